@@ -1,0 +1,100 @@
+// The command line: strict flags, lazily loaded commands, and the one place where errors become exit codes.
+
+import { readFileSync } from 'node:fs';
+import yargs from 'yargs';
+import { EXIT, formatUserError, UsageError, UserError } from '../util/errors.ts';
+import { createLogger, LOG_LEVELS, type LogLevel } from '../util/logger.ts';
+import { createProgress } from '../util/progress.ts';
+import type { Context } from './command.ts';
+import { onInterrupt } from './interrupt.ts';
+import { REGISTRY, type RegistryEntry } from './registry.ts';
+
+interface GlobalFlags {
+  json: boolean;
+  quiet: boolean;
+  logLevel: LogLevel;
+}
+
+function version(): string {
+  const file = new URL('../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}
+
+async function runCommand(entry: RegistryEntry, flags: GlobalFlags & Record<string, unknown>): Promise<void> {
+  const { command } = await entry.load();
+  const interrupt = onInterrupt();
+  const context: Context = {
+    json: (value) => void (flags.json && process.stdout.write(`${JSON.stringify(value)}\n`)),
+    print: (line) => void (!flags.json && process.stdout.write(`${line}\n`)),
+    wantsJson: flags.json,
+    log: createLogger(flags.quiet && flags.logLevel === 'info' ? 'warn' : flags.logLevel),
+    progress: createProgress(flags.quiet),
+    signal: interrupt.signal,
+  };
+  try {
+    await command.run(flags, context);
+  } finally {
+    context.progress.stop();
+    interrupt.release();
+  }
+}
+
+async function parse(argv: readonly string[]): Promise<void> {
+  const parser = yargs([...argv])
+    .scriptName('mm')
+    .usage('$0 <command>\n\nTrain, sample and rank DALL·E- and CLIP-style models.')
+    .version(version())
+    .strict()
+    .recommendCommands()
+    .demandCommand(1, 'name a command; mm --help lists them')
+    .wrap(Math.min(110, process.stderr.columns ?? 110))
+    .option('json', { type: 'boolean', default: false, global: true, describe: 'results as JSON on stdout' })
+    .option('quiet', {
+      type: 'boolean',
+      default: false,
+      global: true,
+      describe: 'no progress, only warnings and errors',
+    })
+    .option('log-level', {
+      choices: LOG_LEVELS,
+      default: 'info' as LogLevel,
+      global: true,
+      describe: 'how much to log on stderr',
+    })
+    .group(['json', 'quiet', 'log-level', 'help', 'version'], 'Everywhere:')
+    .exitProcess(false)
+    .fail((message, error) => {
+      throw error ?? new UsageError(message, { fix: 'mm --help, or mm COMMAND --help, lists what there is' });
+    });
+
+  // Only the command that is called is loaded, for its flags; the others appear by name in the help.
+  const called = argv.find((argument) => !argument.startsWith('-'));
+  for (const entry of REGISTRY) {
+    const name = entry.positionals === undefined ? entry.name : `${entry.name} ${entry.positionals}`;
+    const loaded = entry.name === called ? (await entry.load()).command : undefined;
+    parser.command(
+      name,
+      entry.describe,
+      (y) => (loaded ? loaded.flags(y) : y),
+      (flags) => runCommand(entry, flags as unknown as GlobalFlags & Record<string, unknown>),
+    );
+  }
+  await parser.parseAsync();
+}
+
+/** Runs one command line; sets the process's exit code and never throws. */
+export async function main(argv: readonly string[]): Promise<void> {
+  try {
+    await parse(argv);
+  } catch (error) {
+    if (error instanceof UserError) {
+      process.stderr.write(`${formatUserError(error)}\n`);
+      process.exitCode = error.exitCode;
+    } else {
+      process.stderr.write(
+        `mm failed; this is a bug, please report it:\n${(error as Error)?.stack ?? String(error)}\n`,
+      );
+      process.exitCode = EXIT.bug;
+    }
+  }
+}

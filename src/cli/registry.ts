@@ -1,0 +1,55 @@
+// Every command's name and one-line description; the file behind it is loaded when it is called.
+
+import type { Command } from './command.ts';
+
+export interface RegistryEntry {
+  readonly name: string;
+  /** Positional arguments, in yargs' notation. */
+  readonly positionals?: string;
+  readonly describe: string;
+  // biome-ignore lint/suspicious/noExplicitAny: each command has flags of its own
+  load(): Promise<{ readonly command: Command<any> }>;
+}
+
+export const REGISTRY: readonly RegistryEntry[] = [
+  { name: 'setup', describe: 'put libtensorflow in the cache', load: () => import('./commands/setup.ts') },
+  {
+    name: 'doctor',
+    describe: 'report what is installed and how to mend what is not',
+    load: () => import('./commands/doctor.ts'),
+  },
+  {
+    name: 'demo',
+    describe: 'the whole main job on captioned shapes it draws itself',
+    load: () => import('./commands/demo.ts'),
+  },
+  {
+    name: 'data',
+    positionals: '<action>',
+    describe: 'make the demo data set (make-shapes) or lint a data set (check)',
+    load: () => import('./commands/data.ts'),
+  },
+  {
+    name: 'train-bpe',
+    describe: 'train a byte-pair tokenizer on captions',
+    load: () => import('./commands/train-bpe.ts'),
+  },
+  { name: 'train-dvae', describe: 'train the discrete VAE', load: () => import('./commands/train-dvae.ts') },
+  {
+    name: 'tokenize',
+    describe: 'turn pictures and captions into token shards',
+    load: () => import('./commands/tokenize.ts'),
+  },
+  {
+    name: 'reconstruct',
+    positionals: '<images..>',
+    describe: 'pictures to codes and back, beside the originals',
+    load: () => import('./commands/reconstruct.ts'),
+  },
+  {
+    name: 'train-dalle',
+    describe: 'train the joint text–image Transformer',
+    load: () => import('./commands/train-dalle.ts'),
+  },
+  { name: 'sample', describe: 'pictures for prompts', load: () => import('./commands/sample.ts') },
+];

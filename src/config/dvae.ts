@@ -1,0 +1,105 @@
+// Configuration of `mm train-dvae`: DALL·E's first stage (arXiv 2102.12092, section 2.1 and appendix A).
+
+import { z } from 'zod';
+import { averaging, optimizer, positiveInteger, precision, rhythm, seed, validationShare } from './fields.ts';
+
+export const dvaeModelSchema = z
+  .strictObject({
+    imageSize: positiveInteger().default(256).describe('pixels on a side; the pictures are square'),
+    groups: z
+      .int()
+      .min(2)
+      .max(6)
+      .default(4)
+      .describe(
+        'groups of resblocks; each but the last halves the picture, so the grid is imageSize / 2^(groups-1) on a side',
+      ),
+    blocksPerGroup: positiveInteger().default(2).describe('resblocks in a group'),
+    hidden: positiveInteger()
+      .multipleOf(4)
+      .default(256)
+      .describe('channels after the first convolution (n_hid); group g has hidden × 2^g'),
+    decoderInput: positiveInteger()
+      .default(128)
+      .describe("channels after the decoder's first 1×1 convolution (n_init)"),
+    vocabulary: positiveInteger().default(8192).describe('codes in the codebook'),
+  })
+  .describe('the discrete VAE');
+
+export const dvaeSchema = z
+  .strictObject({
+    seed,
+    data: z
+      .strictObject({
+        path: z.string().describe('folder of pictures, flat or nested'),
+        validation: validationShare,
+        crop: z
+          .enum(['random', 'center', 'none'])
+          .default('random')
+          .describe(
+            'training crop: random resized crop as the paper lists, centre crop, or the picture squeezed to the square',
+          ),
+        cropScale: z
+          .number()
+          .gt(0)
+          .max(1)
+          .default(0.4)
+          .describe('smallest side of a random crop, as a share of the shorter side'),
+        flip: z.boolean().default(true).describe('mirror half of the training pictures'),
+      })
+      .describe('where the pictures are and how they are cropped'),
+    model: dvaeModelSchema,
+    train: z
+      .strictObject({
+        ...rhythm,
+        precision,
+        optimizer,
+        averaging: averaging.optional(),
+        temperature: z
+          .strictObject({
+            start: z.number().positive().default(1).describe('Gumbel-softmax temperature at step 0'),
+            end: z.number().positive().default(0.0625).describe('temperature at the end of the schedule'),
+            steps: z
+              .int()
+              .positive()
+              .optional()
+              .describe('length of the cosine from start to end; the whole run by default'),
+          })
+          .prefault({})
+          .describe('τ of the relaxation'),
+        kl: z
+          .strictObject({
+            weight: z
+              .number()
+              .min(0)
+              .default(6.6)
+              .describe(
+                'β at the end of the ramp. The loss is −ln p(x|z) / (pixels × channels) + β · KL / (pixels × channels), where KL is summed over the grid, in nats, against the uniform prior over the codebook',
+              ),
+            steps: z.int().min(0).default(5000).describe('updates of the ramp of β from 0'),
+          })
+          .prefault({})
+          .describe('weight of the KL term'),
+        warmStart: z
+          .strictObject({
+            steps: positiveInteger().describe('updates as a plain autoencoder before the codebook is set'),
+            width: positiveInteger().default(16).describe('channels of the bottleneck'),
+            noise: z
+              .number()
+              .min(0)
+              .default(0.1)
+              .describe('noise on the bottleneck, in standard deviations of its features'),
+            pictures: positiveInteger().default(1024).describe('pictures whose features are clustered'),
+            learningRate: z.number().positive().default(2e-3).describe('step size of the autoencoder'),
+          })
+          .optional()
+          .describe(
+            "start the codebook from k-means centres of an autoencoder's features, so that it does not collapse; off without this key",
+          ),
+      })
+      .describe('the training run'),
+  })
+  .describe('mm train-dvae');
+
+export type DvaeModelConfig = z.output<typeof dvaeModelSchema>;
+export type DvaeConfig = z.output<typeof dvaeSchema>;

@@ -1,0 +1,54 @@
+// The errors a user can cause. Each says what is wrong, where, and what to do; the command-line
+// boundary prints them without a stack trace and turns `exitCode` into the process's exit code.
+
+export const EXIT = { ok: 0, bug: 1, usage: 2, data: 3, engine: 4, interrupted: 130 } as const;
+
+export interface ErrorDetails {
+  /** File, or file:line:column, or URL-like place the error is about. */
+  readonly where?: string;
+  /** What the user can do about it: a command, a key to change, a file to look at. */
+  readonly fix?: string;
+  readonly cause?: unknown;
+}
+
+/** Base of every error that is the user's to mend. */
+export abstract class UserError extends Error {
+  abstract readonly exitCode: number;
+  readonly where: string | undefined;
+  readonly fix: string | undefined;
+
+  constructor(what: string, details: ErrorDetails = {}) {
+    super(what, { cause: details.cause });
+    this.name = new.target.name;
+    this.where = details.where;
+    this.fix = details.fix;
+  }
+}
+
+/** Wrong flags, wrong configuration: exit code 2. */
+export class UsageError extends UserError {
+  readonly exitCode = EXIT.usage;
+}
+
+/** Unusable data, checkpoint, or storage: exit code 3. */
+export class DataError extends UserError {
+  readonly exitCode = EXIT.data;
+}
+
+/** libtensorflow is missing or does not load: exit code 4. */
+export class EngineError extends UserError {
+  readonly exitCode = EXIT.engine;
+}
+
+/** The user asked to stop and everything worth keeping is saved: exit code 130. */
+export class InterruptedError extends UserError {
+  readonly exitCode = EXIT.interrupted;
+}
+
+/** The message in the form users see: what, where, fix, one line each. */
+export function formatUserError(error: UserError): string {
+  const lines = [`error: ${error.message}`];
+  if (error.where !== undefined) lines.push(`  at:  ${error.where}`);
+  if (error.fix !== undefined) lines.push(`  fix: ${error.fix}`);
+  return lines.join('\n');
+}
