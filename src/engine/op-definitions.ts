@@ -1,0 +1,80 @@
+// TensorFlow's own op definitions: which inputs are lists. Read once from the library, so that no list of ops
+// is kept by hand.
+
+import { type CApi, takeBuffer } from './capi.ts';
+import { readMessage } from './protobuf.ts';
+
+interface InputDefinition {
+  readonly isList: boolean;
+}
+
+export interface OpDefinition {
+  readonly inputs: readonly InputDefinition[];
+  /** Attributes that follow from list inputs and must not be set. */
+  readonly listAttributes: ReadonlySet<string>;
+}
+
+// Field numbers of tensorflow/core/framework/op_def.proto.
+const OP_LIST = { op: 1 } as const;
+const OP = { name: 1, input: 2 } as const;
+const ARGUMENT = { numberAttribute: 5, typeListAttribute: 6 } as const;
+
+const TEXT = new TextDecoder();
+
+let definitions: Map<string, Uint8Array> | undefined;
+const parsed = new Map<string, OpDefinition>();
+
+/** The definition of `name`; throws when this TensorFlow does not know the op. */
+export function opDefinition(api: CApi, name: string): OpDefinition {
+  definitions ??= indexByName(takeBuffer(api, api.allOps()));
+  let definition = parsed.get(name);
+  if (!definition) {
+    const bytes = definitions.get(name);
+    if (!bytes) throw new RangeError(`TensorFlow ${api.version()} has no op ${name}`);
+    definition = parseDefinition(bytes);
+    parsed.set(name, definition);
+  }
+  return definition;
+}
+
+function indexByName(list: Uint8Array): Map<string, Uint8Array> {
+  const index = new Map<string, Uint8Array>();
+  readMessage(list, (field, op) => {
+    if (field !== OP_LIST.op) return;
+    readMessage(op as Uint8Array, (f, value) => {
+      if (f === OP.name) index.set(TEXT.decode(value as Uint8Array), op as Uint8Array);
+    });
+  });
+  return index;
+}
+
+function parseDefinition(bytes: Uint8Array): OpDefinition {
+  const inputs: InputDefinition[] = [];
+  const listAttributes = new Set<string>();
+  readMessage(bytes, (field, argument) => {
+    if (field !== OP.input) return;
+    let isList = false;
+    readMessage(argument as Uint8Array, (f, value) => {
+      if (f !== ARGUMENT.numberAttribute && f !== ARGUMENT.typeListAttribute) return;
+      isList = true;
+      listAttributes.add(TEXT.decode(value as Uint8Array));
+    });
+    inputs.push({ isList });
+  });
+  return { inputs, listAttributes };
+}
+
+/** Groups flat inputs as the op takes them. Lists of one op share their length in all ops that tfjs uses. */
+export function groupInputs<T>(definition: OpDefinition, inputs: readonly T[]): (T | T[])[] {
+  const lists = definition.inputs.filter((input) => input.isList).length;
+  if (lists === 0) return [...inputs];
+  const length = (inputs.length - (definition.inputs.length - lists)) / lists;
+  if (!Number.isInteger(length) || length < 0)
+    throw new RangeError(`${inputs.length} inputs do not fit the op`);
+  let at = 0;
+  return definition.inputs.map((input) => {
+    if (!input.isList) return inputs[at++] as T;
+    at += length;
+    return inputs.slice(at - length, at);
+  });
+}

@@ -1,0 +1,142 @@
+// TensorFlow ops that tfjs lacks or composes slowly, with their gradients; for models. The same ops run eagerly.
+
+import { typeAttr } from './attributes.ts';
+import { executeOp, executeOps, gatherAlong } from './backend.ts';
+import { DT } from './dtype.ts';
+import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from './tf.ts';
+
+type Save = (tensors: Tensor[]) => void;
+
+/** tf.customGrad without its loose types: `f` returns the value and how a gradient flows back. */
+function withGradient<T extends Tensor>(
+  f: (
+    save: Save,
+    ...inputs: Tensor[]
+  ) => { value: Tensor; gradFunc: (dy: Tensor, saved: Tensor[]) => Tensor[] },
+  ...inputs: Tensor[]
+): T {
+  const op = tf.customGrad((...args) =>
+    f(args[args.length - 1] as unknown as Save, ...(args.slice(0, -1) as Tensor[])),
+  );
+  return op(...inputs) as T;
+}
+
+/** Integers carry no gradient; tfjs wants one of their shape all the same. */
+const noGradient = (tensor: Tensor): Tensor => tf.zeros(tensor.shape, 'int32');
+
+/**
+ * Rows of a table.
+ * @param table_VD float32
+ * @param ids int32 of any shape, each in 0 … V−1
+ * @returns [...ids.shape, D]
+ */
+export function gather(table_VD: Tensor, ids: Tensor): Tensor {
+  return withGradient(
+    (save, table, indices) => {
+      save([indices as Tensor]);
+      const rows = table_VD.shape[0] as number;
+      const attributes = [
+        typeAttr('T', DT.float32),
+        typeAttr('Tindices', DT.int32),
+        typeAttr('Tnumsegments', DT.int32),
+      ];
+      return {
+        value: gatherAlong(table as Tensor, indices as Tensor, 0),
+        gradFunc: (dy, [saved]) => [
+          executeOp('UnsortedSegmentSum', attributes, [dy, saved as Tensor, tf.scalar(rows, 'int32')]),
+          noGradient(saved as Tensor),
+        ],
+      };
+    },
+    table_VD,
+    ids,
+  );
+}
+
+/**
+ * Cross entropy of each row against its label, in nats.
+ * @param logits_NV float32
+ * @param labels_N int32 in 0 … V−1
+ */
+export function sparseCrossEntropy(logits_NV: Tensor2D, labels_N: Tensor1D): Tensor1D {
+  const labelShape = labels_N;
+  return withGradient<Tensor1D>(
+    (save, logits, labels) => {
+      const attributes = [typeAttr('T', DT.float32), typeAttr('Tlabels', DT.int32)];
+      const [loss, gradient] = executeOps(
+        'SparseSoftmaxCrossEntropyWithLogits',
+        attributes,
+        [logits as Tensor, labels as Tensor],
+        2,
+      );
+      save([gradient as Tensor]);
+      return {
+        value: loss as Tensor,
+        gradFunc: (dy, [saved]) => [(saved as Tensor).mul(dy.expandDims(-1)), noGradient(labelShape)],
+      };
+    },
+    logits_NV,
+    labels_N,
+  );
+}
+
+/** Nearest-neighbour upsampling to twice the height and width: [B, H, W, C] to [B, 2H, 2W, C]. */
+export function upsample2x(x_BHWC: Tensor4D): Tensor4D {
+  return withGradient<Tensor4D>((_save, x) => {
+    const [, height, width] = (x as Tensor4D).shape;
+    return {
+      value: tf.image.resizeNearestNeighbor(x as Tensor4D, [2 * height, 2 * width]),
+      gradFunc: (dy) => [tf.avgPool(dy as Tensor4D, 2, 2, 'valid').mul(4)],
+    };
+  }, x_BHWC);
+}
+
+/**
+ * Layer normalisation over the last axis (arXiv 1607.06450), then gain and bias.
+ * @param x [..., D]
+ * @param gain [D]
+ * @param bias [D]
+ */
+export function layerNorm(x: Tensor, gain: Tensor, bias: Tensor, epsilon: number): Tensor {
+  const normalized = withGradient<Tensor>((save, input) => {
+    const centred = (input as Tensor).sub((input as Tensor).mean(-1, true));
+    const inverse = centred.square().mean(-1, true).add(epsilon).rsqrt();
+    const value = centred.mul(inverse);
+    save([value, inverse]);
+    return {
+      value,
+      gradFunc: (dy, [y, scale]) => {
+        const along = dy
+          .mul(y as Tensor)
+          .mean(-1, true)
+          .mul(y as Tensor);
+        return [
+          dy
+            .sub(dy.mean(-1, true))
+            .sub(along)
+            .mul(scale as Tensor),
+        ];
+      },
+    };
+  }, x);
+  return normalized.mul(gain).add(bias);
+}
+
+/** x · Φ(x), exactly (arXiv 1606.08415). */
+export function gelu(x: Tensor): Tensor {
+  return withGradient((save, input) => {
+    const cdf = (input as Tensor).mul(Math.SQRT1_2).erf().add(1).mul(0.5);
+    save([input as Tensor, cdf]);
+    return {
+      value: (input as Tensor).mul(cdf),
+      gradFunc: (dy, [saved, phi]) => {
+        const density = (saved as Tensor)
+          .square()
+          .mul(-0.5)
+          .exp()
+          .mul(1 / Math.sqrt(2 * Math.PI));
+        return [dy.mul((saved as Tensor).mul(density).add(phi as Tensor))];
+      },
+    };
+  }, x);
+}

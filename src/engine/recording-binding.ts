@@ -1,0 +1,112 @@
+// The recording half of the engine: each tfjs kernel call becomes a node of a TensorFlow graph, and
+// TensorFlow itself infers every shape. Values that exist before the run (constants) stay eager tensors and
+// become Const nodes where they are used; values that depend on an input cannot be read here.
+
+import { type Attribute, typeAttr } from './attributes.ts';
+import type { Output } from './capi.ts';
+import { DT, type HostArray } from './dtype.ts';
+import type { EagerBinding, TensorMetadata } from './eager-binding.ts';
+import type { Graph } from './graph.ts';
+import { modelLine, whereNow } from './origin.ts';
+import type { LooseValues } from './tensor.ts';
+
+export type Precision = 'float32' | 'bfloat16' | 'float16';
+
+/** Ops whose inputs are lowered under mixed precision: the ones that matrix units speed up. */
+const MATRIX_OPS: ReadonlySet<string> = new Set([
+  'MatMul',
+  'BatchMatMul',
+  'BatchMatMulV2',
+  'Conv2D',
+  'Conv2DBackpropInput',
+  'Conv2DBackpropFilter',
+]);
+
+/** Numbers from here on name recorded values; below are eager tensors. */
+const FIRST_RECORDED = 2 ** 40;
+let next = FIRST_RECORDED;
+
+export const isRecorded = (id: number): boolean => id >= FIRST_RECORDED;
+
+export class RecordingBinding {
+  readonly graph: Graph;
+  readonly #eager: EagerBinding;
+  readonly #precision: Precision;
+  readonly #outputs = new Map<number, Output>();
+  readonly #constants = new Map<number, Output>();
+
+  constructor(graph: Graph, eager: EagerBinding, precision: Precision) {
+    this.graph = graph;
+    this.#eager = eager;
+    this.#precision = precision;
+  }
+
+  createTensor(shape: readonly number[], dtype: number, values: LooseValues): number {
+    return this.#eager.createTensor(shape, dtype, values);
+  }
+
+  deleteTensor(id: number): void {
+    if (isRecorded(id)) {
+      this.#outputs.delete(id);
+    } else {
+      this.#constants.delete(id);
+      this.#eager.deleteTensor(id);
+    }
+  }
+
+  tensorDataSync(id: number): HostArray | Uint8Array[] {
+    if (!isRecorded(id)) return this.#eager.tensorDataSync(id);
+    const line = modelLine(whereNow());
+    throw new Error(
+      `the value of a tensor was read at graph-building time${line ? ` by ${line}` : ''}: it depends on an input, ` +
+        'so it is only known at run time; compute with tensors instead, or return it from the function',
+    );
+  }
+
+  executeOp(
+    name: string,
+    attributes: readonly Attribute[],
+    inputs: readonly number[],
+    outputCount: number,
+  ): TensorMetadata[] {
+    const { graph } = this;
+    const outputs = inputs.map((id) => this.output(id));
+    if (this.#precision !== 'float32' && MATRIX_OPS.has(name))
+      return [this.#lowered(name, attributes, outputs)];
+    const oper = graph.add(name, outputs, { attributes });
+    return Array.from({ length: outputCount }, (_, index) => this.register({ oper, index }));
+  }
+
+  /** The graph output behind a number; eager tensors become constants. */
+  output(id: number): Output {
+    const output = this.#outputs.get(id) ?? this.#constants.get(id);
+    if (output) return output;
+    if (isRecorded(id))
+      throw new Error('a tensor of another compiled function was used, or one already disposed');
+    const native = this.#eager.resolve(id);
+    try {
+      const constant = this.graph.constantFrom(native);
+      this.#constants.set(id, constant);
+      return constant;
+    } finally {
+      this.graph.api.deleteTensor(native);
+    }
+  }
+
+  register(output: Output): TensorMetadata {
+    const id = next++;
+    this.#outputs.set(id, output);
+    return { id, shape: this.graph.shape(output), dtype: this.graph.dtype(output) };
+  }
+
+  #lowered(name: string, attributes: readonly Attribute[], inputs: readonly Output[]): TensorMetadata {
+    const { graph } = this;
+    const low = DT[this.#precision];
+    const lowered = inputs.map((input) =>
+      graph.dtype(input) === DT.float32 ? graph.cast(input, low) : input,
+    );
+    const retyped = attributes.map((a) => (a.name === 'T' ? typeAttr('T', low) : a));
+    const result = graph.output(name, lowered, { attributes: retyped });
+    return this.register(graph.cast(result, DT.float32));
+  }
+}

@@ -1,0 +1,160 @@
+// One graph and one session for a program run: variables live here and are shared by name, functions are
+// compiled here. Two times are kept apart: a function is *built* once for each input signature, then *run*.
+
+import { type Attribute, boolAttr, stringAttr } from './attributes.ts';
+import { outputOf, record, useTensorFlow, wrapOutput } from './backend.ts';
+import type { Output, Pointer } from './capi.ts';
+import { DT } from './dtype.ts';
+import { Graph } from './graph.ts';
+import { type Precision, RecordingBinding } from './recording-binding.ts';
+import { Session } from './session.ts';
+import { type SessionConfig, sessionConfig } from './session-config.ts';
+import type { HostTensor } from './tensor.ts';
+import { type Tensor, tf } from './tf.ts';
+import { type Trace, withTrace } from './trace.ts';
+import { Variable, type VariableType } from './variable.ts';
+
+export interface CompileOptions {
+  /** Type of matrix products and convolutions. */
+  readonly precision?: Precision;
+  /** Compile with XLA: slower to start, sometimes faster to run; measure it. */
+  readonly xla?: boolean;
+}
+
+export type HostInputs = Readonly<Record<string, HostTensor>>;
+export type Outputs = Readonly<Record<string, Tensor>>;
+
+/** A function from host tensors to host tensors. */
+export type Compiled<I extends HostInputs, O extends Outputs> = (
+  inputs: I,
+) => Promise<{ [K in keyof O]: HostTensor }>;
+
+interface Built {
+  readonly placeholders: ReadonlyMap<string, Output>;
+  readonly names: readonly string[];
+  readonly fetches: readonly Output[];
+  readonly targets: readonly Pointer[];
+}
+
+/** Signatures a function may be built for before that is taken for a mistake. */
+const MOST_SIGNATURES = 32;
+
+export class Runtime {
+  readonly #graph: Graph;
+  readonly #session: Session;
+  readonly #variables = new Map<string, Variable>();
+  #functions = 0;
+  #closed = false;
+
+  constructor(config: SessionConfig = {}) {
+    useTensorFlow();
+    this.#graph = new Graph();
+    this.#session = new Session(this.#graph, sessionConfig(config));
+  }
+
+  get devices(): readonly string[] {
+    return this.#session.devices().map(([, type]) => type);
+  }
+
+  get nodeCount(): number {
+    return this.#graph.nodeCount;
+  }
+
+  /** Declares a variable. It has no value until something is assigned to it. */
+  variable(name: string, shape: readonly number[], dtype: VariableType = 'float32'): Variable {
+    if (this.#variables.has(name)) throw new Error(`variable ${name} is declared twice`);
+    const variable = new Variable(name, shape, dtype);
+    this.#variables.set(name, variable);
+    return variable;
+  }
+
+  /**
+   * Turns `body` into a function that runs in the session. `body` is called when the function first meets an
+   * input signature (names, types, shapes); its ops are recorded. uint8 inputs arrive in it as float32, 0 to 255.
+   * @throws Error when the function meets more than 32 signatures.
+   */
+  compile<I extends HostInputs, O extends Outputs>(
+    name: string,
+    body: (inputs: { [K in keyof I]: Tensor }) => O,
+    options: CompileOptions = {},
+  ): Compiled<I, O> {
+    const cache = new Map<string, Built>();
+    return async (inputs) => {
+      if (this.#closed) throw new Error(`${name} was called after the runtime was closed`);
+      const key = signature(inputs);
+      let built = cache.get(key);
+      if (!built) {
+        if (cache.size >= MOST_SIGNATURES) {
+          throw new Error(
+            `${name} was built for ${cache.size} input signatures already; the newest is ${key}: give it inputs of fixed shapes`,
+          );
+        }
+        built = this.#build(
+          name,
+          inputs,
+          body as (inputs: Readonly<Record<string, Tensor>>) => Outputs,
+          options,
+        );
+        cache.set(key, built);
+      }
+      const feeds = Object.entries(inputs).map(([input, value]) => ({
+        output: built.placeholders.get(input) as Output,
+        value,
+      }));
+      const results = await this.#session.run(name, feeds, built.fetches, built.targets);
+      return Object.fromEntries(built.names.map((n, i) => [n, results[i]])) as { [K in keyof O]: HostTensor };
+    };
+  }
+
+  #build(
+    name: string,
+    inputs: HostInputs,
+    body: (inputs: Readonly<Record<string, Tensor>>) => Outputs,
+    { precision = 'float32', xla = false }: CompileOptions,
+  ): Built {
+    const graph = this.#graph;
+    const recording = new RecordingBinding(graph, useTensorFlow().binding.eager, precision);
+    const trace: Trace = { graph, recording, reads: new Map(), handles: new Map(), targets: [] };
+    graph.ambient = xla ? xlaAttributes(`${name}_${this.#functions++}`) : [];
+    const build = (): Built => {
+      const placeholders = new Map<string, Output>();
+      const tensors: Record<string, Tensor> = {};
+      for (const [input, { dtype, shape }] of Object.entries(inputs)) {
+        const placeholder = graph.placeholder(DT[dtype], shape);
+        placeholders.set(input, placeholder);
+        tensors[input] = wrapOutput(
+          recording,
+          dtype === 'uint8' ? graph.cast(placeholder, DT.float32) : placeholder,
+        );
+      }
+      const outputs = body(tensors);
+      const fetches = Object.values(outputs).map((tensor) => outputOf(recording, tensor));
+      return { placeholders, names: Object.keys(outputs), fetches, targets: trace.targets };
+    };
+    tf.engine().startScope(name);
+    try {
+      return record(recording, () => withTrace(trace, build));
+    } finally {
+      tf.engine().endScope();
+      graph.ambient = [];
+    }
+  }
+
+  /** Waits for what runs and frees the session. The runtime is of no use afterwards. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#session.close();
+    this.#graph.delete();
+  }
+}
+
+function xlaAttributes(scope: string): Attribute[] {
+  return [boolAttr('_XlaCompile', true), stringAttr('_XlaScope', scope.replaceAll(/\W/g, '_'))];
+}
+
+function signature(inputs: HostInputs): string {
+  return Object.entries(inputs)
+    .map(([name, { dtype, shape }]) => `${name}: ${dtype}[${shape.join(', ')}]`)
+    .join('; ');
+}

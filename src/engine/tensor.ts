@@ -1,0 +1,86 @@
+// Native tensors: host arrays in, host arrays out. Every native tensor made here is the caller's to delete.
+
+import type { CApi, Pointer } from './capi.ts';
+import { arrayType, DT, type DTypeName, elementBytes, type HostArray } from './dtype.ts';
+
+/** A tensor on the host: `data` is row-major; float16 and bfloat16 are bits in a Uint16Array. */
+export interface HostTensor {
+  readonly dtype: Exclude<DTypeName, 'string' | 'resource' | 'complex64'>;
+  readonly shape: readonly number[];
+  readonly data: HostArray;
+}
+
+export const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
+
+/** Values as tfjs hands them over: typed arrays, or arrays of numbers, booleans, strings or bytes. */
+export type LooseValues = ArrayLike<number | boolean | string | Uint8Array | bigint>;
+
+export function createNative(
+  api: CApi,
+  dtype: number,
+  shape: readonly number[],
+  values: LooseValues,
+): Pointer {
+  const count = sizeOf(shape);
+  const bytes = count * elementBytes(dtype);
+  const native = api.allocateTensor(dtype, shape.map(BigInt), shape.length, bytes);
+  if (dtype === DT.string) writeStrings(api, native, values, count);
+  else if (bytes > 0) {
+    const array = toArray(dtype, values);
+    if (array.byteLength < bytes) {
+      api.deleteTensor(native);
+      throw new RangeError(
+        `Shape does not match number of elements in buffer: [${shape}] needs ${bytes} bytes, got ${array.byteLength}`,
+      );
+    }
+    api.copyIn(api.tensorData(native), array, bytes);
+  }
+  return native;
+}
+
+function toArray(dtype: number, values: LooseValues): ArrayBufferView {
+  const type = arrayType(dtype) as unknown as { new (n: number): HostArray; from(v: LooseValues): HostArray };
+  if (dtype === DT.int64 && ArrayBuffer.isView(values) && !(values instanceof BigInt64Array)) {
+    // tfjs writes an int64 scalar as the two halves in an Int32Array.
+    return values as ArrayBufferView;
+  }
+  return values instanceof type ? values : type.from(values);
+}
+
+const ENCODER = new TextEncoder();
+
+function writeStrings(api: CApi, native: Pointer, values: LooseValues, count: number): void {
+  const data = api.tensorData(native);
+  for (let i = 0; i < count; i++) {
+    const slot = data + BigInt(i * elementBytes(DT.string));
+    const value = values[i] as string | Uint8Array;
+    const bytes = typeof value === 'string' ? ENCODER.encode(value) : Uint8Array.from(value);
+    api.stringInit(slot);
+    api.stringCopy(slot, bytes, bytes.length);
+  }
+}
+
+/** Data of a native tensor, copied to the host; strings as byte arrays. */
+export function readNative(api: CApi, native: Pointer): HostArray | Uint8Array[] {
+  const dtype = api.tensorType(native);
+  const bytes = Number(api.tensorBytes(native));
+  const data = api.tensorData(native);
+  if (dtype === DT.string) return readStrings(api, data, bytes / elementBytes(dtype));
+  const type = arrayType(dtype);
+  const array = new type(bytes / type.BYTES_PER_ELEMENT);
+  if (bytes > 0) api.copyOut(array, data, bytes);
+  return array;
+}
+
+function readStrings(api: CApi, data: Pointer, count: number): Uint8Array[] {
+  return Array.from({ length: count }, (_, i) => {
+    const slot = data + BigInt(i * elementBytes(DT.string));
+    const bytes = new Uint8Array(Number(api.stringSize(slot)));
+    if (bytes.length > 0) api.copyOut(bytes, api.stringData(slot), bytes.length);
+    return bytes;
+  });
+}
+
+export function shapeOfNative(api: CApi, native: Pointer): number[] {
+  return Array.from({ length: api.tensorRank(native) }, (_, i) => Number(api.tensorDim(native, i)));
+}

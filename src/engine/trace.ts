@@ -1,0 +1,32 @@
+// The function being built: its graph, what it reads, and the updates it includes.
+
+import type { Output, Pointer } from './capi.ts';
+import type { Graph } from './graph.ts';
+import type { RecordingBinding } from './recording-binding.ts';
+import type { Tensor } from './tf.ts';
+import type { Variable } from './variable.ts';
+
+export interface Trace {
+  readonly graph: Graph;
+  readonly recording: RecordingBinding;
+  readonly reads: Map<Variable, { readonly operation: Pointer; readonly tensor: Tensor }>;
+  readonly handles: Map<Variable, Output>;
+  /** Operations that run with the function although no result needs them. */
+  readonly targets: Pointer[];
+}
+
+let current: Trace | undefined;
+
+export function currentTrace(): Trace {
+  if (!current) throw new Error('variables can only be used while a function is being built');
+  return current;
+}
+
+export function withTrace<T>(trace: Trace, body: () => T): T {
+  current = trace;
+  try {
+    return body();
+  } finally {
+    current = undefined;
+  }
+}
