@@ -71,7 +71,7 @@ export function setAttribute(
       break;
     }
     case ATTR.int:
-      if (typeof value === 'number') set.int(op, name, BigInt(value));
+      if (typeof value === 'number') set.int(op, name, bigint(value));
       else set.intList(op, name, bigints(value), bigints(value).length);
       break;
     case ATTR.float:
@@ -95,4 +95,6 @@ export function setAttribute(
   }
 }
 
-const bigints = (values: unknown): bigint[] => Array.from(values as ArrayLike<number>, (n) => BigInt(n));
+/** Fractions are dropped, as the native addon does it: tfjs's own tests give a seed of 3.14. */
+const bigint = (value: number): bigint => BigInt(Math.trunc(value));
+const bigints = (values: unknown): bigint[] => Array.from(values as ArrayLike<number>, bigint);

@@ -96,11 +96,12 @@ export class EagerBinding {
       if (api.statusCode(status) !== 0) return [];
       try {
         const set = eagerSetters(api);
-        for (const attribute of attributes) setAttribute(set, op, attribute, status);
+        // Inputs first: a type they imply stands against a wrong attribute, as in tfjs-node's Mean of integers.
         for (const input of inputs) {
           api.eagerAddInput(op, this.#handle(input), status);
           if (api.statusCode(status) !== 0) return [];
         }
+        for (const attribute of attributes) setAttribute(set, op, attribute, status);
         const outputs: (Pointer | null)[] = new Array(outputCount).fill(null);
         const count = [outputCount];
         api.eagerExecute(op, outputs, count, status);
