@@ -1,6 +1,7 @@
 // TensorFlow's C API, declared through koffi: no compiler and no native addon. Only signatures here; what
 // they are used for is in the files around. Pointers are opaque bigints.
 
+import { constants } from 'node:fs';
 import koffi, { type LibraryHandle } from 'koffi';
 import { EngineError } from '../util/errors.ts';
 import { type LibraryFiles, locateLibrary } from './library/locate.ts';
@@ -171,13 +172,13 @@ export function capi(): CApi {
 
 function load(files: LibraryFiles): CApi {
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
-  process.env.TF_CPP_MAX_VLOG_LEVEL ??= '0';
   try {
     for (const companion of files.companions) koffi.load(companion, { global: true, deep: false });
     koffi.load(files.framework, { global: true, deep: false });
     const library = koffi.load(files.tensorflow);
     const libc = koffi.load(process.platform === 'darwin' ? 'libSystem.dylib' : 'libc.so.6');
     const api = declare(library, libc);
+    quietly(libc, () => api.deleteGraph(api.newGraph()));
     // TensorFlow's static destructors can crash in a process whose threads still hold a session.
     process.on('exit', (code) => api.exitNow(code));
     return api;
@@ -187,6 +188,28 @@ function load(files: LibraryFiles): CApi {
       fix: 'mm doctor says what is wrong; mm setup --force fetches it again',
       cause: error,
     });
+  }
+}
+
+/**
+ * The first graph registers all ops, and one registration prints a notice that no log level holds back. It is
+ * made here with standard error closed, unless the user asked for notices.
+ */
+function quietly(libc: LibraryHandle, first: () => void): void {
+  if (Number(process.env.TF_CPP_MIN_LOG_LEVEL) < 1) return;
+  const open = libc.func('int open(const char*, int)') as (path: string, flags: number) => number;
+  const dup = libc.func('int dup(int)') as (from: number) => number;
+  const dup2 = libc.func('int dup2(int, int)') as (from: number, to: number) => number;
+  const close = libc.func('int close(int)') as (file: number) => number;
+  const nowhere = open('/dev/null', constants.O_WRONLY);
+  const stderr = dup(2);
+  dup2(nowhere, 2);
+  try {
+    first();
+  } finally {
+    dup2(stderr, 2);
+    close(stderr);
+    close(nowhere);
   }
 }
 
