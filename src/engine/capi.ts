@@ -174,11 +174,10 @@ function load(files: LibraryFiles): CApi {
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
   try {
     for (const companion of files.companions) koffi.load(companion, { global: true, deep: false });
-    koffi.load(files.framework, { global: true, deep: false });
-    const library = koffi.load(files.tensorflow);
     const libc = koffi.load(process.platform === 'darwin' ? 'libSystem.dylib' : 'libc.so.6');
+    quietly(libc, () => koffi.load(files.framework, { global: true, deep: false }));
+    const library = koffi.load(files.tensorflow);
     const api = declare(library, libc);
-    quietly(libc, () => api.deleteGraph(api.newGraph()));
     // TensorFlow's static destructors can crash in a process whose threads still hold a session.
     process.on('exit', (code) => api.exitNow(code));
     return api;
@@ -192,11 +191,14 @@ function load(files: LibraryFiles): CApi {
 }
 
 /**
- * The first graph registers all ops, and one registration prints a notice that no log level holds back. It is
- * made here with standard error closed, unless the user asked for notices.
+ * Loading prints a notice that no log level holds back: it is done with standard error closed, unless the user
+ * asked for notices.
  */
-function quietly(libc: LibraryHandle, first: () => void): void {
-  if (Number(process.env.TF_CPP_MIN_LOG_LEVEL) < 1) return;
+function quietly(libc: LibraryHandle, body: () => void): void {
+  if (Number(process.env.TF_CPP_MIN_LOG_LEVEL) < 1) {
+    body();
+    return;
+  }
   const open = libc.func('int open(const char*, int)') as (path: string, flags: number) => number;
   const dup = libc.func('int dup(int)') as (from: number) => number;
   const dup2 = libc.func('int dup2(int, int)') as (from: number, to: number) => number;
@@ -205,7 +207,7 @@ function quietly(libc: LibraryHandle, first: () => void): void {
   const stderr = dup(2);
   dup2(nowhere, 2);
   try {
-    first();
+    body();
   } finally {
     dup2(stderr, 2);
     close(stderr);
