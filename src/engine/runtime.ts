@@ -21,13 +21,13 @@ export interface CompileOptions {
   readonly xla?: boolean;
 }
 
-export type HostInputs = Readonly<Record<string, HostTensor>>;
-export type Outputs = Readonly<Record<string, Tensor>>;
+export type Tensors = Readonly<Record<string, Tensor>>;
+
+/** The same names with host tensors. */
+export type OnHost<T> = { readonly [K in keyof T]: HostTensor };
 
 /** A function from host tensors to host tensors. */
-export type Compiled<I extends HostInputs, O extends Outputs> = (
-  inputs: I,
-) => Promise<{ [K in keyof O]: HostTensor }>;
+export type Compiled<Inputs, Outputs> = (inputs: OnHost<Inputs>) => Promise<OnHost<Outputs>>;
 
 interface Built {
   readonly placeholders: ReadonlyMap<string, Output>;
@@ -73,11 +73,11 @@ export class Runtime {
    * input signature (names, types, shapes); its ops are recorded. uint8 inputs arrive in it as float32, 0 to 255.
    * @throws Error when the function meets more than 32 signatures.
    */
-  compile<I extends HostInputs, O extends Outputs>(
+  compile<Inputs extends Tensors, Outputs extends Tensors>(
     name: string,
-    body: (inputs: { [K in keyof I]: Tensor }) => O,
+    body: (inputs: Inputs) => Outputs,
     options: CompileOptions = {},
-  ): Compiled<I, O> {
+  ): Compiled<Inputs, Outputs> {
     const cache = new Map<string, Built>();
     return async (inputs) => {
       if (this.#closed) throw new Error(`${name} was called after the runtime was closed`);
@@ -89,12 +89,7 @@ export class Runtime {
             `${name} was built for ${cache.size} input signatures already; the newest is ${key}: give it inputs of fixed shapes`,
           );
         }
-        built = this.#build(
-          name,
-          inputs,
-          body as (inputs: Readonly<Record<string, Tensor>>) => Outputs,
-          options,
-        );
+        built = this.#build(name, inputs, body as (inputs: Tensors) => Tensors, options);
         cache.set(key, built);
       }
       const feeds = Object.entries(inputs).map(([input, value]) => ({
@@ -102,14 +97,14 @@ export class Runtime {
         value,
       }));
       const results = await this.#session.run(name, feeds, built.fetches, built.targets);
-      return Object.fromEntries(built.names.map((n, i) => [n, results[i]])) as { [K in keyof O]: HostTensor };
+      return Object.fromEntries(built.names.map((n, i) => [n, results[i]])) as OnHost<Outputs>;
     };
   }
 
   #build(
     name: string,
-    inputs: HostInputs,
-    body: (inputs: Readonly<Record<string, Tensor>>) => Outputs,
+    inputs: OnHost<Tensors>,
+    body: (inputs: Tensors) => Tensors,
     { precision = 'float32', xla = false }: CompileOptions,
   ): Built {
     const graph = this.#graph;
@@ -153,7 +148,7 @@ function xlaAttributes(scope: string): Attribute[] {
   return [boolAttr('_XlaCompile', true), stringAttr('_XlaScope', scope.replaceAll(/\W/g, '_'))];
 }
 
-function signature(inputs: HostInputs): string {
+function signature(inputs: OnHost<Tensors>): string {
   return Object.entries(inputs)
     .map(([name, { dtype, shape }]) => `${name}: ${dtype}[${shape.join(', ')}]`)
     .join('; ');

@@ -11,6 +11,10 @@ import { currentTrace } from './trace.ts';
 
 export type VariableType = Extract<DTypeName, 'float32' | 'int32'>;
 
+export interface UpdateOptions extends NodeOptions {
+  readonly resources?: readonly Variable[];
+}
+
 export class Variable {
   readonly name: string;
   readonly shape: readonly number[];
@@ -65,11 +69,18 @@ export class Variable {
     });
   }
 
-  /** Runs an op whose first input is this variable, after all reads of it; the function then includes it. */
-  update(op: string, inputs: readonly Tensor[], options: NodeOptions = {}): Pointer {
+  /**
+   * Runs an op whose first inputs are this variable and `resources`, after all reads of it; the function then
+   * includes the op.
+   */
+  update(op: string, inputs: readonly Tensor[], { resources = [], ...options }: UpdateOptions = {}): Pointer {
     const trace = currentTrace();
     const read = trace.reads.get(this);
-    const flat = [this.handle(), ...inputs.map((tensor) => outputOf(trace.recording, tensor))];
+    const flat = [
+      this.handle(),
+      ...resources.map((variable) => variable.handle()),
+      ...inputs.map((tensor) => outputOf(trace.recording, tensor)),
+    ];
     const operation = trace.graph.add(op, flat, {
       ...options,
       after: [...(options.after ?? []), ...(read ? [read.operation] : [])],

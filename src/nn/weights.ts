@@ -1,0 +1,106 @@
+// A model's parameters as variables of a runtime: drawn, read inside compiled functions, loaded and saved by name.
+
+import { foldIn, randomNormal, randomUniform } from '../engine/random.ts';
+import type { Runtime } from '../engine/runtime.ts';
+import type { HostTensor } from '../engine/tensor.ts';
+import { type Tensor, type Tensor1D, tf } from '../engine/tf.ts';
+import type { Variable } from '../engine/variable.ts';
+import { graphSeed } from '../util/random.ts';
+import {
+  flatten,
+  type Initializer,
+  type ParameterSpec,
+  type Parameters,
+  type SpecTree,
+  unflatten,
+} from './parameters.ts';
+
+export interface WeightEntry {
+  readonly variable: Variable;
+  readonly spec: ParameterSpec;
+}
+
+export class Weights<S extends SpecTree = SpecTree> {
+  readonly spec: S;
+  /** By dotted name, in declaration order. */
+  readonly entries: ReadonlyMap<string, WeightEntry>;
+  readonly #runtime: Runtime;
+  readonly #prefix: string;
+
+  /** Declares a variable `prefix/name` for each parameter; it has no value until drawn or loaded. */
+  constructor(runtime: Runtime, prefix: string, spec: S) {
+    this.spec = spec;
+    this.#runtime = runtime;
+    this.#prefix = prefix;
+    this.entries = new Map(
+      flatten(spec).map(([name, leaf]) => [
+        name,
+        { spec: leaf, variable: runtime.variable(`${prefix}/${name}`, leaf.shape) },
+      ]),
+    );
+  }
+
+  /** The parameters as tensors; only inside a compiled function. */
+  read(): Parameters<S> {
+    return unflatten(this.spec, (name) => this.#entry(name).variable.read());
+  }
+
+  /** Draws every parameter from its initializer; the same seed draws the same, whatever else is drawn. */
+  async draw(seed: number): Promise<void> {
+    const draw = this.#runtime.compile(`draw ${this.#prefix}`, ({ key }: { key: Tensor }) => {
+      for (const [name, { variable, spec }] of this.entries) {
+        variable.assign(initial(spec.init, foldIn(key as Tensor1D, name), spec.shape));
+      }
+      return {};
+    });
+    await draw({ key: { dtype: 'int32', shape: [2], data: graphSeed(seed, 'weights', this.#prefix) } });
+  }
+
+  /** Sets all parameters; `values` holds each by name, in its shape. */
+  async load(values: ReadonlyMap<string, HostTensor>): Promise<void> {
+    const load = this.#runtime.compile(`load ${this.#prefix}`, (inputs: Record<string, Tensor>) => {
+      for (const [name, { variable }] of this.entries) variable.assign(inputs[name] as Tensor);
+      return {};
+    });
+    const inputs = Object.fromEntries(
+      [...this.entries.keys()].map((name) => [name, this.#value(values, name)]),
+    );
+    await load(inputs);
+  }
+
+  #value(values: ReadonlyMap<string, HostTensor>, name: string): HostTensor {
+    const value = values.get(name);
+    const { shape } = this.#entry(name).variable;
+    if (!value) throw new RangeError(`no value for parameter ${name}`);
+    if (value.shape.join() !== shape.join())
+      throw new RangeError(`parameter ${name} is [${shape}], got [${value.shape}]`);
+    return value;
+  }
+
+  /** All parameters, by name. */
+  async save(): Promise<Map<string, HostTensor>> {
+    const save = this.#runtime.compile(`save ${this.#prefix}`, () =>
+      Object.fromEntries([...this.entries].map(([name, { variable }]) => [name, variable.read()])),
+    );
+    return new Map(Object.entries(await save({})));
+  }
+
+  #entry(name: string): WeightEntry {
+    return this.entries.get(name) as WeightEntry;
+  }
+}
+
+function initial(init: Initializer, key: Tensor1D, shape: readonly number[]): Tensor {
+  switch (init.kind) {
+    case 'constant':
+      return tf.fill([...shape], init.value);
+    case 'normal':
+      return randomNormal(key, shape).mul(init.stddev);
+    case 'uniform':
+      return randomUniform(key, shape)
+        .mul(2 * init.limit)
+        .sub(init.limit);
+    default:
+      return init satisfies never;
+  }
+}
