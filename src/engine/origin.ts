@@ -17,7 +17,12 @@ export function whereNow(): Error {
 export function modelLine(error: Error): string | undefined {
   for (const frame of error.stack?.split('\n').slice(1) ?? []) {
     const place = /\(?((?:file:\/\/)?\/[^()]+:\d+:\d+)\)?$/.exec(frame)?.[1]?.replace('file://', '');
-    if (place === undefined || place.startsWith(ENGINE_FOLDER) || /node_modules|\/tfjs-\w+\/src\//.test(place)) continue;
+    if (
+      place === undefined ||
+      place.startsWith(ENGINE_FOLDER) ||
+      /node_modules|\/tfjs-\w+\/src\//.test(place)
+    )
+      continue;
     return place;
   }
   return undefined;

@@ -89,7 +89,7 @@ export class Runtime {
             `${name} was built for ${cache.size} input signatures already; the newest is ${key}: give it inputs of fixed shapes`,
           );
         }
-        built = this.#build(name, inputs, body as (inputs: Tensors) => Tensors, options);
+        built = this.#build(name, inputs, body as never, options);
         cache.set(key, built);
       }
       const feeds = Object.entries(inputs).map(([input, value]) => ({
