@@ -26,7 +26,17 @@ export const dalleModelSchema = z
       .enum(ATTENTION_KINDS)
       .optional()
       .describe('attention of the last layer, where it differs'),
-    convolution: positiveInteger().default(11).describe('side of the neighbourhood of conv attention'),
+    convolution: positiveInteger().default(11).describe('odd side of the neighbourhood of conv attention'),
+  })
+  .superRefine(({ width, heads, convolution }, context) => {
+    if (width % heads !== 0) {
+      const message = `must be a multiple of heads (${heads}); received ${width}`;
+      context.addIssue({ code: 'custom', path: ['width'], message });
+    }
+    if (convolution % 2 === 0) {
+      const message = `must be odd, so that it has a middle; received ${convolution}`;
+      context.addIssue({ code: 'custom', path: ['convolution'], message });
+    }
   })
   .describe('the joint Transformer');
 
@@ -53,6 +63,12 @@ export const dalleSchema = z
           .boolean()
           .default(false)
           .describe('cut captions longer than textLength in place of refusing them'),
+      })
+      .superRefine(({ path, tokens }, context) => {
+        if ((path === undefined) === (tokens === undefined)) {
+          const message = 'give either path or tokens, one of the two';
+          context.addIssue({ code: 'custom', message });
+        }
       })
       .describe('captioned pictures, or their tokens'),
     model: dalleModelSchema,

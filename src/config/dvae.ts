@@ -24,6 +24,13 @@ export const dvaeModelSchema = z
       .describe("channels after the decoder's first 1×1 convolution (n_init)"),
     vocabulary: positiveInteger().default(8192).describe('codes in the codebook'),
   })
+  .superRefine(({ imageSize, groups }, context) => {
+    const factor = 2 ** (groups - 1);
+    if (imageSize % factor !== 0) {
+      const message = `must be a multiple of ${factor}, which ${groups} groups halve it by; received ${imageSize}`;
+      context.addIssue({ code: 'custom', path: ['imageSize'], message });
+    }
+  })
   .describe('the discrete VAE');
 
 export const dvaeSchema = z

@@ -27,6 +27,16 @@ export const learningRate = z
       .optional()
       .describe('length of the cosine in updates, warm-up included; the whole run by default'),
   })
+  .superRefine(({ peak, end, warmup, steps }, context) => {
+    if (end > peak) {
+      const message = `must not exceed peak (${peak}); received ${end}`;
+      context.addIssue({ code: 'custom', path: ['end'], message });
+    }
+    if (steps !== undefined && warmup >= steps) {
+      const message = `must be below steps (${steps}); received ${warmup}`;
+      context.addIssue({ code: 'custom', path: ['warmup'], message });
+    }
+  })
   .describe('linear warm-up, then a cosine from peak to end');
 
 export const optimizer = z

@@ -1,0 +1,60 @@
+// A configuration from its file, `--set` and flags, in this order of strength, checked against its schema.
+
+import { stringify } from 'yaml';
+import type { z } from 'zod';
+import { type Explanation, explain, inputSchema } from './explain.ts';
+import { type Problem, throwProblems } from './problems.ts';
+import { applyOverride, flagOverrides, type Override, parseSet } from './set.ts';
+import { type Path, readYaml, type YamlSource } from './source.ts';
+
+export interface ConfigSource {
+  /** YAML file; without it everything comes from `set`, `flags` and the defaults. */
+  readonly file?: string | undefined;
+  /** `path.to.key=value` each, the value in YAML; over the file. */
+  readonly set?: readonly string[] | undefined;
+  /** Dotted key → value, over `set` and the file; undefined values are skipped. */
+  readonly flags?: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** How many keys from the root two paths share. */
+function sharedDepth(a: Path, b: Path): number {
+  const differs = a.findIndex((key, i) => i >= b.length || String(key) !== String(b[i]));
+  return differs < 0 ? a.length : differs;
+}
+
+/** The flag, or the line and column, that a finding is about: whichever knows most of its path. */
+function locate(
+  { path, isKey }: Explanation,
+  overrides: readonly Override[],
+  yaml: YamlSource | undefined,
+): string | undefined {
+  const depth = yaml?.depth(path) ?? 0;
+  const override = overrides.findLast((candidate) => {
+    const shared = sharedDepth(path, candidate.path);
+    const related = shared === Math.min(path.length, candidate.path.length);
+    return shared > 0 && (shared > depth || (related && shared === depth));
+  });
+  return override?.origin ?? (isKey ? yaml?.locateKey(path) : yaml?.locate(path));
+}
+
+/**
+ * Loads and validates a configuration, defaults filled in.
+ * @throws UsageError listing every problem with its file:line:column or flag, what was expected and received.
+ */
+export function loadConfig<S extends z.ZodType>(schema: S, source: ConfigSource): z.output<S> {
+  const yaml = source.file === undefined ? undefined : readYaml(source.file);
+  const overrides = [...(source.set ?? []).map(parseSet), ...flagOverrides(source.flags ?? {})];
+  const tree = overrides.reduce(applyOverride, yaml?.value ?? {});
+  const result = schema.safeParse(tree);
+  if (result.success) return result.data;
+  const root = inputSchema(schema);
+  const problems: Problem[] = result.error.issues
+    .flatMap((issue) => explain(issue, root, tree))
+    .map((explanation) => ({ where: locate(explanation, overrides, yaml), what: explanation.what }));
+  return throwProblems(problems, source.file, 'docs/CONFIG.md lists every key, its type and its default');
+}
+
+/** The configuration as YAML, for config.yaml in run and checkpoint folders; loading it gives the same values. */
+export function dumpConfig(config: unknown): string {
+  return stringify(config, { aliasDuplicateObjects: false, lineWidth: 0 });
+}

@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { z } from 'zod';
+import { dalleSchema } from '../../../src/config/dalle.ts';
+import { dvaeSchema } from '../../../src/config/dvae.ts';
+import { loadConfig } from '../../../src/config/load.ts';
+import { UsageError } from '../../../src/util/errors.ts';
+
+const RUN = ['train={steps: 10, batch: 2, optimizer: {learningRate: {peak: 0.001}}}'];
+const DVAE = [...RUN, 'data.path=pictures', 'model={}'];
+const DALLE = [...RUN, 'data={tokens: shards, dvae: d, tokenizer: t.json}', 'model={}'];
+
+test('the papers’ models are accepted', () => {
+  assert.equal(loadConfig(dvaeSchema, { set: DVAE }).model.vocabulary, 8192);
+  assert.equal(loadConfig(dalleSchema, { set: DALLE }).model.layers, 64);
+});
+
+const broken: [schema: z.ZodType, good: string[], set: string, message: RegExp][] = [
+  [dvaeSchema, DVAE, 'model.imageSize=60', /model\.imageSize: must be a multiple of 8/],
+  [dalleSchema, DALLE, 'model.heads=60', /model\.width: must be a multiple of heads \(60\); received 3968/],
+  [dalleSchema, DALLE, 'model.convolution=4', /model\.convolution: must be odd/],
+  [dalleSchema, DALLE, 'data.path=pictures', /data: give either path or tokens/],
+  [dalleSchema, DALLE, 'data.tokens=null', /data: give either path or tokens/],
+  [dvaeSchema, DVAE, 'train.optimizer.learningRate.end=1', /learningRate\.end: must not exceed peak/],
+  [
+    dvaeSchema,
+    DVAE,
+    'train.optimizer.learningRate={peak: 1, warmup: 5, steps: 5}',
+    /warmup: must be below steps/,
+  ],
+];
+for (const [schema, good, set, message] of broken) {
+  test(`refuses ${set}`, () => {
+    const load = (): unknown => loadConfig(schema, { set: [...good, set] });
+    assert.throws(load, (error) => error instanceof UsageError && message.test(error.message));
+  });
+}

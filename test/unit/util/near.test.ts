@@ -1,0 +1,20 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { editDistance, nearest } from '../../../src/util/near.ts';
+
+test('counts insertions, deletions, substitutions and swaps of neighbours', () => {
+  assert.equal(editDistance('', 'abc'), 3);
+  assert.equal(editDistance('kitten', 'sitting'), 3);
+  assert.equal(editDistance('steps', 'stpes'), 1);
+  assert.equal(editDistance('same', 'same'), 0);
+});
+
+test('finds the nearest name, and none when all are far', () => {
+  const known = ['temperature', 'top-k', 'seed', 'lr'];
+  assert.equal(nearest('temprature', known), 'temperature');
+  assert.equal(nearest('TopK', known), 'top-k');
+  assert.equal(nearest('sede', known), 'seed');
+  assert.equal(nearest('lx', known), 'lr');
+  assert.equal(nearest('zebra', known), undefined);
+  assert.equal(nearest('x'.repeat(1e6), known), undefined);
+});
