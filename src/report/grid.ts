@@ -41,6 +41,7 @@ export async function imageGrid(cells: readonly GridCell[], options: GridOptions
     create: { width: layout.width, height: layout.height, channels: 3, background: '#ffffff' },
   })
     .composite([{ input: Buffer.from(drawing(layout)), left: 0, top: 0 }, ...pictures])
+    .removeAlpha()
     .png()
     .toBuffer();
 }
