@@ -1,0 +1,89 @@
+// The dVAE's objective (arXiv 2102.12092, section 2.1 and appendix A): the evidence lower bound under the
+// Gumbel-softmax relaxation, with a logit-Laplace likelihood and a uniform prior over the codebook.
+//   B batch, H height, W width, G codes on a side, V vocabulary
+
+import type { DvaeModelConfig } from '../../config/dvae.ts';
+import { randomGumbel } from '../../engine/random.ts';
+import { type Scalar, type Tensor1D, type Tensor3D, type Tensor4D, tf } from '../../engine/tf.ts';
+import { type DvaeParameters, decode, decodeCodes, encode } from './model.ts';
+import { location, mapPixels, reconstruction } from './pixels.ts';
+
+/**
+ * A sample of the relaxed codes: softmax((logits + Gumbel noise) / τ) over the vocabulary.
+ * `temperature` is a scalar; one-hot samples as it goes to 0.
+ */
+export function gumbelSoftmax(logits_BGGV: Tensor4D, temperature: Scalar, key: Tensor1D): Tensor4D {
+  const noise = randomGumbel(key, logits_BGGV.shape);
+  return tf.softmax(tf.div(tf.add(logits_BGGV, noise), temperature));
+}
+
+/** −ln p(x | μ, b) of mapped pixels under the logit-Laplace distribution, in nats, mean over pixels and channels. */
+export function logitLaplaceLoss(stats_BHW6: Tensor4D, x_BHW3: Tensor4D): Scalar {
+  const logScale = tf.slice(stats_BHW6, [0, 0, 0, 3], [-1, -1, -1, 3]);
+  const complement = tf.sub(1, x_BHW3);
+  const logit = tf.log(tf.div(x_BHW3, complement));
+  const distance = tf.mul(tf.abs(tf.sub(logit, location(stats_BHW6))), tf.exp(tf.neg(logScale)));
+  const logJacobian = tf.log(tf.mul(x_BHW3, complement));
+  return tf.mean(tf.addN([distance, logScale, tf.add(logJacobian, Math.LN2)]));
+}
+
+/** KL of the codes' distribution to the uniform prior, in nats: summed over the grid, mean over the batch. */
+export function uniformKl(logits_BGGV: Tensor4D): Scalar {
+  const [batch, , , vocabulary] = logits_BGGV.shape;
+  const logPosterior = tf.logSoftmax(logits_BGGV);
+  const ratio = tf.add(logPosterior, Math.log(vocabulary));
+  return tf.div(tf.sum(tf.mul(tf.exp(logPosterior), ratio)), batch);
+}
+
+export interface DvaeLoss {
+  /** −ln p(x|z) / (pixels × channels) + β · KL / (pixels × channels): what is minimised. */
+  readonly loss: Scalar;
+  /** −ln p(x|z) / (pixels × channels), in nats. */
+  readonly reconstruction: Scalar;
+  /** KL of a picture's codes to the uniform prior, in nats. */
+  readonly kl: Scalar;
+  /** Mean squared error of the pictures decoded from the relaxed codes; pixels in [0, 1]. */
+  readonly mse: Scalar;
+}
+
+/** The training loss of pixels_BHW3 in [0, 1] at temperature τ and KL weight β. `key` draws the Gumbel noise. */
+export function dvaeLoss(
+  p: DvaeParameters,
+  pixels_BHW3: Tensor4D,
+  config: DvaeModelConfig,
+  key: Tensor1D,
+  temperature: Scalar,
+  klWeight: Scalar,
+): DvaeLoss {
+  const x_BHW3 = mapPixels(pixels_BHW3);
+  const logits_BGGV = encode(p.encoder, x_BHW3, config);
+  const stats_BHW6 = decode(p.decoder, gumbelSoftmax(logits_BGGV, temperature, key), config);
+  const likelihood = logitLaplaceLoss(stats_BHW6, x_BHW3);
+  const kl = uniformKl(logits_BGGV);
+  const [, height, width, channels] = pixels_BHW3.shape;
+  return {
+    loss: tf.add(likelihood, tf.div(tf.mul(klWeight, kl), height * width * channels)),
+    reconstruction: likelihood,
+    kl,
+    mse: squaredError(stats_BHW6, pixels_BHW3),
+  };
+}
+
+/** Pictures through their hard codes, as stage two sees them. */
+export function hardReconstruction(
+  p: DvaeParameters,
+  pixels_BHW3: Tensor4D,
+  config: DvaeModelConfig,
+): { readonly codes_BGG: Tensor3D; readonly pixels_BHW3: Tensor4D; readonly mse: Scalar } {
+  const logits_BGGV = encode(p.encoder, mapPixels(pixels_BHW3), config);
+  const codes_BGG = tf.argMax(logits_BGGV, -1) as Tensor3D;
+  const stats_BHW6 = decodeCodes(p.decoder, codes_BGG, config);
+  return {
+    codes_BGG,
+    pixels_BHW3: reconstruction(stats_BHW6),
+    mse: squaredError(stats_BHW6, pixels_BHW3),
+  };
+}
+
+const squaredError = (stats_BHW6: Tensor4D, pixels_BHW3: Tensor4D): Scalar =>
+  tf.mean(tf.square(tf.sub(reconstruction(stats_BHW6), pixels_BHW3)));

@@ -1,0 +1,136 @@
+// DALL·E's discrete VAE (arXiv 2102.12092, appendix A.1), with the layers and names of its release (openai/DALL-E)
+// so that the published weights fit. What the release calls w and b are weight and bias here.
+//   B batch, H height, W width, C channels, G codes on a side, V vocabulary
+
+import type { DvaeModelConfig } from '../../config/dvae.ts';
+import { gather, upsample2x } from '../../engine/ops.ts';
+import { type Tensor3D, type Tensor4D, tf } from '../../engine/tf.ts';
+import { type ConvolutionSpec, convolution, convolutionSpec, kernelMatrix } from '../../nn/convolution.ts';
+import type { Parameters } from '../../nn/parameters.ts';
+import { groupWidths, postGain } from './config.ts';
+
+type ResidualSpec = {
+  readonly res_path: Readonly<Record<'conv_1' | 'conv_2' | 'conv_3' | 'conv_4', ConvolutionSpec>>;
+};
+/** The identity path has a convolution where the width changes. */
+type BlockSpec = ResidualSpec | (ResidualSpec & { readonly id_path: ConvolutionSpec });
+type GroupSpec = { readonly [block: `block_${number}`]: BlockSpec };
+/** An encoder or a decoder. */
+export type CoderSpec = {
+  readonly input: ConvolutionSpec;
+  readonly [group: `group_${number}`]: GroupSpec;
+  readonly output: ConvolutionSpec;
+};
+export type DvaeSpec = { readonly encoder: CoderSpec; readonly decoder: CoderSpec };
+export type CoderParameters = Parameters<CoderSpec>;
+export type DvaeParameters = Parameters<DvaeSpec>;
+
+/** Channels of the decoder's output: μ and ln b of red, green and blue. */
+const STATISTICS = 6;
+const ENCODER_KERNELS = [3, 3, 3, 1] as const;
+const DECODER_KERNELS = [1, 3, 3, 3] as const;
+
+function blockSpec(
+  inputs: number,
+  outputs: number,
+  kernels: readonly [number, number, number, number],
+): BlockSpec {
+  const hidden = outputs / 4;
+  return {
+    ...(inputs !== outputs && { id_path: convolutionSpec(inputs, outputs, 1) }),
+    res_path: {
+      conv_1: convolutionSpec(inputs, hidden, kernels[0]),
+      conv_2: convolutionSpec(hidden, hidden, kernels[1]),
+      conv_3: convolutionSpec(hidden, hidden, kernels[2]),
+      conv_4: convolutionSpec(hidden, outputs, kernels[3]),
+    },
+  };
+}
+
+function groupSpecs(
+  inputs: number,
+  widths: readonly number[],
+  blocks: number,
+  kernels: typeof ENCODER_KERNELS | typeof DECODER_KERNELS,
+): { [group: `group_${number}`]: GroupSpec } {
+  return Object.fromEntries(
+    widths.map((width, group) => [
+      `group_${group + 1}`,
+      Object.fromEntries(
+        Array.from({ length: blocks }, (_, block) => [
+          `block_${block + 1}`,
+          blockSpec(block === 0 ? (widths[group - 1] ?? inputs) : width, width, kernels),
+        ]),
+      ),
+    ]),
+  );
+}
+
+/** The parameters of a dVAE; normal kernels, zero biases, as released. */
+export function dvaeSpec(config: DvaeModelConfig): DvaeSpec {
+  const { hidden, decoderInput, vocabulary, blocksPerGroup } = config;
+  const widths = groupWidths(config);
+  return {
+    encoder: {
+      input: convolutionSpec(3, hidden, 7),
+      ...groupSpecs(hidden, widths.encoder, blocksPerGroup, ENCODER_KERNELS),
+      output: convolutionSpec(widths.encoder.at(-1) as number, vocabulary, 1),
+    },
+    decoder: {
+      input: convolutionSpec(vocabulary, decoderInput, 1),
+      ...groupSpecs(decoderInput, widths.decoder, blocksPerGroup, DECODER_KERNELS),
+      output: convolutionSpec(hidden, STATISTICS, 1),
+    },
+  };
+}
+
+function block(p: Parameters<BlockSpec>, x_BHWC: Tensor4D, gain: number): Tensor4D {
+  const { conv_1, conv_2, conv_3, conv_4 } = p.res_path;
+  const residual = [conv_1, conv_2, conv_3, conv_4].reduce(
+    (x, conv) => convolution(conv, tf.relu(x)),
+    x_BHWC,
+  );
+  const identity = 'id_path' in p ? convolution(p.id_path, x_BHWC) : x_BHWC;
+  return tf.add(identity, tf.mul(residual, gain));
+}
+
+/** Every group's blocks, with `resize` between groups. */
+function groups(
+  p: CoderParameters,
+  x_BHWC: Tensor4D,
+  config: DvaeModelConfig,
+  resize: (x: Tensor4D) => Tensor4D,
+): Tensor4D {
+  const gain = postGain(config);
+  let x = x_BHWC;
+  for (let group = 1; group <= config.groups; group++) {
+    if (group > 1) x = resize(x);
+    for (const parameters of Object.values(p[`group_${group}`]!)) x = block(parameters, x, gain);
+  }
+  return x;
+}
+
+/** Pixels x_BHWC (mapped, see pixels.ts) → the features before the encoder's last convolution. */
+export function encoderFeatures(p: CoderParameters, x_BHWC: Tensor4D, config: DvaeModelConfig): Tensor4D {
+  const x = convolution(p.input, x_BHWC);
+  return tf.relu(groups(p, x, config, (h) => tf.maxPool(h, 2, 2, 'valid')));
+}
+
+/** Mapped pixels x_BHWC → logits of the codes, BGGV. The codes for stage two are their argmax. */
+export const encode = (p: CoderParameters, x_BHWC: Tensor4D, config: DvaeModelConfig): Tensor4D =>
+  convolution(p.output, encoderFeatures(p, x_BHWC, config));
+
+/** What the decoder's first convolution gave → statistics BHW6: μ, then ln b, of the logit-Laplace distribution. */
+export function decodeFeatures(p: CoderParameters, x_BGGC: Tensor4D, config: DvaeModelConfig): Tensor4D {
+  return convolution(p.output, tf.relu(groups(p, x_BGGC, config, upsample2x)));
+}
+
+/** A distribution over the codes at each place, z_BGGV → statistics BHW6. */
+export const decode = (p: CoderParameters, z_BGGV: Tensor4D, config: DvaeModelConfig): Tensor4D =>
+  decodeFeatures(p, convolution(p.input, z_BGGV), config);
+
+/** Hard codes, int32 → statistics BHW6. The one-hot product is a look-up of the kernel's rows. */
+export function decodeCodes(p: CoderParameters, codes_BGG: Tensor3D, config: DvaeModelConfig): Tensor4D {
+  const embeddings = gather(kernelMatrix(p.input.weight), codes_BGG);
+  return decodeFeatures(p, tf.add(embeddings, p.input.bias), config);
+}

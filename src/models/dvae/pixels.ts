@@ -1,0 +1,21 @@
+// The map between pixels and the range of the logit-Laplace distribution (arXiv 2102.12092, appendix A.3): it keeps
+// pixels away from 0 and 1, where the logit is not finite.
+
+import { type Tensor4D, tf } from '../../engine/tf.ts';
+
+const EPSILON = 0.1;
+
+/** [0, 1] → [0.1, 0.9]. */
+export const mapPixels = (x: Tensor4D): Tensor4D => tf.add(tf.mul(x, 1 - 2 * EPSILON), EPSILON);
+
+/** The inverse of `mapPixels`, clipped to [0, 1]. */
+export const unmapPixels = (x: Tensor4D): Tensor4D =>
+  tf.clipByValue(tf.div(tf.sub(x, EPSILON), 1 - 2 * EPSILON), 0, 1);
+
+/** The decoder's μ, the first three channels of its statistics. */
+export const location = (stats_BHW6: Tensor4D): Tensor4D =>
+  tf.slice(stats_BHW6, [0, 0, 0, 0], [-1, -1, -1, 3]);
+
+/** Pixels in [0, 1] that the statistics stand for: the sigmoid of μ, unmapped. */
+export const reconstruction = (stats_BHW6: Tensor4D): Tensor4D =>
+  unmapPixels(tf.sigmoid(location(stats_BHW6)));

@@ -1,0 +1,91 @@
+// The warm start: a codebook set from k-means centres, so that it does not collapse. Encoder and decoder are trained
+// for a while as a plain autoencoder through a narrow bottleneck of 1×1 convolutions. With centres e_k over the
+// bottleneck's features h, the logits −‖h − e_k‖²/T are, up to a constant, (2/T) e_k·h − ‖e_k‖²/T: the 1×1
+// convolution the encoder ends in. The decoder's first convolution maps code k to what the bottleneck makes of e_k.
+// The model and its loss stay as published.
+//   B batch, H height, W width, G codes on a side, C channels, F width of the bottleneck, V vocabulary
+
+import type { DvaeModelConfig } from '../../config/dvae.ts';
+import { randomNormal } from '../../engine/random.ts';
+import {
+  type Scalar,
+  type Tensor,
+  type Tensor1D,
+  type Tensor2D,
+  type Tensor4D,
+  tf,
+} from '../../engine/tf.ts';
+import {
+  type ConvolutionParameters,
+  type ConvolutionSpec,
+  convolution,
+  convolutionSpec,
+  kernelMatrix,
+} from '../../nn/convolution.ts';
+import type { Parameters } from '../../nn/parameters.ts';
+import { groupWidths } from './config.ts';
+import { logitLaplaceLoss } from './loss.ts';
+import { type CoderParameters, type DvaeParameters, decodeFeatures, encoderFeatures } from './model.ts';
+import { mapPixels } from './pixels.ts';
+
+export type BottleneckSpec = { readonly encode: ConvolutionSpec; readonly decode: ConvolutionSpec };
+export type BottleneckParameters = Parameters<BottleneckSpec>;
+
+/** The 1×1 convolutions that stand in for the encoder's last and the decoder's first while there is no codebook. */
+export const bottleneckSpec = (config: DvaeModelConfig, width: number): BottleneckSpec => ({
+  encode: convolutionSpec(groupWidths(config).encoder.at(-1) as number, width, 1),
+  decode: convolutionSpec(width, config.decoderInput, 1),
+});
+
+/** Pixels_BHW3 in [0, 1] → the bottleneck's features, BGGF. */
+export const bottleneckFeatures = (
+  encoder: CoderParameters,
+  bottleneck: BottleneckParameters,
+  pixels_BHW3: Tensor4D,
+  config: DvaeModelConfig,
+): Tensor4D => convolution(bottleneck.encode, encoderFeatures(encoder, mapPixels(pixels_BHW3), config));
+
+/**
+ * The autoencoder's loss: the dVAE's likelihood, in nats per pixel and channel. Normal noise of `noise` standard
+ * deviations on the features makes neighbours in feature space decode alike, which clustering relies on.
+ */
+export function autoencoderLoss(
+  p: DvaeParameters & { readonly bottleneck: BottleneckParameters },
+  pixels_BHW3: Tensor4D,
+  config: DvaeModelConfig,
+  key: Tensor1D,
+  noise: number,
+): Scalar {
+  const features = bottleneckFeatures(p.encoder, p.bottleneck, pixels_BHW3, config);
+  const amplitude = tf.mul(tf.sqrt(tf.moments(features).variance), noise);
+  const noisy = tf.add(features, tf.mul(randomNormal(key, features.shape), amplitude)) as Tensor4D;
+  const stats_BHW6 = decodeFeatures(p.decoder, convolution(p.bottleneck.decode, noisy), config);
+  return logitLaplaceLoss(stats_BHW6, mapPixels(pixels_BHW3));
+}
+
+/**
+ * The encoder's last and the decoder's first convolution for a codebook of `centres_VF`.
+ * @param temperature T above, a scalar: about the mean squared distance of a feature to its centre
+ */
+export function codebookConvolutions(
+  bottleneck: BottleneckParameters,
+  centres_VF: Tensor2D,
+  temperature: Scalar,
+): { readonly encoderOutput: ConvolutionParameters; readonly decoderInput: ConvolutionParameters } {
+  const slopes_VF = tf.mul(centres_VF, tf.div(2, temperature));
+  const squares_V = tf.sum(tf.square(centres_VF), 1);
+  const biases_V1 = tf.matMul(slopes_VF, tf.reshape(bottleneck.encode.bias, [-1, 1]));
+  return {
+    encoderOutput: {
+      weight: asKernel(tf.matMul(kernelMatrix(bottleneck.encode.weight), slopes_VF, false, true)),
+      bias: tf.sub(tf.reshape(biases_V1, [-1]), tf.div(squares_V, temperature)),
+    },
+    decoderInput: {
+      weight: asKernel(tf.matMul(centres_VF, kernelMatrix(bottleneck.decode.weight))),
+      bias: bottleneck.decode.bias,
+    },
+  };
+}
+
+/** [I, O] as a 1×1 kernel [1, 1, I, O]. */
+const asKernel = (matrix: Tensor2D): Tensor => tf.reshape(matrix, [1, 1, ...matrix.shape]);

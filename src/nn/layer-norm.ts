@@ -1,0 +1,20 @@
+// Layer normalization over the last axis.
+
+import { layerNorm as normalize } from '../engine/ops.ts';
+import type { Tensor } from '../engine/tf.ts';
+import { constant, type ParameterSpec, type Parameters } from './parameters.ts';
+
+const EPSILON = 1e-5;
+
+export type LayerNormSpec = {
+  readonly gain: ParameterSpec;
+  readonly bias: ParameterSpec;
+};
+export type LayerNormParameters = Parameters<LayerNormSpec>;
+
+/** Gain 1 and bias 0, one of each per channel. */
+export const layerNormSpec = (width: number) =>
+  ({ gain: constant([width], 1), bias: constant([width], 0) }) satisfies LayerNormSpec;
+
+/** (x − mean) / √(variance + 1e-5) · gain + bias, over the last axis; the shape stays. */
+export const layerNorm = (p: LayerNormParameters, x: Tensor): Tensor => normalize(x, p.gain, p.bias, EPSILON);
