@@ -33,7 +33,7 @@ p { margin: 0 0 1rem; max-width: 46rem; overflow-wrap: anywhere; }
 .figures dt { color: var(--pale); font-size: 0.85rem; }
 .figures dd { margin: 0; font-size: 1.75rem; font-weight: 650; letter-spacing: -0.02em; }
 .scroll {
-  overflow-x: auto; background: var(--panel);
+  width: fit-content; min-width: min(100%, 40rem); max-width: 100%; overflow-x: auto; background: var(--panel);
   border: 1px solid var(--line); border-radius: 0.8rem; box-shadow: var(--shadow);
 }
 table { width: 100%; border-collapse: collapse; }

@@ -7,7 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { DataError } from '../util/errors.ts';
 import { storageError, writeFileAtomic } from '../util/files.ts';
 
-export interface Metrics {
+export interface MetricsLine {
   readonly step: number;
   readonly values: Readonly<Record<string, number>>;
 }
@@ -26,9 +26,9 @@ export class MetricsWriter {
     }
   }
 
-  append(metrics: Metrics): void {
+  append(line: MetricsLine): void {
     try {
-      appendFileSync(this.#file, formatLine(metrics));
+      appendFileSync(this.#file, formatLine(line));
     } catch (error) {
       throw storageError(error, this.#path);
     }
@@ -45,7 +45,7 @@ export class MetricsWriter {
  *
  * @throws DataError at the line, when another line is not a metrics line.
  */
-export async function readMetrics(path: string): Promise<Metrics[]> {
+export async function readMetrics(path: string): Promise<MetricsLine[]> {
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return '';
     throw new DataError('the metrics cannot be read', { where: path, cause: error });
@@ -56,11 +56,11 @@ export async function readMetrics(path: string): Promise<Metrics[]> {
 
 /** Keeps the lines up to `step` and drops the rest, the half-written one included. */
 export async function truncateMetrics(path: string, step: number): Promise<void> {
-  const kept = (await readMetrics(path)).filter((metrics) => metrics.step <= step);
+  const kept = (await readMetrics(path)).filter((line) => line.step <= step);
   await writeFileAtomic(path, kept.map(formatLine).join(''));
 }
 
-function formatLine({ step, values }: Metrics): string {
+function formatLine({ step, values }: MetricsLine): string {
   const entries = Object.entries(values).map(([name, value]) => [
     name,
     Number.isFinite(value) ? value : String(value),
@@ -68,7 +68,7 @@ function formatLine({ step, values }: Metrics): string {
   return `${JSON.stringify({ step, ...Object.fromEntries(entries) })}\n`;
 }
 
-function parseLine(line: string, where: string): Metrics {
+function parseLine(line: string, where: string): MetricsLine {
   try {
     const { step, ...values } = JSON.parse(line) as Record<string, unknown>;
     if (!Number.isSafeInteger(step)) throw new TypeError('no step');

@@ -1,0 +1,41 @@
+// Originals beside what the dVAE makes of them.
+
+import { type GridCell, imageGrid } from './grid.ts';
+
+const PAIRS = 16;
+const PAIRS_IN_ROW = 4;
+
+/**
+ * A PNG of the first pairs, at most 16.
+ *
+ * @param originals RGB, pictures × imageSize × imageSize × 3
+ * @param reconstructions of the same shape
+ * @throws RangeError when the two differ in length or do not hold whole pictures
+ */
+export function reconstructionGrid(
+  originals: Uint8Array,
+  reconstructions: Uint8Array,
+  imageSize: number,
+): Promise<Buffer> {
+  const length = imageSize * imageSize * 3;
+  if (originals.length !== reconstructions.length || originals.length % length !== 0) {
+    throw new RangeError(
+      `expected two batches of ${imageSize} × ${imageSize} × 3 values, received ${originals.length} and ${reconstructions.length}`,
+    );
+  }
+  const picture = (batch: Uint8Array, index: number): GridCell => ({
+    pixels: batch.subarray(index * length, (index + 1) * length),
+    width: imageSize,
+    height: imageSize,
+  });
+  const pairs = Math.min(PAIRS, originals.length / length);
+  const cells = Array.from({ length: pairs }, (_, index) => [
+    picture(originals, index),
+    picture(reconstructions, index),
+  ]).flat();
+  const inRow = Math.min(PAIRS_IN_ROW, pairs);
+  return imageGrid(cells, {
+    columns: 2 * inRow,
+    columnLabels: Array.from({ length: inRow }, () => ['original', 'reconstruction']).flat(),
+  });
+}

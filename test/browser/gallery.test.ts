@@ -1,0 +1,123 @@
+// The gallery in a real browser, where there is one: it renders, nothing is blocked by its own policy, nothing
+// runs, and it fits a telephone.
+
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { accessSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
+import sharp from 'sharp';
+import { type GalleryCard, type GalleryPage, galleryHtml, writeGallery } from '../../src/report/gallery.ts';
+import { encodePng } from '../../src/report/png.ts';
+
+const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
+
+function findChromium(): string | undefined {
+  const folders = (process.env.PATH ?? '').split(delimiter);
+  return folders.flatMap((folder) => NAMES.map((name) => join(folder, name))).find(isThere);
+}
+
+function isThere(path: string): boolean {
+  try {
+    accessSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const chromium = findChromium();
+const skip = chromium === undefined && `no ${NAMES[0]} on the path: the page is not looked at`;
+
+let folder: string;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'mm-gallery-'));
+});
+after(() => rm(folder, { recursive: true }));
+
+async function browse(...args: string[]): Promise<{ stdout: string; stderr: string }> {
+  const flags = [
+    '--headless',
+    '--no-sandbox',
+    '--disable-gpu',
+    '--hide-scrollbars',
+    '--enable-logging=stderr',
+  ];
+  const profile = `--user-data-dir=${join(folder, 'profile')}`;
+  return promisify(execFile)(chromium!, [...flags, profile, ...args], {
+    maxBuffer: 1 << 26,
+    timeout: 60_000,
+  });
+}
+
+const GREEN = [20, 160, 60] as const;
+const solid = Uint8Array.from({ length: 32 * 32 * 3 }, (_, index) => GREEN[index % 3]!);
+
+async function page(): Promise<GalleryPage> {
+  const png = await encodePng(solid, 32, 32);
+  const card: GalleryCard = { png, prompt: 'a green square', mark: 'right', seed: 1, score: 0.5 };
+  const long = { ...card, prompt: 'verylongwordwithoutanyspaces'.repeat(8), mark: 'wrong' as const };
+  return {
+    title: 'Samples',
+    subtitle: 'For a test',
+    figures: [{ label: 'right', value: '1 of 2' }],
+    tables: [{ title: 'Stages', columns: ['stage', 'seconds'], rows: [['dvae', 1.5]] }],
+    sections: [{ title: 'Scenes', cards: [card, long, { png, prompt: 'دائرة 🙂' }] }],
+    footer: 'mm sample',
+  };
+}
+
+test('the page shows its pictures and its policy blocks nothing of its own', { skip }, async () => {
+  const path = join(folder, 'page.html');
+  await writeGallery(path, await page());
+  for (const width of [1200, 500]) {
+    const picture = join(folder, `${width}.png`);
+    const { stderr } = await browse(
+      `--screenshot=${picture}`,
+      `--window-size=${width},1400`,
+      pathToFileURL(path).href,
+    );
+    assert.doesNotMatch(stderr, /CONSOLE|Content Security Policy|Refused/);
+    const { data, info } = await sharp(await readFile(picture))
+      .removeAlpha()
+      .raw()
+      .toBuffer({ resolveWithObject: true });
+    let green = 0;
+    for (let at = 0; at < data.length; at += 3)
+      if (GREEN.every((value, channel) => Math.abs(data[at + channel]! - value) < 3)) green++;
+    assert.ok(green > 3 * 100 * 100, `only ${green} pixels of the pictures at ${width} × ${info.height}`);
+  }
+});
+
+test('the page fits a narrow window and every picture has words', { skip }, async () => {
+  // A frame 360 pixels wide, measured by a script of the page around it.
+  const inner = galleryHtml(await page());
+  const outer = `<!doctype html><iframe id="f" width="360" height="800"></iframe><script>
+    const frame = document.getElementById('f');
+    frame.onload = () => {
+      const { documentElement: root, images } = frame.contentDocument;
+      document.title = JSON.stringify({ scroll: root.scrollWidth, client: root.clientWidth,
+        alts: [...images].every((image) => image.alt !== '' && image.naturalWidth === 32), count: images.length });
+    };
+    frame.srcdoc = ${JSON.stringify(inner).replaceAll('<', '\\u003c')};
+  </script>`;
+  const path = join(folder, 'outer.html');
+  await writeFile(path, outer);
+  const { stdout } = await browse('--dump-dom', '--virtual-time-budget=5000', pathToFileURL(path).href);
+  const measured = JSON.parse(/<title>(.*?)<\/title>/.exec(stdout)?.[1] ?? 'null') as Record<string, unknown>;
+  assert.deepEqual(measured, { scroll: measured.client, client: measured.client, alts: true, count: 3 });
+});
+
+test('a script that got into the page would not run', { skip }, async () => {
+  const html = galleryHtml({ title: 'Samples', sections: [] });
+  const altered = html.replace('<main>', '<main><script>document.title = "it ran"</script>');
+  assert.notEqual(altered, html);
+  const path = join(folder, 'altered.html');
+  await writeFile(path, altered);
+  const { stdout } = await browse('--dump-dom', pathToFileURL(path).href);
+  assert.match(stdout, /<title>Samples<\/title>/);
+});
