@@ -12,7 +12,7 @@ const PAIRS_IN_ROW = 4;
  * @param reconstructions of the same shape
  * @throws RangeError when the two differ in length or do not hold whole pictures
  */
-export function reconstructionGrid(
+export async function reconstructionGrid(
   originals: Uint8Array,
   reconstructions: Uint8Array,
   imageSize: number,

@@ -100,7 +100,9 @@ test('the page fits a narrow window and every picture has words', { skip }, asyn
     const frame = document.getElementById('f');
     frame.onload = () => {
       const { documentElement: root, images } = frame.contentDocument;
+      const paragraphs = [...frame.contentDocument.querySelectorAll('p')];
       document.title = JSON.stringify({ scroll: root.scrollWidth, client: root.clientWidth,
+        clipped: paragraphs.filter((p) => p.scrollWidth > p.clientWidth).length,
         alts: [...images].every((image) => image.alt !== '' && image.naturalWidth === 32), count: images.length });
     };
     frame.srcdoc = ${JSON.stringify(inner).replaceAll('<', '\\u003c')};
@@ -109,7 +111,13 @@ test('the page fits a narrow window and every picture has words', { skip }, asyn
   await writeFile(path, outer);
   const { stdout } = await browse('--dump-dom', '--virtual-time-budget=5000', pathToFileURL(path).href);
   const measured = JSON.parse(/<title>(.*?)<\/title>/.exec(stdout)?.[1] ?? 'null') as Record<string, unknown>;
-  assert.deepEqual(measured, { scroll: measured.client, client: measured.client, alts: true, count: 3 });
+  assert.deepEqual(measured, {
+    scroll: measured.client,
+    client: measured.client,
+    clipped: 0,
+    alts: true,
+    count: 3,
+  });
 });
 
 test('a script that got into the page would not run', { skip }, async () => {

@@ -1,0 +1,208 @@
+// The directions of imports that the folders promise, and the few other rules that only a look at all files shows.
+
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, sep } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+/** From the top down: a folder imports itself and what stands below it. */
+const FOLDERS = [
+  'cli',
+  'train',
+  'eval',
+  'report',
+  'models',
+  'nn',
+  'checkpoint',
+  'data',
+  'tokenizers',
+  'engine',
+  'config',
+  'util',
+];
+
+/** Below, and yet not for them. */
+const FORBIDDEN: Readonly<Record<string, readonly string[]>> = { models: ['data'] };
+
+/** Packages that only some folders know. */
+const OWNERS: readonly { readonly name: RegExp; readonly folders: readonly string[] }[] = [
+  { name: /^koffi$/, folders: ['engine'] },
+  { name: /^@tensorflow\//, folders: ['engine'] },
+  { name: /^sharp$/, folders: ['data', 'report'] },
+  { name: /^(yargs|cli-progress|pino)$/, folders: ['cli', 'util'] },
+];
+
+interface Import {
+  readonly specifier: string;
+  readonly kind: 'static' | 'type' | 'dynamic';
+}
+
+/** The imports of a TypeScript source: static, of types only, and called (`import()`, `require()`). */
+function findImports(source: string): Import[] {
+  const code = source.replaceAll(/\/\*[\s\S]*?\*\//g, '').replaceAll(/^\s*\/\/.*$/gm, '');
+  const statements = code.matchAll(/^(?:import|export)\s+(type\s)?(?:[\w*{][^;'"]*?\sfrom\s*)?'([^']+)'/gm);
+  const calls = code.matchAll(/(?:\bimport|\brequire|\bcreateRequire\([^()]*\))\(\s*'([^']+)'\s*\)/g);
+  return [
+    ...Array.from(statements, ([, type, specifier]) => ({
+      specifier: specifier!,
+      kind: type === undefined ? ('static' as const) : ('type' as const),
+    })),
+    ...Array.from(calls, ([, specifier]) => ({ specifier: specifier!, kind: 'dynamic' as const })),
+  ];
+}
+
+interface Source {
+  /** Relative to src, with forward slashes. */
+  readonly path: string;
+  readonly folder: string;
+  readonly lines: number;
+  readonly packages: readonly Import[];
+  /** Files of src, relative to it. */
+  readonly files: readonly Import[];
+}
+
+function readSources(): Source[] {
+  const names = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' });
+  return names
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => {
+      const text = readFileSync(join(ROOT, 'src', name), 'utf8');
+      const imports = findImports(text);
+      const inside = imports.filter(({ specifier }) => specifier.startsWith('.'));
+      return {
+        path: name.split(sep).join('/'),
+        folder: name.split(sep)[0]!,
+        lines: text.split('\n').length - 1,
+        packages: imports.filter(
+          ({ specifier }) => !specifier.startsWith('.') && !specifier.startsWith('node:'),
+        ),
+        files: inside.map(({ specifier, kind }) => ({
+          specifier: relative(join(ROOT, 'src'), join(ROOT, 'src', dirname(name), specifier))
+            .split(sep)
+            .join('/'),
+          kind,
+        })),
+      };
+    })
+    .sort((a, b) => a.path.localeCompare(b.path));
+}
+
+const sources = readSources();
+const byPath = new Map(sources.map((source) => [source.path, source]));
+
+test('the reader of imports sees each form of them', () => {
+  const source = `
+    // import a from 'comment';
+    /* import b from 'block'; */
+import './side-effect.ts';
+import { one, type Two } from './named.ts';
+import type { Three } from './type.ts';
+import fallback, * as all from './all.ts';
+import {
+  several,
+  lines,
+} from './lines.ts';
+export { four } from './export.ts';
+export * from './star.ts';
+export type { Five } from './export-type.ts';
+export const text = "import x from 'string'";
+const lazy = () => import('./lazy.ts');
+const loaded = createRequire(import.meta.url)('loaded');
+const required = require('required');
+type Inline = import('./inline.ts').Inline;
+`;
+  assert.deepEqual(
+    findImports(source).map(({ specifier, kind }) => `${kind} ${specifier}`),
+    [
+      'static ./side-effect.ts',
+      'static ./named.ts',
+      'type ./type.ts',
+      'static ./all.ts',
+      'static ./lines.ts',
+      'static ./export.ts',
+      'static ./star.ts',
+      'type ./export-type.ts',
+      'dynamic ./lazy.ts',
+      'dynamic loaded',
+      'dynamic required',
+      'dynamic ./inline.ts',
+    ],
+  );
+});
+
+test('each folder imports itself and folders below it only', () => {
+  const offences = sources.flatMap(({ path, folder, files }) => {
+    const rank = FOLDERS.indexOf(folder);
+    if (rank < 0) return [`src/${path} is in none of the folders ${FOLDERS.join(', ')}`];
+    return files
+      .map(({ specifier }) => specifier)
+      .filter((target) => {
+        const owner = target.split('/')[0]!;
+        return FOLDERS.indexOf(owner) < rank || FORBIDDEN[folder]?.includes(owner);
+      })
+      .map((target) => `src/${path} imports src/${target}`);
+  });
+  assert.deepEqual(offences, []);
+});
+
+test('packages are imported where they belong, and are dependencies', () => {
+  const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+    dependencies: Record<string, string>;
+  };
+  // tfjs-node-gpu brings the tfjs that must be the same one.
+  const declared = [...Object.keys(manifest.dependencies), '@tensorflow/tfjs'];
+  const offences = sources.flatMap(({ path, folder, packages }) =>
+    packages.flatMap(({ specifier }) => [
+      ...OWNERS.filter(({ name, folders }) => name.test(specifier) && !folders.includes(folder)).map(
+        ({ folders }) => `src/${path} imports ${specifier}, which belongs to ${folders.join(' and ')}`,
+      ),
+      ...(declared.some((name) => specifier === name || specifier.startsWith(`${name}/`))
+        ? []
+        : [`src/${path} imports ${specifier}, which is no dependency`]),
+    ]),
+  );
+  assert.deepEqual(offences, []);
+});
+
+test('no file loads itself by way of others; types, which are gone by then, may point back', () => {
+  const finished = new Set<string>();
+  const visit = (path: string, trail: readonly string[]): string[] => {
+    if (trail.includes(path)) return [[...trail.slice(trail.indexOf(path)), path].join(' → ')];
+    if (finished.has(path)) return [];
+    const eager = byPath.get(path)?.files.filter(({ kind }) => kind === 'static') ?? [];
+    const cycles = eager.flatMap(({ specifier }) => visit(specifier, [...trail, path]));
+    finished.add(path);
+    return cycles;
+  };
+  assert.deepEqual(
+    sources.flatMap(({ path }) => visit(path, [])),
+    [],
+  );
+});
+
+test('help loads neither TensorFlow nor sharp: nothing that main.ts imports at once does', () => {
+  const reached = new Set<string>();
+  const visit = (path: string): void => {
+    if (reached.has(path)) return;
+    reached.add(path);
+    for (const { specifier, kind } of byPath.get(path)?.files ?? []) if (kind === 'static') visit(specifier);
+  };
+  visit('cli/main.ts');
+  const heavy = [...reached].flatMap((path) =>
+    (byPath.get(path)?.packages ?? [])
+      .filter(({ specifier, kind }) => kind !== 'type' && /^(koffi|sharp|@tensorflow\/.*)$/.test(specifier))
+      .map(({ specifier }) => `src/${path} imports ${specifier}`),
+  );
+  assert.ok(reached.size > 3);
+  assert.deepEqual(heavy, []);
+});
+
+test('files are named for what they own and stay below 300 lines', () => {
+  const offences = sources
+    .filter(({ path, lines }) => lines > 300 || /(^|\/)(utils?|helpers?|misc|index)\.ts$/.test(path))
+    .map(({ path, lines }) => `src/${path} (${lines} lines)`);
+  assert.deepEqual(offences, []);
+});
