@@ -2,29 +2,15 @@
 // one is being built they are recorded. Importing this file sets tfjs up and loads libtensorflow at first use.
 
 import { createRequire } from 'node:module';
-import type { Tensor, TensorInfo } from '@tensorflow/tfjs';
-import { type Attribute, intAttr, typeAttr } from './attributes.ts';
+import type { Tensor } from '@tensorflow/tfjs';
+import type { Attribute } from './attributes.ts';
 import type { Output } from './capi.ts';
-import { DT, dtypeOf } from './dtype.ts';
 import { BINDING_CONSTANTS, EagerBinding, type TensorMetadata } from './eager-binding.ts';
+import type { NodeBackend } from './execute.ts';
+import { replaceKernels } from './kernels.ts';
 import { isRecorded, type RecordingBinding } from './recording-binding.ts';
 import type { LooseValues } from './tensor.ts';
 import { tf } from './tf.ts';
-
-/** What of tfjs-node's backend class the engine uses. */
-interface NodeBackend {
-  readonly tensorMap: {
-    get(dataId: object): { id: number; shape: number[]; dtype: number; values: LooseValues | null };
-  };
-  createOutputTensor(metadata: TensorMetadata): Tensor;
-  getInputTensorIds(tensors: readonly Tensor[]): number[];
-  executeMultipleOutputs(
-    name: string,
-    attributes: readonly Attribute[],
-    inputs: readonly Tensor[],
-    count: number,
-  ): Tensor[];
-}
 
 /** Hands each call to the eager binding, or to the recording one while a function is being built. */
 class SwitchingBinding {
@@ -90,56 +76,16 @@ export function useTensorFlow(): Engine {
   const binding = new SwitchingBinding();
   const backend = new NodeJSKernelBackend(binding, 'mm');
   require('@tensorflow/tfjs-node-gpu/dist/register_all_kernels');
-  replaceGather();
   tf.registerBackend('tensorflow', () => backend as unknown as import('@tensorflow/tfjs').KernelBackend, 3);
   void tf.setBackend('tensorflow'); // synchronous: the factory above is
   engine = { binding, backend };
+  replaceKernels();
   return engine;
 }
 
 /** tfjs-node 4.22 calls util.isNullOrUndefined, which Node 23 removed (tensorflow/tfjs#8609). */
 function restoreRemovedUtil(util: Record<string, unknown>): void {
   util.isNullOrUndefined ??= (value: unknown): boolean => value === null || value === undefined;
-}
-
-/** tfjs-node's GatherV2 reads its indices back to check them, which recording cannot do; TensorFlow checks them itself. */
-function replaceGather(): void {
-  tf.unregisterKernel('GatherV2', 'tensorflow');
-  tf.registerKernel({
-    kernelName: 'GatherV2',
-    backendName: 'tensorflow',
-    kernelFunc: ({ inputs, attrs }) => {
-      const { x, indices } = inputs as { x: Tensor; indices: Tensor };
-      const { axis, batchDims } = attrs as unknown as { axis: number; batchDims: number };
-      return tf.tidy(() => gatherAlong(x, indices, axis, batchDims)) as TensorInfo;
-    },
-  });
-}
-
-/** TensorFlow's GatherV2. */
-export function gatherAlong(x: Tensor, indices: Tensor, axis: number, batchDims = 0): Tensor {
-  const attributes = [
-    intAttr('batch_dims', batchDims),
-    typeAttr('Tparams', dtypeOf(x)),
-    typeAttr('Tindices', dtypeOf(indices)),
-    typeAttr('Taxis', DT.int32),
-  ];
-  return executeOp('GatherV2', attributes, [x, indices, tf.scalar(axis, 'int32')]);
-}
-
-/** Runs one TensorFlow op by name on tfjs tensors, eagerly or recorded; its first output. */
-export function executeOp(name: string, attributes: readonly Attribute[], inputs: readonly Tensor[]): Tensor {
-  return executeOps(name, attributes, inputs, 1)[0] as Tensor;
-}
-
-/** As `executeOp`, for ops of several outputs. */
-export function executeOps(
-  name: string,
-  attributes: readonly Attribute[],
-  inputs: readonly Tensor[],
-  count: number,
-): Tensor[] {
-  return useTensorFlow().backend.executeMultipleOutputs(name, attributes, inputs, count);
 }
 
 /** Records what `body` computes. */

@@ -34,6 +34,8 @@ function declare(library: LibraryHandle, libc: LibraryHandle) {
     statusMessage: f<[Pointer], string>('const char* TF_Message(void*)'),
 
     allOps: f<[], Pointer>('void* TF_GetAllOpList()'),
+    newBuffer: f<[], Pointer>('void* TF_NewBuffer()'),
+    newBufferFrom: f<[Uint8Array, number], Pointer>('void* TF_NewBufferFromString(const void*, size_t)'),
     deleteBuffer: f<[Pointer]>('void TF_DeleteBuffer(void*)'),
 
     allocateTensor: f<[number, readonly bigint[], number, number], Pointer>(
@@ -93,18 +95,18 @@ function declare(library: LibraryHandle, libc: LibraryHandle) {
     deleteSession: f<[Pointer, Pointer]>('void TF_DeleteSession(void*, void*)'),
     sessionRun: f<
       [
-        Pointer,
-        null,
-        Output[],
-        Pointer[],
-        number,
-        Output[],
-        (Pointer | null)[],
-        number,
-        Pointer[],
-        number,
-        null,
-        Pointer,
+        session: Pointer,
+        options: Pointer | null,
+        feeds: Output[],
+        values: Pointer[],
+        feedCount: number,
+        fetches: Output[],
+        results: (Pointer | null)[],
+        fetchCount: number,
+        targets: Pointer[],
+        targetCount: number,
+        metadata: Pointer | null,
+        status: Pointer,
       ]
     >(
       'void TF_SessionRun(void*, void*, TF_Output*, void**, int, TF_Output*, _Out_ void**, int, void**, int, void*, void*)',
@@ -215,12 +217,11 @@ function quietly(libc: LibraryHandle, body: () => void): void {
   }
 }
 
-/** The bytes of a TF_Buffer, copied; the buffer is freed. */
-export function takeBuffer(api: CApi, buffer: Pointer): Uint8Array {
+/** The bytes of a TF_Buffer, copied. */
+export function copyBuffer(api: CApi, buffer: Pointer): Uint8Array {
   const { data, length } = koffi.decode(buffer, BUFFER) as { data: Pointer; length: number | bigint };
   const bytes = new Uint8Array(Number(length));
   if (bytes.length > 0) api.copyOut(bytes, data, bytes.length);
-  api.deleteBuffer(buffer);
   return bytes;
 }
 

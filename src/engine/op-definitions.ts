@@ -1,7 +1,7 @@
 // TensorFlow's own op definitions: which inputs are lists. Read once from the library, so that no list of ops
 // is kept by hand.
 
-import { type CApi, takeBuffer } from './capi.ts';
+import { type CApi, copyBuffer } from './capi.ts';
 import { readMessage } from './protobuf.ts';
 
 interface InputDefinition {
@@ -26,7 +26,7 @@ const parsed = new Map<string, OpDefinition>();
 
 /** The definition of `name`; throws when this TensorFlow does not know the op. */
 export function opDefinition(api: CApi, name: string): OpDefinition {
-  definitions ??= indexByName(takeBuffer(api, api.allOps()));
+  definitions ??= readDefinitions(api);
   let definition = parsed.get(name);
   if (!definition) {
     const bytes = definitions.get(name);
@@ -35,6 +35,13 @@ export function opDefinition(api: CApi, name: string): OpDefinition {
     parsed.set(name, definition);
   }
   return definition;
+}
+
+function readDefinitions(api: CApi): Map<string, Uint8Array> {
+  const buffer = api.allOps();
+  const list = copyBuffer(api, buffer);
+  api.deleteBuffer(buffer);
+  return indexByName(list);
 }
 
 function indexByName(list: Uint8Array): Map<string, Uint8Array> {

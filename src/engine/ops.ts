@@ -1,8 +1,9 @@
 // TensorFlow ops that tfjs lacks or composes slowly, with their gradients; for models. The same ops run eagerly.
 
 import { typeAttr } from './attributes.ts';
-import { executeOp, executeOps, gatherAlong } from './backend.ts';
 import { DT } from './dtype.ts';
+import { executeOp, executeOps } from './execute.ts';
+import { gatherAlong } from './kernels.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from './tf.ts';
 
 type Save = (tensors: Tensor[]) => void;

@@ -3,8 +3,8 @@
 
 import { graphSeed } from '../util/random.ts';
 import { typeAttr } from './attributes.ts';
-import { executeOp } from './backend.ts';
 import { DT } from './dtype.ts';
+import { executeOp } from './execute.ts';
 import { type Tensor, type Tensor1D, tf } from './tf.ts';
 
 /** A key of its own for each purpose: int32[2] from int32[2]. */

@@ -6,6 +6,7 @@ import { outputOf, record, useTensorFlow, wrapOutput } from './backend.ts';
 import type { Output, Pointer } from './capi.ts';
 import { DT } from './dtype.ts';
 import { Graph } from './graph.ts';
+import type { OpTime } from './op-times.ts';
 import { type Precision, RecordingBinding } from './recording-binding.ts';
 import { Session } from './session.ts';
 import { type SessionConfig, sessionConfig } from './session-config.ts';
@@ -26,8 +27,11 @@ export type Tensors = Readonly<Record<string, Tensor>>;
 /** The same names with host tensors. */
 export type OnHost<T> = { readonly [K in keyof T]: HostTensor };
 
-/** A function from host tensors to host tensors. */
-export type Compiled<Inputs, Outputs> = (inputs: OnHost<Inputs>) => Promise<OnHost<Outputs>>;
+/** A function from host tensors to host tensors; `times` collects the time of each op. */
+export type Compiled<Inputs, Outputs> = (
+  inputs: OnHost<Inputs>,
+  times?: OpTime[],
+) => Promise<OnHost<Outputs>>;
 
 interface Built {
   readonly placeholders: ReadonlyMap<string, Output>;
@@ -79,7 +83,7 @@ export class Runtime {
     options: CompileOptions = {},
   ): Compiled<Inputs, Outputs> {
     const cache = new Map<string, Built>();
-    return async (inputs) => {
+    return async (inputs, times) => {
       if (this.#closed) throw new Error(`${name} was called after the runtime was closed`);
       const key = signature(inputs);
       let built = cache.get(key);
@@ -96,7 +100,7 @@ export class Runtime {
         output: built.placeholders.get(input) as Output,
         value,
       }));
-      const results = await this.#session.run(name, feeds, built.fetches, built.targets);
+      const results = await this.#session.run(name, feeds, built.fetches, built.targets, times);
       return Object.fromEntries(built.names.map((n, i) => [n, results[i]])) as OnHost<Outputs>;
     };
   }

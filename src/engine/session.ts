@@ -1,8 +1,9 @@
 // A TensorFlow session: runs a graph with feeds, off the event loop.
 
-import { type CApi, checked, type Output, type Pointer, TensorFlowError } from './capi.ts';
+import { type CApi, checked, copyBuffer, type Output, type Pointer, TensorFlowError } from './capi.ts';
 import { DT, dtypeName, type HostArray } from './dtype.ts';
 import type { Graph } from './graph.ts';
+import { type OpTime, readTimes, TRACE_OPTIONS } from './op-times.ts';
 import { createNative, type HostTensor, readNative, shapeOfNative } from './tensor.ts';
 
 export interface Feed {
@@ -44,14 +45,18 @@ export class Session {
     });
   }
 
-  /** Runs the operations and fetches; `name` is for error messages. */
+  /**
+   * Runs the operations and fetches; `name` is for error messages. With `times`, the time of each op is
+   * collected there, which slows the run.
+   */
   run(
     name: string,
     feeds: readonly Feed[],
     fetches: readonly Output[],
     targets: readonly Pointer[],
+    times?: OpTime[],
   ): Promise<HostTensor[]> {
-    const run = this.#run(name, feeds, fetches, targets);
+    const run = this.#run(name, feeds, fetches, targets, times);
     this.#running.add(run);
     const forget = (): void => void this.#running.delete(run);
     run.then(forget, forget);
@@ -63,8 +68,11 @@ export class Session {
     feeds: readonly Feed[],
     fetches: readonly Output[],
     targets: readonly Pointer[],
+    times: OpTime[] | undefined,
   ): Promise<HostTensor[]> {
     const api = this.#api;
+    const options = times ? api.newBufferFrom(TRACE_OPTIONS, TRACE_OPTIONS.length) : null;
+    const metadata = times ? api.newBuffer() : null;
     const inputs = feeds.map(({ value }) => createNative(api, DT[value.dtype], value.shape, value.data));
     const outputs: (Pointer | null)[] = new Array(fetches.length).fill(null);
     const status = api.newStatus();
@@ -72,7 +80,7 @@ export class Session {
       await new Promise<void>((resolve, reject) => {
         api.sessionRun.async(
           this.#pointer,
-          null,
+          options,
           feeds.map((feed) => feed.output),
           inputs,
           inputs.length,
@@ -81,15 +89,17 @@ export class Session {
           fetches.length,
           [...targets],
           targets.length,
-          null,
+          metadata,
           status,
           (error) => (error ? reject(error) : resolve()),
         );
       });
       if (api.statusCode(status) !== 0)
         throw new TensorFlowError(name, this.#graph.explain(api.statusMessage(status)));
+      if (times && metadata !== null) times.push(...readTimes(copyBuffer(api, metadata)));
       return outputs.map((output) => this.#take(output as Pointer));
     } finally {
+      for (const buffer of [options, metadata]) if (buffer !== null) api.deleteBuffer(buffer);
       for (const native of [...inputs, ...outputs]) if (native !== null) api.deleteTensor(native);
       api.deleteStatus(status);
     }

@@ -1,5 +1,4 @@
-// Where libtensorflow is: in the folder MM_TENSORFLOW names, or where `mm setup` put it in the cache.
-// Finds files only; loading them is capi.ts's business.
+// Where libtensorflow is: in the folder MM_TENSORFLOW names, or where `mm setup` put it in the cache. Finds files only; loading them is capi.ts's business.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -58,6 +57,7 @@ export function locateLibrary(): LibraryFiles {
 }
 
 function chosenLibrary(folder: string): LibraryFiles {
+  if (existsSync(join(folder, MANIFEST))) return installedLibrary(folder);
   const names = libraryNames();
   const found = existsSync(folder) ? pickLibraries(readdirSync(folder), names) : undefined;
   if (found === undefined) {
