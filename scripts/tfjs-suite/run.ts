@@ -4,36 +4,24 @@
 //
 // Exit code 0 when mm's engine passes at least as many as the addon did when docs/BENCH.md was written.
 
-import { fork } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { runScript } from '../bench/script.ts';
 import { stockAddon } from '../bench/stock-addon.ts';
+import { Worker } from '../bench/worker.ts';
 import { bundleSuite } from './bundle.ts';
 import type { SuiteResult } from './worker.ts';
 
 /** What the stock addon passes (tfjs-core 4.22, libtensorflow 2.21). */
 const STOCK_PASSES = 3877;
 
-function runSuite(folder: string, addon?: string): Promise<SuiteResult> {
-  const worker = fileURLToPath(new URL('worker.ts', import.meta.url));
-  // The tests print on purpose; their output is not a result.
-  const child = fork(worker, addon === undefined ? [folder] : [folder, addon], {
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    env: { ...process.env, TF_CPP_MIN_LOG_LEVEL: '2' },
-  });
-  let said = '';
-  child.stderr?.on('data', (chunk: Buffer) => {
-    said += chunk.toString();
-  });
-  return new Promise((resolve, reject) => {
-    child.once('message', (result) => resolve(result as SuiteResult));
-    child.once('exit', (code, signal) =>
-      reject(
-        new Error(`the tests ended with ${signal ?? `code ${code}`} and no counts:\n${said.slice(-4000)}`),
-      ),
-    );
-  });
+async function runSuite(folder: string, addon?: string): Promise<SuiteResult> {
+  const args = addon === undefined ? [folder] : [folder, addon];
+  const worker = new Worker('the run of the op tests', new URL('worker.ts', import.meta.url), args);
+  try {
+    return await worker.receive<SuiteResult>();
+  } finally {
+    worker.release();
+  }
 }
 
 function print(name: string, { passed, failed, skipped, failures }: SuiteResult): void {

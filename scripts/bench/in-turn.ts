@@ -1,0 +1,97 @@
+// Times programs against each other fairly on a machine that other work may share: each lives in a process of its
+// own, they run a few steps in turn (A B A B …) while the others wait, and what counts is the ratio within a round.
+
+import { Worker } from './worker.ts';
+
+/** A program to time. Its module calls `serve`. */
+export interface Contestant {
+  readonly name: string;
+  readonly module: URL;
+  readonly args?: readonly string[];
+}
+
+/** One contestant's steps in one round. */
+export interface Turn {
+  readonly milliseconds: readonly number[];
+  /** What the steps returned, to check that both sides do the same work. */
+  readonly values: readonly number[];
+}
+
+export interface InTurnOptions {
+  readonly rounds: number;
+  /** Steps of a contestant in one round. */
+  readonly steps: number;
+  /** Steps of a contestant before the first round; they are the turn numbered 0. */
+  readonly warmup: number;
+  /** Called after each turn. */
+  readonly onTurn?: (name: string, round: number, turn: Turn) => void;
+}
+
+export interface Spread {
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+/** Runs in a contestant's process: prepares, then answers each request for steps. `step` counts from 0. */
+export async function serve(prepare: () => Promise<(step: number) => Promise<number>>): Promise<void> {
+  const run = await prepare();
+  let done = 0;
+  process.on('message', async ({ steps }: { steps: number }) => {
+    const milliseconds: number[] = [];
+    const values: number[] = [];
+    for (const end = done + steps; done < end; done++) {
+      const start = performance.now();
+      values.push(await run(done));
+      milliseconds.push(performance.now() - start);
+    }
+    process.send?.({ milliseconds, values } satisfies Turn);
+  });
+  process.send?.('ready');
+}
+
+/** Times the contestants in turn: each one's turns, the warm-up first. */
+export async function inTurn<Name extends string>(
+  contestants: readonly (Contestant & { readonly name: Name })[],
+  { rounds, steps, warmup, onTurn }: InTurnOptions,
+): Promise<Record<Name, Turn[]>> {
+  const turns = Object.fromEntries(contestants.map(({ name }) => [name, []])) as unknown as Record<
+    Name,
+    Turn[]
+  >;
+  const workers: Worker[] = [];
+  try {
+    for (const { name, module, args } of contestants) {
+      const worker = new Worker(name, module, args);
+      workers.push(worker);
+      await worker.receive();
+    }
+    for (let round = 0; round <= rounds; round++) {
+      for (const [i, { name }] of contestants.entries()) {
+        const worker = workers[i] as Worker;
+        worker.send({ steps: round === 0 ? warmup : steps });
+        const turn = await worker.receive<Turn>();
+        turns[name].push(turn);
+        onTurn?.(name, round, turn);
+      }
+    }
+  } finally {
+    for (const worker of workers) worker.release();
+  }
+  return turns;
+}
+
+/** Median, least and greatest of `numbers`. */
+export function spread(numbers: readonly number[]): Spread {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  const at = (i: number): number => sorted[i] as number;
+  const half = sorted.length / 2;
+  const median = sorted.length % 2 ? at(Math.floor(half)) : (at(half - 1) + at(half)) / 2;
+  return { median, min: at(0), max: at(sorted.length - 1) };
+}
+
+/** How many times as long `a` takes as `b`, round by round; the warm-up does not count. */
+export function ratio(a: readonly Turn[], b: readonly Turn[]): Spread {
+  const time = (turn: Turn | undefined): number => spread(turn?.milliseconds ?? []).median;
+  return spread(a.slice(1).map((turn, i) => time(turn) / time(b[i + 1])));
+}
