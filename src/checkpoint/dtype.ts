@@ -1,0 +1,45 @@
+// Element types of stored tensors: their names in safetensors files and the arrays that hold them here.
+// Files are little-endian, as is every machine Node's tfjs runs on.
+
+export type TensorArray = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array | Uint16Array;
+
+interface ElementType {
+  /** Its name in the file. */
+  readonly code: string;
+  readonly array: (new (buffer: ArrayBuffer) => TensorArray) & { readonly BYTES_PER_ELEMENT: number };
+}
+
+export const ELEMENT_TYPES = {
+  float32: { code: 'F32', array: Float32Array },
+  float64: { code: 'F64', array: Float64Array },
+  float16: { code: 'F16', array: Uint16Array },
+  bfloat16: { code: 'BF16', array: Uint16Array },
+  int32: { code: 'I32', array: Int32Array },
+  int64: { code: 'I64', array: BigInt64Array },
+  uint8: { code: 'U8', array: Uint8Array },
+  bool: { code: 'BOOL', array: Uint8Array },
+} as const satisfies Record<string, ElementType>;
+
+export type TensorType = keyof typeof ELEMENT_TYPES;
+
+const BY_CODE: ReadonlyMap<string, TensorType> = new Map(
+  Object.entries(ELEMENT_TYPES).map(([name, { code }]) => [code, name as TensorType]),
+);
+
+export const typeOfCode = (code: string): TensorType | undefined => BY_CODE.get(code);
+
+export const bytesPerElement = (dtype: TensorType): number => ELEMENT_TYPES[dtype].array.BYTES_PER_ELEMENT;
+
+/** A tensor on the host, row-major; float16 and bfloat16 are bits in a Uint16Array, bool one byte each. */
+export interface TensorData {
+  readonly dtype: TensorType;
+  readonly shape: readonly number[];
+  readonly data: TensorArray;
+}
+
+/** Elements in `shape`, or undefined when the number is past what a double counts exactly. */
+export function elementCount(shape: readonly number[]): number | undefined {
+  if (shape.includes(0)) return 0;
+  const count = shape.reduce((a, b) => a * b, 1);
+  return Number.isSafeInteger(count) ? count : undefined;
+}

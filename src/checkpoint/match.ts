@@ -1,0 +1,43 @@
+// A checkpoint's tensors against the parameters a configuration asks for.
+
+import { DataError } from '../util/errors.ts';
+import type { TensorInfo } from './safetensors-header.ts';
+
+/** Name and shape of each parameter: `flatten(specTree)` and `weights.entries` variables are such. */
+export type Expected = Iterable<readonly [name: string, parameter: { readonly shape: readonly number[] }]>;
+
+const MAX_NAMED = 5;
+
+function some(names: readonly string[]): string {
+  const rest = names.length - MAX_NAMED;
+  return names.slice(0, MAX_NAMED).join(', ') + (rest > 0 ? ` and ${rest} more` : '');
+}
+
+/**
+ * Checks that `found` are exactly the `expected` tensors.
+ * @throws DataError naming what is missing, too much, or of another shape
+ */
+export function matchTensors(
+  found: ReadonlyMap<string, TensorInfo>,
+  expected: Expected,
+  where: string,
+): void {
+  const shapes = new Map(expected);
+  const faults: string[] = [];
+  const missing = [...shapes.keys()].filter((name) => !found.has(name));
+  if (missing.length > 0) faults.push(`missing: ${some(missing)}`);
+  const extra = [...found.keys()].filter((name) => !shapes.has(name));
+  if (extra.length > 0) faults.push(`unknown: ${some(extra)}`);
+  const misshapen = [...shapes].flatMap(([name, { shape }]) => {
+    const actual = found.get(name)?.shape;
+    const fits = actual === undefined || actual.join() === shape.join();
+    return fits ? [] : [`${name} is [${actual}], the configuration makes it [${shape}]`];
+  });
+  if (misshapen.length > 0) faults.push(some(misshapen));
+  if (faults.length > 0) {
+    throw new DataError(`the checkpoint does not fit the model: ${faults.join('; ')}`, {
+      where,
+      fix: "use the model section of the checkpoint's own config.yaml",
+    });
+  }
+}

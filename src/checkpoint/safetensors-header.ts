@@ -1,0 +1,137 @@
+// The header of a safetensors file: eight bytes of length, then JSON with each tensor's type, shape and place.
+// Format: https://github.com/huggingface/safetensors. Nothing in a file is trusted.
+
+import { z } from 'zod';
+import { DataError } from '../util/errors.ts';
+import { bytesPerElement, ELEMENT_TYPES, elementCount, type TensorType, typeOfCode } from './dtype.ts';
+
+/** The format's own bound, so that a hostile length cannot exhaust the memory. */
+export const MAX_HEADER_BYTES = 100_000_000;
+export const LENGTH_BYTES = 8;
+const METADATA = '__metadata__';
+
+export interface TensorInfo {
+  readonly dtype: TensorType;
+  readonly shape: readonly number[];
+}
+
+/** A tensor and its bytes, counted from the end of the header. */
+export interface PlacedTensor extends TensorInfo {
+  readonly begin: number;
+  readonly end: number;
+}
+
+export interface Header {
+  readonly tensors: ReadonlyMap<string, PlacedTensor>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+const entrySchema = z.strictObject({
+  dtype: z.string(),
+  shape: z.array(z.int().min(0)),
+  data_offsets: z.tuple([z.int().min(0), z.int().min(0)]),
+});
+const metadataSchema = z.record(z.string(), z.string());
+
+export function malformed(what: string, where: string): DataError {
+  return new DataError(`not a sound safetensors file: ${what}`, { where, fix: 'fetch or write it again' });
+}
+
+/** The first key that stands twice in one object of the valid JSON `text`; JSON.parse would keep the last. */
+function duplicateKey(text: string): string | undefined {
+  const open: (Set<string> | undefined)[] = [];
+  for (const [token, string, colon] of text.matchAll(/("(?:[^"\\]|\\.)*")\s*(:?)|[{}[\]]/g)) {
+    if (token === '{') open.push(new Set());
+    else if (token === '[') open.push(undefined);
+    else if (token === '}' || token === ']') open.pop();
+    else if (colon && string !== undefined) {
+      const key = JSON.parse(string) as string;
+      const keys = open.at(-1);
+      if (keys?.has(key)) return key;
+      keys?.add(key);
+    }
+  }
+  return undefined;
+}
+
+function parseJson(bytes: Uint8Array, where: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    value = JSON.parse(text);
+    const twice = duplicateKey(text);
+    if (twice !== undefined) throw malformed(`"${twice}" stands twice in the header`, where);
+  } catch (error) {
+    if (error instanceof DataError) throw error;
+    throw malformed('its header is not JSON', where);
+  }
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) {
+    throw malformed('its header is not a JSON object', where);
+  }
+  return value as Record<string, unknown>;
+}
+
+function parseEntry(name: string, entry: unknown, where: string): PlacedTensor {
+  const parsed = entrySchema.safeParse(entry);
+  if (!parsed.success)
+    throw malformed(`the entry of tensor ${name} is not dtype, shape and data_offsets`, where);
+  const { dtype: code, shape, data_offsets } = parsed.data;
+  const [begin, end] = data_offsets;
+  const dtype = typeOfCode(code);
+  if (dtype === undefined) {
+    const known = Object.values(ELEMENT_TYPES).map((type) => type.code);
+    throw malformed(`tensor ${name} is of type ${code}; known are ${known.join(', ')}`, where);
+  }
+  const count = elementCount(shape);
+  if (count === undefined || end - begin !== count * bytesPerElement(dtype)) {
+    throw malformed(`tensor ${name} of shape [${shape}] and type ${code} has ${end - begin} bytes`, where);
+  }
+  return { dtype, shape, begin, end };
+}
+
+/**
+ * Parses a header's JSON. The tensors must fill the `dataBytes` after it without overlaps or gaps.
+ * @throws DataError
+ */
+export function parseHeader(bytes: Uint8Array, dataBytes: number, where: string): Header {
+  const { [METADATA]: rawMetadata = {}, ...entries } = parseJson(bytes, where);
+  const metadata = metadataSchema.safeParse(rawMetadata);
+  if (!metadata.success) throw malformed('its metadata is not a map of texts', where);
+  const tensors = new Map(
+    Object.entries(entries).map(([name, entry]) => [name, parseEntry(name, entry, where)] as const),
+  );
+  let position = 0;
+  for (const [name, { begin, end }] of [...tensors].sort(
+    ([, a], [, b]) => a.begin - b.begin || a.end - b.end,
+  )) {
+    if (begin !== position) {
+      const fault = begin < position ? 'overlaps the one before it' : 'leaves a gap before it';
+      throw malformed(`tensor ${name} ${fault}`, where);
+    }
+    position = end;
+  }
+  if (position !== dataBytes) {
+    throw malformed(`it has ${dataBytes} bytes of data, and its header says ${position}`, where);
+  }
+  return { tensors, metadata: metadata.data };
+}
+
+/** The length and the JSON, padded so that the data begins at a multiple of eight bytes. */
+export function encodeHeader(
+  tensors: Iterable<readonly [string, PlacedTensor]>,
+  metadata: Readonly<Record<string, string>>,
+): Uint8Array {
+  const entries = new Map<string, unknown>();
+  if (Object.keys(metadata).length > 0) entries.set(METADATA, metadata);
+  for (const [name, { dtype, shape, begin, end }] of tensors) {
+    if (entries.has(name) || name === METADATA) throw new RangeError(`the name ${name} is taken`);
+    entries.set(name, { dtype: ELEMENT_TYPES[dtype].code, shape, data_offsets: [begin, end] });
+  }
+  const json = Buffer.from(JSON.stringify(Object.fromEntries(entries)), 'utf8');
+  const padded = Math.ceil(json.length / 8) * 8;
+  if (padded > MAX_HEADER_BYTES) throw new RangeError(`a header of ${padded} bytes`);
+  const bytes = Buffer.alloc(LENGTH_BYTES + padded, ' ');
+  bytes.writeBigUInt64LE(BigInt(padded));
+  json.copy(bytes, LENGTH_BYTES);
+  return bytes;
+}

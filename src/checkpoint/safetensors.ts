@@ -1,0 +1,204 @@
+// Safetensors files: written tensor by tensor, read by name, so that neither needs the whole file in memory.
+
+import { createHash } from 'node:crypto';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { DataError } from '../util/errors.ts';
+import { storageError } from '../util/files.ts';
+import { bytesPerElement, ELEMENT_TYPES, elementCount, type TensorArray, type TensorData } from './dtype.ts';
+import {
+  encodeHeader,
+  type Header,
+  LENGTH_BYTES,
+  MAX_HEADER_BYTES,
+  malformed,
+  type PlacedTensor,
+  parseHeader,
+  type TensorInfo,
+} from './safetensors-header.ts';
+
+/** A read or a write moves at most this much at a time; the system's calls stop at 2 GiB. */
+const CHUNK_BYTES = 2 ** 24;
+
+/** A tensor to write; a function is called when its turn comes, so that not all need be in memory. */
+export interface TensorSource extends TensorInfo {
+  readonly data: TensorArray | (() => TensorArray | Promise<TensorArray>);
+}
+
+/** Length and SHA-256 (hex) of a written file. */
+export interface FileRecord {
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+/** Places for the tensors; the widest elements first, so that each is aligned to its type. */
+function place(tensors: readonly (readonly [string, TensorSource])[]) {
+  const widestFirst = tensors.toSorted(([, a], [, b]) => bytesPerElement(b.dtype) - bytesPerElement(a.dtype));
+  let position = 0;
+  return widestFirst.map(([name, source]) => {
+    const count = elementCount(source.shape);
+    if (count === undefined) throw new RangeError(`tensor ${name} has shape [${source.shape}]`);
+    const begin = position;
+    position += count * bytesPerElement(source.dtype);
+    const placed: PlacedTensor = { dtype: source.dtype, shape: source.shape, begin, end: position };
+    return { name, source, placed };
+  });
+}
+
+function bytesOf(name: string, { dtype, begin, end }: PlacedTensor, data: TensorArray): Uint8Array {
+  if (!(data instanceof ELEMENT_TYPES[dtype].array) || data.byteLength !== end - begin) {
+    throw new RangeError(`tensor ${name} needs ${end - begin} bytes of ${dtype}, got ${data.byteLength}`);
+  }
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
+/**
+ * Writes a safetensors file whole or not at all; the data is not copied.
+ * @throws DataError when the disk is full or read-only; RangeError when data and shape differ
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: Iterable<readonly [string, TensorSource]>,
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<FileRecord> {
+  const placements = place([...tensors]);
+  const header = encodeHeader(
+    placements.map(({ name, placed }) => [name, placed]),
+    metadata,
+  );
+  const hash = createHash('sha256');
+  const temporary = `${path}.tmp`;
+  let written = 0;
+  try {
+    const file = await open(temporary, 'w');
+    const append = async (bytes: Uint8Array): Promise<void> => {
+      for (let start = 0; start < bytes.length; start += CHUNK_BYTES) {
+        const chunk = bytes.subarray(start, start + CHUNK_BYTES);
+        hash.update(chunk);
+        await file.writeFile(chunk);
+        written += chunk.length;
+      }
+    };
+    try {
+      await append(header);
+      for (const { name, source, placed } of placements) {
+        const data = typeof source.data === 'function' ? await source.data() : source.data;
+        await append(bytesOf(name, placed, data));
+      }
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw storageError(error, path);
+  }
+  return { bytes: written, sha256: hash.digest('hex') };
+}
+
+/** Fills `bytes` from `position` on. */
+async function readFully(
+  file: FileHandle,
+  bytes: Uint8Array,
+  position: number,
+  where: string,
+): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const length = Math.min(CHUNK_BYTES, bytes.length - done);
+    const { bytesRead } = await file.read(bytes, done, length, position + done);
+    if (bytesRead === 0) throw malformed('it ends too early', where);
+    done += bytesRead;
+  }
+}
+
+async function readHeader(file: FileHandle, where: string): Promise<{ header: Header; dataStart: number }> {
+  const { size } = await file.stat();
+  if (size < LENGTH_BYTES) throw malformed(`it has ${size} bytes`, where);
+  const length = Buffer.alloc(LENGTH_BYTES);
+  await readFully(file, length, 0, where);
+  const headerBytes = length.readBigUInt64LE();
+  if (headerBytes > MAX_HEADER_BYTES) throw malformed(`its header claims ${headerBytes} bytes`, where);
+  const dataStart = LENGTH_BYTES + Number(headerBytes);
+  if (dataStart > size)
+    throw malformed(`it has ${size} bytes, and its header alone claims ${dataStart}`, where);
+  const json = Buffer.alloc(Number(headerBytes));
+  await readFully(file, json, LENGTH_BYTES, where);
+  return { header: parseHeader(json, size - dataStart, where), dataStart };
+}
+
+/** An open safetensors file; only its header is in memory. */
+export class SafetensorsFile {
+  readonly path: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly #file: FileHandle;
+  readonly #tensors: ReadonlyMap<string, PlacedTensor>;
+  readonly #dataStart: number;
+
+  private constructor(path: string, file: FileHandle, header: Header, dataStart: number) {
+    this.path = path;
+    this.metadata = header.metadata;
+    this.#file = file;
+    this.#tensors = header.tensors;
+    this.#dataStart = dataStart;
+  }
+
+  /** Opens a file and checks its header. The caller closes it. Throws DataError. */
+  static async open(path: string): Promise<SafetensorsFile> {
+    let file: FileHandle;
+    try {
+      file = await open(path, 'r');
+    } catch (error) {
+      const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+      throw new DataError(missing ? 'there is no such file' : (error as Error).message, {
+        where: path,
+        fix: 'check the path and the permissions',
+        cause: error,
+      });
+    }
+    try {
+      if ((await file.stat()).isDirectory()) throw malformed('it is a folder', path);
+      const { header, dataStart } = await readHeader(file, path);
+      return new SafetensorsFile(path, file, header, dataStart);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  /** In the order of the header. */
+  get names(): readonly string[] {
+    return [...this.#tensors.keys()];
+  }
+
+  has(name: string): boolean {
+    return this.#tensors.has(name);
+  }
+
+  info(name: string): TensorInfo {
+    return this.#placed(name);
+  }
+
+  /** Reads one tensor and nothing else. */
+  async read(name: string): Promise<TensorData> {
+    const { dtype, shape, begin, end } = this.#placed(name);
+    const buffer = new ArrayBuffer(end - begin);
+    await readFully(this.#file, new Uint8Array(buffer), this.#dataStart + begin, this.path);
+    return { dtype, shape, data: new ELEMENT_TYPES[dtype].array(buffer) };
+  }
+
+  async readAll(): Promise<Map<string, TensorData>> {
+    const all = new Map<string, TensorData>();
+    for (const name of this.#tensors.keys()) all.set(name, await this.read(name));
+    return all;
+  }
+
+  close(): Promise<void> {
+    return this.#file.close();
+  }
+
+  #placed(name: string): PlacedTensor {
+    const placed = this.#tensors.get(name);
+    if (placed === undefined) throw new DataError(`it has no tensor ${name}`, { where: this.path });
+    return placed;
+  }
+}

@@ -1,0 +1,49 @@
+// Whether a checkpoint folder holds what its state.json says, byte for byte.
+
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import type { FileRecord } from './safetensors.ts';
+import {
+  type CheckpointState,
+  DamagedCheckpointError,
+  DVAE_FOLDER,
+  DVAE_STATE,
+  partFile,
+  readState,
+} from './state.ts';
+
+/** Checks one file's length, then its hash. Throws DamagedCheckpointError. */
+export async function verifyFile(path: string, record: FileRecord): Promise<void> {
+  const size = await stat(path).then(
+    (stats) => stats.size,
+    () => undefined,
+  );
+  if (size === undefined) throw new DamagedCheckpointError('a file of the checkpoint is missing', path);
+  if (size !== record.bytes) {
+    throw new DamagedCheckpointError(`a file of the checkpoint has ${size} bytes of ${record.bytes}`, path);
+  }
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(path, { highWaterMark: 2 ** 20 }), hash);
+  if (hash.digest('hex') !== record.sha256) {
+    throw new DamagedCheckpointError('a file of the checkpoint is not as it was written', path);
+  }
+}
+
+/**
+ * Reads the state of the checkpoint in `folder` and verifies its files, a DALL·E checkpoint's dVAE included.
+ * Without `optimizer`, its file is not looked at and may be missing.
+ * @throws DamagedCheckpointError naming the file; DataError when it is another program's or a newer version's
+ */
+export async function verifyCheckpoint(folder: string, optimizer: boolean): Promise<CheckpointState> {
+  const state = await readState(folder);
+  for (const [name, record] of Object.entries(state.files)) {
+    if (name !== partFile('optimizer') || optimizer) await verifyFile(join(folder, name), record);
+  }
+  if (Object.hasOwn(state.files, DVAE_STATE)) {
+    await verifyCheckpoint(join(folder, DVAE_FOLDER), false);
+  }
+  return state;
+}

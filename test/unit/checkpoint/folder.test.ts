@@ -1,0 +1,327 @@
+import assert from 'node:assert/strict';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { z } from 'zod';
+import type { TensorData } from '../../../src/checkpoint/dtype.ts';
+import { checkpointPath, latestCheckpoint, pruneCheckpoints } from '../../../src/checkpoint/latest.ts';
+import { type Checkpoint, hashOf, type ReadOptions, readCheckpoint } from '../../../src/checkpoint/read.ts';
+import { type CheckpointContents, writeCheckpoint } from '../../../src/checkpoint/write.ts';
+import { loadConfig } from '../../../src/config/load.ts';
+import { DataError, EXIT, formatUserError } from '../../../src/util/errors.ts';
+
+let run: string;
+let warnings: string[];
+beforeEach(() => {
+  run = mkdtempSync(join(tmpdir(), 'mm-checkpoint-'));
+  warnings = [];
+});
+afterEach(() => rmSync(run, { recursive: true }));
+
+const warn = (message: string): void => void warnings.push(message);
+const tensor = (...values: number[]): TensorData => ({
+  dtype: 'float32',
+  shape: [values.length],
+  data: Float32Array.from(values),
+});
+const CONTENTS: CheckpointContents = {
+  kind: 'dvae',
+  step: 7,
+  seed: 3,
+  dataPosition: { epoch: 1, offset: 40 },
+  metrics: { loss: 0.5, psnr: Number.NaN },
+  config: { seed: 3, model: { width: 8 } },
+  model: [
+    ['conv.weight', tensor(1, 2)],
+    ['conv.bias', tensor(3)],
+  ],
+  ema: [
+    ['conv.weight', tensor(1.5, 2.5)],
+    ['conv.bias', tensor(3.5)],
+  ],
+  optimizer: [['m.conv.weight', tensor(0, 0)]],
+};
+const EXPECTED: [string, { shape: number[] }][] = [
+  ['conv.weight', { shape: [2] }],
+  ['conv.bias', { shape: [1] }],
+];
+
+const open = (path: string, options: Partial<ReadOptions> = {}): Promise<Checkpoint> =>
+  readCheckpoint(path, { kind: 'dvae', warn, ...options });
+
+async function save(step: number, contents: Partial<CheckpointContents> = {}): Promise<string> {
+  const path = checkpointPath(run, step);
+  await writeCheckpoint(path, { ...CONTENTS, step, ...contents });
+  return path;
+}
+
+/** The whole message users see, of the DataError that `promise` must end in. */
+async function failure(promise: Promise<unknown>): Promise<string> {
+  try {
+    await promise;
+  } catch (error) {
+    assert.ok(error instanceof DataError, String((error as Error).stack));
+    assert.equal(error.exitCode, EXIT.data);
+    assert.ok(error.fix, 'says the fix');
+    return formatUserError(error).replaceAll(run, 'RUN');
+  }
+  assert.fail('did not fail');
+}
+
+describe('write and read', () => {
+  test('gives back the state, the configuration and the tensors', async () => {
+    const checkpoint = await open(await save(7), { optimizer: true });
+    const { step, seed, dataPosition, metrics, kind } = checkpoint.state;
+    assert.deepEqual(
+      { step, seed, dataPosition, metrics, kind },
+      {
+        step: 7,
+        seed: 3,
+        dataPosition: CONTENTS.dataPosition,
+        metrics: { loss: 0.5, psnr: null },
+        kind: 'dvae',
+      },
+    );
+    assert.deepEqual(loadConfig(z.unknown(), { file: checkpoint.configFile }), CONTENTS.config);
+    assert.deepEqual(
+      await checkpoint.read('model', EXPECTED),
+      new Map(CONTENTS.model as [string, TensorData][]),
+    );
+    assert.deepEqual((await checkpoint.read(checkpoint.bestPart)).get('conv.bias'), tensor(3.5));
+    assert.deepEqual((await checkpoint.read('optimizer')).get('m.conv.weight'), tensor(0, 0));
+  });
+
+  test('the weights are the best part where there is no average', async () => {
+    const checkpoint = await open(await save(1, { ema: undefined }));
+    assert.equal(checkpoint.bestPart, 'model');
+    assert.match(await failure(checkpoint.read('ema')), /the checkpoint has no ema/);
+  });
+
+  test('leaves no other file behind, and replaces an older checkpoint of the step', async () => {
+    await save(7);
+    const path = await save(7, { optimizer: undefined });
+    assert.deepEqual(readdirSync(join(run, 'checkpoints')), ['step-7']);
+    assert.deepEqual(readdirSync(path).sort(), [
+      'config.yaml',
+      'ema.safetensors',
+      'model.safetensors',
+      'state.json',
+    ]);
+  });
+
+  test('is byte for byte reproducible', async () => {
+    const [a, b] = [await save(1), await save(1)];
+    for (const file of readdirSync(a))
+      assert.deepEqual(readFileSync(join(a, file)), readFileSync(join(b, file)));
+  });
+
+  test('an interrupted write leaves the older checkpoint and nothing else', async () => {
+    const path = await save(7);
+    const data = (): never => {
+      throw new Error('the session is gone');
+    };
+    const model = [['x', { dtype: 'float32', shape: [1], data }]] as const;
+    await assert.rejects(save(7, { model }), /the session is gone/);
+    assert.deepEqual(readdirSync(join(run, 'checkpoints')), ['step-7']);
+    await open(path, { optimizer: true });
+  });
+
+  test('16-bit weights are read as float32', async () => {
+    const half: TensorData = { dtype: 'bfloat16', shape: [1], data: Uint16Array.of(0x3fc0) };
+    const checkpoint = await open(await save(1, { model: [['x', half]] }));
+    assert.deepEqual((await checkpoint.read('model')).get('x'), tensor(1.5));
+  });
+});
+
+describe('a DALL·E checkpoint', () => {
+  const tokenizer = { toJSON: () => ({ model: 'BPE' }) };
+
+  test('carries its tokenizer and its dVAE, without the optimizer', async () => {
+    const dvae = await open(await save(5));
+    const path = join(run, 'dalle');
+    await writeCheckpoint(path, { ...CONTENTS, kind: 'dalle', tokenizer, dvae });
+    const moved = join(run, 'moved');
+    cpSync(path, moved, { recursive: true });
+    rmSync(path, { recursive: true });
+    rmSync(dvae.path, { recursive: true });
+
+    const dalle = await open(moved, { kind: 'dalle' });
+    assert.deepEqual(JSON.parse(readFileSync(dalle.tokenizerFile, 'utf8')), { model: 'BPE' });
+    const carried = await dalle.dvae();
+    assert.equal(carried.has('optimizer'), false);
+    assert.equal(carried.state.step, 5);
+    assert.equal(hashOf(carried), hashOf(dvae));
+    assert.deepEqual((await carried.read('ema')).get('conv.bias'), tensor(3.5));
+    assert.equal((await open(join(moved, 'dvae'))).state.kind, 'dvae');
+  });
+
+  test('is damaged where its dVAE is', async () => {
+    const path = join(run, 'dalle');
+    await writeCheckpoint(path, { ...CONTENTS, kind: 'dalle', tokenizer, dvae: await open(await save(5)) });
+    truncateSync(join(path, 'dvae', 'model.safetensors'), 100);
+    assert.match(
+      await failure(open(path, { kind: 'dalle' })),
+      /has 100 bytes of \d+\n {2}at: {2}RUN\/dalle\/dvae\/model/,
+    );
+  });
+
+  test('is not written with a dVAE that changed or went away', async () => {
+    const dvae = await open(await save(5));
+    const write = (): Promise<void> =>
+      writeCheckpoint(join(run, 'dalle'), { ...CONTENTS, kind: 'dalle', dvae });
+    writeFileSync(join(dvae.path, 'config.yaml'), 'seed: 4\n');
+    assert.match(await failure(write()), /config\.yaml/);
+    rmSync(dvae.path, { recursive: true });
+    assert.match(await failure(write()), /a file of the dVAE is gone/);
+    assert.deepEqual(readdirSync(run), ['checkpoints']);
+  });
+});
+
+describe('hash', () => {
+  test('follows the weights and their average, not the step or the optimizer', async () => {
+    const hash = async (contents: Partial<CheckpointContents>): Promise<string> =>
+      hashOf(await open(await save(1, contents)));
+    const same = await hash({});
+    assert.equal(await hash({ optimizer: undefined, seed: 9 }), same);
+    assert.notEqual(await hash({ model: [['conv.weight', tensor(1, 2)]] }), same);
+    assert.notEqual(await hash({ ema: undefined }), same);
+  });
+});
+
+describe('checkpoints that cannot be used', () => {
+  test('a file of each part that is missing, short, or changed is named', async () => {
+    for (const file of ['model.safetensors', 'ema.safetensors', 'optimizer.safetensors', 'config.yaml']) {
+      const name = file.replace('.', '\\.');
+      const path = join(await save(7), file);
+      const good = readFileSync(path);
+      const fails = (): Promise<string> => failure(open(checkpointPath(run, 7), { optimizer: true }));
+      truncateSync(path, good.length - 1);
+      assert.match(await fails(), new RegExp(`has ${good.length - 1} bytes of ${good.length}\n.*${name}`));
+      writeFileSync(
+        path,
+        good.map((byte, i) => (i === good.length - 1 ? byte ^ 1 : byte)),
+      );
+      assert.match(await fails(), new RegExp(`not as it was written\n.*${name}`));
+      rmSync(path);
+      assert.match(await fails(), new RegExp(`is missing\n.*${name}`));
+    }
+  });
+
+  test('the optimizer may be missing unless it is asked for', async () => {
+    const path = await save(7);
+    rmSync(join(path, 'optimizer.safetensors'));
+    await open(path);
+    assert.match(await failure(open(path, { optimizer: true })), /is missing/);
+    const without = await save(8, { optimizer: undefined });
+    assert.match(await failure(open(without, { optimizer: true })), /no optimizer state to go on from/);
+  });
+
+  test('half-written, of another program, of a newer format', async () => {
+    const path = await save(7);
+    const state = join(path, 'state.json');
+    const good = JSON.parse(readFileSync(state, 'utf8')) as Record<string, unknown>;
+    const message = async (content: string): Promise<string> => {
+      writeFileSync(state, content);
+      return failure(open(path));
+    };
+    assert.match(await message('{'), /state\.json cannot be read/);
+    assert.match(await message('null'), /state\.json/);
+    assert.match(await message(JSON.stringify({ ...good, format: 'other' })), /format/);
+    assert.match(await message(JSON.stringify({ ...good, step: -1 })), /step/);
+    assert.match(await message(JSON.stringify({ ...good, files: { '../../x': {} } })), /files/);
+    const newer = JSON.stringify({ format: 'mm-checkpoint', version: 99, anything: [] });
+    assert.match(await message(newer), /a checkpoint of format 99; this mm reads format 1/);
+    rmSync(state);
+    assert.match(
+      await failure(open(path)),
+      /state\.json is missing, so the checkpoint was written only in part/,
+    );
+  });
+
+  test('of another kind, says of which', async () => {
+    const path = await save(7);
+    const message = await failure(open(path, { kind: 'dalle' }));
+    assert.match(message, /a dvae checkpoint, where one of a dalle is needed\n.*\n {2}fix: .*mm train-dalle/);
+  });
+
+  test('missing, a file', async () => {
+    assert.match(await failure(open(join(run, 'none'))), /there is no such checkpoint/);
+    assert.match(await failure(open(join(await save(7), 'model.safetensors'))), /a checkpoint is a folder/);
+  });
+
+  test('tensors that do not fit are named with both shapes', async () => {
+    const checkpoint = await open(await save(7));
+    const read = (expected: [string, { shape: number[] }][]): Promise<string> =>
+      failure(checkpoint.read('model', expected));
+    const [weight, bias] = EXPECTED as [(typeof EXPECTED)[0], (typeof EXPECTED)[0]];
+    assert.match(
+      await read([weight, ['conv.bias', { shape: [1, 1] }]]),
+      /conv\.bias is \[1\], the configuration makes it \[1,1\]/,
+    );
+    assert.match(await read([weight]), /unknown: conv\.bias/);
+    assert.match(await read([weight, bias, ['head', { shape: [1] }]]), /missing: head/);
+    const many = Array.from({ length: 9 }, (_, i): [string, { shape: number[] }] => [`x${i}`, { shape: [] }]);
+    assert.match(await read([...EXPECTED, ...many]), /missing: x0, x1, x2, x3, x4 and 4 more/);
+  });
+});
+
+describe('a run folder', () => {
+  test('stands for its newest whole checkpoint', async () => {
+    for (const step of [9, 10, 100]) await save(step);
+    assert.equal((await open(run)).state.step, 100);
+    assert.equal(await latestCheckpoint(run, warn), checkpointPath(run, 100));
+    assert.deepEqual(warnings, []);
+  });
+
+  test('damaged and half-written ones are passed over with a warning', async () => {
+    for (const step of [1, 2, 3]) await save(step);
+    rmSync(join(checkpointPath(run, 3), 'state.json'));
+    truncateSync(join(checkpointPath(run, 2), 'optimizer.safetensors'), 20);
+    mkdirSync(join(run, 'checkpoints', '.step-4.1.ab.tmp'));
+    writeFileSync(join(run, 'checkpoints', 'notes.txt'), '');
+    assert.equal(await latestCheckpoint(run, warn), checkpointPath(run, 1));
+    assert.equal(warnings.length, 2);
+    assert.match(warnings[0]!, /state\.json is missing.*step-3/);
+    assert.equal((await open(run)).state.step, 2, 'sampling needs no optimizer');
+    assert.equal((await open(run, { optimizer: true })).state.step, 1);
+  });
+
+  test('a newer format is an error, not passed over', async () => {
+    await save(1);
+    const newest = await save(2);
+    writeFileSync(join(newest, 'state.json'), JSON.stringify({ format: 'mm-checkpoint', version: 2 }));
+    assert.match(await failure(open(run)), /format 2/);
+  });
+
+  test('without a checkpoint says so', async () => {
+    assert.equal(await latestCheckpoint(run, warn), undefined);
+    mkdirSync(join(run, 'checkpoints'));
+    assert.match(await failure(open(run)), /the run has no whole checkpoint/);
+  });
+
+  test('pruning keeps the newest and removes what interrupted writes left', async () => {
+    for (const step of [8, 9, 10, 11]) await save(step);
+    mkdirSync(join(run, 'checkpoints', '.step-12.1.ab.tmp'));
+    writeFileSync(join(run, 'checkpoints', 'notes.txt'), '');
+    await pruneCheckpoints(run, 2);
+    assert.deepEqual(readdirSync(join(run, 'checkpoints')).sort(), ['notes.txt', 'step-10', 'step-11']);
+  });
+
+  test('pruning after a step removes later ones, which the run has left behind', async () => {
+    for (const step of [1, 2, 9]) await save(step);
+    rmSync(join(checkpointPath(run, 9), 'state.json'));
+    await pruneCheckpoints(run, 1, 2);
+    assert.deepEqual(readdirSync(join(run, 'checkpoints')), ['step-2']);
+    await pruneCheckpoints(join(run, 'none'), 1);
+  });
+});
