@@ -11,6 +11,11 @@ import type { Pip } from './python.ts';
 import { diskFull } from './storage.ts';
 import type { WheelRequest } from './wheel.ts';
 
+export interface DownloadOptions {
+  readonly progress: Progress;
+  readonly signal?: AbortSignal | undefined;
+}
+
 const POLL_MS = 500;
 const MEGABYTE = 1e6;
 
@@ -39,7 +44,7 @@ export async function downloadWheel(
   pip: Pip,
   request: WheelRequest,
   folder: string,
-  { progress, signal }: { progress: Progress; signal?: AbortSignal | undefined },
+  { progress, signal }: DownloadOptions,
 ): Promise<string> {
   const [destination, temporary] = [join(folder, 'wheels'), join(folder, 'pip')];
   await Promise.all([mkdir(destination, { recursive: true }), mkdir(temporary, { recursive: true })]);
@@ -69,28 +74,27 @@ async function run(child: ChildProcess): Promise<string> {
   return complaints;
 }
 
-/** Shows the download that pip announces; its bytes are those that grow in its temporary folder. */
+/** Shows the download that pip announces; its bytes are those in pip's temporary folder. */
 function watch(child: ChildProcess, folder: string, progress: Progress): () => void {
-  let before = 0;
   let timer: NodeJS.Timeout | undefined;
-  const stop = (): void => {
-    clearInterval(timer);
-    if (timer !== undefined) progress.stop();
-    timer = undefined;
-  };
-  createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', async (line) => {
+  let total = 0;
+  createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => {
     const announced = announcedDownload(line);
-    if (announced === undefined) return;
-    stop();
-    const total = Math.max(1, Math.round(announced.bytes / MEGABYTE));
+    if (announced === undefined || timer !== undefined) return;
+    total = Math.max(1, Math.round(announced.bytes / MEGABYTE));
     progress.start(`fetching ${announced.name}, MB`, total);
     timer = setInterval(async () => {
       const bytes = await bytesUnder(folder);
-      if (timer !== undefined) progress.update(Math.min(total, Math.floor((bytes - before) / MEGABYTE)));
+      if (timer !== undefined) progress.update(Math.min(total, Math.floor(bytes / MEGABYTE)));
     }, POLL_MS);
-    before = await bytesUnder(folder);
   });
-  return stop;
+  return () => {
+    if (timer === undefined) return;
+    clearInterval(timer);
+    timer = undefined;
+    if (child.exitCode === 0) progress.update(total);
+    progress.stop();
+  };
 }
 
 /** The file and size in pip's `Downloading https://…/NAME.whl (274.0 MB)`. */
@@ -105,7 +109,11 @@ async function bytesUnder(folder: string): Promise<number> {
   let bytes = 0;
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])) {
     // Files come and go while pip works.
-    if (entry.isFile()) bytes += await stat(join(entry.parentPath, entry.name)).then(({ size }) => size, () => 0);
+    if (entry.isFile())
+      bytes += await stat(join(entry.parentPath, entry.name)).then(
+        ({ size }) => size,
+        () => 0,
+      );
   }
   return bytes;
 }
@@ -114,7 +122,9 @@ function refused({ requirement }: WheelRequest, complaints: string, folder: stri
   if (/Errno 28|No space left/.test(complaints)) return diskFull(folder);
   const said = complaints.split('\n').filter((line) => /^(ERROR|error):/.test(line));
   const reason = (said.at(-1) ?? complaints.trim().split('\n').at(-1) ?? '').replace(/^ERROR:\s*/i, '');
-  const unreachable = /Connection|connection|Max retries|resol(ve|ution)|SSL|Proxy|timed out/.test(complaints);
+  const unreachable = /Connection|connection|Max retries|resol(ve|ution)|SSL|Proxy|timed out/.test(
+    complaints,
+  );
   return new EngineError(`pip could not fetch ${requirement}${reason && `: ${reason}`}`, {
     fix: unreachable
       ? 'check the network, or name a mirror in PIP_INDEX_URL, or fetch the wheel elsewhere and run mm setup --from WHEEL'

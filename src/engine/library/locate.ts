@@ -1,4 +1,5 @@
-// Where libtensorflow is: in the folder MM_TENSORFLOW names, or where `mm setup` put it in the cache. Finds files only; loading them is capi.ts's business.
+// Where libtensorflow is: in the folder MM_TENSORFLOW names, or where `mm setup` put it in the cache.
+// Finds files only; loading them is capi.ts's business.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -73,7 +74,8 @@ function chosenLibrary(folder: string): LibraryFiles {
   return absolute(folder, { framework, tensorflow, version: 'unknown', gpu: false, companions: [] });
 }
 
-function installedLibrary(folder: string): LibraryFiles {
+/** The library in `folder`, by the manifest there; throws as `locateLibrary` does. */
+export function installedLibrary(folder: string): LibraryFiles {
   if (!existsSync(folder)) {
     throw new EngineError('libtensorflow is not installed', {
       where: folder,

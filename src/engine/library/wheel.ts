@@ -1,4 +1,4 @@
-// Which Python wheel holds libtensorflow for a machine: names, platform tags, and what the CUDA build asks for.
+// Which Python wheel holds libtensorflow for a machine: projects, platform tags, and the names of wheel files.
 
 import { EngineError, UsageError } from '../../util/errors.ts';
 
@@ -50,23 +50,6 @@ export function libraryWheel(gpu: boolean, { platform, arch }: Machine = process
         fix: 'use Linux (x64, arm64; WSL on Windows) or macOS (arm64), or a build of your own: mm setup --from FOLDER',
       });
   }
-}
-
-// pip that is told a platform takes it literally: each older name for the same thing has to be given too.
-const LINUX_X64_TAGS = [
-  ...Array.from({ length: 23 }, (_, i) => `manylinux_2_${27 - i}_x86_64`),
-  'manylinux2014_x86_64',
-  'manylinux2010_x86_64',
-  'manylinux1_x86_64',
-];
-
-/** The CUDA wheels that a `tensorflow` wheel's METADATA asks for (its extra `and-cuda`). */
-export function companionWheels(metadata: string): WheelRequest[] {
-  const lines = metadata.split(/\r?\n/).filter((line) => /^Requires-Dist:.*;.*\band-cuda\b/.test(line));
-  return lines.map((line) => ({
-    requirement: line.replace(/^Requires-Dist:|;.*$/g, '').replace(/[\s()]/g, ''),
-    platforms: LINUX_X64_TAGS,
-  }));
 }
 
 /** The project a requirement names, spelt as in wheel names: `nvidia-nccl-cu12<3.0` → `nvidia_nccl_cu12`. */

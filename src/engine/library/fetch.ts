@@ -1,0 +1,36 @@
+// libtensorflow from the network: TensorFlow's wheel and, for the CUDA build, the wheels that one asks for.
+
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { companionWheels } from './companions.ts';
+import { type DownloadOptions, downloadWheel } from './download.ts';
+import { findPip } from './python.ts';
+import { archive, type Source, wheelMetadata } from './source.ts';
+import { requireSpace } from './storage.ts';
+import { libraryWheel, type WheelRequest } from './wheel.ts';
+
+// The wheel, pip's copy of it, and what is unpacked of it.
+const ROOM = { cpu: 1.6e9, gpu: 9e9 };
+
+/**
+ * Fetches one wheel at a time into `work`; each is deleted when the next is asked for.
+ * @throws EngineError when pip is missing or cannot fetch; DataError when the disk is full; UsageError for a CUDA
+ *   build that does not exist
+ */
+export async function* fetchSources(
+  work: string,
+  { gpu, ...options }: DownloadOptions & { readonly gpu: boolean },
+): AsyncGenerator<Source> {
+  const request = libraryWheel(gpu);
+  const pip = await findPip();
+  await requireSpace(work, gpu ? ROOM.gpu : ROOM.cpu);
+  const folder = join(work, 'fetched');
+  const fetch = (wanted: WheelRequest) => downloadWheel(pip, wanted, folder, options);
+  const wheel = await fetch(request);
+  const companions = gpu ? companionWheels(await wheelMetadata(wheel)) : [];
+  yield archive(wheel);
+  for (const companion of companions) {
+    await rm(folder, { recursive: true });
+    yield archive(await fetch(companion));
+  }
+}

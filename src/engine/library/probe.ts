@@ -1,0 +1,29 @@
+// A program of its own: loads libtensorflow through the engine, multiplies two matrices, and prints what it found.
+// In a child process, because a library that does not fit the machine can end the process that loads it.
+
+import { writeSync } from 'node:fs';
+import { capi } from '../capi.ts';
+import { DT } from '../dtype.ts';
+import { Graph } from '../graph.ts';
+import { Session } from '../session.ts';
+import { sessionConfig } from '../session-config.ts';
+import type { ProbeResult } from './verify.ts';
+
+const started = performance.now();
+const version = capi().version();
+const graph = new Graph();
+const left = graph.constant(DT.float32, [2, 2], [1, 2, 3, 4]);
+const right = graph.constant(DT.float32, [2, 2], [5, 6, 7, 8]);
+const session = new Session(graph, sessionConfig({}));
+const [product] = await session.run('self-test', [], [graph.output('MatMul', [left, right])], []);
+const devices = session.devices().map(([name]) => name);
+await session.close();
+
+const result: ProbeResult = {
+  version,
+  devices,
+  correct: String(product?.data) === '19,22,43,50',
+  seconds: (performance.now() - started) / 1000,
+};
+// Straight to the descriptor: the engine ends the process without flushing streams.
+writeSync(1, `${JSON.stringify(result)}\n`);

@@ -1,0 +1,82 @@
+// Tries a library folder in a child process, and says in words why it does not work.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { extname } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+import { EngineError } from '../../util/errors.ts';
+
+/** What probe.ts reports. */
+export interface ProbeResult {
+  /** TF_Version(). */
+  readonly version: string;
+  /** Such as `/job:localhost/replica:0/task:0/device:CPU:0`. */
+  readonly devices: readonly string[];
+  /** Whether the product of two small matrices came out right. */
+  readonly correct: boolean;
+  readonly seconds: number;
+}
+
+export type Verify = (folder: string, signal?: AbortSignal) => Promise<ProbeResult>;
+
+// A first start on a GPU compiles kernels.
+const LIMIT_MS = 180_000;
+
+/**
+ * Loads the library in `folder` and computes with it.
+ * @throws EngineError when it does not load, ends its process, or computes wrongly
+ */
+export const verifyLibrary: Verify = async (folder, signal) => {
+  // Beside this file: probe.ts as source, probe.js when built.
+  const probe = fileURLToPath(new URL(`probe${extname(import.meta.url)}`, import.meta.url));
+  const child = spawn(process.execPath, [...process.execArgv, probe], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, MM_TENSORFLOW: folder },
+    timeout: LIMIT_MS,
+    signal,
+  });
+  const [[code, ended], output, complaints] = await Promise.all([
+    once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>,
+    text(child.stdout),
+    text(child.stderr),
+  ]);
+  if (code !== 0) throw new EngineError(...explain(ended, complaints, folder));
+  const result = JSON.parse(output) as ProbeResult;
+  if (!result.correct) {
+    throw new EngineError('libtensorflow loads but multiplies matrices wrongly', {
+      where: folder,
+      fix: 'mm setup --force fetches it again; if it stays, the processor or its memory may be faulty',
+    });
+  }
+  return result;
+};
+
+/** The arguments of an EngineError for a probe that failed. */
+export function explain(
+  ended: NodeJS.Signals | null,
+  complaints: string,
+  where: string,
+): [string, { where: string; fix: string }] {
+  const said =
+    /(?:does not load: |Error: )(.*)/.exec(complaints)?.[1] ?? complaints.trim().split('\n').at(-1) ?? '';
+  const because = (reason: string, fix: string): [string, { where: string; fix: string }] => [
+    `libtensorflow does not work here: ${reason}`,
+    { where, fix },
+  ];
+  if (ended === 'SIGILL') {
+    return because(
+      'the processor lacks instructions it needs (AVX)',
+      'use a processor with AVX, or a build without it: mm setup --from FOLDER',
+    );
+  }
+  if (ended === 'SIGTERM')
+    return because(`no answer within ${LIMIT_MS / 1000} s`, 'try again when the machine is less busy');
+  if (/GLIBC(XX)?_|musl/.test(complaints)) {
+    return because(said, 'use a Linux with glibc 2.27 or newer and its libstdc++ (not Alpine)');
+  }
+  return because(
+    ended === null ? said : `its process was ended by ${ended}`,
+    'mm setup --force fetches it again',
+  );
+}
