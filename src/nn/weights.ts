@@ -20,10 +20,13 @@ export interface WeightEntry {
   readonly spec: ParameterSpec;
 }
 
+/** Parameters by dotted name. */
+export type WeightEntries = ReadonlyMap<string, WeightEntry>;
+
 export class Weights<S extends SpecTree = SpecTree> {
   readonly spec: S;
-  /** By dotted name, in declaration order. */
-  readonly entries: ReadonlyMap<string, WeightEntry>;
+  /** In declaration order. */
+  readonly entries: WeightEntries;
   readonly #runtime: Runtime;
   readonly #prefix: string;
 

@@ -6,9 +6,9 @@ import type { Runtime } from '../engine/runtime.ts';
 import type { HostTensor } from '../engine/tensor.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor4D, tf } from '../engine/tf.ts';
 import { codebookUse } from '../eval/codebook.ts';
-import { codeGrid } from '../models/dvae/config.ts';
 import { dvaeLoss, hardReconstruction } from '../models/dvae/loss.ts';
 import { type DvaeSpec, dvaeSpec } from '../models/dvae/model.ts';
+import { unflatten } from '../nn/parameters.ts';
 import { Weights } from '../nn/weights.ts';
 import { reconstructionGrid } from '../report/reconstructions.ts';
 import { valueAndGradients } from './gradients.ts';
@@ -29,17 +29,18 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
   readonly #config: DvaeConfig;
   readonly #runtime: Runtime;
   readonly #validation: Validation;
-  readonly #folder: string;
+  readonly #run: string;
+  #evaluation: Metrics = {};
 
-  constructor(runtime: Runtime, config: DvaeConfig, validation: Validation, checkpoints: string) {
+  constructor(runtime: Runtime, config: DvaeConfig, validation: Validation, run: string) {
     const weights = new Weights(runtime, 'dvae', dvaeSpec(config.model));
     this.#runtime = runtime;
     this.#config = config;
     this.#validation = validation;
-    this.#folder = checkpoints;
+    this.#run = run;
     this.state = {
       weights,
-      optimizer: new Adam(runtime, 'dvae', weights, config.train.optimizer),
+      optimizer: new Adam(runtime, 'dvae', weights.entries, config.train.optimizer),
       average: config.train.averaging && new Average(runtime, 'dvae', weights, config.train.averaging),
     };
     this.#compiledUpdate = this.#compileUpdate();
@@ -64,8 +65,15 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
     return this.#runtime.compile(
       'dVAE train step',
       ({ pixels, key, step, learningRate, temperature, klWeight }: Inputs) => {
-        const { values, gradients } = valueAndGradients(weights, (p) =>
-          dvaeLoss(p, tf.div(pixels, 255) as Tensor4D, model, key as Tensor1D, temperature as Scalar, klWeight as Scalar),
+        const { values, gradients } = valueAndGradients(weights.entries, (read) =>
+          dvaeLoss(
+            unflatten(weights.spec, read),
+            tf.div(pixels, 255) as Tensor4D,
+            model,
+            key as Tensor1D,
+            temperature as Scalar,
+            klWeight as Scalar,
+          ),
         );
         const { gradientNorm, updates } = optimizer.apply(gradients, step as Scalar, learningRate as Scalar);
         average?.update(updates, step as Scalar);
@@ -79,7 +87,11 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
     const { weights, average } = this.state;
     return this.#runtime.compile('dVAE reconstruction', ({ pixels }: { pixels: Tensor }) => {
       const p = (average?.weights ?? weights).read();
-      const { codes_BGG, pixels_BHW3, mse } = hardReconstruction(p, tf.div(pixels, 255) as Tensor4D, this.#config.model);
+      const { codes_BGG, pixels_BHW3, mse } = hardReconstruction(
+        p,
+        tf.div(pixels, 255) as Tensor4D,
+        this.#config.model,
+      );
       return { codes: codes_BGG, mse, pixels: tf.mul(pixels_BHW3, 255) };
     });
   }
@@ -125,24 +137,37 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
       mse += Number(result.mse.data[0]) / batches.length;
     }
     const { used, perplexity } = codebookUse(codes, vocabulary);
-    return { mse, psnr: -10 * Math.log10(mse), codesUsed: used, codebookUse: used / vocabulary, perplexity };
+    this.#evaluation = {
+      mse,
+      psnr: -10 * Math.log10(mse),
+      codesUsed: used,
+      codebookUse: used / vocabulary,
+      perplexity,
+    };
+    return this.#evaluation;
   }
 
   async picture(): Promise<Uint8Array> {
     const pixels = this.#validation.batches[0] as Uint8Array;
     const { imageSize } = this.#config.model;
-    const result = await this.#compiledReconstruct({ pixels: this.#pictures(pixels, this.#validation.batch) });
-    return reconstructionGrid(pixels, Uint8Array.from(result.pixels.data as Float32Array, Math.round), imageSize);
+    const result = await this.#compiledReconstruct({
+      pixels: this.#pictures(pixels, this.#validation.batch),
+    });
+    return reconstructionGrid(
+      pixels,
+      Uint8Array.from(result.pixels.data as Float32Array, Math.round),
+      imageSize,
+    );
   }
 
   async save(step: number, batch: PictureBatch | undefined): Promise<string> {
-    return saveState(this.#folder, {
+    return saveState(this.#run, {
       kind: 'dvae',
       step,
       config: this.#config,
       state: this.state,
       position: batch?.position,
-      facts: { grid: codeGrid(this.#config.model) },
+      metrics: this.#evaluation,
     });
   }
 }

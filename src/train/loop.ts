@@ -63,7 +63,8 @@ export async function trainLoop<Batch>(options: LoopOptions<Batch>): Promise<Loo
   progress.start(label, steps, start);
   for (let step = start; ; step++) {
     const last = step === steps;
-    if (last || (step % evaluateEvery === 0 && !signal.aborted)) {
+    const due = step % evaluateEvery === 0 && (step > start || step === 0);
+    if (last || (due && !signal.aborted)) {
       evaluation = await evaluate(options, step);
     }
     const resting = step > start && step % saveEvery === 0;

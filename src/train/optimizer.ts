@@ -8,26 +8,26 @@ import type { Runtime } from '../engine/runtime.ts';
 import { type Scalar, type Tensor, tf } from '../engine/tf.ts';
 import { applyAdam } from '../engine/updates.ts';
 import { constant, type SpecTree } from '../nn/parameters.ts';
-import { Weights } from '../nn/weights.ts';
+import { type WeightEntries, Weights } from '../nn/weights.ts';
 
 export type OptimizerConfig = z.output<typeof optimizer>;
 export type AveragingConfig = z.output<typeof averaging>;
 
 /** The same tree with zeros in place of the initial values. */
-function zerosLike(weights: Weights): SpecTree {
-  return Object.fromEntries([...weights.entries].map(([name, { spec }]) => [name, constant(spec.shape, 0)]));
+function zerosLike(entries: WeightEntries): SpecTree {
+  return Object.fromEntries([...entries].map(([name, { spec }]) => [name, constant(spec.shape, 0)]));
 }
 
 export class Adam {
   /** First and second moments, named m.NAME and v.NAME. */
   readonly moments: Weights;
-  readonly #weights: Weights;
+  readonly #entries: WeightEntries;
   readonly #config: OptimizerConfig;
 
-  constructor(runtime: Runtime, prefix: string, weights: Weights, config: OptimizerConfig) {
-    this.#weights = weights;
+  constructor(runtime: Runtime, prefix: string, entries: WeightEntries, config: OptimizerConfig) {
+    this.#entries = entries;
     this.#config = config;
-    this.moments = new Weights(runtime, `${prefix}/adam`, { m: zerosLike(weights), v: zerosLike(weights) });
+    this.moments = new Weights(runtime, `${prefix}/adam`, { m: zerosLike(entries), v: zerosLike(entries) });
   }
 
   /**
@@ -43,7 +43,7 @@ export class Adam {
     const beta1Power = tf.pow(tf.scalar(beta1), step.add(1)) as Scalar;
     const beta2Power = tf.pow(tf.scalar(beta2), step.add(1)) as Scalar;
     const updates = new Map<string, Pointer>();
-    for (const [name, { variable, spec }] of this.#weights.entries) {
+    for (const [name, { variable, spec }] of this.#entries) {
       const gradient = gradients.get(name) as Tensor;
       const decay =
         spec.decay && weightDecay > 0

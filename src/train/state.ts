@@ -1,0 +1,118 @@
+// A model's training state, as variables and as a checkpoint: weights, their average, the optimizer's moments.
+
+import type { z } from 'zod';
+import { checkpointPath, latestCheckpoint, pruneCheckpoints, type Warn } from '../checkpoint/latest.ts';
+import { type Checkpoint, readCheckpoint } from '../checkpoint/read.ts';
+import type { ModelKind } from '../checkpoint/state.ts';
+import { writeCheckpoint } from '../checkpoint/write.ts';
+import { loadConfig } from '../config/load.ts';
+import type { Runtime } from '../engine/runtime.ts';
+import type { SpecTree } from '../nn/parameters.ts';
+import type { Weights } from '../nn/weights.ts';
+import { UsageError } from '../util/errors.ts';
+import type { Metrics } from './loop.ts';
+import type { Adam, Average } from './optimizer.ts';
+
+export interface ModelState<S extends SpecTree = SpecTree> {
+  readonly weights: Weights<S>;
+  readonly optimizer: Adam;
+  readonly average: Average<S> | undefined;
+}
+
+/** Weights drawn from their initializers, moments at zero, the average at the weights. */
+export async function initialize(runtime: Runtime, state: ModelState, seed: number): Promise<void> {
+  await state.weights.draw(seed);
+  await state.optimizer.moments.draw(seed);
+  await startAverage(runtime, state);
+}
+
+/** Sets the average to the weights as they are. */
+export async function startAverage(runtime: Runtime, { average }: ModelState): Promise<void> {
+  if (!average) return;
+  const start = runtime.compile('start the average', () => {
+    average.start();
+    return {};
+  });
+  await start({});
+}
+
+export interface Saved {
+  readonly kind: ModelKind;
+  readonly step: number;
+  readonly config: { readonly seed: number; readonly train: { readonly keep: number } };
+  readonly state: ModelState;
+  /** Where the data goes on. */
+  readonly position: unknown;
+  readonly metrics: Metrics;
+  readonly tokenizer?: { toJSON(): object };
+  readonly dvae?: Checkpoint;
+}
+
+/** Writes the checkpoint of a step into the run and removes old ones; returns its path. */
+export async function saveState(run: string, saved: Saved): Promise<string> {
+  const { kind, step, config, state, position, metrics, tokenizer, dvae } = saved;
+  const path = checkpointPath(run, step);
+  await writeCheckpoint(path, {
+    kind,
+    step,
+    seed: config.seed,
+    dataPosition: position ?? null,
+    metrics,
+    config,
+    model: await state.weights.save(),
+    ema: await state.average?.weights.save(),
+    optimizer: await state.optimizer.moments.save(),
+    tokenizer,
+    dvae,
+  });
+  await pruneCheckpoints(run, config.train.keep, step);
+  return path;
+}
+
+export interface Resumed {
+  readonly step: number;
+  readonly position: unknown;
+}
+
+/** Goes on from the newest whole checkpoint of the run, if it has one. */
+export async function resumeState(
+  run: string,
+  kind: ModelKind,
+  state: ModelState,
+  warn: Warn,
+): Promise<Resumed | undefined> {
+  const path = await latestCheckpoint(run, warn);
+  if (path === undefined) return undefined;
+  const checkpoint = await readCheckpoint(path, { kind, optimizer: true, warn });
+  await load(state.weights, checkpoint, 'model');
+  await load(state.optimizer.moments, checkpoint, 'optimizer');
+  if (state.average) await load(state.average.weights, checkpoint, 'ema');
+  return { step: checkpoint.state.step, position: checkpoint.state.dataPosition };
+}
+
+async function load(
+  weights: Weights,
+  checkpoint: Checkpoint,
+  part: 'model' | 'ema' | 'optimizer',
+): Promise<void> {
+  const expected = [...weights.entries].map(([name, { spec }]) => [name, spec] as const);
+  await weights.load(await checkpoint.read(part, expected));
+}
+
+/** What of a configuration may not change when a run is resumed. */
+export function refuseChanges<S extends z.ZodType<{ model: unknown; seed: number }>>(
+  schema: S,
+  file: string,
+  config: z.output<S>,
+): void {
+  const before = loadConfig(schema, { file }) as { model: unknown; seed: number };
+  const now = config as { model: unknown; seed: number };
+  for (const key of ['model', 'seed'] as const) {
+    if (JSON.stringify(before[key]) !== JSON.stringify(now[key])) {
+      throw new UsageError(`${key} differs from the run that is resumed`, {
+        where: file,
+        fix: `use the run's own ${key}, or begin a new run in another folder`,
+      });
+    }
+  }
+}

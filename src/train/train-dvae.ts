@@ -1,0 +1,127 @@
+// A whole dVAE training run: data, runtime, warm start or resumption, the loop.
+
+import { type DvaeConfig, dvaeSchema } from '../config/dvae.ts';
+import { dumpConfig } from '../config/load.ts';
+import { type BatchPosition, PictureBatches } from '../data/batches.ts';
+import { decodePicture } from '../data/decode.ts';
+import { Faults } from '../data/faults.ts';
+import { type Picture, readFolder } from '../data/source.ts';
+import { isValidation } from '../data/split.ts';
+import { Runtime } from '../engine/runtime.ts';
+import { codeGrid } from '../models/dvae/config.ts';
+import { RunFolder } from '../report/run.ts';
+import { DataError } from '../util/errors.ts';
+import { DvaeTrainee, type Validation } from './dvae.ts';
+import { type LoopResult, trainLoop } from './loop.ts';
+import type { RunContext } from './run-context.ts';
+import { initialize, refuseChanges, resumeState } from './state.ts';
+import { warmStart } from './warm-start.ts';
+
+/** Most held-out pictures looked at in one validation. */
+const VALIDATION_PICTURES = 256;
+
+/**
+ * Trains a dVAE into the run folder.
+ * @throws UsageError, DataError, EngineError, InterruptedError as `trainLoop` and the data do
+ */
+export async function trainDvae(config: DvaeConfig, context: RunContext): Promise<LoopResult> {
+  const { path, resume, log, progress, signal } = context;
+  codeGrid(config.model); // refuses sizes that do not fit before anything is read or written
+  const pictures = await readFolder(config.data.path, { captions: 'ignore' });
+  const faults = new Faults(log);
+  const { training, heldOut } = split(pictures, config);
+  const validation = await decodeValidation(heldOut, config, faults);
+  if (resume) refuseChanges(dvaeSchema, `${path}/config.yaml`, config);
+  const run = await RunFolder.open(path, { resume, config: dumpConfig(config) });
+  const runtime = new Runtime();
+  try {
+    const trainee = new DvaeTrainee(runtime, config, validation, path);
+    const resumed = resume
+      ? await resumeState(path, 'dvae', trainee.state, (message) => log.warn(message))
+      : undefined;
+    const batches = (seed: number, position?: BatchPosition) =>
+      new PictureBatches(training, {
+        size: config.model.imageSize,
+        batch: config.train.batch,
+        seed,
+        crop: config.data.crop,
+        cropScale: config.data.cropScale,
+        flip: config.data.flip,
+        position,
+        signal,
+        faults,
+      });
+    if (resumed) {
+      await run.truncateAfter(resumed.step);
+      log.info(`going on from step ${resumed.step}`);
+    } else {
+      await initialize(runtime, trainee.state, config.seed);
+      if (config.train.warmStart) {
+        await warmStart(runtime, config, trainee.state, batches(config.seed + 1), context);
+      }
+    }
+    return await trainLoop({
+      label: 'train-dvae',
+      trainee,
+      batches: batches(config.seed, resumed?.position as BatchPosition | undefined)[Symbol.asyncIterator](),
+      rhythm: config.train,
+      start: resumed?.step ?? 0,
+      run,
+      progress,
+      log,
+      signal,
+    });
+  } finally {
+    faults.summarize();
+    run.close();
+    await runtime.close();
+  }
+}
+
+function split(
+  pictures: readonly Picture[],
+  config: DvaeConfig,
+): { training: Picture[]; heldOut: Picture[] } {
+  const share = config.data.validation;
+  const heldOut = pictures.filter(({ key }) => isValidation(key, share));
+  const training = pictures.filter(({ key }) => !isValidation(key, share));
+  if (training.length === 0) {
+    throw new DataError('no picture is left to train on', {
+      where: config.data.path,
+      fix: 'add pictures, or lower data.validation',
+    });
+  }
+  // A handful of pictures may leave none held out: then the reconstructions shown are of training pictures.
+  return { training, heldOut: heldOut.length > 0 ? heldOut : training };
+}
+
+/** The first held-out pictures that decode, in whole batches; repeated when there are fewer than one batch. */
+async function decodeValidation(
+  pictures: readonly Picture[],
+  config: DvaeConfig,
+  faults: Faults,
+): Promise<Validation> {
+  const size = config.model.imageSize;
+  const batch = Math.min(config.train.batch, 32);
+  const decoded: Uint8Array[] = [];
+  for (const picture of pictures) {
+    if (decoded.length === VALIDATION_PICTURES) break;
+    const crop = config.data.crop === 'none' ? 'none' : 'center';
+    const pixels = await faults.guard(picture, () => decodePicture(picture.path, { size, crop }));
+    if (pixels) decoded.push(pixels);
+  }
+  if (decoded.length === 0) {
+    throw new DataError('none of the held-out pictures can be read', {
+      where: config.data.path,
+      fix: 'mm data check lists what is wrong',
+    });
+  }
+  const count = Math.max(1, Math.floor(decoded.length / batch));
+  const batches = Array.from({ length: count }, (_, b) => {
+    const pixels = new Uint8Array(batch * size * size * 3);
+    for (let i = 0; i < batch; i++)
+      pixels.set(decoded[(b * batch + i) % decoded.length] as Uint8Array, i * size * size * 3);
+    return pixels;
+  });
+  return { batches, batch };
+}
