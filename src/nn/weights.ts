@@ -80,6 +80,11 @@ export class Weights<S extends SpecTree = SpecTree> {
     return value;
   }
 
+  /** Name and shape of each parameter, for checking what is loaded. */
+  expected(): [name: string, spec: ParameterSpec][] {
+    return [...this.entries].map(([name, { spec }]) => [name, spec]);
+  }
+
   /** All parameters, by name. */
   async save(): Promise<Map<string, HostTensor>> {
     const save = this.#runtime.compile(`save ${this.#prefix}`, () =>

@@ -95,8 +95,7 @@ async function load(
   checkpoint: Checkpoint,
   part: 'model' | 'ema' | 'optimizer',
 ): Promise<void> {
-  const expected = [...weights.entries].map(([name, { spec }]) => [name, spec] as const);
-  await weights.load(await checkpoint.read(part, expected));
+  await weights.load(await checkpoint.read(part, weights.expected()));
 }
 
 /** What of a configuration may not change when a run is resumed. */

@@ -1,0 +1,106 @@
+// A trained dVAE as a codec: pictures to codes and back, in batches of one size.
+
+import { type Checkpoint, hashOf } from '../../checkpoint/read.ts';
+import { type DvaeModelConfig, dvaeSchema } from '../../config/dvae.ts';
+import { loadConfig } from '../../config/load.ts';
+import type { Runtime } from '../../engine/runtime.ts';
+import { type Tensor, type Tensor3D, type Tensor4D, tf } from '../../engine/tf.ts';
+import { Weights } from '../../nn/weights.ts';
+import { codeGrid } from './config.ts';
+import { decodeCodes, dvaeSpec, encode } from './model.ts';
+import { mapPixels, reconstruction } from './pixels.ts';
+
+/** Pictures in one run of the graph; what is left over is filled up. */
+const BATCH = 32;
+
+export class DvaeCodec {
+  readonly config: DvaeModelConfig;
+  /** Codes on a side. */
+  readonly grid: number;
+  /** Identifies the weights. */
+  readonly hash: string;
+  readonly #encode;
+  readonly #decode;
+
+  private constructor(
+    runtime: Runtime,
+    config: DvaeModelConfig,
+    hash: string,
+    weights: Weights<ReturnType<typeof dvaeSpec>>,
+  ) {
+    this.config = config;
+    this.grid = codeGrid(config);
+    this.hash = hash;
+    this.#encode = runtime.compile('dVAE encode', ({ pixels }: { pixels: Tensor }) => {
+      const x = mapPixels(tf.div(pixels, 255) as Tensor4D);
+      return { codes: tf.argMax(encode(weights.read().encoder, x, config), -1) };
+    });
+    this.#decode = runtime.compile('dVAE decode', ({ codes }: { codes: Tensor }) => {
+      const stats = decodeCodes(weights.read().decoder, codes as Tensor3D, config);
+      return { pixels: tf.mul(reconstruction(stats), 255) };
+    });
+  }
+
+  /** The averaged weights of a checkpoint where it has them. Throws DataError when they do not fit its configuration. */
+  static async open(runtime: Runtime, checkpoint: Checkpoint): Promise<DvaeCodec> {
+    const config = loadConfig(dvaeSchema, { file: checkpoint.configFile }).model;
+    const weights = new Weights(runtime, 'codec', dvaeSpec(config));
+    await weights.load(await checkpoint.read(checkpoint.bestPart, weights.expected()));
+    return new DvaeCodec(runtime, config, hashOf(checkpoint), weights);
+  }
+
+  /**
+   * The codes of pictures: argmax of the logits, no noise (section 2.1).
+   * @param pixels RGB, count × imageSize × imageSize × 3
+   * @returns count × grid × grid
+   */
+  async encode(pixels: Uint8Array): Promise<Int32Array> {
+    const { imageSize } = this.config;
+    const run = async (data: Uint8Array) => {
+      const { codes } = await this.#encode({
+        pixels: { dtype: 'uint8', shape: [BATCH, imageSize, imageSize, 3], data },
+      });
+      return codes.data as Int32Array;
+    };
+    return inBatches(pixels, imageSize ** 2 * 3, this.grid ** 2, Uint8Array, Int32Array, run);
+  }
+
+  /**
+   * The pictures that codes stand for.
+   * @param codes count × grid × grid, each below the vocabulary
+   * @returns RGB, count × imageSize × imageSize × 3
+   */
+  async decode(codes: Int32Array): Promise<Uint8Array> {
+    const run = async (data: Int32Array) => {
+      const { pixels } = await this.#decode({
+        codes: { dtype: 'int32', shape: [BATCH, this.grid, this.grid], data },
+      });
+      return Uint8Array.from(pixels.data as Float32Array, Math.round);
+    };
+    return inBatches(codes, this.grid ** 2, this.config.imageSize ** 2 * 3, Int32Array, Uint8Array, run);
+  }
+}
+
+type ArrayOf<T> = new (length: number) => T;
+type Codes = Int32Array | Uint8Array;
+
+/** Applies `run` to `input`, BATCH items at a time; items are `from` values in and `to` values out. */
+async function inBatches<In extends Codes, Out extends Codes>(
+  input: In,
+  from: number,
+  to: number,
+  inputs: ArrayOf<In>,
+  outputs: ArrayOf<Out>,
+  run: (batch: In) => Promise<Out>,
+): Promise<Out> {
+  const count = input.length / from;
+  const result = new outputs(count * to);
+  for (let start = 0; start < count; start += BATCH) {
+    const part = input.subarray(start * from, (start + BATCH) * from) as In;
+    const batch = new inputs(BATCH * from);
+    batch.set(part);
+    const out = await run(batch);
+    result.set(out.subarray(0, (part.length / from) * to), start * to);
+  }
+  return result;
+}
