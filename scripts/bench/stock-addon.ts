@@ -3,16 +3,22 @@
 //
 //   node --import tsx scripts/bench/stock-addon.ts [--headers FOLDER|WHEEL] [--node-headers FOLDER] [--force]
 
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { capi } from '../../src/engine/capi.ts';
+import { downloadWheel } from '../../src/engine/library/download.ts';
 import { cacheFolder, type LibraryFiles, locateLibrary } from '../../src/engine/library/locate.ts';
+import { zipFiles } from '../../src/engine/library/packed.ts';
+import { findPip } from '../../src/engine/library/python.ts';
+import { libraryWheel, TENSORFLOW_VERSION } from '../../src/engine/library/wheel.ts';
 import { EngineError } from '../../src/util/errors.ts';
+import { SILENT } from '../../src/util/progress.ts';
 import { runProgram, runScript } from './script.ts';
 
 export interface AddonOptions {
@@ -32,22 +38,16 @@ const HEADER_PREFIXES = [
   'xla/tsl/c/',
 ];
 
-const UNZIP_HEADERS = `
-import sys, zipfile
-wheel, folder, *prefixes = sys.argv[1:]
-wanted = tuple('tensorflow/include/' + prefix for prefix in prefixes)
-with zipfile.ZipFile(wheel) as archive:
-    archive.extractall(folder, [name for name in archive.namelist() if name.startswith(wanted)])
-`;
-
 /**
- * The path of the built addon; builds it when the cache has none for this libtensorflow and this Node.
+ * The path of the built addon; builds it when the cache has none for this Node and the libtensorflow in this place.
  * @throws EngineError when libtensorflow, g++, or the headers of Node or TensorFlow are missing.
  */
 export async function stockAddon(options: AddonOptions = {}): Promise<string> {
   const library = locateLibrary();
   const version = capi().version();
-  const folder = join(cacheFolder(), 'yardsticks', `stock-${version}-node-${process.versions.modules}`);
+  const place = createHash('sha256').update(library.tensorflow).digest('hex').slice(0, 8);
+  const name = `stock-${version}-${place}-node-${process.versions.modules}`;
+  const folder = join(cacheFolder(), 'yardsticks', name);
   const addon = join(folder, 'tfjs_binding.node');
   if (existsSync(addon) && !options.force) return addon;
   const node = nodeHeaders(options.nodeHeaders);
@@ -65,18 +65,16 @@ export async function stockAddon(options: AddonOptions = {}): Promise<string> {
 }
 
 async function compile(output: string, headers: readonly string[], library: LibraryFiles): Promise<void> {
-  const sources = join(
-    dirname(createRequire(import.meta.url).resolve('@tensorflow/tfjs-node-gpu/package.json')),
-    'binding',
-  );
+  const tfjsNode = createRequire(import.meta.url).resolve('@tensorflow/tfjs-node-gpu/package.json');
+  const sources = join(dirname(tfjsNode), 'binding');
   const files = (await readdir(sources)).filter((name) => name.endsWith('.cc'));
   await runProgram(
     'g++',
     [
       ...['-std=c++17', '-O2', '-fPIC', '-shared', '-DNAPI_VERSION=8'],
-      ...[dirname(sources), ...headers].map((folder) => `-I${folder}`),
+      ...headers.map((folder) => `-I${folder}`),
       ...files.map((name) => join(sources, name)),
-      ...['-o', output, library.tensorflow, library.framework, `-Wl,-rpath,${library.folder}`],
+      ...['-o', output, library.tensorflow, library.framework, `-Wl,-rpath,${dirname(library.tensorflow)}`],
     ],
     { fix: 'install g++ 9 or newer' },
   );
@@ -99,7 +97,7 @@ async function tensorflowHeaders(
   version: string,
   scratch: string,
 ): Promise<string> {
-  const source = given === undefined ? await downloadWheel(version, scratch) : resolve(given);
+  const source = given === undefined ? await fetchWheel(version, scratch) : resolve(given);
   const include = (await isFile(source)) ? await unzipHeaders(source, scratch) : source;
   if (!existsSync(join(include, 'tensorflow', 'c', 'c_api.h'))) {
     throw new EngineError("TensorFlow's C headers are not there", {
@@ -111,21 +109,28 @@ async function tensorflowHeaders(
 }
 
 async function unzipHeaders(wheel: string, scratch: string): Promise<string> {
-  await runProgram('python3', ['-c', UNZIP_HEADERS, wheel, scratch, ...HEADER_PREFIXES]);
-  return join(scratch, 'tensorflow', 'include');
+  const include = join(scratch, 'include');
+  for await (const file of zipFiles(wheel)) {
+    const path = file.path.replace(/^tensorflow\/include\//, '');
+    if (path === file.path || !HEADER_PREFIXES.some((prefix) => path.startsWith(prefix))) continue;
+    const target = join(include, path);
+    await mkdir(dirname(target), { recursive: true });
+    await writeFile(target, file.open());
+  }
+  return include;
 }
 
-async function downloadWheel(version: string, folder: string): Promise<string> {
-  await runProgram(
-    'python3',
-    [
-      ...['-m', 'pip', 'download', '--quiet', '--no-deps', '--only-binary=:all:', '--python-version=3.12'],
-      ...['--dest', folder, `tensorflow-cpu==${version}`],
-    ],
-    { fix: 'without network: --headers with a tensorflow-cpu wheel, or its unpacked tensorflow/include' },
-  );
-  const wheel = (await readdir(folder)).find((name) => name.endsWith('.whl'));
-  return join(folder, wheel as string);
+async function fetchWheel(version: string, folder: string): Promise<string> {
+  const { requirement, platforms } = libraryWheel(false);
+  const request = { requirement: requirement.replace(TENSORFLOW_VERSION, version), platforms };
+  try {
+    return await downloadWheel(await findPip(), request, folder, { progress: SILENT });
+  } catch (error) {
+    throw new EngineError(`TensorFlow's C headers could not be fetched: ${(error as Error).message}`, {
+      fix: '--headers with a TensorFlow wheel, or its unpacked tensorflow/include',
+      cause: error,
+    });
+  }
 }
 
 async function isFile(path: string): Promise<boolean> {

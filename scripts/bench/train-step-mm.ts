@@ -4,6 +4,7 @@ import { optimizer } from '../../src/config/fields.ts';
 import { gather, gelu, layerNorm, sparseCrossEntropy } from '../../src/engine/ops.ts';
 import { Runtime } from '../../src/engine/runtime.ts';
 import { type Scalar, type Tensor, tf } from '../../src/engine/tf.ts';
+import { unflatten } from '../../src/nn/parameters.ts';
 import { Weights } from '../../src/nn/weights.ts';
 import { valueAndGradients } from '../../src/train/gradients.ts';
 import { Adam } from '../../src/train/optimizer.ts';
@@ -22,14 +23,14 @@ await serve(async () => {
   const weights = new Weights(runtime, 'transformer', TRANSFORMER);
   const { learningRate, ...rest } = ADAM;
   const config = optimizer.parse({ ...rest, learningRate: { peak: learningRate } });
-  const adam = new Adam(runtime, 'transformer', weights, config);
+  const adam = new Adam(runtime, 'transformer', weights.entries, config);
   await weights.load(initialWeights());
   await adam.moments.draw(0);
 
   const train = runtime.compile('train', (inputs: Record<'text' | 'image' | 'step', Tensor>) => {
     const mask = causalMask();
-    const { values, gradients } = valueAndGradients(weights, (parameters) => ({
-      loss: loss(OPS, parameters, inputs.text, inputs.image, mask),
+    const { values, gradients } = valueAndGradients(weights.entries, (parameter) => ({
+      loss: loss(OPS, unflatten(TRANSFORMER, parameter), inputs.text, inputs.image, mask),
     }));
     adam.apply(gradients, inputs.step as Scalar, tf.scalar(learningRate));
     return values;
