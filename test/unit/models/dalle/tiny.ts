@@ -1,0 +1,36 @@
+// A tiny joint Transformer with every kind of attention, and two captioned pictures.
+
+import { type DalleModelConfig, dalleModelSchema } from '../../../../src/config/dalle.ts';
+import { type Tensor2D, tf } from '../../../../src/engine/tf.ts';
+import { imageLength, padCaption } from '../../../../src/models/dalle/config.ts';
+import { dalleSpec } from '../../../../src/models/dalle/model.ts';
+import { RandomStream } from '../../../../src/util/random.ts';
+import { perturbed, randomIds } from '../../nn/perturbed.ts';
+
+export const config: DalleModelConfig = dalleModelSchema.parse({
+  textLength: 4,
+  textVocabulary: 9,
+  grid: 3,
+  imageVocabulary: 7,
+  width: 12,
+  layers: 4,
+  heads: 3,
+  attention: ['row', 'column', 'full'],
+  lastAttention: 'conv',
+  convolution: 3,
+});
+export const kinds = ['row', 'column', 'full', 'conv'] as const;
+
+export const parameters = perturbed(dalleSpec(config), 1);
+
+const captions = [padCaption([3, 8], config), padCaption([1, 2, 5, 0], config)];
+export const text_BT = tf.tensor2d(
+  captions.flatMap((caption) => [...caption]),
+  [2, config.textLength],
+  'int32',
+);
+export const image_BI = randomIds(
+  [2, imageLength(config)],
+  new RandomStream('image'),
+  config.imageVocabulary,
+) as Tensor2D;
