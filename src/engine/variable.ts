@@ -1,12 +1,12 @@
 // Variables: arrays that live in the session and are shared by all compiled functions. Inside a function a
 // variable reads as its value at the start of the run; updates happen after every such read.
 
-import { shapeAttr, stringAttr, typeAttr } from './attributes.ts';
+import { intAttr, shapeAttr, stringAttr, typeAttr } from './attributes.ts';
 import { outputOf, wrapOutput } from './backend.ts';
 import type { Output, Pointer } from './capi.ts';
 import { DT, type DTypeName } from './dtype.ts';
 import type { NodeOptions } from './graph.ts';
-import type { Tensor } from './tf.ts';
+import { type Tensor, tf } from './tf.ts';
 import { currentTrace } from './trace.ts';
 
 export type VariableType = Extract<DTypeName, 'float32' | 'int32'>;
@@ -62,10 +62,19 @@ export class Variable {
     return this.update('AssignSubVariableOp', [delta], { attributes: this.#type('dtype') });
   }
 
-  /** Row `index` (int32[1]) of the first axis becomes `row` ([1, …]). */
-  writeRow(index: Tensor, row: Tensor): Pointer {
-    return this.update('ResourceScatterUpdate', [index, row], {
-      attributes: [...this.#type('dtype'), typeAttr('Tindices', DT.int32)],
+  /**
+   * The part from `begin` up to `end` (int32[rank] each) becomes `value`, in place. `after` is a tensor made from
+   * what was read of this variable: while the old value is still needed the whole variable would be copied.
+   */
+  writeSlice(begin: Tensor, end: Tensor, value: Tensor, after: Tensor): Pointer {
+    const masks = ['begin_mask', 'end_mask', 'ellipsis_mask', 'new_axis_mask', 'shrink_axis_mask'];
+    return this.update('ResourceStridedSliceAssign', [begin, end, tf.onesLike(begin), value], {
+      attributes: [
+        typeAttr('T', DT[this.dtype]),
+        typeAttr('Index', DT.int32),
+        ...masks.map((mask) => intAttr(mask, 0)),
+      ],
+      after: [outputOf(currentTrace().recording, after).oper],
     });
   }
 

@@ -13,8 +13,8 @@ export interface Trainee<Batch> {
   update(step: number, batch: Batch): Promise<Metrics>;
   /** Figures on held-out data. */
   evaluate(step: number): Promise<Metrics>;
-  /** A picture of what the model can do now, as PNG. */
-  picture(step: number): Promise<Uint8Array>;
+  /** A picture of what the model can do now, as PNG, if there is one to make. */
+  picture(step: number): Promise<Uint8Array | undefined>;
   /** Writes a checkpoint to go on from, with the position in the data after `batch`; returns its path. */
   save(step: number, batch: Batch | undefined): Promise<string>;
 }
@@ -110,7 +110,8 @@ async function evaluate<Batch>(
     step,
     Object.fromEntries(Object.entries(figures).map(([name, value]) => [`validation/${name}`, value])),
   );
-  await run.image(step, 'samples', await trainee.picture(step));
+  const picture = await trainee.picture(step);
+  if (picture) await run.image(step, 'samples', picture);
   const shown = Object.entries(figures).map(([name, value]) => `${name} ${value.toPrecision(4)}`);
   progress.note(`${label}: step ${step}: ${shown.join(', ')}`);
   log.debug({ step, ...figures }, 'validation');

@@ -1,0 +1,126 @@
+// Captioned pictures as tokens, in shuffled batches: captions are encoded anew each time, with dropout of merges.
+
+import type { DalleConfig } from '../config/dalle.ts';
+import { type BatchPosition, ShuffledOrder } from '../data/order.ts';
+import { imageLength, padCaption } from '../models/dalle/config.ts';
+import type { BpeTokenizer } from '../tokenizers/bpe.ts';
+import { DataError } from '../util/errors.ts';
+import { RandomStream } from '../util/random.ts';
+
+/** Pictures by their codes, with captions. */
+export interface CaptionedCodes {
+  readonly keys: readonly string[];
+  readonly captions: readonly string[];
+  /** pictures × grid² */
+  readonly codes: Uint16Array;
+}
+
+export interface TokenBatch {
+  readonly count: number;
+  /** count × textLength, padded */
+  readonly text: Int32Array;
+  /** count × grid² */
+  readonly image: Int32Array;
+  /** Where the data goes on after this batch. */
+  readonly position: BatchPosition;
+}
+
+/**
+ * Refuses captions that do not fit in the text positions, before training begins.
+ * @returns how many captions will be cut, 0 unless data.truncateCaptions allows it
+ */
+export function checkCaptions(
+  { keys, captions }: CaptionedCodes,
+  tokenizer: BpeTokenizer,
+  config: DalleConfig,
+): number {
+  const { textLength } = config.model;
+  const long = captions.flatMap((caption, i) => {
+    const length = tokenizer.encode(caption).length;
+    return length > textLength ? [{ key: keys[i] as string, length }] : [];
+  });
+  const [first] = long;
+  if (first && !config.data.truncateCaptions) {
+    throw new DataError(
+      `${long.length} captions are longer than model.textLength ${textLength}; the first has ${first.length} tokens`,
+      {
+        where: first.key,
+        fix: 'raise model.textLength, shorten the captions, or set data.truncateCaptions to cut them',
+      },
+    );
+  }
+  return long.length;
+}
+
+/** Encodes and pads one caption; dropout makes it longer, so what it adds past the end is cut. */
+function encodeCaption(
+  caption: string,
+  tokenizer: BpeTokenizer,
+  config: DalleConfig,
+  random?: RandomStream,
+): Int32Array {
+  const { textLength } = config.model;
+  const { bpeDropout } = config.data;
+  let tokens = tokenizer.encode(
+    caption,
+    random && bpeDropout > 0 ? { dropout: bpeDropout, random } : undefined,
+  );
+  if (random && tokens.length > textLength) tokens = tokenizer.encode(caption);
+  return padCaption(tokens.slice(0, textLength), config.model);
+}
+
+function toBatch(
+  data: CaptionedCodes,
+  indices: ArrayLike<number>,
+  position: BatchPosition,
+  config: DalleConfig,
+  encode: (index: number) => Int32Array,
+): TokenBatch {
+  const { textLength } = config.model;
+  const length = imageLength(config.model);
+  const text = new Int32Array(indices.length * textLength);
+  const image = new Int32Array(indices.length * length);
+  for (let i = 0; i < indices.length; i++) {
+    const index = indices[i] as number;
+    text.set(encode(index), i * textLength);
+    image.set(data.codes.subarray(index * length, (index + 1) * length), i * length);
+  }
+  return { count: indices.length, text, image, position };
+}
+
+/** Endless training batches from `position` on. */
+export async function* trainingBatches(
+  data: CaptionedCodes,
+  tokenizer: BpeTokenizer,
+  config: DalleConfig,
+  position?: BatchPosition,
+): AsyncGenerator<TokenBatch, never> {
+  const { seed, train } = config;
+  const order = new ShuffledOrder({ count: data.captions.length, batch: train.batch, seed, position });
+  for (;;) {
+    const { indices, epoch, position: after } = order.next();
+    const batch = toBatch(data, indices, after, config, (index) => {
+      const random = new RandomStream(seed, 'caption', epoch, index);
+      const isDropped = random.uniform() < train.nullCaptions;
+      return encodeCaption(isDropped ? '' : (data.captions[index] as string), tokenizer, config, random);
+    });
+    yield batch;
+  }
+}
+
+/** All of the data in order, without dropout, in whole batches. */
+export function validationBatches(
+  data: CaptionedCodes,
+  tokenizer: BpeTokenizer,
+  config: DalleConfig,
+  most: number,
+): TokenBatch[] {
+  const size = Math.min(config.train.batch, data.captions.length);
+  const count = Math.min(most, Math.floor(data.captions.length / size));
+  return Array.from({ length: count }, (_, b) => {
+    const indices = Array.from({ length: size }, (_, i) => b * size + i);
+    return toBatch(data, indices, { epoch: 0, index: 0 }, config, (index) =>
+      encodeCaption(data.captions[index] as string, tokenizer, config),
+    );
+  });
+}
