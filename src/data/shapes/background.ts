@@ -1,0 +1,70 @@
+// Light backgrounds: a tint, sometimes with a faint texture that captions do not mention.
+
+import type { RandomStream } from '../../util/random.ts';
+import { CANVAS } from './layout.ts';
+import type { Rgb } from './vocabulary.ts';
+
+const TINTS: readonly Rgb[] = [
+  [250, 250, 250],
+  [252, 247, 232],
+  [234, 234, 236],
+  [240, 244, 250],
+  [242, 248, 240],
+];
+const JITTER = 3; // levels
+const FAINT = 7; // levels between a background's texture and its tint
+const OVERSCAN = CANVAS; // textures reach past the canvas, so that its edge is no edge of theirs
+
+export function css([red, green, blue]: Rgb): string {
+  return `rgb(${Math.round(red)},${Math.round(green)},${Math.round(blue)})`;
+}
+
+function darker([red, green, blue]: Rgb, levels: number): Rgb {
+  return [red - levels, green - levels, blue - levels];
+}
+
+const FULL = `x="${-OVERSCAN}" y="${-OVERSCAN}" width="${CANVAS + 2 * OVERSCAN}" height="${CANVAS + 2 * OVERSCAN}"`;
+
+function gradient(tint: Rgb, id: string, random: RandomStream): string {
+  const angle = random.integer(360);
+  return (
+    `<linearGradient id="${id}" gradientTransform="rotate(${angle} .5 .5)"><stop stop-color="${css(tint)}"/>` +
+    `<stop offset="1" stop-color="${css(darker(tint, 2 * FAINT))}"/></linearGradient><rect ${FULL} fill="url(#${id})"/>`
+  );
+}
+
+function stripes(tint: Rgb, id: string, random: RandomStream): string {
+  const period = random.uniform(3, 6).toFixed(2);
+  const angle = random.choice([0, 45, 90, 135]);
+  return (
+    `<pattern id="${id}" width="${period}" height="${period}" patternUnits="userSpaceOnUse" patternTransform="rotate(${angle})">` +
+    `<path d="M0 0h${period}" stroke="${css(darker(tint, FAINT))}" stroke-width="${period}"/></pattern>` +
+    `<rect ${FULL} fill="url(#${id})"/>`
+  );
+}
+
+function speckle(tint: Rgb, random: RandomStream): string {
+  const dots = Array.from({ length: 24 }, () => {
+    const [x, y, radius] = [random.uniform(0, CANVAS), random.uniform(0, CANVAS), random.uniform(0.3, 0.7)];
+    return `M${(x - radius).toFixed(2)} ${y.toFixed(2)}h${(2 * radius).toFixed(2)}`;
+  });
+  return `<path d="${dots.join('')}" stroke="${css(darker(tint, 2 * FAINT))}" stroke-width="1"/>`;
+}
+
+/** SVG of a background; `id` must be its own in the document. */
+export function backgroundSvg(id: string, random: RandomStream): string {
+  const tint = random
+    .choice(TINTS)
+    .map((level) => Math.min(255, level + Math.round(random.uniform(-JITTER, JITTER)))) as unknown as Rgb;
+  const plain = `<rect ${FULL} fill="${css(tint)}"/>`;
+  switch (random.integer(7)) {
+    case 0:
+      return gradient(tint, id, random);
+    case 1:
+      return plain + speckle(tint, random);
+    case 2:
+      return plain + stripes(tint, id, random);
+    default:
+      return plain;
+  }
+}

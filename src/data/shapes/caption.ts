@@ -1,0 +1,77 @@
+// A scene in words: lower case, no final stop, several wordings for each kind.
+
+import type { RandomStream } from '../../util/random.ts';
+import type { Scene, SceneObject } from './scene.ts';
+import type { Relation } from './vocabulary.ts';
+
+const NUMBERS = ['zero', 'one', 'two', 'three', 'four'] as const;
+
+/** "red circle": the name in held-out lists. */
+export function objectName({ colour, shape }: Pick<SceneObject, 'colour' | 'shape'>): string {
+  return `${colour} ${shape}`;
+}
+
+function described(object: SceneObject): string {
+  const words = [object.size, object.striped ? 'striped' : undefined, objectName(object)];
+  return words.filter((word) => word !== undefined).join(' ');
+}
+
+function withArticle(object: SceneObject): string {
+  const text = described(object);
+  return `${/^[aeiou]/.test(text) ? 'an' : 'a'} ${text}`;
+}
+
+function plural(object: SceneObject): string {
+  const text = described(object);
+  return text.endsWith('s') ? `${text}es` : `${text}s`;
+}
+
+/** "A … B", and "B with A …". */
+const RELATION_WORDS: Readonly<Record<Relation, { between: readonly string[]; after: readonly string[] }>> = {
+  left: { between: ['left of', 'to the left of', 'on the left of'], after: ['to its left', 'on its left'] },
+  right: {
+    between: ['right of', 'to the right of', 'on the right of'],
+    after: ['to its right', 'on its right'],
+  },
+  above: { between: ['above', 'over'], after: ['above it', 'over it'] },
+  below: { between: ['below', 'under', 'beneath'], after: ['below it', 'under it'] },
+};
+
+function relationWordings(a: string, b: string, relation: Relation): string[] {
+  const { between, after } = RELATION_WORDS[relation];
+  return [
+    ...between.flatMap((words) => [
+      `${a} ${words} ${b}`,
+      `there is ${a} ${words} ${b}`,
+      `a picture of ${a} ${words} ${b}`,
+      `${a} placed ${words} ${b}`,
+    ]),
+    ...after.flatMap((words) => [`${b} with ${a} ${words}`, `there is ${b} with ${a} ${words}`]),
+  ];
+}
+
+/** Every caption of a scene. */
+export function wordings(scene: Scene): string[] {
+  const [first, second] = scene.objects as [SceneObject, SceneObject | undefined];
+  if (scene.relation !== undefined && second !== undefined)
+    return relationWordings(withArticle(first), withArticle(second), scene.relation);
+  if (second !== undefined) {
+    const many = `${NUMBERS[scene.objects.length]} ${plural(first)}`;
+    return [many, `there are ${many}`, `a picture of ${many}`, `a drawing of ${many}`, `a group of ${many}`];
+  }
+  const one = withArticle(first);
+  if (scene.place === undefined)
+    return [one, `there is ${one}`, `a picture of ${one}`, `a drawing of ${one}`, `just ${one}`];
+  return [
+    `${one} ${scene.place}`,
+    `there is ${one} ${scene.place}`,
+    `a picture of ${one} ${scene.place}`,
+    `${scene.place} there is ${one}`,
+    `${one} placed ${scene.place}`,
+  ];
+}
+
+/** One of the scene's captions. */
+export function captionOf(scene: Scene, random: RandomStream): string {
+  return random.choice(wordings(scene));
+}

@@ -1,0 +1,60 @@
+// Draws the scenes of training pictures at random; nothing held out appears in them.
+
+import type { RandomStream } from '../../util/random.ts';
+import { isHeldOutPairing, SEEN_OBJECTS } from './heldout.ts';
+import type { Scene, SceneObject } from './scene.ts';
+import { PLACE_NAMES, RELATIONS, SIZES, type Size } from './vocabulary.ts';
+
+export type SceneKind = 'single' | 'placed' | 'count' | 'relation';
+
+/** Shares of the kinds of training scenes. */
+export const KIND_SHARES: Readonly<Record<SceneKind, number>> = {
+  single: 0.25,
+  placed: 0.2,
+  count: 0.15,
+  relation: 0.4,
+};
+
+const STRIPED_SHARE = 0.15;
+const SIZED_SHARE = 0.2; // of the objects in a relation
+
+function seenObject(random: RandomStream, size?: Size): SceneObject {
+  return { ...random.choice(SEEN_OBJECTS), size, striped: random.uniform() < STRIPED_SHARE };
+}
+
+/** A single object with its size, its place, or a small one with its place; large ones have nowhere to go. */
+function placedScene(random: RandomStream): Scene {
+  const place = random.choice(PLACE_NAMES);
+  switch (random.integer(5)) {
+    case 0:
+    case 1:
+      return { objects: [seenObject(random, random.choice(SIZES))] };
+    case 2:
+      return { objects: [seenObject(random, 'small')], place };
+    default:
+      return { objects: [seenObject(random)], place };
+  }
+}
+
+function relationScene(random: RandomStream): Scene {
+  for (;;) {
+    const [first, second] = [0, 1].map(() =>
+      seenObject(random, random.uniform() < SIZED_SHARE ? random.choice(SIZES) : undefined),
+    ) as [SceneObject, SceneObject];
+    const same = first.colour === second.colour && first.shape === second.shape;
+    if (same || isHeldOutPairing(first, second)) continue;
+    return { objects: [first, second], relation: random.choice(RELATIONS) };
+  }
+}
+
+/** A training scene: nothing held out appears in it. */
+export function randomScene(random: RandomStream): Scene {
+  let draw = random.uniform();
+  draw -= KIND_SHARES.single;
+  if (draw < 0) return { objects: [seenObject(random)] };
+  draw -= KIND_SHARES.placed;
+  if (draw < 0) return placedScene(random);
+  draw -= KIND_SHARES.count;
+  if (draw < 0) return { objects: Array<SceneObject>(2 + random.integer(3)).fill(seenObject(random)) };
+  return relationScene(random);
+}

@@ -1,0 +1,14 @@
+// Which examples are held out for validation: a hash of the name decides, so that the answer is the same on
+// every machine, in every order, and stays the same when examples are added.
+
+import { createHash } from 'node:crypto';
+
+/** The first 32 bits of the SHA-256 of `text`, as a number in [0, 1). */
+export function hashFraction(text: string): number {
+  return createHash('sha256').update(text).digest().readUInt32BE(0) / 2 ** 32;
+}
+
+/** Whether the example `key` belongs to validation, where `share` (0 … 1) of all examples do. */
+export function isValidation(key: string, share: number): boolean {
+  return hashFraction(`validation ${key}`) < share;
+}
