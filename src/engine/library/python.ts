@@ -1,4 +1,4 @@
-// Finds a Python 3 that has pip. Any version serves: pip is told which wheel it must fetch.
+// Finds a Python 3 that has pip. Any Python serves: pip is told which wheel it must fetch.
 
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
@@ -18,15 +18,31 @@ const CANDIDATES: readonly (readonly [string, ...string[]])[] = [
   ['pip3'],
 ];
 
-/** @throws EngineError when no candidate is a Python 3 with pip. */
+// Older ones hold the wheel's Requires-Python against the Python they run in.
+const OLDEST_PIP = [19, 2] as const;
+
+/** @throws EngineError when no candidate is a Python 3 with pip 19.2 or newer. */
 export async function findPip(environment: NodeJS.ProcessEnv = process.env): Promise<Pip> {
+  let tooOld: string | undefined;
   for (const [command, ...rest] of CANDIDATES) {
     const version = await pipVersion(command, rest, environment);
-    if (version !== undefined) return { command, arguments: rest, version };
+    if (version === undefined) continue;
+    if (isRecent(version)) return { command, arguments: rest, version };
+    tooOld ??= version;
   }
-  throw new EngineError('no Python 3 with pip was found; mm setup fetches libtensorflow with it', {
-    fix: 'install Python 3 and pip (any version), or fetch the wheel elsewhere and run mm setup --from WHEEL',
-  });
+  throw new EngineError(
+    tooOld === undefined
+      ? 'no Python 3 with pip was found; mm setup fetches libtensorflow with it'
+      : `pip is older than ${OLDEST_PIP.join('.')}: ${tooOld}`,
+    {
+      fix: 'install Python 3 with pip (19.2 or newer), or fetch the wheel elsewhere and run mm setup --from WHEEL',
+    },
+  );
+}
+
+function isRecent(version: string): boolean {
+  const [major = 0, minor = 0] = /^pip (\d+)\.(\d+)/.exec(version)?.slice(1).map(Number) ?? [];
+  return major > OLDEST_PIP[0] || (major === OLDEST_PIP[0] && minor >= OLDEST_PIP[1]);
 }
 
 async function pipVersion(

@@ -17,19 +17,19 @@ export interface UnpackOptions {
 
 const SHOWN_FROM = 20e6;
 const MEGABYTE = 1e6;
-const LICENCE = /^(THIRD_PARTY|LICEN[CS]E)/i;
+// At a tarball's root, in the tensorflow package (its own is among the headers), or in a wheel's metadata.
+const LICENCE =
+  /^(?:tensorflow\/(?:include\/)?|([^/]+)\.dist-info\/(?:licenses\/)?)?((?:THIRD_PARTY|LICEN[CS]E)[^/]*)$/i;
 // The C tarball's libtensorflow.so.2 is a link to libtensorflow.so.2.18.0.
 const LIBRARY = /^libtensorflow(_cc|_framework)?(\.so(\.\d+)+|(\.\d+)+\.dylib)$/;
 
 /** Where a file of a package goes under the library's folder; undefined for what is not needed. */
 export function targetOf(path: string, gpu: boolean): string | undefined {
+  const licence = LICENCE.exec(path);
+  if (licence !== null) return `licences/${licence[1] ?? 'tensorflow'}/${licence[2]}`;
   const name = basename(path);
-  const folders = dirname(path).split('/');
-  if (folders.includes('include')) return undefined;
   if (LIBRARY.test(name)) return `tensorflow/${name}`;
-  const metadata = folders[0]?.endsWith('.dist-info') ? folders[0].replace(/\.dist-info$/, '') : undefined;
-  if (LICENCE.test(name)) return `licences/${metadata ?? 'tensorflow'}/${name}`;
-  if (!gpu || folders[0] !== 'nvidia') return undefined;
+  if (!gpu || !path.startsWith('nvidia/')) return undefined;
   const needed =
     /\/lib\/[^/]+\.so(\.\d+)*$/.test(path) || /\/cuda_nvcc\/(bin\/|nvvm\/libdevice\/)/.test(path);
   return needed ? path : undefined;

@@ -1,0 +1,193 @@
+// What mm doctor looks at: one function for each line it prints.
+
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { availableParallelism, release, totalmem } from 'node:os';
+import { dirname } from 'node:path';
+import { promisify } from 'node:util';
+import { cacheFolder, type LibraryFiles, locateLibrary } from '../engine/library/locate.ts';
+import { findPip } from '../engine/library/python.ts';
+import { type Verify, verifyLibrary } from '../engine/library/verify.ts';
+import { libraryWheel } from '../engine/library/wheel.ts';
+import { UserError } from '../util/errors.ts';
+
+export interface Finding {
+  readonly name: string;
+  readonly status: 'ok' | 'warning' | 'FAIL';
+  readonly detail: string;
+  /** What to do about a warning or a failure. */
+  readonly fix?: string | undefined;
+}
+
+const REINSTALL = 'npm install';
+const OLDEST_NODE = [20, 19] as const;
+const GIGABYTE = 1e9;
+const LITTLE_MEMORY = 4 * GIGABYTE;
+const LITTLE_DISK = 2 * GIGABYTE;
+
+const require = createRequire(import.meta.url);
+const gigabytes = (bytes: number): string => `${(bytes / GIGABYTE).toFixed(1)} GB`;
+const ok = (name: string, detail: string): Finding => ({ name, status: 'ok', detail });
+const warning = (name: string, detail: string, fix?: string): Finding => ({
+  name,
+  status: 'warning',
+  detail,
+  fix,
+});
+const failure = (name: string, detail: string, fix?: string): Finding => ({
+  name,
+  status: 'FAIL',
+  detail,
+  fix,
+});
+
+function ofError(name: string, error: unknown, fix?: string): Finding {
+  const where = error instanceof UserError && error.where !== undefined ? ` (${error.where})` : '';
+  return failure(name, `${(error as Error).message}${where}`, error instanceof UserError ? error.fix : fix);
+}
+
+export function checkNode(version = process.versions.node): Finding {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  const recent = major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1]);
+  return recent
+    ? ok('node', version)
+    : failure('node', version, `install Node ${OLDEST_NODE.join('.')} or newer`);
+}
+
+export function checkPlatform(): Finding {
+  const { header } = process.report.getReport() as unknown as { header: { glibcVersionRuntime?: string } };
+  const glibc = header.glibcVersionRuntime;
+  const detail = `${process.platform} ${process.arch}, ${release()}${glibc ? `, glibc ${glibc}` : ''}`;
+  if (process.platform === 'linux' && glibc === undefined) {
+    return failure('platform', `${detail}, no glibc`, 'use a Linux with glibc 2.27 or newer (not Alpine)');
+  }
+  try {
+    libraryWheel(false);
+    return ok('platform', detail);
+  } catch (error) {
+    return { ...ofError('platform', error), status: process.env.MM_TENSORFLOW ? 'warning' : 'FAIL' };
+  }
+}
+
+export function checkTfjs(): Finding {
+  try {
+    // The kernels are what is used of tfjs-node; their package's root would load a native addon.
+    const { version } = require('@tensorflow/tfjs-node-gpu/package.json') as { version: string };
+    require.resolve('@tensorflow/tfjs');
+    return ok('tfjs', version);
+  } catch (error) {
+    return ofError('tfjs', error, REINSTALL);
+  }
+}
+
+export async function checkSharp(): Promise<Finding> {
+  try {
+    const { default: sharp } = await import('sharp');
+    return ok('sharp', `${sharp.versions.sharp}, libvips ${sharp.versions.vips}`);
+  } catch (error) {
+    return ofError(
+      'sharp',
+      new Error((error as Error).message.split('\n')[0]),
+      `${REINSTALL} --include=optional sharp`,
+    );
+  }
+}
+
+export async function checkKoffi(): Promise<Finding> {
+  try {
+    const { default: koffi } = await import('koffi');
+    return ok('koffi', koffi.version);
+  } catch (error) {
+    return ofError('koffi', new Error((error as Error).message.split('\n')[0]), `${REINSTALL} koffi`);
+  }
+}
+
+export function checkMachine(): Finding {
+  // In a container, what it may use.
+  const limit = process.constrainedMemory?.() || Number.POSITIVE_INFINITY;
+  const memory = Math.min(totalmem(), limit);
+  const detail = `${availableParallelism()} cores, ${gigabytes(memory)} memory`;
+  return memory >= LITTLE_MEMORY
+    ? ok('machine', detail)
+    : warning('machine', detail, 'smaller batches and models: mm plan says what a configuration needs');
+}
+
+export async function checkDisk(folder = cacheFolder()): Promise<Finding> {
+  let there = folder;
+  while (!existsSync(there)) there = dirname(there);
+  const { bavail, bsize } = await statfs(there);
+  const detail = `${gigabytes(bavail * bsize)} free for ${folder}`;
+  return bavail * bsize >= LITTLE_DISK
+    ? ok('disk', detail)
+    : warning('disk', detail, 'free some space, or name a folder on another disk in MM_CACHE');
+}
+
+/** The library, and with it what the later checks need. */
+export async function checkLibrary(): Promise<{ findings: Finding[]; library?: LibraryFiles }> {
+  try {
+    const library = locateLibrary();
+    return { findings: [ok('libtensorflow', `${buildOf(library)}, ${library.folder}`)], library };
+  } catch (error) {
+    return { findings: [ofError('libtensorflow', error), await checkPip()] };
+  }
+}
+
+function buildOf({ version, gpu, companions }: LibraryFiles): string {
+  if (version === 'unknown') return 'chosen by MM_TENSORFLOW';
+  return gpu ? `${version} with CUDA, ${companions.length} CUDA libraries` : `${version} for the CPU`;
+}
+
+/** pip serves `mm setup` only. */
+async function checkPip(): Promise<Finding> {
+  try {
+    return ok('pip', (await findPip()).version);
+  } catch (error) {
+    return { ...ofError('pip', error), status: 'warning' };
+  }
+}
+
+/** NVIDIA's devices, as their driver lists them. */
+export async function checkGpu(library: LibraryFiles | undefined): Promise<Finding> {
+  const devices = await nvidiaDevices();
+  if (devices.length === 0) return ok('gpu', 'none found by nvidia-smi; the CPU is used');
+  const detail = devices.join('; ');
+  if (library === undefined || library.gpu || library.version === 'unknown') return ok('gpu', detail);
+  return warning('gpu', `${detail}; not used, the library is the CPU build`, 'mm setup --gpu');
+}
+
+async function nvidiaDevices(): Promise<string[]> {
+  const query = ['--query-gpu=name,memory.total,driver_version', '--format=csv,noheader'];
+  try {
+    const { stdout } = await promisify(execFile)('nvidia-smi', query, { timeout: 20_000 });
+    return stdout.split('\n').filter((line) => line.trim() !== '');
+  } catch {
+    return [];
+  }
+}
+
+/** Loads the library in a child process and multiplies two matrices. */
+export async function checkEngine(
+  library: LibraryFiles,
+  signal?: AbortSignal,
+  verify: Verify = verifyLibrary,
+): Promise<Finding> {
+  try {
+    const { version, devices, seconds } = await verify(library.folder, signal);
+    const names = devices
+      .map((name) => name.replace(/^.*\/device:/, '').replace(/^XLA_.*/, ''))
+      .filter(Boolean);
+    const detail = `TensorFlow ${version} computes on ${names.join(', ')} (${seconds.toFixed(1)} s)`;
+    if (library.gpu && !names.some((name) => name.startsWith('GPU'))) {
+      return warning(
+        'self-test',
+        `${detail}; it sees no GPU`,
+        'check the driver: nvidia-smi; set TF_CPP_MIN_LOG_LEVEL=0 for its reasons',
+      );
+    }
+    return ok('self-test', detail);
+  } catch (error) {
+    return ofError('self-test', error);
+  }
+}
