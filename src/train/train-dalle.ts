@@ -115,7 +115,7 @@ function captioned(
   set: { keys: readonly string[]; captions: readonly (string | undefined)[]; codes: Uint16Array },
   where: string,
 ): CaptionedCodes {
-  const missing = set.captions.findIndex((caption) => caption === undefined);
+  const missing = set.captions.indexOf(undefined);
   if (missing >= 0) {
     throw new DataError('a picture has no caption', {
       where: `${where}: ${set.keys[missing]}`,

@@ -1,0 +1,60 @@
+// mm train-dalle: trains the joint text–image Transformer.
+
+import { dalleSchema } from '../../config/dalle.ts';
+import { loadConfig } from '../../config/load.ts';
+import { defineCommand } from '../command.ts';
+import { runContext, trainingFlags } from '../training-flags.ts';
+
+export const command = defineCommand({
+  flags: (yargs) =>
+    trainingFlags(yargs, 'runs/dalle')
+      .option('data', {
+        type: 'string',
+        requiresArg: true,
+        alias: ['image_text_folder', 'image-text-folder'],
+        describe: 'folder of pictures with same-stem .txt captions, over data.path',
+      })
+      .option('tokens', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'token shards of mm tokenize, over data.tokens',
+      })
+      .option('dvae', {
+        type: 'string',
+        requiresArg: true,
+        alias: ['vae_path', 'vae-path'],
+        describe: 'checkpoint or run of the dVAE, over data.dvae',
+      })
+      .option('tokenizer', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'tokenizer.json of mm train-bpe, over data.tokenizer',
+      })
+      .conflicts('data', 'tokens')
+      .example(
+        '$0 train-dalle --config configs/dalle/small.yaml --data photos --dvae runs/dvae --tokenizer tokenizer.json',
+        'pictures and captions',
+      )
+      .example(
+        '$0 train-dalle --config configs/dalle/small.yaml --tokens tokens --dvae runs/dvae --tokenizer tokenizer.json',
+        'tokens made before',
+      ),
+
+  async run(flags, context) {
+    const config = loadConfig(dalleSchema, {
+      file: flags.config,
+      set: flags.set,
+      flags: {
+        seed: flags.seed,
+        'data.path': flags.data,
+        'data.tokens': flags.tokens,
+        'data.dvae': flags.dvae,
+        'data.tokenizer': flags.tokenizer,
+      },
+    });
+    const { trainDalle } = await import('../../train/train-dalle.ts');
+    const { checkpoint, steps, seconds, evaluation } = await trainDalle(config, runContext(flags, context));
+    context.print(checkpoint);
+    context.json({ checkpoint, steps, seconds, ...evaluation });
+  },
+});

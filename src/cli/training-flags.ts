@@ -1,0 +1,48 @@
+// Flags that all training commands have.
+
+import type { Argv } from 'yargs';
+import type { RunContext } from '../train/run-context.ts';
+import { UsageError } from '../util/errors.ts';
+import type { Context } from './command.ts';
+
+export interface TrainingFlags {
+  config: string | undefined;
+  set: string[] | undefined;
+  seed: number | undefined;
+  run: string;
+  resume: boolean;
+}
+
+export function trainingFlags<T>(yargs: Argv<T>, defaultRun: string) {
+  return yargs
+    .option('config', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'YAML file; see configs/ and docs/CONFIG.md',
+    })
+    .option('set', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      describe: 'path.to.key=value, over the file; repeatable',
+    })
+    .option('seed', {
+      type: 'number',
+      requiresArg: true,
+      describe: 'the same seed repeats the run bit for bit',
+    })
+    .option('run', {
+      type: 'string',
+      requiresArg: true,
+      default: defaultRun,
+      describe: 'folder for checkpoints, metrics and pictures',
+    })
+    .option('resume', { type: 'boolean', default: false, describe: 'go on with the run in the folder' });
+}
+
+/** The run's context; what is logged also goes to the run's log.jsonl. */
+export function runContext({ run, resume }: TrainingFlags, context: Context): RunContext {
+  if (run === '')
+    throw new UsageError('--run is empty', { fix: 'name a folder, for example --run runs/first' });
+  return { path: run, resume, log: context.log, progress: context.progress, signal: context.signal };
+}
