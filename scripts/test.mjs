@@ -1,0 +1,32 @@
+// npm test: installs, builds and fetches what is missing, then the type check, the linter and every test.
+// npm test -- test/unit/data [--test-name-pattern=…] runs only those tests, without the checks.
+
+import { readdirSync } from 'node:fs';
+import { bootstrap, root, run, stage } from './bootstrap.mjs';
+
+const parameters = process.argv.slice(2);
+const options = parameters.filter((parameter) => parameter.startsWith('-'));
+const filters = parameters.filter((parameter) => !parameter.startsWith('-'));
+
+const tests = readdirSync(`${root}/test`, { recursive: true })
+  .map((path) => `test/${path.replaceAll('\\', '/')}`)
+  .filter((path) => path.endsWith('.test.ts'))
+  .filter(
+    (path) => filters.length === 0 || filters.some((filter) => path.includes(filter.replace(/^\.\//, ''))),
+  )
+  .sort();
+if (tests.length === 0) {
+  process.stderr.write(`error: no test file has ${filters.join(' or ')} in its path\n`);
+  process.exit(2);
+}
+
+await bootstrap();
+let checks = 0;
+if (filters.length === 0) {
+  await stage('checks', () => {
+    checks = run('npm', 'run', '--silent', 'check');
+  });
+}
+process.stderr.write(`▸ tests (${tests.length} files)\n`);
+const node = ['--import', 'tsx', '--test', '--test-concurrency=2', '--test-reporter=spec', ...options];
+process.exitCode = run(process.execPath, ...node, ...tests) || checks;
