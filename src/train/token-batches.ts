@@ -74,7 +74,7 @@ function toBatch(
   indices: ArrayLike<number>,
   position: BatchPosition,
   config: DalleConfig,
-  encode: (index: number) => Int32Array,
+  encode: (index: number, i: number) => Int32Array,
 ): TokenBatch {
   const { textLength } = config.model;
   const length = imageLength(config.model);
@@ -82,7 +82,7 @@ function toBatch(
   const image = new Int32Array(indices.length * length);
   for (let i = 0; i < indices.length; i++) {
     const index = indices[i] as number;
-    text.set(encode(index), i * textLength);
+    text.set(encode(index, i), i * textLength);
     image.set(data.codes.subarray(index * length, (index + 1) * length), i * length);
   }
   return { count: indices.length, text, image, position };
@@ -94,13 +94,13 @@ export async function* trainingBatches(
   tokenizer: BpeTokenizer,
   config: DalleConfig,
   position?: BatchPosition,
-): AsyncGenerator<TokenBatch, never> {
+): AsyncGenerator<TokenBatch, void> {
   const { seed, train } = config;
   const order = new ShuffledOrder({ count: data.captions.length, batch: train.batch, seed, position });
   for (;;) {
-    const { indices, epoch, position: after } = order.next();
-    const batch = toBatch(data, indices, after, config, (index) => {
-      const random = new RandomStream(seed, 'caption', epoch, index);
+    const { indices, epochs, position: after } = order.next();
+    const batch = toBatch(data, indices, after, config, (index, i) => {
+      const random = new RandomStream(seed, 'caption', epochs[i] as number, index);
       const isDropped = random.uniform() < train.nullCaptions;
       return encodeCaption(isDropped ? '' : (data.captions[index] as string), tokenizer, config, random);
     });

@@ -48,7 +48,6 @@ export async function trainDvae(config: DvaeConfig, context: RunContext): Promis
         cropScale: config.data.cropScale,
         flip: config.data.flip,
         position,
-        signal,
         faults,
       });
     if (resumed) {

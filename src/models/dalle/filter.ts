@@ -29,3 +29,12 @@ export function filterLogits(logits_BV: Tensor2D, topK?: Scalar, topP?: Scalar):
   const threshold_B1 = tf.min(tf.where(isKept_BV, sorted_BV, tf.neg(never)), 1, true);
   return tf.where(tf.greaterEqual(logits_BV, threshold_B1), logits_BV as Tensor, never) as Tensor2D;
 }
+
+/**
+ * The number of tokens to keep: a whole number means itself, a share below 1 is left out of the vocabulary, as
+ * DALLE-pytorch's filter_thres does.
+ */
+export function keptCodes(topK: number | undefined, vocabulary: number): number | undefined {
+  if (topK === undefined) return undefined;
+  return topK < 1 ? Math.max(1, Math.floor((1 - topK) * vocabulary)) : Math.min(topK, vocabulary);
+}

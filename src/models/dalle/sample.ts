@@ -19,8 +19,9 @@ import type { KeyValues } from '../../nn/attention.ts';
 import type { Weights } from '../../nn/weights.ts';
 import { graphSeed } from '../../util/random.ts';
 import { imageLength, padCaption, prefixLength, streamLength } from './config.ts';
+import { decodeStep, prefill } from './decode.ts';
 import { filterLogits } from './filter.ts';
-import { type dalleSpec, decodeStep, prefill } from './model.ts';
+import type { dalleSpec } from './model.ts';
 
 export interface SampleSettings {
   /** Divides the logits: below 1 likelier, above 1 more varied pictures. */

@@ -1,0 +1,67 @@
+// The order in which examples are drawn: every epoch a new shuffle, in whole batches, resumable from two numbers.
+
+import { RandomStream } from '../util/random.ts';
+
+/** Where the data goes on: the epoch, and how many of its examples are used up. */
+export interface BatchPosition {
+  readonly epoch: number;
+  readonly index: number;
+}
+
+export interface OrderOptions {
+  /** Examples there are. */
+  readonly count: number;
+  readonly batch: number;
+  readonly seed: number;
+  readonly position?: BatchPosition | undefined;
+}
+
+export interface OrderedBatch {
+  readonly indices: Int32Array;
+  /** Epoch of each example; a batch may reach into the next. */
+  readonly epochs: Int32Array;
+  /** After this batch. */
+  readonly position: BatchPosition;
+}
+
+/** Endless batches of indices; the same for the same seed, wherever they are taken up. */
+export class ShuffledOrder {
+  readonly #count: number;
+  readonly #batch: number;
+  readonly #seed: number;
+  #position: BatchPosition;
+  #epoch = -1;
+  #shuffled = new Int32Array(0);
+
+  constructor({ count, batch, seed, position = { epoch: 0, index: 0 } }: OrderOptions) {
+    this.#count = count;
+    this.#batch = batch;
+    this.#seed = seed;
+    this.#position = position;
+  }
+
+  next(): OrderedBatch {
+    const indices = new Int32Array(this.#batch);
+    const epochs = new Int32Array(this.#batch);
+    let { epoch, index } = this.#position;
+    for (let i = 0; i < this.#batch; i++) {
+      if (index >= this.#count) {
+        epoch += 1;
+        index = 0;
+      }
+      indices[i] = this.#order(epoch)[index++] as number;
+      epochs[i] = epoch;
+    }
+    this.#position = { epoch, index };
+    return { indices, epochs, position: this.#position };
+  }
+
+  #order(epoch: number): Int32Array {
+    if (epoch !== this.#epoch) {
+      this.#shuffled = Int32Array.from({ length: this.#count }, (_, i) => i);
+      new RandomStream(this.#seed, 'order', epoch).shuffle(this.#shuffled);
+      this.#epoch = epoch;
+    }
+    return this.#shuffled;
+  }
+}
