@@ -1,0 +1,142 @@
+// Hugging Face's tokenizer.json: their `tokenizers` and `transformers` load what is written here and give the same
+// ids. Files with other steps than these are refused, because they would encode otherwise.
+
+import { z } from 'zod';
+import { DataError } from '../util/errors.ts';
+import { ALPHABET, unspell } from './alphabet.ts';
+import type { Merge } from './merges.ts';
+
+/** What defines an encoding: tokens in the byte alphabet by id, and merges by rank. */
+export interface Vocabulary {
+  readonly tokens: readonly string[];
+  readonly merges: readonly Merge[];
+}
+
+const NORMALIZER = {
+  type: 'Sequence',
+  normalizers: [
+    { type: 'Lowercase' },
+    { type: 'NFC' },
+    { type: 'Replace', pattern: { Regex: '\\s+' }, content: ' ' },
+    { type: 'Strip', strip_left: true, strip_right: true },
+  ],
+};
+const PRE_TOKENIZER = { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true };
+const DECODER = {
+  type: 'Sequence',
+  decoders: [
+    { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
+    { type: 'Strip', content: ' ', start: 1, stop: 0 },
+  ],
+};
+
+/** The object that JSON.stringify makes a tokenizer.json of. */
+export function toTokenizerJson({ tokens, merges }: Vocabulary): object {
+  return {
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: [],
+    normalizer: NORMALIZER,
+    pre_tokenizer: PRE_TOKENIZER,
+    post_processor: null,
+    decoder: DECODER,
+    model: {
+      type: 'BPE',
+      dropout: null,
+      unk_token: null,
+      continuing_subword_prefix: null,
+      end_of_word_suffix: null,
+      fuse_unk: false,
+      byte_fallback: false,
+      ignore_merges: false,
+      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+      // The older of the two forms, which every version reads: tokens hold no space.
+      merges: merges.map(({ left, right }) => `${tokens[left]} ${tokens[right]}`),
+    },
+  };
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  value !== null && typeof value === 'object' && !Array.isArray(value);
+
+const mergeSchema = z.union([
+  z.tuple([z.string(), z.string()]),
+  z.string().transform((text, context): [string, string] => {
+    const [left, right, ...rest] = text.split(' ');
+    if (left && right && rest.length === 0) return [left, right];
+    context.addIssue({ code: 'custom', message: 'a merge is two tokens' });
+    return z.NEVER;
+  }),
+]);
+
+const nothing = z.union([z.null(), z.literal('')]).optional();
+
+const schema = z.object({
+  added_tokens: z.array(z.unknown()).max(0, 'added tokens are not supported').optional(),
+  normalizer: same(NORMALIZER),
+  pre_tokenizer: same(PRE_TOKENIZER),
+  model: z.object({
+    type: z.literal('BPE'),
+    dropout: z.null().optional(),
+    continuing_subword_prefix: nothing,
+    end_of_word_suffix: nothing,
+    ignore_merges: z.literal(false).optional(),
+    // Not z.record, which leaves out a token spelled __proto__.
+    vocab: z.custom<Record<string, unknown>>(isObject, 'is not a map of tokens to ids'),
+    merges: z.array(mergeSchema),
+  }),
+});
+
+/** Exactly `expected`, whatever the order of its keys. */
+function same(expected: object): z.ZodType {
+  const equals = (value: unknown, other: unknown): boolean =>
+    isObject(other) || Array.isArray(other)
+      ? (isObject(value) || Array.isArray(value)) &&
+        Array.isArray(value) === Array.isArray(other) &&
+        Object.keys(value).length === Object.keys(other).length &&
+        Object.entries(other).every(([key, child]) => equals(Reflect.get(value, key), child))
+      : value === other;
+  return z.custom((value) => equals(value, expected), 'is not of the kind that mm train-bpe writes');
+}
+
+function readTokens(vocab: Record<string, unknown>, fail: (what: string) => never): string[] {
+  const entries = Object.entries(vocab);
+  const tokens = new Array<string>(entries.length);
+  for (const [token, id] of entries) {
+    const isPlace = typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < tokens.length;
+    if (!isPlace || id in tokens)
+      fail(`token ${token} has the id ${id}; each of 0 to ${tokens.length - 1} is one's`);
+    if (unspell(token) === undefined) fail(`token ${token} is not spelled in the byte alphabet`);
+    tokens[id as number] = token;
+  }
+  return tokens;
+}
+
+/**
+ * Reads a parsed tokenizer.json.
+ * @throws DataError when it is of another kind, or its vocabulary and merges do not fit together
+ */
+export function fromTokenizerJson(value: unknown, where: string): Vocabulary {
+  const fail = (what: string): never => {
+    const fix = 'name a tokenizer.json written by mm train-bpe';
+    throw new DataError(`not a usable tokenizer: ${what}`, { where, fix });
+  };
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    return fail(`${issue?.path.join('.') || 'the file'}: ${issue?.message}`);
+  }
+  const tokens = readTokens(parsed.data.model.vocab, fail);
+  const ids = new Map(tokens.map((token, id) => [token, id]));
+  const idOf = (token: string): number => ids.get(token) ?? fail(`token "${token}" is not in the vocabulary`);
+  for (const character of ALPHABET) idOf(character);
+  const seen = new Set<string>();
+  const merges = parsed.data.model.merges.map(([left, right]): Merge => {
+    const merge = { left: idOf(left), right: idOf(right), result: idOf(left + right) };
+    if (seen.has(left + right)) fail(`token "${left + right}" has two merges`);
+    seen.add(left + right);
+    return merge;
+  });
+  return { tokens, merges };
+}

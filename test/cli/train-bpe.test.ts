@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { BpeTokenizer } from '../../src/tokenizers/bpe.ts';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const PROGRAM = "const { main } = await import('./src/cli/main.ts'); await main(process.argv.slice(1))";
+
+interface Outcome {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function mm(...flags: string[]): Promise<Outcome> {
+  const program = ['--import', 'tsx', '--input-type=module', '-e', PROGRAM, '--', 'train-bpe', ...flags];
+  return new Promise((resolve) => {
+    execFile(process.execPath, program, { cwd: root }, (error, stdout, stderr) =>
+      resolve({ code: error ? Number(error.code) : 0, stdout, stderr }),
+    );
+  });
+}
+
+let folder: string;
+before(() => {
+  folder = mkdtempSync(join(tmpdir(), 'mm-train-bpe-'));
+});
+after(() => rmSync(folder, { recursive: true }));
+
+describe('mm train-bpe', () => {
+  test('a text file: writes a tokenizer and reports it as JSON', async () => {
+    const data = join(folder, 'captions.txt');
+    writeFileSync(data, 'A red circle\na red square\n\na blue circle on a red square\n');
+    const out = join(folder, 'a', 'tokenizer.json');
+    const { code, stdout, stderr } = await mm('--data', data, '--out', out, '--vocabulary', '270', '--json');
+    assert.equal(code, 0, stderr);
+    const tokenizer = await BpeTokenizer.load(out);
+    const longest = 'a blue circle on a red square';
+    const tokens = ['a red circle', 'a red square', longest].reduce(
+      (sum, text) => sum + tokenizer.encode(text).length,
+      0,
+    );
+    assert.deepEqual(JSON.parse(stdout), {
+      file: out,
+      vocabulary: 270,
+      requested: 270,
+      files: 1,
+      captions: 3,
+      empty: 1,
+      characters: 12 + 12 + 29,
+      tokens,
+      charactersPerToken: 53 / tokens,
+      longest: { tokens: tokenizer.encode(longest).length, caption: longest },
+    });
+  });
+
+  test('a folder: says in words when the captions give fewer tokens, twice the same', async () => {
+    const data = join(folder, 'pictures');
+    mkdirSync(join(data, 'deep'), { recursive: true });
+    writeFileSync(join(data, '1.txt'), 'a cat');
+    writeFileSync(join(data, 'deep', '2.txt'), 'a cat');
+    const [out, again] = [join(folder, 'b.json'), join(folder, 'c.json')];
+    const { code, stdout, stderr } = await mm('--image_text_folder', data, '--out', out);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /b\.json: 260 tokens from 2 captions in 2 files/);
+    assert.match(stdout, /fewer than the 16384 asked for/);
+    assert.match(stdout, /2\.50 characters a token/);
+    assert.match(stdout, /the longest caption has 2 tokens: a cat/);
+    assert.equal((await mm('--data', data, '--out', again)).code, 0);
+    assert.equal(readFileSync(again, 'utf8'), readFileSync(out, 'utf8'));
+  });
+
+  const fails = (
+    name: string,
+    content: string | Buffer,
+    flags: string[],
+    code: number,
+    message: RegExp,
+  ): void => {
+    test(name, async () => {
+      const data = join(folder, 'bad.txt');
+      writeFileSync(data, content);
+      const out = join(folder, 'bad.json');
+      const outcome = await mm('--data', data, '--out', out, ...flags);
+      assert.equal(outcome.code, code, outcome.stderr);
+      assert.match(outcome.stderr, message);
+      assert.equal(outcome.stdout, '');
+      assert.ok(!existsSync(out));
+    });
+  };
+  fails('only empty lines', '\n \n', [], 3, /error: there are no captions.*\n {2}at: .*bad\.txt\n {2}fix: /);
+  fails(
+    'a picture',
+    Buffer.of(0x89, 0x50, 0x4e, 0x47, 0, 0),
+    [],
+    3,
+    /error: not a text file\n {2}at: .*bad\.txt/,
+  );
+  fails('a vocabulary without the bytes', 'a', ['--vocabulary', '100'], 2, /not an integer from 256/);
+  fails('an unknown flag', 'a', ['--vocabluary', '300'], 2, /vocabluary/);
+
+  test('a folder for --out', async () => {
+    const data = join(folder, 'x.txt');
+    writeFileSync(data, 'a');
+    const { code, stderr } = await mm('--data', data, '--out', folder);
+    assert.equal(code, 2);
+    assert.match(stderr, /--out is a folder/);
+  });
+});
