@@ -14,13 +14,8 @@ import {
   tf,
 } from '../../../../src/engine/tf.ts';
 import { imageLength, prefixLength, streamLength } from '../../../../src/models/dalle/config.ts';
-import {
-  type DalleCache,
-  dalleSpec,
-  decodeStep,
-  logits,
-  prefill,
-} from '../../../../src/models/dalle/model.ts';
+import { decodeStep, prefill } from '../../../../src/models/dalle/decode.ts';
+import { type DalleCache, dalleSpec, logits } from '../../../../src/models/dalle/model.ts';
 import { largestDifference, numbers, perturbed } from '../../nn/perturbed.ts';
 import { config as every, image_BI, text_BT } from './tiny.ts';
 
