@@ -71,38 +71,34 @@ export function checkPlatform(): Finding {
   }
 }
 
+/** tfjs-node's JavaScript; its package as a whole would load the native addon, which mm does without. */
 export function checkTfjs(): Finding {
+  const name = '@tensorflow/tfjs-node-gpu';
   try {
-    // The kernels are what is used of tfjs-node; their package's root would load a native addon.
-    const { version } = require('@tensorflow/tfjs-node-gpu/package.json') as { version: string };
-    require.resolve('@tensorflow/tfjs');
+    const { version } = require(`${name}/package.json`) as { version: string };
     return ok('tfjs', version);
   } catch (error) {
-    return ofError('tfjs', error, REINSTALL);
+    return failure('tfjs', firstLine(error), REINSTALL);
   }
 }
 
-export async function checkSharp(): Promise<Finding> {
+/** A package that carries binaries for each system, and does not load where they are missing. */
+export async function checkNative(name: 'sharp' | 'koffi'): Promise<Finding> {
   try {
-    const { default: sharp } = await import('sharp');
-    return ok('sharp', `${sharp.versions.sharp}, libvips ${sharp.versions.vips}`);
+    const { default: loaded } = (await import(name)) as { default: Versioned };
+    const { [name]: version = loaded.version, vips } = loaded.versions ?? {};
+    return ok(name, `${version}${vips ? `, libvips ${vips}` : ''}`);
   } catch (error) {
-    return ofError(
-      'sharp',
-      new Error((error as Error).message.split('\n')[0]),
-      `${REINSTALL} --include=optional sharp`,
-    );
+    return failure(name, firstLine(error), `${REINSTALL} --include=optional ${name}`);
   }
 }
 
-export async function checkKoffi(): Promise<Finding> {
-  try {
-    const { default: koffi } = await import('koffi');
-    return ok('koffi', koffi.version);
-  } catch (error) {
-    return ofError('koffi', new Error((error as Error).message.split('\n')[0]), `${REINSTALL} koffi`);
-  }
+interface Versioned {
+  readonly version?: string;
+  readonly versions?: Readonly<Record<string, string>>;
 }
+
+const firstLine = (error: unknown): string => (error as Error).message.split('\n')[0] ?? '';
 
 export function checkMachine(): Finding {
   // In a container, what it may use.

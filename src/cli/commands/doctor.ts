@@ -6,12 +6,11 @@ import {
   checkDisk,
   checkEngine,
   checkGpu,
-  checkKoffi,
   checkLibrary,
   checkMachine,
+  checkNative,
   checkNode,
   checkPlatform,
-  checkSharp,
   checkTfjs,
   type Finding,
 } from '../diagnosis.ts';
@@ -22,8 +21,8 @@ async function* examine(signal: AbortSignal): AsyncGenerator<Finding> {
   yield checkMachine();
   yield await checkDisk();
   yield checkTfjs();
-  yield await checkSharp();
-  const koffi = await checkKoffi();
+  yield await checkNative('sharp');
+  const koffi = await checkNative('koffi');
   yield koffi;
   const { findings, library } = await checkLibrary();
   yield* findings;
