@@ -3,7 +3,7 @@
 
 import { DataError } from '../util/errors.ts';
 import { RandomStream } from '../util/random.ts';
-import { type DecodeOptions, decodePicture } from './decode.ts';
+import { type Crop, decodePicture, mirror } from './decode.ts';
 import type { Faults } from './faults.ts';
 import { type BatchPosition, ShuffledOrder } from './order.ts';
 import type { Picture } from './source.ts';
@@ -14,6 +14,7 @@ export interface PictureBatch {
   /** RGB, batch × size × size × 3 */
   readonly pixels: Uint8Array;
   readonly keys: readonly string[];
+  readonly captions: readonly (string | undefined)[];
   /** Where the data goes on after this batch. */
   readonly position: BatchPosition;
 }
@@ -22,8 +23,10 @@ export interface PictureBatchOptions {
   readonly size: number;
   readonly batch: number;
   readonly seed: number;
-  readonly crop: DecodeOptions['crop'];
+  readonly crop: Crop;
+  /** Least side of a random crop, as a share of the shorter side. */
   readonly cropScale: number;
+  /** Mirror half of the pictures. */
   readonly flip: boolean;
   readonly faults: Faults;
   readonly position?: BatchPosition | undefined;
@@ -34,18 +37,18 @@ export interface PictureBatchOptions {
 /** Decoded data sets up to this many bytes stay in memory when the crop is always the same. */
 const CACHE_BYTES = 2 ** 30;
 
-/** Endless batches. */
+/** Endless batches, in the order of `ShuffledOrder`. */
 export class PictureBatches implements AsyncIterable<PictureBatch> {
   readonly #pictures: readonly Picture[];
   readonly #options: PictureBatchOptions;
   readonly #cache: Map<string, Uint8Array> | undefined;
 
   constructor(pictures: readonly Picture[], options: PictureBatchOptions) {
-    const { size, crop, flip } = options;
-    const isFixed = crop !== 'random' && !flip;
+    const { size, crop } = options;
+    const bytes = pictures.length * size ** 2 * 3;
     this.#pictures = pictures;
     this.#options = options;
-    this.#cache = isFixed && pictures.length * size ** 2 * 3 <= CACHE_BYTES ? new Map() : undefined;
+    this.#cache = crop !== 'random' && bytes <= CACHE_BYTES ? new Map() : undefined;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<PictureBatch, void> {
@@ -70,31 +73,42 @@ export class PictureBatches implements AsyncIterable<PictureBatch> {
   async #make(indices: Int32Array, epochs: Int32Array, position: BatchPosition): Promise<PictureBatch> {
     const length = this.#options.size ** 2 * 3;
     const pixels = new Uint8Array(indices.length * length);
-    const decoded = await Promise.all(
-      Array.from(indices, (index, i) => this.#decode(index, epochs[i] as number)),
+    const drawn = await Promise.all(
+      Array.from(indices, (index, i) => this.#draw(index, epochs[i] as number)),
     );
-    for (const [i, { data }] of decoded.entries()) pixels.set(data, i * length);
-    return { pixels, keys: decoded.map(({ key }) => key), position };
+    for (const [i, { data }] of drawn.entries()) pixels.set(data, i * length);
+    return {
+      pixels,
+      keys: drawn.map(({ picture }) => picture.key),
+      captions: drawn.map(({ picture }) => picture.caption),
+      position,
+    };
   }
 
-  /** The picture, or the next usable one in the folder's order in place of one at fault. */
-  async #decode(index: number, epoch: number): Promise<{ key: string; data: Uint8Array }> {
-    const { faults, seed, size, crop, cropScale, flip } = this.#options;
+  /** The picture, or the next usable one in the folder's order in place of one at fault; cropped and mirrored. */
+  async #draw(index: number, epoch: number): Promise<{ picture: Picture; data: Uint8Array }> {
+    const { seed, size, flip } = this.#options;
     for (let tried = 0; tried < this.#pictures.length; tried++) {
       const picture = this.#pictures[(index + tried) % this.#pictures.length] as Picture;
-      const cached = this.#cache?.get(picture.key);
-      if (cached) return { key: picture.key, data: cached };
       const random = new RandomStream(seed, 'crop', epoch, picture.key);
-      const data = await faults.guard(picture, () =>
-        decodePicture(picture.path, { size, crop, cropScale, random, flip }),
-      );
-      if (!data) continue;
-      this.#cache?.set(picture.key, data);
-      return { key: picture.key, data };
+      const isMirrored = flip && random.uniform() < 0.5;
+      const data = await this.#decode(picture, random);
+      if (data) return { picture, data: isMirrored ? mirror(data, size) : data };
     }
     throw new DataError('none of the pictures can be read', {
       where: this.#pictures[0]?.path ?? '',
       fix: 'mm data check lists what is wrong with each file',
     });
+  }
+
+  async #decode(picture: Picture, random: RandomStream): Promise<Uint8Array | undefined> {
+    const { faults, size, crop, cropScale } = this.#options;
+    const cached = this.#cache?.get(picture.key);
+    if (cached) return cached;
+    const data = await faults.guard(picture, () =>
+      decodePicture(picture.path, { size, crop, cropScale, random }),
+    );
+    if (data) this.#cache?.set(picture.key, data);
+    return data;
   }
 }

@@ -1,74 +1,158 @@
-// One picture file to square RGB pixels.
+// Picture files as square RGB pixels. What sharp reads is turned upright, put on white, brought to sRGB and
+// 8 bits, cropped and reduced with Lanczos. Memory stays bounded for very large pictures: files are read in
+// strips, and JPEG and WebP are reduced while they are decoded.
 
+import { readFile } from 'node:fs/promises';
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import type { RandomStream } from '../util/random.ts';
+import { gate } from './concurrent.ts';
+
+/** About 24,000 × 20,000; a guard against files that unpack to more than a machine holds. */
+const MOST_PIXELS = 480_000_000;
+const LEAST_SIDE = 4;
+
+export type Crop = 'random' | 'center' | 'none';
 
 export interface DecodeOptions {
   /** Pixels on a side of the result. */
   readonly size: number;
-  /**
-   * `center`: the shorter side is fitted and the middle kept. `random`: a random square of at least `cropScale` of
-   * the shorter side (arXiv 2102.12092, appendix A.2). `none`: squeezed to the square.
-   */
-  readonly crop: 'random' | 'center' | 'none';
+  /** A random square, the central square, or the whole picture squeezed into a square. */
+  readonly crop: Crop;
+  /** Least side of a random square, as a share of the shorter side (default 0.4). */
   readonly cropScale?: number;
-  /** Draws the crop and the flip; needed for `random` and `flip`. */
+  /** Decides about a random square; required for one. */
   readonly random?: RandomStream;
-  /** Mirror half of the pictures. */
-  readonly flip?: boolean;
 }
 
-/** A square of the picture, in its pixels after rotation. */
-interface Square {
-  readonly left: number;
-  readonly top: number;
-  readonly side: number;
+/** What a file is, before it is decoded. */
+export interface PictureInfo {
+  readonly format: string;
+  /** Pixels, upright. */
+  readonly width: number;
+  readonly height: number;
 }
 
-/** Least pixels on a side: a picture of one row or column has nothing to reconstruct. */
-const LEAST_SIDE = 2;
-/** 20,000 × 20,000; a file that claims more is not trusted. */
-const MOST_PIXELS = 4e8;
-
-/** A file that cannot be used; says why in a few words. */
+/** A file that cannot be used; the message is the reason, in a few words. */
 export class PictureFault extends Error {}
 
-/**
- * RGB, size × size × 3: rotated as its EXIF data says, alpha over white, any colour space to sRGB.
- * @throws PictureFault when the file is no picture, is cut short or is too small
- */
-export async function decodePicture(path: string, options: DecodeOptions): Promise<Uint8Array> {
-  const { size, crop, random, flip = false } = options;
+function readError(error: unknown): PictureFault {
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code === 'EACCES' || code === 'EPERM')
+    return new PictureFault('no permission to read the file', { cause: error });
+  if (code === 'ENOENT') return new PictureFault('the file is gone, or a link to nothing', { cause: error });
+  return new PictureFault(`the file cannot be read (${code ?? (error as Error).message})`, { cause: error });
+}
+
+function decodeError(error: unknown): PictureFault {
+  const message = (error as Error).message.split('\n')[0]!;
+  if (/unsupported image format|empty/i.test(message))
+    return new PictureFault('not a picture of a known format', { cause: error });
+  if (/pixel limit/i.test(message))
+    return new PictureFault(`more than ${MOST_PIXELS} pixels`, { cause: error });
+  return new PictureFault(`truncated or damaged (${message})`, { cause: error });
+}
+
+function open(data: Uint8Array): Sharp {
+  return sharp(data, { limitInputPixels: MOST_PIXELS, failOn: 'error' });
+}
+
+async function readMetadata(data: Uint8Array): Promise<PictureInfo> {
+  let metadata: Metadata;
   try {
-    const metadata = await open(path).metadata();
-    const { width, height } = upright(metadata);
-    if (width < LEAST_SIDE || height < LEAST_SIDE)
-      throw new PictureFault(`${width} × ${height} pixels are too few`);
-    let image = open(path).rotate();
-    if (crop === 'random' && random) {
-      const { left, top, side } = randomSquare(width, height, options.cropScale ?? 1, random);
-      image = image.extract({ left, top, width: side, height: side });
-    }
-    image = image.resize(size, size, { fit: crop === 'center' ? 'cover' : 'fill', kernel: 'lanczos3' });
-    if (flip && random && random.uniform() < 0.5) image = image.flop();
-    return await image.flatten({ background: '#ffffff' }).toColourspace('srgb').raw().toBuffer();
+    metadata = await open(data).metadata();
   } catch (error) {
-    if (error instanceof PictureFault) throw error;
-    throw new PictureFault((error as Error).message.replace(path, '').trim(), { cause: error });
+    throw decodeError(error);
+  }
+  const { width, height } = metadata.autoOrient;
+  if (Math.min(width, height) < LEAST_SIDE)
+    throw new PictureFault(`only ${width} × ${height} pixels; ${LEAST_SIDE} on a side are the least`);
+  return { format: metadata.format, width, height };
+}
+
+interface Frame {
+  /** The whole picture, reduced. */
+  readonly width: number;
+  readonly height: number;
+  /** Where the square lies in it. */
+  readonly left: number;
+  readonly top: number;
+}
+
+/**
+ * Sizes the whole picture so that the square comes out at the size asked for: reducing first and cropping
+ * afterwards lets the decoder do most of the reduction.
+ */
+function frame(info: PictureInfo, options: DecodeOptions): Frame {
+  const { size, crop, cropScale = 0.4, random } = options;
+  if (crop === 'none') return { width: size, height: size, left: 0, top: 0 };
+  const shorter = Math.min(info.width, info.height);
+  const scaled = (side: number): { width: number; height: number } => ({
+    width: Math.max(size, Math.round((info.width * size) / side)),
+    height: Math.max(size, Math.round((info.height * size) / side)),
+  });
+  if (crop === 'center') {
+    const { width, height } = scaled(shorter);
+    return { width, height, left: Math.floor((width - size) / 2), top: Math.floor((height - size) / 2) };
+  }
+  if (random === undefined) throw new TypeError('a random crop needs a random stream');
+  const { width, height } = scaled(random.uniform(cropScale, 1) * shorter);
+  return { width, height, left: random.integer(width - size + 1), top: random.integer(height - size + 1) };
+}
+
+/** Decodes the contents of a picture file, as `decodePicture` does. */
+export async function decodeBuffer(
+  data: Uint8Array,
+  options: DecodeOptions,
+): Promise<{ pixels: Uint8Array; info: PictureInfo }> {
+  const { size } = options;
+  const info = await readMetadata(data);
+  const { width, height, left, top } = frame(info, options);
+  try {
+    const pixels = await open(data)
+      .autoOrient()
+      .resize(width, height, { fit: 'fill', kernel: 'lanczos3' })
+      .extract({ left, top, width: size, height: size })
+      .flatten({ background: '#ffffff' })
+      .toColourspace('srgb')
+      .raw({ depth: 'uchar' })
+      .toBuffer();
+    return { pixels: new Uint8Array(pixels.buffer, pixels.byteOffset, pixels.length), info };
+  } catch (error) {
+    throw decodeError(error);
   }
 }
 
-const open = (path: string): Sharp =>
-  sharp(path, { failOn: 'truncated', limitInputPixels: MOST_PIXELS, sequentialRead: true });
-
-/** Size after the rotation that EXIF asks for. */
-function upright({ width = 0, height = 0, orientation = 1 }: Metadata): { width: number; height: number } {
-  return orientation >= 5 ? { width: height, height: width } : { width, height };
+/**
+ * The contents of a file.
+ * @throws PictureFault when it cannot be read
+ */
+export async function readPictureFile(path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    throw readError(error);
+  }
 }
 
-function randomSquare(width: number, height: number, scale: number, random: RandomStream): Square {
-  const shorter = Math.min(width, height);
-  const least = Math.max(1, Math.round(shorter * scale));
-  const side = least + random.integer(shorter - least + 1);
-  return { side, left: random.integer(width - side + 1), top: random.integer(height - side + 1) };
+/** However many callers ask: as many as sharp has threads for; more would only hold files in memory. */
+const atOnce = gate(6);
+
+/**
+ * Decodes a picture file into `size` · `size` · 3 bytes, RGB, rows first.
+ * @throws PictureFault for a file that is missing, unreadable, truncated, too large, too small, or no picture
+ */
+export function decodePicture(path: string, options: DecodeOptions): Promise<Uint8Array> {
+  return atOnce(async () => (await decodeBuffer(await readPictureFile(path), options)).pixels);
+}
+
+/** The picture as in a mirror: columns in reverse. */
+export function mirror(pixels: Uint8Array, size: number): Uint8Array {
+  const mirrored = new Uint8Array(pixels.length);
+  for (let row = 0; row < size; row++) {
+    for (let column = 0; column < size; column++) {
+      const from = 3 * (row * size + column);
+      mirrored.set(pixels.subarray(from, from + 3), 3 * (row * size + size - 1 - column));
+    }
+  }
+  return mirrored;
 }

@@ -18,6 +18,7 @@ export class Faults {
   readonly #log: Logger;
   readonly #faults = new Map<string, string>();
   readonly #tried = new Set<string>();
+  #failed = 0;
 
   constructor(log: Logger) {
     this.#log = log;
@@ -43,23 +44,31 @@ export class Faults {
       return await decode();
     } catch (error) {
       if (!(error instanceof PictureFault)) throw error;
-      this.#add(path, error.message);
+      if (!this.#faults.has(path)) this.#failed++;
+      this.record(path, error.message);
+      this.#refuseMany(path, error.message);
       return undefined;
     }
   }
 
-  #add(path: string, reason: string): void {
+  /** Remembers a file that is left out, and says so while there are few of them. */
+  record(path: string, reason: string): void {
     if (this.#faults.has(path)) return;
     this.#faults.set(path, reason);
     const count = this.#faults.size;
     if (count <= MOST_SAID) this.#log.warn(`skipping ${path}: ${reason}`);
     if (count === MOST_SAID) this.#log.warn('more such files are skipped without a word');
-    if (this.#tried.size >= ENOUGH && count > this.#tried.size / 2) {
-      throw new DataError(`${count} of ${this.#tried.size} pictures cannot be used; the last: ${reason}`, {
+  }
+
+  #refuseMany(path: string, reason: string): void {
+    if (this.#tried.size < ENOUGH || this.#failed <= this.#tried.size / 2) return;
+    throw new DataError(
+      `${this.#failed} of ${this.#tried.size} pictures cannot be used; the last: ${reason}`,
+      {
         where: path,
         fix: 'mm data check lists what is wrong with each file',
-      });
-    }
+      },
+    );
   }
 
   /** Says how many files were skipped, when that has not been said file by file. */

@@ -34,6 +34,7 @@ export class ShuffledOrder {
   #shuffled = new Int32Array(0);
 
   constructor({ count, batch, seed, position = { epoch: 0, index: 0 } }: OrderOptions) {
+    if (count < 1) throw new RangeError('there is nothing to put in order');
     this.#count = count;
     this.#batch = batch;
     this.#seed = seed;

@@ -1,20 +1,24 @@
 // Pictures of a folder, flat or nested, with the captions beside them.
 
 import { readdir, readFile } from 'node:fs/promises';
-import { extname, join } from 'node:path';
+import { extname, join, relative, sep } from 'node:path';
 import { DataError } from '../util/errors.ts';
+import { mapConcurrently } from './concurrent.ts';
+import type { Faults } from './faults.ts';
 
 export interface Picture {
   /** Path relative to the folder, without the extension, with forward slashes. */
   readonly key: string;
   readonly path: string;
-  /** What the same-stem `.txt` says, without white space around it. */
+  /** The first line of the same-stem `.txt`; further lines are other captions of the picture, as DALLE-pytorch has it. */
   readonly caption: string | undefined;
 }
 
 export interface ReadOptions {
-  /** Whether pictures without a caption are an error, are kept, or captions are not looked at. */
+  /** Whether pictures without a caption are left out, are kept, or captions are not looked at. */
   readonly captions: 'required' | 'optional' | 'ignore';
+  /** Gets the pictures left out for want of a caption; without it, one such picture is an error. */
+  readonly faults?: Faults;
 }
 
 export const PICTURE_EXTENSIONS: ReadonlySet<string> = new Set([
@@ -29,13 +33,20 @@ export const PICTURE_EXTENSIONS: ReadonlySet<string> = new Set([
 ]);
 
 /** Caption files read at a time. */
-const CHUNK = 256;
+const FILES_AT_ONCE = 32;
+
+/** The files of a folder that matter here, by key: path relative to the folder, without the extension. */
+export interface FolderListing {
+  /** Paths, sorted by key. */
+  readonly pictures: ReadonlyMap<string, string>;
+  readonly captions: ReadonlyMap<string, string>;
+}
 
 /**
- * The pictures of a folder in the order of their keys.
- * @throws DataError when there is no such folder, no picture in it, or a caption is missing, empty or alone
+ * What a folder holds. Hidden files are passed over, and links to folders are not followed.
+ * @throws DataError when there is no such folder, no picture in it, or two pictures share a key
  */
-export async function readFolder(path: string, { captions }: ReadOptions): Promise<Picture[]> {
+export async function listFolder(path: string): Promise<FolderListing> {
   const names = await listFiles(path);
   const pictures = names.filter((name) => PICTURE_EXTENSIONS.has(extname(name).toLowerCase()));
   if (pictures.length === 0) {
@@ -47,75 +58,102 @@ export async function readFolder(path: string, { captions }: ReadOptions): Promi
       },
     );
   }
-  const keyed = pictures
-    .map((name) => ({ key: keyOf(name), name }))
-    .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+  const byKey = (some: readonly string[]): [key: string, path: string][] =>
+    some
+      .map((name): [string, string] => [keyOf(name), join(path, name)])
+      .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+  const keyed = byKey(pictures);
   refuseTwins(keyed, path);
-  if (captions === 'ignore')
-    return keyed.map(({ key, name }) => ({ key, path: join(path, name), caption: undefined }));
-  const texts = new Map(
-    names.filter((name) => extname(name).toLowerCase() === '.txt').map((name) => [keyOf(name), name]),
-  );
-  const read: Picture[] = [];
-  for (let start = 0; start < keyed.length; start += CHUNK) {
-    const part = keyed.slice(start, start + CHUNK).map(async ({ key, name }): Promise<Picture> => {
-      const text = texts.get(key);
-      const caption = text === undefined ? undefined : (await readFile(join(path, text), 'utf8')).trim();
-      return { key, path: join(path, name), caption: caption === '' ? undefined : caption };
-    });
-    read.push(...(await Promise.all(part)));
+  const texts = names.filter((name) => extname(name).toLowerCase() === '.txt');
+  return { pictures: new Map(keyed), captions: new Map(byKey(texts)) };
+}
+
+/**
+ * The pictures of a folder in the order of their keys.
+ * @throws DataError as `listFolder` does, and where captions are required but none is there
+ */
+export async function readFolder(path: string, { captions, faults }: ReadOptions): Promise<Picture[]> {
+  const listing = await listFolder(path);
+  const keyed = [...listing.pictures];
+  if (captions === 'ignore') return keyed.map(([key, file]) => ({ key, path: file, caption: undefined }));
+  const read = await mapConcurrently(keyed, FILES_AT_ONCE, async ([key, file]) => {
+    const text = listing.captions.get(key);
+    const lines = text === undefined ? undefined : await readCaptions(text);
+    return {
+      picture: { key, path: file, caption: lines?.[0] },
+      reason: lines ? 'its caption is empty' : 'it has no caption',
+    };
+  });
+  const captioned = read.filter(({ picture }) => picture.caption !== undefined);
+  if (captions === 'optional') return read.map(({ picture }) => picture);
+  if (captioned.length === 0 || (captioned.length < read.length && faults === undefined)) {
+    const first = read.find(({ picture }) => picture.caption === undefined)!;
+    throw new DataError(
+      `${read.length - captioned.length} of ${read.length} pictures have no caption, or an empty one`,
+      {
+        where: first.picture.path,
+        fix: 'each picture needs a .txt of the same name beside it; mm data check lists those without',
+      },
+    );
   }
-  if (captions === 'required') requireCaptions(read, [...texts.keys()], path);
-  return read;
+  for (const { picture, reason } of read)
+    if (picture.caption === undefined) faults?.record(picture.path, reason);
+  return captioned.map(({ picture }) => picture);
+}
+
+/**
+ * The lines of a caption file that are not blank.
+ * @throws DataError when it cannot be read
+ */
+export async function readCaptions(path: string): Promise<string[]> {
+  try {
+    const text = await readFile(path, 'utf8');
+    return text
+      .replace(/^\uFEFF/, '')
+      .split('\n')
+      .map((line) => line.trim())
+      .filter((line) => line !== '');
+  } catch (error) {
+    throw new DataError(`the caption cannot be read (${(error as NodeJS.ErrnoException).code})`, {
+      where: path,
+      fix: 'change the permissions of the file, or remove it and its picture',
+      cause: error,
+    });
+  }
 }
 
 const keyOf = (name: string): string =>
-  name.slice(0, name.length - extname(name).length).replaceAll('\\', '/');
+  name
+    .slice(0, name.length - extname(name).length)
+    .split(sep)
+    .join('/');
 
 async function listFiles(path: string): Promise<string[]> {
   try {
     const entries = await readdir(path, { recursive: true, withFileTypes: true });
     return entries
-      .filter((entry) => !entry.isDirectory() && !entry.name.startsWith('.'))
-      .map((entry) => join(entry.parentPath, entry.name).slice(join(path, '/').length));
+      .filter((entry) => entry.isFile() || entry.isSymbolicLink())
+      .map((entry) => relative(path, join(entry.parentPath, entry.name)))
+      .filter((name) => !name.split(sep).some((part) => part.startsWith('.')));
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
+    const { code, path: at = path } = error as NodeJS.ErrnoException;
     const what =
       code === 'ENOENT'
         ? 'there is no such folder'
         : code === 'ENOTDIR'
           ? 'this is a file, not a folder'
           : `the folder cannot be read (${code})`;
-    throw new DataError(what, { where: path, fix: 'name a folder of pictures', cause: error });
+    throw new DataError(what, { where: at, fix: 'name a folder of pictures', cause: error });
   }
 }
 
 /** Two pictures of one stem would share a caption and overwrite each other's tokens. */
-function refuseTwins(keyed: readonly { key: string; name: string }[], path: string): void {
-  const twin = keyed.find(({ key }, i) => i > 0 && keyed[i - 1]!.key === key);
+function refuseTwins(keyed: readonly (readonly [key: string, path: string])[], path: string): void {
+  const twin = keyed.find(([key], i) => i > 0 && keyed[i - 1]![0] === key);
   if (!twin) return;
-  const names = keyed.filter(({ key }) => key === twin.key).map(({ name }) => name);
+  const names = keyed.filter(([key]) => key === twin[0]).map(([, file]) => relative(path, file));
   throw new DataError(`pictures share a name: ${names.join(', ')}`, {
     where: path,
     fix: 'rename one of them; captions and tokens go by the name without its extension',
-  });
-}
-
-function requireCaptions(pictures: readonly Picture[], texts: readonly string[], path: string): void {
-  const bare = pictures.filter(({ caption }) => caption === undefined);
-  const known = new Set(pictures.map(({ key }) => key));
-  const alone = texts.filter((key) => !known.has(key));
-  if (bare.length === 0 && alone.length === 0) return;
-  const faults = [
-    ...(bare.length > 0
-      ? [
-          `${bare.length} of ${pictures.length} pictures have no caption, or an empty one; the first is ${bare[0]!.path}`,
-        ]
-      : []),
-    ...(alone.length > 0 ? [`${alone.length} captions have no picture; the first is ${alone[0]}.txt`] : []),
-  ];
-  throw new DataError(faults.join('; '), {
-    where: path,
-    fix: 'each picture needs a .txt of the same name beside it; mm data check lists them all',
   });
 }

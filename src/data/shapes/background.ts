@@ -7,11 +7,9 @@ import type { Rgb } from './vocabulary.ts';
 const TINTS: readonly Rgb[] = [
   [250, 250, 250],
   [252, 247, 232],
-  [234, 234, 236],
-  [240, 244, 250],
-  [242, 248, 240],
+  [232, 236, 242],
 ];
-const JITTER = 3; // levels
+const TEXTURED_SHARE = 0.1;
 const FAINT = 7; // levels between a background's texture and its tint
 const OVERSCAN = CANVAS; // textures reach past the canvas, so that its edge is no edge of theirs
 
@@ -53,18 +51,15 @@ function speckle(tint: Rgb, random: RandomStream): string {
 
 /** SVG of a background; `id` must be its own in the document. */
 export function backgroundSvg(id: string, random: RandomStream): string {
-  const tint = random
-    .choice(TINTS)
-    .map((level) => Math.min(255, level + Math.round(random.uniform(-JITTER, JITTER)))) as unknown as Rgb;
+  const tint = random.choice(TINTS);
   const plain = `<rect ${FULL} fill="${css(tint)}"/>`;
-  switch (random.integer(7)) {
+  if (random.uniform() >= TEXTURED_SHARE) return plain;
+  switch (random.integer(3)) {
     case 0:
       return gradient(tint, id, random);
     case 1:
       return plain + speckle(tint, random);
-    case 2:
-      return plain + stripes(tint, id, random);
     default:
-      return plain;
+      return plain + stripes(tint, id, random);
   }
 }

@@ -7,6 +7,7 @@ import { DataError, InterruptedError, UsageError } from '../../util/errors.ts';
 import { writeFolderAtomic } from '../../util/files.ts';
 import { type Progress, SILENT } from '../../util/progress.ts';
 import { RandomStream } from '../../util/random.ts';
+import { mapConcurrently } from '../concurrent.ts';
 import { captionOf } from './caption.ts';
 import { drawScenes } from './draw.ts';
 import { HELD_OUT_PAIRINGS, HELD_OUT_PAIRS, heldOutDescription } from './heldout.ts';
@@ -15,7 +16,7 @@ import { randomScene } from './random-scene.ts';
 /** Changes whenever the same seed would draw something else. */
 export const SHAPES_VERSION = 1;
 
-const WORKERS = 3; // sheets under way at once; sharp's own threads do the work
+const SHEETS_AT_ONCE = 3; // sharp's own threads do the work
 const SHEET = 8; // pictures in a sheet of 32 pixels; fewer when they are larger
 const OWN_FILES = ['about.json', 'heldout.json', 'images'];
 
@@ -113,22 +114,17 @@ async function writeSheet(
 async function writePictures(folder: string, options: MakeShapesOptions): Promise<void> {
   const { count, size, progress = SILENT, signal } = options;
   const sheet = Math.max(1, Math.min(SHEET, Math.floor((SHEET * 32) / size)));
-  let next = 0;
+  const starts = Array.from({ length: Math.ceil(count / sheet) }, (_, i) => i * sheet);
   let done = 0;
-  const work = async (): Promise<void> => {
-    while (next < count) {
-      if (signal?.aborted) throw new InterruptedError('stopped; the unfinished folder is removed');
-      const from = next;
-      next = Math.min(count, from + sheet);
-      await writeSheet(folder, from, next, options);
-      done += Math.min(count, from + sheet) - from;
-      progress.update(done);
-    }
-  };
   progress.start('drawing', count);
-  const outcomes = await Promise.allSettled(Array.from({ length: WORKERS }, work));
+  await mapConcurrently(starts, SHEETS_AT_ONCE, async (from) => {
+    if (signal?.aborted) throw new InterruptedError('stopped; the unfinished folder is removed');
+    const to = Math.min(count, from + sheet);
+    await writeSheet(folder, from, to, options);
+    done += to - from;
+    progress.update(done);
+  });
   progress.stop();
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
 }
 
 /**
