@@ -7,23 +7,27 @@ import { DT } from '../dtype.ts';
 import { Graph } from '../graph.ts';
 import { Session } from '../session.ts';
 import { sessionConfig } from '../session-config.ts';
-import type { ProbeResult } from './verify.ts';
+import type { ProbeFailure, ProbeResult } from './verify.ts';
 
-const started = performance.now();
-const version = capi().version();
-const graph = new Graph();
-const left = graph.constant(DT.float32, [2, 2], [1, 2, 3, 4]);
-const right = graph.constant(DT.float32, [2, 2], [5, 6, 7, 8]);
-const session = new Session(graph, sessionConfig({}));
-const [product] = await session.run('self-test', [], [graph.output('MatMul', [left, right])], []);
-const devices = session.devices().map(([name]) => name);
-await session.close();
+async function probe(): Promise<ProbeResult> {
+  const started = performance.now();
+  const version = capi().version();
+  const graph = new Graph();
+  const left = graph.constant(DT.float32, [2, 2], [1, 2, 3, 4]);
+  const right = graph.constant(DT.float32, [2, 2], [5, 6, 7, 8]);
+  const session = new Session(graph, sessionConfig({}));
+  const [product] = await session.run('self-test', [], [graph.output('MatMul', [left, right])], []);
+  const devices = session.devices().map(([name]) => name);
+  await session.close();
+  const correct = String(product?.data) === '19,22,43,50';
+  return { version, devices, correct, seconds: (performance.now() - started) / 1000 };
+}
 
-const result: ProbeResult = {
-  version,
-  devices,
-  correct: String(product?.data) === '19,22,43,50',
-  seconds: (performance.now() - started) / 1000,
-};
 // Straight to the descriptor: the engine ends the process without flushing streams.
-writeSync(1, `${JSON.stringify(result)}\n`);
+const report = (found: ProbeResult | ProbeFailure): number => writeSync(1, JSON.stringify(found));
+
+try {
+  report(await probe());
+} catch (error) {
+  report({ error: (error as Error).message });
+}

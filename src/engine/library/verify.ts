@@ -18,6 +18,11 @@ export interface ProbeResult {
   readonly seconds: number;
 }
 
+/** What probe.ts reports when it cannot. */
+export interface ProbeFailure {
+  readonly error: string;
+}
+
 export type Verify = (folder: string, signal?: AbortSignal) => Promise<ProbeResult>;
 
 // A first start on a GPU compiles kernels.
@@ -28,9 +33,11 @@ const LIMIT_MS = 180_000;
  * @throws EngineError when it does not load, ends its process, or computes wrongly
  */
 export const verifyLibrary: Verify = async (folder, signal) => {
-  // Beside this file: probe.ts as source, probe.js when built.
-  const probe = fileURLToPath(new URL(`probe${extname(import.meta.url)}`, import.meta.url));
-  const child = spawn(process.execPath, [...process.execArgv, probe], {
+  // Beside this file: probe.js when built, and probe.ts in the sources, which need the loader that tests run with.
+  const extension = extname(import.meta.url);
+  const loader = extension === '.ts' ? ['--import', 'tsx'] : [];
+  const probe = fileURLToPath(new URL(`probe${extension}`, import.meta.url));
+  const child = spawn(process.execPath, [...loader, probe], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, MM_TENSORFLOW: folder },
     timeout: LIMIT_MS,
@@ -41,8 +48,9 @@ export const verifyLibrary: Verify = async (folder, signal) => {
     text(child.stdout),
     text(child.stderr),
   ]);
-  if (code !== 0) throw new EngineError(...explain(ended, complaints, folder));
-  const result = JSON.parse(output) as ProbeResult;
+  if (code !== 0) throw new EngineError(...explain(ended, lastLine(complaints), folder));
+  const result = JSON.parse(output) as ProbeResult | ProbeFailure;
+  if ('error' in result) throw new EngineError(...explain(ended, result.error, folder));
   if (!result.correct) {
     throw new EngineError('libtensorflow loads but multiplies matrices wrongly', {
       where: folder,
@@ -52,16 +60,16 @@ export const verifyLibrary: Verify = async (folder, signal) => {
   return result;
 };
 
-/** The arguments of an EngineError for a probe that failed. */
+const lastLine = (text: string): string => text.trim().split('\n').at(-1) ?? '';
+
+/** The arguments of an EngineError for a probe that failed: `said` is its message or last words. */
 export function explain(
   ended: NodeJS.Signals | null,
-  complaints: string,
+  said: string,
   where: string,
 ): [string, { where: string; fix: string }] {
-  const said =
-    /(?:does not load: |Error: )(.*)/.exec(complaints)?.[1] ?? complaints.trim().split('\n').at(-1) ?? '';
   const because = (reason: string, fix: string): [string, { where: string; fix: string }] => [
-    `libtensorflow does not work here: ${reason}`,
+    `libtensorflow does not work here: ${reason.replace(/^libtensorflow does not load: /, '')}`,
     { where, fix },
   ];
   if (ended === 'SIGILL') {
@@ -72,7 +80,7 @@ export function explain(
   }
   if (ended === 'SIGTERM')
     return because(`no answer within ${LIMIT_MS / 1000} s`, 'try again when the machine is less busy');
-  if (/GLIBC(XX)?_|musl/.test(complaints)) {
+  if (/GLIBC(XX)?_|musl/.test(said)) {
     return because(said, 'use a Linux with glibc 2.27 or newer and its libstdc++ (not Alpine)');
   }
   return because(

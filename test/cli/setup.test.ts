@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict';
+import { readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { libraryFolder } from '../../src/engine/library/locate.ts';
+import {
+  FRAMEWORK,
+  TENSORFLOW,
+  temporaryCache,
+  temporaryFolder,
+  WHEEL,
+  WHEEL_CONTENTS,
+  writeFiles,
+  zip,
+} from '../unit/engine/library/fake.ts';
+import { mm } from './mm.ts';
+
+test('a library that is there is found at once, for people and for programs', async (t) => {
+  await temporaryCache(t);
+  const folder = libraryFolder();
+  const manifest = {
+    version: '2.21.0',
+    gpu: false,
+    framework: FRAMEWORK,
+    tensorflow: TENSORFLOW,
+    companions: [],
+  };
+  await writeFiles(folder, { 'library.json': JSON.stringify(manifest), [FRAMEWORK]: '', [TENSORFLOW]: '' });
+  assert.deepEqual(await mm(['setup']), {
+    code: 0,
+    stdout: `libtensorflow 2.21.0 for the CPU is already in ${folder}\n`,
+    stderr: '',
+  });
+  const { stdout } = await mm(['setup', '--json']);
+  assert.deepEqual(JSON.parse(stdout), { folder, version: '2.21.0', gpu: false, changed: false });
+});
+
+test('a wheel whose library does not load is not installed: exit code 4', async (t) => {
+  const cache = await temporaryCache(t);
+  const wheel = join(await temporaryFolder(t), WHEEL);
+  await writeFile(wheel, zip(WHEEL_CONTENTS));
+  const { code, stdout, stderr } = await mm(['setup', '--from', wheel]);
+  assert.equal(code, 4);
+  assert.equal(stdout, '');
+  assert.match(stderr, /^error: libtensorflow does not work here: .*\n {2}at: {2}.*\n {2}fix: /);
+  assert.deepEqual(await readdir(cache), []);
+});
+
+test('a path that holds nothing of use is exit code 3, a wrong flag 2; both say the fix', async (t) => {
+  await temporaryCache(t);
+  const absent = await mm(['setup', '--from', '/nowhere/at/all']);
+  assert.equal(absent.code, 3);
+  assert.equal(
+    absent.stderr,
+    [
+      'error: there is no such file or folder',
+      '  at:  /nowhere/at/all',
+      '  fix: name a tensorflow wheel, a libtensorflow .tar.gz or .zip, or a folder that holds one or the libraries\n',
+    ].join('\n'),
+  );
+  const wrong = await mm(['setup', '--gpus']);
+  assert.equal(wrong.code, 2);
+  assert.match(wrong.stderr, /gpus/);
+});

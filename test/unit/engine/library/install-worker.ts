@@ -1,0 +1,20 @@
+// One `mm setup` as a process of its own, with a verification that reports and takes its time.
+// Parameters: what to install from, how many milliseconds the verification takes.
+
+import { installLibrary } from '../../../../src/engine/library/install.ts';
+import { SILENT } from '../../../../src/util/progress.ts';
+import { PROBED } from './fake.ts';
+
+const [from, milliseconds] = process.argv.slice(2);
+const { changed } = await installLibrary({
+  gpu: false,
+  from,
+  force: false,
+  progress: SILENT,
+  verify: async () => {
+    process.stdout.write('verifying\n');
+    await new Promise((resolve) => setTimeout(resolve, Number(milliseconds)));
+    return PROBED;
+  },
+});
+process.stdout.write(changed ? 'installed\n' : 'found\n');
