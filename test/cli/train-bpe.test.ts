@@ -103,11 +103,18 @@ describe('mm train-bpe', () => {
   fails('a vocabulary without the bytes', 'a', ['--vocabulary', '100'], 2, /not an integer from 256/);
   fails('an unknown flag', 'a', ['--vocabluary', '300'], 2, /vocabluary/);
 
-  test('a folder for --out', async () => {
+  test('an --out that cannot be written, before the work', async () => {
     const data = join(folder, 'x.txt');
     writeFileSync(data, 'a');
-    const { code, stderr } = await mm('--data', data, '--out', folder);
-    assert.equal(code, 2);
-    assert.match(stderr, /--out is a folder/);
+    const cases = [
+      [folder, /error: --out is a folder/],
+      [join(data, 'deep', 'tokenizer.json'), /error: the folder of --out is a file/],
+    ] as const;
+    for (const [out, message] of cases) {
+      const { code, stderr } = await mm('--data', data, '--out', out);
+      assert.equal(code, 2);
+      assert.match(stderr, message);
+      assert.doesNotMatch(stderr, /reading/);
+    }
   });
 });

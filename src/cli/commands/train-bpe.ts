@@ -1,11 +1,13 @@
 // mm train-bpe: a byte-pair tokenizer from captions.
 
-import { stat } from 'node:fs/promises';
+import { access, constants, mkdir, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { BpeTokenizer } from '../../tokenizers/bpe.ts';
 import { captionFiles, readLines } from '../../tokenizers/captions.ts';
 import { normalize } from '../../tokenizers/text.ts';
 import { trainBpe } from '../../tokenizers/train.ts';
 import { DataError, InterruptedError, UsageError } from '../../util/errors.ts';
+import { storageError } from '../../util/files.ts';
 import { type Context, defineCommand } from '../command.ts';
 
 const BYTES = 256;
@@ -58,6 +60,29 @@ async function measure(tokenizer: BpeTokenizer, lines: AsyncIterable<string>): P
   return { captions: count, empty, characters, tokens, charactersPerToken: characters / tokens, longest };
 }
 
+/** Finds out before the work whether its result can be written. */
+async function checkWritable(file: string): Promise<void> {
+  if ((await stat(file).catch(() => undefined))?.isDirectory()) {
+    throw new UsageError('--out is a folder', {
+      where: file,
+      fix: 'name the file: --out FOLDER/tokenizer.json',
+    });
+  }
+  const folder = dirname(file);
+  try {
+    await mkdir(folder, { recursive: true });
+    await access(folder, constants.W_OK);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'EEXIST' && code !== 'ENOTDIR') throw storageError(error, file);
+    throw new UsageError('the folder of --out is a file', {
+      where: folder,
+      fix: 'name another folder',
+      cause: error,
+    });
+  }
+}
+
 export const command = defineCommand({
   flags: (yargs) =>
     yargs
@@ -86,12 +111,7 @@ export const command = defineCommand({
         },
       );
     }
-    if ((await stat(out).catch(() => undefined))?.isDirectory()) {
-      throw new UsageError('--out is a folder', {
-        where: out,
-        fix: 'name the file: --out FOLDER/tokenizer.json',
-      });
-    }
+    await checkWritable(out);
     const files = await captionFiles(data);
     const { progress, signal } = context;
     const lines = captions('reading captions', files, context);
@@ -107,7 +127,9 @@ export const command = defineCommand({
 
     const size = tokenizer.vocabularySize;
     context.json({ file: out, vocabulary: size, requested: vocabulary, files: files.length, ...report });
-    context.print(`${out}: ${size} tokens from ${report.captions} captions in ${files.length} files`);
+    context.print(
+      `${out}: ${size} tokens from ${report.captions} captions in ${files.length} file${files.length === 1 ? '' : 's'}`,
+    );
     if (size < vocabulary) {
       context.print(`  fewer than the ${vocabulary} asked for: no other pair occurs twice in these captions`);
     }
