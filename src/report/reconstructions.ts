@@ -6,7 +6,7 @@ const PAIRS = 16;
 const PAIRS_IN_ROW = 4;
 
 /**
- * A PNG of the first pairs, at most 16.
+ * A PNG of the first pairs, at most `most`.
  *
  * @param originals RGB, pictures × imageSize × imageSize × 3
  * @param reconstructions of the same shape
@@ -16,6 +16,7 @@ export async function reconstructionGrid(
   originals: Uint8Array,
   reconstructions: Uint8Array,
   imageSize: number,
+  most = PAIRS,
 ): Promise<Buffer> {
   const length = imageSize * imageSize * 3;
   if (originals.length !== reconstructions.length || originals.length % length !== 0) {
@@ -28,7 +29,7 @@ export async function reconstructionGrid(
     width: imageSize,
     height: imageSize,
   });
-  const pairs = Math.min(PAIRS, originals.length / length);
+  const pairs = Math.min(most, originals.length / length);
   const cells = Array.from({ length: pairs }, (_, index) => [
     picture(originals, index),
     picture(reconstructions, index),

@@ -1,0 +1,59 @@
+// Pictures decoded in batches, in order, ahead of who uses them: centre-cropped, as a dVAE's codes are made.
+
+import { mapConcurrently } from './concurrent.ts';
+import { decodePicture } from './decode.ts';
+import type { Faults } from './faults.ts';
+
+export interface DecodedBatch<P> {
+  /** The batch as it was asked for. */
+  readonly all: readonly P[];
+  /** Those of it that are not at fault. */
+  readonly pictures: readonly P[];
+  /** RGB, pictures × size × size × 3 */
+  readonly pixels: Uint8Array;
+}
+
+/** Batches decoded while the one before is used. */
+const AHEAD = 2;
+/** Files of a batch in memory at a time; sharp decodes four at once by itself. */
+const FILES_AT_ONCE = 4;
+
+/** Decodes each batch. Throws DataError when too many pictures are at fault; see `Faults`. */
+export async function* decodeBatches<P extends { readonly path: string }>(
+  batches: Iterable<readonly P[]>,
+  size: number,
+  faults: Faults,
+): AsyncGenerator<DecodedBatch<P>, void> {
+  const running: Promise<DecodedBatch<P>>[] = [];
+  try {
+    for (const batch of batches) {
+      const decoding = decodeBatch(batch, size, faults);
+      decoding.catch(() => {}); // seen when its turn comes
+      running.push(decoding);
+      if (running.length > AHEAD) yield await (running.shift() as Promise<DecodedBatch<P>>);
+    }
+    while (running.length > 0) yield await (running.shift() as Promise<DecodedBatch<P>>);
+  } finally {
+    await Promise.allSettled(running);
+  }
+}
+
+async function decodeBatch<P extends { readonly path: string }>(
+  all: readonly P[],
+  size: number,
+  faults: Faults,
+): Promise<DecodedBatch<P>> {
+  const decoded = await mapConcurrently(all, FILES_AT_ONCE, (picture) =>
+    faults.guard(picture, () => decodePicture(picture.path, { size, crop: 'center' })),
+  );
+  return {
+    all,
+    pictures: all.filter((_, i) => decoded[i] !== undefined),
+    pixels: Buffer.concat(decoded.filter((pixels) => pixels !== undefined)),
+  };
+}
+
+/** The items in runs of `count`; the last may be shorter. */
+export function* chunks<T>(items: readonly T[], count: number): Generator<readonly T[]> {
+  for (let start = 0; start < items.length; start += count) yield items.slice(start, start + count);
+}

@@ -1,0 +1,112 @@
+// manifest.json: what a folder of token shards holds, and of what it was made.
+// While the folder is being filled the same is in manifest.partial.json, of the shards so far.
+
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { z } from 'zod';
+import { DataError } from '../../util/errors.ts';
+
+export const MANIFEST = 'manifest.json';
+export const PARTIAL_MANIFEST = 'manifest.partial.json';
+
+const FORMAT = 'mm-tokens';
+/** Raised when a reader of the version before would misread what is written now. */
+const VERSION = 1;
+
+export const shardName = (shard: number): string => `shard-${String(shard).padStart(6, '0')}.tar`;
+const SHARD_NAME = /^shard-(\d{6,})\.tar$/;
+export const shardNumber = (file: string): number => Number(SHARD_NAME.exec(file)?.[1]);
+
+const formatSchema = z.object({ format: z.literal(FORMAT), version: z.int().positive() });
+const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/);
+
+/** What decides the contents of the shards: the same plan gives the same shards. */
+const planSchema = z.object({
+  /** Hash of the dVAE's weights. */
+  dvae: sha256Schema,
+  /** Pixels on a side of the pictures that were encoded. */
+  imageSize: z.int().positive(),
+  /** Codes on a side. */
+  grid: z.int().positive(),
+  /** Codes in the codebook. */
+  vocabulary: z.int().positive(),
+  /** Pictures in a shard, those left out included; the last shard may have fewer. */
+  shardSize: z.int().positive(),
+  /** Hash of the pictures' names and captions, in order. */
+  source: sha256Schema,
+});
+
+const shardSchema = z.object({
+  file: z.string().regex(SHARD_NAME),
+  /** Pictures in it. */
+  count: z.int().min(0),
+  bytes: z.int().min(0),
+  sha256: sha256Schema,
+  /** Pictures left out, and why. */
+  skipped: z.array(z.object({ file: z.string(), why: z.string() })),
+});
+
+const manifestSchema = formatSchema
+  .extend({
+    ...planSchema.shape,
+    /** Pictures in all shards. */
+    pictures: z.int().min(0),
+    shards: z.array(shardSchema),
+  })
+  .refine(({ pictures, shards }) => pictures === countPictures(shards), {
+    path: ['pictures'],
+    message: 'is not the sum of the shards’ counts',
+  });
+
+export type TokenPlan = z.output<typeof planSchema>;
+export type ShardRecord = z.output<typeof shardSchema>;
+export type Skipped = ShardRecord['skipped'][number];
+export type TokenManifest = z.output<typeof manifestSchema>;
+
+/** Shards that are not as they were written. Making the damaged ones again mends the folder. */
+export class DamagedTokensError extends DataError {
+  constructor(what: string, where: string, cause?: unknown) {
+    super(what, { where, fix: 'run the same mm tokenize with --resume, or copy the folder again', cause });
+  }
+}
+
+export const sha256 = (bytes: Uint8Array | string): string =>
+  createHash('sha256').update(bytes).digest('hex');
+
+const countPictures = (shards: readonly ShardRecord[]): number =>
+  shards.reduce((sum, { count }) => sum + count, 0);
+
+/** The manifest of a plan whose `shards` are written, in order. */
+export function makeManifest(plan: TokenPlan, shards: readonly ShardRecord[]): TokenManifest {
+  return { format: FORMAT, version: VERSION, ...plan, pictures: countPictures(shards), shards: [...shards] };
+}
+
+/** Reads a manifest; undefined when there is none. Throws DataError when it is damaged or of another version. */
+export async function readManifest(path: string): Promise<TokenManifest | undefined> {
+  let value: unknown;
+  try {
+    value = JSON.parse(await readFile(path, 'utf8'));
+  } catch (cause) {
+    if (['ENOENT', 'ENOTDIR'].includes((cause as NodeJS.ErrnoException).code ?? '')) return undefined;
+    throw damagedManifest('the manifest cannot be read', path, cause);
+  }
+  const format = formatSchema.safeParse(value);
+  if (format.success && format.data.version !== VERSION) {
+    throw new DataError(`token shards of format ${format.data.version}; this mm reads format ${VERSION}`, {
+      where: path,
+      fix: 'use the version of mm that wrote them, or tokenize again',
+    });
+  }
+  const manifest = manifestSchema.safeParse(value);
+  if (manifest.success) return manifest.data;
+  const issue = manifest.error.issues[0];
+  const place = issue?.path.join('.') || 'the manifest';
+  throw damagedManifest(`${place}: ${issue?.message}`, path, manifest.error);
+}
+
+const damagedManifest = (what: string, where: string, cause: unknown): DataError =>
+  new DataError(what, {
+    where,
+    fix: 'copy the folder again, or remove it and run mm tokenize again',
+    cause,
+  });

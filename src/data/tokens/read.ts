@@ -1,0 +1,100 @@
+// Token shards back in memory, for training.
+
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DataError } from '../../util/errors.ts';
+import {
+  DamagedTokensError,
+  MANIFEST,
+  readManifest,
+  type ShardRecord,
+  sha256,
+  type TokenManifest,
+} from './manifest.ts';
+import { type TokenSample, unpackShard } from './shard.ts';
+
+/** Pictures as codes, with their captions. */
+export interface TokenSet {
+  /** Codes on a side. */
+  readonly grid: number;
+  /** Codes in the codebook. */
+  readonly vocabulary: number;
+  /** Identifies the weights that made the codes; see check.ts. */
+  readonly dvaeHash: string;
+  /** The pictures' keys in the data set they come from. */
+  readonly keys: readonly string[];
+  readonly captions: readonly (string | undefined)[];
+  /** pictures × grid × grid, each below the vocabulary */
+  readonly codes: Uint16Array;
+}
+
+/** The bytes of a shard, which are as its record says. Throws DamagedTokensError. */
+export async function readShard(
+  folder: string,
+  { file, bytes, sha256: expected }: ShardRecord,
+): Promise<Buffer> {
+  const path = join(folder, file);
+  const content = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
+    throw new DamagedTokensError(
+      cause.code === 'ENOENT' ? 'a shard is missing' : 'a shard cannot be read',
+      path,
+      cause,
+    );
+  });
+  if (content.length !== bytes)
+    throw new DamagedTokensError(`the shard has ${content.length} bytes of ${bytes}`, path);
+  if (sha256(content) !== expected) throw new DamagedTokensError('the shard is not as it was written', path);
+  return content;
+}
+
+/**
+ * Reads a folder that `mm tokenize` finished.
+ * @throws DataError naming the file: no manifest, a shard missing, damaged, or with other codes than the manifest says
+ */
+export async function readTokenFolder(path: string): Promise<TokenSet> {
+  const manifest = await readManifest(join(path, MANIFEST));
+  if (!manifest) {
+    throw new DataError('no finished token shards', {
+      where: path,
+      fix: `name a folder with a ${MANIFEST}; mm tokenize writes it, with --resume where it was interrupted`,
+    });
+  }
+  const { dvae, grid, vocabulary, pictures, shards } = manifest;
+  const keys: string[] = [];
+  const captions: (string | undefined)[] = [];
+  const codes = new Uint16Array(pictures * grid ** 2);
+  let last = -1;
+  for (const shard of shards) {
+    const where = join(path, shard.file);
+    const samples = await unpackShard(await readShard(path, shard), where);
+    if (samples.length !== shard.count)
+      throw new DamagedTokensError(`the shard has ${samples.length} pictures of ${shard.count}`, where);
+    for (const sample of samples) {
+      checkSample(sample, last, manifest, where);
+      last = sample.index;
+      codes.set(sample.codes, keys.length * grid ** 2);
+      keys.push(sample.key);
+      captions.push(sample.caption);
+    }
+  }
+  return { grid, vocabulary, dvaeHash: dvae, keys, captions, codes };
+}
+
+function checkSample(
+  sample: TokenSample,
+  last: number,
+  { grid, vocabulary }: TokenManifest,
+  where: string,
+): void {
+  const { index, key, rows, columns, codes } = sample;
+  if (!(index > last))
+    throw new DamagedTokensError(`picture ${index} (${key}) comes after picture ${last}`, where);
+  if (rows !== grid || columns !== grid)
+    throw new DamagedTokensError(
+      `${key} has ${rows} × ${columns} codes, the manifest says ${grid} × ${grid}`,
+      where,
+    );
+  const largest = codes.reduce((a, b) => Math.max(a, b), 0);
+  if (largest >= vocabulary)
+    throw new DamagedTokensError(`${key} has code ${largest}, the vocabulary is ${vocabulary}`, where);
+}

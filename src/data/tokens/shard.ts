@@ -1,0 +1,98 @@
+// One shard: a WebDataset tar of KEY.codes.npy, KEY.txt and KEY.json. KEY is the picture's place in the whole set,
+// which is safe in any tar and file system; its own name is in the JSON.
+
+import { buffer } from 'node:stream/consumers';
+import tar from 'tar-stream';
+import { z } from 'zod';
+import { DamagedTokensError } from './manifest.ts';
+import { type CodeArray, decodeNpy, encodeNpy } from './npy.ts';
+
+/** A picture as its codes. */
+export interface TokenSample extends CodeArray {
+  /** Place in the whole set, from 0. */
+  readonly index: number;
+  /** The picture's key in its data set. */
+  readonly key: string;
+  /** The picture's file, relative to its data set. */
+  readonly file: string;
+  readonly caption: string | undefined;
+}
+
+/** Digits of a KEY, so that names sort as numbers do. */
+const KEY_DIGITS = 9;
+const CODES = 'codes.npy';
+const CAPTION = 'txt';
+const ABOUT = 'json';
+const aboutSchema = z.object({ key: z.string(), file: z.string() });
+
+/** The bytes of a shard; equal for equal samples. */
+export async function packShard(samples: readonly TokenSample[]): Promise<Buffer> {
+  const pack = tar.pack();
+  for (const sample of samples) {
+    const add = (extension: string, data: Buffer | string): void => {
+      const name = `${String(sample.index).padStart(KEY_DIGITS, '0')}.${extension}`;
+      pack.entry({ name, mtime: new Date(0) }, data as Buffer);
+    };
+    add(CODES, encodeNpy(sample));
+    if (sample.caption !== undefined) add(CAPTION, sample.caption);
+    add(ABOUT, JSON.stringify({ key: sample.key, file: sample.file }));
+  }
+  pack.finalize();
+  return buffer(pack);
+}
+
+/**
+ * The pictures in a shard, in order.
+ * @param where the shard's file, for messages
+ * @throws DamagedTokensError naming the entry
+ */
+export async function unpackShard(bytes: Buffer, where: string): Promise<TokenSample[]> {
+  const samples = new Map<string, Map<string, Buffer>>();
+  for (const [name, data] of await entries(bytes, where)) {
+    const [, key, extension] = /^([^.]*)\.(.*)$/.exec(name) ?? [];
+    if (key === undefined || extension === undefined)
+      throw new DamagedTokensError(`a file without extension: ${name}`, where);
+    const sample = samples.get(key) ?? new Map<string, Buffer>();
+    if (sample.has(extension)) throw new DamagedTokensError(`${name} is in the shard twice`, where);
+    samples.set(key, sample.set(extension, data));
+  }
+  return Array.from(samples, ([key, files]) => readSample(key, files, where));
+}
+
+async function entries(bytes: Buffer, where: string): Promise<[name: string, data: Buffer][]> {
+  const extract = tar.extract();
+  extract.end(bytes);
+  const found: [string, Buffer][] = [];
+  try {
+    for await (const entry of extract) {
+      found.push([entry.header.name, await buffer(entry)]);
+    }
+  } catch (cause) {
+    throw new DamagedTokensError(`not a whole tar file: ${(cause as Error).message}`, where, cause);
+  }
+  return found;
+}
+
+function readSample(key: string, files: ReadonlyMap<string, Buffer>, where: string): TokenSample {
+  const part = <T>(extension: string, read: (bytes: Buffer) => T): T => {
+    const bytes = files.get(extension);
+    if (!bytes) throw new DamagedTokensError(`${key}.${extension} is missing`, where);
+    try {
+      return read(bytes);
+    } catch (cause) {
+      throw new DamagedTokensError(`${key}.${extension}: ${(cause as Error).message}`, where, cause);
+    }
+  };
+  return {
+    index: Number(key),
+    ...part(ABOUT, readAbout),
+    caption: files.get(CAPTION)?.toString('utf8'),
+    ...part(CODES, decodeNpy),
+  };
+}
+
+function readAbout(bytes: Buffer): z.output<typeof aboutSchema> {
+  const about = aboutSchema.safeParse(JSON.parse(bytes.toString('utf8')));
+  if (!about.success) throw new RangeError(z.prettifyError(about.error));
+  return about.data;
+}

@@ -1,0 +1,102 @@
+// Pictures through a dVAE's hard codes and back, measured.
+
+import { chunks, decodeBatches } from '../data/decode-batches.ts';
+import type { Faults } from '../data/faults.ts';
+import type { DvaeCodec } from '../models/dvae/codec.ts';
+import { DataError } from '../util/errors.ts';
+import { codebookUse } from './codebook.ts';
+import { psnr, ssim } from './reconstruction.ts';
+
+export interface PictureMeasures {
+  readonly file: string;
+  /** dB; Infinity for equal pictures. */
+  readonly psnr: number;
+  readonly ssim: number;
+}
+
+export interface ReconstructionTotals {
+  /** Pictures measured, and pictures that could not be read. */
+  readonly pictures: number;
+  readonly skipped: number;
+  /** Means over the pictures. */
+  readonly psnr: number;
+  readonly ssim: number;
+  /** Different codes that occur, their share of the codebook, and their perplexity. */
+  readonly codesUsed: number;
+  readonly codebookUse: number;
+  readonly perplexity: number;
+}
+
+export interface Reconstructions {
+  readonly measures: readonly PictureMeasures[];
+  readonly totals: ReconstructionTotals;
+  /** The first pictures, RGB: count × imageSize × imageSize × 3. */
+  readonly originals: Uint8Array;
+  readonly reconstructions: Uint8Array;
+}
+
+export interface ReconstructOptions {
+  /** How many originals and reconstructions to return. */
+  readonly show: number;
+  readonly faults: Faults;
+  /** Told how many pictures are done with. */
+  readonly onProgress: (done: number) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Pictures encoded at a time. */
+const BATCH = 32;
+
+/**
+ * Reconstructs the pictures that can be read.
+ * @throws DataError when too many are at fault, or all; the signal's reason when it is aborted
+ */
+export async function reconstructPictures(
+  codec: DvaeCodec,
+  pictures: readonly { readonly path: string }[],
+  { show, faults, onProgress, signal }: ReconstructOptions,
+): Promise<Reconstructions> {
+  const { imageSize: size, vocabulary } = codec.config;
+  const length = size ** 2 * 3;
+  const shown: { original: Uint8Array; made: Uint8Array }[] = [];
+  const measures: PictureMeasures[] = [];
+  let done = 0;
+  const allCodes: Int32Array[] = [];
+  for await (const batch of decodeBatches(chunks(pictures, BATCH), size, faults)) {
+    signal.throwIfAborted();
+    const codes = await codec.encode(batch.pixels);
+    const decoded = await codec.decode(codes);
+    allCodes.push(codes);
+    for (const [i, { path: file }] of batch.pictures.entries()) {
+      const original = batch.pixels.subarray(i * length, (i + 1) * length);
+      const made = decoded.subarray(i * length, (i + 1) * length);
+      measures.push({ file, psnr: psnr(original, made), ssim: ssim(original, made, size) });
+      if (shown.length < show) shown.push({ original, made });
+    }
+    done += batch.all.length;
+    onProgress(done);
+  }
+  if (measures.length === 0) {
+    throw new DataError('none of the pictures can be read', {
+      where: pictures[0]?.path ?? '',
+      fix: 'name pictures that other programs can open',
+    });
+  }
+  const mean = (key: 'psnr' | 'ssim'): number =>
+    measures.reduce((sum, values) => sum + values[key], 0) / measures.length;
+  const { used, perplexity } = codebookUse(allCodes, vocabulary);
+  return {
+    measures,
+    totals: {
+      pictures: measures.length,
+      skipped: pictures.length - measures.length,
+      psnr: mean('psnr'),
+      ssim: mean('ssim'),
+      codesUsed: used,
+      codebookUse: used / vocabulary,
+      perplexity,
+    },
+    originals: Buffer.concat(shown.map(({ original }) => original)),
+    reconstructions: Buffer.concat(shown.map(({ made }) => made)),
+  };
+}
