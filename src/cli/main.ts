@@ -1,13 +1,13 @@
 // The command line: strict flags, lazily loaded commands, and the one place where errors become exit codes.
 
 import { readFileSync } from 'node:fs';
-import yargs from 'yargs';
+import yargs, { type Argv } from 'yargs';
 import { EXIT, formatUserError, UsageError, UserError } from '../util/errors.ts';
 import { createLogger, LOG_LEVELS, type LogLevel } from '../util/logger.ts';
 import { createProgress } from '../util/progress.ts';
 import type { Context } from './command.ts';
 import { onInterrupt } from './interrupt.ts';
-import { REGISTRY, type RegistryEntry } from './registry.ts';
+import { type CommandEntry, isGroup, REGISTRY, type RegistryEntry } from './registry.ts';
 
 interface GlobalFlags {
   json: boolean;
@@ -20,7 +20,7 @@ function version(): string {
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
-async function runCommand(entry: RegistryEntry, flags: GlobalFlags & Record<string, unknown>): Promise<void> {
+async function runCommand(entry: CommandEntry, flags: GlobalFlags & Record<string, unknown>): Promise<void> {
   const { command } = await entry.load();
   const interrupt = onInterrupt();
   const context: Context = {
@@ -36,6 +36,26 @@ async function runCommand(entry: RegistryEntry, flags: GlobalFlags & Record<stri
   } finally {
     context.progress.stop();
     interrupt.release();
+  }
+}
+
+/** Declares commands; only the one that is called is loaded, the others appear by name in the help. */
+function register(parser: Argv, entries: readonly RegistryEntry[]): void {
+  for (const entry of entries) {
+    if (isGroup(entry)) {
+      parser.command(entry.name, entry.describe, (y) => {
+        register(y, entry.actions);
+        return y.demandCommand(1, `name an action; mm ${entry.name} --help lists them`);
+      });
+      continue;
+    }
+    const name = entry.positionals === undefined ? entry.name : `${entry.name} ${entry.positionals}`;
+    parser.command(
+      name,
+      entry.describe,
+      async (y) => (await entry.load()).command.flags(y),
+      (flags) => runCommand(entry, flags as unknown as GlobalFlags & Record<string, unknown>),
+    );
   }
 }
 
@@ -67,18 +87,7 @@ async function parse(argv: readonly string[]): Promise<void> {
       throw error ?? new UsageError(message, { fix: 'mm --help, or mm COMMAND --help, lists what there is' });
     });
 
-  // Only the command that is called is loaded, for its flags; the others appear by name in the help.
-  const called = argv.find((argument) => !argument.startsWith('-'));
-  for (const entry of REGISTRY) {
-    const name = entry.positionals === undefined ? entry.name : `${entry.name} ${entry.positionals}`;
-    const loaded = entry.name === called ? (await entry.load()).command : undefined;
-    parser.command(
-      name,
-      entry.describe,
-      (y) => (loaded ? loaded.flags(y) : y),
-      (flags) => runCommand(entry, flags as unknown as GlobalFlags & Record<string, unknown>),
-    );
-  }
+  register(parser, REGISTRY);
   await parser.parseAsync();
 }
 

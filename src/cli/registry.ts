@@ -2,13 +2,26 @@
 
 import type { Command } from './command.ts';
 
-export interface RegistryEntry {
+export interface CommandEntry {
   readonly name: string;
   /** Positional arguments, in yargs' notation. */
   readonly positionals?: string;
   readonly describe: string;
   // biome-ignore lint/suspicious/noExplicitAny: each command has flags of its own
   load(): Promise<{ readonly command: Command<any> }>;
+}
+
+/** `mm NAME ACTION`. */
+export interface GroupEntry {
+  readonly name: string;
+  readonly describe: string;
+  readonly actions: readonly CommandEntry[];
+}
+
+export type RegistryEntry = CommandEntry | GroupEntry;
+
+export function isGroup(entry: RegistryEntry): entry is GroupEntry {
+  return 'actions' in entry;
 }
 
 export const REGISTRY: readonly RegistryEntry[] = [
@@ -25,9 +38,20 @@ export const REGISTRY: readonly RegistryEntry[] = [
   },
   {
     name: 'data',
-    positionals: '<action>',
     describe: 'make the demo data set (make-shapes) or lint a data set (check)',
-    load: () => import('./commands/data.ts'),
+    actions: [
+      {
+        name: 'make-shapes',
+        describe: 'draw captioned pictures of shapes',
+        load: async () => ({ command: (await import('./commands/data.ts')).makeShapesCommand }),
+      },
+      {
+        name: 'check',
+        positionals: '<path>',
+        describe: 'look through a folder of pictures and captions for what training would stumble over',
+        load: async () => ({ command: (await import('./commands/data.ts')).checkCommand }),
+      },
+    ],
   },
   {
     name: 'train-bpe',

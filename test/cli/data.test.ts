@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict';
+import { chmod, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { DataReport } from '../../src/data/check.ts';
+import { noise, plain, temporaryFolder, write } from '../unit/data/pictures.ts';
+import { mm } from './mm.ts';
+
+const isRoot = process.getuid?.() === 0;
+
+test('make-shapes writes captioned pictures and says what it held out', async () => {
+  const out = join(await temporaryFolder(), 'shapes');
+  const { code, stdout, stderr } = await mm([
+    'data',
+    'make-shapes',
+    '--out',
+    out,
+    '--count',
+    '12',
+    '--seed',
+    '3',
+    '--json',
+  ]);
+  assert.equal(code, 0, stderr);
+  const { madeBy, version, ...result } = JSON.parse(stdout);
+  assert.deepEqual(result, { out, seed: 3, count: 12, size: 32, heldOut: { pairs: 6, scenes: 86 } });
+  assert.equal((await readdir(join(out, 'images'))).length, 24);
+  assert.deepEqual(
+    { madeBy, version, ...result },
+    { out, ...JSON.parse(await readFile(join(out, 'about.json'), 'utf8')) },
+  );
+
+  const checked = await mm(['data', 'check', out, '--json']);
+  const report = JSON.parse(checked.stdout) as DataReport;
+  assert.deepEqual([report.pictures, report.usable, report.captions.count], [12, 12, 12]);
+  assert.deepEqual(report.width, { min: 32, median: 32, max: 32 });
+});
+
+test('make-shapes: wrong values and foreign folders are usage errors', async () => {
+  const out = await temporaryFolder();
+  await write(join(out, 'thesis.txt'), 'years of work');
+  const foreign = await mm(['data', 'make-shapes', '--out', out, '--count', '1']);
+  assert.deepEqual([foreign.code, foreign.stdout], [2, '']);
+  assert.match(foreign.stderr, /^error: the folder holds files.*\n {2}at: .*\n {2}fix: .*--force$/m);
+  assert.deepEqual(await readdir(out), ['thesis.txt']);
+  const none = await mm(['data', 'make-shapes', '--out', join(out, 'a'), '--count', '0']);
+  assert.equal(none.code, 2);
+  assert.match(none.stderr, /--count is a whole number from 1/);
+});
+
+test('interrupted, make-shapes leaves nothing behind and exits with 130', async () => {
+  const folder = await temporaryFolder();
+  const { code } = await mm(
+    ['data', 'make-shapes', '--out', join(folder, 'a'), '--count', '100000'],
+    (child) => {
+      const wait = setInterval(async () => {
+        if ((await readdir(folder)).length === 0) return;
+        clearInterval(wait);
+        child.kill('SIGINT');
+      }, 20);
+    },
+  );
+  assert.equal(code, 130);
+  assert.deepEqual(await readdir(folder), []);
+});
+
+async function faultyFolder(): Promise<string> {
+  const folder = await temporaryFolder();
+  const red = await plain(40, 30, '#f00').png().toBuffer();
+  await write(join(folder, 'good.png'), red);
+  await write(join(folder, 'good.txt'), 'a red picture\n');
+  await write(join(folder, 'nested/copy.png'), red);
+  await write(join(folder, 'nested/copy.txt'), 'a red picture\nand another caption\n');
+  await write(join(folder, 'wide.jpg'), await plain(200, 50, '#0f0').jpeg().toBuffer());
+  await write(join(folder, 'wide.txt'), 'green '.repeat(9));
+  await write(join(folder, 'bare.webp'), await plain(20, 20, '#00f').webp().toBuffer());
+  await write(join(folder, 'blank.png'), await plain(21, 20, '#00f').png().toBuffer());
+  await write(join(folder, 'blank.txt'), ' \n');
+  await write(join(folder, 'cut.png'), (await noise(50, 50, 'png')).subarray(0, 3000));
+  await write(join(folder, 'text.jpg'), 'not a picture');
+  await write(join(folder, 'dot.png'), await plain(1, 1, '#fff').png().toBuffer());
+  await write(join(folder, 'alone.txt'), 'a caption without a picture');
+  return folder;
+}
+
+test('check finds every kind of fault', async () => {
+  const folder = await faultyFolder();
+  const { code, stdout, stderr } = await mm(['data', 'check', folder, '--json', '--text-length', '8']);
+  assert.equal(code, 0, stderr);
+  const { unusable, ...report } = JSON.parse(stdout) as DataReport;
+  assert.deepEqual(
+    unusable.map(({ file, reason }) => [file, reason.replace(/ \(.*/, '')]),
+    [
+      ['cut.png', 'truncated or damaged'],
+      ['dot.png', 'only 1 × 1 pixels; 4 on a side are the least'],
+      ['text.jpg', 'not a picture of a known format'],
+    ],
+  );
+  assert.deepEqual(report, {
+    path: folder,
+    pictures: 8,
+    usable: 5,
+    formats: { png: 3, webp: 1, jpeg: 1 },
+    width: { min: 20, median: 40, max: 200 },
+    height: { min: 20, median: 30, max: 50 },
+    duplicates: [['good.png', 'nested/copy.png']],
+    captions: {
+      count: 3,
+      distinct: 2,
+      words: { min: 3, median: 3, max: 9 },
+      missing: ['bare.webp', 'cut.png', 'dot.png', 'text.jpg'],
+      empty: ['blank.txt'],
+      unreadable: [],
+      tooLong: [{ file: 'wide.txt', words: 9 }],
+      severalLines: ['nested/copy.txt'],
+      withoutPicture: ['alone.txt'],
+    },
+  });
+});
+
+test('check tells people the same', async () => {
+  const { code, stdout } = await mm(['data', 'check', await faultyFolder(), '--quiet']);
+  assert.equal(code, 0);
+  assert.match(stdout, /^8 pictures in .*, 5 usable: 3 png, 1 jpeg, 1 webp$/m);
+  assert.match(stdout, /^warning: 3 cannot be used: cut\.png \(truncated or damaged/m);
+  assert.match(stdout, /^warning: 1 are captions without a picture: alone\.txt$/m);
+});
+
+test('check: nothing usable, no folder and an empty folder are data errors', async () => {
+  const folder = await temporaryFolder();
+  assert.equal((await mm(['data', 'check', folder])).code, 3);
+  assert.equal((await mm(['data', 'check', join(folder, 'nowhere')])).code, 3);
+  await write(join(folder, 'a.png'), 'not a picture');
+  const { code, stdout, stderr } = await mm(['data', 'check', folder, '--json']);
+  assert.equal(code, 3);
+  assert.equal((JSON.parse(stdout) as DataReport).usable, 0);
+  assert.match(stderr, /none of the 1 pictures can be used/);
+});
+
+test('check reports files that may not be read', { skip: isRoot && 'root reads everything' }, async () => {
+  const folder = await temporaryFolder();
+  await write(join(folder, 'a.png'), await plain(8, 8, '#fff').png().toBuffer());
+  await write(join(folder, 'b.png'), await plain(9, 8, '#fff').png().toBuffer());
+  await write(join(folder, 'b.txt'), 'white');
+  for (const name of ['a.png', 'b.txt']) await chmod(join(folder, name), 0);
+  const report = JSON.parse((await mm(['data', 'check', folder, '--json'])).stdout) as DataReport;
+  assert.deepEqual(report.unusable, [{ file: 'a.png', reason: 'no permission to read the file' }]);
+  assert.deepEqual(report.captions.unreadable, ['b.txt']);
+});
+
+test('data without an action, or with an unknown one, is a usage error that helps', async () => {
+  const none = await mm(['data']);
+  assert.equal(none.code, 2);
+  assert.match(none.stderr, /mm data --help/);
+  const wrong = await mm(['data', 'chek', 'x']);
+  assert.equal(wrong.code, 2);
+  assert.match(wrong.stderr, /check/);
+});
