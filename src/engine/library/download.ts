@@ -122,12 +122,12 @@ function refused({ requirement }: WheelRequest, complaints: string, folder: stri
   if (/Errno 28|No space left/.test(complaints)) return diskFull(folder);
   const said = complaints.split('\n').filter((line) => /^(ERROR|error):/.test(line));
   const reason = (said.at(-1) ?? complaints.trim().split('\n').at(-1) ?? '').replace(/^ERROR:\s*/i, '');
-  const unreachable = /Connection|connection|Max retries|resol(ve|ution)|SSL|Proxy|timed out/.test(
-    complaints,
-  );
+  if (/[Cc]onnection|Max retries|resol(ve|ution)|SSL|[Pp]roxy|timed out/.test(complaints)) {
+    return new EngineError(`pip could not reach its index to fetch ${requirement}`, {
+      fix: 'check the network, or name a mirror in PIP_INDEX_URL, or fetch the wheel elsewhere and run mm setup --from WHEEL',
+    });
+  }
   return new EngineError(`pip could not fetch ${requirement}${reason && `: ${reason}`}`, {
-    fix: unreachable
-      ? 'check the network, or name a mirror in PIP_INDEX_URL, or fetch the wheel elsewhere and run mm setup --from WHEEL'
-      : 'check the index that pip uses (pip config list), or fetch the wheel elsewhere and run mm setup --from WHEEL',
+    fix: 'check the index that pip uses (pip config list), or fetch the wheel elsewhere and run mm setup --from WHEEL',
   });
 }

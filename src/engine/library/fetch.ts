@@ -1,7 +1,7 @@
 // libtensorflow from the network: TensorFlow's wheel and, for the CUDA build, the wheels that one asks for.
 
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { companionWheels } from './companions.ts';
 import { type DownloadOptions, downloadWheel } from './download.ts';
 import { findPip } from './python.ts';
@@ -23,7 +23,7 @@ export async function* fetchSources(
 ): AsyncGenerator<Source> {
   const request = libraryWheel(gpu);
   const pip = await findPip();
-  await requireSpace(work, gpu ? ROOM.gpu : ROOM.cpu);
+  await requireSpace(dirname(work), gpu ? ROOM.gpu : ROOM.cpu);
   const folder = join(work, 'fetched');
   const fetch = (wanted: WheelRequest) => downloadWheel(pip, wanted, folder, options);
   const wheel = await fetch(request);
