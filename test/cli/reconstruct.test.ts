@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { readCheckpoint } from '../../src/checkpoint/read.ts';
+import { decodePicture } from '../../src/data/decode.ts';
+import { Runtime } from '../../src/engine/runtime.ts';
+import { codebookUse } from '../../src/eval/codebook.ts';
+import { psnr, ssim } from '../../src/eval/reconstruction.ts';
+import { DvaeCodec } from '../../src/models/dvae/codec.ts';
+import { reconstructionGrid } from '../../src/report/reconstructions.ts';
+import { EXIT } from '../../src/util/errors.ts';
+import { mm } from './mm.ts';
+import { TINY, writePicture, writePictures, writeTinyDvae } from './tiny-dvae.ts';
+
+/** More than a batch. */
+const PICTURES = 40;
+
+let root: string;
+let dvae: string;
+let out: string;
+before(async () => {
+  root = mkdtempSync(join(tmpdir(), 'mm-reconstruct-'));
+  dvae = join(root, 'dvae');
+  out = join(root, 'out.png');
+  await writeTinyDvae(dvae);
+  await writePictures(join(root, 'pictures'), PICTURES);
+  await writePicture(join(root, 'single.png'), 1000);
+  writeFileSync(join(root, 'broken.png'), 'not a picture');
+});
+after(() => rmSync(root, { recursive: true }));
+
+const reconstruct = (...flags: string[]) => mm(['reconstruct', ...flags, '--dvae', dvae]);
+
+const lines = (stdout: string): Record<string, unknown>[] =>
+  stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+
+describe('mm reconstruct', () => {
+  test('files and folders: a line for each picture, totals, and the first pairs as a picture', async () => {
+    const single = join(root, 'single.png');
+    const folder = join(root, 'pictures');
+    const { code, stdout, stderr } = await reconstruct(
+      ...[join(root, 'broken.png'), single, folder, '--out', out, '--show', '3', '--json'],
+    );
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /skipping .*broken\.png/);
+
+    const names = Array.from({ length: PICTURES }, (_, i) => String(i).padStart(3, '0'));
+    const files = [
+      single,
+      ...names.filter((_, i) => i % 2 === 0).map((name) => join(folder, 'a', `${name}.png`)),
+      ...names.filter((_, i) => i % 2 === 1).map((name) => join(folder, 'b', `${name}.png`)),
+    ];
+    const size = TINY.imageSize;
+    const originals = Buffer.concat(
+      await Promise.all(files.map((file) => decodePicture(file, { size, crop: 'center' }))),
+    );
+    const runtime = new Runtime();
+    const codec = await DvaeCodec.open(
+      runtime,
+      await readCheckpoint(dvae, { kind: 'dvae', warn: assert.fail }),
+    );
+    const codes = await codec.encode(originals);
+    const made = await codec.decode(codes);
+    await runtime.close();
+
+    const part = (pixels: Uint8Array, i: number): Uint8Array =>
+      pixels.subarray(i * size ** 2 * 3, (i + 1) * size ** 2 * 3);
+    const measures = files.map((file, i) => ({
+      file,
+      psnr: psnr(part(originals, i), part(made, i)),
+      ssim: ssim(part(originals, i), part(made, i), size),
+    }));
+    const mean = (key: 'psnr' | 'ssim'): number =>
+      measures.reduce((sum, m) => sum + m[key], 0) / files.length;
+    const { used, perplexity } = codebookUse([codes], TINY.vocabulary);
+    assert.deepEqual(lines(stdout), [
+      ...measures,
+      {
+        pictures: files.length,
+        skipped: 1,
+        psnr: mean('psnr'),
+        ssim: mean('ssim'),
+        codesUsed: used,
+        codebookUse: used / TINY.vocabulary,
+        perplexity,
+        out,
+      },
+    ]);
+    assert.ok(used > 5);
+    const length = 3 * size ** 2 * 3;
+    const grid = await reconstructionGrid(originals.subarray(0, length), made.subarray(0, length), size);
+    assert.deepEqual(readFileSync(out), grid);
+  });
+
+  test('for people: PSNR and SSIM of each, the mean, the codebook’s use, and where the picture is', async () => {
+    const deep = join(root, 'new', 'folder', 'out.png');
+    const { code, stdout, stderr } = await reconstruct(join(root, 'single.png'), '--out', deep);
+    assert.equal(code, 0, stderr);
+    assert.ok(existsSync(deep));
+    assert.match(
+      stdout,
+      /^\S+single\.png {2}PSNR \d+\.\d\d dB {2}SSIM -?\d\.\d{4}\nmean of 1: .*\n\d+ of 24 codes used, perplexity .*\n\S+out\.png\n$/,
+    );
+  });
+
+  test('what cannot be done is an error that says what to do', async () => {
+    const single = join(root, 'single.png');
+    const cases: [string[], number, RegExp][] = [
+      [[join(root, 'missing.png')], EXIT.data, /no such picture or folder\n.*missing\.png/],
+      [[join(root, 'broken.png')], EXIT.data, /none of the pictures can be read\n.*broken\.png/],
+      [[single, '--show', '0'], EXIT.usage, /--show is a whole number/],
+      [[root, '--out', single], EXIT.usage, /--out would overwrite one of the pictures\n.*single\.png/],
+    ];
+    const before = readFileSync(single);
+    await Promise.all(
+      cases.map(async ([flags, expected, message]) => {
+        const output = flags.includes('--out') ? [] : ['--out', join(root, 'none.png')];
+        const { code, stdout, stderr } = await reconstruct(...flags, ...output);
+        assert.equal(code, expected, stderr);
+        assert.equal(stdout, '');
+        assert.match(stderr, message);
+        assert.match(stderr, /\n {2}fix: /);
+      }),
+    );
+    assert.ok(!existsSync(join(root, 'none.png')));
+    assert.deepEqual(readFileSync(single), before);
+  });
+});

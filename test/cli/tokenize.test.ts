@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, execFileSync } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+import { EXIT } from '../../src/util/errors.ts';
+import { mm } from './mm.ts';
+import { writePictures, writeTinyDvae } from './tiny-dvae.ts';
+
+const PICTURES = 12;
+const SHARD = 2;
+
+let root: string;
+let data: string;
+let dvae: string;
+let whole: Record<string, string>;
+
+const tokenize = (out: string, flags: readonly string[] = [], watch?: (child: ChildProcess) => void) =>
+  mm(
+    ['tokenize', '--data', data, '--dvae', dvae, '--out', out, '--shard-size', String(SHARD), ...flags],
+    watch,
+  );
+
+const contents = (path: string): Record<string, string> =>
+  Object.fromEntries(readdirSync(path).map((name) => [name, readFileSync(join(path, name), 'latin1')]));
+
+before(async () => {
+  root = mkdtempSync(join(tmpdir(), 'mm-tokenize-'));
+  data = join(root, 'pictures');
+  dvae = join(root, 'dvae');
+  await writePictures(data, PICTURES);
+  await writeTinyDvae(dvae);
+});
+after(() => rmSync(root, { recursive: true }));
+
+describe('mm tokenize', () => {
+  test('prints the manifest it wrote', async () => {
+    const out = join(root, 'whole');
+    const { code, stdout, stderr } = await tokenize(out, ['--json']);
+    assert.equal(code, 0, stderr);
+    const manifest = JSON.parse(stdout) as { pictures: number; shards: unknown[] };
+    assert.deepEqual(manifest, JSON.parse(readFileSync(join(out, 'manifest.json'), 'utf8')));
+    assert.equal(manifest.pictures, PICTURES);
+    assert.equal(manifest.shards.length, PICTURES / SHARD);
+    assert.match(stderr, /tokenizing 12\/12 .*pictures\/s/);
+    whole = contents(out);
+  });
+
+  test('refuses a folder with other files in it, and leaves it as it is', async () => {
+    const out = join(root, 'other');
+    mkdirSync(out);
+    writeFileSync(join(out, 'notes.txt'), 'precious');
+    const { code, stdout, stderr } = await tokenize(out);
+    assert.equal(code, EXIT.usage);
+    assert.equal(stdout, '');
+    assert.match(stderr, /^error: the folder is not empty.*\n {2}at: {2}.*other\n {2}fix: .*\n$/m);
+    assert.deepEqual(contents(out), { 'notes.txt': 'precious' });
+  });
+
+  test('refuses a shard size that is none', async () => {
+    for (const size of ['0', '1.5']) {
+      const { code, stderr } = await mm([
+        'tokenize',
+        '--data',
+        data,
+        '--dvae',
+        dvae,
+        '--out',
+        join(root, 'none'),
+        '--shard-size',
+        size,
+      ]);
+      assert.equal(code, EXIT.usage, stderr);
+      assert.match(stderr, /--shard-size/);
+    }
+    assert.ok(!existsSync(join(root, 'none')));
+  });
+});
+
+/** A run that reaches the third shard and waits there: one of its pictures is a pipe that nobody writes to yet. */
+describe('a run that is stopped in its third shard', () => {
+  const picture = (): string => join(data, 'a', '008.png');
+  let pipe: string;
+  let kept: string;
+  before(() => {
+    pipe = join(root, 'pipe');
+    kept = join(root, 'kept.png');
+    execFileSync('mkfifo', [pipe]);
+    renameSync(picture(), kept);
+    symlinkSync(pipe, picture());
+  });
+  const FINISHED = ['manifest.partial.json', 'shard-000000.tar', 'shard-000001.tar'];
+  const mend = (): void => {
+    rmSync(picture(), { force: true });
+    writeFileSync(picture(), readFileSync(kept));
+  };
+
+  /** Waits until two shards are on record, or the program has ended. */
+  async function twoShards(out: string, child: ChildProcess): Promise<void> {
+    const manifest = join(out, 'manifest.partial.json');
+    const shards = (): number =>
+      (JSON.parse(readFileSync(manifest, 'utf8')) as { shards: unknown[] }).shards.length;
+    while (child.exitCode === null && !(existsSync(manifest) && shards() === 2)) await setTimeout(10);
+  }
+
+  test('by Ctrl-C: keeps what is finished, says how to go on, and goes on', async () => {
+    const out = join(root, 'interrupted');
+    const { code, stdout, stderr } = await tokenize(out, ['--json'], async (child) => {
+      await twoShards(out, child);
+      child.kill('SIGINT');
+      await new Promise((resolve) => child.stderr!.on('data', resolve));
+      await writeFile(pipe, readFileSync(kept));
+    });
+    assert.equal(code, EXIT.interrupted, stderr);
+    assert.equal(stdout, '');
+    assert.match(stderr, /error: stopped; the finished shards are kept\n.*interrupted\n {2}fix: .*--resume/);
+    assert.deepEqual(Object.keys(contents(out)).sort(), FINISHED);
+    mend();
+    const resumed = await tokenize(out, ['--resume']);
+    assert.equal(resumed.code, 0, resumed.stderr);
+    assert.match(resumed.stdout, /12 pictures of 4 × 4 codes in 6 shards/);
+    assert.deepEqual(contents(out), whole);
+    rmSync(picture());
+    symlinkSync(pipe, picture());
+  });
+
+  test('by kill -9: no shard is lost, repeated or half there', async () => {
+    const out = join(root, 'killed');
+    const { code } = await tokenize(out, [], async (child) => {
+      await twoShards(out, child);
+      child.kill('SIGKILL');
+    });
+    assert.equal(code, null);
+    const left = contents(out);
+    assert.deepEqual(Object.keys(left).sort(), FINISHED);
+    mend();
+    const refused = await tokenize(out);
+    assert.equal(refused.code, EXIT.usage);
+    assert.match(refused.stderr, /holds token shards already[\s\S]*--resume/);
+    assert.deepEqual(contents(out), left);
+    const resumed = await tokenize(out, ['--resume']);
+    assert.equal(resumed.code, 0, resumed.stderr);
+    assert.deepEqual(contents(out), whole);
+  });
+});
