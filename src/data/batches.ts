@@ -3,9 +3,10 @@
 
 import { DataError } from '../util/errors.ts';
 import { RandomStream } from '../util/random.ts';
-import { type Crop, decodePicture, mirror } from './decode.ts';
+import { type Crop, decodePicture } from './decode.ts';
 import type { Faults } from './faults.ts';
 import { type BatchPosition, ShuffledOrder } from './order.ts';
+import { mirror } from './orientation.ts';
 import type { Picture } from './source.ts';
 
 export type { BatchPosition } from './order.ts';

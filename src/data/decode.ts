@@ -6,9 +6,12 @@ import { readFile } from 'node:fs/promises';
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import type { RandomStream } from '../util/random.ts';
 import { gate } from './concurrent.ts';
+import { reorient } from './orientation.ts';
 
 /** About 24,000 × 20,000; a guard against files that unpack to more than a machine holds. */
 const MOST_PIXELS = 480_000_000;
+/** Progressive JPEG and interlaced PNG are held whole while they are decoded: up to 9 bytes a pixel. */
+const MOST_PROGRESSIVE_PIXELS = 100_000_000;
 const LEAST_SIDE = 4;
 
 export type Crop = 'random' | 'center' | 'none';
@@ -30,6 +33,14 @@ export interface PictureInfo {
   /** Pixels, upright. */
   readonly width: number;
   readonly height: number;
+}
+
+/** A file as it is stored, to be turned as its EXIF orientation (1 … 8) says. */
+interface Stored {
+  readonly format: string;
+  readonly width: number;
+  readonly height: number;
+  readonly orientation: number;
 }
 
 /** A file that cannot be used; the message is the reason, in a few words. */
@@ -56,17 +67,19 @@ function open(data: Uint8Array): Sharp {
   return sharp(data, { limitInputPixels: MOST_PIXELS, failOn: 'error' });
 }
 
-async function readMetadata(data: Uint8Array): Promise<PictureInfo> {
+async function readMetadata(data: Uint8Array): Promise<Stored> {
   let metadata: Metadata;
   try {
     metadata = await open(data).metadata();
   } catch (error) {
     throw decodeError(error);
   }
-  const { width, height } = metadata.autoOrient;
+  const { format, width, height, orientation = 1, isProgressive } = metadata;
   if (Math.min(width, height) < LEAST_SIDE)
     throw new PictureFault(`only ${width} × ${height} pixels; ${LEAST_SIDE} on a side are the least`);
-  return { format: metadata.format, width, height };
+  if (isProgressive && width * height > MOST_PROGRESSIVE_PIXELS)
+    throw new PictureFault(`progressive, and more than ${MOST_PROGRESSIVE_PIXELS} pixels`);
+  return { format, width, height, orientation };
 }
 
 interface Frame {
@@ -82,13 +95,13 @@ interface Frame {
  * Sizes the whole picture so that the square comes out at the size asked for: reducing first and cropping
  * afterwards lets the decoder do most of the reduction.
  */
-function frame(info: PictureInfo, options: DecodeOptions): Frame {
+function frame(stored: Stored, options: DecodeOptions): Frame {
   const { size, crop, cropScale = 0.4, random } = options;
   if (crop === 'none') return { width: size, height: size, left: 0, top: 0 };
-  const shorter = Math.min(info.width, info.height);
+  const shorter = Math.min(stored.width, stored.height);
   const scaled = (side: number): { width: number; height: number } => ({
-    width: Math.max(size, Math.round((info.width * size) / side)),
-    height: Math.max(size, Math.round((info.height * size) / side)),
+    width: Math.max(size, Math.round((stored.width * size) / side)),
+    height: Math.max(size, Math.round((stored.height * size) / side)),
   });
   if (crop === 'center') {
     const { width, height } = scaled(shorter);
@@ -105,21 +118,26 @@ export async function decodeBuffer(
   options: DecodeOptions,
 ): Promise<{ pixels: Uint8Array; info: PictureInfo }> {
   const { size } = options;
-  const info = await readMetadata(data);
-  const { width, height, left, top } = frame(info, options);
+  const stored = await readMetadata(data);
+  const { width, height, left, top } = frame(stored, options);
   try {
-    const pixels = await open(data)
-      .autoOrient()
+    const { buffer, byteOffset, length } = await open(data)
       .resize(width, height, { fit: 'fill', kernel: 'lanczos3' })
       .extract({ left, top, width: size, height: size })
       .flatten({ background: '#ffffff' })
       .toColourspace('srgb')
       .raw({ depth: 'uchar' })
       .toBuffer();
-    return { pixels: new Uint8Array(pixels.buffer, pixels.byteOffset, pixels.length), info };
+    // Turned last: turning the whole picture would need all of it in memory.
+    const pixels = reorient(new Uint8Array(buffer, byteOffset, length), size, stored.orientation);
+    return { pixels, info: upright(stored) };
   } catch (error) {
     throw decodeError(error);
   }
+}
+
+function upright({ format, width, height, orientation }: Stored): PictureInfo {
+  return orientation >= 5 ? { format, width: height, height: width } : { format, width, height };
 }
 
 /**
@@ -143,16 +161,4 @@ const atOnce = gate(6);
  */
 export function decodePicture(path: string, options: DecodeOptions): Promise<Uint8Array> {
   return atOnce(async () => (await decodeBuffer(await readPictureFile(path), options)).pixels);
-}
-
-/** The picture as in a mirror: columns in reverse. */
-export function mirror(pixels: Uint8Array, size: number): Uint8Array {
-  const mirrored = new Uint8Array(pixels.length);
-  for (let row = 0; row < size; row++) {
-    for (let column = 0; column < size; column++) {
-      const from = 3 * (row * size + column);
-      mirrored.set(pixels.subarray(from, from + 3), 3 * (row * size + size - 1 - column));
-    }
-  }
-  return mirrored;
 }

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { chmod, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { crc32 } from 'node:zlib';
 import sharp from 'sharp';
-import { type DecodeOptions, decodePicture, mirror, PictureFault } from '../../../src/data/decode.ts';
+import { type DecodeOptions, decodePicture, PictureFault } from '../../../src/data/decode.ts';
 import { RandomStream } from '../../../src/util/random.ts';
 import { halves, noise, pixel, plain, temporaryFolder, write } from './pictures.ts';
 
@@ -81,6 +82,15 @@ test('EXIF orientation is followed, whatever the crop', async () => {
     const pixels = await decode('turned.jpg', turned, { crop, random, cropScale: 0.95 });
     near(pixel(pixels, SIZE, 8, 1), [254, 0, 0], 12);
     near(pixel(pixels, SIZE, 8, 14), [0, 0, 254], 12);
+  }
+});
+
+test('all eight orientations are what sharp makes of them', async () => {
+  const square = await noise(SIZE, SIZE, 'png');
+  for (let orientation = 1; orientation <= 8; orientation++) {
+    const turned = await sharp(square).withMetadata({ orientation }).png().toBuffer();
+    const expected = await sharp(turned).autoOrient().raw().toBuffer();
+    assert.deepEqual(Buffer.from(await decode('turned.png', turned)), expected, `orientation ${orientation}`);
   }
 });
 
@@ -173,6 +183,20 @@ test('a picture 20,000 pixels wide is read with bounded memory', async () => {
   assert.ok(used < 400, `${used} MiB`); // the pixels alone, three pictures of them, are 180 MiB
 });
 
+/** A small PNG whose header claims to be larger. */
+async function claiming(width: number, height: number, progressive: boolean): Promise<Buffer> {
+  const png = await plain(8, 8, '#fff').png({ progressive }).toBuffer();
+  png.writeUInt32BE(width, 16);
+  png.writeUInt32BE(height, 20);
+  png.writeUInt32BE(crc32(png.subarray(12, 29)), 29);
+  return png;
+}
+
+test('pictures that would not fit in memory are faults before they are decoded', async () => {
+  await assert.rejects(decode('huge.png', claiming(30_000, 30_000, false)), /more than 480000000 pixels/);
+  await assert.rejects(decode('huge.png', claiming(20_000, 6_000, true)), /progressive, and more than/);
+});
+
 const BAD: Record<string, { data: () => Promise<Uint8Array>; reason: RegExp }> = {
   'one.png': { data: () => plain(1, 1, '#fff').png().toBuffer(), reason: /only 1 × 1 pixels/ },
   'thin.png': { data: () => plain(300, 2, '#fff').png().toBuffer(), reason: /only 300 × 2 pixels/ },
@@ -214,11 +238,4 @@ test('a file that may not be read is a fault', { skip: isRoot }, async () => {
   await write(path, await plain(8, 8, '#fff').png().toBuffer());
   await chmod(path, 0);
   await assert.rejects(decodePicture(path, { size: 8, crop: 'none' }), /no permission/);
-});
-
-test('a mirror reverses the columns', () => {
-  assert.deepEqual(
-    [...mirror(Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12), 2)],
-    [4, 5, 6, 1, 2, 3, 10, 11, 12, 7, 8, 9],
-  );
 });
