@@ -87,10 +87,23 @@ export const dvaeSchema = z
           })
           .prefault({})
           .describe('weight of the KL term'),
+        minLogScale: z
+          .number()
+          .optional()
+          .describe(
+            'least ln b of the logit-Laplace likelihood; none without this key, as published. Where pictures have flat backgrounds, their precision would otherwise take most of the gradient',
+          ),
         warmStart: z
           .strictObject({
             steps: positiveInteger().describe('updates as a plain autoencoder before the codebook is set'),
             width: positiveInteger().default(16).describe('channels of the bottleneck'),
+            sharpness: z
+              .number()
+              .positive()
+              .default(4)
+              .describe(
+                'how sure the first codes are: the logits are squared distances to the centres over their mean, times this',
+              ),
             noise: z
               .number()
               .min(0)

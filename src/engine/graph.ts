@@ -43,7 +43,7 @@ export class Graph {
     const status = api.newStatus();
     try {
       for (const attribute of [...attributes, ...this.ambient]) {
-        if (!definition.listAttributes.has(attribute.name)) setAttribute(set, op, attribute, status);
+        if (!definition.impliedAttributes.has(attribute.name)) setAttribute(set, op, attribute, status);
       }
       const finished = api.finishOperation(op, status);
       if (api.statusCode(status) !== 0) {

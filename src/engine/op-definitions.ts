@@ -1,4 +1,4 @@
-// TensorFlow's own op definitions: which inputs are lists. Read once from the library, so that no list of ops
+// TensorFlow's own op definitions: which inputs are lists and which attributes the inputs imply. Read once from the library, so that no list of ops
 // is kept by hand.
 
 import { type CApi, copyBuffer } from './capi.ts';
@@ -10,14 +10,14 @@ interface InputDefinition {
 
 export interface OpDefinition {
   readonly inputs: readonly InputDefinition[];
-  /** Attributes that follow from list inputs and must not be set. */
-  readonly listAttributes: ReadonlySet<string>;
+  /** Attributes that follow from the inputs, their types and numbers: setting them could only contradict. */
+  readonly impliedAttributes: ReadonlySet<string>;
 }
 
 // Field numbers of tensorflow/core/framework/op_def.proto.
 const OP_LIST = { op: 1 } as const;
 const OP = { name: 1, input: 2 } as const;
-const ARGUMENT = { numberAttribute: 5, typeListAttribute: 6 } as const;
+const ARGUMENT = { typeAttribute: 4, numberAttribute: 5, typeListAttribute: 6 } as const;
 
 const TEXT = new TextDecoder();
 
@@ -57,18 +57,19 @@ function indexByName(list: Uint8Array): Map<string, Uint8Array> {
 
 function parseDefinition(bytes: Uint8Array): OpDefinition {
   const inputs: InputDefinition[] = [];
-  const listAttributes = new Set<string>();
+  const impliedAttributes = new Set<string>();
   readMessage(bytes, (field, argument) => {
     if (field !== OP.input) return;
     let isList = false;
     readMessage(argument as Uint8Array, (f, value) => {
-      if (f !== ARGUMENT.numberAttribute && f !== ARGUMENT.typeListAttribute) return;
-      isList = true;
-      listAttributes.add(TEXT.decode(value as Uint8Array));
+      const marksList = f === ARGUMENT.numberAttribute || f === ARGUMENT.typeListAttribute;
+      if (!marksList && f !== ARGUMENT.typeAttribute) return;
+      isList ||= marksList;
+      impliedAttributes.add(TEXT.decode(value as Uint8Array));
     });
     inputs.push({ isList });
   });
-  return { inputs, listAttributes };
+  return { inputs, impliedAttributes };
 }
 
 /** Groups flat inputs as the op takes them. Lists of one op share their length in all ops that tfjs uses. */

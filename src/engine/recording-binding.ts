@@ -2,7 +2,7 @@
 // TensorFlow itself infers every shape. Values that exist before the run (constants) stay eager tensors and
 // become Const nodes where they are used; values that depend on an input cannot be read here.
 
-import { type Attribute, typeAttr } from './attributes.ts';
+import type { Attribute } from './attributes.ts';
 import type { Output } from './capi.ts';
 import { DT, type HostArray } from './dtype.ts';
 import type { EagerBinding, TensorMetadata } from './eager-binding.ts';
@@ -105,8 +105,7 @@ export class RecordingBinding {
     const lowered = inputs.map((input) =>
       graph.dtype(input) === DT.float32 ? graph.cast(input, low) : input,
     );
-    const retyped = attributes.map((a) => (a.name === 'T' ? typeAttr('T', low) : a));
-    const result = graph.output(name, lowered, { attributes: retyped });
+    const result = graph.output(name, lowered, { attributes });
     return this.register(graph.cast(result, DT.float32));
   }
 }

@@ -73,6 +73,7 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
             key as Tensor1D,
             temperature as Scalar,
             klWeight as Scalar,
+            train.minLogScale,
           ),
         );
         const { gradientNorm, updates } = optimizer.apply(gradients, step as Scalar, learningRate as Scalar);

@@ -137,7 +137,7 @@ export async function warmStart(
     shape: [config.model.vocabulary, settings.width],
     data: clusters.centres,
   };
-  await write({ centres, temperature: scalar(Math.max(clusters.error, 1e-6)) });
+  await write({ centres, temperature: scalar(Math.max(clusters.error, 1e-6) / settings.sharpness) });
   await startAverage(runtime, state);
 }
 

@@ -17,9 +17,14 @@ export function gumbelSoftmax(logits_BGGV: Tensor4D, temperature: Scalar, key: T
   return tf.softmax(tf.div(tf.add(logits_BGGV, noise), temperature));
 }
 
-/** −ln p(x | μ, b) of mapped pixels under the logit-Laplace distribution, in nats, mean over pixels and channels. */
-export function logitLaplaceLoss(stats_BHW6: Tensor4D, x_BHW3: Tensor4D): Scalar {
-  const logScale = tf.slice(stats_BHW6, [0, 0, 0, 3], [-1, -1, -1, 3]);
+/**
+ * −ln p(x | μ, b) of mapped pixels under the logit-Laplace distribution, in nats, mean over pixels and channels.
+ * @param minLogScale least ln b; the release has none. A flat background is matched almost exactly, b goes to 0
+ *   there, and its gradient, of size 1/b, drowns that of everything else.
+ */
+export function logitLaplaceLoss(stats_BHW6: Tensor4D, x_BHW3: Tensor4D, minLogScale?: number): Scalar {
+  const predicted = tf.slice(stats_BHW6, [0, 0, 0, 3], [-1, -1, -1, 3]);
+  const logScale = minLogScale === undefined ? predicted : tf.maximum(predicted, minLogScale);
   const complement = tf.sub(1, x_BHW3);
   const logit = tf.log(tf.div(x_BHW3, complement));
   const distance = tf.mul(tf.abs(tf.sub(logit, location(stats_BHW6))), tf.exp(tf.neg(logScale)));
@@ -54,11 +59,12 @@ export function dvaeLoss(
   key: Tensor1D,
   temperature: Scalar,
   klWeight: Scalar,
+  minLogScale?: number,
 ): DvaeLoss {
   const x_BHW3 = mapPixels(pixels_BHW3);
   const logits_BGGV = encode(p.encoder, x_BHW3, config);
   const stats_BHW6 = decode(p.decoder, gumbelSoftmax(logits_BGGV, temperature, key), config);
-  const likelihood = logitLaplaceLoss(stats_BHW6, x_BHW3);
+  const likelihood = logitLaplaceLoss(stats_BHW6, x_BHW3, minLogScale);
   const kl = uniformKl(logits_BGGV);
   const [, height, width, channels] = pixels_BHW3.shape;
   return {
