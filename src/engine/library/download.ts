@@ -78,14 +78,16 @@ async function run(child: ChildProcess): Promise<string> {
 function watch(child: ChildProcess, folder: string, progress: Progress): () => void {
   let timer: NodeJS.Timeout | undefined;
   let total = 0;
+  let shown = 0;
   createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => {
     const announced = announcedDownload(line);
     if (announced === undefined || timer !== undefined) return;
     total = Math.max(1, Math.round(announced.bytes / MEGABYTE));
     progress.start(`fetching ${announced.name}, MB`, total);
     timer = setInterval(async () => {
-      const bytes = await bytesUnder(folder);
-      if (timer !== undefined) progress.update(Math.min(total, Math.floor(bytes / MEGABYTE)));
+      // At the end pip moves the file away.
+      shown = Math.max(shown, Math.min(total, Math.floor((await bytesUnder(folder)) / MEGABYTE)));
+      if (timer !== undefined) progress.update(shown);
     }, POLL_MS);
   });
   return () => {

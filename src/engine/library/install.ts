@@ -85,7 +85,7 @@ async function install(work: string, folder: string, options: InstallOptions): P
   const written: string[] = [];
   const sources =
     options.from === undefined ? fetchSources(work, options) : findSources(options.from, options.gpu);
-  for await (const source of await sources) written.push(...(await unpack(source.files(), fresh, options)));
+  for await (const source of await sources) written.push(...(await unpack(source(), fresh, options)));
   const manifest = manifestOf(written, options);
   await writeManifest(fresh, manifest);
   const { version } = await (options.verify ?? verifyLibrary)(fresh, options.signal);

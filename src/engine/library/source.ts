@@ -10,11 +10,8 @@ import { libraryNames, pickLibraries } from './names.ts';
 import { folderFiles, type PackedFile, tarFiles, zipFiles } from './packed.ts';
 import { parseWheelName, projectOf, suits, TENSORFLOW_VERSION } from './wheel.ts';
 
-/** Something to unpack. */
-export interface Source {
-  readonly name: string;
-  files(): AsyncIterable<PackedFile>;
-}
+/** Something to unpack: its files, read anew by each call. */
+export type Source = () => AsyncIterable<PackedFile>;
 
 const WAYS =
   'name a tensorflow wheel, a libtensorflow .tar.gz or .zip, or a folder that holds one or the libraries';
@@ -35,7 +32,7 @@ export async function findSources(path: string, gpu: boolean): Promise<Source[]>
 
 export function archive(path: string): Source {
   const read = /\.(whl|zip)$/.test(path) ? zipFiles : tarFiles;
-  return { name: basename(path), files: () => read(path) };
+  return () => read(path);
 }
 
 async function fromFolder(path: string, gpu: boolean): Promise<Source[]> {
@@ -61,14 +58,13 @@ async function fromFolder(path: string, gpu: boolean): Promise<Source[]> {
 /** The libraries of a folder laid out as C library, as Python's site-packages, or flat. */
 function looseFiles(folder: string, libraries: readonly string[]): Source {
   const enter = (path: string) => /^(lib|tensorflow|nvidia(\/.*)?)$/.test(path);
-  async function* files(): AsyncGenerator<PackedFile> {
+  return async function* () {
     for await (const file of folderFiles(folder, enter)) {
       // A library may be there under several names; one is enough.
       const name = basename(file.path);
       if (!name.startsWith('libtensorflow') || libraries.includes(name)) yield file;
     }
-  }
-  return { name: basename(folder), files };
+  };
 }
 
 /** The best tensorflow wheel for this machine: built as asked, then of the release mm is tested with. */
