@@ -158,7 +158,6 @@ function declare(library: LibraryHandle, libc: LibraryHandle) {
       [ArrayBufferView, Pointer, number],
       Pointer
     >,
-    exitNow: libc.func('void _exit(int)') as unknown as Native<[number]>,
   };
 }
 
@@ -179,10 +178,8 @@ function load(files: LibraryFiles): CApi {
     const libc = koffi.load(process.platform === 'darwin' ? 'libSystem.dylib' : 'libc.so.6');
     quietly(libc, () => koffi.load(files.framework, { global: true, deep: false }));
     const library = koffi.load(files.tensorflow);
-    const api = declare(library, libc);
-    // TensorFlow's static destructors can crash in a process whose threads still hold a session.
-    process.on('exit', (code) => api.exitNow(code));
-    return api;
+    keepLoaded([...files.companions, files.framework, files.tensorflow]);
+    return declare(library, libc);
   } catch (error) {
     throw new EngineError(`libtensorflow does not load: ${(error as Error).message}`, {
       where: files.tensorflow,
@@ -190,6 +187,19 @@ function load(files: LibraryFiles): CApi {
       cause: error,
     });
   }
+}
+
+/**
+ * koffi unloads its libraries when the process ends, and TensorFlow's threads would crash for want of their code. A
+ * second reference, which nobody closes, keeps the code in place.
+ */
+function keepLoaded(paths: readonly string[]): void {
+  const dlopen = koffi.load(null).func('void* dlopen(const char*, int)') as (
+    path: string,
+    mode: number,
+  ) => Pointer;
+  const RTLD_LAZY = 1;
+  for (const path of paths) dlopen(path, RTLD_LAZY);
 }
 
 /**
