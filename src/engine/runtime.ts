@@ -10,9 +10,9 @@ import type { OpTime } from './op-times.ts';
 import { type Precision, RecordingBinding } from './recording-binding.ts';
 import { Session } from './session.ts';
 import { type SessionConfig, sessionConfig } from './session-config.ts';
-import type { HostTensor } from './tensor.ts';
+import { type HostTensor, sizeOf } from './tensor.ts';
 import { type Tensor, tf } from './tf.ts';
-import { type Trace, withTrace } from './trace.ts';
+import { isBuilding, newTrace, withTrace } from './trace.ts';
 import { Variable, type VariableType } from './variable.ts';
 
 export interface CompileOptions {
@@ -83,8 +83,9 @@ export class Runtime {
     options: CompileOptions = {},
   ): Compiled<Inputs, Outputs> {
     const cache = new Map<string, Built>();
-    return async (inputs, times) => {
+    const call: Compiled<Inputs, Outputs> = async (inputs, times) => {
       if (this.#closed) throw new Error(`${name} was called after the runtime was closed`);
+      checkInputs(name, inputs);
       const key = signature(inputs);
       let built = cache.get(key);
       if (!built) {
@@ -103,6 +104,11 @@ export class Runtime {
       const results = await this.#session.run(name, feeds, built.fetches, built.targets, times);
       return Object.fromEntries(built.names.map((n, i) => [n, results[i]])) as OnHost<Outputs>;
     };
+    return (inputs, times) => {
+      // Thrown, not rejected: nobody waits for a promise at graph-building time.
+      if (isBuilding()) throw new Error(`${name} was called while a compiled function is being built`);
+      return call(inputs, times);
+    };
   }
 
   #build(
@@ -113,7 +119,7 @@ export class Runtime {
   ): Built {
     const graph = this.#graph;
     const recording = new RecordingBinding(graph, useTensorFlow().binding.eager, precision);
-    const trace: Trace = { graph, recording, reads: new Map(), handles: new Map(), targets: [] };
+    const trace = newTrace(graph, recording);
     graph.ambient = xla ? xlaAttributes(`${name}_${this.#functions++}`) : [];
     const build = (): Built => {
       const placeholders = new Map<string, Output>();
@@ -152,8 +158,20 @@ function xlaAttributes(scope: string): Attribute[] {
   return [boolAttr('_XlaCompile', true), stringAttr('_XlaScope', scope.replaceAll(/\W/g, '_'))];
 }
 
+function checkInputs(name: string, inputs: OnHost<Tensors>): void {
+  for (const [input, { dtype, shape, data }] of Object.entries(inputs)) {
+    if (data.length !== sizeOf(shape)) {
+      throw new RangeError(
+        `${name}: input ${input} is ${dtype}[${shape.join(', ')}], ${sizeOf(shape)} numbers, but has ${data.length}`,
+      );
+    }
+  }
+}
+
+/** The same for the same inputs in any order. */
 function signature(inputs: OnHost<Tensors>): string {
   return Object.entries(inputs)
     .map(([name, { dtype, shape }]) => `${name}: ${dtype}[${shape.join(', ')}]`)
+    .sort()
     .join('; ');
 }

@@ -9,13 +9,29 @@ import type { Variable } from './variable.ts';
 export interface Trace {
   readonly graph: Graph;
   readonly recording: RecordingBinding;
-  readonly reads: Map<Variable, { readonly operation: Pointer; readonly tensor: Tensor }>;
+  /** Values at the start of the run. */
+  readonly reads: Map<Variable, Tensor>;
   readonly handles: Map<Variable, Output>;
+  /** Operations that the next update of a variable waits for: reads, and the update before. */
+  readonly uses: Map<Variable, Pointer[]>;
+  readonly updated: Set<Variable>;
   /** Operations that run with the function although no result needs them. */
   readonly targets: Pointer[];
 }
 
+export const newTrace = (graph: Graph, recording: RecordingBinding): Trace => ({
+  graph,
+  recording,
+  reads: new Map(),
+  handles: new Map(),
+  uses: new Map(),
+  updated: new Set(),
+  targets: [],
+});
+
 let current: Trace | undefined;
+
+export const isBuilding = (): boolean => current !== undefined;
 
 export function currentTrace(): Trace {
   if (!current) throw new Error('variables can only be used while a function is being built');

@@ -1,5 +1,5 @@
 // Variables: arrays that live in the session and are shared by all compiled functions. Inside a function a
-// variable reads as its value at the start of the run; updates happen after every such read.
+// variable reads as its value at the start of the run; updates happen after every such read, in their order.
 
 import { intAttr, shapeAttr, stringAttr, typeAttr } from './attributes.ts';
 import { outputOf, wrapOutput } from './backend.ts';
@@ -26,30 +26,33 @@ export class Variable {
     this.dtype = dtype;
   }
 
-  /** Its value at the start of the run. */
+  /** Its value at the start of the run. To be read before the function's first update of it. */
   read(): Tensor {
-    const trace = currentTrace();
-    let value = trace.reads.get(this);
+    const { reads, updated } = currentTrace();
+    let value = reads.get(this);
     if (!value) {
-      const operation = trace.graph.add('ReadVariableOp', [this.handle()], {
-        attributes: this.#type('dtype'),
-      });
-      value = { operation, tensor: wrapOutput(trace.recording, { oper: operation, index: 0 }) };
-      trace.reads.set(this, value);
+      if (updated.has(this)) {
+        throw new Error(`variable ${this.name} is read after its update: read it before, or use readAfter`);
+      }
+      value = this.#read([]);
+      reads.set(this, value);
     }
-    return value.tensor;
+    return value;
   }
 
-  /** Its value after `operation`, for example an update made in the same run. */
+  /** Its value after `operation`, an update made in the same run, and before the updates still to come. */
   readAfter(operation: Pointer): Tensor {
-    const { graph, recording } = currentTrace();
-    return wrapOutput(
-      recording,
-      graph.output('ReadVariableOp', [this.handle()], {
-        attributes: this.#type('dtype'),
-        after: [operation],
-      }),
-    );
+    return this.#read([operation]);
+  }
+
+  #read(after: readonly Pointer[]): Tensor {
+    const { graph, recording, uses } = currentTrace();
+    const output = graph.output('ReadVariableOp', [this.handle()], {
+      attributes: this.#type('dtype'),
+      after,
+    });
+    uses.set(this, [...(uses.get(this) ?? []), output.oper]);
+    return wrapOutput(recording, output);
   }
 
   /** Gives it `value` at the end of the run. */
@@ -79,22 +82,23 @@ export class Variable {
   }
 
   /**
-   * Runs an op whose first inputs are this variable and `resources`, after all reads of it; the function then
-   * includes the op.
+   * Runs an op whose first inputs are this variable and `resources`, after all reads and updates of them so far;
+   * the function then includes the op.
    */
   update(op: string, inputs: readonly Tensor[], { resources = [], ...options }: UpdateOptions = {}): Pointer {
-    const trace = currentTrace();
-    const read = trace.reads.get(this);
+    const { graph, recording, uses, updated, targets } = currentTrace();
+    const variables = [this, ...resources];
     const flat = [
-      this.handle(),
-      ...resources.map((variable) => variable.handle()),
-      ...inputs.map((tensor) => outputOf(trace.recording, tensor)),
+      ...variables.map((variable) => variable.handle()),
+      ...inputs.map((tensor) => outputOf(recording, tensor)),
     ];
-    const operation = trace.graph.add(op, flat, {
-      ...options,
-      after: [...(options.after ?? []), ...(read ? [read.operation] : [])],
-    });
-    trace.targets.push(operation);
+    const earlier = variables.flatMap((variable) => uses.get(variable) ?? []);
+    const operation = graph.add(op, flat, { ...options, after: [...(options.after ?? []), ...earlier] });
+    for (const variable of variables) {
+      uses.set(variable, [operation]);
+      updated.add(variable);
+    }
+    targets.push(operation);
     return operation;
   }
 

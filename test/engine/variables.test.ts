@@ -1,0 +1,219 @@
+import assert from 'node:assert/strict';
+import { after, describe, test } from 'node:test';
+import type { Pointer } from '../../src/engine/capi.ts';
+import { Runtime } from '../../src/engine/runtime.ts';
+import { type Scalar, type Tensor, tf } from '../../src/engine/tf.ts';
+import type { Variable } from '../../src/engine/variable.ts';
+import { floats, integers } from './compare.ts';
+
+const runtime = new Runtime();
+after(() => runtime.close());
+
+const setTo = async (variable: Variable, values: ArrayLike<number>): Promise<void> => {
+  const set = runtime.compile(`set ${variable.name}`, ({ value }: { value: Tensor }) => {
+    variable.assign(value);
+    return {};
+  });
+  await set({ value: floats(variable.shape, values) });
+};
+const stored = async (variable: Variable): Promise<number[]> => {
+  const get = runtime.compile(`get ${variable.name}`, () => ({ value: variable.read() }));
+  return Array.from((await get({})).value.data, Number);
+};
+
+describe('a variable', () => {
+  test('reads as the value at the start of the run, whatever updates follow', async () => {
+    const variable = runtime.variable('start of run', [2]);
+    await setTo(variable, [1, 2]);
+    const step = runtime.compile('double', ({ factor }: { factor: Tensor }) => {
+      const before = variable.read();
+      variable.assign(before.mul(factor));
+      return { before, after: variable.read().mul(1) };
+    });
+    for (let run = 0; run < 20; run++) {
+      const { before, after: later } = await step({ factor: floats([], [2]) });
+      assert.deepEqual([...before.data], [2 ** run, 2 ** (run + 1)]);
+      assert.deepEqual([...later.data], [2 ** run, 2 ** (run + 1)]);
+    }
+    assert.deepEqual(await stored(variable), [2 ** 20, 2 ** 21]);
+  });
+
+  test('is updated after it is read, also by an update that has nothing to do with the read', async () => {
+    const size = 1 << 18;
+    const variable = runtime.variable('unrelated update', [size]);
+    await setTo(variable, new Array(size).fill(0));
+    const step = runtime.compile('overwrite', ({ value }: { value: Tensor }) => {
+      const slow = variable.read().sin().cos().exp().log().sum();
+      variable.assign(tf.fill([size], 1).mul(value));
+      return { slow };
+    });
+    for (let run = 1; run <= 10; run++) {
+      const { slow } = await step({ value: floats([], [run]) });
+      const expected = size * Math.cos(Math.sin(run - 1));
+      assert.ok(Math.abs(Number(slow.data[0]) - expected) < 1e-3 * expected, `${slow.data[0]}, run ${run}`);
+    }
+  });
+
+  test('takes several updates in their order', async () => {
+    const variable = runtime.variable('order', [1]);
+    await setTo(variable, [0]);
+    const step = runtime.compile('thrice', ({ value }: { value: Tensor }) => {
+      variable.assign(value);
+      variable.subtract(tf.ones([1]));
+      const last = variable.update('AssignAddVariableOp', [tf.fill([1], 10)], {
+        attributes: [{ name: 'dtype', type: 4, value: 1 }],
+      });
+      return { value: variable.readAfter(last) };
+    });
+    for (let run = 0; run < 20; run++) {
+      const { value } = await step({ value: floats([1], [run]) });
+      assert.deepEqual([...value.data], [run + 9]);
+    }
+  });
+
+  test('can be read after an update of the same run, and before the next one', async () => {
+    const variable = runtime.variable('between', [1]);
+    await setTo(variable, [5]);
+    const step = runtime.compile('between two', ({ one }: { one: Tensor }) => {
+      const start = variable.read();
+      const first = variable.subtract(one);
+      const middle = variable.readAfter(first);
+      const second = variable.subtract(one.mul(10));
+      return { start, middle, end: variable.readAfter(second) };
+    });
+    for (const begin of [5, -6, -17]) {
+      const { start, middle, end } = await step({ one: floats([1], [1]) });
+      assert.deepEqual(
+        [start, middle, end].map(({ data }) => data[0]),
+        [begin, begin - 1, begin - 11],
+      );
+    }
+  });
+
+  test('is not to be read for the first time after its update', async () => {
+    const variable = runtime.variable('read late', [1]);
+    const late = runtime.compile('late', ({ value }: { value: Tensor }) => {
+      variable.assign(value);
+      return { value: variable.read() };
+    });
+    await assert.rejects(
+      late({ value: floats([1], [1]) }),
+      /variable read late is read after its update: read it before, or use readAfter/,
+    );
+  });
+
+  test('that an update takes along is updated after it is read, too', async () => {
+    const [weight, moment, second] = ['weight', 'moment', 'second'].map((name) =>
+      runtime.variable(name, [1]),
+    );
+    for (const variable of [weight, moment, second]) await setTo(variable!, [1]);
+    const step = runtime.compile('adam', ({ gradient }: { gradient: Tensor }) => {
+      const before = moment!.read();
+      const hyper = [0, 0, 0.1, 0, 0, 1e-8].map((value) => tf.scalar(value)) as Scalar[];
+      const update: Pointer = weight!.update('ResourceApplyAdam', [...hyper, gradient], {
+        resources: [moment!, second!],
+        attributes: [{ name: 'T', type: 4, value: 1 }],
+      });
+      return { before, after: moment!.readAfter(update) };
+    });
+    let expected = 1;
+    for (let run = 2; run < 20; run++) {
+      const { before, after: later } = await step({ gradient: floats([1], [run]) });
+      assert.deepEqual([before.data[0], later.data[0]], [expected, run]); // β₁ = 0
+      expected = run;
+    }
+  });
+
+  test('is shared by functions, and keeps its value between them', async () => {
+    const variable = runtime.variable('counter', [], 'int32');
+    const start = runtime.compile('start', ({ value }: { value: Tensor }) => {
+      variable.assign(value);
+      return {};
+    });
+    const count = runtime.compile('count', () => {
+      const next = variable.read().add(tf.scalar(1, 'int32'));
+      variable.assign(next);
+      return { next };
+    });
+    await start({ value: integers([], [40]) });
+    await count({});
+    const { next } = await count({});
+    assert.deepEqual([next.dtype, next.shape, next.data[0]], ['int32', [], 42]);
+  });
+
+  test('is written in part, in place', async () => {
+    const variable = runtime.variable('rows', [3, 2]);
+    await setTo(variable, [0, 1, 2, 3, 4, 5]);
+    const write = runtime.compile('write', ({ row, value }: { row: Tensor; value: Tensor }) => {
+      const total = variable.read().sum();
+      const begin = tf.concat([row, tf.zeros([1], 'int32')]);
+      const end = tf.concat([row.add(tf.scalar(1, 'int32')), tf.fill([1], 2, 'int32')]);
+      variable.writeSlice(begin, end, value, total);
+      return { total };
+    });
+    const { total } = await write({ row: integers([1], [1]), value: floats([1, 2], [20, 30]) });
+    assert.equal(total.data[0], 15);
+    assert.deepEqual(await stored(variable), [0, 1, 20, 30, 4, 5]);
+    await write({ row: integers([1], [2]), value: floats([1, 2], [40, 50]) });
+    assert.deepEqual(await stored(variable), [0, 1, 20, 30, 40, 50]);
+  });
+
+  test('has no value before one is assigned', async () => {
+    const variable = runtime.variable('unset', [1]);
+    await assert.rejects(stored(variable), /get unset: .*unset/s);
+  });
+
+  test('has a name of its own', () => {
+    runtime.variable('name', [1]);
+    assert.throws(() => runtime.variable('name', [2]), /variable name is declared twice/);
+  });
+
+  test('belongs into functions', () => {
+    const variable = runtime.variable('outside', [1]);
+    assert.throws(() => variable.read(), /only be used while a function is being built/);
+  });
+
+  test('of one runtime is none of another', async () => {
+    const other = new Runtime();
+    try {
+      const mine = runtime.variable('same name', [1]);
+      const theirs = other.variable('same name', [1]);
+      await setTo(mine, [1]);
+      const set = other.compile('set', () => {
+        theirs.assign(tf.fill([1], 2));
+        return {};
+      });
+      await set({});
+      assert.deepEqual(await stored(mine), [1]);
+    } finally {
+      await other.close();
+    }
+  });
+});
+
+describe('runs at the same time', () => {
+  test('of one function do not mix their inputs', async () => {
+    const square = runtime.compile('square', ({ x }: { x: Tensor }) => ({ y: tf.matMul(x, x).sum() }));
+    const results = await Promise.all(
+      Array.from({ length: 16 }, (_, i) => square({ x: floats([64, 64], new Array(4096).fill(i)) })),
+    );
+    assert.deepEqual(
+      results.map(({ y }) => y.data[0]),
+      Array.from({ length: 16 }, (_, i) => i * i * 64 ** 3),
+    );
+  });
+
+  test('of two functions add up in a variable that both update', async () => {
+    const variable = runtime.variable('sum', [1000]);
+    await setTo(variable, new Array(1000).fill(0));
+    const subtracting = [1, 2].map((share) =>
+      runtime.compile(`subtract ${share}`, ({ one }: { one: Tensor }) => {
+        variable.subtract(tf.fill([1000], share).mul(one));
+        return {};
+      }),
+    );
+    const one = floats([], [1]);
+    await Promise.all(Array.from({ length: 40 }, (_, i) => subtracting[i % 2]!({ one })));
+    assert.deepEqual(await stored(variable), new Array(1000).fill(-60));
+  });
+});
