@@ -7,7 +7,9 @@ import type { Attribute } from './attributes.ts';
 import type { Output } from './capi.ts';
 import { BINDING_CONSTANTS, EagerBinding, type TensorMetadata } from './eager-binding.ts';
 import type { NodeBackend } from './execute.ts';
+import { traceGradients } from './gradient-origin.ts';
 import { replaceKernels } from './kernels.ts';
+import { byModelLine, whereNow } from './origin.ts';
 import { isRecorded, type RecordingBinding } from './recording-binding.ts';
 import type { LooseValues } from './tensor.ts';
 import { tf } from './tf.ts';
@@ -53,7 +55,9 @@ class SwitchingBinding {
   }
 
   #eagerFor(inputs: readonly number[]): EagerBinding {
-    if (inputs.some(isRecorded)) throw new Error('a tensor of a compiled function was used outside of it');
+    if (inputs.some(isRecorded)) {
+      throw new Error(`a tensor of a compiled function was used outside of it${byModelLine(whereNow())}`);
+    }
     return this.eager;
   }
 }
@@ -69,7 +73,7 @@ let engine: Engine | undefined;
 export function useTensorFlow(): Engine {
   if (engine) return engine;
   const require = createRequire(import.meta.url);
-  restoreRemovedUtil(require('node:util') as Record<string, unknown>);
+  replaceRemovedUtil(require('node:util') as Record<string, unknown>);
   const { NodeJSKernelBackend } = require('@tensorflow/tfjs-node-gpu/dist/nodejs_kernel_backend') as {
     NodeJSKernelBackend: new (binding: SwitchingBinding, packageName: string) => NodeBackend;
   };
@@ -80,18 +84,18 @@ export function useTensorFlow(): Engine {
   void tf.setBackend('tensorflow'); // synchronous: the factory above is
   engine = { binding, backend };
   replaceKernels();
+  traceGradients();
   return engine;
 }
 
-/** tfjs-node 4.22 calls util.isNullOrUndefined, which Node 23 removed (tensorflow/tfjs#8609). */
-function restoreRemovedUtil(util: Record<string, unknown>): void {
-  util.isNullOrUndefined ??= (value: unknown): boolean => value === null || value === undefined;
+/** tfjs-node 4.22 calls util.isNullOrUndefined: Node 22 warns of it, Node 23 removed it (tensorflow/tfjs#8609). */
+function replaceRemovedUtil(util: Record<string, unknown>): void {
+  util.isNullOrUndefined = (value: unknown): boolean => value === null || value === undefined;
 }
 
 /** Records what `body` computes. */
 export function record<T>(recording: RecordingBinding, body: () => T): T {
   const { binding } = useTensorFlow();
-  if (binding.recording) throw new Error('a compiled function cannot be built inside another one');
   binding.recording = recording;
   try {
     return body();

@@ -78,6 +78,8 @@ function declare(library: LibraryHandle, libc: LibraryHandle) {
     setAttrTensor: f<[Pointer, string, Pointer, Pointer]>(
       'void TF_SetAttrTensor(void*, const char*, void*, void*)',
     ),
+    operationType: f<[Pointer], string>('const char* TF_OperationOpType(void*)'),
+    operationName: f<[Pointer], string>('const char* TF_OperationName(void*)'),
     outputType: f<[Output], number>('int TF_OperationOutputType(TF_Output)'),
     outputCount: f<[Pointer], number>('int TF_OperationNumOutputs(void*)'),
     outputRank: f<[Pointer, Output, Pointer], number>(

@@ -4,7 +4,7 @@
 import { ATTR, type Attribute, boolAttr, graphSetters, setAttribute, typeAttr } from './attributes.ts';
 import { type CApi, capi, checked, type Output, type Pointer, TensorFlowError } from './capi.ts';
 import { groupInputs, opDefinition } from './op-definitions.ts';
-import { modelLine, whereNow } from './origin.ts';
+import { byModelLine, type Origin, whereNow } from './origin.ts';
 import { createNative, type LooseValues } from './tensor.ts';
 
 export interface NodeOptions {
@@ -16,7 +16,7 @@ export interface NodeOptions {
 export class Graph {
   readonly api: CApi = capi();
   readonly pointer: Pointer = this.api.newGraph();
-  readonly #origins = new Map<string, Error>();
+  readonly #origins = new Map<string, Origin>();
   /** Attributes for every node made now: those of a compiled function, such as its XLA scope. */
   ambient: readonly Attribute[] = [];
   /** Device for every node made now, or where TensorFlow likes. */
@@ -104,17 +104,25 @@ export class Graph {
       if (rank > 0) api.outputShape(this.pointer, output, dims, rank, status);
       const shape = dims.map(Number);
       if (rank < 0 || shape.some((dim) => dim < 0)) {
-        throw new Error(`the shape of an output depends on values that are not known at graph-building time`);
+        throw new TensorFlowError(
+          this.opType(output),
+          `the shape of its result depends on values that are only known at run time${this.madeAt(api.operationName(output.oper))}`,
+        );
       }
       return shape;
     });
   }
 
-  /** " (made by FILE:LINE)" for a node, or nothing. */
+  /** Type of the op behind an output, such as MatMul. */
+  opType(output: Output): string {
+    return this.api.operationType(output.oper);
+  }
+
+  /** " (made by FILE:LINE:COLUMN)" for a node, or nothing. */
   madeAt(name: string): string {
     const origin = this.#origins.get(name);
-    const line = origin && modelLine(origin);
-    return line ? ` (made by ${line})` : '';
+    const by = origin && byModelLine(origin);
+    return by ? ` (made${by})` : '';
   }
 
   /** Adds the model line to a run-time message that names nodes as {{node NAME}}. */

@@ -7,7 +7,7 @@ import type { Output } from './capi.ts';
 import { DT, type HostArray } from './dtype.ts';
 import type { EagerBinding, TensorMetadata } from './eager-binding.ts';
 import type { Graph } from './graph.ts';
-import { modelLine, whereNow } from './origin.ts';
+import { byModelLine, whereNow } from './origin.ts';
 import type { LooseValues } from './tensor.ts';
 
 export type Precision = 'float32' | 'bfloat16' | 'float16';
@@ -56,10 +56,9 @@ export class RecordingBinding {
 
   tensorDataSync(id: number): HostArray | Uint8Array[] {
     if (!isRecorded(id)) return this.#eager.tensorDataSync(id);
-    const line = modelLine(whereNow());
     throw new Error(
-      `the value of a tensor was read at graph-building time${line ? ` by ${line}` : ''}: it depends on an input, ` +
-        'so it is only known at run time; compute with tensors instead, or return it from the function',
+      `the result of ${this.graph.opType(this.output(id))} was read at graph-building time${byModelLine(whereNow())}: ` +
+        'it depends on an input, so it is only known at run time; compute with tensors instead, or return it from the function',
     );
   }
 
@@ -81,8 +80,11 @@ export class RecordingBinding {
   output(id: number): Output {
     const output = this.#outputs.get(id) ?? this.#constants.get(id);
     if (output) return output;
-    if (isRecorded(id))
-      throw new Error('a tensor of another compiled function was used, or one already disposed');
+    if (isRecorded(id)) {
+      throw new Error(
+        `a tensor of another compiled function, or one already disposed, was used${byModelLine(whereNow())}`,
+      );
+    }
     const native = this.#eager.resolve(id);
     try {
       const constant = this.graph.constantFrom(native);
