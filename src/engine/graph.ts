@@ -83,6 +83,10 @@ export class Graph {
     });
   }
 
+  identity(input: Output): Output {
+    return this.output('Identity', [input], { attributes: [typeAttr('T', this.dtype(input))] });
+  }
+
   cast(input: Output, dtype: number): Output {
     const from = this.dtype(input);
     if (from === dtype) return input;

@@ -41,16 +41,30 @@ export function byModelLine({ at, ofGradient }: Origin): string {
   return ofGradient ? ` by the gradient of ${line}` : ` by ${line}`;
 }
 
-function modelLine(stack: string | undefined): string | undefined {
-  for (const frame of stack?.split('\n').slice(1) ?? []) {
-    const place = /\(?((?:file:\/\/)?\/[^()]+:\d+:\d+)\)?$/.exec(frame)?.[1]?.replace('file://', '');
-    if (
-      place === undefined ||
-      place.startsWith(ENGINE_FOLDER) ||
-      /node_modules|\/tfjs-\w+\/src\//.test(place)
-    )
-      continue;
-    return place;
+/** Runs `body`, which builds a function; an error that tfjs throws names the model line, which its stack may not reach. */
+export function withModelLine<T>(body: () => T): T {
+  const depth = Error.stackTraceLimit;
+  Error.stackTraceLimit = DEPTH;
+  try {
+    return body();
+  } catch (error) {
+    const thrower = error instanceof Error && places(error.stack)[0];
+    if (!thrower || !TFJS.test(thrower)) throw error;
+    const by = byModelLine({ at: error, ofGradient: false });
+    throw by ? new Error(`${error.message} (called${by})`, { cause: error }) : error;
+  } finally {
+    Error.stackTraceLimit = depth;
   }
-  return undefined;
+}
+
+const TFJS = /node_modules|\/tfjs-\w+\/src\//;
+
+function modelLine(stack: string | undefined): string | undefined {
+  return places(stack).find((place) => !place.startsWith(ENGINE_FOLDER) && !TFJS.test(place));
+}
+
+/** FILE:LINE:COLUMN of each frame that has a file. */
+function places(stack = ''): string[] {
+  const frames = stack.matchAll(/^ +at .*?\(?((?:file:\/\/)?\/[^()]+:\d+:\d+)\)?$/gm);
+  return Array.from(frames, ([, place]) => place!.replace('file://', ''));
 }

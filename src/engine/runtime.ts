@@ -7,6 +7,7 @@ import type { Output, Pointer } from './capi.ts';
 import { DT } from './dtype.ts';
 import { Graph } from './graph.ts';
 import type { OpTime } from './op-times.ts';
+import { withModelLine } from './origin.ts';
 import { type Precision, RecordingBinding } from './recording-binding.ts';
 import { Session } from './session.ts';
 import { type SessionConfig, sessionConfig } from './session-config.ts';
@@ -133,12 +134,13 @@ export class Runtime {
         );
       }
       const outputs = body(tensors);
-      const fetches = Object.values(outputs).map((tensor) => outputOf(recording, tensor));
+      // What is fed cannot be fetched, but a copy of it can.
+      const fetches = Object.values(outputs).map((tensor) => graph.identity(outputOf(recording, tensor)));
       return { placeholders, names: Object.keys(outputs), fetches, targets: trace.targets };
     };
     tf.engine().startScope(name);
     try {
-      return record(recording, () => withTrace(trace, build));
+      return record(recording, () => withTrace(trace, () => withModelLine(build)));
     } finally {
       tf.engine().endScope();
       graph.ambient = [];
