@@ -44,7 +44,6 @@ export class DalleTrainee implements Trainee<TokenBatch> {
   readonly #update;
   readonly #evaluate;
   readonly #sampler: Sampler | undefined;
-  #evaluation: Metrics = {};
 
   constructor(runtime: Runtime, config: DalleConfig, parts: DalleParts) {
     const { model, train } = config;
@@ -114,7 +113,6 @@ export class DalleTrainee implements Trainee<TokenBatch> {
       for (const name of ['loss', 'textLoss', 'imageLoss'] as const)
         sums[name] += losses[name] / validation.length;
     }
-    this.#evaluation = sums;
     return sums;
   }
 
@@ -136,7 +134,7 @@ export class DalleTrainee implements Trainee<TokenBatch> {
     return imageGrid(cells, { columns: Math.ceil(Math.sqrt(cells.length)) });
   }
 
-  async save(step: number, batch: TokenBatch | undefined): Promise<string> {
+  async save(step: number, batch: TokenBatch | undefined, evaluation: Metrics): Promise<string> {
     const { run, tokenizer, dvae } = this.#parts;
     return saveState(run, {
       kind: 'dalle',
@@ -144,7 +142,7 @@ export class DalleTrainee implements Trainee<TokenBatch> {
       config: this.#config,
       state: this.state,
       position: batch?.position,
-      metrics: this.#evaluation,
+      metrics: evaluation,
       tokenizer,
       dvae,
     });

@@ -30,7 +30,6 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
   readonly #runtime: Runtime;
   readonly #validation: Validation;
   readonly #run: string;
-  #evaluation: Metrics = {};
 
   constructor(runtime: Runtime, config: DvaeConfig, validation: Validation, run: string) {
     const weights = new Weights(runtime, 'dvae', dvaeSpec(config.model));
@@ -138,14 +137,13 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
       mse += Number(result.mse.data[0]) / batches.length;
     }
     const { used, perplexity } = codebookUse(codes, vocabulary);
-    this.#evaluation = {
+    return {
       mse,
       psnr: -10 * Math.log10(mse),
       codesUsed: used,
       codebookUse: used / vocabulary,
       perplexity,
     };
-    return this.#evaluation;
   }
 
   async picture(): Promise<Uint8Array> {
@@ -161,14 +159,14 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
     );
   }
 
-  async save(step: number, batch: PictureBatch | undefined): Promise<string> {
+  async save(step: number, batch: PictureBatch | undefined, evaluation: Metrics): Promise<string> {
     return saveState(this.#run, {
       kind: 'dvae',
       step,
       config: this.#config,
       state: this.state,
       position: batch?.position,
-      metrics: this.#evaluation,
+      metrics: evaluation,
     });
   }
 }

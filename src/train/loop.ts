@@ -1,9 +1,10 @@
 // The training loop: the order of events and nothing else. At a step: evaluate, picture, save, then update.
 
 import type { RunFolder } from '../report/run.ts';
-import { DataError, InterruptedError } from '../util/errors.ts';
+import { InterruptedError } from '../util/errors.ts';
 import type { Logger } from '../util/logger.ts';
 import type { Progress } from '../util/progress.ts';
+import { divergence } from './divergence.ts';
 
 export type Metrics = Readonly<Record<string, number>>;
 
@@ -15,8 +16,11 @@ export interface Trainee<Batch> {
   evaluate(step: number): Promise<Metrics>;
   /** A picture of what the model can do now, as PNG, if there is one to make. */
   picture(step: number): Promise<Uint8Array | undefined>;
-  /** Writes a checkpoint to go on from, with the position in the data after `batch`; returns its path. */
-  save(step: number, batch: Batch | undefined): Promise<string>;
+  /**
+   * Writes a checkpoint to go on from, with the position in the data after `batch` and the last figures on held-out
+   * data; returns its path.
+   */
+  save(step: number, batch: Batch | undefined, evaluation: Metrics): Promise<string>;
 }
 
 export interface Rhythm {
@@ -26,13 +30,23 @@ export interface Rhythm {
   readonly saveEvery: number;
 }
 
+/** The checkpoint that a run goes on from. */
+export interface Resumed {
+  readonly checkpoint: string;
+  /** Updates made in earlier sessions of the run. */
+  readonly step: number;
+  /** Where the data goes on. */
+  readonly position: unknown;
+  /** The last figures on held-out data. */
+  readonly evaluation: Metrics;
+}
+
 export interface LoopOptions<Batch> {
   readonly label: string;
   readonly trainee: Trainee<Batch>;
   readonly batches: AsyncIterator<Batch>;
   readonly rhythm: Rhythm;
-  /** Updates made in earlier sessions of the run. */
-  readonly start: number;
+  readonly resumed: Resumed | undefined;
   readonly run: RunFolder;
   readonly progress: Progress;
   readonly log: Logger;
@@ -43,38 +57,40 @@ export interface LoopResult {
   readonly checkpoint: string;
   readonly steps: number;
   readonly seconds: number;
-  /** The first and the last logged training loss; undefined when no update was made. */
+  /** The training loss of the first update of this session, and the last one logged; undefined without an update. */
   readonly firstLoss: number | undefined;
   readonly lastLoss: number | undefined;
   readonly evaluation: Metrics;
 }
 
 /**
+ * What is due at a step comes before a checkpoint of it, so that nothing is left to do when a run goes on from one.
  * @throws InterruptedError after saving, when the signal asks to stop
  * @throws DataError when the loss is no longer finite; the last checkpoint stays
  */
 export async function trainLoop<Batch>(options: LoopOptions<Batch>): Promise<LoopResult> {
-  const { label, trainee, batches, rhythm, start, run, progress, signal } = options;
+  const { label, trainee, batches, rhythm, resumed, run, progress, signal } = options;
   const { steps, logEvery, evaluateEvery, saveEvery } = rhythm;
+  const start = resumed?.step ?? 0;
   const began = performance.now();
   const losses: number[] = [];
   let batch: Batch | undefined;
-  let evaluation: Metrics = {};
+  let evaluation = resumed?.evaluation ?? {};
+  let checkpoint = resumed?.checkpoint;
   progress.start(label, steps, start);
   for (let step = start; ; step++) {
-    const last = step === steps;
-    const due = step % evaluateEvery === 0 && (step > start || step === 0);
-    if (last || (due && !signal.aborted)) {
-      evaluation = await evaluate(options, step);
-    }
-    const resting = step > start && step % saveEvery === 0;
-    const checkpoint = last || resting || signal.aborted ? await trainee.save(step, batch) : undefined;
+    const last = step >= steps;
+    const isSaved = step === resumed?.step;
+    if (!isSaved && (last || step % evaluateEvery === 0)) evaluation = await evaluate(options, step);
+    const resting = step > 0 && step % saveEvery === 0;
+    if (!isSaved && (last || resting || signal.aborted))
+      checkpoint = await trainee.save(step, batch, evaluation);
     if (last) {
       progress.stop();
       const seconds = (performance.now() - began) / 1000;
       return {
         checkpoint: checkpoint as string,
-        steps,
+        steps: step,
         seconds,
         firstLoss: losses[0],
         lastLoss: losses.at(-1),
@@ -92,11 +108,11 @@ export async function trainLoop<Batch>(options: LoopOptions<Batch>): Promise<Loo
     batch = next.value;
     const metrics = await trainee.update(step, batch);
     const loss = metrics.loss as number;
-    if (!Number.isFinite(loss)) diverged(run, step, metrics);
-    if ((step + 1) % logEvery === 0 || step === start) {
-      losses.push(loss);
-      run.log(step + 1, metrics);
-    }
+    const isLogged = (step + 1) % logEvery === 0 || step === 0;
+    const hasDiverged = !Number.isFinite(loss);
+    if (isLogged || hasDiverged) run.log(step + 1, metrics);
+    if (hasDiverged) throw divergence('loss is', step + 1, run.path);
+    if (isLogged || step === start) losses.push(loss);
     progress.update(step + 1, { loss: loss.toFixed(4) });
   }
 }
@@ -116,12 +132,4 @@ async function evaluate<Batch>(
   progress.note(`${label}: step ${step}: ${shown.join(', ')}`);
   log.debug({ step, ...figures }, 'validation');
   return figures;
-}
-
-function diverged(run: RunFolder, step: number, metrics: Metrics): never {
-  run.log(step + 1, metrics);
-  throw new DataError(`the loss is not finite at step ${step + 1}`, {
-    where: run.path,
-    fix: 'the last checkpoint is good: resume from it with a lower train.optimizer.learningRate.peak, or set train.optimizer.clipNorm',
-  });
 }

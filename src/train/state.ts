@@ -1,5 +1,7 @@
 // A model's training state, as variables and as a checkpoint: weights, their average, the optimizer's moments.
 
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { z } from 'zod';
 import { checkpointPath, latestCheckpoint, pruneCheckpoints, type Warn } from '../checkpoint/latest.ts';
 import { type Checkpoint, readCheckpoint } from '../checkpoint/read.ts';
@@ -9,8 +11,11 @@ import { loadConfig } from '../config/load.ts';
 import type { Runtime } from '../engine/runtime.ts';
 import type { SpecTree } from '../nn/parameters.ts';
 import type { Weights } from '../nn/weights.ts';
+import type { RunFolder } from '../report/run.ts';
 import { UsageError } from '../util/errors.ts';
-import type { Metrics } from './loop.ts';
+import type { Logger } from '../util/logger.ts';
+import { divergence, isFiniteTensor } from './divergence.ts';
+import type { Metrics, Resumed } from './loop.ts';
 import type { Adam, Average } from './optimizer.ts';
 
 export interface ModelState<S extends SpecTree = SpecTree> {
@@ -48,10 +53,15 @@ export interface Saved {
   readonly dvae?: Checkpoint;
 }
 
-/** Writes the checkpoint of a step into the run and removes old ones; returns its path. */
+/**
+ * Writes the checkpoint of a step into the run and removes old ones; returns its path.
+ * @throws DataError when a weight is not finite, or the disk is full or read-only; the checkpoints stay as they are
+ */
 export async function saveState(run: string, saved: Saved): Promise<string> {
   const { kind, step, config, state, position, metrics, tokenizer, dvae } = saved;
   const path = checkpointPath(run, step);
+  const model = await state.weights.save();
+  if (![...model.values()].every(isFiniteTensor)) throw divergence('weights are', step, run);
   await writeCheckpoint(path, {
     kind,
     step,
@@ -59,7 +69,7 @@ export async function saveState(run: string, saved: Saved): Promise<string> {
     dataPosition: position ?? null,
     metrics,
     config,
-    model: await state.weights.save(),
+    model,
     ema: await state.average?.weights.save(),
     optimizer: await state.optimizer.moments.save(),
     tokenizer,
@@ -69,25 +79,32 @@ export async function saveState(run: string, saved: Saved): Promise<string> {
   return path;
 }
 
-export interface Resumed {
-  readonly step: number;
-  readonly position: unknown;
-}
-
-/** Goes on from the newest whole checkpoint of the run, if it has one. */
-export async function resumeState(
-  run: string,
+/**
+ * Goes on from the newest whole checkpoint of the run, and forgets what was logged after it. A run that was stopped
+ * before its first has none: it begins anew.
+ */
+export async function resumeRun(
+  run: RunFolder,
   kind: ModelKind,
   state: ModelState,
-  warn: Warn,
+  log: Logger,
 ): Promise<Resumed | undefined> {
-  const path = await latestCheckpoint(run, warn);
-  if (path === undefined) return undefined;
+  const warn: Warn = (message) => log.warn(message);
+  const path = await latestCheckpoint(run.path, warn);
+  if (path === undefined) {
+    await run.truncateAfter(-1);
+    log.info('no checkpoint to go on from; beginning anew');
+    return undefined;
+  }
   const checkpoint = await readCheckpoint(path, { kind, optimizer: true, warn });
   await load(state.weights, checkpoint, 'model');
   await load(state.optimizer.moments, checkpoint, 'optimizer');
   if (state.average) await load(state.average.weights, checkpoint, 'ema');
-  return { step: checkpoint.state.step, position: checkpoint.state.dataPosition };
+  const { step, dataPosition: position, metrics } = checkpoint.state;
+  await run.truncateAfter(step);
+  log.info(`going on from step ${step}`);
+  const figures = Object.entries(metrics).map(([name, value]) => [name, value ?? Number.NaN]);
+  return { checkpoint: path, step, position, evaluation: Object.fromEntries(figures) as Metrics };
 }
 
 async function load(
@@ -98,12 +115,22 @@ async function load(
   await weights.load(await checkpoint.read(part, weights.expected()));
 }
 
-/** What of a configuration may not change when a run is resumed. */
+/**
+ * What of a configuration may not change when the run in the folder `run` is resumed.
+ * @throws UsageError when it has, or there is no run
+ */
 export function refuseChanges<S extends z.ZodType<{ model: unknown; seed: number }>>(
   schema: S,
-  file: string,
+  run: string,
   config: z.output<S>,
 ): void {
+  const file = join(run, 'config.yaml');
+  if (!existsSync(file)) {
+    throw new UsageError('there is no run to resume', {
+      where: run,
+      fix: 'check the folder, or leave out --resume to begin a new run',
+    });
+  }
   const before = loadConfig(schema, { file }) as { model: unknown; seed: number };
   const now = config as { model: unknown; seed: number };
   for (const key of ['model', 'seed'] as const) {

@@ -16,7 +16,7 @@ import { DalleTrainee } from './dalle.ts';
 import { encodeFolder } from './encode-folder.ts';
 import { type LoopResult, trainLoop } from './loop.ts';
 import type { RunContext } from './run-context.ts';
-import { initialize, refuseChanges, resumeState } from './state.ts';
+import { initialize, refuseChanges, resumeRun } from './state.ts';
 import { type CaptionedCodes, checkCaptions, trainingBatches, validationBatches } from './token-batches.ts';
 
 /** Most batches looked at in one validation. */
@@ -32,7 +32,7 @@ export async function trainDalle(config: DalleConfig, context: RunContext): Prom
   const dvae = await readCheckpoint(config.data.dvae, { kind: 'dvae', warn });
   const tokenizer = await BpeTokenizer.load(config.data.tokenizer);
   checkVocabularies(config, tokenizer);
-  if (resume) refuseChanges(dalleSchema, `${path}/config.yaml`, config);
+  if (resume) refuseChanges(dalleSchema, path, config);
   const runtime = new Runtime();
   try {
     const codec = await DvaeCodec.open(runtime, dvae);
@@ -65,19 +65,14 @@ export async function trainDalle(config: DalleConfig, context: RunContext): Prom
     });
     const run = await RunFolder.open(path, { resume, config: dumpConfig(config) });
     try {
-      const resumed = resume ? await resumeState(path, 'dalle', trainee.state, warn) : undefined;
-      if (resumed) {
-        await run.truncateAfter(resumed.step);
-        log.info(`going on from step ${resumed.step}`);
-      } else {
-        await initialize(runtime, trainee.state, config.seed);
-      }
+      const resumed = resume ? await resumeRun(run, 'dalle', trainee.state, log) : undefined;
+      if (!resumed) await initialize(runtime, trainee.state, config.seed);
       return await trainLoop({
         label: 'train-dalle',
         trainee,
         batches: trainingBatches(training, tokenizer, config, resumed?.position as BatchPosition | undefined),
         rhythm: config.train,
-        start: resumed?.step ?? 0,
+        resumed,
         run,
         progress,
         log,

@@ -14,7 +14,7 @@ import { DataError } from '../util/errors.ts';
 import { DvaeTrainee, type Validation } from './dvae.ts';
 import { type LoopResult, trainLoop } from './loop.ts';
 import type { RunContext } from './run-context.ts';
-import { initialize, refuseChanges, resumeState } from './state.ts';
+import { initialize, refuseChanges, resumeRun } from './state.ts';
 import { warmStart } from './warm-start.ts';
 
 /** Most held-out pictures looked at in one validation. */
@@ -31,48 +31,46 @@ export async function trainDvae(config: DvaeConfig, context: RunContext): Promis
   const faults = new Faults(log);
   const { training, heldOut } = split(pictures, config);
   const validation = await decodeValidation(heldOut, config, faults);
-  if (resume) refuseChanges(dvaeSchema, `${path}/config.yaml`, config);
-  const run = await RunFolder.open(path, { resume, config: dumpConfig(config) });
+  if (resume) refuseChanges(dvaeSchema, path, config);
   const runtime = new Runtime();
   try {
-    const trainee = new DvaeTrainee(runtime, config, validation, path);
-    const resumed = resume
-      ? await resumeState(path, 'dvae', trainee.state, (message) => log.warn(message))
-      : undefined;
-    const batches = (seed: number, position?: BatchPosition) =>
-      new PictureBatches(training, {
-        size: config.model.imageSize,
-        batch: config.train.batch,
-        seed,
-        crop: config.data.crop,
-        cropScale: config.data.cropScale,
-        flip: config.data.flip,
-        position,
-        faults,
-      });
-    if (resumed) {
-      await run.truncateAfter(resumed.step);
-      log.info(`going on from step ${resumed.step}`);
-    } else {
-      await initialize(runtime, trainee.state, config.seed);
-      if (config.train.warmStart) {
-        await warmStart(runtime, config, trainee.state, batches(config.seed + 1), context);
+    const run = await RunFolder.open(path, { resume, config: dumpConfig(config) });
+    try {
+      const trainee = new DvaeTrainee(runtime, config, validation, path);
+      const resumed = resume ? await resumeRun(run, 'dvae', trainee.state, log) : undefined;
+      const batches = (seed: number, position?: BatchPosition) =>
+        new PictureBatches(training, {
+          size: config.model.imageSize,
+          batch: config.train.batch,
+          seed,
+          crop: config.data.crop,
+          cropScale: config.data.cropScale,
+          flip: config.data.flip,
+          position,
+          faults,
+        });
+      if (!resumed) {
+        await initialize(runtime, trainee.state, config.seed);
+        if (config.train.warmStart) {
+          await warmStart(runtime, config, trainee.state, batches(config.seed + 1), context);
+        }
       }
+      return await trainLoop({
+        label: 'train-dvae',
+        trainee,
+        batches: batches(config.seed, resumed?.position as BatchPosition | undefined)[Symbol.asyncIterator](),
+        rhythm: config.train,
+        resumed,
+        run,
+        progress,
+        log,
+        signal,
+      });
+    } finally {
+      faults.summarize();
+      run.close();
     }
-    return await trainLoop({
-      label: 'train-dvae',
-      trainee,
-      batches: batches(config.seed, resumed?.position as BatchPosition | undefined)[Symbol.asyncIterator](),
-      rhythm: config.train,
-      start: resumed?.step ?? 0,
-      run,
-      progress,
-      log,
-      signal,
-    });
   } finally {
-    faults.summarize();
-    run.close();
     await runtime.close();
   }
 }

@@ -1,0 +1,19 @@
+// Training that went to infinity, found before it reaches a checkpoint.
+
+import type { HostTensor } from '../engine/tensor.ts';
+import { DataError } from '../util/errors.ts';
+
+/** Says that `what` of the run in the folder `run` is no longer finite after `step` updates. */
+export function divergence(what: string, step: number, run: string): DataError {
+  return new DataError(`the ${what} not finite at step ${step}`, {
+    where: run,
+    fix: 'the last checkpoint is good: resume from it with a lower train.optimizer.learningRate.peak, or set train.optimizer.clipNorm',
+  });
+}
+
+/** Whether every number is finite: in doubles, no sum of floats overflows, and one that is not finite stays in it. */
+export function isFiniteTensor({ data }: HostTensor): boolean {
+  let sum = 0;
+  for (let i = 0; i < data.length; i++) sum += Number(data[i]);
+  return Number.isFinite(sum);
+}
