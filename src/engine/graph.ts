@@ -42,7 +42,9 @@ export class Graph {
     const set = graphSetters(api);
     const status = api.newStatus();
     try {
-      for (const attribute of [...attributes, ...this.ambient]) {
+      // XLA draws other numbers than TensorFlow from the same key.
+      const ambient = type.startsWith('StatelessRandom') ? [] : this.ambient;
+      for (const attribute of [...attributes, ...ambient]) {
         if (!definition.impliedAttributes.has(attribute.name)) setAttribute(set, op, attribute, status);
       }
       const finished = api.finishOperation(op, status);

@@ -1,0 +1,142 @@
+// What a compiled function's options change, and what they leave alone: the type of matrix products, and XLA.
+
+import assert from 'node:assert/strict';
+import { after, describe, test } from 'node:test';
+import type { OpTime } from '../../src/engine/op-times.ts';
+import { gather, gelu, layerNorm, sparseCrossEntropy } from '../../src/engine/ops.ts';
+import { foldIn, randomNormal } from '../../src/engine/random.ts';
+import { type CompileOptions, Runtime } from '../../src/engine/runtime.ts';
+import type { HostTensor } from '../../src/engine/tensor.ts';
+import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../src/engine/tf.ts';
+import { difference, floats, integers, normals, runRecorded } from './compare.ts';
+
+const runtime = new Runtime();
+after(() => runtime.close());
+
+const inputs = {
+  picture: normals([2, 6, 6, 3], 'picture'),
+  kernel: normals([3, 3, 3, 8], 'kernel', 0.2),
+  table: normals([7, 8], 'table'),
+  gain: normals([8], 'gain'),
+  ids: integers([2, 3], [6, 0, 3, 3, 2, 1]),
+  labels: integers(
+    [78],
+    Array.from({ length: 78 }, (_, i) => i % 7),
+  ),
+};
+
+/** A loss over convolution, attention and cross entropy, and its gradients. */
+function model(...values: Tensor[]): Tensor[] {
+  const [picture, kernel, table, gain, ids, labels] = values as Tensor[];
+  const loss = (x: Tensor, w: Tensor, rows: Tensor, g: Tensor): Tensor => {
+    const features = tf.reshape(tf.relu(tf.conv2d(x as Tensor4D, w as Tensor4D, 1, 'same')), [2, 36, 8]);
+    const stream = layerNorm(tf.concat([gather(rows, ids!), features], 1), g, tf.zeros([8]), 1e-5);
+    const attended = tf.matMul(tf.softmax(tf.matMul(stream, stream, false, true)), stream);
+    const logits = tf.matMul(tf.reshape(gelu(tf.add(stream, attended)), [78, 8]), rows, false, true);
+    return tf.mean(sparseCrossEntropy(logits as Tensor2D, labels as Tensor1D));
+  };
+  const { value, grads } = tf.valueAndGrads(loss)([picture!, kernel!, table!, gain!]);
+  return [value, ...grads];
+}
+
+const results = (name: string, options: CompileOptions): Promise<HostTensor[]> =>
+  runRecorded(runtime, name, model, Object.values(inputs), options);
+
+/** Types of the ops that run, such as MatMul. */
+async function opTypes(
+  body: (x: Tensor) => Record<string, Tensor>,
+  options: CompileOptions,
+): Promise<Set<string>> {
+  const compiled = runtime.compile('timed', ({ x }: { x: Tensor }) => body(x), options);
+  const x = normals([16, 16], 'timed');
+  await compiled({ x }); // XLA compiles in this run
+  const times: OpTime[] = [];
+  await compiled({ x }, times);
+  return new Set(times.map(({ type }) => type));
+}
+
+describe('lower precision', () => {
+  // The step between numbers near 1.
+  for (const [precision, step] of [
+    ['bfloat16', 2 ** -7],
+    ['float16', 2 ** -10],
+  ] as const) {
+    test(`${precision}: results and gradients near those of float32, and not the same`, async () => {
+      const expected = await results('in float32', {});
+      const actual = await results(`in ${precision}`, { precision });
+      for (const [i, result] of actual.entries()) {
+        assert.equal(result.dtype, 'float32');
+        const far = difference(result, expected[i]!);
+        assert.ok(far < 6 * step, `result ${i} differs by ${far}`);
+        assert.ok(far > step / 1000, `result ${i} differs by ${far}`);
+      }
+    });
+
+    test(`${precision}: products are of rounded numbers, sums elsewhere are not`, async () => {
+      const one = floats([1, 1], [1]);
+      const fine = floats([1, 1], [1 + step / 4]);
+      const body = (x: Tensor, y: Tensor): Tensor[] => [tf.matMul(x, y), tf.mul(x, y)];
+      const [product, elementwise] = await runRecorded(runtime, 'rounding', body, [one, fine], { precision });
+      assert.equal(product!.data[0], 1);
+      assert.equal(elementwise!.data[0], 1 + step / 4);
+    });
+  }
+});
+
+describe('XLA', () => {
+  const chain = (x: Tensor): Record<string, Tensor> => ({
+    y: tf.tanh(tf.add(tf.matMul(x, tf.tanh(tf.matMul(x, x))), x)),
+  });
+
+  test('compiles the functions that ask for it, and only those', async () => {
+    for (const xla of [false, true, false]) {
+      const types = await opTypes(chain, { xla });
+      assert.equal(types.has('_XlaRun'), xla, [...types].join());
+      assert.equal(types.has('Tanh'), !xla, [...types].join());
+    }
+  });
+
+  test('gives results and gradients near those without', async () => {
+    const expected = await results('without XLA', {});
+    const actual = await results('with XLA', { xla: true });
+    for (const [i, result] of actual.entries()) assert.ok(difference(result, expected[i]!) < 1e-5);
+  });
+
+  test('together with bfloat16', async () => {
+    const expected = await results('bfloat16 without XLA', { precision: 'bfloat16' });
+    const actual = await results('bfloat16 with XLA', { precision: 'bfloat16', xla: true });
+    for (const [i, result] of actual.entries()) assert.ok(difference(result, expected[i]!) < 2 ** -6);
+  });
+
+  test('draws the same random numbers', async () => {
+    const body = (key: Tensor): Tensor => randomNormal(foldIn(key as Tensor1D, 'noise'), [64]);
+    const key = integers([2], [1, 2]);
+    const [expected] = await runRecorded(runtime, 'noise', body, [key]);
+    const [actual] = await runRecorded(runtime, 'noise by XLA', body, [key], { xla: true });
+    assert.deepEqual([...actual!.data], [...expected!.data]);
+  });
+
+  test('updates variables after they are read', async () => {
+    const variable = runtime.variable('by XLA', [16, 16]);
+    const set = runtime.compile('set', ({ x }: { x: Tensor }) => {
+      variable.assign(x);
+      return {};
+    });
+    const step = runtime.compile(
+      'step by XLA',
+      ({ factor }: { factor: Tensor }) => {
+        const before = variable.read();
+        const update = variable.assign(tf.mul(before, factor));
+        const later = variable.readAfter(update);
+        variable.subtract(tf.fill([16, 16], 1));
+        return { before: tf.sum(before), after: tf.sum(later) };
+      },
+      { xla: true },
+    );
+    await set({ x: floats([16, 16], new Array(256).fill(3)) });
+    for (let run = 0, value = 3; run < 5; run++, value = 2 * value - 1) {
+      const { before, after: later } = await step({ factor: floats([], [2]) });
+      assert.deepEqual([before.data[0], later.data[0]], [256 * value, 512 * value]);
+    }
+  });
+});
