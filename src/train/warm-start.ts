@@ -25,7 +25,7 @@ import { numbers, scalar, stepKey } from './scalars.ts';
 import { learningRateAt } from './schedules.ts';
 import { type ModelState, startAverage } from './state.ts';
 
-const WARMUP = 30;
+const WARMUP = 100;
 
 /** Sets the codebook of freshly drawn weights. Not resumable: an interrupted warm start begins anew. */
 export async function warmStart(

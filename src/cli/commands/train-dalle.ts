@@ -12,12 +12,12 @@ export const command = defineCommand({
         type: 'string',
         requiresArg: true,
         alias: ['image_text_folder', 'image-text-folder'],
-        describe: 'folder of pictures with same-stem .txt captions, over data.path',
+        describe: 'folder of pictures with same-stem .txt captions, over data.path and data.tokens',
       })
       .option('tokens', {
         type: 'string',
         requiresArg: true,
-        describe: 'token shards of mm tokenize, over data.tokens',
+        describe: 'token shards of mm tokenize, over data.tokens and data.path',
       })
       .option('dvae', {
         type: 'string',
@@ -46,15 +46,16 @@ export const command = defineCommand({
       set: flags.set,
       flags: {
         seed: flags.seed,
-        'data.path': flags.data,
-        'data.tokens': flags.tokens,
+        // Either takes the place of both in the file.
+        'data.path': flags.tokens === undefined ? flags.data : null,
+        'data.tokens': flags.data === undefined ? flags.tokens : null,
         'data.dvae': flags.dvae,
         'data.tokenizer': flags.tokenizer,
       },
     });
     const { trainDalle } = await import('../../train/train-dalle.ts');
-    const { checkpoint, steps, seconds, evaluation } = await trainDalle(config, runContext(flags, context));
-    context.print(checkpoint);
-    context.json({ checkpoint, steps, seconds, ...evaluation });
+    const { evaluation, ...result } = await trainDalle(config, runContext(flags, context));
+    context.print(result.checkpoint);
+    context.json({ ...result, ...evaluation });
   },
 });

@@ -27,8 +27,8 @@ export const command = defineCommand({
       flags: { seed: flags.seed, 'data.path': flags.data },
     });
     const { trainDvae } = await import('../../train/train-dvae.ts');
-    const { checkpoint, steps, seconds, evaluation } = await trainDvae(config, runContext(flags, context));
-    context.print(checkpoint);
-    context.json({ checkpoint, steps, seconds, ...evaluation });
+    const { evaluation, ...result } = await trainDvae(config, runContext(flags, context));
+    context.print(result.checkpoint);
+    context.json({ ...result, ...evaluation });
   },
 });

@@ -1,15 +1,11 @@
-// Light backgrounds: a tint, sometimes with a faint texture that captions do not mention.
+// Backgrounds: paper white, sometimes with a faint texture that captions do not mention.
 
 import type { RandomStream } from '../../util/random.ts';
 import { CANVAS } from './layout.ts';
 import type { Rgb } from './vocabulary.ts';
 
-const TINTS: readonly Rgb[] = [
-  [250, 250, 250],
-  [252, 247, 232],
-  [232, 236, 242],
-];
-const TEXTURED_SHARE = 0.1;
+const TINT: Rgb = [250, 248, 244];
+const TEXTURED_SHARE = 0.05;
 const FAINT = 7; // levels between a background's texture and its tint
 const OVERSCAN = CANVAS; // textures reach past the canvas, so that its edge is no edge of theirs
 
@@ -51,15 +47,14 @@ function speckle(tint: Rgb, random: RandomStream): string {
 
 /** SVG of a background; `id` must be its own in the document. */
 export function backgroundSvg(id: string, random: RandomStream): string {
-  const tint = random.choice(TINTS);
-  const plain = `<rect ${FULL} fill="${css(tint)}"/>`;
+  const plain = `<rect ${FULL} fill="${css(TINT)}"/>`;
   if (random.uniform() >= TEXTURED_SHARE) return plain;
   switch (random.integer(3)) {
     case 0:
-      return gradient(tint, id, random);
+      return gradient(TINT, id, random);
     case 1:
-      return plain + speckle(tint, random);
+      return plain + speckle(TINT, random);
     default:
-      return plain + stripes(tint, id, random);
+      return plain + stripes(TINT, id, random);
   }
 }

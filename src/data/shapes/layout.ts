@@ -1,16 +1,17 @@
-// Where the objects of a scene go, at random. Coordinates are in a canvas of 32 × 32, y pointing down,
-// whatever the size of the picture.
+// Where the objects of a scene go. Coordinates are in a canvas of 32 × 32, y pointing down, whatever the size of the
+// picture. Each kind of scene has its arrangement, from which every object strays a little.
 
 import type { RandomStream } from '../../util/random.ts';
 import { GEOMETRY } from './geometry.ts';
 import type { Scene, SceneObject } from './scene.ts';
-import { PLACES, type Size } from './vocabulary.ts';
+import { PLACES, type Relation, type Size } from './vocabulary.ts';
 
 export const CANVAS = 32;
 const MARGIN = 1; // between an object and the edge
-const GAP = 2; // between two objects
+const GAP = 1; // between two objects, at least
 const SHRINK = 0.95; // when objects do not fit
-const LEAN = 0.4; // how far a relation may be off its axis, as a share of the distance along it
+const ATTEMPTS = 20;
+const STRAY: readonly number[] = [-2, 0, 2];
 
 export interface Placement {
   readonly x: number;
@@ -18,13 +19,66 @@ export interface Placement {
   readonly radius: number;
 }
 
+type Point = readonly [x: number, y: number];
 type Range = readonly [low: number, high: number];
 
-const RADII: Readonly<Record<'one' | 'two', Record<Size | 'medium', Range>>> = {
-  one: { small: [4.5, 5.5], medium: [7, 9], large: [10, 12] },
-  two: { small: [4, 4.5], medium: [5, 6.5], large: [6.5, 7.5] },
+const MIDDLE = CANVAS / 2;
+const NEAR = CANVAS / 4;
+const FAR = (3 * CANVAS) / 4;
+
+const RADII: Readonly<Record<'one' | 'two', Record<Size | 'medium', readonly number[]>>> = {
+  one: { small: [5], medium: [7, 8, 9], large: [11] },
+  two: { small: [4], medium: [5, 6], large: [7] },
 };
-const COUNT_RADII: Readonly<Record<number, Range>> = { 2: [5, 6.5], 3: [4.4, 5.6], 4: [4, 5] };
+
+const COUNTS: Readonly<
+  Record<number, { readonly radii: readonly number[]; readonly points: readonly Point[] }>
+> = {
+  2: {
+    radii: [5, 6],
+    points: [
+      [NEAR, MIDDLE],
+      [FAR, MIDDLE],
+    ],
+  },
+  3: {
+    radii: [5],
+    points: [
+      [MIDDLE, NEAR],
+      [NEAR, FAR],
+      [FAR, FAR],
+    ],
+  },
+  4: {
+    radii: [4, 5],
+    points: [
+      [NEAR, NEAR],
+      [FAR, NEAR],
+      [NEAR, FAR],
+      [FAR, FAR],
+    ],
+  },
+};
+
+/** Where the first and the second object of a relation stand. */
+const RELATED: Readonly<Record<Relation, readonly [Point, Point]>> = {
+  left: [
+    [NEAR, MIDDLE],
+    [FAR, MIDDLE],
+  ],
+  right: [
+    [FAR, MIDDLE],
+    [NEAR, MIDDLE],
+  ],
+  above: [
+    [MIDDLE, NEAR],
+    [MIDDLE, FAR],
+  ],
+  below: [
+    [MIDDLE, FAR],
+    [MIDDLE, NEAR],
+  ],
+};
 
 interface Box {
   readonly left: number;
@@ -39,10 +93,6 @@ function reach(object: SceneObject, radius: number): Box {
   return { left: side * radius, right: side * radius, up: up * radius, down: down * radius };
 }
 
-function within(random: RandomStream, [low, high]: Range): number {
-  return random.uniform(low, high);
-}
-
 /** Where a centre may be on the x axis, and on the y axis, for the object to stay on the canvas. */
 function room(box: Box): { x: Range; y: Range } {
   return {
@@ -51,20 +101,12 @@ function room(box: Box): { x: Range; y: Range } {
   };
 }
 
-/** The start, the middle or the end of the range, well apart. */
-function third([low, high]: Range, index: number): Range {
-  const length = high - low;
-  if (index === 0) return [low, low + 0.2 * length];
-  if (index === 2) return [high - 0.2 * length, high];
-  return [low + 0.42 * length, low + 0.58 * length];
-}
+const clamp = (value: number, [low, high]: Range): number => Math.min(high, Math.max(low, value));
 
-function layoutOne(scene: Scene, object: SceneObject, random: RandomStream): Placement {
-  const radius = within(random, RADII.one[object.size ?? 'medium']);
-  const { x, y } = room(reach(object, radius));
-  if (scene.place === undefined) return { x: within(random, x), y: within(random, y), radius };
-  const [column, row] = PLACES[scene.place];
-  return { x: within(random, third(x, column)), y: within(random, third(y, row)), radius };
+/** The object near the point, on the canvas. */
+function near([x, y]: Point, object: SceneObject, radius: number, random: RandomStream): Placement {
+  const space = room(reach(object, radius));
+  return { x: clamp(x + random.choice(STRAY), space.x), y: clamp(y + random.choice(STRAY), space.y), radius };
 }
 
 function overlap(a: Placement, boxA: Box, b: Placement, boxB: Box): boolean {
@@ -76,81 +118,48 @@ function overlap(a: Placement, boxA: Box, b: Placement, boxB: Box): boolean {
   );
 }
 
-/** Equal objects of nearly equal radii anywhere, apart from each other. */
-function layoutCount(object: SceneObject, count: number, random: RandomStream): Placement[] {
-  let base = within(random, COUNT_RADII[count] ?? RADII.two.small);
-  for (;;) {
-    const placed: Placement[] = [];
-    for (let attempt = 0; attempt < 100 && placed.length < count; attempt++) {
-      const radius = base * random.uniform(0.95, 1.05);
-      const box = reach(object, radius);
-      const { x, y } = room(box);
-      const here = { x: within(random, x), y: within(random, y), radius };
-      if (!placed.some((other) => overlap(here, box, other, reach(object, other.radius)))) placed.push(here);
-    }
-    if (placed.length === count) return placed;
-    base *= SHRINK;
-  }
-}
-
-/** One of two objects in a relation, along its axis and across it. */
-interface Span {
-  readonly radius: number;
-  readonly before: number;
-  readonly after: number;
-  readonly across: Range;
-}
-
-function span(object: SceneObject, radius: number, horizontal: boolean): Span {
-  const box = reach(object, radius);
-  const { x, y } = room(box);
-  return horizontal
-    ? { radius, before: box.left, after: box.right, across: y }
-    : { radius, before: box.up, after: box.down, across: x };
-}
-
-/** Both spans, and what is left of the axis beside them; radii shrink until they fit. */
-function fit(objects: readonly SceneObject[], horizontal: boolean, random: RandomStream) {
-  const radii = objects.map((object) => within(random, RADII.two[object.size ?? 'medium']));
+/** One object for each point, strayed until all are apart; objects too large for that shrink. */
+function arrange(
+  objects: readonly SceneObject[],
+  points: readonly Point[],
+  radii: readonly number[],
+  random: RandomStream,
+): Placement[] {
   for (let scale = 1; ; scale *= SHRINK) {
-    const [lead, trail] = objects.map((object, i) => span(object, scale * radii[i]!, horizontal)) as [
-      Span,
-      Span,
-    ];
-    const slack = CANVAS - 2 * MARGIN - GAP - lead.before - lead.after - trail.before - trail.after;
-    if (slack >= 0) return { lead, trail, slack };
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const placed = objects.map((object, i) => near(points[i]!, object, scale * radii[i]!, random));
+      const boxes = objects.map((object, i) => reach(object, scale * radii[i]!));
+      const isApart = placed.every((a, i) =>
+        placed.every((b, j) => j <= i || !overlap(a, boxes[i]!, b, boxes[j]!)),
+      );
+      if (isApart) return placed;
+    }
   }
 }
 
-/** Two objects along the axis of the relation; the slack is shared at random before, between and behind them. */
-function layoutRelation(scene: Scene, random: RandomStream): Placement[] {
-  const horizontal = scene.relation === 'left' || scene.relation === 'right';
-  const firstLeads = scene.relation === 'left' || scene.relation === 'above';
-  const objects = firstLeads ? scene.objects : [...scene.objects].reverse();
-  const { lead, trail, slack } = fit(objects, horizontal, random);
-
-  const before = random.uniform(0, slack);
-  const between = random.uniform(0, slack - before);
-  const leadAlong = MARGIN + before + lead.before;
-  const trailAlong = leadAlong + lead.after + GAP + between + trail.before;
-  const lean = LEAN * (trailAlong - leadAlong);
-  const leadAcross = within(random, lead.across);
-  const trailAcross = clamp(leadAcross + random.uniform(-lean, lean), trail.across);
-
-  const place = ({ radius }: Span, along: number, across: number): Placement =>
-    horizontal ? { x: along, y: across, radius } : { x: across, y: along, radius };
-  const placements = [place(lead, leadAlong, leadAcross), place(trail, trailAlong, trailAcross)];
-  return firstLeads ? placements : placements.reverse();
-}
-
-function clamp(value: number, [low, high]: Range): number {
-  return Math.min(high, Math.max(low, value));
+/** In the middle third unless the scene names a place: then at the start, the middle or the end of each axis. */
+function layoutOne(scene: Scene, object: SceneObject, random: RandomStream): Placement {
+  const radius = random.choice(RADII.one[object.size ?? 'medium']);
+  const [column, row] = scene.place === undefined ? [1, 1] : PLACES[scene.place];
+  const { x, y } = room(reach(object, radius));
+  const along = ([low, high]: Range, index: number): number => [low, MIDDLE, high][index] as number;
+  return near([along(x, column), along(y, row)], object, radius, random);
 }
 
 /** One placement for each object: inside the canvas, apart, and as the scene says. */
 export function layoutScene(scene: Scene, random: RandomStream): Placement[] {
-  const first = scene.objects[0]!;
-  if (scene.relation !== undefined) return layoutRelation(scene, random);
-  if (scene.objects.length === 1) return [layoutOne(scene, first, random)];
-  return layoutCount(first, scene.objects.length, random);
+  const { objects, relation } = scene;
+  if (relation !== undefined) {
+    const radii = objects.map(({ size }) => random.choice(RADII.two[size ?? 'medium']));
+    return arrange(objects, RELATED[relation], radii, random);
+  }
+  const count = COUNTS[objects.length];
+  if (!count) return [layoutOne(scene, objects[0]!, random)];
+  const radius = random.choice(count.radii);
+  return arrange(
+    objects,
+    count.points,
+    objects.map(() => radius),
+    random,
+  );
 }

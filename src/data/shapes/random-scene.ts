@@ -9,13 +9,13 @@ export type SceneKind = 'single' | 'placed' | 'count' | 'relation';
 
 /** Shares of the kinds of training scenes. */
 export const KIND_SHARES: Readonly<Record<SceneKind, number>> = {
-  single: 0.25,
-  placed: 0.2,
-  count: 0.15,
-  relation: 0.4,
+  single: 0.3,
+  placed: 0.15,
+  count: 0.1,
+  relation: 0.45,
 };
 
-const STRIPED_SHARE = 0.15;
+const STRIPED_SHARE = 0.1;
 const SIZED_SHARE = 0.2; // of the objects in a relation
 
 function seenObject(random: RandomStream, size?: Size): SceneObject {

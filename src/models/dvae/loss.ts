@@ -6,7 +6,7 @@ import type { DvaeModelConfig } from '../../config/dvae.ts';
 import { randomGumbel } from '../../engine/random.ts';
 import { type Scalar, type Tensor1D, type Tensor3D, type Tensor4D, tf } from '../../engine/tf.ts';
 import { type DvaeParameters, decode, decodeCodes, encode } from './model.ts';
-import { location, mapPixels, reconstruction } from './pixels.ts';
+import { location, logit, mapPixels, reconstruction } from './pixels.ts';
 
 /**
  * A sample of the relaxed codes: softmax((logits + Gumbel noise) / τ) over the vocabulary.
@@ -26,8 +26,7 @@ export function logitLaplaceLoss(stats_BHW6: Tensor4D, x_BHW3: Tensor4D, minLogS
   const predicted = tf.slice(stats_BHW6, [0, 0, 0, 3], [-1, -1, -1, 3]);
   const logScale = minLogScale === undefined ? predicted : tf.maximum(predicted, minLogScale);
   const complement = tf.sub(1, x_BHW3);
-  const logit = tf.log(tf.div(x_BHW3, complement));
-  const distance = tf.mul(tf.abs(tf.sub(logit, location(stats_BHW6))), tf.exp(tf.neg(logScale)));
+  const distance = tf.mul(tf.abs(tf.sub(logit(x_BHW3), location(stats_BHW6))), tf.exp(tf.neg(logScale)));
   const logJacobian = tf.log(tf.mul(x_BHW3, complement));
   return tf.mean(tf.addN([distance, logScale, tf.add(logJacobian, Math.LN2)]));
 }

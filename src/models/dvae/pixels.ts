@@ -12,6 +12,9 @@ export const mapPixels = (x: Tensor4D): Tensor4D => tf.add(tf.mul(x, 1 - 2 * EPS
 export const unmapPixels = (x: Tensor4D): Tensor4D =>
   tf.clipByValue(tf.div(tf.sub(x, EPSILON), 1 - 2 * EPSILON), 0, 1);
 
+/** The inverse of the sigmoid, of mapped pixels. */
+export const logit = (x: Tensor4D): Tensor4D => tf.log(tf.div(x, tf.sub(1, x)));
+
 /** The decoder's μ, the first three channels of its statistics. */
 export const location = (stats_BHW6: Tensor4D): Tensor4D =>
   tf.slice(stats_BHW6, [0, 0, 0, 0], [-1, -1, -1, 3]);

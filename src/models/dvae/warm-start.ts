@@ -25,7 +25,7 @@ import {
 import type { Parameters } from '../../nn/parameters.ts';
 import { groupWidths } from './config.ts';
 import { type CoderParameters, type DvaeParameters, decodeFeatures, encoderFeatures } from './model.ts';
-import { location, mapPixels } from './pixels.ts';
+import { location, logit, mapPixels } from './pixels.ts';
 
 export type BottleneckSpec = { readonly encode: ConvolutionSpec; readonly decode: ConvolutionSpec };
 export type BottleneckParameters = Parameters<BottleneckSpec>;
@@ -45,8 +45,8 @@ export const bottleneckFeatures = (
 ): Tensor4D => convolution(bottleneck.encode, encoderFeatures(encoder, mapPixels(pixels_BHW3), config));
 
 /**
- * The autoencoder's loss: mean squared error of the mapped pixels. It is not the dVAE's likelihood, which would spend
- * a short budget on the exact tint of backgrounds (measured, see docs/LOG.md). Normal noise of `noise` standard
+ * The autoencoder's loss: mean squared error of the mapped pixels' logits. It is not the dVAE's likelihood, which would
+ * spend a short budget on the exact tint of backgrounds (measured, see docs/LOG.md). Normal noise of `noise` standard
  * deviations on the features makes neighbours in feature space decode alike, which clustering relies on.
  */
 export function autoencoderLoss(
@@ -60,7 +60,7 @@ export function autoencoderLoss(
   const amplitude = tf.mul(tf.sqrt(tf.moments(features).variance), noise);
   const noisy = tf.add(features, tf.mul(randomNormal(key, features.shape), amplitude)) as Tensor4D;
   const stats_BHW6 = decodeFeatures(p.decoder, convolution(p.bottleneck.decode, noisy), config);
-  return tf.mean(tf.square(tf.sub(tf.sigmoid(location(stats_BHW6)), mapPixels(pixels_BHW3))));
+  return tf.mean(tf.square(tf.sub(logit(mapPixels(pixels_BHW3)), location(stats_BHW6))));
 }
 
 /**

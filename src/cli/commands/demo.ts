@@ -1,0 +1,108 @@
+// mm demo: the whole main job. Draws captioned shapes, trains everything on them, and samples what was held out.
+
+import { existsSync } from 'node:fs';
+import { type Context, defineCommand } from '../command.ts';
+import { clear, type DemoResult, readResult, writeResult } from '../demo/progress-file.ts';
+import { demoStages, places } from '../demo/stages.ts';
+
+export const command = defineCommand({
+  flags: (yargs) =>
+    yargs
+      .option('out', {
+        type: 'string',
+        requiresArg: true,
+        default: 'runs/demo',
+        describe: 'folder for everything; an interrupted demo goes on in it',
+      })
+      .option('seed', { type: 'number', default: 0, describe: 'of the data, the models and the samples' })
+      .option('pictures', { type: 'number', default: 24_000, describe: 'captioned pictures to draw' })
+      .option('samples', {
+        type: 'number',
+        default: 128,
+        describe: 'samples of held-out scenes, and as many of held-out pairs',
+      })
+      .option('temperature', { type: 'number', default: 1, describe: 'of the samples' })
+      .option('guidance', { type: 'number', default: 2, describe: 'of the samples; 1 is none' })
+      .option('restart', {
+        type: 'boolean',
+        default: false,
+        describe: 'begin anew, whatever is in the folder',
+      })
+      .example('$0 demo', 'about a quarter of an hour on two cores'),
+
+  async run({ out, seed, pictures, samples: count, temperature, guidance, restart }, context) {
+    const at = places(out);
+    if (restart) await clear(out, Object.values(at));
+    const earlier = await readResult(out, seed, pictures);
+    let result: DemoResult = earlier ?? { seed, pictures, stages: {} };
+    const stages = demoStages({ out, seed, pictures });
+    for (const [i, stage] of stages.entries()) {
+      if (result.stages[stage.name]) continue;
+      context.progress.note(`\n[${i + 1}/${stages.length + 1}] ${stage.title}: mm ${stage.name}`);
+      const began = performance.now();
+      const resume =
+        {
+          'train-dvae': existsSync(at.dvae),
+          tokenize: existsSync(at.tokens),
+          'train-dalle': existsSync(at.dalle),
+        }[stage.name] ?? false;
+      const reported = await captured(context, (inner) => stage.run(inner, resume));
+      result = {
+        ...result,
+        stages: {
+          ...result.stages,
+          [stage.name]: { ...reported, seconds: (performance.now() - began) / 1000 },
+        },
+      };
+      await writeResult(out, result);
+    }
+
+    context.progress.note(
+      `\n[${stages.length + 1}/${stages.length + 1}] sample prompts that nobody trained on`,
+    );
+    const began = performance.now();
+    const { sampleHeldOut, heldOutFigures } = await import('../demo/held-out.ts');
+    const { writeGrid, writePage } = await import('../demo/page.ts');
+    const settings = { temperature, guidance };
+    const samples = await sampleHeldOut(at.dalle, count, seed, settings, context);
+    const heldOut = heldOutFigures(samples);
+    const done = { seconds: (performance.now() - began) / 1000, pictures: samples.length, settings };
+    result = { ...result, stages: { ...result.stages, sample: done }, heldOut };
+    const grid = await writeGrid(out, samples);
+    const page = await writePage(out, samples, result.stages);
+    await writeResult(out, result);
+
+    for (const [name, { seconds }] of Object.entries(result.stages))
+      context.print(`${name.padEnd(12)} ${seconds.toFixed(0).padStart(5)} s`);
+    for (const [kind, { samples: all, right }] of Object.entries(heldOut)) {
+      context.print(
+        `held-out ${kind}: ${right} of ${all} samples right (${((100 * right) / all).toFixed(1)} %)`,
+      );
+    }
+    context.print(`${grid}\n${page}`);
+    context.json(result);
+  },
+});
+
+/** Runs a command of its own and gives what it reports to programs. */
+async function captured(
+  context: Context,
+  run: (inner: Context) => Promise<void>,
+): Promise<Record<string, unknown>> {
+  let reported: unknown;
+  await run({
+    ...context,
+    json: (value) => {
+      reported = value;
+    },
+    print: (line) => context.progress.note(line),
+  });
+  return summary(reported as Record<string, unknown>);
+}
+
+/** The figures of a report; the lists in it are left to the files they describe. */
+function summary(report: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(report ?? {}).filter(([, value]) => ['number', 'string'].includes(typeof value)),
+  );
+}
