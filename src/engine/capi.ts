@@ -160,6 +160,7 @@ function declare(library: LibraryHandle, libc: LibraryHandle) {
       [ArrayBufferView, Pointer, number],
       Pointer
     >,
+    exitNow: libc.func('void _exit(int)') as unknown as Native<[number]>,
   };
 }
 

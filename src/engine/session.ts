@@ -3,6 +3,7 @@
 import { type CApi, checked, copyBuffer, type Output, type Pointer, TensorFlowError } from './capi.ts';
 import { DT, dtypeName, type HostArray } from './dtype.ts';
 import type { Graph } from './graph.ts';
+import { leaveOnExit } from './in-flight.ts';
 import { type OpTime, readTimes, TRACE_OPTIONS } from './op-times.ts';
 import { createNative, type HostTensor, readNative, shapeOfNative } from './tensor.ts';
 
@@ -58,6 +59,7 @@ export class Session {
   ): Promise<HostTensor[]> {
     const run = this.#run(name, feeds, fetches, targets, times);
     this.#running.add(run);
+    leaveOnExit(this.#api, run);
     const forget = (): void => void this.#running.delete(run);
     run.then(forget, forget);
     return run;
