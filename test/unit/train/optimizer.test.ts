@@ -197,7 +197,7 @@ describe('the average', () => {
     { decay: 0.3, every: 1 },
     { decay: 0.9, every: 3 },
   ]) {
-    test(`with decay ${decay} of every ${every}th iterate`, async () => {
+    test(`every ${every} steps, decay ${decay}`, async () => {
       const { weights, average, update, begin } = trainee(runtime, `average ${decay} ${every}`, defaults, {
         decay,
         every,

@@ -1,0 +1,15 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { runProgram } from './program.ts';
+
+test('training repeats bit for bit in another process, and not with another seed', async () => {
+  const digests: string[] = [];
+  for (const seed of [1, 1, 2]) {
+    const { stdout, stderr, code } = await runProgram('train', String(seed));
+    assert.equal(code, 0, stderr);
+    digests.push(stdout.trim());
+  }
+  assert.match(digests[0]!, /^[0-9a-f]{64}$/);
+  assert.equal(digests[1], digests[0]);
+  assert.notEqual(digests[2], digests[0]);
+});

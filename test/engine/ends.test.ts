@@ -1,0 +1,59 @@
+// However a program ends, it ends with the code and the output it should, and TensorFlow does not crash it.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { describe, test } from 'node:test';
+import { ended, runProgram, startProgram } from './program.ts';
+
+describe('a program that', () => {
+  for (const way of ['closed', 'forgotten']) {
+    test(`ends with its runtime ${way} loses no output`, async () => {
+      const { code, signal, stdout, stderr } = await runProgram('ends', way);
+      assert.deepEqual([code, signal, stderr], [0, null, '']);
+      assert.equal(stdout, `${'x'.repeat(1 << 20)}\n`);
+    });
+  }
+
+  test('listens to its end is heard', async () => {
+    const { code, stdout, stderr } = await runProgram('ends', 'with a listener');
+    assert.deepEqual([code, stdout, stderr], [3, 'listened\n', '']);
+  });
+
+  test('exits during a run', async () => {
+    const end = await runProgram('ends', 'exit in a run');
+    assert.deepEqual(end, { code: 7, signal: null, stdout: 'running\n', stderr: '' });
+  });
+
+  for (const [way, message] of [
+    ['error in a run', 'Error: thrown in a callback'],
+    ['rejection in a run', 'Error: nobody catches this'],
+  ] as const) {
+    test(`ends by an ${way} says so`, async () => {
+      const { code, signal, stdout, stderr } = await runProgram('ends', way);
+      assert.deepEqual([code, signal, stdout], [1, null, 'running\n']);
+      assert.ok(stderr.includes(message), stderr);
+      assert.ok(stderr.trimEnd().endsWith(`Node.js ${process.version}`), stderr);
+    });
+  }
+
+  test('is interrupted during a run', async () => {
+    const child = startProgram('ends', 'interrupt in a run');
+    const end = ended(child);
+    await once(child.stdout!, 'data');
+    child.kill('SIGINT');
+    assert.deepEqual(await end, { code: null, signal: 'SIGINT', stdout: 'running\n', stderr: '' });
+  });
+
+  test('catches the interrupt can wait for the run and close', async () => {
+    const child = startProgram('ends', 'interrupt, caught');
+    const end = ended(child);
+    await once(child.stdout!, 'data');
+    child.kill('SIGINT');
+    assert.deepEqual(await end, {
+      code: 130,
+      signal: null,
+      stdout: 'running\nrun ended\nclosed\n',
+      stderr: '',
+    });
+  });
+});
