@@ -8,7 +8,7 @@ import { PLACES, type Relation, type Size } from './vocabulary.ts';
 
 export const CANVAS = 32;
 const MARGIN = 1; // between an object and the edge
-const GAP = 1; // between two objects, at least
+const GAP = 2; // between two objects, at least
 const SHRINK = 0.95; // when objects do not fit
 const ATTEMPTS = 20;
 const STRAY: readonly number[] = [-2, 0, 2];
@@ -137,13 +137,14 @@ function arrange(
   }
 }
 
-/** In the middle third unless the scene names a place: then at the start, the middle or the end of each axis. */
+/** Near the middle unless the scene names a place: then at the start, in the middle or at the end of each axis. */
 function layoutOne(scene: Scene, object: SceneObject, random: RandomStream): Placement {
   const radius = random.choice(RADII.one[object.size ?? 'medium']);
-  const [column, row] = scene.place === undefined ? [1, 1] : PLACES[scene.place];
+  if (scene.place === undefined) return near([MIDDLE, MIDDLE], object, radius, random);
+  const [column, row] = PLACES[scene.place];
   const { x, y } = room(reach(object, radius));
-  const along = ([low, high]: Range, index: number): number => [low, MIDDLE, high][index] as number;
-  return near([along(x, column), along(y, row)], object, radius, random);
+  const along = ([low, high]: Range, index: number): number => [low, (low + high) / 2, high][index] as number;
+  return { x: along(x, column), y: along(y, row), radius };
 }
 
 /** One placement for each object: inside the canvas, apart, and as the scene says. */
