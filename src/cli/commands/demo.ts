@@ -23,6 +23,20 @@ export const command = defineCommand({
       })
       .option('temperature', { type: 'number', default: 1, describe: 'of the samples' })
       .option('guidance', { type: 'number', default: 2, describe: 'of the samples; 1 is none' })
+      .option('dvae-set', {
+        type: 'string',
+        array: true,
+        nargs: 1,
+        default: [] as string[],
+        describe: 'path.to.key=value over configs/dvae/demo.yaml; repeatable',
+      })
+      .option('dalle-set', {
+        type: 'string',
+        array: true,
+        nargs: 1,
+        default: [] as string[],
+        describe: 'path.to.key=value over configs/dalle/demo.yaml; repeatable',
+      })
       .option('restart', {
         type: 'boolean',
         default: false,
@@ -30,12 +44,18 @@ export const command = defineCommand({
       })
       .example('$0 demo', 'about a quarter of an hour on two cores'),
 
-  async run({ out, seed, pictures, samples: count, temperature, guidance, restart }, context) {
+  async run({ out, seed, pictures, samples: count, temperature, guidance, restart, ...flags }, context) {
     const at = places(out);
     if (restart) await clear(out, Object.values(at));
     const earlier = await readResult(out, seed, pictures);
     let result: DemoResult = earlier ?? { seed, pictures, stages: {} };
-    const stages = demoStages({ out, seed, pictures });
+    const stages = demoStages({
+      out,
+      seed,
+      pictures,
+      dvaeSet: flags['dvae-set'],
+      dalleSet: flags['dalle-set'],
+    });
     for (const [i, stage] of stages.entries()) {
       if (result.stages[stage.name]) continue;
       context.progress.note(`\n[${i + 1}/${stages.length + 1}] ${stage.title}: mm ${stage.name}`);

@@ -9,6 +9,9 @@ export interface DemoOptions {
   readonly out: string;
   readonly seed: number;
   readonly pictures: number;
+  /** `path.to.key=value` over the demo's configurations. */
+  readonly dvaeSet: readonly string[];
+  readonly dalleSet: readonly string[];
 }
 
 export interface Stage {
@@ -34,7 +37,7 @@ const SIZE = 32;
 /** More than the captions fill. */
 const VOCABULARY = 512;
 
-export function demoStages({ out, seed, pictures }: DemoOptions): Stage[] {
+export function demoStages({ out, seed, pictures, dvaeSet, dalleSet }: DemoOptions): Stage[] {
   const at = places(out);
   const images = join(at.data, 'images');
   const stage = (
@@ -64,7 +67,14 @@ export function demoStages({ out, seed, pictures }: DemoOptions): Stage[] {
       'train-dvae',
       'train the discrete VAE',
       async () => (await import('../commands/train-dvae.ts')).command as Command,
-      (resume) => ({ config: config('dvae/demo.yaml'), data: images, run: at.dvae, seed, resume }),
+      (resume) => ({
+        config: config('dvae/demo.yaml'),
+        set: dvaeSet,
+        data: images,
+        run: at.dvae,
+        seed,
+        resume,
+      }),
     ),
     stage(
       'tokenize',
@@ -78,6 +88,7 @@ export function demoStages({ out, seed, pictures }: DemoOptions): Stage[] {
       async () => (await import('../commands/train-dalle.ts')).command as Command,
       (resume) => ({
         config: config('dalle/demo.yaml'),
+        set: dalleSet,
         tokens: at.tokens,
         dvae: at.dvae,
         tokenizer: at.tokenizer,

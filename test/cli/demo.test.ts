@@ -1,0 +1,75 @@
+// The whole demo at a size that takes seconds: every stage, its result file, the pictures, and going on after a stop.
+
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import sharp from 'sharp';
+import { mm } from './mm.ts';
+
+let folder: string;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'mm-demo-'));
+});
+after(() => rm(folder, { recursive: true, force: true }));
+
+const tiny = (out: string): string[] => [
+  'demo',
+  ...['--out', out, '--pictures', '120', '--samples', '4', '--json'],
+  ...[
+    'model.hidden=8',
+    'model.decoderInput=8',
+    'train.steps=6',
+    'train.evaluateEvery=3',
+    'train.saveEvery=3',
+  ].flatMap((set) => ['--dvae-set', set]),
+  ...['train.warmStart.steps=10', 'train.warmStart.pictures=32'].flatMap((set) => ['--dvae-set', set]),
+  ...['model.width=16', 'model.layers=2', 'model.heads=2', 'train.steps=5', 'train.evaluateEvery=5'].flatMap(
+    (set) => ['--dalle-set', set],
+  ),
+  ...['train.optimizer.learningRate.warmup=2', 'train.samples.count=1'].flatMap((set) => [
+    '--dalle-set',
+    set,
+  ]),
+  ...['--dvae-set', 'train.optimizer.learningRate.warmup=2'],
+];
+
+test('the demo runs every stage, judges its samples, and repeats none of it', {
+  timeout: 240_000,
+}, async () => {
+  const out = join(folder, 'demo');
+  const first = await mm(tiny(out));
+  assert.equal(first.code, 0, first.stderr);
+  const result = JSON.parse(await readFile(join(out, 'result.json'), 'utf8'));
+  assert.deepEqual(Object.keys(result.stages), [
+    'data',
+    'train-bpe',
+    'train-dvae',
+    'tokenize',
+    'train-dalle',
+    'sample',
+  ]);
+  assert.equal(result.stages['train-dvae'].steps, 6);
+  assert.ok(Number.isFinite(result.stages['train-dalle'].lastLoss));
+  for (const kind of ['scenes', 'pairs']) {
+    assert.equal(result.heldOut[kind].samples, 4);
+    assert.ok(result.heldOut[kind].right >= 0 && result.heldOut[kind].right <= 4);
+  }
+  assert.deepEqual(JSON.parse(first.stdout), result);
+  assert.ok((await sharp(join(out, 'grid.png')).metadata()).width > 100);
+  assert.match(await readFile(join(out, 'index.html'), 'utf8'), /held-out scenes right/);
+
+  // Without its last stage it is an interrupted demo: the samples are drawn again, the same, and nothing is trained.
+  const { sample: _sample, ...stages } = result.stages;
+  await writeFile(join(out, 'result.json'), JSON.stringify({ ...result, stages }));
+  const second = await mm(tiny(out));
+  assert.equal(second.code, 0, second.stderr);
+  const again = JSON.parse(second.stdout);
+  assert.deepEqual(again.heldOut, result.heldOut);
+  assert.deepEqual(again.stages['train-dalle'], result.stages['train-dalle']);
+
+  const other = await mm([...tiny(out), '--seed', '1']);
+  assert.equal(other.code, 2);
+  assert.match(other.stderr, /demo of seed 0 .*\n.*at: .*\n.*--restart/);
+});
