@@ -1,6 +1,7 @@
 // A whole DALL·E training run: tokens, runtime, resumption, the loop.
 
-import { type Checkpoint, readCheckpoint } from '../checkpoint/read.ts';
+import { Checkpoint, hashOf, readCheckpoint } from '../checkpoint/read.ts';
+import { readState } from '../checkpoint/state.ts';
 import { type DalleConfig, dalleSchema } from '../config/dalle.ts';
 import { dumpConfig } from '../config/load.ts';
 import type { BatchPosition } from '../data/order.ts';
@@ -12,6 +13,7 @@ import { DvaeCodec } from '../models/dvae/codec.ts';
 import { RunFolder } from '../report/run.ts';
 import { BpeTokenizer } from '../tokenizers/bpe.ts';
 import { DataError, UsageError } from '../util/errors.ts';
+import { alsoLogTo } from '../util/logger.ts';
 import { DalleTrainee } from './dalle.ts';
 import { encodeFolder } from './encode-folder.ts';
 import { type LoopResult, trainLoop } from './loop.ts';
@@ -54,19 +56,21 @@ export async function trainDalle(config: DalleConfig, context: RunContext): Prom
       );
     }
     const shown = heldOut.captions.length > 0 ? heldOut : training;
-    const { prompts, count } = config.train.samples;
+    const prompts = samplePrompts(config, shown, tokenizer);
     const trainee = new DalleTrainee(runtime, config, {
       codec,
       dvae,
       tokenizer,
       validation: validationBatches(shown, tokenizer, config, VALIDATION_BATCHES),
-      prompts: prompts.length > 0 ? prompts : shown.captions.slice(0, count),
+      prompts,
       run: path,
     });
     const run = await RunFolder.open(path, { resume, config: dumpConfig(config) });
+    const endLog = alsoLogTo(log, run.logFile);
     try {
       const resumed = resume ? await resumeRun(run, 'dalle', trainee.state, log) : undefined;
-      if (!resumed) await initialize(runtime, trainee.state, config.seed);
+      if (resumed) await refuseOtherParts(resumed.checkpoint, codec, tokenizer, config);
+      else await initialize(runtime, trainee.state, config.seed);
       return await trainLoop({
         label: 'train-dalle',
         trainee,
@@ -79,6 +83,7 @@ export async function trainDalle(config: DalleConfig, context: RunContext): Prom
         signal,
       });
     } finally {
+      endLog();
       run.close();
     }
   } finally {
@@ -131,6 +136,46 @@ function select(data: CaptionedCodes, keep: (key: string) => boolean): Captioned
     captions: indices.map((i) => data.captions[i] as string),
     codes,
   };
+}
+
+/** The captions to sample while training: those of the configuration, or the first of the data. */
+function samplePrompts(
+  config: DalleConfig,
+  shown: CaptionedCodes,
+  tokenizer: BpeTokenizer,
+): readonly string[] {
+  const { prompts, count } = config.train.samples;
+  checkCaptions(
+    { keys: prompts.map((_, i) => `train.samples.prompts.${i}`), captions: prompts },
+    tokenizer,
+    config,
+  );
+  return prompts.length > 0 ? prompts : shown.captions.slice(0, count);
+}
+
+/** Codes and text ids have to mean what they meant when the run began. */
+async function refuseOtherParts(
+  path: string,
+  codec: DvaeCodec,
+  tokenizer: BpeTokenizer,
+  { data }: DalleConfig,
+): Promise<void> {
+  const checkpoint = new Checkpoint(path, await readState(path));
+  const isSame = {
+    dVAE: hashOf(await checkpoint.dvae()) === codec.hash,
+    tokenizer:
+      JSON.stringify(await BpeTokenizer.load(checkpoint.tokenizerFile)) === JSON.stringify(tokenizer),
+  };
+  for (const [part, where] of [
+    ['dVAE', data.dvae],
+    ['tokenizer', data.tokenizer],
+  ] as const) {
+    if (isSame[part]) continue;
+    throw new UsageError(`the run that is resumed has another ${part}`, {
+      where,
+      fix: `name the ${part} that the run began with, or begin a new run in another folder`,
+    });
+  }
 }
 
 function checkVocabularies({ model, data }: DalleConfig, tokenizer: BpeTokenizer): void {

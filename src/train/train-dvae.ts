@@ -11,6 +11,7 @@ import { Runtime } from '../engine/runtime.ts';
 import { codeGrid } from '../models/dvae/config.ts';
 import { RunFolder } from '../report/run.ts';
 import { DataError } from '../util/errors.ts';
+import { alsoLogTo } from '../util/logger.ts';
 import { DvaeTrainee, type Validation } from './dvae.ts';
 import { type LoopResult, trainLoop } from './loop.ts';
 import type { RunContext } from './run-context.ts';
@@ -35,6 +36,7 @@ export async function trainDvae(config: DvaeConfig, context: RunContext): Promis
   const runtime = new Runtime();
   try {
     const run = await RunFolder.open(path, { resume, config: dumpConfig(config) });
+    const endLog = alsoLogTo(log, run.logFile);
     try {
       const trainee = new DvaeTrainee(runtime, config, validation, path);
       const resumed = resume ? await resumeRun(run, 'dvae', trainee.state, log) : undefined;
@@ -68,6 +70,7 @@ export async function trainDvae(config: DvaeConfig, context: RunContext): Promis
       });
     } finally {
       faults.summarize();
+      endLog();
       run.close();
     }
   } finally {

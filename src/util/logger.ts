@@ -24,16 +24,26 @@ class PlainStream {
   }
 }
 
-/** A logger on stderr; with `file`, every entry (debug and up) also goes there as JSON lines. */
-export function createLogger(level: LogLevel = 'info', file?: string): Logger {
-  const streams: pino.StreamEntry[] = [
-    { level: level === 'silent' ? 'fatal' : level, stream: new PlainStream() },
-  ];
-  if (file !== undefined)
-    streams.push({ level: 'debug', stream: pino.destination({ dest: file, sync: true, mkdir: true }) });
-  const base = level === 'trace' ? 'trace' : 'debug';
+/** A logger on stderr. */
+export function createLogger(level: LogLevel = 'info'): Logger {
+  const base = level === 'trace' || level === 'silent' ? level : 'debug';
+  const threshold = level === 'silent' ? 'fatal' : level;
   return pino(
-    { level: level === 'silent' && file === undefined ? 'silent' : base, base: null },
-    pino.multistream(streams),
+    { level: base, base: null },
+    pino.multistream([{ level: threshold, stream: new PlainStream() }]),
   );
+}
+
+/** Writes every entry, debug and up, to `file` as JSON lines too. Returns what ends that. */
+export function alsoLogTo(log: Logger, file: string): () => void {
+  const streams = (
+    log as unknown as { [pino.symbols.streamSym]: pino.MultiStreamRes & { readonly lastId: number } }
+  )[pino.symbols.streamSym];
+  const destination = pino.destination({ dest: file, sync: true, mkdir: true });
+  streams.add({ level: 'debug', stream: destination });
+  const id = streams.lastId;
+  return () => {
+    streams.remove(id);
+    destination.end();
+  };
 }
