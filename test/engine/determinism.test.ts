@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runProgram } from './program.ts';
 
+const PROGRAM = new URL('programs/train.ts', import.meta.url);
+
 test('training repeats bit for bit in another process, and not with another seed', async () => {
   const digests: string[] = [];
   for (const seed of [1, 1, 2]) {
-    const { stdout, stderr, code } = await runProgram('train', String(seed));
+    const { stdout, stderr, code } = await runProgram(PROGRAM, String(seed));
     assert.equal(code, 0, stderr);
     digests.push(stdout.trim());
   }

@@ -5,22 +5,24 @@ import { once } from 'node:events';
 import { describe, test } from 'node:test';
 import { ended, runProgram, startProgram } from './program.ts';
 
+const PROGRAM = new URL('programs/ends.ts', import.meta.url);
+
 describe('a program that', () => {
   for (const way of ['closed', 'forgotten']) {
     test(`ends with its runtime ${way} loses no output`, async () => {
-      const { code, signal, stdout, stderr } = await runProgram('ends', way);
+      const { code, signal, stdout, stderr } = await runProgram(PROGRAM, way);
       assert.deepEqual([code, signal, stderr], [0, null, '']);
       assert.equal(stdout, `${'x'.repeat(1 << 20)}\n`);
     });
   }
 
   test('listens to its end is heard', async () => {
-    const { code, stdout, stderr } = await runProgram('ends', 'with a listener');
+    const { code, stdout, stderr } = await runProgram(PROGRAM, 'with a listener');
     assert.deepEqual([code, stdout, stderr], [3, 'listened\n', '']);
   });
 
   test('exits during a run', async () => {
-    const end = await runProgram('ends', 'exit in a run');
+    const end = await runProgram(PROGRAM, 'exit in a run');
     assert.deepEqual(end, { code: 7, signal: null, stdout: 'running\n', stderr: '' });
   });
 
@@ -29,7 +31,7 @@ describe('a program that', () => {
     ['rejection in a run', 'Error: nobody catches this'],
   ] as const) {
     test(`ends by an ${way} says so`, async () => {
-      const { code, signal, stdout, stderr } = await runProgram('ends', way);
+      const { code, signal, stdout, stderr } = await runProgram(PROGRAM, way);
       assert.deepEqual([code, signal, stdout], [1, null, 'running\n']);
       assert.ok(stderr.includes(message), stderr);
       assert.ok(stderr.trimEnd().endsWith(`Node.js ${process.version}`), stderr);
@@ -37,7 +39,7 @@ describe('a program that', () => {
   }
 
   test('is interrupted during a run', async () => {
-    const child = startProgram('ends', 'interrupt in a run');
+    const child = startProgram(PROGRAM, 'interrupt in a run');
     const end = ended(child);
     await once(child.stdout!, 'data');
     child.kill('SIGINT');
@@ -45,7 +47,7 @@ describe('a program that', () => {
   });
 
   test('catches the interrupt can wait for the run and close', async () => {
-    const child = startProgram('ends', 'interrupt, caught');
+    const child = startProgram(PROGRAM, 'interrupt, caught');
     const end = ended(child);
     await once(child.stdout!, 'data');
     child.kill('SIGINT');

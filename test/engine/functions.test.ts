@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
+import { useTensorFlow } from '../../src/engine/backend.ts';
 import { Runtime } from '../../src/engine/runtime.ts';
 import { type Tensor, tf } from '../../src/engine/tf.ts';
 import { floats, integers } from './compare.ts';
@@ -86,6 +87,20 @@ describe('a compiled function', () => {
     assert.deepEqual([y.dtype, ...y.data], ['float32', 0, 256, 510]);
     const { y: empty, sum } = await compiled({ x: floats([0, 4], []) });
     assert.deepEqual([empty.shape, empty.data.length, sum.data[0]], [[0, 4], 0, 0]);
+  });
+
+  test('leaves no tensors behind, neither built nor run', async () => {
+    const { eager } = useTensorFlow().binding;
+    const count = (): number[] => [eager.getNumOfTensors(), tf.memory().numTensors];
+    const before = count();
+    for (let i = 0; i < 3; i++) {
+      const slope = runtime.compile(`slope ${i}`, ({ x }: { x: Tensor }) => {
+        const loss = (y: Tensor): Tensor => tf.sum(tf.mul(tf.square(y), tf.tensor1d([1, 2, 3])));
+        return { slope: tf.grad(loss)(x), constant: tf.scalar(i) };
+      });
+      for (let run = 0; run < 3; run++) await slope({ x: floats([3], [1, 2, 3]) });
+      assert.deepEqual(count(), before);
+    }
   });
 
   test('gives data of its own with every call', async () => {

@@ -1,4 +1,4 @@
-// Runs a program of test/engine/programs in a process of its own.
+// Runs a test's program in a process of its own.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,10 +12,10 @@ export interface Ended {
   readonly stderr: string;
 }
 
-export function startProgram(name: string, ...parameters: string[]): ChildProcess {
-  const program = fileURLToPath(new URL(`programs/${name}.ts`, import.meta.url));
-  const flags = ['--import', 'tsx', '--expose-gc'];
-  return spawn(process.execPath, [...flags, program, ...parameters], { stdio: ['ignore', 'pipe', 'pipe'] });
+/** `program` is the URL of a TypeScript file. */
+export function startProgram(program: URL, ...parameters: string[]): ChildProcess {
+  const command = ['--import', 'tsx', '--expose-gc', fileURLToPath(program), ...parameters];
+  return spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
 export async function ended(child: ChildProcess): Promise<Ended> {
@@ -27,5 +27,5 @@ export async function ended(child: ChildProcess): Promise<Ended> {
   return { code, signal, stdout, stderr };
 }
 
-export const runProgram = (name: string, ...parameters: string[]): Promise<Ended> =>
-  ended(startProgram(name, ...parameters));
+export const runProgram = (program: URL, ...parameters: string[]): Promise<Ended> =>
+  ended(startProgram(program, ...parameters));
