@@ -1,0 +1,118 @@
+// The same seed gives the same run, bit for bit; so does a run that was stopped and gone on with.
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { InterruptedError } from '../../src/util/errors.ts';
+import { writePictures, writeTinyDvae } from '../cli/tiny-dvae.ts';
+import {
+  dalleConfig,
+  dalleSession,
+  digests,
+  dvaeConfig,
+  dvaeSession,
+  lasting,
+  type SessionOptions,
+  type TrainSession,
+  WARM_START,
+  writeTokenizer,
+} from './tiny-runs.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'mm-repeat-'));
+const data = join(root, 'pictures');
+const dvae = join(root, 'dvae');
+const tokenizer = join(root, 'tokenizer.json');
+before(async () => {
+  await writePictures(data, 14);
+  await writeTinyDvae(dvae);
+  await writeTokenizer(tokenizer, data);
+});
+after(() => rmSync(root, { recursive: true }));
+
+interface Case {
+  readonly name: string;
+  readonly session: (seed: number) => TrainSession;
+  readonly stops: readonly NonNullable<SessionOptions['stop']>[];
+}
+
+const captioned = { path: data, dvae, tokenizer };
+const cases: Case[] = [
+  {
+    name: 'train-dvae',
+    session: (seed) => dvaeSession(dvaeConfig(data, seed)),
+    stops: [
+      { label: 'train-dvae', at: 4 },
+      { label: 'train-dvae', at: 7 },
+    ],
+  },
+  {
+    name: 'train-dvae with a warm start',
+    session: (seed) => dvaeSession(dvaeConfig(data, seed, { warmStart: WARM_START })),
+    stops: [
+      { label: 'train-dvae: warm start', at: 2 },
+      { label: 'train-dvae', at: 1 },
+    ],
+  },
+  {
+    name: 'train-dalle',
+    session: (seed) => dalleSession(dalleConfig(captioned, seed)),
+    stops: [
+      { label: 'train-dalle', at: 4 },
+      { label: 'train-dalle', at: 7 },
+    ],
+  },
+];
+
+for (const [index, { name, session, stops }] of cases.entries()) {
+  describe(name, () => {
+    const train = session(1);
+    const folder = (what: string): string => join(root, `${index} ${what}`);
+    const whole = folder('whole');
+    before(() => train(whole));
+
+    test('the same seed: every byte of the checkpoints, the metrics and the pictures', async () => {
+      await train(folder('again'));
+      const files = lasting(folder('again'));
+      assert.deepEqual(files, lasting(whole));
+      for (const part of ['model', 'ema', 'optimizer'])
+        assert.ok(files[`checkpoints/step-10/${part}.safetensors`], part);
+      assert.ok(files['metrics.jsonl']);
+      assert.ok(files['samples/step-10.png']);
+    });
+
+    test('another seed: other weights', async () => {
+      await session(2)(folder('other'));
+      const model = 'checkpoints/step-10/model.safetensors';
+      assert.notEqual(digests(folder('other'))[model], digests(whole)[model]);
+    });
+
+    for (const stop of stops) {
+      test(`stopped in ${stop.label} at ${stop.at} and gone on with`, async () => {
+        const run = folder(`stopped ${stops.indexOf(stop)}`);
+        await assert.rejects(train(run, { stop }), InterruptedError);
+        await train(run, { resume: true });
+        const files = lasting(run);
+        const expected = lasting(whole);
+        // Ctrl-C made a checkpoint of its own, which may have pushed out an older one.
+        const isOld = (file: string): boolean => /^checkpoints\/step-(?!10\/)/.test(file);
+        const late = (all: Record<string, string>) =>
+          Object.fromEntries(Object.entries(all).filter(([file]) => !isOld(file)));
+        assert.deepEqual(late(files), late(expected));
+      });
+    }
+
+    test('gone on with when it is finished: nothing changes', async () => {
+      const before = lasting(whole);
+      const { mtimeMs } = statSync(join(whole, 'checkpoints/step-10/state.json'));
+      const { checkpoint, steps, evaluation, lastLoss } = await train(whole, { resume: true });
+      assert.equal(checkpoint, join(whole, 'checkpoints', 'step-10'));
+      assert.equal(steps, 10);
+      assert.equal(lastLoss, undefined);
+      assert.ok(Object.keys(evaluation).length > 0);
+      assert.deepEqual(lasting(whole), before);
+      assert.equal(statSync(join(whole, 'checkpoints/step-10/state.json')).mtimeMs, mtimeMs);
+    });
+  });
+}
