@@ -28,7 +28,7 @@ export interface DalleParts {
   readonly dvae: Checkpoint;
   readonly tokenizer: BpeTokenizer;
   readonly validation: readonly TokenBatch[];
-  /** Captions to sample while training. */
+  /** Captions to sample while training; cut to the model's text length. */
   readonly prompts: readonly string[];
   /** The run folder. */
   readonly run: string;
@@ -120,7 +120,7 @@ export class DalleTrainee implements Trainee<TokenBatch> {
     if (!this.#sampler) return undefined;
     const { prompts, tokenizer, codec } = this.#parts;
     const requests = prompts.map((prompt, i) => ({
-      caption: tokenizer.encode(prompt),
+      caption: tokenizer.encode(prompt).slice(0, this.#config.model.textLength),
       seed: this.#config.seed + i,
     }));
     const pixels = await codec.decode(await this.#sampler.sample(requests));

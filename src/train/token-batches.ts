@@ -30,7 +30,7 @@ export interface TokenBatch {
  * @returns how many captions will be cut, 0 unless data.truncateCaptions allows it
  */
 export function checkCaptions(
-  { keys, captions }: CaptionedCodes,
+  { keys, captions }: Pick<CaptionedCodes, 'keys' | 'captions'>,
   tokenizer: BpeTokenizer,
   config: DalleConfig,
 ): number {
