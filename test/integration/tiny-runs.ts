@@ -140,6 +140,6 @@ export function digests(folder: string): Record<string, string> {
   );
 }
 
-/** What a run leaves that has no times in it: all but TensorBoard's events. */
+/** What a run leaves that tells neither times nor sessions: all but TensorBoard's events and the log. */
 export const lasting = (run: string): Record<string, string> =>
-  Object.fromEntries(Object.entries(digests(run)).filter(([name]) => !name.startsWith('events/')));
+  Object.fromEntries(Object.entries(digests(run)).filter(([name]) => !/^(events\/|log\.jsonl$)/.test(name)));

@@ -1,0 +1,17 @@
+// Ending a program at a point of its work, seen by the files it leaves.
+
+import type { ChildProcess } from 'node:child_process';
+import { setTimeout } from 'node:timers/promises';
+
+/** Waits until `isThere` holds, or the program has ended. */
+async function until(isThere: () => boolean, child: ChildProcess): Promise<void> {
+  while (child.exitCode === null && child.signalCode === null && !isThere()) await setTimeout(2);
+}
+
+/** For `mm`: sends the signal as soon as `isThere` holds. */
+export const signalWhen =
+  (signal: NodeJS.Signals, isThere: () => boolean) =>
+  async (child: ChildProcess): Promise<void> => {
+    await until(isThere, child);
+    child.kill(signal);
+  };
