@@ -1,5 +1,6 @@
 // Where the objects of a scene go. Coordinates are in a canvas of 32 × 32, y pointing down, whatever the size of the
-// picture. Each kind of scene has its arrangement, from which every object strays a little.
+// picture. Each kind of scene has its arrangement, from which objects stray by whole cells of the
+// demo's code grid, so that equal objects are equal to a tokenizer.
 
 import type { RandomStream } from '../../util/random.ts';
 import { GEOMETRY } from './geometry.ts';
@@ -10,8 +11,7 @@ export const CANVAS = 32;
 const MARGIN = 1; // between an object and the edge
 const GAP = 2; // between two objects, at least
 const SHRINK = 0.95; // when objects do not fit
-const ATTEMPTS = 20;
-const STRAY: readonly number[] = [-2, 0, 2];
+const STRAY: readonly number[] = [-4, 0, 4];
 
 export interface Placement {
   readonly x: number;
@@ -21,44 +21,37 @@ export interface Placement {
 
 type Point = readonly [x: number, y: number];
 type Range = readonly [low: number, high: number];
+/** Along which axes an object may stray. */
+type Stray = readonly [x: boolean, y: boolean];
 
 const MIDDLE = CANVAS / 2;
 const NEAR = CANVAS / 4;
 const FAR = (3 * CANVAS) / 4;
 
-const RADII: Readonly<Record<'one' | 'two', Record<Size | 'medium', readonly number[]>>> = {
-  one: { small: [5], medium: [7, 8, 9], large: [11] },
-  two: { small: [4], medium: [5, 6], large: [7] },
+const RADII: Readonly<Record<'one' | 'two', Record<Size | 'medium', number>>> = {
+  one: { small: 5, medium: 7, large: 11 },
+  two: { small: 4, medium: 6, large: 7 },
 };
 
-const COUNTS: Readonly<
-  Record<number, { readonly radii: readonly number[]; readonly points: readonly Point[] }>
-> = {
-  2: {
-    radii: [5, 6],
-    points: [
-      [NEAR, MIDDLE],
-      [FAR, MIDDLE],
-    ],
-  },
-  3: {
-    radii: [5],
-    points: [
-      [MIDDLE, NEAR],
-      [NEAR, FAR],
-      [FAR, FAR],
-    ],
-  },
-  4: {
-    radii: [4, 5],
-    points: [
-      [NEAR, NEAR],
-      [FAR, NEAR],
-      [NEAR, FAR],
-      [FAR, FAR],
-    ],
-  },
+/** Two, three or four equal objects. */
+const COUNTS: Readonly<Record<number, readonly Point[]>> = {
+  2: [
+    [NEAR, MIDDLE],
+    [FAR, MIDDLE],
+  ],
+  3: [
+    [MIDDLE, NEAR],
+    [NEAR, FAR],
+    [FAR, FAR],
+  ],
+  4: [
+    [NEAR, NEAR],
+    [FAR, NEAR],
+    [NEAR, FAR],
+    [FAR, FAR],
+  ],
 };
+const COUNTED_RADIUS = 5;
 
 /** Where the first and the second object of a relation stand. */
 const RELATED: Readonly<Record<Relation, readonly [Point, Point]>> = {
@@ -101,13 +94,23 @@ function room(box: Box): { x: Range; y: Range } {
   };
 }
 
-const clamp = (value: number, [low, high]: Range): number => Math.min(high, Math.max(low, value));
-
-/** The object near the point, on the canvas. */
-function near([x, y]: Point, object: SceneObject, radius: number, random: RandomStream): Placement {
+/** The object at the point, strayed where it may, on the canvas. */
+function near(
+  [x, y]: Point,
+  object: SceneObject,
+  radius: number,
+  [mayX, mayY]: Stray,
+  random: RandomStream,
+): Placement {
   const space = room(reach(object, radius));
-  return { x: clamp(x + random.choice(STRAY), space.x), y: clamp(y + random.choice(STRAY), space.y), radius };
+  const stray = (value: number, range: Range, may: boolean): number => {
+    const moved = may ? value + random.choice(STRAY) : value;
+    return moved < range[0] || moved > range[1] ? clamp(value, range) : moved;
+  };
+  return { x: stray(x, space.x, mayX), y: stray(y, space.y, mayY), radius };
 }
+
+const clamp = (value: number, [low, high]: Range): number => Math.min(high, Math.max(low, value));
 
 function overlap(a: Placement, boxA: Box, b: Placement, boxB: Box): boolean {
   return (
@@ -118,49 +121,48 @@ function overlap(a: Placement, boxA: Box, b: Placement, boxB: Box): boolean {
   );
 }
 
-/** One object for each point, strayed until all are apart; objects too large for that shrink. */
+/** One object for each point; objects too large to be apart shrink. */
 function arrange(
   objects: readonly SceneObject[],
   points: readonly Point[],
   radii: readonly number[],
+  stray: Stray,
   random: RandomStream,
 ): Placement[] {
   for (let scale = 1; ; scale *= SHRINK) {
-    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const placed = objects.map((object, i) => near(points[i]!, object, scale * radii[i]!, random));
-      const boxes = objects.map((object, i) => reach(object, scale * radii[i]!));
-      const isApart = placed.every((a, i) =>
-        placed.every((b, j) => j <= i || !overlap(a, boxes[i]!, b, boxes[j]!)),
-      );
-      if (isApart) return placed;
-    }
+    const placed = objects.map((object, i) => near(points[i]!, object, scale * radii[i]!, stray, random));
+    const boxes = objects.map((object, i) => reach(object, scale * radii[i]!));
+    const isApart = placed.every((a, i) =>
+      placed.every((b, j) => j <= i || !overlap(a, boxes[i]!, b, boxes[j]!)),
+    );
+    if (isApart) return placed;
   }
 }
 
-/** Near the middle unless the scene names a place: then at the start, in the middle or at the end of each axis. */
+/** Around the middle unless the scene names a place. */
 function layoutOne(scene: Scene, object: SceneObject, random: RandomStream): Placement {
-  const radius = random.choice(RADII.one[object.size ?? 'medium']);
-  if (scene.place === undefined) return near([MIDDLE, MIDDLE], object, radius, random);
+  const radius = RADII.one[object.size ?? 'medium'];
+  if (scene.place === undefined) return near([MIDDLE, MIDDLE], object, radius, [true, true], random);
   const [column, row] = PLACES[scene.place];
-  const { x, y } = room(reach(object, radius));
-  const along = ([low, high]: Range, index: number): number => [low, (low + high) / 2, high][index] as number;
-  return { x: along(x, column), y: along(y, row), radius };
+  const steps = [NEAR, MIDDLE, FAR] as const;
+  return near([steps[column]!, steps[row]!], object, radius, [false, false], random);
 }
 
 /** One placement for each object: inside the canvas, apart, and as the scene says. */
 export function layoutScene(scene: Scene, random: RandomStream): Placement[] {
   const { objects, relation } = scene;
   if (relation !== undefined) {
-    const radii = objects.map(({ size }) => random.choice(RADII.two[size ?? 'medium']));
-    return arrange(objects, RELATED[relation], radii, random);
+    const radii = objects.map(({ size }) => RADII.two[size ?? 'medium']);
+    const isHorizontal = relation === 'left' || relation === 'right';
+    return arrange(objects, RELATED[relation], radii, [!isHorizontal, isHorizontal], random);
   }
-  const count = COUNTS[objects.length];
-  if (!count) return [layoutOne(scene, objects[0]!, random)];
-  const radius = random.choice(count.radii);
+  const points = COUNTS[objects.length];
+  if (!points) return [layoutOne(scene, objects[0]!, random)];
   return arrange(
     objects,
-    count.points,
-    objects.map(() => radius),
+    points,
+    objects.map(() => COUNTED_RADIUS),
+    [false, false],
     random,
   );
 }
