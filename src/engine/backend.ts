@@ -88,9 +88,13 @@ export function useTensorFlow(): Engine {
   return engine;
 }
 
-/** tfjs-node 4.22 calls util.isNullOrUndefined: Node 22 warns of it, Node 23 removed it (tensorflow/tfjs#8609). */
+/**
+ * tfjs-node 4.22 calls util.isNullOrUndefined and util.isArray: Node 22 warns of them, Node 23 removed the first
+ * (tensorflow/tfjs#8609).
+ */
 function replaceRemovedUtil(util: Record<string, unknown>): void {
   util.isNullOrUndefined = (value: unknown): boolean => value === null || value === undefined;
+  util.isArray = Array.isArray;
 }
 
 /** Records what `body` computes. */
