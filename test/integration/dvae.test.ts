@@ -11,16 +11,32 @@ import type { LoopResult } from '../../src/train/loop.ts';
 import { TINY, writePictures } from '../cli/tiny-dvae.ts';
 import { dvaeConfig, dvaeSession } from './tiny-runs.ts';
 
-const STEPS = 120;
+const STEPS = 90;
+const PICTURES = 60;
 
 const root = mkdtempSync(join(tmpdir(), 'mm-dvae-'));
 const data = join(root, 'pictures');
-before(() => writePictures(data, 60));
+before(() => writePictures(data, PICTURES));
 after(() => rmSync(root, { recursive: true }));
 
-for (const [name, warmStart] of [
-  ['from drawn weights', undefined],
-  ['from a warm start', { steps: 60, width: 8, pictures: 32 }],
+for (const [name, settings] of [
+  [
+    'from drawn weights',
+    {
+      optimizer: { learningRate: { peak: 5e-3, end: 5e-4, warmup: 10 } },
+      temperature: { start: 0.5, end: 0.1 },
+      kl: { weight: 0.1, steps: 0 },
+    },
+  ],
+  [
+    'from a warm start',
+    {
+      optimizer: { learningRate: { peak: 2e-3, end: 2e-4, warmup: 10 } },
+      temperature: { start: 0.125, end: 0.0625 },
+      kl: { weight: 0, steps: 0 },
+      warmStart: { steps: 20, width: 8, pictures: PICTURES, sharpness: 20 },
+    },
+  ],
 ] as const) {
   describe(name, () => {
     const run = join(root, name);
@@ -32,13 +48,11 @@ for (const [name, warmStart] of [
         batch: 8,
         evaluateEvery: STEPS / 3,
         saveEvery: STEPS,
-        optimizer: { learningRate: { peak: 5e-3, end: 5e-4, warmup: 10 } },
         averaging: undefined,
-        temperature: { start: 0.5, end: 0.1 },
-        kl: { weight: 0.1, steps: 0 },
         minLogScale: -1,
-        warmStart,
+        ...settings,
       });
+      Object.assign(config.data, { crop: 'none', flip: false });
       result = await dvaeSession(config)(run);
       const metrics = await readMetrics(join(run, 'metrics.jsonl'));
       evaluations = metrics.filter(({ values }) => 'validation/mse' in values).map(({ values }) => values);
