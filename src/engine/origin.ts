@@ -1,7 +1,9 @@
 // Which line of model code made a node: the first stack frame outside the engine, tfjs and Node. Nodes of a gradient
 // are made by a line that says little, so they name the line of the op that they are the gradient of.
 
-const ENGINE_FOLDER = new URL('.', import.meta.url).pathname;
+import { fileURLToPath } from 'node:url';
+
+const ENGINE_FOLDER = fileURLToPath(new URL('.', import.meta.url));
 const DEPTH = 60;
 
 export interface Origin {
@@ -66,5 +68,5 @@ function modelLine(stack: string | undefined): string | undefined {
 /** FILE:LINE:COLUMN of each frame that has a file. */
 function places(stack = ''): string[] {
   const frames = stack.matchAll(/^ +at .*?\(?((?:file:\/\/)?\/[^()]+:\d+:\d+)\)?$/gm);
-  return Array.from(frames, ([, place]) => place!.replace('file://', ''));
+  return Array.from(frames, ([, place]) => (place!.startsWith('file:') ? fileURLToPath(place!) : place!));
 }
