@@ -21,7 +21,7 @@ export const command = defineCommand({
         default: 128,
         describe: 'samples of held-out scenes, and as many of held-out pairs',
       })
-      .option('temperature', { type: 'number', default: 1, describe: 'of the samples' })
+      .option('temperature', { type: 'number', default: 0.5, describe: 'of the samples' })
       .option('guidance', { type: 'number', default: 2, describe: 'of the samples; 1 is none' })
       .option('dvae-set', {
         type: 'string',
