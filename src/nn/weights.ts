@@ -1,7 +1,7 @@
 // A model's parameters as variables of a runtime: drawn, read inside compiled functions, loaded and saved by name.
 
 import { foldIn, randomNormal, randomUniform } from '../engine/random.ts';
-import type { Runtime } from '../engine/runtime.ts';
+import type { Compiled, Runtime } from '../engine/runtime.ts';
 import type { HostTensor } from '../engine/tensor.ts';
 import { type Tensor, type Tensor1D, tf } from '../engine/tf.ts';
 import type { Variable } from '../engine/variable.ts';
@@ -29,6 +29,8 @@ export class Weights<S extends SpecTree = SpecTree> {
   readonly entries: WeightEntries;
   readonly #runtime: Runtime;
   readonly #prefix: string;
+  /** Built once: a graph only grows, and a run saves many times. */
+  #save: Compiled<Record<never, Tensor>, Record<string, Tensor>> | undefined;
 
   /** Declares a variable `prefix/name` for each parameter; it has no value until drawn or loaded. */
   constructor(runtime: Runtime, prefix: string, spec: S) {
@@ -87,10 +89,10 @@ export class Weights<S extends SpecTree = SpecTree> {
 
   /** All parameters, by name. */
   async save(): Promise<Map<string, HostTensor>> {
-    const save = this.#runtime.compile(`save ${this.#prefix}`, () =>
+    this.#save ??= this.#runtime.compile(`save ${this.#prefix}`, () =>
       Object.fromEntries([...this.entries].map(([name, { variable }]) => [name, variable.read()])),
     );
-    return new Map(Object.entries(await save({})));
+    return new Map(Object.entries(await this.#save({})));
   }
 
   #entry(name: string): WeightEntry {
