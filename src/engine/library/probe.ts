@@ -23,7 +23,7 @@ async function probe(): Promise<ProbeResult> {
   return { version, devices, correct, seconds: (performance.now() - started) / 1000 };
 }
 
-// Straight to the descriptor: the engine ends the process without flushing streams.
+// Straight to the descriptor, so that the report is whole however the process ends.
 const report = (found: ProbeResult | ProbeFailure): number => writeSync(1, JSON.stringify(found));
 
 try {
