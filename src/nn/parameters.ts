@@ -22,13 +22,14 @@ export class ParameterSpec {
   }
 }
 
+/** A part that a configuration leaves out may be undefined. */
 export interface SpecTree {
-  readonly [name: string]: ParameterSpec | SpecTree;
+  readonly [name: string]: ParameterSpec | SpecTree | undefined;
 }
 
 /** The tree of `S` with `Leaf` in place of each spec. */
 export type Parameters<S, Leaf = Tensor> = {
-  readonly [K in keyof S]: S[K] extends ParameterSpec ? Leaf : Parameters<S[K], Leaf>;
+  readonly [K in keyof S]: NonNullable<S[K]> extends ParameterSpec ? Leaf : Parameters<S[K], Leaf>;
 };
 
 export const normal = (shape: readonly number[], stddev: number, decay = true): ParameterSpec =>
@@ -40,9 +41,10 @@ export const constant = (shape: readonly number[], value: number): ParameterSpec
 
 /** [name, spec] for each leaf, in declaration order; names are joined with dots. */
 export function flatten(tree: SpecTree, prefix = ''): [string, ParameterSpec][] {
-  return Object.entries(tree).flatMap(([name, node]): [string, ParameterSpec][] =>
-    node instanceof ParameterSpec ? [[prefix + name, node]] : flatten(node, `${prefix}${name}.`),
-  );
+  return Object.entries(tree).flatMap(([name, node]): [string, ParameterSpec][] => {
+    if (node === undefined) return [];
+    return node instanceof ParameterSpec ? [[prefix + name, node]] : flatten(node, `${prefix}${name}.`);
+  });
 }
 
 /** Puts `leaf(name)` where each spec stands. */
@@ -53,6 +55,7 @@ export function unflatten<S extends SpecTree, Leaf>(
 ): Parameters<S, Leaf> {
   const result: Record<string, unknown> = {};
   for (const [name, node] of Object.entries(tree)) {
+    if (node === undefined) continue;
     result[name] =
       node instanceof ParameterSpec ? leaf(prefix + name) : unflatten(node, leaf, `${prefix}${name}.`);
   }

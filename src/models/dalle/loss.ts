@@ -30,7 +30,7 @@ export function dalleLoss(
   textWeight: number,
 ): DalleLoss {
   const { text_BTV, image_BIV } = logits(p, text_BT, image_BI, config);
-  const { targets_BT, weights_BT } = textTargets(text_BT, config.textVocabulary);
+  const { targets_BT, weights_BT } = textTargets(text_BT, config);
   const weighted = tf.mul(crossEntropy(text_BTV, targets_BT), tf.reshape(weights_BT, [-1]));
   const textLoss: Scalar = tf.div(tf.sum(weighted), tf.sum(weights_BT));
   const imageLoss: Scalar = tf.mean(crossEntropy(image_BIV, image_BI));
@@ -41,8 +41,16 @@ export function dalleLoss(
   };
 }
 
-/** Every padding token is the class `vocabulary`; those after a caption's first have weight 0. */
-function textTargets(text_BT: Tensor2D, vocabulary: number): { targets_BT: Tensor2D; weights_BT: Tensor2D } {
+/**
+ * Every padding token is the class after the vocabulary, and those after a caption's first have weight 0; or each is a
+ * class of its own and they all count.
+ */
+function textTargets(
+  text_BT: Tensor2D,
+  { textVocabulary: vocabulary, paddingTargets }: DalleModelConfig,
+): { targets_BT: Tensor2D; weights_BT: Tensor2D } {
+  if (paddingTargets === 'each')
+    return { targets_BT: text_BT, weights_BT: tf.onesLike(text_BT).cast('float32') };
   const end = tf.scalar(vocabulary, 'int32');
   const padding_BT = tf.cast(tf.greaterEqual(text_BT, end), 'float32');
   const before_BT = tf.slice(

@@ -28,7 +28,19 @@ type Step = (
   position: number,
 ) => Promise<{ logits_BV: Tensor; rows: DalleCache }>;
 
-/** Rows [B, H, n, d] as the first of a cache [B, H, N, d]. */
+/** `change` of every part of every layer's cache. */
+const mapParts = (
+  cache: DalleCache,
+  change: (part: Tensor4D, layer: number, name: string) => Tensor4D,
+): DalleCache =>
+  cache.map(
+    (layerCache, layer) =>
+      Object.fromEntries(
+        Object.entries(layerCache).map(([name, part]) => [name, change(part as Tensor4D, layer, name)]),
+      ) as unknown as DalleCache[number],
+  );
+
+/** Rows [B, …, n, …] as the first of a cache [B, …, N, …]. */
 function allocate(rows: DalleCache, config: DalleModelConfig): DalleCache {
   const extend = (t: Tensor4D): Tensor4D =>
     tf.pad(
@@ -41,10 +53,7 @@ function allocate(rows: DalleCache, config: DalleModelConfig): DalleCache {
       ],
       STALE,
     );
-  return rows.map(({ keys_BHNd, values_BHNd }) => ({
-    keys_BHNd: extend(keys_BHNd),
-    values_BHNd: extend(values_BHNd),
-  }));
+  return mapParts(rows, extend);
 }
 
 /** `row` in the place of row `position`. */
@@ -55,10 +64,9 @@ function write(cache: DalleCache, rows: DalleCache, position: number): DalleCach
     const tail = tf.slice(whole, [0, 0, position + 1, 0], [b, h, length - position - 1, d]);
     return tf.concat([head, row, tail], 2);
   };
-  return cache.map(({ keys_BHNd, values_BHNd }, layer) => ({
-    keys_BHNd: put(keys_BHNd, rows[layer]!.keys_BHNd),
-    values_BHNd: put(values_BHNd, rows[layer]!.values_BHNd),
-  }));
+  return mapParts(cache, (whole, layer, name) =>
+    put(whole, (rows[layer] as unknown as Record<string, Tensor4D>)[name] as Tensor4D),
+  );
 }
 
 const column = (ids: Tensor2D, index: number): Tensor1D =>
