@@ -21,7 +21,9 @@ export const dalleModelSchema = z
       .array(z.enum(ATTENTION_KINDS))
       .min(1)
       .default(['row', 'column', 'row', 'row'])
-      .describe('attention of the layers, repeated in this order; image tokens see all text in every kind (ownRow and corner are the axial_row and conv_like of DALLE-pytorch)'),
+      .describe(
+        'attention of the layers, repeated in this order; image tokens see all text in every kind (ownRow and corner are the axial_row and conv_like of DALLE-pytorch)',
+      ),
     lastAttention: z
       .enum(ATTENTION_KINDS)
       .optional()

@@ -66,3 +66,29 @@ export function unflatten<S extends SpecTree, Leaf>(
 export function countParameters(tree: SpecTree): number {
   return flatten(tree).reduce((sum, [, spec]) => sum + spec.shape.reduce((a, b) => a * b, 1), 0);
 }
+
+/** A tree of tensors, or of trees of them. */
+type TensorTree = { readonly [name: string]: Tensor | TensorTree | undefined };
+
+const isTensor = (node: unknown): node is Tensor => typeof (node as Tensor).dataId === 'object';
+
+/** The tensors of a tree, in its order. */
+export function tensorsOf(tree: object): Tensor[] {
+  return Object.values(tree as TensorTree).flatMap((node) => {
+    if (node === undefined) return [];
+    return isTensor(node) ? [node] : tensorsOf(node);
+  });
+}
+
+/** The same tree with other tensors, given in its order. */
+export function withTensors<T extends object>(tree: T, tensors: readonly Tensor[]): T {
+  const left = tensors.values();
+  const replace = (node: TensorTree): TensorTree =>
+    Object.fromEntries(
+      Object.entries(node).flatMap(([name, child]) => {
+        if (child === undefined) return [];
+        return [[name, isTensor(child) ? (left.next().value as Tensor) : replace(child)]];
+      }),
+    );
+  return replace(tree as TensorTree) as T;
+}

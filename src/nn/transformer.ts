@@ -7,6 +7,7 @@ import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '..
 import { attention, attentionSpec, attentionStep, type CachedRows, type KeyValues } from './attention.ts';
 import type { StreamLayout } from './attention-mask.ts';
 import type { AttentionPattern } from './attention-pattern.ts';
+import { enterScale, leaveScale } from './gradient-scale.ts';
 import { type LayerNormParameters, type LayerNormSpec, layerNorm, layerNormSpec } from './layer-norm.ts';
 import { linear, linearSpec } from './linear.ts';
 import { constant, type ParameterSpec, type Parameters } from './parameters.ts';
@@ -76,15 +77,38 @@ export interface StackOptions {
   readonly sharpness?: number | undefined;
   /** Where tokens shift, the stream they are in. */
   readonly shift?: StreamLayout | undefined;
-  /** Dropout of what leaves the attention and of the feed-forward layer's hidden channels. */
-  readonly drop?: { readonly attention: Drop; readonly feedForward: Drop } | undefined;
 }
-type Drop = (x: Tensor) => Tensor;
+
+/** What happens to a layer's activations in training alone. */
+export interface LayerTraining {
+  /** Dropout of what leaves the attention, and of the feed-forward layer's hidden channels. */
+  readonly dropAttention?: (x: Tensor) => Tensor;
+  readonly dropHidden?: (x: Tensor) => Tensor;
+  /** What the gradients within the branches are multiplied by, for float16: see gradient-scale.ts. */
+  readonly gradientScale?: Tensor;
+}
 
 /** A branch over a whole stream. */
 export interface StreamOptions extends StackOptions {
   readonly pattern: AttentionPattern;
   readonly rotation?: Rotation | undefined;
+  readonly training?: LayerTraining | undefined;
+}
+
+/** The tensors of a layer's options that do not change from step to step. */
+export function constantsOf({ pattern, rotation }: StreamOptions): Tensor[] {
+  const { causal_QQ, image_RGW } = pattern;
+  return [causal_QQ, ...(image_RGW ? [image_RGW] : []), ...(rotation ? Object.values(rotation) : [])];
+}
+
+/** The same options with these tensors in place of `constantsOf`. */
+export function withConstants(options: StreamOptions, constants: readonly Tensor[]): StreamOptions {
+  const left = constants.values();
+  const next = () => left.next().value as Tensor2D;
+  const causal_QQ = next();
+  const image_RGW = options.pattern.image_RGW && next();
+  const rotation = options.rotation && { cosine_Nd: next(), sine_Nd: next() };
+  return { ...options, pattern: { ...options.pattern, causal_QQ, image_RGW }, rotation };
 }
 
 /** What a layer keeps of earlier positions, each [B, …, N, …]. */
@@ -99,41 +123,48 @@ export function attentionBranch(
   x_BND: Tensor3D,
   options: StreamOptions,
 ): { readonly update: Tensor; readonly cache: LayerCache } {
-  const { pattern, shift, drop } = options;
-  const normalized = layerNorm(p.attention_norm, x_BND) as Tensor3D;
+  const { pattern, shift, training = {} } = options;
+  const { dropAttention = same, gradientScale: scale } = training;
+  const normalized = layerNorm(p.attention_norm, scale ? enterScale(x_BND, scale) : x_BND) as Tensor3D;
   const input = shift ? shiftTokens(normalized, shift) : normalized;
   const { x_BND: attended, ...keyValues } = attention(p.attention, input, options, pattern);
-  const update = endOf(p.attention_end_norm, p.attention_scale, drop ? drop.attention(attended) : attended);
+  const update = endOf(p.attention_end_norm, p.attention_scale, dropAttention(attended));
   const attentionShift_B1NS = shift && (tf.expandDims(shiftedChannels(normalized), 1) as Tensor4D);
-  return { update, cache: { ...keyValues, ...(attentionShift_B1NS && { attentionShift_B1NS }) } };
+  return {
+    update: scale ? leaveScale(update, scale) : update,
+    cache: { ...keyValues, ...(attentionShift_B1NS && { attentionShift_B1NS }) },
+  };
 }
 
 export function feedForwardBranch(
   p: BlockParameters,
   x_BND: Tensor3D,
-  options: StackOptions,
+  options: StreamOptions,
 ): { readonly update: Tensor; readonly cache: Pick<LayerCache, 'feedForwardShift_B1NS'> } {
-  const { shift } = options;
-  const normalized = layerNorm(p.feed_forward_norm, x_BND) as Tensor3D;
-  const update = feedForward(p, shift ? shiftTokens(normalized, shift) : normalized, options);
+  const { shift, training = {} } = options;
+  const { gradientScale: scale } = training;
+  const normalized = layerNorm(p.feed_forward_norm, scale ? enterScale(x_BND, scale) : x_BND) as Tensor3D;
+  const input = shift ? shiftTokens(normalized, shift) : normalized;
+  const update = feedForward(p, input, options, training.dropHidden);
   return {
-    update,
+    update: scale ? leaveScale(update, scale) : update,
     cache: shift ? { feedForwardShift_B1NS: tf.expandDims(shiftedChannels(normalized), 1) as Tensor4D } : {},
   };
 }
 
+const same = (x: Tensor): Tensor => x;
+
 /** Of a normalized and perhaps shifted x, up to the end of the branch. */
-function feedForward(p: BlockParameters, x: Tensor, { gated, drop }: StackOptions): Tensor {
+function feedForward(p: BlockParameters, x: Tensor, { gated }: StackOptions, drop = same): Tensor {
   const hidden = linear(p.feed_forward.expand, x);
-  let activated: Tensor;
-  if (gated) {
-    const [values, gates] = tf.split(hidden, 2, -1) as [Tensor, Tensor];
-    activated = tf.mul(values, gelu(gates));
-  } else {
-    activated = gelu(hidden);
-  }
-  const update = linear(p.feed_forward.contract, drop ? drop.feedForward(activated) : activated);
+  const update = linear(p.feed_forward.contract, drop(gated ? gatedGelu(hidden) : gelu(hidden)));
   return endOf(p.feed_forward_end_norm, p.feed_forward_scale, update);
+}
+
+/** The second half of the channels gates the first. */
+function gatedGelu(x: Tensor): Tensor {
+  const [values, gates] = tf.split(x, 2, -1) as [Tensor, Tensor];
+  return tf.mul(values, gelu(gates));
 }
 
 function endOf(norm: LayerNormParameters | undefined, scale: Tensor | undefined, update: Tensor): Tensor {

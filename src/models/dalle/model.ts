@@ -13,6 +13,7 @@
 
 import type { DalleModelConfig } from '../../config/dalle.ts';
 import { gather, scaledGradient } from '../../engine/ops.ts';
+import { inFloat32 } from '../../engine/precision.ts';
 import { type Tensor, type Tensor2D, type Tensor3D, tf } from '../../engine/tf.ts';
 import { layerNorm, layerNormSpec } from '../../nn/layer-norm.ts';
 import { linear, linearSpec } from '../../nn/linear.ts';
@@ -21,7 +22,7 @@ import { rotation } from '../../nn/rotary.ts';
 import type { LayerCache } from '../../nn/transformer.ts';
 import { blockParameters, blockSpecs, layerPatterns, stackOptions } from './blocks.ts';
 import { headWidth, streamLayout, textClasses } from './config.ts';
-import { runStack } from './stack.ts';
+import { type DalleTraining, layerTraining, runStack } from './stack.ts';
 
 const STDDEV = 0.02;
 /** Share of the gradient that embeddings get where the model is `stable` (arXiv 2105.13290). */
@@ -77,6 +78,7 @@ export function transform(
   text_BT: Tensor2D,
   image_BP: Tensor2D | undefined,
   config: DalleModelConfig,
+  training?: DalleTraining,
 ): { x_BND: Tensor3D; cache: DalleCache } {
   const text_BND = embedText(p, text_BT);
   const embedded = image_BP ? tf.concat([text_BND, embedImage(p, image_BP, config)], 1) : text_BND;
@@ -84,8 +86,14 @@ export function transform(
   const positions = input_BND.shape[1];
   const turned = config.rotary ? rotation(streamLayout(config), headWidth(config), positions) : undefined;
   const stack = stackOptions(config);
-  const layers = layerPatterns(config, positions).map((pattern) => ({ ...stack, pattern, rotation: turned }));
-  const { x_BND, cache } = runStack(blockParameters(p.blocks, config), input_BND, layers, config);
+  const layers = layerPatterns(config, positions).map((pattern, layer) => ({
+    ...stack,
+    pattern,
+    rotation: turned,
+    training: training && layerTraining(layer, training),
+  }));
+  const blocks = blockParameters(p.blocks, config);
+  const { x_BND, cache } = runStack(blocks, input_BND, layers, config, training?.recompute ?? false);
   return { x_BND: finish(p, x_BND, config) as Tensor3D, cache };
 }
 
@@ -104,9 +112,11 @@ export const textLogits = (p: DalleParameters, x: Tensor): Tensor => head(p.text
 export const imageLogits = (p: DalleParameters, x: Tensor): Tensor =>
   head(p.image_head, p.image_embedding, x);
 
-/** A head's own weights, or the embeddings of its classes. */
-function head(p: DalleParameters['text_head'], embedding_VD: Tensor, x: Tensor): Tensor {
-  const { weight, bias } = p;
+/** A head's own weights, or the embeddings of its classes. Its product stays in 32 bits. */
+const head = (p: DalleParameters['text_head'], embedding_VD: Tensor, x: Tensor): Tensor =>
+  inFloat32(() => logitsOf(p, embedding_VD, x));
+
+function logitsOf({ weight, bias }: DalleParameters['text_head'], embedding_VD: Tensor, x: Tensor): Tensor {
   if (weight) return linear({ weight, bias }, x);
   const [classes] = bias.shape as [number];
   const width = embedding_VD.shape[1] as number;
@@ -125,10 +135,12 @@ export function logits(
   text_BT: Tensor2D,
   image_BI: Tensor2D,
   config: DalleModelConfig,
+  training?: DalleTraining,
 ): { readonly text_BTV: Tensor3D; readonly image_BIV: Tensor3D } {
   const [batch, imageTokens] = image_BI.shape;
   const { textLength, width } = config;
-  const { x_BND } = transform(p, text_BT, tf.slice(image_BI, [0, 0], [batch, imageTokens - 1]), config);
+  const inputs_BP = tf.slice(image_BI, [0, 0], [batch, imageTokens - 1]);
+  const { x_BND } = transform(p, text_BT, inputs_BP, config, training);
   const text_BTD = tf.slice(x_BND, [0, 0, 0], [batch, textLength, width]);
   const image_BID = tf.slice(x_BND, [0, textLength, 0], [batch, imageTokens, width]);
   return {

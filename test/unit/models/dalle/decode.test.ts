@@ -106,6 +106,18 @@ describe('each step has the logits of the whole model', () => {
     test(`with ${kind} attention`, () => compare(only(kind), 0, 1));
   }
   test('with every kind in turn', () => compare(every, 0, 2));
+  const options: Partial<DalleModelConfig>[] = [
+    { rotary: true },
+    { tokenShift: true },
+    { reversible: true },
+    { sandwichNorm: true, layerScale: true, gated: true, headWidth: 6 },
+    { stable: true, tiedEmbeddings: true, paddingTargets: 'each' },
+    { sharedAttention: [0, 1, 2, 3], sharedFeedForward: [0, 1] },
+    { rotary: true, tokenShift: true, reversible: true, stable: true },
+  ];
+  for (const option of options) {
+    test(`with ${Object.keys(option).join(', ')}`, () => compare({ ...every, ...option }, 0, 5));
+  }
   for (const primed of [1, 3, 5]) {
     test(`after the first ${primed} tokens of a picture`, () => compare(every, primed, 3));
   }
