@@ -31,11 +31,7 @@ const STATISTICS = 6;
 const DECODER_KERNELS = [1, 3, 3, 3] as const;
 type Kernels = readonly [number, number, number, number];
 
-function blockSpec(
-  inputs: number,
-  outputs: number,
-  kernels: Kernels,
-): BlockSpec {
+function blockSpec(inputs: number, outputs: number, kernels: Kernels): BlockSpec {
   const hidden = outputs / 4;
   return {
     ...(inputs !== outputs && { id_path: convolutionSpec(inputs, outputs, 1) }),
