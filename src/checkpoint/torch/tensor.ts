@@ -50,6 +50,12 @@ export class TorchTensor extends External {
     }
   }
 
+  /** The same elements with the axes in another order, as `numpy.transpose` has it. */
+  permute(...axes: readonly number[]): TorchTensor {
+    const pick = (values: readonly number[]): number[] => axes.map((axis) => values[axis] as number);
+    return new TorchTensor(this.#storage, this.dtype, this.#offset, pick(this.shape), pick(this.#strides));
+  }
+
   /** The tensor, row-major. It may share memory with others of the same storage. Throws DataError. */
   async read(): Promise<TensorData> {
     const { dtype, shape } = this;
