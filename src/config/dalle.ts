@@ -195,5 +195,12 @@ export const dalleSchema = z
   })
   .describe('mm train-dalle');
 
+/** What sampling reads of a checkpoint's configuration: converted weights have no training to describe. */
+export const dalleCheckpointSchema = z.looseObject({
+  model: dalleModelSchema,
+  train: z.looseObject({ nullCaptions: z.number().default(0) }).prefault({}),
+});
+
 export type DalleModelConfig = z.output<typeof dalleModelSchema>;
 export type DalleConfig = z.output<typeof dalleSchema>;
+export type DalleCheckpointConfig = z.output<typeof dalleCheckpointSchema>;
