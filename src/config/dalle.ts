@@ -34,6 +34,13 @@ export const dalleModelSchema = z
     headWidth: positiveInteger()
       .optional()
       .describe('channels of an attention head, where they are not width / heads'),
+    initialStddev: z
+      .number()
+      .positive()
+      .default(0.02)
+      .describe(
+        'deviation of the weights drawn at the start; narrow models learn faster from about 1/√width, wide ones are steadier with less',
+      ),
     rotary: z
       .boolean()
       .default(false)
@@ -195,5 +202,12 @@ export const dalleSchema = z
   })
   .describe('mm train-dalle');
 
+/** What sampling reads of a checkpoint's configuration: converted weights have no training to describe. */
+export const dalleCheckpointSchema = z.looseObject({
+  model: dalleModelSchema,
+  train: z.looseObject({ nullCaptions: z.number().default(0) }).prefault({}),
+});
+
 export type DalleModelConfig = z.output<typeof dalleModelSchema>;
 export type DalleConfig = z.output<typeof dalleSchema>;
+export type DalleCheckpointConfig = z.output<typeof dalleCheckpointSchema>;

@@ -78,15 +78,12 @@ function residualWithoutActivations(
   x_BND: Tensor3D,
   layers: readonly StreamOptions[],
 ): Tensor3D {
-  return blocks.reduce(
-    (stream, p, layer) => {
-      const options = layers[layer] as StreamOptions;
-      const run = (x: Tensor, tensors: readonly Tensor[], constants: readonly Tensor[]): Tensor =>
-        block(withTensors(p, tensors), x as Tensor3D, withConstants(options, constants)).x_BND;
-      return recomputed(run, stream, tensorsOf(p), constantsOf(options)) as Tensor3D;
-    },
-    x_BND,
-  );
+  return blocks.reduce((stream, p, layer) => {
+    const options = layers[layer] as StreamOptions;
+    const run = (x: Tensor, tensors: readonly Tensor[], constants: readonly Tensor[]): Tensor =>
+      block(withTensors(p, tensors), x as Tensor3D, withConstants(options, constants)).x_BND;
+    return recomputed(run, stream, tensorsOf(p), constantsOf(options)) as Tensor3D;
+  }, x_BND);
 }
 
 /** Two streams (arXiv 1707.04585): attention adds to the first what it makes of the second, and the other way round. */
@@ -171,8 +168,8 @@ function reversibleWithoutActivations(
 
 /** Consecutive parts of these lengths. */
 function chunks(tensors: readonly Tensor[], counts: readonly number[]): Tensor[][] {
-  let start = 0;
-  return counts.map((count) => tensors.slice(start, (start += count)));
+  const left = tensors.values();
+  return counts.map((count) => Array.from({ length: count }, () => left.next().value as Tensor));
 }
 
 /** A block's tensors, those of its two branches apart. */
