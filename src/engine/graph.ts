@@ -131,6 +131,11 @@ export class Graph {
     return by ? ` (made${by})` : '';
   }
 
+  /** The op of an output, the part of the model and the line that made it. */
+  describe(output: Output): string {
+    return `the result of ${this.opType(output)}${this.madeAt(this.api.operationName(output.oper))}`;
+  }
+
   /** Adds the model line to a run-time message that names nodes as {{node NAME}}. */
   explain(reason: string): string {
     const named = /\{\{node ([\w/.]+?)\}\}/.exec(reason)?.[1] ?? /\[\[\{?\{?node ([\w/.]+)/.exec(reason)?.[1];
