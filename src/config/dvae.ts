@@ -1,7 +1,16 @@
 // Configuration of `mm train-dvae`: DALL·E's first stage (arXiv 2102.12092, section 2.1 and appendix A).
 
 import { z } from 'zod';
-import { averaging, optimizer, positiveInteger, precision, rhythm, seed, validationShare } from './fields.ts';
+import {
+  averaging,
+  lossScale,
+  optimizer,
+  positiveInteger,
+  precision,
+  rhythm,
+  seed,
+  validationShare,
+} from './fields.ts';
 
 export const dvaeModelSchema = z
   .strictObject({
@@ -60,6 +69,7 @@ export const dvaeSchema = z
       .strictObject({
         ...rhythm,
         precision,
+        lossScale,
         optimizer,
         averaging: averaging.optional(),
         temperature: z

@@ -81,6 +81,10 @@ export function sparseCrossEntropy(logits_NV: Tensor2D, labels_N: Tensor1D): Ten
   );
 }
 
+/** x · y, and 0 where y is 0, whatever x is: infinite and not a number too. It has no gradient. */
+export const multiplyNoNaN = (x: Tensor, y: Tensor): Tensor =>
+  executeOp('MulNoNan', [typeAttr('T', DT.float32)], [x, y]);
+
 /** Nearest-neighbour upsampling to twice the height and width: [B, H, W, C] to [B, 2H, 2W, C]. */
 export function upsample2x(x_BHWC: Tensor4D): Tensor4D {
   return withGradient<Tensor4D>((_save, x) => {
