@@ -42,6 +42,12 @@ export const openaiModelSchema = z
       .default(128)
       .describe("channels after the decoder's first 1×1 convolution (n_init)"),
     vocabulary: positiveInteger().default(8192).describe('codes in the codebook'),
+    encoderKernel: z
+      .union([z.literal(1), z.literal(3)])
+      .default(3)
+      .describe(
+        "side of the kernels in the encoder's resblocks: 3 as published; with 1 a code sees little more than its own cell, so that equal objects get equal codes whatever stands around them",
+      ),
   })
   .superRefine(({ imageSize, groups }, context) =>
     checkHalvings(imageSize, groups - 1, `${groups} groups`, context),

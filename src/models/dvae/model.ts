@@ -27,14 +27,10 @@ export type DvaeParameters = Parameters<DvaeSpec>;
 
 /** Channels of the decoder's output: μ and ln b of red, green and blue. */
 const STATISTICS = 6;
-const ENCODER_KERNELS = [3, 3, 3, 1] as const;
 const DECODER_KERNELS = [1, 3, 3, 3] as const;
+type Kernels = readonly [number, number, number, number];
 
-function blockSpec(
-  inputs: number,
-  outputs: number,
-  kernels: readonly [number, number, number, number],
-): BlockSpec {
+function blockSpec(inputs: number, outputs: number, kernels: Kernels): BlockSpec {
   const hidden = outputs / 4;
   return {
     ...(inputs !== outputs && { id_path: convolutionSpec(inputs, outputs, 1) }),
@@ -51,7 +47,7 @@ function groupSpecs(
   inputs: number,
   widths: readonly number[],
   blocks: number,
-  kernels: typeof ENCODER_KERNELS | typeof DECODER_KERNELS,
+  kernels: Kernels,
 ): { [group: `group_${number}`]: GroupSpec } {
   return Object.fromEntries(
     widths.map((width, group) => [
@@ -68,12 +64,12 @@ function groupSpecs(
 
 /** The parameters of a dVAE; normal kernels, zero biases, as released. */
 export function dvaeSpec(config: OpenaiDvaeConfig): DvaeSpec {
-  const { hidden, decoderInput, vocabulary, blocksPerGroup } = config;
+  const { hidden, decoderInput, vocabulary, blocksPerGroup, encoderKernel: kernel } = config;
   const widths = groupWidths(config);
   return {
     encoder: {
       input: convolutionSpec(3, hidden, 7),
-      ...groupSpecs(hidden, widths.encoder, blocksPerGroup, ENCODER_KERNELS),
+      ...groupSpecs(hidden, widths.encoder, blocksPerGroup, [kernel, kernel, kernel, 1]),
       output: convolutionSpec(widths.encoder.at(-1) as number, vocabulary, 1),
     },
     decoder: {
