@@ -75,5 +75,11 @@ export const REGISTRY: readonly RegistryEntry[] = [
     describe: 'train the joint text–image Transformer',
     load: () => import('./commands/train-dalle.ts'),
   },
+  {
+    name: 'convert',
+    positionals: '<from..>',
+    describe: "other people's weights into checkpoints",
+    load: () => import('./commands/convert.ts'),
+  },
   { name: 'sample', describe: 'pictures for prompts', load: () => import('./commands/sample.ts') },
 ];

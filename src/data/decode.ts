@@ -92,6 +92,9 @@ async function readMetadata(data: Uint8Array, grid = 0): Promise<Stored> {
   return { format, width, height, orientation };
 }
 
+/** Half, rounded to even as torchvision's centre crop has it, so that codes are those of the published preprocessing. */
+const half = (extra: number): number => (extra % 4 === 3 ? (extra + 1) / 2 : Math.floor(extra / 2));
+
 interface Frame {
   /** The whole picture, reduced. */
   readonly width: number;
@@ -115,7 +118,7 @@ function frame(stored: Stored, options: DecodeOptions): Frame {
   });
   if (crop === 'center') {
     const { width, height } = scaled(shorter);
-    return { width, height, left: Math.floor((width - size) / 2), top: Math.floor((height - size) / 2) };
+    return { width, height, left: half(width - size), top: half(height - size) };
   }
   if (random === undefined) throw new TypeError('a random crop needs a random stream');
   if (crop === 'published') return publishedFrame(stored, size, random);

@@ -6,8 +6,7 @@ import type { Runtime } from '../engine/runtime.ts';
 import type { HostTensor } from '../engine/tensor.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor4D, tf } from '../engine/tf.ts';
 import { codebookUse } from '../eval/codebook.ts';
-import { dvaeLoss, hardReconstruction } from '../models/dvae/loss.ts';
-import { type DvaeSpec, dvaeSpec } from '../models/dvae/model.ts';
+import { type DvaeArchitecture, dvaeArchitecture, hardReconstruction } from '../models/dvae/architecture.ts';
 import { unflatten } from '../nn/parameters.ts';
 import { Weights } from '../nn/weights.ts';
 import { reconstructionGrid } from '../report/reconstructions.ts';
@@ -26,14 +25,16 @@ export interface Validation {
 }
 
 export class DvaeTrainee implements Trainee<PictureBatch> {
-  readonly state: ModelState<DvaeSpec>;
+  readonly state: ModelState;
+  readonly #architecture: DvaeArchitecture;
   readonly #config: DvaeConfig;
   readonly #runtime: Runtime;
   readonly #validation: Validation;
   readonly #run: string;
 
   constructor(runtime: Runtime, config: DvaeConfig, validation: Validation, run: string) {
-    const weights = new Weights(runtime, 'dvae', dvaeSpec(config.model));
+    this.#architecture = dvaeArchitecture(config.model);
+    const weights = new Weights(runtime, 'dvae', this.#architecture.spec);
     this.#runtime = runtime;
     this.#config = config;
     this.#validation = validation;
@@ -52,7 +53,7 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
   readonly #compiledReconstruct;
 
   #compileUpdate() {
-    const { model, train } = this.#config;
+    const { train } = this.#config;
     const { weights, optimizer, average, lossScale } = this.state;
     interface Inputs {
       [name: string]: Tensor;
@@ -67,15 +68,12 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
       'dVAE train step',
       ({ pixels, key, step, learningRate, temperature, klWeight }: Inputs) => {
         const loss = (read: (name: string) => Tensor) =>
-          dvaeLoss(
-            unflatten(weights.spec, read),
-            tf.div(pixels, 255) as Tensor4D,
-            model,
-            key as Tensor1D,
-            temperature as Scalar,
-            klWeight as Scalar,
-            train.minLogScale,
-          );
+          this.#architecture.loss(unflatten(weights.spec, read), tf.div(pixels, 255) as Tensor4D, {
+            key: key as Tensor1D,
+            temperature: temperature as Scalar,
+            klWeight: klWeight as Scalar,
+            minLogScale: train.minLogScale,
+          });
         const { values, gradients } = valueAndGradients(weights.entries, loss, lossScale?.value);
         const scaled = lossScale?.update(gradients, step as Scalar);
         const unscaling = scaled && (() => scaled.unscaling);
@@ -97,9 +95,9 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
     return this.#runtime.compile('dVAE reconstruction', ({ pixels }: { pixels: Tensor }) => {
       const p = (average?.weights ?? weights).read();
       const { codes_BGG, pixels_BHW3, mse } = hardReconstruction(
+        this.#architecture,
         p,
         tf.div(pixels, 255) as Tensor4D,
-        this.#config.model,
       );
       return { codes: codes_BGG, mse, pixels: tf.mul(pixels_BHW3, 255) };
     });
