@@ -5,6 +5,7 @@ import { type Attribute, boolAttr, stringAttr } from './attributes.ts';
 import { outputOf, record, useTensorFlow, wrapOutput } from './backend.ts';
 import type { Output, Pointer } from './capi.ts';
 import { DT } from './dtype.ts';
+import { type Examined, examine } from './examine.ts';
 import { finiteChecks } from './finite.ts';
 import { Graph } from './graph.ts';
 import type { OpTime } from './op-times.ts';
@@ -39,7 +40,11 @@ export interface Compiled<Inputs, Outputs> {
    * of the model and the line. Nothing is updated, and what is computed from updates is not looked at.
    */
   firstNonFinite(inputs: OnHost<Inputs>): Promise<string | undefined>;
+  /** Builds the function for inputs of these types and shapes, without running it, and says what it consists of. */
+  examine(inputs: { readonly [K in keyof Inputs]: InputType }): Examined;
 }
+
+export type InputType = Pick<HostTensor, 'dtype' | 'shape'>;
 
 interface Built {
   readonly placeholders: ReadonlyMap<string, Output>;
@@ -129,12 +134,14 @@ export class Runtime {
       if (isBuilding()) throw new Error(`${name} was called while a compiled function is being built`);
       return call(inputs, times);
     };
-    return Object.assign(compiled, { firstNonFinite });
+    const examineFor = (inputs: { readonly [K in keyof Inputs]: InputType }): Examined =>
+      examine(this.#graph, () => this.#build(name, inputs, body as never, options).fetches);
+    return Object.assign(compiled, { firstNonFinite, examine: examineFor });
   }
 
   #build(
     name: string,
-    inputs: OnHost<Tensors>,
+    inputs: Readonly<Record<string, InputType>>,
     body: (inputs: Tensors) => Tensors,
     { precision = 'float32', xla = false }: CompileOptions,
   ): Built {

@@ -17,7 +17,7 @@ import { DalleStep } from './dalle-step.ts';
 import type { Diagnosis } from './divergence.ts';
 import { trainedEntries } from './fine-tune.ts';
 import type { Metrics, Trainee } from './loop.ts';
-import { checkGradientScale } from './loss-scale.ts';
+import { checkLossScale } from './loss-scale.ts';
 import { Adam, Average } from './optimizer.ts';
 import { Plateau } from './plateau.ts';
 import { numbers, stepKey } from './scalars.ts';
@@ -80,7 +80,7 @@ export class DalleTrainee implements Trainee<TokenBatch> {
   async update(step: number, batch: TokenBatch): Promise<Metrics> {
     const learningRate = this.#learningRate(step);
     const results = await this.#step.run(batch, step, learningRate, this.#key(step));
-    checkGradientScale(results.leastGradientScale, step + 1, this.#parts.run);
+    checkLossScale(results.leastGradientScale, step + 1, this.#parts.run);
     return { ...results, learningRate } as Metrics;
   }
 

@@ -12,7 +12,7 @@ import { Weights } from '../nn/weights.ts';
 import { reconstructionGrid } from '../report/reconstructions.ts';
 import { valueAndGradients } from './gradients.ts';
 import type { Metrics, Trainee } from './loop.ts';
-import { checkGradientScale, type LossScale, lossScaleFor } from './loss-scale.ts';
+import { checkLossScale, type LossScale, lossScaleFor } from './loss-scale.ts';
 import { Adam, Average } from './optimizer.ts';
 import { numbers, scalar, stepKey } from './scalars.ts';
 import { cosine, learningRateAt, ramp } from './schedules.ts';
@@ -125,7 +125,7 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
       klWeight: scalar(klWeight),
     });
     const metrics: Metrics = { ...numbers(results), ...schedules };
-    checkGradientScale(metrics.lossScale, step + 1, this.#run);
+    checkLossScale(metrics.lossScale, step + 1, this.#run);
     return metrics;
   }
 

@@ -78,10 +78,10 @@ export const lossScaleFor = (
 ): LossScale | undefined =>
   train.precision === 'float16' ? new LossScale(runtime, prefix, train.lossScale) : undefined;
 
-/** Refuses a run whose updates are all skipped. `scale`, the least where there are many, is undefined without scaling. */
-export function checkGradientScale(scale: number | undefined, step: number, run: string): void {
+/** Refuses a run whose updates are all skipped. `scale` is undefined without loss scaling. */
+export function checkLossScale(scale: number | undefined, step: number, run: string): void {
   if (scale === undefined || scale > LEAST) return;
-  throw new DataError(`the gradients overflow float16 at step ${step}, at a gradient scale of ${scale} too`, {
+  throw new DataError(`the gradients overflow float16 at step ${step}, at a loss scale of ${scale} too`, {
     where: run,
     fix: 'the last checkpoint is good: resume from it with train.precision bfloat16 or float32, or a lower train.optimizer.learningRate.peak',
   });

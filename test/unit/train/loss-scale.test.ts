@@ -8,7 +8,7 @@ import { type Scalar, type Tensor, tf } from '../../../src/engine/tf.ts';
 import { constant, normal } from '../../../src/nn/parameters.ts';
 import { Weights } from '../../../src/nn/weights.ts';
 import { valueAndGradients } from '../../../src/train/gradients.ts';
-import { checkGradientScale, LossScale } from '../../../src/train/loss-scale.ts';
+import { checkLossScale, LossScale } from '../../../src/train/loss-scale.ts';
 import { Adam, Average } from '../../../src/train/optimizer.ts';
 import { RandomStream } from '../../../src/util/random.ts';
 
@@ -133,8 +133,8 @@ describe('the loss scale', () => {
   });
 
   test('a run whose updates overflow at any scale is stopped, with what to do', () => {
-    checkGradientScale(undefined, 1, 'runs/x');
-    checkGradientScale(2 ** -9, 1, 'runs/x');
-    assert.throws(() => checkGradientScale(2 ** -10, 30, 'runs/x'), /overflow float16 at step 30.*/);
+    checkLossScale(undefined, 1, 'runs/x');
+    checkLossScale(2 ** -9, 1, 'runs/x');
+    assert.throws(() => checkLossScale(2 ** -10, 30, 'runs/x'), /overflow float16 at step 30.*/);
   });
 });
