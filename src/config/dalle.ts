@@ -134,6 +134,26 @@ function mixedKinds(model: {
   return undefined;
 }
 
+const share = () => z.number().min(0).lt(1).default(0);
+
+export const plateau = z
+  .strictObject({
+    patience: positiveInteger()
+      .default(3)
+      .describe('validations without a fall after which the step size is cut'),
+    threshold: z.number().min(0).default(1e-3).describe('nats that count as a fall'),
+    factor: z.number().positive().lt(1).default(0.5).describe('what a cut multiplies the step size by'),
+    times: positiveInteger().default(5).describe('most cuts in a run'),
+  })
+  .describe('keep the peak after the warm-up and cut it when the validation loss no longer falls; no cosine');
+
+export const gradientScale = z
+  .strictObject({
+    start: z.number().positive().default(8192).describe('scale of every resblock at step 0'),
+  })
+  .prefault({})
+  .describe('used when precision is float16: a scale of its own for the gradients of each resblock');
+
 export const dalleSchema = z
   .strictObject({
     seed,
@@ -171,7 +191,31 @@ export const dalleSchema = z
         ...rhythm,
         precision,
         optimizer,
+        gradientScale,
+        plateau: plateau.optional(),
         averaging: averaging.optional(),
+        accumulate: positiveInteger()
+          .default(1)
+          .describe('parts that a batch is taken in, one after the other; memory is that of one part'),
+        recompute: z
+          .boolean()
+          .default(false)
+          .describe('keep no activations within layers and compute them again for the gradient'),
+        dropout: z
+          .strictObject({
+            attention: share().describe('of what leaves the attention'),
+            feedForward: share().describe('of the hidden channels of feed-forward layers'),
+          })
+          .prefault({})
+          .describe('shares dropped at random in training'),
+        from: z
+          .string()
+          .optional()
+          .describe('checkpoint or run whose weights a new run begins with; its text may have been shorter'),
+        freeze: z
+          .array(z.string())
+          .default([])
+          .describe('names of weights that stay as they are, or beginnings of names, such as blocks.block_1'),
         textLossWeight: z
           .number()
           .min(0)
@@ -199,6 +243,17 @@ export const dalleSchema = z
           .describe('pictures made while training'),
       })
       .describe('the training run'),
+  })
+  .superRefine(({ model, train }, context) => {
+    if (train.batch % train.accumulate !== 0) {
+      const message = `must be a multiple of accumulate (${train.accumulate}); received ${train.batch}`;
+      context.addIssue({ code: 'custom', path: ['train', 'batch'], message });
+    }
+    if (train.precision === 'float16' && (model.sharedAttention || model.sharedFeedForward)) {
+      const message =
+        'float16 scales the gradient of each layer apart, and layers share weights; use bfloat16 or float32';
+      context.addIssue({ code: 'custom', path: ['train', 'precision'], message });
+    }
   })
   .describe('mm train-dalle');
 

@@ -12,7 +12,7 @@ import { Weights } from '../nn/weights.ts';
 import { reconstructionGrid } from '../report/reconstructions.ts';
 import { valueAndGradients } from './gradients.ts';
 import type { Metrics, Trainee } from './loop.ts';
-import { checkLossScale, lossScaleFor } from './loss-scale.ts';
+import { checkLossScale, type LossScale, lossScaleFor } from './loss-scale.ts';
 import { Adam, Average } from './optimizer.ts';
 import { numbers, scalar, stepKey } from './scalars.ts';
 import { cosine, learningRateAt, ramp } from './schedules.ts';
@@ -25,7 +25,7 @@ export interface Validation {
 }
 
 export class DvaeTrainee implements Trainee<PictureBatch> {
-  readonly state: ModelState;
+  readonly state: ModelState & { readonly lossScale: LossScale | undefined };
   readonly #architecture: DvaeArchitecture;
   readonly #config: DvaeConfig;
   readonly #runtime: Runtime;

@@ -78,10 +78,10 @@ describe('the loss curve', () => {
     const scales = lines.flatMap(({ values }) => values.lossScale ?? []);
     const skipped = lines.flatMap(({ values }) => values.skippedUpdates ?? []).at(-1)!;
     assert.ok(skipped > 0 && skipped < STEPS / 2, `${skipped} skipped`);
-    assert.deepEqual(
-      scales.slice(0, skipped + 1),
-      Array.from({ length: skipped + 1 }, (_, i) => 2 ** (30 - i)),
-    );
+    assert.equal(scales[0], 2 ** 30);
+    // The scale does not grow in so short a run: each update skipped before halved it once.
+    const before = lines.flatMap(({ values }) => values.skippedUpdates ?? []);
+    for (const [i, scale] of scales.entries()) assert.equal(scale, 2 ** (30 - (before[i - 1] ?? 0)));
     const losses = curve(lines);
     assert.ok(late(losses) < losses[0]! - 0.1, `${losses[0]} → ${late(losses)}`);
   });

@@ -4,6 +4,7 @@
 
 import type { DalleModelConfig } from '../../config/dalle.ts';
 import { withGradient } from '../../engine/ops.ts';
+import { inPart } from '../../engine/origin.ts';
 import { foldIn } from '../../engine/random.ts';
 import { gradientsWithin, notBefore, recomputed } from '../../engine/recompute.ts';
 import { type Tensor, type Tensor1D, type Tensor3D, tf } from '../../engine/tf.ts';
@@ -66,7 +67,7 @@ function runResidual(
 ) {
   let x_BND = input_BND;
   const cache = blocks.map((p, layer) => {
-    const done = block(p, x_BND, layers[layer] as StreamOptions);
+    const done = inPart(`layer ${layer + 1}`, () => block(p, x_BND, layers[layer] as StreamOptions));
     x_BND = done.x_BND;
     return done.cache;
   });
@@ -82,7 +83,8 @@ function residualWithoutActivations(
     const options = layers[layer] as StreamOptions;
     const run = (x: Tensor, tensors: readonly Tensor[], constants: readonly Tensor[]): Tensor =>
       block(withTensors(p, tensors), x as Tensor3D, withConstants(options, constants)).x_BND;
-    return recomputed(run, stream, tensorsOf(p), constantsOf(options)) as Tensor3D;
+    const named: typeof run = (...inputs) => inPart(`layer ${layer + 1}`, () => run(...inputs));
+    return recomputed(named, stream, tensorsOf(p), constantsOf(options)) as Tensor3D;
   }, x_BND);
 }
 

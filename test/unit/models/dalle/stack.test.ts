@@ -98,8 +98,7 @@ describe("a resblock's gradient scale", () => {
     const overflowing = scales.map((_, layer) => tf.scalar(layer === 1 ? Number.POSITIVE_INFINITY : 1));
     const spoilt = gradients(every, { ...PLAIN, gradientScales: overflowing });
     for (const [name, values] of spoilt) {
-      const isFinite = values.every(Number.isFinite);
-      if (!name.includes('block_2')) assert.ok(isFinite, name);
+      if (!name.includes('block_2')) assert.ok(values.every(Number.isFinite), name);
     }
     const own = [...spoilt].filter(([name]) => name.includes('block_2'));
     assert.ok(own.some(([, values]) => !values.every(Number.isFinite)));
