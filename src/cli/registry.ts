@@ -75,5 +75,10 @@ export const REGISTRY: readonly RegistryEntry[] = [
     describe: 'train the joint text–image Transformer',
     load: () => import('./commands/train-dalle.ts'),
   },
+  {
+    name: 'train-clip',
+    describe: 'train CLIP on captioned pictures',
+    load: () => import('./commands/train-clip.ts'),
+  },
   { name: 'sample', describe: 'pictures for prompts', load: () => import('./commands/sample.ts') },
 ];

@@ -107,10 +107,11 @@ export const clipModelSchema = z
     if (text.vocabulary < 3)
       refuse(['text', 'vocabulary'], `must hold start, end and a token; received ${text.vocabulary}`);
   })
-  .transform((model) => ({
+  .transform(({ image: { heads: imageHeads, ...image }, text: { heads: textHeads, ...text }, ...model }) => ({
     ...model,
-    image: { ...model.image, heads: model.image.heads ?? defaultHeads(attentionWidth(model.image)) },
-    text: { ...model.text, heads: model.text.heads ?? defaultHeads(model.text.width) },
+    // In the same order whether they were given or not: a resumed run compares its configuration with the first.
+    image: { ...image, heads: imageHeads ?? defaultHeads(attentionWidth(image)) },
+    text: { ...text, heads: textHeads ?? defaultHeads(text.width) },
   }))
   .describe('the two towers');
 

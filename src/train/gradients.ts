@@ -13,7 +13,7 @@ export function valueAndGradients<T extends { readonly loss: Scalar }>(
   loss: (parameter: (name: string) => Tensor) => T,
 ): { readonly values: T; readonly gradients: ReadonlyMap<string, Tensor> } {
   const names = [...entries].flatMap(([name, { spec }]) => (spec.trained ? [name] : []));
-  const read = (name: string): Tensor => entries.get(name)!.variable.read();
+  const read = (name: string): Tensor => entries.get(name)?.variable.read() as Tensor;
   const tensors = names.map(read);
   let values: T | undefined;
   const { grads } = tf.valueAndGrads((...parameters: Tensor[]) => {

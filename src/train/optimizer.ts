@@ -107,7 +107,8 @@ export class Average<S extends SpecTree> {
     const kept = tf.where(isDue, share, tf.scalar(1));
     for (const [name, { variable }] of this.#source.entries) {
       const average = this.#average(name);
-      const towards = average.read().sub(variable.readAfter(updates.get(name) as Pointer));
+      const changed = updates.get(name);
+      const towards = average.read().sub(changed ? variable.readAfter(changed) : variable.read());
       average.subtract(towards.mul(tf.scalar(1).sub(kept)));
     }
   }
