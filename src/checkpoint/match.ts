@@ -13,14 +13,18 @@ function some(names: readonly string[]): string {
   return names.slice(0, MAX_NAMED).join(', ') + (rest > 0 ? ` and ${rest} more` : '');
 }
 
+const OWN_CONFIG = "use the model section of the checkpoint's own config.yaml";
+
 /**
  * Checks that `found` are exactly the `expected` tensors.
+ * @param fix what to do where they are not
  * @throws DataError naming what is missing, too much, or of another shape
  */
 export function matchTensors(
-  found: ReadonlyMap<string, TensorInfo>,
+  found: ReadonlyMap<string, Pick<TensorInfo, 'shape'>>,
   expected: Expected,
   where: string,
+  fix = OWN_CONFIG,
 ): void {
   const shapes = new Map(expected);
   const faults: string[] = [];
@@ -35,9 +39,6 @@ export function matchTensors(
   });
   if (misshapen.length > 0) faults.push(some(misshapen));
   if (faults.length > 0) {
-    throw new DataError(`the checkpoint does not fit the model: ${faults.join('; ')}`, {
-      where,
-      fix: "use the model section of the checkpoint's own config.yaml",
-    });
+    throw new DataError(`the checkpoint does not fit the model: ${faults.join('; ')}`, { where, fix });
   }
 }

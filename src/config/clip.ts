@@ -185,6 +185,9 @@ export const clipSchema = z
   })
   .describe('mm train-clip');
 
+/** What a checkpoint's config.yaml holds for whoever uses the model; one of converted weights holds nothing else. */
+export const clipCheckpointSchema = z.looseObject({ model: clipModelSchema });
+
 export type ClipModelConfig = z.output<typeof clipModelSchema>;
 export type ClipImageConfig = ClipModelConfig['image'];
 export type ClipTextConfig = ClipModelConfig['text'];

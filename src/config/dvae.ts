@@ -3,9 +3,28 @@
 import { z } from 'zod';
 import { averaging, optimizer, positiveInteger, precision, rhythm, seed, validationShare } from './fields.ts';
 
-export const dvaeModelSchema = z
+/** Each halving of the picture needs an even side. */
+function checkHalvings(
+  imageSize: number,
+  halvings: number,
+  what: string,
+  context: z.core.$RefinementCtx,
+): void {
+  const factor = 2 ** halvings;
+  if (imageSize % factor === 0) return;
+  const message = `must be a multiple of ${factor}, which ${what} halve it by; received ${imageSize}`;
+  context.addIssue({ code: 'custom', path: ['imageSize'], message });
+}
+
+const imageSize = positiveInteger().default(256).describe('pixels on a side; the pictures are square');
+
+export const openaiModelSchema = z
   .strictObject({
-    imageSize: positiveInteger().default(256).describe('pixels on a side; the pictures are square'),
+    architecture: z
+      .literal('openai')
+      .default('openai')
+      .describe("the published dVAE, as in openai/DALL-E's release"),
+    imageSize,
     groups: z
       .int()
       .min(2)
@@ -24,13 +43,66 @@ export const dvaeModelSchema = z
       .describe("channels after the decoder's first 1×1 convolution (n_init)"),
     vocabulary: positiveInteger().default(8192).describe('codes in the codebook'),
   })
-  .superRefine(({ imageSize, groups }, context) => {
-    const factor = 2 ** (groups - 1);
-    if (imageSize % factor !== 0) {
-      const message = `must be a multiple of ${factor}, which ${groups} groups halve it by; received ${imageSize}`;
-      context.addIssue({ code: 'custom', path: ['imageSize'], message });
+  .superRefine(({ imageSize, groups }, context) =>
+    checkHalvings(imageSize, groups - 1, `${groups} groups`, context),
+  )
+  .describe('the discrete VAE');
+
+const ofEachColour = z.array(z.number()).length(3).default([0.5, 0.5, 0.5]);
+
+export const dallePytorchModelSchema = z
+  .strictObject({
+    architecture: z.literal('dalle-pytorch').describe("DALLE-pytorch's DiscreteVAE"),
+    imageSize,
+    layers: z
+      .int()
+      .min(1)
+      .max(8)
+      .default(3)
+      .describe('convolutions of stride 2 (num_layers); the grid is imageSize / 2^layers on a side'),
+    resnetBlocks: z
+      .int()
+      .min(0)
+      .default(0)
+      .describe('resblocks on either side of the codes (num_resnet_blocks)'),
+    hidden: positiveInteger().default(64).describe('channels (hidden_dim)'),
+    codebookDim: positiveInteger().default(512).describe('width of a code in the codebook (codebook_dim)'),
+    vocabulary: positiveInteger().default(512).describe('codes in the codebook (num_tokens)'),
+    reconstruction: z
+      .enum(['mse', 'smooth-l1'])
+      .default('mse')
+      .describe('loss between normalized pictures: squared error, or smooth L1 (smooth_l1_loss)'),
+    straightThrough: z
+      .boolean()
+      .default(false)
+      .describe('decode one-hot codes and let gradients pass to the soft ones (straight_through)'),
+    reinmax: z
+      .boolean()
+      .default(false)
+      .describe('gradient of second order for straightThrough (arXiv 2304.08612, algorithm 2)'),
+    normalization: z
+      .strictObject({
+        means: ofEachColour.describe('subtracted from red, green and blue in [0, 1]'),
+        stds: ofEachColour.describe('then divided by; means of 0 and deviations of 1 are no normalization'),
+      })
+      .prefault({})
+      .describe('of the pictures (normalization)'),
+  })
+  .superRefine(({ imageSize, layers, reinmax, straightThrough, normalization }, context) => {
+    checkHalvings(imageSize, layers, `${layers} layers`, context);
+    if (reinmax && !straightThrough) {
+      const message = 'needs straightThrough: it is a gradient for one-hot codes';
+      context.addIssue({ code: 'custom', path: ['reinmax'], message });
+    }
+    if (!normalization.stds.every((std) => std > 0)) {
+      const message = `must be above 0; received ${normalization.stds.join(', ')}`;
+      context.addIssue({ code: 'custom', path: ['normalization', 'stds'], message });
     }
   })
+  .describe('the discrete VAE');
+
+export const dvaeModelSchema = z
+  .discriminatedUnion('architecture', [openaiModelSchema, dallePytorchModelSchema])
   .describe('the discrete VAE');
 
 export const dvaeSchema = z
@@ -81,7 +153,7 @@ export const dvaeSchema = z
               .min(0)
               .default(6.6)
               .describe(
-                'β at the end of the ramp. The loss is −ln p(x|z) / (pixels × channels) + β · KL / (pixels × channels), where KL is summed over the grid, in nats, against the uniform prior over the codebook',
+                'β at the end of the ramp. The loss is −ln p(x|z) / (pixels × channels) + β · KL / (pixels × channels), where KL is summed over the grid, in nats, against the uniform prior over the codebook. With architecture dalle-pytorch, as in that program (kl_div_loss_weight): the loss is the reconstruction loss + β · KL, where KL is also summed over the pictures of the batch, because its mean divides by 1; use a small β or 0',
               ),
             steps: z.int().min(0).default(5000).describe('updates of the ramp of β from 0'),
           })
@@ -119,7 +191,20 @@ export const dvaeSchema = z
       })
       .describe('the training run'),
   })
+  .superRefine(({ model, train }, context) => {
+    if (model.architecture === 'openai') return;
+    for (const key of ['minLogScale', 'warmStart'] as const) {
+      if (train[key] === undefined) continue;
+      const message = `is for model.architecture openai; received ${model.architecture}`;
+      context.addIssue({ code: 'custom', path: ['train', key], message });
+    }
+  })
   .describe('mm train-dvae');
 
+/** What codecs read of a checkpoint's configuration: converted weights have no training to describe. */
+export const dvaeCheckpointSchema = z.looseObject({ model: dvaeModelSchema });
+
+export type OpenaiDvaeConfig = z.output<typeof openaiModelSchema>;
+export type DallePytorchDvaeConfig = z.output<typeof dallePytorchModelSchema>;
 export type DvaeModelConfig = z.output<typeof dvaeModelSchema>;
 export type DvaeConfig = z.output<typeof dvaeSchema>;

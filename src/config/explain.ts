@@ -13,7 +13,7 @@ export function inputSchema(schema: z.ZodType): JsonSchema {
 }
 
 /** Its alternatives, or itself. */
-function alternatives(schema: JsonSchema): JsonSchema[] {
+export function alternatives(schema: JsonSchema): JsonSchema[] {
   return (schema.anyOf ?? schema.oneOf ?? [schema]) as JsonSchema[];
 }
 

@@ -4,7 +4,7 @@ import type { z } from 'zod';
 import { clipSchema } from './clip.ts';
 import { dalleSchema } from './dalle.ts';
 import { dvaeSchema } from './dvae.ts';
-import { describe, inputSchema, type JsonSchema } from './explain.ts';
+import { alternatives, describe, inputSchema, type JsonSchema } from './explain.ts';
 
 /** The documented schemas; each one's description is its heading. */
 const SCHEMAS: readonly z.ZodType[] = [dvaeSchema, dalleSchema, clipSchema];
@@ -28,7 +28,8 @@ function defaultOf(schema: JsonSchema, required: boolean, isSection: boolean): s
 function rows(schema: JsonSchema, prefix = ''): string[] {
   return Object.entries(schema.properties ?? {}).flatMap(([key, child]) => {
     if (typeof child === 'boolean') return [];
-    const isSection = child.properties !== undefined;
+    const variants = alternatives(child);
+    const isSection = variants.every((variant) => variant.properties !== undefined);
     const required = schema.required?.includes(key) ?? false;
     const columns = [
       `\`${prefix}${key}\``,
@@ -36,7 +37,10 @@ function rows(schema: JsonSchema, prefix = ''): string[] {
       defaultOf(child, required, isSection),
       child.description ?? '',
     ];
-    return [`| ${columns.map(cell).join(' | ')} |`, ...rows(child, `${prefix}${key}.`)];
+    return [
+      `| ${columns.map(cell).join(' | ')} |`,
+      ...variants.flatMap((variant) => rows(variant, `${prefix}${key}.`)),
+    ];
   });
 }
 

@@ -141,3 +141,45 @@ export function gelu(x: Tensor): Tensor {
     };
   }, x);
 }
+
+/** One-hot of the largest entry along the last axis; the gradient passes as if it were `soft` itself. */
+export function straightThrough<T extends Tensor>(soft: T): T {
+  return withGradient<T>((_save, x) => ({ value: hardest(x as Tensor), gradFunc: (dy) => [dy] }), soft);
+}
+
+/**
+ * The same with ReinMax's gradient of second order (arXiv 2304.08612, algorithm 2), which flows to the logits.
+ * @param logits [..., V]
+ * @param soft a relaxed sample of them, whose largest entry is the one sampled
+ * @param temperature scalar that it was relaxed with
+ */
+export function reinmax<T extends Tensor>(logits: T, soft: T, temperature: Tensor): T {
+  return withGradient<T>(
+    (save, l, s) => {
+      const sample = hardest(s as Tensor);
+      const before = tf.softmax(l as Tensor);
+      const middle = tf
+        .softmax((l as Tensor).div(temperature))
+        .add(sample)
+        .mul(0.5);
+      save([before, middle]);
+      return {
+        value: sample,
+        gradFunc: (dy, [p, q]) => [
+          softmaxGradient(q as Tensor, dy)
+            .mul(2)
+            .sub(softmaxGradient(p as Tensor, dy).mul(0.5)),
+          tf.zerosLike(dy),
+        ],
+      };
+    },
+    logits,
+    soft,
+  );
+}
+
+const hardest = (x: Tensor): Tensor =>
+  tf.oneHot(x.argMax(-1) as Tensor1D, x.shape.at(-1) as number, 1, 0, 'float32');
+
+/** How a gradient flows back through y = softmax(x) over the last axis. */
+const softmaxGradient = (y: Tensor, dy: Tensor): Tensor => dy.sub(dy.mul(y).sum(-1, true)).mul(y);

@@ -6,8 +6,7 @@ import type { Runtime } from '../engine/runtime.ts';
 import type { HostTensor } from '../engine/tensor.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor4D, tf } from '../engine/tf.ts';
 import { codebookUse } from '../eval/codebook.ts';
-import { dvaeLoss, hardReconstruction } from '../models/dvae/loss.ts';
-import { type DvaeSpec, dvaeSpec } from '../models/dvae/model.ts';
+import { type DvaeArchitecture, dvaeArchitecture, hardReconstruction } from '../models/dvae/architecture.ts';
 import { unflatten } from '../nn/parameters.ts';
 import { Weights } from '../nn/weights.ts';
 import { reconstructionGrid } from '../report/reconstructions.ts';
@@ -25,14 +24,16 @@ export interface Validation {
 }
 
 export class DvaeTrainee implements Trainee<PictureBatch> {
-  readonly state: ModelState<DvaeSpec>;
+  readonly state: ModelState;
+  readonly #architecture: DvaeArchitecture;
   readonly #config: DvaeConfig;
   readonly #runtime: Runtime;
   readonly #validation: Validation;
   readonly #run: string;
 
   constructor(runtime: Runtime, config: DvaeConfig, validation: Validation, run: string) {
-    const weights = new Weights(runtime, 'dvae', dvaeSpec(config.model));
+    this.#architecture = dvaeArchitecture(config.model);
+    const weights = new Weights(runtime, 'dvae', this.#architecture.spec);
     this.#runtime = runtime;
     this.#config = config;
     this.#validation = validation;
@@ -50,7 +51,7 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
   readonly #compiledReconstruct;
 
   #compileUpdate() {
-    const { model, train } = this.#config;
+    const { train } = this.#config;
     const { weights, optimizer, average } = this.state;
     interface Inputs {
       [name: string]: Tensor;
@@ -65,15 +66,12 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
       'dVAE train step',
       ({ pixels, key, step, learningRate, temperature, klWeight }: Inputs) => {
         const { values, gradients } = valueAndGradients(weights.entries, (read) =>
-          dvaeLoss(
-            unflatten(weights.spec, read),
-            tf.div(pixels, 255) as Tensor4D,
-            model,
-            key as Tensor1D,
-            temperature as Scalar,
-            klWeight as Scalar,
-            train.minLogScale,
-          ),
+          this.#architecture.loss(unflatten(weights.spec, read), tf.div(pixels, 255) as Tensor4D, {
+            key: key as Tensor1D,
+            temperature: temperature as Scalar,
+            klWeight: klWeight as Scalar,
+            minLogScale: train.minLogScale,
+          }),
         );
         const { gradientNorm, updates } = optimizer.apply(gradients, step as Scalar, learningRate as Scalar);
         average?.update(updates, step as Scalar);
@@ -88,9 +86,9 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
     return this.#runtime.compile('dVAE reconstruction', ({ pixels }: { pixels: Tensor }) => {
       const p = (average?.weights ?? weights).read();
       const { codes_BGG, pixels_BHW3, mse } = hardReconstruction(
+        this.#architecture,
         p,
         tf.div(pixels, 255) as Tensor4D,
-        this.#config.model,
       );
       return { codes: codes_BGG, mse, pixels: tf.mul(pixels_BHW3, 255) };
     });

@@ -9,13 +9,14 @@ import { type Picture, readFolder } from '../data/source.ts';
 import { isValidation } from '../data/split.ts';
 import { Runtime } from '../engine/runtime.ts';
 import { codeGrid } from '../models/dvae/config.ts';
+import type { DvaeSpec } from '../models/dvae/model.ts';
 import { RunFolder } from '../report/run.ts';
 import { DataError } from '../util/errors.ts';
 import { alsoLogTo } from '../util/logger.ts';
 import { DvaeTrainee, type Validation } from './dvae.ts';
 import { type LoopResult, trainLoop } from './loop.ts';
 import type { RunContext } from './run-context.ts';
-import { initialize, refuseChanges, resumeRun } from './state.ts';
+import { initialize, type ModelState, refuseChanges, resumeRun } from './state.ts';
 import { warmStart } from './warm-start.ts';
 
 /** Most held-out pictures looked at in one validation. */
@@ -53,8 +54,10 @@ export async function trainDvae(config: DvaeConfig, context: RunContext): Promis
         });
       if (!resumed) {
         await initialize(runtime, trainee.state, config.seed);
-        if (config.train.warmStart) {
-          await warmStart(runtime, config, trainee.state, batches(config.seed + 1), context);
+        const { model } = config;
+        if (config.train.warmStart && model.architecture === 'openai') {
+          const state = trainee.state as ModelState<DvaeSpec>;
+          await warmStart(runtime, { ...config, model }, state, batches(config.seed + 1), context);
         }
       }
       return await trainLoop({

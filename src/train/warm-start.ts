@@ -1,7 +1,7 @@
 // The warm start of a codebook: encoder and decoder are trained as a plain autoencoder, then its features are
 // clustered and the centres written into the 1×1 convolutions around the codes (models/dvae/warm-start.ts).
 
-import type { DvaeConfig } from '../config/dvae.ts';
+import type { DvaeConfig, OpenaiDvaeConfig } from '../config/dvae.ts';
 import type { PictureBatch, PictureBatches } from '../data/batches.ts';
 import type { Runtime } from '../engine/runtime.ts';
 import type { HostTensor } from '../engine/tensor.ts';
@@ -30,7 +30,7 @@ const WARMUP = 100;
 /** Sets the codebook of freshly drawn weights. Not resumable: an interrupted warm start begins anew. */
 export async function warmStart(
   runtime: Runtime,
-  config: DvaeConfig,
+  config: DvaeConfig & { readonly model: OpenaiDvaeConfig },
   state: ModelState<DvaeSpec>,
   batches: PictureBatches,
   { path, log, progress, signal }: RunContext,

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import sharp from 'sharp';
 import { writeCheckpoint } from '../../src/checkpoint/write.ts';
 import { dvaeSchema } from '../../src/config/dvae.ts';
-import { dvaeSpec } from '../../src/models/dvae/model.ts';
+import { dvaeArchitecture } from '../../src/models/dvae/architecture.ts';
 import { flatten } from '../../src/nn/parameters.ts';
 import { RandomStream } from '../../src/util/random.ts';
 
@@ -26,7 +26,7 @@ export async function writeTinyDvae(path: string, seed = 1, model = TINY): Promi
     model,
     train: { steps: 1, batch: 1, optimizer: { learningRate: { peak: 1e-3 } } },
   });
-  const weights = flatten(dvaeSpec(config.model)).map(([name, { shape }]) => {
+  const weights = flatten(dvaeArchitecture(config.model).spec).map(([name, { shape }]) => {
     const random = new RandomStream(seed, name);
     const inputs = shape.slice(0, -1).reduce((a, b) => a * b, 1);
     // Small biases, or one code wins everywhere.

@@ -5,7 +5,10 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import type { TensorData } from '../../src/checkpoint/dtype.ts';
 import { SafetensorsFile } from '../../src/checkpoint/safetensors.ts';
+import { TorchFile } from '../../src/checkpoint/torch/file.ts';
+import { stateDict } from '../../src/checkpoint/torch/state-dict.ts';
 import { useTensorFlow } from '../../src/engine/backend.ts';
 import { type Tensor, type Tensor2D, tf } from '../../src/engine/tf.ts';
 import { clipLoss, similarities } from '../../src/models/clip/loss.ts';
@@ -35,9 +38,22 @@ const FIXTURES = fileURLToPath(new URL('./fixtures/clip/', import.meta.url));
 const expected = JSON.parse(readFileSync(`${FIXTURES}expected.json`, 'utf8'));
 
 async function read(name: string): Promise<StateDict> {
+  if (name.endsWith('.pt')) {
+    const file = await TorchFile.open(FIXTURES + name);
+    try {
+      const tensors = [...stateDict(file.value, name)];
+      const whole = await Promise.all(
+        tensors.map(async ([key, tensor]) => [key, await tensor.read()] as const),
+      );
+      return new Map(whole.map(([key, tensor]) => [key, { ...tensor, read: async () => tensor }]));
+    } finally {
+      await file.close();
+    }
+  }
   const file = await SafetensorsFile.open(FIXTURES + name);
   try {
-    return await file.readAll();
+    const tensors = await file.readAll();
+    return new Map(Array.from(tensors, ([name, tensor]) => [name, { ...tensor, read: async () => tensor }]));
   } finally {
     await file.close();
   }
@@ -45,15 +61,24 @@ async function read(name: string): Promise<StateDict> {
 
 type Change = (name: string, tensor: Tensor) => Tensor;
 
+interface LoadedClip {
+  readonly model: ConvertedClip['model'];
+  readonly tensors: ReadonlyMap<string, Float32Array>;
+}
+
+async function load({ model, tensors }: ConvertedClip): Promise<LoadedClip> {
+  const all = new Map<string, Float32Array>();
+  for (const [name, { data }] of tensors)
+    all.set(name, (await (data as () => Promise<TensorData['data']>)()) as Float32Array);
+  return { model, tensors: all };
+}
+
 /** The parameters as eager tensors, each after `change`. */
-function parameters(
-  { model, tensors }: ConvertedClip,
-  change: Change = (_, tensor) => tensor,
-): ClipParameters {
-  return unflatten(clipSpec(model), (name) => {
-    const { shape, data } = tensors.get(name)!;
-    return change(name, tf.tensor(data as Float32Array, [...shape]));
-  });
+function parameters({ model, tensors }: LoadedClip, change: Change = (_, tensor) => tensor): ClipParameters {
+  const shapes = new Map(flatten(clipSpec(model)).map(([name, { shape }]) => [name, shape]));
+  return unflatten(clipSpec(model), (name) =>
+    change(name, tf.tensor(tensors.get(name)!, [...shapes.get(name)!])),
+  );
 }
 
 /** Changes one parameter at random, upwards if it is a variance. */
@@ -65,7 +90,7 @@ const shaken =
     return tf.add(tensor, name.endsWith('variance') ? tf.abs(noise) : noise);
   };
 
-const pixelsOf = (base64: string, { model }: ConvertedClip): Tensor => {
+const pixelsOf = (base64: string, { model }: LoadedClip): Tensor => {
   const { size } = model.image;
   const bytes = Buffer.from(base64, 'base64');
   return tf.tensor(Float32Array.from(bytes), [bytes.length / (size * size * 3), size, size, 3]);
@@ -78,7 +103,7 @@ interface Outputs {
 }
 
 function run(
-  clip: ConvertedClip,
+  clip: LoadedClip,
   p: ClipParameters,
   { pixels, texts }: { pixels: string; texts: number[][] },
 ): Outputs {
@@ -100,7 +125,7 @@ const difference = (a: Outputs, b: Outputs): number =>
     ...(['imageFeatures', 'textFeatures', 'logits'] as const).map((key) => largestDifference(a[key], b[key])),
   );
 
-const CASES: Record<string, [key: string, load: () => Promise<ConvertedClip>]> = {
+const CASES: Record<string, [key: string, convert: () => Promise<ConvertedClip>]> = {
   'transformers, ViT': [
     'transformers',
     async () =>
@@ -114,17 +139,17 @@ const CASES: Record<string, [key: string, load: () => Promise<ConvertedClip>]> =
     'openClipResnet',
     async () => fromOpenai(await read('open-clip-resnet.safetensors'), 'there'),
   ],
-  'open_clip, ViT with GELU': [
+  'open_clip, ViT with GELU, TorchScript': [
     'openClipVit',
-    async () => fromOpenai(await read('open-clip-vit.safetensors'), 'there', 'gelu'),
+    async () => fromOpenai(await read('open-clip-vit.pt'), 'there', 'gelu'),
   ],
 };
 
-for (const [name, [key, load]] of Object.entries(CASES)) {
+for (const [name, [key, convert]] of Object.entries(CASES)) {
   describe(name, () => {
-    let clip: ConvertedClip;
+    let clip: LoadedClip;
     before(async () => {
-      clip = await load();
+      clip = await load(await convert());
     });
 
     test('the same features and logits', () => {
@@ -145,15 +170,15 @@ for (const [name, [key, load]] of Object.entries(CASES)) {
 }
 
 test('the activation counts', async () => {
-  const clip = fromOpenai(await read('open-clip-vit.safetensors'), 'there');
+  const clip = await load(fromOpenai(await read('open-clip-vit.pt'), 'there'));
   assert.ok(difference(run(clip, parameters(clip), expected.openClipVit), expected.openClipVit) > 1e-3);
 });
 
 describe('DALLE-pytorch', () => {
   const { pixels, text, mask, similarities: cosines, loss, lossWithoutMask } = expected.dallePytorch;
-  let clip: ConvertedClip;
+  let clip: LoadedClip;
   before(async () => {
-    clip = fromLucid(await read('dalle-pytorch.safetensors'), 'there');
+    clip = await load(fromLucid(await read('dalle-pytorch.safetensors'), 'there'));
   });
   const ours = (p: ClipParameters, masked: readonly number[]) => {
     const shape: [number, number] = [masked.length / clip.model.text.length, clip.model.text.length];
@@ -204,7 +229,7 @@ describe('weights that do not fit', () => {
     assert.throws(make, (error) => error instanceof DataError && says.test(error.message));
 
   test('a tensor is missing, unknown, or of another shape', async () => {
-    const whole = await read('open-clip-vit.safetensors');
+    const whole = await read('open-clip-vit.pt');
     const without = new Map(whole);
     without.delete('ln_final.bias');
     refuses(() => fromOpenai(without, 'there'), /ln_final\.bias is missing/);

@@ -2,7 +2,7 @@
 // carries the tokenizer.
 
 import { type Checkpoint, hashOf } from '../../checkpoint/read.ts';
-import { type ClipModelConfig, clipSchema } from '../../config/clip.ts';
+import { type ClipModelConfig, clipCheckpointSchema } from '../../config/clip.ts';
 import { loadConfig } from '../../config/load.ts';
 import type { Runtime } from '../../engine/runtime.ts';
 import { Weights } from '../../nn/weights.ts';
@@ -37,7 +37,7 @@ export class Clip {
 
   /** The averaged weights of a checkpoint where it has them. Throws DataError when they do not fit its configuration. */
   static async open(runtime: Runtime, checkpoint: Checkpoint): Promise<Clip> {
-    const config = loadConfig(clipSchema, { file: checkpoint.configFile }).model;
+    const config = loadConfig(clipCheckpointSchema, { file: checkpoint.configFile }).model;
     const tokenizer = await loadTokenizer(checkpoint.tokenizerFile);
     const weights = new Weights(runtime, 'clip', clipSpec(config));
     const values = await checkpoint.read(checkpoint.bestPart, weights.expected());

@@ -2,20 +2,27 @@
 // in our layout, inputs before outputs. Which name is which is names.ts.
 
 import { z } from 'zod';
-import type { TensorData } from '../../checkpoint/dtype.ts';
+import type { TensorData, TensorType } from '../../checkpoint/dtype.ts';
 import { widen } from '../../checkpoint/half.ts';
+import type { TensorSource } from '../../checkpoint/safetensors.ts';
 import { type ClipModelConfig, clipModelSchema, RESNET_STRIDE } from '../../config/clip.ts';
 import { flatten } from '../../nn/parameters.ts';
 import { DataError } from '../../util/errors.ts';
 import { clipSpec } from './model.ts';
 import { huggingFaceRules, lucidRules, openaiRules, type Rule } from './names.ts';
 
-export type StateDict = ReadonlyMap<string, TensorData>;
+/** A tensor of another program, read when its turn comes. */
+export interface ForeignTensor {
+  readonly dtype: TensorType;
+  readonly shape: readonly number[];
+  read(): Promise<TensorData>;
+}
+export type StateDict = ReadonlyMap<string, ForeignTensor>;
 
 export interface ConvertedClip {
   readonly model: ClipModelConfig;
   /** By our names, float32. */
-  readonly tensors: ReadonlyMap<string, TensorData>;
+  readonly tensors: ReadonlyMap<string, TensorSource>;
 }
 
 /** Buffers that carry nothing to learn. */
@@ -41,18 +48,25 @@ const WRONG = {
 const misfit = (what: string, where: string): DataError =>
   new DataError(`not the weights of such a CLIP: ${what}`, { where, ...WRONG });
 
-/** Several tensors one after the other, float32. */
-function joined(parts: readonly TensorData[]): Float32Array {
-  const [only] = parts;
-  if (parts.length === 1) return (only as TensorData).data as Float32Array;
-  const all = new Float32Array(parts.reduce((sum, { data }) => sum + data.length, 0));
+async function toFloat32(tensor: ForeignTensor): Promise<Float32Array> {
+  const { data } = widen(await tensor.read());
+  return data instanceof Float32Array ? data : Float32Array.from(data as Float64Array);
+}
+
+/** Several tensors one after the other. */
+async function joined(parts: readonly ForeignTensor[]): Promise<Float32Array> {
+  if (parts.length === 1) return toFloat32(parts[0] as ForeignTensor);
+  const arrays = await Promise.all(parts.map(toFloat32));
+  const all = new Float32Array(arrays.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
-  for (const { data } of parts) {
-    all.set(data as Float32Array, at);
-    at += data.length;
+  for (const array of arrays) {
+    all.set(array, at);
+    at += array.length;
   }
   return all;
 }
+
+const elements = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
 /**
  * The tensors under our names.
@@ -61,24 +75,28 @@ function joined(parts: readonly TensorData[]): Float32Array {
 function rename(source: StateDict, model: ClipModelConfig, rules: readonly Rule[], where: string) {
   const shapes = new Map(flatten(clipSpec(model)).map(([name, { shape }]) => [name, shape]));
   const used = new Set(rules.flatMap(([, theirs]) => theirs));
-  const tensors = rules.map(([ours, theirs, layout]): [string, TensorData] => {
+  const tensors = rules.map(([ours, theirs, layout]): [string, TensorSource] => {
     const parts = theirs.map((name) => {
       const tensor = source.get(name);
       if (!tensor) throw misfit(`${name} is missing`, where);
-      return widen(tensor);
+      if (!/^b?float/.test(tensor.dtype))
+        throw misfit(`${name} is of type ${tensor.dtype}, where weights are floats`, where);
+      return tensor;
     });
-    const [outputs = 1, ...rest] = (parts[0] as TensorData).shape;
-    const flat = joined(parts);
+    const [outputs = 1, ...rest] = (parts[0] as ForeignTensor).shape;
+    const theirShape = [outputs * parts.length, ...rest];
     const shape = shapes.get(ours);
     if (!shape) throw misfit(`${theirs.join(', ')} has no place`, where);
-    const theirShape = [outputs * parts.length, ...rest];
     const fits = layout === 'plain' || theirShape[0] === shape.at(-1);
-    if (flat.length !== shape.reduce((a, b) => a * b, 1) || !fits)
+    if (elements(theirShape) !== elements(shape) || !fits)
       throw misfit(
         `${theirs.join(', ')} is [${theirShape}], the configuration makes ${ours} [${shape}]`,
         where,
       );
-    const data = layout === 'plain' ? flat : outputsLast(flat, theirShape);
+    const data = async (): Promise<Float32Array> => {
+      const flat = await joined(parts);
+      return layout === 'plain' ? flat : outputsLast(flat, theirShape);
+    };
     return [ours, { dtype: 'float32', shape: [...shape], data }];
   });
   const extra = [...source.keys()].filter((name) => !used.has(name) && !BUFFER.test(name));

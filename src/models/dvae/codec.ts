@@ -1,14 +1,12 @@
 // A trained dVAE as a codec: pictures to codes and back, in batches of one size.
 
 import { type Checkpoint, hashOf } from '../../checkpoint/read.ts';
-import { type DvaeModelConfig, dvaeSchema } from '../../config/dvae.ts';
+import { type DvaeModelConfig, dvaeCheckpointSchema } from '../../config/dvae.ts';
 import { loadConfig } from '../../config/load.ts';
 import type { Runtime } from '../../engine/runtime.ts';
 import { type Tensor, type Tensor3D, type Tensor4D, tf } from '../../engine/tf.ts';
 import { Weights } from '../../nn/weights.ts';
-import { codeGrid } from './config.ts';
-import { decodeCodes, dvaeSpec, encode } from './model.ts';
-import { mapPixels, reconstruction } from './pixels.ts';
+import { type DvaeArchitecture, dvaeArchitecture } from './architecture.ts';
 
 /** Pictures in one run of the graph; what is left over is filled up. */
 const BATCH = 32;
@@ -26,27 +24,28 @@ export class DvaeCodec {
     runtime: Runtime,
     config: DvaeModelConfig,
     hash: string,
-    weights: Weights<ReturnType<typeof dvaeSpec>>,
+    architecture: DvaeArchitecture,
+    weights: Weights,
   ) {
     this.config = config;
-    this.grid = codeGrid(config);
+    this.grid = architecture.grid;
     this.hash = hash;
     this.#encode = runtime.compile('dVAE encode', ({ pixels }: { pixels: Tensor }) => {
-      const x = mapPixels(tf.div(pixels, 255) as Tensor4D);
-      return { codes: tf.argMax(encode(weights.read().encoder, x, config), -1) };
+      const logits = architecture.encode(weights.read(), tf.div(pixels, 255) as Tensor4D);
+      return { codes: tf.argMax(logits, -1) };
     });
     this.#decode = runtime.compile('dVAE decode', ({ codes }: { codes: Tensor }) => {
-      const stats = decodeCodes(weights.read().decoder, codes as Tensor3D, config);
-      return { pixels: tf.mul(reconstruction(stats), 255) };
+      return { pixels: tf.mul(architecture.decodeCodes(weights.read(), codes as Tensor3D), 255) };
     });
   }
 
   /** The averaged weights of a checkpoint where it has them. Throws DataError when they do not fit its configuration. */
   static async open(runtime: Runtime, checkpoint: Checkpoint): Promise<DvaeCodec> {
-    const config = loadConfig(dvaeSchema, { file: checkpoint.configFile }).model;
-    const weights = new Weights(runtime, 'codec', dvaeSpec(config));
+    const config = loadConfig(dvaeCheckpointSchema, { file: checkpoint.configFile }).model;
+    const architecture = dvaeArchitecture(config);
+    const weights = new Weights(runtime, 'codec', architecture.spec);
     await weights.load(await checkpoint.read(checkpoint.bestPart, weights.expected()));
-    return new DvaeCodec(runtime, config, hashOf(checkpoint), weights);
+    return new DvaeCodec(runtime, config, hashOf(checkpoint), architecture, weights);
   }
 
   /**

@@ -1,15 +1,17 @@
 // Sizes that follow from the dVAE's configuration.
 
-import type { DvaeModelConfig } from '../../config/dvae.ts';
+import type { DvaeModelConfig, OpenaiDvaeConfig } from '../../config/dvae.ts';
 
 /** Codes on a side of a picture. */
-export const codeGrid = (config: DvaeModelConfig): number => config.imageSize / 2 ** (config.groups - 1);
+export const codeGrid = (config: DvaeModelConfig): number =>
+  config.imageSize / 2 ** (config.architecture === 'openai' ? config.groups - 1 : config.layers);
 
 /** Channels of each group: hidden × 1, 2, 4, … in the encoder, the same backwards in the decoder. */
-export function groupWidths(config: DvaeModelConfig): { encoder: number[]; decoder: number[] } {
+export function groupWidths(config: OpenaiDvaeConfig): { encoder: number[]; decoder: number[] } {
   const encoder = Array.from({ length: config.groups }, (_, group) => config.hidden * 2 ** group);
   return { encoder, decoder: encoder.toReversed() };
 }
 
 /** Factor on each resblock's output, 1/(number of resblocks)², so that training starts near the identity. */
-export const postGain = (config: DvaeModelConfig): number => 1 / (config.groups * config.blocksPerGroup) ** 2;
+export const postGain = (config: OpenaiDvaeConfig): number =>
+  1 / (config.groups * config.blocksPerGroup) ** 2;

@@ -2,10 +2,11 @@
 // Gumbel-softmax relaxation, with a logit-Laplace likelihood and a uniform prior over the codebook.
 //   B batch, H height, W width, G codes on a side, V vocabulary
 
-import type { DvaeModelConfig } from '../../config/dvae.ts';
+import type { OpenaiDvaeConfig } from '../../config/dvae.ts';
 import { randomGumbel } from '../../engine/random.ts';
-import { type Scalar, type Tensor1D, type Tensor3D, type Tensor4D, tf } from '../../engine/tf.ts';
-import { type DvaeParameters, decode, decodeCodes, encode } from './model.ts';
+import { type Scalar, type Tensor1D, type Tensor4D, tf } from '../../engine/tf.ts';
+import type { DvaeLoss } from './architecture.ts';
+import { type DvaeParameters, decode, encode } from './model.ts';
 import { location, logit, mapPixels, reconstruction } from './pixels.ts';
 
 /**
@@ -39,22 +40,14 @@ export function uniformKl(logits_BGGV: Tensor4D): Scalar {
   return tf.div(tf.sum(tf.mul(tf.exp(logPosterior), ratio)), batch);
 }
 
-export interface DvaeLoss {
-  /** −ln p(x|z) / (pixels × channels) + β · KL / (pixels × channels): what is minimised. */
-  readonly loss: Scalar;
-  /** −ln p(x|z) / (pixels × channels), in nats. */
-  readonly reconstruction: Scalar;
-  /** KL of a picture's codes to the uniform prior, in nats. */
-  readonly kl: Scalar;
-  /** Mean squared error of the pictures decoded from the relaxed codes; pixels in [0, 1]. */
-  readonly mse: Scalar;
-}
-
-/** The training loss of pixels_BHW3 in [0, 1] at temperature τ and KL weight β. `key` draws the Gumbel noise. */
+/**
+ * The training loss −ln p(x|z) / (pixels × channels) + β · KL / (pixels × channels) of pixels_BHW3 in [0, 1] at temperature τ and KL weight β. `key` draws the
+ * Gumbel noise.
+ */
 export function dvaeLoss(
   p: DvaeParameters,
   pixels_BHW3: Tensor4D,
-  config: DvaeModelConfig,
+  config: OpenaiDvaeConfig,
   key: Tensor1D,
   temperature: Scalar,
   klWeight: Scalar,
@@ -70,22 +63,6 @@ export function dvaeLoss(
     loss: tf.add(likelihood, tf.div(tf.mul(klWeight, kl), height * width * channels)),
     reconstruction: likelihood,
     kl,
-    mse: squaredError(stats_BHW6, pixels_BHW3),
-  };
-}
-
-/** Pictures through their hard codes, as stage two sees them. */
-export function hardReconstruction(
-  p: DvaeParameters,
-  pixels_BHW3: Tensor4D,
-  config: DvaeModelConfig,
-): { readonly codes_BGG: Tensor3D; readonly pixels_BHW3: Tensor4D; readonly mse: Scalar } {
-  const logits_BGGV = encode(p.encoder, mapPixels(pixels_BHW3), config);
-  const codes_BGG = tf.argMax(logits_BGGV, -1) as Tensor3D;
-  const stats_BHW6 = decodeCodes(p.decoder, codes_BGG, config);
-  return {
-    codes_BGG,
-    pixels_BHW3: reconstruction(stats_BHW6),
     mse: squaredError(stats_BHW6, pixels_BHW3),
   };
 }

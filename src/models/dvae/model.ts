@@ -2,7 +2,7 @@
 // so that the published weights fit. What the release calls w and b are weight and bias here.
 //   B batch, H height, W width, C channels, G codes on a side, V vocabulary
 
-import type { DvaeModelConfig } from '../../config/dvae.ts';
+import type { OpenaiDvaeConfig } from '../../config/dvae.ts';
 import { gather, upsample2x } from '../../engine/ops.ts';
 import { type Tensor3D, type Tensor4D, tf } from '../../engine/tf.ts';
 import { type ConvolutionSpec, convolution, convolutionSpec, kernelMatrix } from '../../nn/convolution.ts';
@@ -67,7 +67,7 @@ function groupSpecs(
 }
 
 /** The parameters of a dVAE; normal kernels, zero biases, as released. */
-export function dvaeSpec(config: DvaeModelConfig): DvaeSpec {
+export function dvaeSpec(config: OpenaiDvaeConfig): DvaeSpec {
   const { hidden, decoderInput, vocabulary, blocksPerGroup } = config;
   const widths = groupWidths(config);
   return {
@@ -98,7 +98,7 @@ function block(p: Parameters<BlockSpec>, x_BHWC: Tensor4D, gain: number): Tensor
 function groups(
   p: CoderParameters,
   x_BHWC: Tensor4D,
-  config: DvaeModelConfig,
+  config: OpenaiDvaeConfig,
   resize: (x: Tensor4D) => Tensor4D,
 ): Tensor4D {
   const gain = postGain(config);
@@ -111,26 +111,26 @@ function groups(
 }
 
 /** Pixels x_BHWC (mapped, see pixels.ts) → the features before the encoder's last convolution. */
-export function encoderFeatures(p: CoderParameters, x_BHWC: Tensor4D, config: DvaeModelConfig): Tensor4D {
+export function encoderFeatures(p: CoderParameters, x_BHWC: Tensor4D, config: OpenaiDvaeConfig): Tensor4D {
   const x = convolution(p.input, x_BHWC);
   return tf.relu(groups(p, x, config, (h) => tf.maxPool(h, 2, 2, 'valid')));
 }
 
 /** Mapped pixels x_BHWC → logits of the codes, BGGV. The codes for stage two are their argmax. */
-export const encode = (p: CoderParameters, x_BHWC: Tensor4D, config: DvaeModelConfig): Tensor4D =>
+export const encode = (p: CoderParameters, x_BHWC: Tensor4D, config: OpenaiDvaeConfig): Tensor4D =>
   convolution(p.output, encoderFeatures(p, x_BHWC, config));
 
 /** What the decoder's first convolution gave → statistics BHW6: μ, then ln b, of the logit-Laplace distribution. */
-export function decodeFeatures(p: CoderParameters, x_BGGC: Tensor4D, config: DvaeModelConfig): Tensor4D {
+export function decodeFeatures(p: CoderParameters, x_BGGC: Tensor4D, config: OpenaiDvaeConfig): Tensor4D {
   return convolution(p.output, tf.relu(groups(p, x_BGGC, config, upsample2x)));
 }
 
 /** A distribution over the codes at each place, z_BGGV → statistics BHW6. */
-export const decode = (p: CoderParameters, z_BGGV: Tensor4D, config: DvaeModelConfig): Tensor4D =>
+export const decode = (p: CoderParameters, z_BGGV: Tensor4D, config: OpenaiDvaeConfig): Tensor4D =>
   decodeFeatures(p, convolution(p.input, z_BGGV), config);
 
 /** Hard codes, int32 → statistics BHW6. The one-hot product is a look-up of the kernel's rows. */
-export function decodeCodes(p: CoderParameters, codes_BGG: Tensor3D, config: DvaeModelConfig): Tensor4D {
+export function decodeCodes(p: CoderParameters, codes_BGG: Tensor3D, config: OpenaiDvaeConfig): Tensor4D {
   const embeddings = gather(kernelMatrix(p.input.weight), codes_BGG);
   return decodeFeatures(p, tf.add(embeddings, p.input.bias), config);
 }

@@ -5,7 +5,7 @@
 // The model and its loss stay as published.
 //   B batch, H height, W width, G codes on a side, C channels, F width of the bottleneck, V vocabulary
 
-import type { DvaeModelConfig } from '../../config/dvae.ts';
+import type { OpenaiDvaeConfig } from '../../config/dvae.ts';
 import { randomNormal } from '../../engine/random.ts';
 import {
   type Scalar,
@@ -31,7 +31,7 @@ export type BottleneckSpec = { readonly encode: ConvolutionSpec; readonly decode
 export type BottleneckParameters = Parameters<BottleneckSpec>;
 
 /** The 1×1 convolutions that stand in for the encoder's last and the decoder's first while there is no codebook. */
-export const bottleneckSpec = (config: DvaeModelConfig, width: number): BottleneckSpec => ({
+export const bottleneckSpec = (config: OpenaiDvaeConfig, width: number): BottleneckSpec => ({
   encode: convolutionSpec(groupWidths(config).encoder.at(-1) as number, width, 1),
   decode: convolutionSpec(width, config.decoderInput, 1),
 });
@@ -41,7 +41,7 @@ export const bottleneckFeatures = (
   encoder: CoderParameters,
   bottleneck: BottleneckParameters,
   pixels_BHW3: Tensor4D,
-  config: DvaeModelConfig,
+  config: OpenaiDvaeConfig,
 ): Tensor4D => convolution(bottleneck.encode, encoderFeatures(encoder, mapPixels(pixels_BHW3), config));
 
 /**
@@ -52,7 +52,7 @@ export const bottleneckFeatures = (
 export function autoencoderLoss(
   p: DvaeParameters & { readonly bottleneck: BottleneckParameters },
   pixels_BHW3: Tensor4D,
-  config: DvaeModelConfig,
+  config: OpenaiDvaeConfig,
   key: Tensor1D,
   noise: number,
 ): Scalar {

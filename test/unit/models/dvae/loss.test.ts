@@ -1,14 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { dvaeModelSchema } from '../../../../src/config/dvae.ts';
+import { openaiModelSchema } from '../../../../src/config/dvae.ts';
 import { type Tensor, type Tensor1D, type Tensor4D, tf } from '../../../../src/engine/tf.ts';
-import {
-  dvaeLoss,
-  gumbelSoftmax,
-  hardReconstruction,
-  logitLaplaceLoss,
-  uniformKl,
-} from '../../../../src/models/dvae/loss.ts';
+import { dvaeArchitecture, hardReconstruction } from '../../../../src/models/dvae/architecture.ts';
+import { dvaeLoss, gumbelSoftmax, logitLaplaceLoss, uniformKl } from '../../../../src/models/dvae/loss.ts';
 import { decodeCodes, dvaeSpec, encode } from '../../../../src/models/dvae/model.ts';
 import { mapPixels, reconstruction } from '../../../../src/models/dvae/pixels.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
@@ -99,7 +94,7 @@ describe('Gumbel-softmax', () => {
 });
 
 describe('the whole loss', () => {
-  const config = dvaeModelSchema.parse({
+  const config = openaiModelSchema.parse({
     imageSize: 8,
     groups: 2,
     blocksPerGroup: 1,
@@ -122,7 +117,7 @@ describe('the whole loss', () => {
   });
 
   test('the mean squared error from hard codes is that of the decoded argmax', () => {
-    const hard = hardReconstruction(p, pixels, config);
+    const hard = hardReconstruction(dvaeArchitecture(config), p, pixels);
     const codes = tf.argMax(encode(p.encoder, mapPixels(pixels), config), -1);
     assert.deepEqual(numbers(hard.codes_BGG), numbers(codes));
     const decoded = numbers(reconstruction(decodeCodes(p.decoder, hard.codes_BGG, config)));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { dvaeModelSchema } from '../../../../src/config/dvae.ts';
+import { openaiModelSchema } from '../../../../src/config/dvae.ts';
 import { type Tensor3D, type Tensor4D, tf } from '../../../../src/engine/tf.ts';
 import { codeGrid } from '../../../../src/models/dvae/config.ts';
 import { decode, decodeCodes, dvaeSpec, encode } from '../../../../src/models/dvae/model.ts';
@@ -11,7 +11,7 @@ import { largestDifference, numbers, perturbed, randomIds, randomTensor } from '
 import { type Picture, slowDecoder, slowEncoder } from './slow.ts';
 
 const random = new RandomStream('dvae');
-const config = dvaeModelSchema.parse({
+const config = openaiModelSchema.parse({
   imageSize: 8,
   groups: 3,
   blocksPerGroup: 2,
@@ -22,7 +22,7 @@ const config = dvaeModelSchema.parse({
 const grid = codeGrid(config);
 
 describe('the published size', () => {
-  const published = dvaeModelSchema.parse({});
+  const published = openaiModelSchema.parse({});
   const spec = dvaeSpec(published);
 
   test('has the published tensors', () => {

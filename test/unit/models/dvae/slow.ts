@@ -1,7 +1,7 @@
 // The dVAE of openai/DALL-E by plain loops, written from its architecture and sharing no code with ours.
 // A picture is a square of channels, [row][column][channel], flat.
 
-import type { DvaeModelConfig } from '../../../../src/config/dvae.ts';
+import type { OpenaiDvaeConfig } from '../../../../src/config/dvae.ts';
 import type { Tensor } from '../../../../src/engine/tf.ts';
 
 export type Picture = number[];
@@ -77,7 +77,7 @@ function block(tree: Tree, x: Picture, layers: number): Picture {
 function coder(
   parameters: object,
   x: Picture,
-  config: DvaeModelConfig,
+  config: OpenaiDvaeConfig,
   widths: number[],
   resize: (x: Picture, channels: number) => Picture,
 ): Picture {
@@ -95,12 +95,12 @@ function coder(
 
 const WIDTHS = [1, 2, 4, 8, 16, 32];
 
-export function slowEncoder(p: object, x: Picture, config: DvaeModelConfig): Picture {
+export function slowEncoder(p: object, x: Picture, config: OpenaiDvaeConfig): Picture {
   const widths = WIDTHS.slice(0, config.groups).map((factor) => factor * config.hidden);
   return coder(p, x, config, widths, pool);
 }
 
-export function slowDecoder(p: object, z: Picture, config: DvaeModelConfig): Picture {
+export function slowDecoder(p: object, z: Picture, config: OpenaiDvaeConfig): Picture {
   const widths = WIDTHS.slice(0, config.groups).reverse();
   return coder(
     p,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { dvaeModelSchema } from '../../../../src/config/dvae.ts';
+import { openaiModelSchema } from '../../../../src/config/dvae.ts';
 import { type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../../../src/engine/tf.ts';
 import { kMeans } from '../../../../src/models/dvae/k-means.ts';
 import { decodeCodes, decodeFeatures, dvaeSpec, encode } from '../../../../src/models/dvae/model.ts';
@@ -72,7 +72,7 @@ describe('k-means', () => {
 });
 
 describe('the codebook from centres', () => {
-  const config = dvaeModelSchema.parse({
+  const config = openaiModelSchema.parse({
     imageSize: 8,
     groups: 2,
     blocksPerGroup: 1,

@@ -1,0 +1,109 @@
+// The stack machine's memory: a stack that marks divide, and a memo of values to come back to.
+
+import { PickleFault } from './fault.ts';
+import { nameOfKind, PickleGlobal, PickleObject, type PickleValue } from './values.ts';
+
+export class Stack {
+  #values: PickleValue[] = [];
+  /** What lies below each mark. */
+  readonly #below: PickleValue[][] = [];
+  readonly #memo = new Map<number, PickleValue>();
+
+  push(value: PickleValue): void {
+    this.#values.push(value);
+  }
+
+  top(): PickleValue {
+    const value = this.#values.at(-1);
+    if (value === undefined) throw new PickleFault('it takes a value from an empty stack');
+    return value;
+  }
+
+  pop(): PickleValue {
+    const value = this.top();
+    this.#values.pop();
+    return value;
+  }
+
+  popMany(count: number): PickleValue[] {
+    if (this.#values.length < count) throw new PickleFault('it takes a value from an empty stack');
+    return this.#values.splice(-count);
+  }
+
+  mark(): void {
+    this.#below.push(this.#values);
+    this.#values = [];
+  }
+
+  /** Takes the values above the last mark, and the mark. */
+  popMark(): PickleValue[] {
+    const below = this.#below.pop();
+    if (below === undefined) throw new PickleFault('it goes back to a mark that it never made');
+    const values = this.#values;
+    this.#values = below;
+    return values;
+  }
+
+  /** The value on top, or the mark. */
+  drop(): void {
+    if (this.#values.length === 0) this.popMark();
+    else this.pop();
+  }
+
+  memoize(index = this.#memo.size): void {
+    this.#memo.set(index, this.top());
+  }
+
+  recall(index: number): void {
+    const value = this.#memo.get(index);
+    if (value === undefined) throw new PickleFault(`it recalls value ${index}, which it never stored`);
+    this.push(value);
+  }
+
+  append(items: readonly PickleValue[]): void {
+    const list = this.top();
+    if (!Array.isArray(list)) throw new PickleFault(`it appends to ${nameOfKind(list)}`);
+    for (const item of items) list.push(item);
+  }
+
+  setItems(items: readonly PickleValue[]): void {
+    const map = this.top();
+    if (!(map instanceof Map)) throw new PickleFault(`it sets items of ${nameOfKind(map)}`);
+    for (const [key, value] of pairs(items)) map.set(key, value);
+  }
+
+  addItems(items: readonly PickleValue[]): void {
+    const set = this.top();
+    if (!(set instanceof Set)) throw new PickleFault(`it adds items to ${nameOfKind(set)}`);
+    for (const item of items) set.add(item);
+  }
+
+  /** Puts what `callee(*args)` gives in place of both. */
+  call(): void {
+    const [callee, args] = this.popMany(2);
+    if (!(callee instanceof PickleGlobal)) throw new PickleFault(`it calls ${nameOfKind(callee)}`);
+    if (!Array.isArray(args)) throw new PickleFault(`it calls ${callee.name} with ${nameOfKind(args)}`);
+    this.push(callee.make(args));
+  }
+
+  /** Gives the object on top its state. Attributes of dictionaries and tensors say nothing about weights. */
+  setState(): void {
+    const state = this.pop();
+    const object = this.top();
+    if (object instanceof PickleObject) object.state = attributes(state);
+  }
+}
+
+export function pairs(items: readonly PickleValue[]): [PickleValue, PickleValue][] {
+  if (items.length % 2 !== 0) throw new PickleFault('it has a key without a value');
+  return Array.from({ length: items.length / 2 }, (_, i) => [
+    items[2 * i] as PickleValue,
+    items[2 * i + 1] as PickleValue,
+  ]);
+}
+
+/** A state of two parts is (attributes, slots). */
+function attributes(state: PickleValue): PickleValue {
+  if (!Array.isArray(state) || state.length !== 2) return state;
+  return new Map(state.flatMap((part) => (part instanceof Map ? [...part] : [])));
+}

@@ -1,0 +1,63 @@
+// Other people's weights into checkpoints: the list of those that are known, and the writing.
+
+import { rm } from 'node:fs/promises';
+import { type Checkpoint, readCheckpoint } from '../checkpoint/read.ts';
+import { writeCheckpoint } from '../checkpoint/write.ts';
+import { DataError } from '../util/errors.ts';
+import { dallePytorchClip, huggingFaceClip, openaiClip } from './clip/converters.ts';
+import { dallePytorchDvae, openaiDvae } from './dvae/weights.ts';
+import { type Converted, type Converter, type ConvertOptions, ForeignFiles } from './foreign.ts';
+
+/** Each is asked in turn whether the files are its own. */
+export const CONVERTERS: readonly Converter[] = [
+  openaiDvae,
+  dallePytorchDvae,
+  huggingFaceClip,
+  openaiClip,
+  dallePytorchClip,
+];
+
+async function recognize(files: ForeignFiles, options: ConvertOptions): Promise<Converted> {
+  for (const converter of CONVERTERS) {
+    const converted = await converter.convert(files, options);
+    if (converted) return converted;
+  }
+  throw new DataError('no weights that mm knows', {
+    where: files.where,
+    fix: `it reads ${CONVERTERS.map(({ reads }) => reads).join('; ')}`,
+  });
+}
+
+async function write(to: string, { contents, dvae }: Converted): Promise<void> {
+  const base = { step: 0, seed: 0, dataPosition: null, metrics: {} };
+  const folder = `${to}.dvae`;
+  try {
+    let carried: Checkpoint | undefined;
+    if (dvae) {
+      await write(folder, dvae);
+      carried = await readCheckpoint(folder, { kind: 'dvae', warn: () => {} });
+    }
+    await writeCheckpoint(to, { ...base, ...contents, dvae: carried });
+  } finally {
+    if (dvae) await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Converts the model in files of another program into the checkpoint folder `to`, and says what it was.
+ * @throws DataError when the files are of no known kind, damaged, or do not fit together
+ */
+export async function convertWeights(
+  from: readonly string[],
+  to: string,
+  options: ConvertOptions,
+): Promise<Converted> {
+  const files = await ForeignFiles.find(from);
+  try {
+    const converted = await recognize(files, options);
+    await write(to, converted);
+    return converted;
+  } finally {
+    await files.close();
+  }
+}

@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { EXIT } from '../../src/util/errors.ts';
+import { unpack } from '../parity/parity.ts';
+import { mm } from './mm.ts';
+import { testRefusals } from './refusal.ts';
+import { writePictures } from './tiny-dvae.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'mm-convert-'));
+const other = unpack('openai-a');
+const theirs = unpack('openai-b');
+after(() => {
+  for (const folder of [root, theirs, other]) rmSync(folder, { recursive: true });
+});
+const encoder = join(theirs, 'encoder.pkl');
+const decoder = join(theirs, 'decoder.pkl');
+
+test("a folder of OpenAI's files becomes a checkpoint that other commands use", async () => {
+  const dvae = join(root, 'dvae');
+  const { code, stdout, stderr } = await mm([
+    'convert',
+    theirs,
+    '--to',
+    dvae,
+    '--image-size',
+    '32',
+    '--json',
+  ]);
+  assert.equal(code, 0, stderr);
+  const result = JSON.parse(stdout);
+  assert.equal(result.kind, 'dvae');
+  assert.equal(result.config.model.vocabulary, 64);
+  assert.deepEqual(readdirSync(dvae).sort(), ['config.yaml', 'model.safetensors', 'state.json']);
+
+  const pictures = join(root, 'pictures');
+  await writePictures(pictures, 3);
+  const tokens = join(root, 'tokens');
+  const tokenized = await mm(['tokenize', '--data', pictures, '--dvae', dvae, '--out', tokens]);
+  assert.equal(tokenized.code, 0, tokenized.stderr);
+  assert.match(tokenized.stdout, /3 pictures of 4 × 4 codes/);
+});
+
+describe('what cannot be converted is one error that says what, where and the fix', () => {
+  const at = (name: string): string => join(root, name);
+  before(() => {
+    mkdirSync(at('filled'));
+    writeFileSync(at('filled/notes.txt'), 'precious');
+    mkdirSync(at('empty'));
+    mkdirSync(at('mixed'));
+    copyFileSync(encoder, at('mixed/encoder.pkl'));
+    copyFileSync(join(other, 'decoder.pkl'), at('mixed/decoder.pkl'));
+    writeFileSync(at('short.pkl'), readFileSync(encoder).subarray(0, 40_000));
+    const magic = '\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}.';
+    writeFileSync(at('evil.pkl'), Buffer.from(`${magic}\x80\x02cos\nsystem\n\x8c\x02id\x85R.`, 'latin1'));
+  });
+  const to = at('never');
+  testRefusals({
+    'a file that is not there': {
+      flags: ['convert', at('missing.pkl'), '--to', to],
+      code: EXIT.data,
+      says: [/no such file or folder/, /missing\.pkl/],
+    },
+    'no --to': { flags: ['convert', theirs], code: EXIT.usage, says: [/to/] },
+    'a folder with something in it': {
+      flags: ['convert', theirs, '--to', at('filled')],
+      code: EXIT.usage,
+      says: [/not empty/, /filled/],
+    },
+    'a folder without weights': {
+      flags: ['convert', at('empty'), '--to', to],
+      code: EXIT.data,
+      says: [/no weights that mm knows/, /encoder\.pkl and decoder\.pkl/],
+    },
+    'half of a dVAE': {
+      flags: ['convert', encoder, '--to', to],
+      code: EXIT.data,
+      says: [/one encoder and one decoder; these files are encoder/],
+    },
+    'halves of two': {
+      flags: ['convert', at('mixed'), '--to', to],
+      code: EXIT.data,
+      says: [/does not fit the model/, /decoder\.input\.weight is \[1,1,40,12\]/],
+    },
+    'pictures that the grid does not divide': {
+      flags: ['convert', theirs, '--to', to, '--image-size', '30'],
+      code: EXIT.data,
+      says: [/imageSize cannot be used: must be a multiple of 8/],
+    },
+    'an image size that is none': {
+      flags: ['convert', theirs, '--to', to, '--image-size', '2.5'],
+      code: EXIT.usage,
+      says: [/--image-size is a whole number/],
+    },
+    'a file cut short': {
+      flags: ['convert', at('short.pkl'), decoder, '--to', to],
+      code: EXIT.data,
+      says: [/cut short/, /short\.pkl/],
+    },
+    'a pickle that would run a command': {
+      flags: ['convert', at('evil.pkl'), '--to', to],
+      code: EXIT.data,
+      says: [/names os\.system/, /evil\.pkl, byte \d+/, /torch\.save\(model\.state_dict/],
+    },
+  });
+
+  test('and nothing was written', () => {
+    assert.ok(!existsSync(to));
+    assert.deepEqual(readdirSync(at('filled')), ['notes.txt']);
+  });
+});
