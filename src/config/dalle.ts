@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { averaging, optimizer, positiveInteger, precision, rhythm, seed, validationShare } from './fields.ts';
 
-export const ATTENTION_KINDS = ['full', 'row', 'column', 'conv'] as const;
+export const ATTENTION_KINDS = ['full', 'row', 'column', 'conv', 'ownRow', 'corner'] as const;
 export type AttentionKind = (typeof ATTENTION_KINDS)[number];
 
 export const dalleModelSchema = z
@@ -21,15 +21,87 @@ export const dalleModelSchema = z
       .array(z.enum(ATTENTION_KINDS))
       .min(1)
       .default(['row', 'column', 'row', 'row'])
-      .describe('attention of the layers, repeated in this order; image tokens see all text in every kind'),
+      .describe(
+        'attention of the layers, repeated in this order; image tokens see all text in every kind (ownRow and corner are the axial_row and conv_like of DALLE-pytorch)',
+      ),
     lastAttention: z
       .enum(ATTENTION_KINDS)
       .optional()
       .describe('attention of the last layer, where it differs'),
-    convolution: positiveInteger().default(11).describe('odd side of the neighbourhood of conv attention'),
+    convolution: positiveInteger()
+      .default(11)
+      .describe('odd side of the neighbourhood of conv and corner attention'),
+    headWidth: positiveInteger()
+      .optional()
+      .describe('channels of an attention head, where they are not width / heads'),
+    initialStddev: z
+      .number()
+      .positive()
+      .default(0.02)
+      .describe(
+        'deviation of the weights drawn at the start; narrow models learn faster from about 1/√width, wide ones are steadier with less',
+      ),
+    rotary: z
+      .boolean()
+      .default(false)
+      .describe('rotary positions of text, rows and columns in place of learned ones'),
+    tokenShift: z
+      .boolean()
+      .default(false)
+      .describe('layers see part of the channels of the tokens before, above and to the left'),
+    sharedAttention: z
+      .array(z.int().min(0))
+      .min(1)
+      .optional()
+      .describe(
+        'a number for each layer, repeated in this order; layers of one number share their attention',
+      ),
+    sharedFeedForward: z
+      .array(z.int().min(0))
+      .min(1)
+      .optional()
+      .describe('the same for the feed-forward layers'),
+    tiedEmbeddings: z
+      .boolean()
+      .default(false)
+      .describe('logits are products with the embeddings of the tokens; without weights of their own'),
+    stable: z
+      .boolean()
+      .default(false)
+      .describe(
+        'for float16: smaller products in the softmax, smaller gradients of embeddings, bounded outputs',
+      ),
+    sandwichNorm: z.boolean().default(false).describe('a second LayerNorm at the end of each branch'),
+    layerScale: z
+      .boolean()
+      .default(false)
+      .describe('branches are multiplied by learned scales of the channels, which start small'),
+    gated: z
+      .boolean()
+      .default(false)
+      .describe('the GELU of feed-forward layers gates other channels, which takes twice as many'),
+    reversible: z
+      .boolean()
+      .default(false)
+      .describe('two residual streams, from whose ends every activation can be computed back'),
+    paddingTargets: z
+      .enum(['end', 'each'])
+      .default('end')
+      .describe('what text predicts after a caption: its end, once, or the padding token of each position'),
   })
-  .superRefine(({ width, heads, convolution }, context) => {
-    if (width % heads !== 0) {
+  .superRefine((model, context) => {
+    const { width, heads, convolution, headWidth, tokenShift, rotary } = model;
+    if (tokenShift && width % 4 !== 0) {
+      const message = `must be a multiple of 4 for tokenShift; received ${width}`;
+      context.addIssue({ code: 'custom', path: ['width'], message });
+    }
+    if (rotary && (headWidth ?? width / heads) % 2 !== 0) {
+      const message = `must be even for rotary positions; received ${headWidth ?? width / heads}`;
+      context.addIssue({ code: 'custom', path: ['headWidth'], message });
+    }
+    const mixed = mixedKinds(model);
+    if (mixed) context.addIssue({ code: 'custom', path: ['sharedAttention'], message: mixed });
+    if (headWidth === undefined && width % heads !== 0) {
       const message = `must be a multiple of heads (${heads}); received ${width}`;
       context.addIssue({ code: 'custom', path: ['width'], message });
     }
@@ -39,6 +111,28 @@ export const dalleModelSchema = z
     }
   })
   .describe('the joint Transformer');
+
+/** Layers that share their attention have the same kind of it; what is wrong otherwise. */
+function mixedKinds(model: {
+  readonly layers: number;
+  readonly attention: readonly AttentionKind[];
+  readonly lastAttention?: AttentionKind | undefined;
+  readonly sharedAttention?: readonly number[] | undefined;
+}): string | undefined {
+  const { layers, attention, lastAttention, sharedAttention: ids } = model;
+  if (!ids) return undefined;
+  const kinds = new Map<number, AttentionKind>();
+  for (let layer = 0; layer < layers; layer++) {
+    const id = ids[layer % ids.length] as number;
+    const last = layer === layers - 1 ? lastAttention : undefined;
+    const kind = last ?? (attention[layer % attention.length] as AttentionKind);
+    const before = kinds.get(id) ?? kind;
+    kinds.set(id, before);
+    if (before !== kind)
+      return `layers that share their attention have one kind of it; layer ${layer + 1} has ${kind}, one before it ${before}`;
+  }
+  return undefined;
+}
 
 export const dalleSchema = z
   .strictObject({
@@ -108,5 +202,12 @@ export const dalleSchema = z
   })
   .describe('mm train-dalle');
 
+/** What sampling reads of a checkpoint's configuration: converted weights have no training to describe. */
+export const dalleCheckpointSchema = z.looseObject({
+  model: dalleModelSchema,
+  train: z.looseObject({ nullCaptions: z.number().default(0) }).prefault({}),
+});
+
 export type DalleModelConfig = z.output<typeof dalleModelSchema>;
 export type DalleConfig = z.output<typeof dalleSchema>;
+export type DalleCheckpointConfig = z.output<typeof dalleCheckpointSchema>;

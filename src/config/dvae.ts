@@ -1,7 +1,16 @@
 // Configuration of `mm train-dvae`: DALL·E's first stage (arXiv 2102.12092, section 2.1 and appendix A).
 
 import { z } from 'zod';
-import { averaging, optimizer, positiveInteger, precision, rhythm, seed, validationShare } from './fields.ts';
+import {
+  averaging,
+  lossScale,
+  optimizer,
+  positiveInteger,
+  precision,
+  rhythm,
+  seed,
+  validationShare,
+} from './fields.ts';
 
 /** Each halving of the picture needs an even side. */
 function checkHalvings(
@@ -42,6 +51,9 @@ export const openaiModelSchema = z
       .default(128)
       .describe("channels after the decoder's first 1×1 convolution (n_init)"),
     vocabulary: positiveInteger().default(8192).describe('codes in the codebook'),
+    inputKernel: positiveInteger()
+      .default(7)
+      .describe("odd side of the kernel of the encoder's first convolution"),
     encoderKernel: z
       .union([z.literal(1), z.literal(3)])
       .default(3)
@@ -138,6 +150,7 @@ export const dvaeSchema = z
       .strictObject({
         ...rhythm,
         precision,
+        lossScale,
         optimizer,
         averaging: averaging.optional(),
         temperature: z

@@ -85,8 +85,8 @@ export class Graph {
     });
   }
 
-  identity(input: Output): Output {
-    return this.output('Identity', [input], { attributes: [typeAttr('T', this.dtype(input))] });
+  identity(input: Output, after: readonly Pointer[] = []): Output {
+    return this.output('Identity', [input], { attributes: [typeAttr('T', this.dtype(input))], after });
   }
 
   cast(input: Output, dtype: number): Output {

@@ -8,9 +8,8 @@ import { DT, type HostArray } from './dtype.ts';
 import type { EagerBinding, TensorMetadata } from './eager-binding.ts';
 import type { Graph } from './graph.ts';
 import { byModelLine, whereNow } from './origin.ts';
+import { isKeptInFloat32, type Precision } from './precision.ts';
 import type { LooseValues } from './tensor.ts';
-
-export type Precision = 'float32' | 'bfloat16' | 'float16';
 
 /** Ops whose inputs are lowered under mixed precision: the ones that matrix units speed up. */
 const MATRIX_OPS: ReadonlySet<string> = new Set([
@@ -70,7 +69,7 @@ export class RecordingBinding {
   ): TensorMetadata[] {
     const { graph } = this;
     const outputs = inputs.map((id) => this.output(id));
-    if (this.#precision !== 'float32' && MATRIX_OPS.has(name))
+    if (this.#precision !== 'float32' && MATRIX_OPS.has(name) && !isKeptInFloat32())
       return [this.#lowered(name, attributes, outputs)];
     const oper = graph.add(name, outputs, { attributes });
     return Array.from({ length: outputCount }, (_, index) => this.register({ oper, index }));

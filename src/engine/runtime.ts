@@ -8,7 +8,8 @@ import { DT } from './dtype.ts';
 import { Graph } from './graph.ts';
 import type { OpTime } from './op-times.ts';
 import { withModelLine } from './origin.ts';
-import { type Precision, RecordingBinding } from './recording-binding.ts';
+import type { Precision } from './precision.ts';
+import { RecordingBinding } from './recording-binding.ts';
 import { Session } from './session.ts';
 import { type SessionConfig, sessionConfig } from './session-config.ts';
 import { type HostTensor, sizeOf } from './tensor.ts';
@@ -17,7 +18,7 @@ import { isBuilding, newTrace, withTrace } from './trace.ts';
 import { Variable, type VariableType } from './variable.ts';
 
 export interface CompileOptions {
-  /** Type of matrix products and convolutions. */
+  /** Type of matrix products and convolutions, except those made under `inFloat32` (precision.ts). */
   readonly precision?: Precision;
   /** Compile with XLA: slower to start, sometimes faster to run; measure it. */
   readonly xla?: boolean;

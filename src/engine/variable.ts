@@ -60,6 +60,11 @@ export class Variable {
     return this.update('AssignVariableOp', [value], { attributes: this.#type('dtype') });
   }
 
+  /** value += `delta`. */
+  add(delta: Tensor): Pointer {
+    return this.update('AssignAddVariableOp', [delta], { attributes: this.#type('dtype') });
+  }
+
   /** value −= `delta`. */
   subtract(delta: Tensor): Pointer {
     return this.update('AssignSubVariableOp', [delta], { attributes: this.#type('dtype') });

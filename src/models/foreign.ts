@@ -78,6 +78,8 @@ export class ForeignFiles {
 export interface ConvertOptions {
   /** Pixels on a side, for models whose weights do not say. */
   readonly imageSize?: number | undefined;
+  /** tokenizer.json, for models of text whose files do not hold one. */
+  readonly tokenizer?: string | undefined;
 }
 
 /** A checkpoint to write; tensors are read from the files one by one as it is written. */

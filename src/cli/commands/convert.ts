@@ -24,11 +24,17 @@ export const command = defineCommand({
         requiresArg: true,
         describe: 'pixels on a side of the pictures, for models whose weights do not say',
       })
+      .option('tokenizer', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'tokenizer.json of a model of text, where its files do not hold it',
+      })
       .example('$0 convert encoder.pkl decoder.pkl --to dvae', "OpenAI's dVAE")
       .example('$0 convert vae.pt --to dvae', "DALLE-pytorch's DiscreteVAE")
+      .example('$0 convert dalle.pt --tokenizer tokenizer.json --to dalle', "DALLE-pytorch's DALLE")
       .example('$0 reconstruct photos --dvae dvae', 'what it gives'),
 
-  async run({ from, to, 'image-size': imageSize }, { json, print }) {
+  async run({ from, to, 'image-size': imageSize, tokenizer }, { json, print }) {
     if (imageSize !== undefined && !(Number.isInteger(imageSize) && imageSize > 0)) {
       throw new UsageError(`--image-size is a whole number of pixels, and got ${imageSize}`, {
         where: '--image-size',
@@ -37,7 +43,7 @@ export const command = defineCommand({
     }
     await refuseFilled(to);
     const { convertWeights } = await import('../../models/convert.ts');
-    const { what, contents } = await convertWeights(from, to, { imageSize });
+    const { what, contents } = await convertWeights(from, to, { imageSize, tokenizer });
     print(`${to}: ${what}`);
     json({ to, kind: contents.kind, what, config: contents.config });
   },
