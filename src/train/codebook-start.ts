@@ -7,9 +7,9 @@
 import type { DalleConfig } from '../config/dalle.ts';
 import { randomNormal } from '../engine/random.ts';
 import type { Runtime } from '../engine/runtime.ts';
+import type { HostTensor } from '../engine/tensor.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, tf } from '../engine/tf.ts';
 import type { DalleSpec } from '../models/dalle/model.ts';
-import type { DvaeCodec } from '../models/dvae/codec.ts';
 import type { Weights } from '../nn/weights.ts';
 import { graphSeed } from '../util/random.ts';
 
@@ -22,12 +22,15 @@ function standardized(x_VC: Tensor2D): Tensor2D {
   return tf.div(centred, tf.sqrt(tf.mean(tf.square(centred))));
 }
 
-/** Sets the embeddings of image tokens, and the weights of their logits where those are not the same, of weights just drawn. */
+/**
+ * Sets the embeddings of image tokens, and the weights of their logits where those are not the same, of weights just drawn.
+ * @param vectors of the codes, VC
+ */
 export async function codebookStart(
   runtime: Runtime,
   weights: Weights<DalleSpec>,
-  codec: DvaeCodec,
-  { model, seed }: DalleConfig,
+  vectors: HostTensor,
+  { model, seed }: Pick<DalleConfig, 'model' | 'seed'>,
 ): Promise<void> {
   const set = runtime.compile(
     'start from the codebook',
@@ -47,5 +50,5 @@ export async function codebookStart(
     },
   );
   const key = { dtype: 'int32', shape: [2], data: graphSeed(seed, 'codebook start') } as const;
-  await set({ vectors_VC: await codec.codeVectors(), key });
+  await set({ vectors_VC: vectors, key });
 }

@@ -79,7 +79,8 @@ export async function trainDalle(config: DalleConfig, context: RunContext): Prom
         trainee.resume(resumed.evaluation);
       } else {
         await initialize(runtime, trainee.state, config.seed);
-        if (config.train.codebookStart) await codebookStart(runtime, trainee.state.weights, codec, config);
+        if (config.train.codebookStart)
+          await codebookStart(runtime, trainee.state.weights, await codec.codeVectors(), config);
         if (origin) await beginWith(trainee.state.weights, origin, config.model);
         if (origin || config.train.codebookStart) await startAverage(runtime, trainee.state);
       }
