@@ -1,7 +1,16 @@
 // Configuration of `mm train-dvae`: DALL·E's first stage (arXiv 2102.12092, section 2.1 and appendix A).
 
 import { z } from 'zod';
-import { averaging, optimizer, positiveInteger, precision, rhythm, seed, validationShare } from './fields.ts';
+import {
+  averaging,
+  lossScale,
+  optimizer,
+  positiveInteger,
+  precision,
+  rhythm,
+  seed,
+  validationShare,
+} from './fields.ts';
 
 /** Each halving of the picture needs an even side. */
 function checkHalvings(
@@ -42,6 +51,15 @@ export const openaiModelSchema = z
       .default(128)
       .describe("channels after the decoder's first 1×1 convolution (n_init)"),
     vocabulary: positiveInteger().default(8192).describe('codes in the codebook'),
+    inputKernel: positiveInteger()
+      .default(7)
+      .describe("odd side of the kernel of the encoder's first convolution"),
+    encoderKernel: z
+      .union([z.literal(1), z.literal(3)])
+      .default(3)
+      .describe(
+        "side of the kernels in the encoder's resblocks: 3 as published; with 1 a code sees little more than its own cell, so that equal objects get equal codes whatever stands around them",
+      ),
   })
   .superRefine(({ imageSize, groups }, context) =>
     checkHalvings(imageSize, groups - 1, `${groups} groups`, context),
@@ -113,18 +131,21 @@ export const dvaeSchema = z
         path: z.string().describe('folder of pictures, flat or nested'),
         validation: validationShare,
         crop: z
-          .enum(['random', 'center', 'none'])
+          .enum(['published', 'random', 'center', 'none'])
           .default('random')
           .describe(
-            'training crop: random resized crop as the paper lists, centre crop, or the picture squeezed to the square',
+            "training crop: the paper's (a random square of the whole shorter side, reduced to 9/8 to 12/8 of imageSize, and of that a random square of imageSize), any random square of at least cropScale, the central square, or the picture squeezed to a square",
           ),
         cropScale: z
           .number()
           .gt(0)
           .max(1)
           .default(0.4)
-          .describe('smallest side of a random crop, as a share of the shorter side'),
-        flip: z.boolean().default(true).describe('mirror half of the training pictures'),
+          .describe('smallest side of the crop `random`, as a share of the shorter side'),
+        flip: z
+          .boolean()
+          .default(true)
+          .describe('mirror half of the training pictures, drawn anew each time'),
       })
       .describe('where the pictures are and how they are cropped'),
     model: dvaeModelSchema,
@@ -132,6 +153,7 @@ export const dvaeSchema = z
       .strictObject({
         ...rhythm,
         precision,
+        lossScale,
         optimizer,
         averaging: averaging.optional(),
         temperature: z
@@ -153,9 +175,9 @@ export const dvaeSchema = z
               .min(0)
               .default(6.6)
               .describe(
-                'β at the end of the ramp. The loss is −ln p(x|z) / (pixels × channels) + β · KL / (pixels × channels), where KL is summed over the grid, in nats, against the uniform prior over the codebook. With architecture dalle-pytorch, as in that program (kl_div_loss_weight): the loss is the reconstruction loss + β · KL, where KL is also summed over the pictures of the batch, because its mean divides by 1; use a small β or 0',
+                'β at the end of the ramp. It multiplies the KL of a whole picture: in nats (natural logarithm), summed over all positions of the grid, mean over the batch, against the uniform prior over the codebook. The loss is (−ln p(x|z) + β · KL) / (pixels × channels), so the mean KL of one position weighs β · grid² / (pixels × channels), at the published sizes β / 192. metrics.jsonl has both terms without β: `reconstruction`, −ln p(x|z) / (pixels × channels), and `kl`, KL of a picture. With architecture dalle-pytorch, as in that program (kl_div_loss_weight): the loss is the reconstruction loss + β · KL, where KL is also summed over the pictures of the batch, because its mean divides by 1; use a small β or 0',
               ),
-            steps: z.int().min(0).default(5000).describe('updates of the ramp of β from 0'),
+            steps: z.int().min(0).default(5000).describe('updates of the linear ramp of β from 0'),
           })
           .prefault({})
           .describe('weight of the KL term'),

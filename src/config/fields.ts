@@ -13,7 +13,19 @@ export const seed = z
 export const precision = z
   .enum(['float32', 'bfloat16', 'float16'])
   .default('float32')
-  .describe('type of matrix products and convolutions; weights, losses and the optimizer stay in float32');
+  .describe(
+    'type of matrix products and convolutions; weights, losses, the optimizer and the products next to the codes stay in float32',
+  );
+
+export const lossScale = z
+  .strictObject({
+    start: z.number().positive().default(65536).describe('scale at step 0'),
+    growEvery: positiveInteger()
+      .default(2000)
+      .describe('finite updates after which the scale doubles; an overflow halves it and skips the update'),
+  })
+  .prefault({})
+  .describe('dynamic loss scaling, used when precision is float16');
 
 /** A value that changes over the run; `steps` counts updates. */
 export const learningRate = z

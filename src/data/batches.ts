@@ -27,6 +27,8 @@ export interface PictureBatchOptions {
   readonly crop: Crop;
   /** Least side of a random crop, as a share of the shorter side. */
   readonly cropScale: number;
+  /** Codes on a side, more than the pixels of a picture that is left out; any picture is used without it. */
+  readonly grid?: number;
   /** Mirror half of the pictures. */
   readonly flip: boolean;
   readonly faults: Faults;
@@ -49,7 +51,7 @@ export class PictureBatches implements AsyncIterable<PictureBatch> {
     const bytes = pictures.length * size ** 2 * 3;
     this.#pictures = pictures;
     this.#options = options;
-    this.#cache = crop !== 'random' && bytes <= CACHE_BYTES ? new Map() : undefined;
+    this.#cache = (crop === 'center' || crop === 'none') && bytes <= CACHE_BYTES ? new Map() : undefined;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<PictureBatch, void> {
@@ -103,11 +105,11 @@ export class PictureBatches implements AsyncIterable<PictureBatch> {
   }
 
   async #decode(picture: Picture, random: RandomStream): Promise<Uint8Array | undefined> {
-    const { faults, size, crop, cropScale } = this.#options;
+    const { faults, size, crop, cropScale, grid } = this.#options;
     const cached = this.#cache?.get(picture.key);
     if (cached) return cached;
     const data = await faults.guard(picture, () =>
-      decodePicture(picture.path, { size, crop, cropScale, random }),
+      decodePicture(picture.path, { size, crop, cropScale, random, grid }),
     );
     if (data) this.#cache?.set(picture.key, data);
     return data;

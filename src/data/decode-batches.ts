@@ -18,10 +18,16 @@ const AHEAD = 2;
 /** Files of a batch in memory at a time; sharp decodes four at once by itself. */
 const FILES_AT_ONCE = 4;
 
+/** What a model takes: pixels on a side, and for a dVAE the codes on a side that they become. */
+export interface CodecSize {
+  readonly size: number;
+  readonly grid?: number;
+}
+
 /** Decodes each batch. Throws DataError when too many pictures are at fault; see `Faults`. */
 export async function* decodeBatches<P extends { readonly path: string }>(
   batches: Iterable<readonly P[]>,
-  size: number,
+  size: CodecSize,
   faults: Faults,
 ): AsyncGenerator<DecodedBatch<P>, void> {
   const running: Promise<DecodedBatch<P>>[] = [];
@@ -40,11 +46,11 @@ export async function* decodeBatches<P extends { readonly path: string }>(
 
 async function decodeBatch<P extends { readonly path: string }>(
   all: readonly P[],
-  size: number,
+  size: CodecSize,
   faults: Faults,
 ): Promise<DecodedBatch<P>> {
   const decoded = await mapConcurrently(all, FILES_AT_ONCE, (picture) =>
-    faults.guard(picture, () => decodePicture(picture.path, { size, crop: 'center' })),
+    faults.guard(picture, () => decodePicture(picture.path, { ...size, crop: 'center' })),
   );
   return {
     all,

@@ -14,17 +14,23 @@ const MOST_PIXELS = 480_000_000;
 const MOST_PROGRESSIVE_PIXELS = 100_000_000;
 const LEAST_SIDE = 4;
 
-export type Crop = 'random' | 'center' | 'none';
+export type Crop = 'published' | 'random' | 'center' | 'none';
 
 export interface DecodeOptions {
   /** Pixels on a side of the result. */
   readonly size: number;
-  /** A random square, the central square, or the whole picture squeezed into a square. */
+  /**
+   * A random square, the central square, or the whole picture squeezed into a square. `published` is the random square
+   * of the dVAE's training (arXiv 2102.12092, listing 1): a square of the whole shorter side is drawn, reduced to
+   * 9/8 to 12/8 of the size, and of that a square of the size.
+   */
   readonly crop: Crop;
   /** Least side of a random square, as a share of the shorter side (default 0.4). */
   readonly cropScale?: number;
   /** Decides about a random square; required for one. */
   readonly random?: RandomStream;
+  /** Codes on a side: a picture with fewer pixels has nothing to tell them. */
+  readonly grid?: number;
 }
 
 /** What a file is, before it is decoded. */
@@ -67,7 +73,7 @@ function open(data: Uint8Array): Sharp {
   return sharp(data, { limitInputPixels: MOST_PIXELS, failOn: 'error' });
 }
 
-async function readMetadata(data: Uint8Array): Promise<Stored> {
+async function readMetadata(data: Uint8Array, grid = 0): Promise<Stored> {
   let metadata: Metadata;
   try {
     metadata = await open(data).metadata();
@@ -77,10 +83,17 @@ async function readMetadata(data: Uint8Array): Promise<Stored> {
   const { format, width, height, orientation = 1, isProgressive } = metadata;
   if (Math.min(width, height) < LEAST_SIDE)
     throw new PictureFault(`only ${width} × ${height} pixels; ${LEAST_SIDE} on a side are the least`);
+  if (Math.min(width, height) < grid)
+    throw new PictureFault(
+      `only ${width} × ${height} pixels, fewer than the ${grid} × ${grid} codes it would become`,
+    );
   if (isProgressive && width * height > MOST_PROGRESSIVE_PIXELS)
     throw new PictureFault(`progressive, and more than ${MOST_PROGRESSIVE_PIXELS} pixels`);
   return { format, width, height, orientation };
 }
+
+/** Half, rounded to even as torchvision's centre crop has it, so that codes are those of the published preprocessing. */
+const half = (extra: number): number => (extra % 4 === 3 ? (extra + 1) / 2 : Math.floor(extra / 2));
 
 interface Frame {
   /** The whole picture, reduced. */
@@ -105,11 +118,28 @@ function frame(stored: Stored, options: DecodeOptions): Frame {
   });
   if (crop === 'center') {
     const { width, height } = scaled(shorter);
-    return { width, height, left: Math.floor((width - size) / 2), top: Math.floor((height - size) / 2) };
+    return { width, height, left: half(width - size), top: half(height - size) };
   }
   if (random === undefined) throw new TypeError('a random crop needs a random stream');
+  if (crop === 'published') return publishedFrame(stored, size, random);
   const { width, height } = scaled(random.uniform(cropScale, 1) * shorter);
   return { width, height, left: random.integer(width - size + 1), top: random.integer(height - size + 1) };
+}
+
+/** Pictures too small for the size are enlarged to it; the paper does not say what it did with them. */
+function publishedFrame({ width, height }: Stored, size: number, random: RandomStream): Frame {
+  const shorter = Math.min(width, height);
+  const square = { left: random.integer(width - shorter + 1), top: random.integer(height - shorter + 1) };
+  const most = Math.min(shorter, Math.round((12 / 8) * size));
+  const least = Math.min(shorter, Math.round((9 / 8) * size));
+  const side = Math.max(size, least + random.integer(most - least + 1));
+  const scale = side / shorter;
+  return {
+    width: Math.max(side, Math.round(width * scale)),
+    height: Math.max(side, Math.round(height * scale)),
+    left: Math.floor(square.left * scale) + random.integer(side - size + 1),
+    top: Math.floor(square.top * scale) + random.integer(side - size + 1),
+  };
 }
 
 /** Decodes the contents of a picture file, as `decodePicture` does. */
@@ -118,7 +148,7 @@ export async function decodeBuffer(
   options: DecodeOptions,
 ): Promise<{ pixels: Uint8Array; info: PictureInfo }> {
   const { size } = options;
-  const stored = await readMetadata(data);
+  const stored = await readMetadata(data, options.grid);
   const { width, height, left, top } = frame(stored, options);
   try {
     const { buffer, byteOffset, length } = await open(data)

@@ -1,6 +1,8 @@
-// Gradients traced back to model lines: an error in the gradient of an op names the line that made the op.
+// Gradients traced back to the ops they are of: an error in a gradient names the line that made the op, and a product
+// kept in 32 bits has its gradients in 32 bits.
 
 import { inGradientOf, whereNow } from './origin.ts';
+import { isKeptInFloat32, withFloat32 } from './precision.ts';
 import { tf } from './tf.ts';
 import { isBuilding } from './trace.ts';
 
@@ -22,12 +24,11 @@ export function traceGradients(): void {
     const gradient = node?.gradient;
     if (!gradient || !isBuilding()) return;
     const origin = whereNow();
+    const isKept = isKeptInFloat32();
+    const asMade = <T>(body: () => T): T => inGradientOf(origin, () => withFloat32(isKept, body));
     node.gradient = (dys) =>
       Object.fromEntries(
-        Object.entries(inGradientOf(origin, () => gradient(dys))).map(([input, make]) => [
-          input,
-          () => inGradientOf(origin, make),
-        ]),
+        Object.entries(asMade(() => gradient(dys))).map(([input, make]) => [input, () => asMade(make)]),
       );
   };
 }

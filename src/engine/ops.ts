@@ -8,8 +8,11 @@ import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from './
 
 type Save = (tensors: Tensor[]) => void;
 
-/** tf.customGrad without its loose types: `f` returns the value and how a gradient flows back. */
-function withGradient<T extends Tensor>(
+/**
+ * tf.customGrad without its loose types: `f` returns the value and how a gradient flows back. What the gradient uses
+ * has to go through `save`, inputs too.
+ */
+export function withGradient<T extends Tensor>(
   f: (
     save: Save,
     ...inputs: Tensor[]
@@ -81,6 +84,10 @@ export function sparseCrossEntropy(logits_NV: Tensor2D, labels_N: Tensor1D): Ten
   );
 }
 
+/** x · y, and 0 where y is 0, whatever x is: infinite and not a number too. It has no gradient. */
+export const multiplyNoNaN = (x: Tensor, y: Tensor): Tensor =>
+  executeOp('MulNoNan', [typeAttr('T', DT.float32)], [x, y]);
+
 /** Nearest-neighbour upsampling to twice the height and width: [B, H, W, C] to [B, 2H, 2W, C]. */
 export function upsample2x(x_BHWC: Tensor4D): Tensor4D {
   return withGradient<Tensor4D>((_save, x) => {
@@ -121,6 +128,14 @@ export function layerNorm(x: Tensor, gain: Tensor, bias: Tensor, epsilon: number
     };
   }, x);
   return normalized.mul(gain).add(bias);
+}
+
+/** x, whose gradient is multiplied by `factor` on the way back. */
+export function scaledGradient(x: Tensor, factor: number): Tensor {
+  return withGradient(
+    (_save, input) => ({ value: (input as Tensor).clone(), gradFunc: (dy) => [dy.mul(factor)] }),
+    x,
+  );
 }
 
 /** x · Φ(x), exactly (arXiv 1606.08415). */

@@ -8,9 +8,8 @@ import { DT, type HostArray } from './dtype.ts';
 import type { EagerBinding, TensorMetadata } from './eager-binding.ts';
 import type { Graph } from './graph.ts';
 import { byModelLine, whereNow } from './origin.ts';
+import { isKeptInFloat32, type Precision } from './precision.ts';
 import type { LooseValues } from './tensor.ts';
-
-export type Precision = 'float32' | 'bfloat16' | 'float16';
 
 /** Ops whose inputs are lowered under mixed precision: the ones that matrix units speed up. */
 const MATRIX_OPS: ReadonlySet<string> = new Set([
@@ -30,6 +29,10 @@ export const isRecorded = (id: number): boolean => id >= FIRST_RECORDED;
 
 export class RecordingBinding {
   readonly graph: Graph;
+  /** float32 results recorded before the first update of a variable. */
+  readonly floats: Output[] = [];
+  /** Set with the first update. */
+  isUpdating = false;
   readonly #eager: EagerBinding;
   readonly #precision: Precision;
   readonly #outputs = new Map<number, Output>();
@@ -70,7 +73,7 @@ export class RecordingBinding {
   ): TensorMetadata[] {
     const { graph } = this;
     const outputs = inputs.map((id) => this.output(id));
-    if (this.#precision !== 'float32' && MATRIX_OPS.has(name))
+    if (this.#precision !== 'float32' && MATRIX_OPS.has(name) && !isKeptInFloat32())
       return [this.#lowered(name, attributes, outputs)];
     const oper = graph.add(name, outputs, { attributes });
     return Array.from({ length: outputCount }, (_, index) => this.register({ oper, index }));
@@ -98,7 +101,9 @@ export class RecordingBinding {
   register(output: Output): TensorMetadata {
     const id = next++;
     this.#outputs.set(id, output);
-    return { id, shape: this.graph.shape(output), dtype: this.graph.dtype(output) };
+    const dtype = this.graph.dtype(output);
+    if (dtype === DT.float32 && !this.isUpdating) this.floats.push(output);
+    return { id, shape: this.graph.shape(output), dtype };
   }
 
   #lowered(name: string, attributes: readonly Attribute[], inputs: readonly Output[]): TensorMetadata {

@@ -15,8 +15,8 @@ export interface AdamStep {
   /** β₁ᵗ and β₂ᵗ of update t, counted from 1. */
   readonly beta1Power: Scalar;
   readonly beta2Power: Scalar;
-  readonly beta1: number;
-  readonly beta2: number;
+  readonly beta1: Scalar;
+  readonly beta2: Scalar;
   readonly epsilon: number;
   /** What must be done first, for example weight decay. */
   readonly after: readonly Pointer[];
@@ -30,15 +30,7 @@ export function applyAdam(step: AdamStep): Pointer {
   const epsilon = tf.scalar(1).sub(step.beta2Power).sqrt().mul(step.epsilon);
   return step.variable.update(
     'ResourceApplyAdam',
-    [
-      step.beta1Power,
-      step.beta2Power,
-      step.learningRate,
-      tf.scalar(step.beta1),
-      tf.scalar(step.beta2),
-      epsilon,
-      step.gradient,
-    ],
+    [step.beta1Power, step.beta2Power, step.learningRate, step.beta1, step.beta2, epsilon, step.gradient],
     {
       resources: [step.firstMoment, step.secondMoment],
       attributes: [typeAttr('T', DT.float32), boolAttr('use_locking', false)],

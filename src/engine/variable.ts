@@ -92,6 +92,7 @@ export class Variable {
    */
   update(op: string, inputs: readonly Tensor[], { resources = [], ...options }: UpdateOptions = {}): Pointer {
     const { graph, recording, uses, updated, targets } = currentTrace();
+    recording.isUpdating = true;
     const variables = [this, ...resources];
     const flat = [
       ...variables.map((variable) => variable.handle()),

@@ -62,7 +62,7 @@ export async function reconstructPictures(
   const measures: PictureMeasures[] = [];
   let done = 0;
   const allCodes: Int32Array[] = [];
-  for await (const batch of decodeBatches(chunks(pictures, BATCH), size, faults)) {
+  for await (const batch of decodeBatches(chunks(pictures, BATCH), { size, grid: codec.grid }, faults)) {
     signal.throwIfAborted();
     const codes = await codec.encode(batch.pixels);
     const decoded = await codec.decode(codes);

@@ -5,6 +5,7 @@ import { type Checkpoint, readCheckpoint } from '../checkpoint/read.ts';
 import { writeCheckpoint } from '../checkpoint/write.ts';
 import { DataError } from '../util/errors.ts';
 import { dallePytorchClip, huggingFaceClip, openaiClip } from './clip/converters.ts';
+import { dallePytorch } from './dalle/weights.ts';
 import { dallePytorchDvae, openaiDvae } from './dvae/weights.ts';
 import { type Converted, type Converter, type ConvertOptions, ForeignFiles } from './foreign.ts';
 
@@ -12,6 +13,7 @@ import { type Converted, type Converter, type ConvertOptions, ForeignFiles } fro
 export const CONVERTERS: readonly Converter[] = [
   openaiDvae,
   dallePytorchDvae,
+  dallePytorch,
   huggingFaceClip,
   openaiClip,
   dallePytorchClip,

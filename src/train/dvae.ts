@@ -12,6 +12,7 @@ import { Weights } from '../nn/weights.ts';
 import { reconstructionGrid } from '../report/reconstructions.ts';
 import { valueAndGradients } from './gradients.ts';
 import type { Metrics, Trainee } from './loop.ts';
+import { checkLossScale, type LossScale, lossScaleFor } from './loss-scale.ts';
 import { Adam, Average } from './optimizer.ts';
 import { numbers, scalar, stepKey } from './scalars.ts';
 import { cosine, learningRateAt, ramp } from './schedules.ts';
@@ -24,7 +25,7 @@ export interface Validation {
 }
 
 export class DvaeTrainee implements Trainee<PictureBatch> {
-  readonly state: ModelState;
+  readonly state: ModelState & { readonly lossScale: LossScale | undefined };
   readonly #architecture: DvaeArchitecture;
   readonly #config: DvaeConfig;
   readonly #runtime: Runtime;
@@ -42,6 +43,7 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
       weights,
       optimizer: new Adam(runtime, 'dvae', weights.entries, config.train.optimizer),
       average: config.train.averaging && new Average(runtime, 'dvae', weights, config.train.averaging),
+      lossScale: lossScaleFor(runtime, 'dvae', config.train),
     };
     this.#compiledUpdate = this.#compileUpdate();
     this.#compiledReconstruct = this.#compileReconstruct();
@@ -52,7 +54,7 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
 
   #compileUpdate() {
     const { train } = this.#config;
-    const { weights, optimizer, average } = this.state;
+    const { weights, optimizer, average, lossScale } = this.state;
     interface Inputs {
       [name: string]: Tensor;
       pixels: Tensor;
@@ -65,17 +67,24 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
     return this.#runtime.compile(
       'dVAE train step',
       ({ pixels, key, step, learningRate, temperature, klWeight }: Inputs) => {
-        const { values, gradients } = valueAndGradients(weights.entries, (read) =>
+        const loss = (read: (name: string) => Tensor) =>
           this.#architecture.loss(unflatten(weights.spec, read), tf.div(pixels, 255) as Tensor4D, {
             key: key as Tensor1D,
             temperature: temperature as Scalar,
             klWeight: klWeight as Scalar,
             minLogScale: train.minLogScale,
-          }),
+          });
+        const { values, gradients } = valueAndGradients(weights.entries, loss, lossScale?.value);
+        const scaled = lossScale?.update(gradients, step as Scalar);
+        const unscaling = scaled && (() => scaled.unscaling);
+        const { gradientNorm, updates } = optimizer.apply(
+          gradients,
+          step as Scalar,
+          learningRate as Scalar,
+          unscaling,
         );
-        const { gradientNorm, updates } = optimizer.apply(gradients, step as Scalar, learningRate as Scalar);
-        average?.update(updates, step as Scalar);
-        return { ...values, gradientNorm };
+        average?.update(updates, step as Scalar, unscaling);
+        return { ...values, gradientNorm, ...scaled?.metrics };
       },
       { precision: train.precision },
     );
@@ -115,7 +124,9 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
       temperature: scalar(temperature),
       klWeight: scalar(klWeight),
     });
-    return { ...numbers(results), ...schedules };
+    const metrics: Metrics = { ...numbers(results), ...schedules };
+    checkLossScale(metrics.lossScale, step + 1, this.#run);
+    return metrics;
   }
 
   #pictures(data: Uint8Array, count: number): HostTensor {

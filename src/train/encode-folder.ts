@@ -32,7 +32,7 @@ export async function encodeFolder(
     const chunk = pictures.slice(start, start + CHUNK);
     const decoded = await Promise.all(
       chunk.map((picture) =>
-        faults.guard(picture, () => decodePicture(picture.path, { size, crop: 'center' })),
+        faults.guard(picture, () => decodePicture(picture.path, { size, grid: codec.grid, crop: 'center' })),
       ),
     );
     const whole: Uint8Array[] = [];

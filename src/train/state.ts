@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { z } from 'zod';
 import { checkpointPath, latestCheckpoint, pruneCheckpoints, type Warn } from '../checkpoint/latest.ts';
+import { matchTensors } from '../checkpoint/match.ts';
 import { type Checkpoint, readCheckpoint } from '../checkpoint/read.ts';
 import type { ModelKind } from '../checkpoint/state.ts';
 import { writeCheckpoint } from '../checkpoint/write.ts';
@@ -22,12 +23,15 @@ export interface ModelState<S extends SpecTree = SpecTree> {
   readonly weights: Weights<S>;
   readonly optimizer: Adam;
   readonly average: Average<S> | undefined;
+  /** Scales of float16's gradients; their names begin with `lossScale.`. */
+  readonly lossScale?: { readonly state: Weights } | undefined;
 }
 
 /** Weights drawn from their initializers, moments at zero, the average at the weights. */
 export async function initialize(runtime: Runtime, state: ModelState, seed: number): Promise<void> {
   await state.weights.draw(seed);
   await state.optimizer.moments.draw(seed);
+  await state.lossScale?.state.draw(seed);
   await startAverage(runtime, state);
 }
 
@@ -71,7 +75,7 @@ export async function saveState(run: string, saved: Saved): Promise<string> {
     config,
     model,
     ema: await state.average?.weights.save(),
-    optimizer: await state.optimizer.moments.save(),
+    optimizer: [...(await state.optimizer.moments.save()), ...((await state.lossScale?.state.save()) ?? [])],
     tokenizer,
     dvae,
   });
@@ -98,7 +102,7 @@ export async function resumeRun(
   }
   const checkpoint = await readCheckpoint(path, { kind, optimizer: true, warn });
   await load(state.weights, checkpoint, 'model');
-  await load(state.optimizer.moments, checkpoint, 'optimizer');
+  await loadOptimizer(state, checkpoint);
   if (state.average) await load(state.average.weights, checkpoint, 'ema');
   const { step, dataPosition: position, metrics } = checkpoint.state;
   await run.truncateAfter(step);
@@ -113,6 +117,20 @@ async function load(
   part: 'model' | 'ema' | 'optimizer',
 ): Promise<void> {
   await weights.load(await checkpoint.read(part, weights.expected()));
+}
+
+/** The moments, and the loss scale; it starts anew where the run had another precision before. */
+async function loadOptimizer({ optimizer, lossScale }: ModelState, checkpoint: Checkpoint): Promise<void> {
+  const all = await checkpoint.read('optimizer');
+  const isScale = (name: string): boolean => name.startsWith('lossScale.');
+  const moments = new Map([...all].filter(([name]) => !isScale(name)));
+  const scale = new Map([...all].filter(([name]) => isScale(name)));
+  matchTensors(moments, optimizer.moments.expected(), checkpoint.path);
+  await optimizer.moments.load(moments);
+  if (!lossScale) return;
+  if (scale.size === 0) return lossScale.state.draw(checkpoint.state.seed);
+  matchTensors(scale, lossScale.state.expected(), checkpoint.path);
+  await lossScale.state.load(scale);
 }
 
 /**

@@ -17,6 +17,8 @@ export interface CaptionedCodes {
 
 export interface TokenBatch {
   readonly count: number;
+  /** Names of the pictures. */
+  readonly keys: readonly string[];
   /** count × textLength, padded */
   readonly text: Int32Array;
   /** count × grid² */
@@ -85,7 +87,8 @@ function toBatch(
     text.set(encode(index, i), i * textLength);
     image.set(data.codes.subarray(index * length, (index + 1) * length), i * length);
   }
-  return { count: indices.length, text, image, position };
+  const keys = Array.from(indices, (index) => data.keys[index] as string);
+  return { count: indices.length, keys, text, image, position };
 }
 
 /** Endless training batches from `position` on. */

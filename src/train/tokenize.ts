@@ -68,7 +68,8 @@ export async function tokenizeFolder(
     const batches = [...chunks(missing, shardSize)].flatMap((shard) => [...chunks(shard, BATCH)]);
     let samples: TokenSample[] = [];
     let skipped: Skipped[] = [];
-    for await (const batch of decodeBatches(batches, codec.config.imageSize, faults)) {
+    const size = { size: codec.config.imageSize, grid: codec.grid };
+    for await (const batch of decodeBatches(batches, size, faults)) {
       const { index: first } = batch.all[0] as Placed;
       const { index: last } = batch.all.at(-1) as Placed;
       if (signal.aborted && first % shardSize === 0) {

@@ -44,6 +44,7 @@ export async function trainDvae(config: DvaeConfig, context: RunContext): Promis
       const batches = (seed: number, position?: BatchPosition) =>
         new PictureBatches(training, {
           size: config.model.imageSize,
+          grid: codeGrid(config.model),
           batch: config.train.batch,
           seed,
           crop: config.data.crop,
@@ -110,7 +111,9 @@ async function decodeValidation(
   for (const picture of pictures) {
     if (decoded.length === VALIDATION_PICTURES) break;
     const crop = config.data.crop === 'none' ? 'none' : 'center';
-    const pixels = await faults.guard(picture, () => decodePicture(picture.path, { size, crop }));
+    const pixels = await faults.guard(picture, () =>
+      decodePicture(picture.path, { size, grid: codeGrid(config.model), crop }),
+    );
     if (pixels) decoded.push(pixels);
   }
   if (decoded.length === 0) {

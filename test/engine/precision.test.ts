@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import type { OpTime } from '../../src/engine/op-times.ts';
 import { gather, gelu, layerNorm, sparseCrossEntropy } from '../../src/engine/ops.ts';
+import { inFloat32 } from '../../src/engine/precision.ts';
 import { foldIn, randomNormal } from '../../src/engine/random.ts';
 import { type CompileOptions, Runtime } from '../../src/engine/runtime.ts';
 import type { HostTensor } from '../../src/engine/tensor.ts';
@@ -80,7 +81,31 @@ describe('lower precision', () => {
       assert.equal(product!.data[0], 1);
       assert.equal(elementwise!.data[0], 1 + step / 4);
     });
+
+    test(`${precision}: a product kept in 32 bits is that of float32, and so are its gradients`, async () => {
+      const fine = floats([1, 1], [1 + step / 4]);
+      /** y = x·w and the gradients of y²; the second product is lowered. */
+      const body = (x: Tensor, w: Tensor): Tensor[] => {
+        const { value, grads } = tf.valueAndGrads((a: Tensor, b: Tensor) => {
+          const y = inFloat32(() => tf.matMul(a as Tensor2D, b as Tensor2D));
+          return tf.sum(tf.square(y));
+        })([x, w]);
+        return [value, ...grads, tf.matMul(x as Tensor2D, w as Tensor2D)];
+      };
+      const expected = await runRecorded(runtime, 'kept in float32', body, [fine, fine]);
+      const actual = await runRecorded(runtime, `kept in ${precision}`, body, [fine, fine], { precision });
+      for (const i of [0, 1, 2]) assert.equal(actual[i]!.data[0], expected[i]!.data[0], `result ${i}`);
+      assert.notEqual(actual[3]!.data[0], expected[3]!.data[0]);
+    });
   }
+
+  test('an error in the scope does not leave it open', async () => {
+    assert.throws(() => inFloat32(() => assert.fail('inside')), /inside/);
+    const fine = floats([1, 1], [1 + 2 ** -9]);
+    const body = (x: Tensor): Tensor => tf.matMul(x as Tensor2D, x as Tensor2D);
+    const [product] = await runRecorded(runtime, 'after', body, [fine], { precision: 'bfloat16' });
+    assert.equal(product!.data[0], 1);
+  });
 });
 
 describe('XLA', () => {

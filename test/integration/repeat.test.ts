@@ -58,6 +58,14 @@ const cases: Case[] = [
     ],
   },
   {
+    name: 'train-dvae in float16, its loss scale overflowing and growing',
+    session: (seed) =>
+      dvaeSession(
+        dvaeConfig(data, seed, { precision: 'float16', lossScale: { start: 2 ** 30, growEvery: 2 } }),
+      ),
+    stops: [{ label: 'train-dvae', at: 5 }],
+  },
+  {
     name: 'train-dalle',
     session: (seed) => dalleSession(dalleConfig(captioned, seed)),
     stops: [

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { TensorData } from '../../src/checkpoint/dtype.ts';
 import { type Checkpoint, readCheckpoint } from '../../src/checkpoint/read.ts';
-import { dvaeCheckpointSchema, type OpenaiDvaeConfig } from '../../src/config/dvae.ts';
+import { dvaeCheckpointSchema, type OpenaiDvaeConfig, openaiModelSchema } from '../../src/config/dvae.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { Runtime } from '../../src/engine/runtime.ts';
 import { type Tensor3D, type Tensor4D, tf } from '../../src/engine/tf.ts';
@@ -20,7 +20,9 @@ import { expected, parametersOf, relativeDifference, tensorOf, unpack } from './
 
 const TOLERANCE = 1e-4;
 
-const SIZES: Readonly<Record<string, Omit<OpenaiDvaeConfig, 'architecture'>>> = {
+const SIZES: Readonly<
+  Record<string, Omit<OpenaiDvaeConfig, 'architecture' | 'inputKernel' | 'encoderKernel'>>
+> = {
   a: { imageSize: 24, groups: 4, blocksPerGroup: 1, hidden: 4, decoderInput: 12, vocabulary: 40 },
   b: { imageSize: 32, groups: 4, blocksPerGroup: 2, hidden: 8, decoderInput: 8, vocabulary: 64 },
   c: { imageSize: 24, groups: 4, blocksPerGroup: 3, hidden: 4, decoderInput: 16, vocabulary: 96 },
@@ -55,7 +57,7 @@ for (const [name, sizes] of Object.entries(SIZES)) {
       relativeDifference(tensor.dataSync(), theirs.get(what)!.data as Float32Array);
 
     test('the configuration is read off the weights', () => {
-      assert.deepEqual(config, { architecture: 'openai', ...sizes });
+      assert.deepEqual(config, openaiModelSchema.parse(sizes));
     });
 
     test('logits and decoder outputs agree within 1e-4', () => {

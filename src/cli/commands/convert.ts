@@ -27,7 +27,8 @@ export const command = defineCommand({
       .option('tokenizer', {
         type: 'string',
         requiresArg: true,
-        describe: "a CLIP's tokenizer.json or merges file, for weights that come without it",
+        describe:
+          "tokenizer.json of a model of text, or a CLIP's merges file, where its files do not hold it",
       })
       .option('activation', {
         choices: ['quick-gelu', 'gelu'] as const,
@@ -36,6 +37,7 @@ export const command = defineCommand({
       })
       .example('$0 convert encoder.pkl decoder.pkl --to dvae', "OpenAI's dVAE")
       .example('$0 convert vae.pt --to dvae', "DALLE-pytorch's DiscreteVAE")
+      .example('$0 convert dalle.pt --tokenizer tokenizer.json --to dalle', "DALLE-pytorch's DALLE")
       .example('$0 convert clip-vit-base-patch32 --to clip', 'a CLIP of Hugging Face: its folder')
       .example('$0 convert ViT-B-32.pt --tokenizer bpe_simple_vocab_16e6.txt.gz --to clip', "OpenAI's CLIP")
       .example('$0 reconstruct photos --dvae dvae', 'what it gives'),

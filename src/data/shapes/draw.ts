@@ -12,15 +12,16 @@ import { COLOURS, type Rgb } from './vocabulary.ts';
 const OVERSAMPLING = 4;
 const OVERSCAN = 3; // pixels around each picture of a sheet: the reach of the Lanczos kernel
 const TINT = 0.4; // of white in the lighter stripes of a striped object
+const STRIPES = 4; // from one to the next on the canvas: a cell of the demo's code grid
 const OUTLINE = 0.16; // radii; keeps the shape of a striped object plain
 
 function lighter(colour: Rgb): Rgb {
   return colour.map((level) => level + TINT * (255 - level)) as unknown as Rgb;
 }
 
-/** Stripes about an eighth as wide as the object, in the units of its radius. */
+/** Stripes of one width whatever the object's, in the units of its radius; the centre is where one begins. */
 function stripePattern(id: string, colour: Rgb, radius: number, angle: number): string {
-  const period = (2 + radius / 4) / radius;
+  const period = STRIPES / radius;
   return (
     `<pattern id="${id}" width="${period.toFixed(3)}" height="1" patternUnits="userSpaceOnUse" patternTransform="rotate(${angle})">` +
     `<path d="M0 0h${period.toFixed(3)}v1H0z" fill="${css(colour)}"/>` +
@@ -39,7 +40,7 @@ function objectSvg(
   const at = (scale: number): string =>
     `transform="translate(${x.toFixed(3)} ${y.toFixed(3)}) scale(${scale.toFixed(3)})"`;
   if (!object.striped) return `<path d="${path}" fill-rule="evenodd" fill="${colour}" ${at(radius)}/>`;
-  const pattern = stripePattern(id, COLOURS[object.colour], radius, random.choice([0, 45, 90, 135]));
+  const pattern = stripePattern(id, COLOURS[object.colour], radius, random.choice([0, 90]));
   return (
     `${pattern}<path d="${path}" fill-rule="evenodd" fill="url(#${id})" stroke="${colour}" stroke-width="${OUTLINE}" ` +
     `${at(radius / (1 + OUTLINE / 2))}/>`

@@ -1,13 +1,17 @@
 // The six shapes at radius 1, centred on their centroid, y pointing down: once as an SVG path to draw them,
-// once as a signed distance to measure them.
+// once as a signed distance to measure them. They are made of few local parts, so that a tokenizer finds the same
+// parts in several shapes: circle and ring share their outline, triangle and diamond their slopes, square and cross
+// the width of what they leave of a cell of the demo's code grid, and the ring's hole is as large as four of the
+// cross's inner corners.
 
 import type { Shape } from './vocabulary.ts';
 
-const SQUARE = 0.88; // half a side
-const TRIANGLE = 1.25; // from the centroid to a corner
-const DIAMOND = { x: 0.95, y: 1.2 }; // half the diagonals
-const CROSS = { length: 1.1, width: 0.37 }; // half an arm-to-arm span, half an arm's width
-const RING = { outer: 1.05, inner: 0.52 };
+const CIRCLE = 7 / 6;
+const SQUARE = 1; // half a side
+const DIAMOND = 1.225; // half a diagonal
+const TRIANGLE = { up: (2 / 3) * DIAMOND, down: DIAMOND / 3 }; // the upper half of the diamond
+const CROSS = { length: 7 / 6, width: 0.29 }; // half an arm-to-arm span, half an arm's width
+const HOLE = 0.5;
 
 /** How far a shape reaches from its centroid, in radii. */
 export interface Extent {
@@ -25,22 +29,20 @@ export interface Geometry {
   distance(x: number, y: number): number;
 }
 
-const HALF_BASE = (TRIANGLE * Math.sqrt(3)) / 2;
-
 function circlePath(radius: number): string {
   return `M${-radius} 0a${radius} ${radius} 0 1 0 ${2 * radius} 0a${radius} ${radius} 0 1 0 ${-2 * radius} 0z`;
 }
 
-function evenExtent(side: number, up = side): Extent {
-  return { side, up, down: up };
+function evenExtent(side: number): Extent {
+  return { side, up: side, down: side };
 }
 
 export const GEOMETRY: Readonly<Record<Shape, Geometry>> = {
   circle: {
-    path: circlePath(1),
-    extent: evenExtent(1),
-    area: Math.PI,
-    distance: (x, y) => Math.hypot(x, y) - 1,
+    path: circlePath(CIRCLE),
+    extent: evenExtent(CIRCLE),
+    area: Math.PI * CIRCLE ** 2,
+    distance: (x, y) => Math.hypot(x, y) - CIRCLE,
   },
   square: {
     path: `M${-SQUARE} ${-SQUARE}h${2 * SQUARE}v${2 * SQUARE}h${-2 * SQUARE}z`,
@@ -49,18 +51,16 @@ export const GEOMETRY: Readonly<Record<Shape, Geometry>> = {
     distance: (x, y) => Math.max(Math.abs(x), Math.abs(y)) - SQUARE,
   },
   triangle: {
-    path: `M0 ${-TRIANGLE}L${HALF_BASE} ${TRIANGLE / 2}L${-HALF_BASE} ${TRIANGLE / 2}z`,
-    extent: { side: HALF_BASE, up: TRIANGLE, down: TRIANGLE / 2 },
-    area: HALF_BASE * 1.5 * TRIANGLE,
-    distance: (x, y) => Math.max(y, (Math.abs(x) * Math.sqrt(3) - y) / 2) - TRIANGLE / 2,
+    path: `M0 ${-TRIANGLE.up}L${DIAMOND} ${TRIANGLE.down}H${-DIAMOND}z`,
+    extent: { side: DIAMOND, ...TRIANGLE },
+    area: DIAMOND ** 2,
+    distance: (x, y) => Math.max(y - TRIANGLE.down, (Math.abs(x) - y - TRIANGLE.up) / Math.SQRT2),
   },
   diamond: {
-    path: `M0 ${-DIAMOND.y}L${DIAMOND.x} 0L0 ${DIAMOND.y}L${-DIAMOND.x} 0z`,
-    extent: evenExtent(DIAMOND.x, DIAMOND.y),
-    area: 2 * DIAMOND.x * DIAMOND.y,
-    distance: (x, y) =>
-      (Math.abs(x) * DIAMOND.y + Math.abs(y) * DIAMOND.x - DIAMOND.x * DIAMOND.y) /
-      Math.hypot(DIAMOND.x, DIAMOND.y),
+    path: `M0 ${-DIAMOND}L${DIAMOND} 0L0 ${DIAMOND}L${-DIAMOND} 0z`,
+    extent: evenExtent(DIAMOND),
+    area: 2 * DIAMOND ** 2,
+    distance: (x, y) => (Math.abs(x) + Math.abs(y) - DIAMOND) / Math.SQRT2,
   },
   cross: {
     path:
@@ -75,12 +75,12 @@ export const GEOMETRY: Readonly<Record<Shape, Geometry>> = {
     },
   },
   ring: {
-    path: circlePath(RING.outer) + circlePath(RING.inner),
-    extent: evenExtent(RING.outer),
-    area: Math.PI * (RING.outer ** 2 - RING.inner ** 2),
+    path: circlePath(CIRCLE) + circlePath(HOLE),
+    extent: evenExtent(CIRCLE),
+    area: Math.PI * (CIRCLE ** 2 - HOLE ** 2),
     distance: (x, y) => {
       const radius = Math.hypot(x, y);
-      return Math.max(radius - RING.outer, RING.inner - radius);
+      return Math.max(radius - CIRCLE, HOLE - radius);
     },
   },
 };

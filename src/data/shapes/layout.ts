@@ -8,8 +8,8 @@ import type { Scene, SceneObject } from './scene.ts';
 import { PLACES, type Relation, type Size } from './vocabulary.ts';
 
 export const CANVAS = 32;
-const MARGIN = 1; // between an object and the edge
-const GAP = 2; // between two objects, at least
+const MARGIN = 0.5; // between an object and the edge
+const GAP = 1.25; // between two objects, at least
 const SHRINK = 0.95; // when objects do not fit
 const STRAY: readonly number[] = [-4, 0, 4];
 
@@ -28,10 +28,8 @@ const MIDDLE = CANVAS / 2;
 const NEAR = CANVAS / 4;
 const FAR = (3 * CANVAS) / 4;
 
-const RADII: Readonly<Record<'one' | 'two', Record<Size | 'medium', number>>> = {
-  one: { small: 5, medium: 7, large: 11 },
-  two: { small: 4, medium: 6, large: 7 },
-};
+/** The same in every kind of scene, so that what is learned of an object alone serves it in company. */
+const RADII: Readonly<Record<Size | 'medium', number>> = { small: 4, medium: 6, large: 10 };
 
 /** Two, three or four equal objects. */
 const COUNTS: Readonly<Record<number, readonly Point[]>> = {
@@ -51,7 +49,6 @@ const COUNTS: Readonly<Record<number, readonly Point[]>> = {
     [FAR, FAR],
   ],
 };
-const COUNTED_RADIUS = 5;
 
 /** Where the first and the second object of a relation stand. */
 const RELATED: Readonly<Record<Relation, readonly [Point, Point]>> = {
@@ -94,7 +91,7 @@ function room(box: Box): { x: Range; y: Range } {
   };
 }
 
-/** The object at the point, strayed where it may, on the canvas. */
+/** The object with its middle at the point, strayed where it may, on the canvas. */
 function near(
   [x, y]: Point,
   object: SceneObject,
@@ -102,14 +99,16 @@ function near(
   [mayX, mayY]: Stray,
   random: RandomStream,
 ): Placement {
-  const space = room(reach(object, radius));
+  const box = reach(object, radius);
+  const space = room(box);
   const stray = (value: number, range: Range, may: boolean): number => {
     const moved = may ? value + random.choice(STRAY) : value;
-    return moved < range[0] || moved > range[1] ? clamp(value, range) : moved;
+    return clamp(isWithin(moved, range) ? moved : value, range);
   };
-  return { x: stray(x, space.x, mayX), y: stray(y, space.y, mayY), radius };
+  return { x: stray(x, space.x, mayX), y: stray(y + (box.up - box.down) / 2, space.y, mayY), radius };
 }
 
+const isWithin = (value: number, [low, high]: Range): boolean => value >= low && value <= high;
 const clamp = (value: number, [low, high]: Range): number => Math.min(high, Math.max(low, value));
 
 function overlap(a: Placement, boxA: Box, b: Placement, boxB: Box): boolean {
@@ -141,7 +140,7 @@ function arrange(
 
 /** Around the middle unless the scene names a place. */
 function layoutOne(scene: Scene, object: SceneObject, random: RandomStream): Placement {
-  const radius = RADII.one[object.size ?? 'medium'];
+  const radius = RADII[object.size ?? 'medium'];
   if (scene.place === undefined) return near([MIDDLE, MIDDLE], object, radius, [true, true], random);
   const [column, row] = PLACES[scene.place];
   const steps = [NEAR, MIDDLE, FAR] as const;
@@ -151,18 +150,12 @@ function layoutOne(scene: Scene, object: SceneObject, random: RandomStream): Pla
 /** One placement for each object: inside the canvas, apart, and as the scene says. */
 export function layoutScene(scene: Scene, random: RandomStream): Placement[] {
   const { objects, relation } = scene;
+  const radii = objects.map(({ size }) => RADII[size ?? 'medium']);
   if (relation !== undefined) {
-    const radii = objects.map(({ size }) => RADII.two[size ?? 'medium']);
     const isHorizontal = relation === 'left' || relation === 'right';
     return arrange(objects, RELATED[relation], radii, [!isHorizontal, isHorizontal], random);
   }
   const points = COUNTS[objects.length];
   if (!points) return [layoutOne(scene, objects[0]!, random)];
-  return arrange(
-    objects,
-    points,
-    objects.map(() => COUNTED_RADIUS),
-    [false, false],
-    random,
-  );
+  return arrange(objects, points, radii, [false, false], random);
 }

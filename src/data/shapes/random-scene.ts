@@ -16,7 +16,7 @@ export const KIND_SHARES: Readonly<Record<SceneKind, number>> = {
 };
 
 const STRIPED_SHARE = 0.1;
-const SIZED_SHARE = 0.2; // of the objects in a relation
+const SMALL_SHARE = 0.2; // of the objects in a relation; two large ones do not fit
 
 function seenObject(random: RandomStream, size?: Size): SceneObject {
   return { ...random.choice(SEEN_OBJECTS), size, striped: random.uniform() < STRIPED_SHARE };
@@ -39,7 +39,7 @@ function placedScene(random: RandomStream): Scene {
 function relationScene(random: RandomStream): Scene {
   for (;;) {
     const [first, second] = [0, 1].map(() =>
-      seenObject(random, random.uniform() < SIZED_SHARE ? random.choice(SIZES) : undefined),
+      seenObject(random, random.uniform() < SMALL_SHARE ? 'small' : undefined),
     ) as [SceneObject, SceneObject];
     const same = first.colour === second.colour && first.shape === second.shape;
     if (same || isHeldOutPairing(first, second)) continue;

@@ -4,6 +4,7 @@
 
 import type { OpenaiDvaeConfig } from '../../config/dvae.ts';
 import { gather, upsample2x } from '../../engine/ops.ts';
+import { inFloat32 } from '../../engine/precision.ts';
 import { type Tensor3D, type Tensor4D, tf } from '../../engine/tf.ts';
 import { type ConvolutionSpec, convolution, convolutionSpec, kernelMatrix } from '../../nn/convolution.ts';
 import type { Parameters } from '../../nn/parameters.ts';
@@ -27,14 +28,10 @@ export type DvaeParameters = Parameters<DvaeSpec>;
 
 /** Channels of the decoder's output: μ and ln b of red, green and blue. */
 const STATISTICS = 6;
-const ENCODER_KERNELS = [3, 3, 3, 1] as const;
 const DECODER_KERNELS = [1, 3, 3, 3] as const;
+type Kernels = readonly [number, number, number, number];
 
-function blockSpec(
-  inputs: number,
-  outputs: number,
-  kernels: readonly [number, number, number, number],
-): BlockSpec {
+function blockSpec(inputs: number, outputs: number, kernels: Kernels): BlockSpec {
   const hidden = outputs / 4;
   return {
     ...(inputs !== outputs && { id_path: convolutionSpec(inputs, outputs, 1) }),
@@ -51,7 +48,7 @@ function groupSpecs(
   inputs: number,
   widths: readonly number[],
   blocks: number,
-  kernels: typeof ENCODER_KERNELS | typeof DECODER_KERNELS,
+  kernels: Kernels,
 ): { [group: `group_${number}`]: GroupSpec } {
   return Object.fromEntries(
     widths.map((width, group) => [
@@ -68,12 +65,12 @@ function groupSpecs(
 
 /** The parameters of a dVAE; normal kernels, zero biases, as released. */
 export function dvaeSpec(config: OpenaiDvaeConfig): DvaeSpec {
-  const { hidden, decoderInput, vocabulary, blocksPerGroup } = config;
+  const { hidden, decoderInput, vocabulary, blocksPerGroup, inputKernel, encoderKernel: kernel } = config;
   const widths = groupWidths(config);
   return {
     encoder: {
-      input: convolutionSpec(3, hidden, 7),
-      ...groupSpecs(hidden, widths.encoder, blocksPerGroup, ENCODER_KERNELS),
+      input: convolutionSpec(3, hidden, inputKernel),
+      ...groupSpecs(hidden, widths.encoder, blocksPerGroup, [kernel, kernel, kernel, 1]),
       output: convolutionSpec(widths.encoder.at(-1) as number, vocabulary, 1),
     },
     decoder: {
@@ -116,9 +113,14 @@ export function encoderFeatures(p: CoderParameters, x_BHWC: Tensor4D, config: Op
   return tf.relu(groups(p, x, config, (h) => tf.maxPool(h, 2, 2, 'valid')));
 }
 
-/** Mapped pixels x_BHWC → logits of the codes, BGGV. The codes for stage two are their argmax. */
-export const encode = (p: CoderParameters, x_BHWC: Tensor4D, config: OpenaiDvaeConfig): Tensor4D =>
-  convolution(p.output, encoderFeatures(p, x_BHWC, config));
+/**
+ * Mapped pixels x_BHWC → logits of the codes, BGGV. The codes for stage two are their argmax. As in the release, the
+ * convolutions next to the codes stay in 32 bits.
+ */
+export function encode(p: CoderParameters, x_BHWC: Tensor4D, config: OpenaiDvaeConfig): Tensor4D {
+  const features = encoderFeatures(p, x_BHWC, config);
+  return inFloat32(() => convolution(p.output, features));
+}
 
 /** What the decoder's first convolution gave → statistics BHW6: μ, then ln b, of the logit-Laplace distribution. */
 export function decodeFeatures(p: CoderParameters, x_BGGC: Tensor4D, config: OpenaiDvaeConfig): Tensor4D {
@@ -127,7 +129,11 @@ export function decodeFeatures(p: CoderParameters, x_BGGC: Tensor4D, config: Ope
 
 /** A distribution over the codes at each place, z_BGGV → statistics BHW6. */
 export const decode = (p: CoderParameters, z_BGGV: Tensor4D, config: OpenaiDvaeConfig): Tensor4D =>
-  decodeFeatures(p, convolution(p.input, z_BGGV), config);
+  decodeFeatures(
+    p,
+    inFloat32(() => convolution(p.input, z_BGGV)),
+    config,
+  );
 
 /** Hard codes, int32 → statistics BHW6. The one-hot product is a look-up of the kernel's rows. */
 export function decodeCodes(p: CoderParameters, codes_BGG: Tensor3D, config: OpenaiDvaeConfig): Tensor4D {

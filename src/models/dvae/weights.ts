@@ -91,7 +91,7 @@ export const openaiDvae: Converter = {
 };
 
 /** blocks.group_1.block_1.res_path.conv_1.w → group_1.block_1.res_path.conv_1.weight */
-const openaiName = (name: string): string =>
+export const openaiName = (name: string): string =>
   name
     .replace(/^blocks\./, '')
     .replace(/^output\.conv\./, 'output.')

@@ -113,7 +113,8 @@ test('reduces without aliasing: fine stripes become their mean', async () => {
   near(pixel(await decode('stripes.png', stripes), SIZE, 7, 7), [127, 127, 127], 3);
 });
 
-test('random crops lie anywhere, are of the sides asked for, and repeat for a stream', async () => {
+/** Where crops of a picture of 120 × 80 lie, in its pixels. */
+async function drawnCrops(options: { crop: 'random' | 'published'; cropScale?: number }) {
   // The red channel says the column, the green one the row.
   const [width, height] = [120, 80];
   const data = Buffer.alloc(width * height * 3);
@@ -124,35 +125,56 @@ test('random crops lie anywhere, are of the sides asked for, and repeat for a st
   const ramp = await sharp(data, { raw: { width, height, channels: 3 } })
     .png()
     .toBuffer();
-  const crops = [];
+  const crops: Record<'side' | 'left' | 'right' | 'top' | 'bottom', number>[] = [];
   for (let i = 0; i < 150; i++) {
-    const options = { crop: 'random', cropScale: 0.5, random: new RandomStream('crop', i) } as const;
-    const pixels = await decode('ramp.png', ramp, options);
-    if (i === 0)
-      assert.deepEqual(
-        await decode('ramp.png', ramp, { ...options, random: new RandomStream('crop', 0) }),
-        pixels,
-      );
+    const draw = () => decode('ramp.png', ramp, { ...options, random: new RandomStream('crop', i) });
+    const pixels = await draw();
+    if (i === 0) assert.deepEqual(await draw(), pixels);
     const [[left, top], [right, bottom]] = [pixel(pixels, SIZE, 0, 0), pixel(pixels, SIZE, 15, 15)].map(
       (p) => [p[0]! / 2, p[1]! / 2],
     ) as [number[], number[]];
     // Centres of the outer pixels are 15/16 of the side apart.
-    crops.push({
-      side: ((right! - left!) * 16) / 15,
-      high: ((bottom! - top!) * 16) / 15,
-      left: left!,
-      right: right!,
-      top: top!,
-    });
+    const [side, high] = [((right! - left!) * 16) / 15, ((bottom! - top!) * 16) / 15];
+    assert.ok(Math.abs(side - high) < 5, `square: ${side} × ${high}`);
+    crops.push({ side, left: left!, right: right!, top: top!, bottom: bottom! });
   }
-  for (const { side, high } of crops) {
-    assert.ok(side > 38 && side < 83, `${side}`);
-    assert.ok(Math.abs(side - high) < 5, 'square');
-  }
-  const range = (values: number[]): [number, number] => [Math.min(...values), Math.max(...values)];
-  const sides = range(crops.map(({ side }) => side));
-  assert.ok(sides[0] < 45 && sides[1] > 75, `${sides}`);
-  assert.ok(range(crops.map(({ left }) => left))[0] < 8 && range(crops.map(({ right }) => right))[1] > 110);
+  const range = (of: (crop: (typeof crops)[number]) => number): [number, number] => [
+    Math.min(...crops.map(of)),
+    Math.max(...crops.map(of)),
+  ];
+  return { side: range(({ side }) => side), range };
+}
+
+test('random crops lie anywhere, are of the sides asked for, and repeat for a stream', async () => {
+  const { side, range } = await drawnCrops({ crop: 'random', cropScale: 0.5 });
+  assert.ok(side[0] > 38 && side[1] < 83, `${side}`);
+  assert.ok(side[0] < 45 && side[1] > 75, `${side}`);
+  assert.ok(range(({ left }) => left)[0] < 8 && range(({ right }) => right)[1] > 110);
+});
+
+test('published crops are 8/12 to 8/9 of the shorter side, anywhere, and repeat for a stream', async () => {
+  const { side, range } = await drawnCrops({ crop: 'published' });
+  // 80 pixels are reduced to 18 … 24, of which 16 are kept.
+  assert.ok(side[0] > 51 && side[0] < 57 && side[1] > 68 && side[1] < 73, `${side}`);
+  assert.ok(range(({ left }) => left)[0] < 8 && range(({ right }) => right)[1] > 110);
+  assert.ok(range(({ top }) => top)[0] < 5 && range(({ bottom }) => bottom)[1] > 74);
+});
+
+test('a published crop of a picture below 9/8 of the size enlarges what it must', async () => {
+  const small = await plain(20, 12, '#0f0').png().toBuffer();
+  const pixels = await decode('small.png', small, { crop: 'published', random: new RandomStream(3) });
+  near(pixel(pixels, SIZE, 8, 8), [0, 255, 0], 1);
+});
+
+test('a picture of fewer pixels than codes is refused with both sizes', async () => {
+  const small = await plain(40, 7, '#0f0').png().toBuffer();
+  await decode('low.png', small, { grid: 7 });
+  await assert.rejects(
+    decode('low.png', small, { grid: 8 }),
+    (error: Error) =>
+      error instanceof PictureFault &&
+      error.message === 'only 40 × 7 pixels, fewer than the 8 × 8 codes it would become',
+  );
 });
 
 test('a crop of scale 1 in a square picture is the picture', async () => {

