@@ -17,7 +17,6 @@ import { UsageError } from '../util/errors.ts';
 import type { Logger } from '../util/logger.ts';
 import { divergence, isFiniteTensor } from './divergence.ts';
 import type { Metrics, Resumed } from './loop.ts';
-import type { LossScale } from './loss-scale.ts';
 import type { Adam, Average } from './optimizer.ts';
 
 export interface ModelState<S extends SpecTree = SpecTree> {

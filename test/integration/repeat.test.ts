@@ -71,6 +71,21 @@ const cases: Case[] = [
       { label: 'train-dalle', at: 7 },
     ],
   },
+  {
+    name: 'train-dalle in parts, in float16 with scales that overflow, with dropout, recomputed, on plateaus',
+    session: (seed) =>
+      dalleSession(
+        dalleConfig(captioned, seed, {
+          accumulate: 2,
+          precision: 'float16',
+          gradientScale: { start: 2 ** 24 },
+          dropout: { attention: 0.1, feedForward: 0.1 },
+          recompute: true,
+          plateau: { patience: 1, threshold: 10 },
+        }),
+      ),
+    stops: [{ label: 'train-dalle', at: 7 }],
+  },
 ];
 
 for (const [index, { name, session, stops }] of cases.entries()) {
