@@ -8,17 +8,20 @@ export type Initializer =
   | { readonly kind: 'normal'; readonly stddev: number }
   | { readonly kind: 'uniform'; readonly limit: number };
 
-/** One trainable array. */
+/** One array of a model. */
 export class ParameterSpec {
   readonly shape: readonly number[];
   readonly init: Initializer;
   /** Whether decoupled weight decay applies: matrices and kernels yes, gains, biases and embeddings as the paper says. */
   readonly decay: boolean;
+  /** Whether the optimizer changes it; running statistics are kept up by the train step instead. */
+  readonly trained: boolean;
 
-  constructor(shape: readonly number[], init: Initializer, decay: boolean) {
+  constructor(shape: readonly number[], init: Initializer, decay: boolean, trained = true) {
     this.shape = shape;
     this.init = init;
     this.decay = decay;
+    this.trained = trained;
   }
 }
 
@@ -38,6 +41,10 @@ export const uniform = (shape: readonly number[], limit: number, decay = true): 
   new ParameterSpec(shape, { kind: 'uniform', limit }, decay);
 export const constant = (shape: readonly number[], value: number): ParameterSpec =>
   new ParameterSpec(shape, { kind: 'constant', value }, false);
+
+/** A running statistic: saved with the weights, and no parameter to train. */
+export const statistic = (shape: readonly number[], value: number): ParameterSpec =>
+  new ParameterSpec(shape, { kind: 'constant', value }, false, false);
 
 /** [name, spec] for each leaf, in declaration order; names are joined with dots. */
 export function flatten(tree: SpecTree, prefix = ''): [string, ParameterSpec][] {

@@ -8,6 +8,8 @@ import { after, before, describe, test } from 'node:test';
 import { InterruptedError } from '../../src/util/errors.ts';
 import { writePictures, writeTinyDvae } from '../cli/tiny-dvae.ts';
 import {
+  clipConfig,
+  clipSession,
   dalleConfig,
   dalleSession,
   digests,
@@ -85,6 +87,30 @@ const cases: Case[] = [
         }),
       ),
     stops: [{ label: 'train-dalle', at: 7 }],
+  },
+  {
+    name: 'train-clip',
+    session: (seed) => clipSession(clipConfig({ path: data, tokenizer }, { seed })),
+    stops: [
+      { label: 'train-clip', at: 4 },
+      { label: 'train-clip', at: 7 },
+    ],
+  },
+  {
+    name: 'train-clip in chunks',
+    session: (seed) => clipSession(clipConfig({ path: data, tokenizer }, { seed, train: { chunk: 2 } })),
+    stops: [{ label: 'train-clip', at: 5 }],
+  },
+  {
+    name: 'train-clip, a ResNet',
+    session: (seed) =>
+      clipSession(
+        clipConfig(
+          { path: data, tokenizer },
+          { seed, model: { image: { tower: 'resnet', size: 32, width: 2, blocks: [1, 1, 1, 1] } } },
+        ),
+      ),
+    stops: [{ label: 'train-clip', at: 5 }],
   },
 ];
 

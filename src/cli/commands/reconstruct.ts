@@ -1,9 +1,9 @@
 // mm reconstruct: pictures through a dVAE and back, beside the originals.
 
-import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { DataError, InterruptedError, UsageError } from '../../util/errors.ts';
+import { InterruptedError, UsageError } from '../../util/errors.ts';
 import { defineCommand } from '../command.ts';
+import { findPictures } from '../find-pictures.ts';
 
 export const command = defineCommand({
   flags: (yargs) =>
@@ -55,7 +55,7 @@ export const command = defineCommand({
       import('../../report/reconstructions.ts'),
       import('../../util/files.ts'),
     ]);
-    const files = (await Promise.all(images.map(findPictures))).flat();
+    const files = await findPictures(images);
     refuseOverwriting(files, out);
     const checkpoint = await readCheckpoint(dvae, { kind: 'dvae', warn: (message) => log.warn(message) });
     const faults = new Faults(log);
@@ -90,15 +90,6 @@ export const command = defineCommand({
     }
   },
 });
-
-/** A picture, or all pictures of a folder. */
-async function findPictures(path: string): Promise<{ readonly path: string }[]> {
-  const { readFolder } = await import('../../data/source.ts');
-  const stats = await stat(path).catch((cause: unknown) => {
-    throw new DataError('there is no such picture or folder', { where: path, fix: 'check the path', cause });
-  });
-  return stats.isDirectory() ? readFolder(path, { captions: 'ignore' }) : [{ path }];
-}
 
 function refuseOverwriting(files: readonly { readonly path: string }[], out: string): void {
   const own = files.find(({ path }) => resolve(path) === resolve(out));

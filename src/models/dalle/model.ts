@@ -24,17 +24,17 @@ import { blockParameters, blockSpecs, layerPatterns, stackOptions } from './bloc
 import { headWidth, streamLayout, textClasses } from './config.ts';
 import { type DalleTraining, layerTraining, runStack } from './stack.ts';
 
-const STDDEV = 0.02;
 /** Share of the gradient that embeddings get where the model is `stable` (arXiv 2105.13290). */
 const EMBEDDING_GRADIENT = 0.1;
 
 /** The parameters of the joint Transformer. Weight decay leaves embeddings alone. */
 export function dalleSpec(config: DalleModelConfig) {
   const { textLength, textVocabulary, grid, imageVocabulary, width, rotary, tiedEmbeddings } = config;
-  const embedding = (rows: number) => normal([rows, width], STDDEV, false);
+  const { initialStddev: stddev } = config;
+  const embedding = (rows: number) => normal([rows, width], stddev, false);
   const learned = (rows: number) => (rotary ? undefined : embedding(rows));
   const head = (classes: number) =>
-    tiedEmbeddings ? { weight: undefined, bias: constant([classes], 0) } : linearSpec(width, classes, STDDEV);
+    tiedEmbeddings ? { weight: undefined, bias: constant([classes], 0) } : linearSpec(width, classes, stddev);
   return {
     start: embedding(1),
     text_embedding: embedding(textVocabulary + textLength),
@@ -42,14 +42,15 @@ export function dalleSpec(config: DalleModelConfig) {
     image_embedding: embedding(imageVocabulary),
     image_row: learned(grid),
     image_column: learned(grid),
-    blocks: blockSpecs(config, STDDEV),
+    blocks: blockSpecs(config, stddev),
     norm: layerNormSpec(width),
     /** The class after the vocabulary is the end of the caption: the first padding token. */
     text_head: head(textClasses(config)),
     image_head: head(imageVocabulary),
   };
 }
-export type DalleParameters = Parameters<ReturnType<typeof dalleSpec>>;
+export type DalleSpec = ReturnType<typeof dalleSpec>;
+export type DalleParameters = Parameters<DalleSpec>;
 
 /** What every layer keeps of earlier positions. */
 export type DalleCache = readonly LayerCache[];
