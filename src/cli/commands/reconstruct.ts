@@ -2,6 +2,7 @@
 
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import type { PictureFile } from '../../data/decode.ts';
 import { DataError, InterruptedError, UsageError } from '../../util/errors.ts';
 import { defineCommand } from '../command.ts';
 
@@ -12,7 +13,7 @@ export const command = defineCommand({
         type: 'string',
         array: true,
         demandOption: true,
-        describe: 'pictures, and folders of pictures',
+        describe: 'pictures, folders of pictures, WebDataset tars, and lists',
       })
       .option('dvae', {
         type: 'string',
@@ -97,13 +98,15 @@ export const command = defineCommand({
   },
 });
 
-/** A picture, or all pictures of a folder. */
-async function findPictures(path: string): Promise<{ readonly path: string }[]> {
-  const { readFolder } = await import('../../data/source.ts');
+/** A picture, or all pictures of a folder, of tars or of a list. */
+async function findPictures(path: string): Promise<readonly PictureFile[]> {
+  const { archivesOf, readPictures } = await import('../../data/pictures.ts');
+  const { isList } = await import('../../data/lists.ts');
+  if (isList(path) || (await archivesOf(path))) return readPictures(path, { captions: 'ignore' });
   const stats = await stat(path).catch((cause: unknown) => {
     throw new DataError('there is no such picture or folder', { where: path, fix: 'check the path', cause });
   });
-  return stats.isDirectory() ? readFolder(path, { captions: 'ignore' }) : [{ path }];
+  return stats.isDirectory() ? readPictures(path, { captions: 'ignore' }) : [{ path }];
 }
 
 function refuseOverwriting(files: readonly { readonly path: string }[], out: string): void {
