@@ -128,7 +128,11 @@ export const dvaeSchema = z
     seed,
     data: z
       .strictObject({
-        path: z.string().describe('folder of pictures, flat or nested'),
+        path: z
+          .string()
+          .describe(
+            'pictures: a folder, flat or nested; WebDataset tars (a tar, a folder of them, tars-{000..012}.tar); or a CSV, TSV, JSONL or COCO list',
+          ),
         validation: validationShare,
         crop: z
           .enum(['published', 'random', 'center', 'none'])

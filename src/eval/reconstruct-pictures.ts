@@ -1,5 +1,6 @@
 // Pictures through a dVAE's hard codes and back, measured.
 
+import type { PictureFile } from '../data/decode.ts';
 import { chunks, decodeBatches } from '../data/decode-batches.ts';
 import type { Faults } from '../data/faults.ts';
 import type { DvaeCodec } from '../models/dvae/codec.ts';
@@ -60,7 +61,7 @@ const BATCH = 32;
  */
 export async function reconstructPictures(
   codec: DvaeCodec,
-  pictures: readonly { readonly path: string }[],
+  pictures: readonly PictureFile[],
   { show, temperature, faults, onProgress, signal }: ReconstructOptions,
 ): Promise<Reconstructions> {
   const { imageSize: size, vocabulary } = codec.config;

@@ -12,7 +12,7 @@ export const command = defineCommand({
         type: 'string',
         array: true,
         demandOption: true,
-        describe: 'pictures, and folders of pictures',
+        describe: 'pictures, folders of pictures, WebDataset tars, and lists',
       })
       .option('dvae', {
         type: 'string',
