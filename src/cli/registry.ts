@@ -98,5 +98,10 @@ export const REGISTRY: readonly RegistryEntry[] = [
     describe: "other people's weights into checkpoints",
     load: () => import('./commands/convert.ts'),
   },
+  {
+    name: 'plan',
+    describe: 'what a training configuration takes: parameters, operations, memory',
+    load: () => import('./commands/plan.ts'),
+  },
   { name: 'sample', describe: 'pictures for prompts', load: () => import('./commands/sample.ts') },
 ];

@@ -221,6 +221,12 @@ export const dalleSchema = z
           .min(0)
           .default(0.125)
           .describe("weight of the text cross entropy; the image's is 1 minus it"),
+        codebookStart: z
+          .boolean()
+          .default(false)
+          .describe(
+            "begin with embeddings and logits of image tokens that are near where the dVAE's codes look alike, in place of unrelated ones; short runs learn faster and carry more over to what they never saw together",
+          ),
         nullCaptions: z
           .number()
           .min(0)

@@ -1,4 +1,4 @@
-// Pictures decoded in batches, in order, ahead of who uses them: centre-cropped, as a dVAE's codes are made.
+// Pictures decoded in batches, in order, ahead of who uses them: centre-cropped, as models take them.
 
 import { mapConcurrently } from './concurrent.ts';
 import { type DecodeOptions, decodePicture } from './decode.ts';
@@ -18,8 +18,8 @@ const AHEAD = 2;
 /** Files of a batch in memory at a time; sharp decodes four at once by itself. */
 const FILES_AT_ONCE = 4;
 
-/** What a model takes: pixels on a side, and for a dVAE the codes on a side that they become. */
-export interface CodecSize {
+/** What a model takes: pixels on a side and, for a dVAE, the codes on a side that they become. */
+export interface ModelSize {
   readonly size: number;
   readonly grid?: number;
   readonly preprocessing?: DecodeOptions['preprocessing'];
@@ -28,7 +28,7 @@ export interface CodecSize {
 /** Decodes each batch. Throws DataError when too many pictures are at fault; see `Faults`. */
 export async function* decodeBatches<P extends { readonly path: string }>(
   batches: Iterable<readonly P[]>,
-  size: CodecSize,
+  size: ModelSize,
   faults: Faults,
 ): AsyncGenerator<DecodedBatch<P>, void> {
   const running: Promise<DecodedBatch<P>>[] = [];
@@ -47,7 +47,7 @@ export async function* decodeBatches<P extends { readonly path: string }>(
 
 async function decodeBatch<P extends { readonly path: string }>(
   all: readonly P[],
-  size: CodecSize,
+  size: ModelSize,
   faults: Faults,
 ): Promise<DecodedBatch<P>> {
   const decoded = await mapConcurrently(all, FILES_AT_ONCE, (picture) =>

@@ -87,7 +87,7 @@ export class ForeignFiles {
 export interface ConvertOptions {
   /** Pixels on a side, for models whose weights do not say. */
   readonly imageSize?: number | undefined;
-  /** tokenizer.json, or a CLIP's merges file, for models of text whose files do not hold one. */
+  /** tokenizer.json, or the merges file of a CLIP, for models of text whose files do not hold one. */
   readonly tokenizer?: string | undefined;
   /** Of a CLIP's resblocks, for weights that do not say. */
   readonly activation?: 'quick-gelu' | 'gelu' | undefined;

@@ -4,13 +4,14 @@
 import type { DalleConfig } from '../config/dalle.ts';
 import type { Compiled, Runtime } from '../engine/runtime.ts';
 import type { HostTensor } from '../engine/tensor.ts';
-import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../engine/tf.ts';
+import type { Scalar, Tensor, Tensor1D, Tensor2D } from '../engine/tf.ts';
 import { imageLength } from '../models/dalle/config.ts';
 import { countTextTokens, dalleLoss } from '../models/dalle/loss.ts';
 import type { dalleSpec } from '../models/dalle/model.ts';
-import { constant, unflatten } from '../nn/parameters.ts';
-import { type WeightEntries, Weights } from '../nn/weights.ts';
+import { unflatten } from '../nn/parameters.ts';
+import type { WeightEntries, Weights } from '../nn/weights.ts';
 import type { BlockScales } from './block-scales.ts';
+import { GradientSum } from './gradient-sum.ts';
 import { valueAndGradients } from './gradients.ts';
 import type { Adam, Average } from './optimizer.ts';
 import { numbers, scalar } from './scalars.ts';
@@ -48,18 +49,16 @@ export class DalleStep {
   readonly #whole: Compiled<PartInputs & RateInputs, Record<string, Tensor>>;
   readonly #part: Compiled<PartInputs, Losses>;
   readonly #apply: Compiled<RateInputs, Record<string, Tensor>>;
-  /** Sums of the gradients of a batch's parts, 0 between updates. */
-  readonly #sums: Weights | undefined;
+  /** Of the gradients of a batch's parts, 0 between updates. */
+  readonly #sums: GradientSum | undefined;
+  readonly #clear: Compiled<Record<never, Tensor>, Record<never, Tensor>>;
   #isCleared = false;
 
   constructor(runtime: Runtime, config: DalleConfig, state: StepState) {
     this.#config = config;
     this.#state = state;
     const { precision, accumulate } = config.train;
-    if (accumulate > 1) {
-      const zeros = [...state.trained].map(([name, { spec }]) => [name, constant(spec.shape, 0)]);
-      this.#sums = new Weights(runtime, 'dalle/gradient sums', Object.fromEntries(zeros));
-    }
+    if (accumulate > 1) this.#sums = new GradientSum(runtime, 'dalle', state.trained);
     this.#whole = runtime.compile(
       'DALL·E train step',
       (inputs) => {
@@ -72,16 +71,19 @@ export class DalleStep {
       'DALL·E gradients of a part',
       (inputs) => {
         const { values, gradients } = this.#gradients(inputs);
-        for (const [name, gradient] of gradients) this.#sum(name).add(gradient);
+        this.#sums?.add(gradients);
         return values;
       },
       { precision },
     );
     this.#apply = runtime.compile('DALL·E update', (inputs) => {
-      const gradients = new Map([...state.trained.keys()].map((name) => [name, this.#sum(name).read()]));
-      const results = this.#update(gradients, inputs);
-      for (const [name, gradient] of gradients) this.#sum(name).assign(tf.zerosLike(gradient));
+      const results = this.#update(this.#sums?.read() ?? new Map(), inputs);
+      this.#sums?.clear();
       return results;
+    });
+    this.#clear = runtime.compile('DALL·E gradients at 0', () => {
+      this.#sums?.clear();
+      return {};
     });
   }
 
@@ -94,7 +96,7 @@ export class DalleStep {
   async run(batch: StepBatch, step: number, learningRate: number, key: HostTensor): Promise<Results> {
     const rates: Rates = { step: scalar(step), learningRate: scalar(learningRate) };
     if (!this.#sums) return numbers(await this.#whole({ ...this.inputs(batch, key), ...rates }));
-    if (!this.#isCleared) await this.#sums.draw(0);
+    if (!this.#isCleared) await this.#clear({});
     this.#isCleared = true;
     const sums = { loss: 0, textLoss: 0, imageLoss: 0 };
     for (const part of this.#parts(batch, key)) {
@@ -176,9 +178,5 @@ export class DalleStep {
     const { gradientNorm, updates } = optimizer.apply(gradients, step, learningRate, scaled?.unscaling);
     average?.update(updates, step, scaled?.unscaling);
     return { gradientNorm, ...scaled?.metrics };
-  }
-
-  #sum(name: string) {
-    return this.#sums!.entries.get(name)!.variable;
   }
 }

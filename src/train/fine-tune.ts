@@ -47,10 +47,13 @@ export async function beginWith<S extends SpecTree>(
   await weights.load(new Map(merged));
 }
 
+/** What need not be the same: the text can become longer, and how weights were drawn is of no matter now. */
+const FREE: ReadonlySet<string> = new Set(['textLength', 'initialStddev']);
+
 function refuseOtherModels(before: DalleModelConfig, model: DalleModelConfig, where: string): void {
   const keys = [...new Set([...Object.keys(before), ...Object.keys(model)])] as (keyof DalleModelConfig)[];
   const other = keys.filter(
-    (key) => key !== 'textLength' && JSON.stringify(before[key]) !== JSON.stringify(model[key]),
+    (key) => !FREE.has(key) && JSON.stringify(before[key]) !== JSON.stringify(model[key]),
   );
   if (other.length > 0) {
     const list = other.map((key) => `${key}: ${JSON.stringify(before[key])}`).join(', ');

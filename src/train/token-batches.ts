@@ -37,6 +37,13 @@ export function checkCaptions(
   config: DalleConfig,
 ): number {
   const { textLength } = config.model;
+  const blank = captions.findIndex((caption) => caption.trim() === '');
+  if (blank >= 0) {
+    throw new DataError('a caption of nothing but spaces', {
+      where: keys[blank] as string,
+      fix: 'write the caption, or leave the picture out (train.nullCaptions trains without captions)',
+    });
+  }
   const long = captions.flatMap((caption, i) => {
     const length = tokenizer.encode(caption).length;
     return length > textLength ? [{ key: keys[i] as string, length }] : [];

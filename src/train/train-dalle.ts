@@ -14,6 +14,7 @@ import { RunFolder } from '../report/run.ts';
 import { BpeTokenizer } from '../tokenizers/bpe.ts';
 import { DataError, UsageError } from '../util/errors.ts';
 import { alsoLogTo } from '../util/logger.ts';
+import { codebookStart } from './codebook-start.ts';
 import { DalleTrainee } from './dalle.ts';
 import { encodeFolder } from './encode-folder.ts';
 import { beginWith } from './fine-tune.ts';
@@ -78,8 +79,10 @@ export async function trainDalle(config: DalleConfig, context: RunContext): Prom
         trainee.resume(resumed.evaluation);
       } else {
         await initialize(runtime, trainee.state, config.seed);
+        if (config.train.codebookStart)
+          await codebookStart(runtime, trainee.state.weights, await codec.codeVectors(), config);
         if (origin) await beginWith(trainee.state.weights, origin, config.model);
-        if (origin) await startAverage(runtime, trainee.state);
+        if (origin || config.train.codebookStart) await startAverage(runtime, trainee.state);
       }
       return await trainLoop({
         label: 'train-dalle',

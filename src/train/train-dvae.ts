@@ -8,12 +8,13 @@ import { Faults } from '../data/faults.ts';
 import { type Picture, readFolder } from '../data/source.ts';
 import { isValidation } from '../data/split.ts';
 import { Runtime } from '../engine/runtime.ts';
+import type { Validation } from '../eval/dvae-validation.ts';
 import { codeGrid } from '../models/dvae/config.ts';
 import type { DvaeSpec } from '../models/dvae/model.ts';
 import { RunFolder } from '../report/run.ts';
 import { DataError } from '../util/errors.ts';
 import { alsoLogTo } from '../util/logger.ts';
-import { DvaeTrainee, type Validation } from './dvae.ts';
+import { DvaeTrainee } from './dvae.ts';
 import { type LoopResult, trainLoop } from './loop.ts';
 import type { RunContext } from './run-context.ts';
 import { initialize, type ModelState, refuseChanges, resumeRun } from './state.ts';
@@ -39,7 +40,7 @@ export async function trainDvae(config: DvaeConfig, context: RunContext): Promis
     const run = await RunFolder.open(path, { resume, config: dumpConfig(config) });
     const endLog = alsoLogTo(log, run.logFile);
     try {
-      const trainee = new DvaeTrainee(runtime, config, validation, path);
+      const trainee = new DvaeTrainee(runtime, config, validation, path, log);
       const resumed = resume ? await resumeRun(run, 'dvae', trainee.state, log) : undefined;
       const batches = (seed: number, position?: BatchPosition) =>
         new PictureBatches(training, {

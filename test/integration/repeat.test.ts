@@ -74,6 +74,21 @@ const cases: Case[] = [
     ],
   },
   {
+    name: 'train-dalle in parts, in float16 with scales that overflow, with dropout, recomputed, on plateaus',
+    session: (seed) =>
+      dalleSession(
+        dalleConfig(captioned, seed, {
+          accumulate: 2,
+          precision: 'float16',
+          gradientScale: { start: 2 ** 24 },
+          dropout: { attention: 0.1, feedForward: 0.1 },
+          recompute: true,
+          plateau: { patience: 1, threshold: 10 },
+        }),
+      ),
+    stops: [{ label: 'train-dalle', at: 7 }],
+  },
+  {
     name: 'train-clip',
     session: (seed) => clipSession(clipConfig({ path: data, tokenizer }, { seed })),
     stops: [

@@ -27,8 +27,7 @@ export const command = defineCommand({
       .option('tokenizer', {
         type: 'string',
         requiresArg: true,
-        describe:
-          "tokenizer.json of a model of text, or a CLIP's merges file, where its files do not hold it",
+        describe: 'tokenizer.json, or the merges file of a CLIP, for models whose files do not hold one',
       })
       .option('activation', {
         choices: ['quick-gelu', 'gelu'] as const,

@@ -49,7 +49,8 @@ export function dalleSpec(config: DalleModelConfig) {
     image_head: head(imageVocabulary),
   };
 }
-export type DalleParameters = Parameters<ReturnType<typeof dalleSpec>>;
+export type DalleSpec = ReturnType<typeof dalleSpec>;
+export type DalleParameters = Parameters<DalleSpec>;
 
 /** What every layer keeps of earlier positions. */
 export type DalleCache = readonly LayerCache[];
