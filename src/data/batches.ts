@@ -3,7 +3,7 @@
 
 import { DataError } from '../util/errors.ts';
 import { RandomStream } from '../util/random.ts';
-import { type Crop, decodePicture } from './decode.ts';
+import { type Crop, type DecodeOptions, decodePicture } from './decode.ts';
 import type { Faults } from './faults.ts';
 import { type BatchPosition, ShuffledOrder } from './order.ts';
 import { mirror } from './orientation.ts';
@@ -29,6 +29,7 @@ export interface PictureBatchOptions {
   readonly cropScale: number;
   /** Codes on a side, more than the pixels of a picture that is left out; any picture is used without it. */
   readonly grid?: number;
+  readonly preprocessing?: DecodeOptions['preprocessing'];
   /** Mirror half of the pictures. */
   readonly flip: boolean;
   readonly faults: Faults;
@@ -105,11 +106,11 @@ export class PictureBatches implements AsyncIterable<PictureBatch> {
   }
 
   async #decode(picture: Picture, random: RandomStream): Promise<Uint8Array | undefined> {
-    const { faults, size, crop, cropScale, grid } = this.#options;
+    const { faults, preprocessing, size, crop, cropScale, grid } = this.#options;
     const cached = this.#cache?.get(picture.key);
     if (cached) return cached;
     const data = await faults.guard(picture, () =>
-      decodePicture(picture, { size, crop, cropScale, random, grid }),
+      decodePicture(picture, { size, crop, cropScale, preprocessing, random, grid }),
     );
     if (data) this.#cache?.set(picture.key, data);
     return data;

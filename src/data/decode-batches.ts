@@ -1,7 +1,7 @@
 // Pictures decoded in batches, in order, ahead of who uses them: centre-cropped, as models take them.
 
 import { mapConcurrently } from './concurrent.ts';
-import { decodePicture, type PictureFile } from './decode.ts';
+import { type DecodeOptions, decodePicture, type PictureFile } from './decode.ts';
 import type { Faults } from './faults.ts';
 
 export interface DecodedBatch<P> {
@@ -22,6 +22,7 @@ const FILES_AT_ONCE = 4;
 export interface ModelSize {
   readonly size: number;
   readonly grid?: number;
+  readonly preprocessing?: DecodeOptions['preprocessing'];
 }
 
 /** Decodes each batch. Throws DataError when too many pictures are at fault; see `Faults`. */

@@ -30,6 +30,11 @@ export interface DecodeOptions {
   readonly cropScale?: number;
   /** Decides about a random square; required for one. */
   readonly random?: RandomStream;
+  /**
+   * How the picture is reduced before it is cropped: as openai/DALL-E does, by Lanczos to rounded sides (the default),
+   * or as openai/CLIP does, bicubic to sides without their fractions.
+   */
+  readonly preprocessing?: 'dall-e' | 'clip';
   /** Codes on a side: a picture with fewer pixels has nothing to tell them. */
   readonly grid?: number;
 }
@@ -114,9 +119,10 @@ function frame(stored: Stored, options: DecodeOptions): Frame {
   const { size, crop, cropScale = 0.4, random } = options;
   if (crop === 'none') return { width: size, height: size, left: 0, top: 0 };
   const shorter = Math.min(stored.width, stored.height);
+  const whole = options.preprocessing === 'clip' ? Math.floor : Math.round;
   const scaled = (side: number): { width: number; height: number } => ({
-    width: Math.max(size, Math.round((stored.width * size) / side)),
-    height: Math.max(size, Math.round((stored.height * size) / side)),
+    width: Math.max(size, whole((stored.width * size) / side)),
+    height: Math.max(size, whole((stored.height * size) / side)),
   });
   if (crop === 'center') {
     const { width, height } = scaled(shorter);
@@ -154,7 +160,7 @@ export async function decodeBuffer(
   const { width, height, left, top } = frame(stored, options);
   try {
     const { buffer, byteOffset, length } = await open(data)
-      .resize(width, height, { fit: 'fill', kernel: 'lanczos3' })
+      .resize(width, height, { fit: 'fill', kernel: options.preprocessing === 'clip' ? 'cubic' : 'lanczos3' })
       .extract({ left, top, width: size, height: size })
       .flatten({ background: '#ffffff' })
       .toColourspace('srgb')

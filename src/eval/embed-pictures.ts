@@ -55,7 +55,11 @@ export async function embedPictures<P extends PictureFile>(
       const hash = createHash('sha256').update(data).digest('hex');
       const feature = await cache?.get(hash);
       if (feature) return { picture, hash, feature };
-      const { pixels } = await decodeBuffer(data, { size: image.size, crop: 'center' });
+      const { pixels } = await decodeBuffer(data, {
+        size: image.size,
+        crop: 'center',
+        preprocessing: 'clip',
+      });
       return { picture, hash, pixels };
     });
 

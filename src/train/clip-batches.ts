@@ -19,13 +19,31 @@ export interface ClipBatch {
   readonly position: BatchPosition | undefined;
 }
 
-/** Batches up to this many bytes stay in memory for the second time; pictures of larger ones are decoded again. */
+/** Pictures of larger batches are decoded again. */
 const HELD_BYTES = 2 ** 28;
 
 export interface ClipData {
   readonly pictures: readonly Picture[];
   readonly tokenizer: Tokenizer;
   readonly faults: Faults;
+}
+
+/** Endless chunks from a place in the data on. */
+type Chunks = AsyncGenerator<PictureBatch, void>;
+
+function chunksFrom(start: BatchPosition | undefined, data: ClipData, config: ClipConfig): Chunks {
+  const { batch, chunk = batch } = config.train;
+  return new PictureBatches(data.pictures, {
+    size: config.model.image.size,
+    batch: chunk,
+    seed: config.seed,
+    crop: config.data.crop,
+    cropScale: config.data.cropScale,
+    preprocessing: 'clip',
+    flip: false,
+    faults: data.faults,
+    position: start,
+  })[Symbol.asyncIterator]();
 }
 
 function inputs(
@@ -43,65 +61,74 @@ function inputs(
   };
 }
 
-/** Endless training batches from `start` on, the same whatever the chunk. */
+/** A batch that is drawn from `source` the first time, and held or drawn again from `start` after that. */
+class DrawnBatch implements ClipBatch {
+  position: BatchPosition | undefined;
+  readonly #data: ClipData;
+  readonly #config: ClipConfig;
+  readonly #source: Chunks;
+  readonly #start: BatchPosition | undefined;
+  readonly #held: OnHost<ClipInputs>[] | undefined;
+
+  constructor(
+    data: ClipData,
+    config: ClipConfig,
+    source: Chunks,
+    start: BatchPosition | undefined,
+    isHeld: boolean,
+  ) {
+    this.#data = data;
+    this.#config = config;
+    this.#source = source;
+    this.#start = start;
+    this.#held = isHeld ? [] : undefined;
+  }
+
+  async *chunks(): AsyncGenerator<OnHost<ClipInputs>, void> {
+    if (this.position === undefined) yield* this.#draw(this.#source, this.#held);
+    else if (this.#held) yield* this.#held;
+    else {
+      const source = chunksFrom(this.#start, this.#data, this.#config);
+      try {
+        yield* this.#draw(source);
+      } finally {
+        await source.return();
+      }
+    }
+  }
+
+  async *#draw(source: Chunks, held?: OnHost<ClipInputs>[]): AsyncGenerator<OnHost<ClipInputs>, void> {
+    const { batch, chunk = batch } = this.#config.train;
+    for (let i = 0; i < batch / chunk; i++) {
+      const { value } = (await source.next()) as IteratorYieldResult<PictureBatch>;
+      this.position = value.position;
+      const made = inputs(value, this.#data, this.#config);
+      held?.push(made);
+      yield made;
+    }
+  }
+}
+
+/**
+ * Endless training batches from `start` on, the same whatever the chunk.
+ * @param heldBytes batches up to this size stay in memory for the second time
+ */
 export async function* clipBatches(
   data: ClipData,
   config: ClipConfig,
   start?: BatchPosition,
+  heldBytes = HELD_BYTES,
 ): AsyncGenerator<ClipBatch, void> {
   const { batch, chunk = batch } = config.train;
-  const count = batch / chunk;
-  const isHeld = count > 1 && batch * config.model.image.size ** 2 * 3 <= HELD_BYTES;
-  const from = (position: BatchPosition | undefined): AsyncGenerator<PictureBatch, void> =>
-    new PictureBatches(data.pictures, {
-      size: config.model.image.size,
-      batch: chunk,
-      seed: config.seed,
-      crop: config.data.crop,
-      cropScale: config.data.cropScale,
-      flip: false,
-      faults: data.faults,
-      position,
-    })[Symbol.asyncIterator]();
-
-  const running = from(start);
-  let before = start;
+  const isHeld = chunk < batch && batch * config.model.image.size ** 2 * 3 <= heldBytes;
+  const running = chunksFrom(start, data, config);
+  let position = start;
   try {
     for (;;) {
-      const beginning = before;
-      const held: OnHost<ClipInputs>[] = [];
-      let after: BatchPosition | undefined;
-      async function* draw(source: AsyncGenerator<PictureBatch, void>, keeps: boolean) {
-        for (let i = 0; i < count; i++) {
-          const { value } = (await source.next()) as IteratorYieldResult<PictureBatch>;
-          after = value.position;
-          const made = inputs(value, data, config);
-          if (keeps) held.push(made);
-          yield made;
-        }
-      }
-      async function* again(): AsyncGenerator<OnHost<ClipInputs>, void> {
-        const source = from(beginning);
-        try {
-          yield* draw(source, false);
-        } finally {
-          await source.return();
-        }
-      }
-      async function* fromMemory(): AsyncGenerator<OnHost<ClipInputs>, void> {
-        yield* held;
-      }
-      yield {
-        chunks: () => {
-          if (after === undefined) return draw(running, isHeld);
-          return held.length > 0 ? fromMemory() : again();
-        },
-        get position() {
-          return after;
-        },
-      };
-      if (after === undefined) throw new Error('a batch was passed over');
-      before = after;
+      const drawn = new DrawnBatch(data, config, running, position, isHeld);
+      yield drawn;
+      if (drawn.position === undefined) throw new Error('a batch was passed over');
+      position = drawn.position;
     }
   } finally {
     await running.return();

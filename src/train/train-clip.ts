@@ -112,7 +112,7 @@ async function decode<P extends { readonly path: string }>(
   const decoded: P[] = [];
   for await (const part of decodeBatches(
     chunks(pictures, DECODED_AT_ONCE),
-    { size: config.model.image.size },
+    { size: config.model.image.size, preprocessing: 'clip' },
     faults,
   )) {
     parts.push(part.pixels);

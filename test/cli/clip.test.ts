@@ -108,7 +108,7 @@ describe('mm rank', () => {
     }
     await withClip(clip, async (model) => {
       for (const { prompt, file, similarity } of found.slice(0, 4)) {
-        const pixels = await decodePicture(file, { size: 16, crop: 'center' });
+        const pixels = await decodePicture(file, { size: 16, crop: 'center', preprocessing: 'clip' });
         const [score] = await model.score(prompt, pixels);
         assert.ok(Math.abs(score! - similarity) < 1e-5);
       }
