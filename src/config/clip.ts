@@ -1,7 +1,7 @@
 // Configuration of `mm train-clip`: contrastive pretraining (CLIP, arXiv 2103.00020).
 
 import { z } from 'zod';
-import { averaging, optimizer, positiveInteger, precision, rhythm, seed, validationShare } from './fields.ts';
+import { averaging, optimizer, positiveInteger, rhythm, seed, validationShare } from './fields.ts';
 
 /** Means and deviations of the channels of the published models' pictures, in [0, 1]. */
 const MEAN = [0.48145466, 0.4578275, 0.40821073];
@@ -167,7 +167,12 @@ export const clipSchema = z
           .describe(
             'pictures in memory at a time: features of the whole batch first, then gradients chunk by chunk; the update is that of the whole batch. All at once without this key',
           ),
-        precision,
+        precision: z
+          .enum(['float32', 'bfloat16'])
+          .default('float32')
+          .describe(
+            'type of matrix products and convolutions; weights, losses and the optimizer stay in float32. Not float16, which would need its losses scaled',
+          ),
         optimizer,
         averaging: averaging.optional(),
       })

@@ -162,7 +162,9 @@ export const dalleSchema = z
         path: z
           .string()
           .optional()
-          .describe('folder of pictures with same-stem .txt captions; tokenized on the way'),
+          .describe(
+            'pictures with captions, tokenized on the way: a folder with same-stem .txt captions; WebDataset tars (a tar, a folder of them, tars-{000..012}.tar); or a CSV, TSV, JSONL or COCO list',
+          ),
         tokens: z.string().optional().describe('folder of token shards written by mm tokenize'),
         dvae: z.string().describe('checkpoint of the dVAE'),
         tokenizer: z.string().describe('tokenizer.json written by mm train-bpe'),

@@ -128,7 +128,11 @@ export const dvaeSchema = z
     seed,
     data: z
       .strictObject({
-        path: z.string().describe('folder of pictures, flat or nested'),
+        path: z
+          .string()
+          .describe(
+            'pictures: a folder, flat or nested; WebDataset tars (a tar, a folder of them, tars-{000..012}.tar); or a CSV, TSV, JSONL or COCO list',
+          ),
         validation: validationShare,
         crop: z
           .enum(['published', 'random', 'center', 'none'])
@@ -187,6 +191,19 @@ export const dvaeSchema = z
           .describe(
             'least ln b of the logit-Laplace likelihood; none without this key, as published. Where pictures have flat backgrounds, their precision would otherwise take most of the gradient',
           ),
+        codebook: z
+          .strictObject({
+            warnBelow: z
+              .number()
+              .min(0)
+              .max(1)
+              .default(0.1)
+              .describe(
+                "a validation after which the codes' perplexity is below this share of an evenly used codebook's draws a warning; 0 for none",
+              ),
+          })
+          .prefault({})
+          .describe("the codebook's health"),
         warmStart: z
           .strictObject({
             steps: positiveInteger().describe('updates as a plain autoencoder before the codebook is set'),

@@ -109,7 +109,7 @@ export class PictureBatches implements AsyncIterable<PictureBatch> {
     const cached = this.#cache?.get(picture.key);
     if (cached) return cached;
     const data = await faults.guard(picture, () =>
-      decodePicture(picture.path, { size, crop, cropScale, random, grid }),
+      decodePicture(picture, { size, crop, cropScale, random, grid }),
     );
     if (data) this.#cache?.set(picture.key, data);
     return data;

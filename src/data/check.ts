@@ -66,7 +66,7 @@ interface LookedAt {
 
 async function lookAt(path: string, file: string): Promise<LookedAt> {
   try {
-    const data = await readPictureFile(path);
+    const data = await readPictureFile({ path });
     const hash = createHash('sha256').update(data).digest('hex');
     const { info } = await decodeBuffer(data, { size: TRIAL_SIZE, crop: 'none' });
     return { file, hash, info };

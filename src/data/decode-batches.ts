@@ -1,7 +1,7 @@
 // Pictures decoded in batches, in order, ahead of who uses them: centre-cropped, as models take them.
 
 import { mapConcurrently } from './concurrent.ts';
-import { decodePicture } from './decode.ts';
+import { decodePicture, type PictureFile } from './decode.ts';
 import type { Faults } from './faults.ts';
 
 export interface DecodedBatch<P> {
@@ -25,7 +25,7 @@ export interface ModelSize {
 }
 
 /** Decodes each batch. Throws DataError when too many pictures are at fault; see `Faults`. */
-export async function* decodeBatches<P extends { readonly path: string }>(
+export async function* decodeBatches<P extends PictureFile>(
   batches: Iterable<readonly P[]>,
   size: ModelSize,
   faults: Faults,
@@ -44,13 +44,13 @@ export async function* decodeBatches<P extends { readonly path: string }>(
   }
 }
 
-async function decodeBatch<P extends { readonly path: string }>(
+async function decodeBatch<P extends PictureFile>(
   all: readonly P[],
   size: ModelSize,
   faults: Faults,
 ): Promise<DecodedBatch<P>> {
   const decoded = await mapConcurrently(all, FILES_AT_ONCE, (picture) =>
-    faults.guard(picture, () => decodePicture(picture.path, { ...size, crop: 'center' })),
+    faults.guard(picture, () => decodePicture(picture, { ...size, crop: 'center' })),
   );
   return {
     all,

@@ -2,11 +2,12 @@
 // 8 bits, cropped and reduced with Lanczos. Memory stays bounded for very large pictures: files are read in
 // strips, and JPEG and WebP are reduced while they are decoded.
 
-import { readFile } from 'node:fs/promises';
+import { open as openFile, readFile } from 'node:fs/promises';
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import type { RandomStream } from '../util/random.ts';
 import { gate } from './concurrent.ts';
 import { reorient } from './orientation.ts';
+import type { Region } from './source.ts';
 
 /** About 24,000 × 20,000; a guard against files that unpack to more than a machine holds. */
 const MOST_PIXELS = 480_000_000;
@@ -53,6 +54,7 @@ interface Stored {
 export class PictureFault extends Error {}
 
 function readError(error: unknown): PictureFault {
+  if (error instanceof PictureFault) return error;
   const code = (error as NodeJS.ErrnoException).code;
   if (code === 'EACCES' || code === 'EPERM')
     return new PictureFault('no permission to read the file', { cause: error });
@@ -170,15 +172,33 @@ function upright({ format, width, height, orientation }: Stored): PictureInfo {
   return orientation >= 5 ? { format, width: height, height: width } : { format, width, height };
 }
 
+/** A picture file: a file of its own, or some bytes of an archive. */
+export interface PictureFile {
+  /** Names it in messages. */
+  readonly path: string;
+  readonly region?: Region;
+}
+
 /**
- * The contents of a file.
+ * The contents of a picture file.
  * @throws PictureFault when it cannot be read
  */
-export async function readPictureFile(path: string): Promise<Uint8Array> {
+export async function readPictureFile({ path, region }: PictureFile): Promise<Uint8Array> {
   try {
-    return await readFile(path);
+    return await (region ? readRegion(region) : readFile(path));
   } catch (error) {
     throw readError(error);
+  }
+}
+
+async function readRegion({ path, offset, length }: Region): Promise<Uint8Array> {
+  const file = await openFile(path);
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, offset);
+    if (bytesRead < length) throw new PictureFault('the archive ends inside it');
+    return buffer;
+  } finally {
+    await file.close();
   }
 }
 
@@ -189,6 +209,7 @@ const atOnce = gate(6);
  * Decodes a picture file into `size` · `size` · 3 bytes, RGB, rows first.
  * @throws PictureFault for a file that is missing, unreadable, truncated, too large, too small, or no picture
  */
-export function decodePicture(path: string, options: DecodeOptions): Promise<Uint8Array> {
-  return atOnce(async () => (await decodeBuffer(await readPictureFile(path), options)).pixels);
+export function decodePicture(file: string | PictureFile, options: DecodeOptions): Promise<Uint8Array> {
+  const picture = typeof file === 'string' ? { path: file } : file;
+  return atOnce(async () => (await decodeBuffer(await readPictureFile(picture), options)).pixels);
 }

@@ -12,13 +12,22 @@ export interface Picture {
   readonly path: string;
   /** The first line of the same-stem `.txt`; further lines are other captions of the picture, as DALLE-pytorch has it. */
   readonly caption: string | undefined;
+  /** The part of an archive that holds it, where it is not a file of its own. */
+  readonly region?: Region;
+}
+
+/** Some bytes of a file. */
+export interface Region {
+  readonly path: string;
+  readonly offset: number;
+  readonly length: number;
 }
 
 export interface ReadOptions {
   /** Whether pictures without a caption are left out, are kept, or captions are not looked at. */
   readonly captions: 'required' | 'optional' | 'ignore';
   /** Gets the pictures left out for want of a caption; without it, one such picture is an error. */
-  readonly faults?: Faults;
+  readonly faults?: Faults | undefined;
 }
 
 export const PICTURE_EXTENSIONS: ReadonlySet<string> = new Set([
@@ -84,8 +93,19 @@ export async function readFolder(path: string, { captions, faults }: ReadOptions
       reason: lines ? 'its caption is empty' : 'it has no caption',
     };
   });
+  return keepCaptioned(read, { captions, faults });
+}
+
+/**
+ * Of pictures with the reason why they have no caption, those that the options ask for.
+ * @throws DataError as `readFolder` does
+ */
+export function keepCaptioned(
+  read: readonly { readonly picture: Picture; readonly reason: string }[],
+  { captions, faults }: ReadOptions,
+): Picture[] {
   const captioned = read.filter(({ picture }) => picture.caption !== undefined);
-  if (captions === 'optional') return read.map(({ picture }) => picture);
+  if (captions !== 'required') return read.map(({ picture }) => picture);
   if (captioned.length === 0 || (captioned.length < read.length && faults === undefined)) {
     const first = read.find(({ picture }) => picture.caption === undefined)!;
     throw new DataError(
@@ -107,12 +127,7 @@ export async function readFolder(path: string, { captions, faults }: ReadOptions
  */
 export async function readCaptions(path: string): Promise<string[]> {
   try {
-    const text = await readFile(path, 'utf8');
-    return text
-      .replace(/^\uFEFF/, '')
-      .split('\n')
-      .map((line) => line.trim())
-      .filter((line) => line !== '');
+    return textLines(await readFile(path, 'utf8'));
   } catch (error) {
     throw new DataError(`the caption cannot be read (${(error as NodeJS.ErrnoException).code})`, {
       where: path,
@@ -121,6 +136,14 @@ export async function readCaptions(path: string): Promise<string[]> {
     });
   }
 }
+
+/** The lines of a text that are not blank, without white space around them. */
+export const textLines = (text: string): string[] =>
+  text
+    .replace(/^\uFEFF/, '')
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
 
 const keyOf = (name: string): string =>
   name

@@ -1,10 +1,14 @@
-// How much of a codebook is in use.
+// The health of a codebook: how much of it is in use, and words for a collapse.
 
 export interface CodebookUse {
   /** Codes that occur. */
   readonly used: number;
+  /** Codes that do not. */
+  readonly dead: number;
   /** exp of the entropy of the codes' frequencies: codes in use if all were used equally. */
   readonly perplexity: number;
+  /** Codes looked at. */
+  readonly positions: number;
 }
 
 export function codebookUse(batches: readonly ArrayLike<number>[], vocabulary: number): CodebookUse {
@@ -21,5 +25,36 @@ export function codebookUse(batches: readonly ArrayLike<number>[], vocabulary: n
     used += 1;
     entropy -= (count / total) * Math.log(count / total);
   }
-  return { used, perplexity: Math.exp(entropy) };
+  return { used, dead: vocabulary - used, perplexity: Math.exp(entropy), positions: total };
 }
+
+/** What is reported of a codebook's use, under these names everywhere. */
+export const useFigures = ({ used, dead, perplexity }: CodebookUse, vocabulary: number) => ({
+  codesUsed: used,
+  codebookUse: used / vocabulary,
+  deadCodes: dead,
+  perplexity,
+});
+
+/** Different codes among `positions` that are drawn evenly: what so few pictures can show of a healthy codebook. */
+const evenUse = (vocabulary: number, positions: number): number =>
+  vocabulary * (1 - (1 - 1 / vocabulary) ** positions);
+
+/**
+ * A sentence that names the collapse of a codebook, or undefined while its perplexity is at least `share` of what an
+ * evenly used codebook would have on as many positions.
+ */
+export function collapse(
+  { used, perplexity, positions }: CodebookUse,
+  vocabulary: number,
+  share: number,
+): string | undefined {
+  const even = evenUse(vocabulary, positions);
+  if (perplexity >= share * even) return undefined;
+  const percent = ((100 * perplexity) / even).toPrecision(2);
+  return `the codebook is collapsing: ${used} of ${vocabulary} codes are in use, and their perplexity of ${perplexity.toFixed(1)} is ${percent} % of an even use, below ${100 * share} %`;
+}
+
+/** What to try against it. */
+export const COLLAPSE_ADVICE =
+  'try train.warmStart (begins with every code in use), train.codebook.revive (gives dead codes new places), a lower train.kl.weight, a longer train.kl.steps, a lower train.temperature.start, or a lower train.optimizer.learningRate.peak';

@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { mapConcurrently } from '../data/concurrent.ts';
-import { decodeBuffer, readPictureFile } from '../data/decode.ts';
+import { decodeBuffer, type PictureFile, readPictureFile } from '../data/decode.ts';
 import { chunks } from '../data/decode-batches.ts';
 import type { Faults } from '../data/faults.ts';
 import type { Clip } from '../models/clip/clip.ts';
@@ -43,7 +43,7 @@ interface Prepared<P> {
  * Encodes the pictures that can be read, in their order.
  * @throws DataError when too many are at fault, or all; the signal's reason when it is aborted
  */
-export async function embedPictures<P extends { readonly path: string }>(
+export async function embedPictures<P extends PictureFile>(
   clip: Clip,
   pictures: readonly P[],
   { cache, faults, onProgress, signal }: EmbedOptions,
@@ -51,7 +51,7 @@ export async function embedPictures<P extends { readonly path: string }>(
   const { embedding, image } = clip.config;
   const prepare = async (picture: P): Promise<Prepared<P> | undefined> =>
     faults.guard(picture, async () => {
-      const data = await readPictureFile(picture.path);
+      const data = await readPictureFile(picture);
       const hash = createHash('sha256').update(data).digest('hex');
       const feature = await cache?.get(hash);
       if (feature) return { picture, hash, feature };

@@ -1,11 +1,12 @@
 // Pictures through a dVAE's hard codes and back, measured.
 
+import type { PictureFile } from '../data/decode.ts';
 import { chunks, decodeBatches } from '../data/decode-batches.ts';
 import type { Faults } from '../data/faults.ts';
 import type { DvaeCodec } from '../models/dvae/codec.ts';
 import { DataError } from '../util/errors.ts';
-import { codebookUse } from './codebook.ts';
-import { psnr, ssim } from './reconstruction.ts';
+import { codebookUse, useFigures } from './codebook.ts';
+import { psnr, softHardGap, ssim } from './reconstruction.ts';
 
 export interface PictureMeasures {
   readonly file: string;
@@ -21,9 +22,14 @@ export interface ReconstructionTotals {
   /** Means over the pictures. */
   readonly psnr: number;
   readonly ssim: number;
-  /** Different codes that occur, their share of the codebook, and their perplexity. */
+  /** Mean squared error of pixels in [0, 1] from hard codes, and from relaxed ones; and what lies between, in dB. */
+  readonly mse: number;
+  readonly softMse: number;
+  readonly softHardGap: number;
+  /** Different codes that occur, their share of the codebook, codes that do not occur, and the codes' perplexity. */
   readonly codesUsed: number;
   readonly codebookUse: number;
+  readonly deadCodes: number;
   readonly perplexity: number;
 }
 
@@ -38,6 +44,8 @@ export interface Reconstructions {
 export interface ReconstructOptions {
   /** How many originals and reconstructions to return. */
   readonly show: number;
+  /** τ of the relaxed codes. */
+  readonly temperature: number;
   readonly faults: Faults;
   /** Told how many pictures are done with. */
   readonly onProgress: (done: number) => void;
@@ -53,8 +61,8 @@ const BATCH = 32;
  */
 export async function reconstructPictures(
   codec: DvaeCodec,
-  pictures: readonly { readonly path: string }[],
-  { show, faults, onProgress, signal }: ReconstructOptions,
+  pictures: readonly PictureFile[],
+  { show, temperature, faults, onProgress, signal }: ReconstructOptions,
 ): Promise<Reconstructions> {
   const { imageSize: size, vocabulary } = codec.config;
   const length = size ** 2 * 3;
@@ -62,11 +70,16 @@ export async function reconstructPictures(
   const measures: PictureMeasures[] = [];
   let done = 0;
   const allCodes: Int32Array[] = [];
+  let [hardError, softError] = [0, 0];
   for await (const batch of decodeBatches(chunks(pictures, BATCH), { size, grid: codec.grid }, faults)) {
     signal.throwIfAborted();
     const codes = await codec.encode(batch.pixels);
     const decoded = await codec.decode(codes);
     allCodes.push(codes);
+    if (batch.pictures.length > 0) {
+      hardError += squaredError(batch.pixels, decoded) * batch.pictures.length;
+      softError += (await codec.relaxedError(batch.pixels, temperature, done)) * batch.pictures.length;
+    }
     for (const [i, { path: file }] of batch.pictures.entries()) {
       const original = batch.pixels.subarray(i * length, (i + 1) * length);
       const made = decoded.subarray(i * length, (i + 1) * length);
@@ -84,7 +97,7 @@ export async function reconstructPictures(
   }
   const mean = (key: 'psnr' | 'ssim'): number =>
     measures.reduce((sum, values) => sum + values[key], 0) / measures.length;
-  const { used, perplexity } = codebookUse(allCodes, vocabulary);
+  const [mse, softMse] = [hardError / measures.length, softError / measures.length];
   return {
     measures,
     totals: {
@@ -92,11 +105,19 @@ export async function reconstructPictures(
       skipped: pictures.length - measures.length,
       psnr: mean('psnr'),
       ssim: mean('ssim'),
-      codesUsed: used,
-      codebookUse: used / vocabulary,
-      perplexity,
+      mse,
+      softMse,
+      softHardGap: softHardGap(softMse, mse),
+      ...useFigures(codebookUse(allCodes, vocabulary), vocabulary),
     },
     originals: Buffer.concat(shown.map(({ original }) => original)),
     reconstructions: Buffer.concat(shown.map(({ made }) => made)),
   };
+}
+
+/** Mean over pixels in [0, 1]. */
+function squaredError(a: Uint8Array, b: Uint8Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += ((a[i]! - b[i]!) / 255) ** 2;
+  return sum / a.length;
 }

@@ -14,6 +14,16 @@ export function psnr(a: Uint8Array, b: Uint8Array): number {
   return 10 * Math.log10((255 ** 2 * a.length) / sum);
 }
 
+/** PSNR in dB of a mean squared error of pixels in [0, 1]. */
+export const psnrOf = (mse: number): number => -10 * Math.log10(mse);
+
+/**
+ * What the decoder loses when it is given hard codes, as stage two sees them, and not the relaxed ones it is trained
+ * on: PSNR from relaxed codes less PSNR from hard ones, in dB, both of mean squared errors. Large where the
+ * temperature is still high, and where the decoder reads more from a mixture of codes than from any one of them.
+ */
+export const softHardGap = (softMse: number, mse: number): number => psnrOf(softMse) - psnrOf(mse);
+
 /**
  * Structural similarity (Wang et al. 2004) of two size × size × 3 pictures: means, variances and covariance under a
  * Gaussian window of 11 × 11, σ 1.5, at each place where it fits; the mean over places, then over the three channels.

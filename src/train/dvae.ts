@@ -5,40 +5,39 @@ import type { PictureBatch } from '../data/batches.ts';
 import type { Runtime } from '../engine/runtime.ts';
 import type { HostTensor } from '../engine/tensor.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor4D, tf } from '../engine/tf.ts';
-import { codebookUse } from '../eval/codebook.ts';
-import { type DvaeArchitecture, dvaeArchitecture, hardReconstruction } from '../models/dvae/architecture.ts';
+import { COLLAPSE_ADVICE } from '../eval/codebook.ts';
+import { DvaeValidation, type Validation } from '../eval/dvae-validation.ts';
+import { type DvaeArchitecture, dvaeArchitecture } from '../models/dvae/architecture.ts';
 import { unflatten } from '../nn/parameters.ts';
 import { Weights } from '../nn/weights.ts';
-import { reconstructionGrid } from '../report/reconstructions.ts';
+import type { Logger } from '../util/logger.ts';
 import { valueAndGradients } from './gradients.ts';
 import type { Metrics, Trainee } from './loop.ts';
 import { checkLossScale, type LossScale, lossScaleFor } from './loss-scale.ts';
 import { Adam, Average } from './optimizer.ts';
 import { numbers, scalar, stepKey } from './scalars.ts';
-import { cosine, learningRateAt, ramp } from './schedules.ts';
+import { learningRateAt, ramp } from './schedules.ts';
 import { type ModelState, saveState } from './state.ts';
-
-/** Held-out pictures for validation: batches of equal size. */
-export interface Validation {
-  readonly batches: readonly Uint8Array[];
-  readonly batch: number;
-}
+import { temperatureAt } from './temperature.ts';
 
 export class DvaeTrainee implements Trainee<PictureBatch> {
   readonly state: ModelState & { readonly lossScale: LossScale | undefined };
   readonly #architecture: DvaeArchitecture;
   readonly #config: DvaeConfig;
   readonly #runtime: Runtime;
-  readonly #validation: Validation;
+  readonly #validation: DvaeValidation;
   readonly #run: string;
+  readonly #log: Logger;
+  /** Not said again until it is over. */
+  #saidCollapse = false;
 
-  constructor(runtime: Runtime, config: DvaeConfig, validation: Validation, run: string) {
+  constructor(runtime: Runtime, config: DvaeConfig, validation: Validation, run: string, log: Logger) {
     this.#architecture = dvaeArchitecture(config.model);
     const weights = new Weights(runtime, 'dvae', this.#architecture.spec);
     this.#runtime = runtime;
     this.#config = config;
-    this.#validation = validation;
     this.#run = run;
+    this.#log = log;
     this.state = {
       weights,
       optimizer: new Adam(runtime, 'dvae', weights.entries, config.train.optimizer),
@@ -46,11 +45,19 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
       lossScale: lossScaleFor(runtime, 'dvae', config.train),
     };
     this.#compiledUpdate = this.#compileUpdate();
-    this.#compiledReconstruct = this.#compileReconstruct();
+    const { imageSize, vocabulary } = config.model;
+    const { minLogScale, codebook } = config.train;
+    const best = this.state.average?.weights ?? weights;
+    this.#validation = new DvaeValidation(runtime, this.#architecture, best, validation, {
+      imageSize,
+      vocabulary,
+      seed: config.seed,
+      minLogScale,
+      warnBelow: codebook.warnBelow,
+    });
   }
 
   readonly #compiledUpdate;
-  readonly #compiledReconstruct;
 
   #compileUpdate() {
     const { train } = this.#config;
@@ -90,25 +97,12 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
     );
   }
 
-  #compileReconstruct() {
-    const { weights, average } = this.state;
-    return this.#runtime.compile('dVAE reconstruction', ({ pixels }: { pixels: Tensor }) => {
-      const p = (average?.weights ?? weights).read();
-      const { codes_BGG, pixels_BHW3, mse } = hardReconstruction(
-        this.#architecture,
-        p,
-        tf.div(pixels, 255) as Tensor4D,
-      );
-      return { codes: codes_BGG, mse, pixels: tf.mul(pixels_BHW3, 255) };
-    });
-  }
-
   /** What changes with the step: fed to the train step and logged. */
   #schedules(step: number) {
-    const { optimizer, temperature, kl, steps } = this.#config.train;
+    const { optimizer, kl, steps } = this.#config.train;
     return {
       learningRate: learningRateAt(step, optimizer.learningRate, steps),
-      temperature: cosine(step, temperature.start, temperature.end, temperature.steps ?? steps),
+      temperature: temperatureAt(step, this.#config.train),
       klWeight: ramp(step, kl.weight, kl.steps),
     };
   }
@@ -134,38 +128,17 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
     return { dtype: 'uint8', shape: [count, imageSize, imageSize, 3], data };
   }
 
-  /** On held-out pictures from hard codes: mean squared error, PSNR, and the codebook's use. */
-  async evaluate(): Promise<Metrics> {
-    const { batches, batch } = this.#validation;
-    const { vocabulary } = this.#config.model;
-    const codes: Int32Array[] = [];
-    let mse = 0;
-    for (const pixels of batches) {
-      const result = await this.#compiledReconstruct({ pixels: this.#pictures(pixels, batch) });
-      codes.push(result.codes.data as Int32Array);
-      mse += Number(result.mse.data[0]) / batches.length;
-    }
-    const { used, perplexity } = codebookUse(codes, vocabulary);
-    return {
-      mse,
-      psnr: -10 * Math.log10(mse),
-      codesUsed: used,
-      codebookUse: used / vocabulary,
-      perplexity,
-    };
+  async evaluate(step: number): Promise<Metrics> {
+    const { figures, collapse } = await this.#validation.run(temperatureAt(step, this.#config.train));
+    // Drawn weights have yet to spread over the codebook: step 0 says nothing.
+    const hasCollapsed = collapse !== undefined && step > 0;
+    if (hasCollapsed && !this.#saidCollapse) this.#log.warn(`step ${step}: ${collapse}; ${COLLAPSE_ADVICE}`);
+    this.#saidCollapse = hasCollapsed;
+    return figures;
   }
 
-  async picture(): Promise<Uint8Array> {
-    const pixels = this.#validation.batches[0] as Uint8Array;
-    const { imageSize } = this.#config.model;
-    const result = await this.#compiledReconstruct({
-      pixels: this.#pictures(pixels, this.#validation.batch),
-    });
-    return reconstructionGrid(
-      pixels,
-      Uint8Array.from(result.pixels.data as Float32Array, Math.round),
-      imageSize,
-    );
+  picture(): Promise<Uint8Array> {
+    return this.#validation.picture();
   }
 
   async save(step: number, batch: PictureBatch | undefined, evaluation: Metrics): Promise<string> {

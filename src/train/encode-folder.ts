@@ -2,7 +2,7 @@
 
 import { decodePicture } from '../data/decode.ts';
 import { Faults } from '../data/faults.ts';
-import { readFolder } from '../data/source.ts';
+import { readPictures } from '../data/pictures.ts';
 import type { DvaeCodec } from '../models/dvae/codec.ts';
 import { InterruptedError } from '../util/errors.ts';
 import type { RunContext } from './run-context.ts';
@@ -16,7 +16,7 @@ export async function encodeFolder(
   codec: DvaeCodec,
   { log, progress, signal }: RunContext,
 ): Promise<CaptionedCodes> {
-  const pictures = await readFolder(path, { captions: 'required' });
+  const pictures = await readPictures(path, { captions: 'required' });
   const faults = new Faults(log);
   const size = codec.config.imageSize;
   const keys: string[] = [];
@@ -32,7 +32,7 @@ export async function encodeFolder(
     const chunk = pictures.slice(start, start + CHUNK);
     const decoded = await Promise.all(
       chunk.map((picture) =>
-        faults.guard(picture, () => decodePicture(picture.path, { size, grid: codec.grid, crop: 'center' })),
+        faults.guard(picture, () => decodePicture(picture, { size, grid: codec.grid, crop: 'center' })),
       ),
     );
     const whole: Uint8Array[] = [];

@@ -150,12 +150,13 @@ export class Average<S extends SpecTree> {
    */
   update(updates: ReadonlyMap<string, Pointer>, step: Scalar, unscaling?: (name: string) => Unscaling): void {
     const forgottenAt = once((at: Unscaling | undefined) => this.#forgotten(step, at));
-    for (const [name, { variable }] of this.#source.entries) {
-      // None of frozen weights, and of statistics, which move by themselves.
-      const changed = updates.get(name);
+    for (const [name, { variable, spec }] of this.#source.entries) {
+      const update = updates.get(name);
+      // Frozen: the average is the weight. Running statistics may have moved in an earlier run of the step.
+      if (update === undefined && spec.trained) continue;
       const average = this.#average(name);
-      const towards = average.read().sub(changed ? variable.readAfter(changed) : variable.read());
-      average.subtract(towards.mul(forgottenAt(changed === undefined ? undefined : unscaling?.(name))));
+      const towards = average.read().sub(update ? variable.readAfter(update) : variable.read());
+      average.subtract(towards.mul(forgottenAt(unscaling?.(name))));
     }
   }
 

@@ -1,11 +1,12 @@
-// Pictures of a folder to token shards. Which picture goes into which shard follows from the folder alone, so that an
+// Pictures to token shards. Which picture goes into which shard follows from the source alone, so that an
 // interrupted run goes on with the shards that are missing.
 
 import { relative, sep } from 'node:path';
 import { readCheckpoint } from '../checkpoint/read.ts';
 import { chunks, type DecodedBatch, decodeBatches } from '../data/decode-batches.ts';
 import { Faults } from '../data/faults.ts';
-import { type Picture, readFolder } from '../data/source.ts';
+import { baseFolder, readPictures } from '../data/pictures.ts';
+import type { Picture } from '../data/source.ts';
 import { TokenFolder } from '../data/tokens/folder.ts';
 import { type Skipped, sha256, type TokenManifest, type TokenPlan } from '../data/tokens/manifest.ts';
 import type { TokenSample } from '../data/tokens/shard.ts';
@@ -15,7 +16,7 @@ import { DataError, InterruptedError } from '../util/errors.ts';
 import type { RunContext } from './run-context.ts';
 
 export interface TokenizeOptions {
-  /** Folder of pictures, with captions where there are any. */
+  /** Source of pictures (data/pictures.ts), with captions where there are any. */
   readonly data: string;
   /** Checkpoint or run of the dVAE. */
   readonly dvae: string;
@@ -50,10 +51,11 @@ export async function tokenizeFolder(
 ): Promise<TokenManifest> {
   const warn = (message: string): void => log.warn(message);
   const checkpoint = await readCheckpoint(dvae, { kind: 'dvae', warn });
-  const pictures = (await readFolder(data, { captions: 'optional' })).map((picture, index) => ({
+  const base = await baseFolder(data);
+  const pictures = (await readPictures(data, { captions: 'optional' })).map((picture, index) => ({
     ...picture,
     index,
-    file: relative(data, picture.path).replaceAll(sep, '/'),
+    file: relative(base, picture.path).replaceAll(sep, '/'),
   }));
   const bare = pictures.filter(({ caption }) => caption === undefined).length;
   if (bare > 0) warn(`${bare} of ${pictures.length} pictures have no caption`);

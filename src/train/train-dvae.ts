@@ -5,15 +5,17 @@ import { dumpConfig } from '../config/load.ts';
 import { type BatchPosition, PictureBatches } from '../data/batches.ts';
 import { decodePicture } from '../data/decode.ts';
 import { Faults } from '../data/faults.ts';
-import { type Picture, readFolder } from '../data/source.ts';
+import { readPictures } from '../data/pictures.ts';
+import type { Picture } from '../data/source.ts';
 import { isValidation } from '../data/split.ts';
 import { Runtime } from '../engine/runtime.ts';
+import type { Validation } from '../eval/dvae-validation.ts';
 import { codeGrid } from '../models/dvae/config.ts';
 import type { DvaeSpec } from '../models/dvae/model.ts';
 import { RunFolder } from '../report/run.ts';
 import { DataError } from '../util/errors.ts';
 import { alsoLogTo } from '../util/logger.ts';
-import { DvaeTrainee, type Validation } from './dvae.ts';
+import { DvaeTrainee } from './dvae.ts';
 import { type LoopResult, trainLoop } from './loop.ts';
 import type { RunContext } from './run-context.ts';
 import { initialize, type ModelState, refuseChanges, resumeRun } from './state.ts';
@@ -29,7 +31,7 @@ const VALIDATION_PICTURES = 256;
 export async function trainDvae(config: DvaeConfig, context: RunContext): Promise<LoopResult> {
   const { path, resume, log, progress, signal } = context;
   codeGrid(config.model); // refuses sizes that do not fit before anything is read or written
-  const pictures = await readFolder(config.data.path, { captions: 'ignore' });
+  const pictures = await readPictures(config.data.path, { captions: 'ignore' });
   const faults = new Faults(log);
   const { training, heldOut } = split(pictures, config);
   const validation = await decodeValidation(heldOut, config, faults);
@@ -39,7 +41,7 @@ export async function trainDvae(config: DvaeConfig, context: RunContext): Promis
     const run = await RunFolder.open(path, { resume, config: dumpConfig(config) });
     const endLog = alsoLogTo(log, run.logFile);
     try {
-      const trainee = new DvaeTrainee(runtime, config, validation, path);
+      const trainee = new DvaeTrainee(runtime, config, validation, path, log);
       const resumed = resume ? await resumeRun(run, 'dvae', trainee.state, log) : undefined;
       const batches = (seed: number, position?: BatchPosition) =>
         new PictureBatches(training, {
@@ -112,7 +114,7 @@ async function decodeValidation(
     if (decoded.length === VALIDATION_PICTURES) break;
     const crop = config.data.crop === 'none' ? 'none' : 'center';
     const pixels = await faults.guard(picture, () =>
-      decodePicture(picture.path, { size, grid: codeGrid(config.model), crop }),
+      decodePicture(picture, { size, grid: codeGrid(config.model), crop }),
     );
     if (pixels) decoded.push(pixels);
   }

@@ -17,7 +17,7 @@ export function storageError(error: unknown, path: string): unknown {
     case 'EDQUOT':
       return new DataError('the disk is full', {
         where: path,
-        fix: 'free some space, then run again; add --resume to a training command',
+        fix: 'free some space, then run again; with --resume where the command has it, nothing finished is lost',
         cause: error,
       });
     case 'EACCES':

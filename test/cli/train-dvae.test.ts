@@ -51,6 +51,12 @@ test('prints where the checkpoint is; with --json the losses and figures too', a
     'codesUsed',
     'codebookUse',
     'perplexity',
+    'deadCodes',
+    'ssim',
+    'softMse',
+    'softHardGap',
+    'reconstruction',
+    'kl',
   ])
     assert.equal(typeof result[name], 'number', name);
   assert.match(stderr, /step 40: mse /);

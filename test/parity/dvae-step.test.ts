@@ -16,6 +16,7 @@ import { openaiName } from '../../src/models/dvae/weights.ts';
 import { DvaeTrainee } from '../../src/train/dvae.ts';
 import type { Metrics } from '../../src/train/loop.ts';
 import { startAverage } from '../../src/train/state.ts';
+import { createLogger } from '../../src/util/logger.ts';
 import { expected, unpack } from './parity.ts';
 
 const STEPS = 2;
@@ -78,7 +79,13 @@ describe('training steps of the dVAE against PyTorch', () => {
         kl: { weight: 6.6, steps: 0 },
       },
     });
-    const trainee = new DvaeTrainee(runtime, config, { batches: [], batch: 1 }, folder);
+    const trainee = new DvaeTrainee(
+      runtime,
+      config,
+      { batches: [], batch: 1 },
+      folder,
+      createLogger('silent'),
+    );
     const { weights, optimizer, average: averaged } = trainee.state;
     await weights.load(start);
     await optimizer.moments.draw(0);

@@ -12,7 +12,7 @@ export const command = defineCommand({
         type: 'string',
         array: true,
         demandOption: true,
-        describe: 'pictures, and folders of pictures',
+        describe: 'pictures, folders of pictures, WebDataset tars, and lists',
       })
       .option('dvae', {
         type: 'string',
@@ -45,6 +45,7 @@ export const command = defineCommand({
       { reconstructPictures },
       { DvaeCodec },
       { reconstructionGrid },
+      { temperatureOf },
       { writeFileAtomic },
     ] = await Promise.all([
       import('../../checkpoint/read.ts'),
@@ -53,6 +54,7 @@ export const command = defineCommand({
       import('../../eval/reconstruct-pictures.ts'),
       import('../../models/dvae/codec.ts'),
       import('../../report/reconstructions.ts'),
+      import('../../train/temperature.ts'),
       import('../../util/files.ts'),
     ]);
     const files = await findPictures(images);
@@ -65,6 +67,7 @@ export const command = defineCommand({
       progress.start('reconstructing', files.length);
       const { measures, totals, originals, reconstructions } = await reconstructPictures(codec, files, {
         show,
+        temperature: temperatureOf(checkpoint),
         faults,
         signal,
         onProgress: (done) => progress.update(done),
@@ -76,9 +79,12 @@ export const command = defineCommand({
         print(`${picture.file}  PSNR ${picture.psnr.toFixed(2)} dB  SSIM ${picture.ssim.toFixed(4)}`);
         json(picture);
       }
-      const { pictures, psnr, ssim, codesUsed, perplexity } = totals;
+      const { pictures, psnr, ssim, softHardGap, codesUsed, deadCodes, perplexity } = totals;
       print(`mean of ${pictures}: PSNR ${psnr.toFixed(2)} dB  SSIM ${ssim.toFixed(4)}`);
-      print(`${codesUsed} of ${vocabulary} codes used, perplexity ${perplexity.toFixed(1)}`);
+      print(`relaxed codes are ${softHardGap.toFixed(2)} dB better than hard ones`);
+      print(
+        `${codesUsed} of ${vocabulary} codes used, perplexity ${perplexity.toFixed(1)}, ${deadCodes} never`,
+      );
       print(out);
       json({ ...totals, out });
     } catch (error) {

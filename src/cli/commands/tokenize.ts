@@ -1,5 +1,6 @@
 // mm tokenize: pictures and captions to token shards.
 
+import { SOURCES } from '../../data/pictures.ts';
 import { UsageError } from '../../util/errors.ts';
 import { defineCommand } from '../command.ts';
 
@@ -14,7 +15,7 @@ export const command = defineCommand({
         requiresArg: true,
         demandOption: true,
         alias: ['image_text_folder', 'image-text-folder'],
-        describe: 'folder of pictures, with same-stem .txt captions',
+        describe: SOURCES,
       })
       .option('dvae', {
         type: 'string',
@@ -36,6 +37,7 @@ export const command = defineCommand({
         describe: 'keep the finished shards in the folder and make the others',
       })
       .example('$0 tokenize --data photos --dvae runs/dvae --out tokens', 'once')
+      .example('$0 tokenize --data "shards/{000..099}.tar" --dvae runs/dvae --out tokens', 'WebDataset tars')
       .example(
         '$0 train-dalle --config configs/dalle/small.yaml --tokens tokens --dvae runs/dvae',
         'many times',

@@ -2,6 +2,8 @@
 
 import { access, constants, mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { isList } from '../../data/lists.ts';
+import { archivesOf, readPictures } from '../../data/pictures.ts';
 import type { BpeTokenizer } from '../../tokenizers/bpe.ts';
 import { captionFiles, readLines } from '../../tokenizers/captions.ts';
 import { normalize } from '../../tokenizers/text.ts';
@@ -21,6 +23,17 @@ interface Report {
   readonly tokens: number;
   readonly charactersPerToken: number;
   readonly longest: { readonly tokens: number; readonly caption: string };
+}
+
+/** The captions of tars or of a list; undefined where the path is a folder or a file of text. */
+async function pictureCaptions(path: string): Promise<string[] | undefined> {
+  if (!isList(path) && !(await archivesOf(path))) return undefined;
+  const pictures = await readPictures(path, { captions: 'optional' });
+  return pictures.flatMap(({ caption }) => caption ?? []);
+}
+
+async function* each(lines: readonly string[]): AsyncGenerator<string> {
+  yield* lines;
 }
 
 /** All captions that are not empty, with progress by files, or by bytes of a single file. */
@@ -91,7 +104,7 @@ export const command = defineCommand({
         type: 'string',
         demandOption: true,
         describe:
-          'folder of .txt captions, searched with its subfolders, or a text file; each line is a caption',
+          'folder of .txt captions, searched with its subfolders, or a text file, each line a caption; or WebDataset tars, or a CSV, TSV, JSONL or COCO list',
       })
       .option('out', { type: 'string', demandOption: true, describe: 'the tokenizer.json to write' })
       .option('vocabulary', {
@@ -112,11 +125,13 @@ export const command = defineCommand({
       );
     }
     await checkWritable(out);
-    const files = await captionFiles(data);
+    const texts = await pictureCaptions(data);
+    const files = texts ? [data] : await captionFiles(data);
     const { progress, signal } = context;
-    const lines = captions('reading captions', files, context);
+    const read = (label: string) => (texts ? each(texts) : captions(label, files, context));
+    const lines = read('reading captions');
     const tokenizer = await trainBpe(lines, { vocabulary, progress, signal });
-    const report = await measure(tokenizer, captions('measuring', files, context));
+    const report = await measure(tokenizer, read('measuring'));
     if (report.captions === 0) {
       throw new DataError('there are no captions, only empty lines or files', {
         where: data,

@@ -2,6 +2,7 @@
 
 import { dalleSchema } from '../../config/dalle.ts';
 import { loadConfig } from '../../config/load.ts';
+import { SOURCES } from '../../data/pictures.ts';
 import { defineCommand } from '../command.ts';
 import { runContext, trainingFlags } from '../training-flags.ts';
 
@@ -12,7 +13,7 @@ export const command = defineCommand({
         type: 'string',
         requiresArg: true,
         alias: ['image_text_folder', 'image-text-folder'],
-        describe: 'folder of pictures with same-stem .txt captions, over data.path and data.tokens',
+        describe: `${SOURCES}; with captions; over data.path and data.tokens`,
       })
       .option('tokens', {
         type: 'string',

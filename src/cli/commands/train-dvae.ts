@@ -2,6 +2,7 @@
 
 import { dvaeSchema } from '../../config/dvae.ts';
 import { loadConfig } from '../../config/load.ts';
+import { SOURCES } from '../../data/pictures.ts';
 import { defineCommand } from '../command.ts';
 import { runContext, trainingFlags } from '../training-flags.ts';
 
@@ -12,7 +13,7 @@ export const command = defineCommand({
         type: 'string',
         requiresArg: true,
         alias: ['image_folder', 'image-folder'],
-        describe: 'folder of pictures, over data.path',
+        describe: `${SOURCES}; over data.path`,
       })
       .example('$0 train-dvae --config configs/dvae/small.yaml --data photos', 'any folder of pictures')
       .example(

@@ -5,8 +5,16 @@ import { type DvaeModelConfig, dvaeCheckpointSchema } from '../../config/dvae.ts
 import { loadConfig } from '../../config/load.ts';
 import type { Runtime } from '../../engine/runtime.ts';
 import type { HostTensor } from '../../engine/tensor.ts';
-import { type Tensor, type Tensor3D, type Tensor4D, tf } from '../../engine/tf.ts';
+import {
+  type Scalar,
+  type Tensor,
+  type Tensor1D,
+  type Tensor3D,
+  type Tensor4D,
+  tf,
+} from '../../engine/tf.ts';
 import { Weights } from '../../nn/weights.ts';
+import { graphSeed } from '../../util/random.ts';
 import { type DvaeArchitecture, dvaeArchitecture } from './architecture.ts';
 
 /** Pictures in one run of the graph; what is left over is filled up. */
@@ -21,6 +29,7 @@ export class DvaeCodec {
   readonly #encode;
   readonly #decode;
   readonly #codeVectors;
+  readonly #relaxed;
 
   private constructor(
     runtime: Runtime,
@@ -41,6 +50,15 @@ export class DvaeCodec {
     }));
     this.#decode = runtime.compile('dVAE decode', ({ codes }: { codes: Tensor }) => {
       return { pixels: tf.mul(architecture.decodeCodes(weights.read(), codes as Tensor3D), 255) };
+    });
+    type Relaxed = Record<'pixels' | 'key' | 'temperature', Tensor>;
+    this.#relaxed = runtime.compile('dVAE relaxed', ({ pixels, key, temperature }: Relaxed) => {
+      const { mse } = architecture.loss(weights.read(), tf.div(pixels, 255) as Tensor4D, {
+        key: key as Tensor1D,
+        temperature: temperature as Scalar,
+        klWeight: tf.scalar(0),
+      });
+      return { mse };
     });
   }
 
@@ -72,6 +90,30 @@ export class DvaeCodec {
       return codes.data as Int32Array;
     };
     return inBatches(pixels, imageSize ** 2 * 3, this.grid ** 2, Uint8Array, Int32Array, run);
+  }
+
+  /**
+   * Mean squared error, of pixels in [0, 1], of pictures decoded from a sample of their relaxed codes, as in training.
+   * @param pixels RGB, count × imageSize × imageSize × 3
+   * @param temperature τ
+   * @param seed of the sample
+   */
+  async relaxedError(pixels: Uint8Array, temperature: number, seed: number): Promise<number> {
+    const { imageSize } = this.config;
+    const length = imageSize ** 2 * 3;
+    const count = pixels.length / length;
+    let sum = 0;
+    for (let start = 0; start < count; start += BATCH) {
+      const data = pixels.subarray(start * length, (start + BATCH) * length);
+      const batch = data.length / length;
+      const { mse } = await this.#relaxed({
+        pixels: { dtype: 'uint8', shape: [batch, imageSize, imageSize, 3], data },
+        key: { dtype: 'int32', shape: [2], data: graphSeed(seed, 'relaxed', start) },
+        temperature: { dtype: 'float32', shape: [], data: Float32Array.of(temperature) },
+      });
+      sum += Number(mse.data[0]) * batch;
+    }
+    return sum / count;
   }
 
   /**

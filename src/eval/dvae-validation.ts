@@ -1,0 +1,125 @@
+// A discrete VAE on held-out pictures: errors from hard and from relaxed codes, the loss's terms without their weights,
+// and the codebook's health.
+
+import type { Runtime } from '../engine/runtime.ts';
+import type { HostTensor } from '../engine/tensor.ts';
+import { type Scalar, type Tensor, type Tensor1D, type Tensor4D, tf } from '../engine/tf.ts';
+import { type DvaeArchitecture, hardReconstruction } from '../models/dvae/architecture.ts';
+import type { Weights } from '../nn/weights.ts';
+import { reconstructionGrid } from '../report/reconstructions.ts';
+import { graphSeed } from '../util/random.ts';
+import { codebookUse, collapse, useFigures } from './codebook.ts';
+import { psnrOf, softHardGap, ssim } from './reconstruction.ts';
+
+/** Held-out pictures: batches of equal size. */
+export interface Validation {
+  readonly batches: readonly Uint8Array[];
+  readonly batch: number;
+}
+
+export interface ValidationOptions {
+  readonly imageSize: number;
+  readonly vocabulary: number;
+  /** Of the noise of relaxed codes, which is the same at each validation. */
+  readonly seed: number;
+  /** Least ln b of the likelihood, where there is one. */
+  readonly minLogScale: number | undefined;
+  /** Share of an even use below which the codebook counts as collapsing. */
+  readonly warnBelow: number;
+}
+
+export class DvaeValidation {
+  readonly #pictures: Validation;
+  readonly #options: ValidationOptions;
+  readonly #hard;
+  readonly #relaxed;
+
+  constructor(
+    runtime: Runtime,
+    architecture: DvaeArchitecture,
+    weights: Weights,
+    pictures: Validation,
+    options: ValidationOptions,
+  ) {
+    this.#pictures = pictures;
+    this.#options = options;
+    this.#hard = runtime.compile('dVAE reconstruction', ({ pixels }: { pixels: Tensor }) => {
+      const x = tf.div(pixels, 255) as Tensor4D;
+      const { codes_BGG, pixels_BHW3, mse } = hardReconstruction(architecture, weights.read(), x);
+      return { codes: codes_BGG, mse, pixels: tf.mul(pixels_BHW3, 255) };
+    });
+    type Relaxed = Record<'pixels' | 'key' | 'temperature', Tensor>;
+    this.#relaxed = runtime.compile('dVAE validation', ({ pixels, key, temperature }: Relaxed) => {
+      const { reconstruction, kl, mse } = architecture.loss(weights.read(), tf.div(pixels, 255) as Tensor4D, {
+        key: key as Tensor1D,
+        temperature: temperature as Scalar,
+        klWeight: tf.scalar(0),
+        minLogScale: options.minLogScale,
+      });
+      return { reconstruction, kl, softMse: mse };
+    });
+  }
+
+  /**
+   * The figures, and what to say of a collapse if there is one.
+   * @param temperature τ of the relaxed codes
+   */
+  async run(temperature: number) {
+    const { batches } = this.#pictures;
+    const { seed, vocabulary, warnBelow } = this.#options;
+    const codes: Int32Array[] = [];
+    const mean = { mse: 0, softMse: 0, reconstruction: 0, kl: 0 };
+    let similarity = 0;
+    for (const [i, batch] of batches.entries()) {
+      const pixels = this.#tensor(batch);
+      const hard = await this.#hard({ pixels });
+      const relaxed = await this.#relaxed({
+        pixels,
+        key: { dtype: 'int32', shape: [2], data: graphSeed(seed, 'validation', i) },
+        temperature: { dtype: 'float32', shape: [], data: Float32Array.of(temperature) },
+      });
+      codes.push(hard.codes.data as Int32Array);
+      for (const [name, { data }] of Object.entries({ mse: hard.mse, ...relaxed }))
+        mean[name as keyof typeof mean] += Number(data[0]) / batches.length;
+      // It is slow, in JavaScript: of the first batch only.
+      if (i === 0) similarity = this.#meanSsim(batch, hard.pixels);
+    }
+    const use = codebookUse(codes, vocabulary);
+    const { mse, softMse, reconstruction, kl } = mean;
+    const figures = {
+      mse,
+      psnr: psnrOf(mse),
+      ssim: similarity,
+      softMse,
+      softHardGap: softHardGap(softMse, mse),
+      reconstruction,
+      kl,
+      ...useFigures(use, vocabulary),
+    };
+    return { figures, collapse: collapse(use, vocabulary, warnBelow) };
+  }
+
+  /** The first pictures beside their reconstructions, as PNG. */
+  async picture(): Promise<Uint8Array> {
+    const originals = this.#pictures.batches[0] as Uint8Array;
+    const { pixels } = await this.#hard({ pixels: this.#tensor(originals) });
+    return reconstructionGrid(originals, rounded(pixels), this.#options.imageSize);
+  }
+
+  #tensor(data: Uint8Array): HostTensor {
+    const { imageSize } = this.#options;
+    return { dtype: 'uint8', shape: [this.#pictures.batch, imageSize, imageSize, 3], data };
+  }
+
+  #meanSsim(originals: Uint8Array, pixels: HostTensor): number {
+    const { imageSize } = this.#options;
+    const length = imageSize ** 2 * 3;
+    const made = rounded(pixels);
+    let sum = 0;
+    for (let at = 0; at < made.length; at += length)
+      sum += ssim(originals.subarray(at, at + length), made.subarray(at, at + length), imageSize);
+    return (sum * length) / made.length;
+  }
+}
+
+const rounded = ({ data }: HostTensor): Uint8Array => Uint8Array.from(data as Float32Array, Math.round);

@@ -1,0 +1,92 @@
+// What a validation says of a dVAE, against the slow way; and the warning of a collapse.
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { readCheckpoint } from '../../src/checkpoint/read.ts';
+import { decodePicture } from '../../src/data/decode.ts';
+import { readFolder } from '../../src/data/source.ts';
+import { isValidation } from '../../src/data/split.ts';
+import { Runtime } from '../../src/engine/runtime.ts';
+import { codebookUse } from '../../src/eval/codebook.ts';
+import { psnrOf, ssim } from '../../src/eval/reconstruction.ts';
+import { DvaeCodec } from '../../src/models/dvae/codec.ts';
+import { TINY, writePictures } from '../cli/tiny-dvae.ts';
+import { dvaeConfig, dvaeSession } from './tiny-runs.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'mm-health-'));
+const data = join(root, 'pictures');
+before(() => writePictures(data, 40));
+after(() => rmSync(root, { recursive: true }));
+
+test('every figure is that of the held-out pictures', async () => {
+  const config = dvaeConfig(data, 0, { steps: 12, batch: 4, evaluateEvery: 12, saveEvery: 12 });
+  const run = join(root, 'run');
+  const { evaluation } = await dvaeSession(config)(run);
+
+  const pictures = (await readFolder(data, { captions: 'ignore' })).filter(({ key }) =>
+    isValidation(key, 0.2),
+  );
+  const size = TINY.imageSize;
+  const whole = pictures.slice(0, Math.floor(pictures.length / 4) * 4);
+  assert.ok(whole.length >= 4);
+  const originals = Buffer.concat(
+    await Promise.all(whole.map(({ path }) => decodePicture(path, { size, crop: 'center' }))),
+  );
+  const runtime = new Runtime();
+  try {
+    const codec = await DvaeCodec.open(
+      runtime,
+      await readCheckpoint(run, { kind: 'dvae', warn: assert.fail }),
+    );
+    const codes = await codec.encode(originals);
+    const made = await codec.decode(codes);
+    const near = (name: string, expected: number, tolerance: number): void => {
+      const far = Math.abs(evaluation[name]! - expected);
+      assert.ok(far <= tolerance, `${name} is ${evaluation[name]}, not ${expected}`);
+    };
+    const mse = originals.reduce((sum, v, i) => sum + ((v - made[i]!) / 255) ** 2, 0) / originals.length;
+    near('mse', mse, 2e-5); // here pixels are rounded to 8 bits
+    const length = size ** 2 * 3;
+    const of = (pixels: Uint8Array, i: number): Uint8Array => pixels.subarray(i * length, (i + 1) * length);
+    const similarity = [0, 1, 2, 3].map((i) => ssim(of(originals, i), of(made, i), size));
+    near(
+      'ssim',
+      similarity.reduce((sum, value) => sum + value / 4, 0),
+      1e-3,
+    );
+    const { used, dead, perplexity } = codebookUse([codes], TINY.vocabulary);
+    near('codesUsed', used, 0);
+    near('deadCodes', dead, 0);
+    near('perplexity', perplexity, 1e-9);
+    // Another draw of the noise: near, not equal.
+    near('softMse', await codec.relaxedError(originals, 0.0625, 1), evaluation.softMse! / 3);
+    near('softHardGap', psnrOf(evaluation.softMse!) - psnrOf(evaluation.mse!), 1e-9);
+    assert.ok(evaluation.kl! > 0 && evaluation.kl! <= 16 * Math.log(TINY.vocabulary));
+    assert.ok(Number.isFinite(evaluation.reconstruction));
+  } finally {
+    await runtime.close();
+  }
+});
+
+test('a collapse draws one warning, early, which says what to try', async () => {
+  // A KL that weighs this much leaves nothing of the codes.
+  const config = dvaeConfig(data, 0, {
+    steps: 40,
+    evaluateEvery: 10,
+    saveEvery: 40,
+    kl: { weight: 1e5, steps: 0 },
+    codebook: { warnBelow: 0.5 },
+    optimizer: { learningRate: { peak: 1e-2 } },
+  });
+  const run = join(root, 'collapse');
+  const { evaluation } = await dvaeSession(config)(run);
+  assert.ok(evaluation.perplexity! < TINY.vocabulary / 2);
+  const warnings = readFileSync(join(run, 'log.jsonl'), 'utf8')
+    .split('\n')
+    .filter((line) => line.includes('collapsing'));
+  assert.equal(warnings.length, 1, warnings.join('\n'));
+  assert.match(warnings[0]!, /step 10: the codebook is collapsing: \d+ of 24 codes .* try train\.warmStart/);
+});
