@@ -162,10 +162,14 @@ export class DalleStep {
     };
     const part =
       train.accumulate > 1 ? { textTokens: textTokens as Scalar, share: 1 / train.accumulate } : undefined;
+    // Read out here: what is made within a gradient ends with it, and the average reads them again.
+    const frozen = new Map(
+      [...weights.entries].flatMap(([name, { variable }]) =>
+        trained.has(name) ? [] : [[name, variable.read()]],
+      ),
+    );
     return valueAndGradients(trained, (read) => {
-      const p = unflatten(weights.spec, (name) =>
-        trained.has(name) ? read(name) : (weights.entries.get(name)!.variable.read() as Tensor),
-      );
+      const p = unflatten(weights.spec, (name) => frozen.get(name) ?? read(name));
       const options = { training, part };
       return { ...dalleLoss(p, text as Tensor2D, image as Tensor2D, model, train.textLossWeight, options) };
     });

@@ -41,6 +41,12 @@ describe('smaller ones', () => {
     assert.ok(Math.abs(inParts.flopsPerStep / whole.flopsPerStep - 1) < 1e-6);
   });
 
+  test('a CLIP', async () => {
+    const { kind, parameters } = await plan('--config', 'configs/clip/demo.yaml');
+    assert.equal(kind, 'clip');
+    assert.deepEqual(Object.keys(parameters.parts).sort(), ['image', 'logit_scale', 'text']);
+  });
+
   test('a dVAE', async () => {
     const { kind, parameters } = await plan('--config', 'configs/dvae/demo.yaml');
     assert.equal(kind, 'dvae');

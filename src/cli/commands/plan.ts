@@ -2,14 +2,16 @@
 
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
+import { clipSchema } from '../../config/clip.ts';
 import { dalleSchema } from '../../config/dalle.ts';
 import { dvaeSchema } from '../../config/dvae.ts';
 import { loadConfig } from '../../config/load.ts';
-import type { Plan } from '../../train/plan/plan.ts';
+import type { Runtime } from '../../engine/runtime.ts';
+import type { Plan, Planned } from '../../train/plan/plan.ts';
 import { UsageError } from '../../util/errors.ts';
 import { defineCommand } from '../command.ts';
 
-const KINDS = ['dalle', 'dvae'] as const;
+const KINDS = ['dalle', 'dvae', 'clip'] as const;
 type Kind = (typeof KINDS)[number];
 
 export const command = defineCommand({
@@ -19,7 +21,7 @@ export const command = defineCommand({
         type: 'string',
         requiresArg: true,
         demandOption: true,
-        describe: 'YAML file of train-dalle or train-dvae',
+        describe: 'YAML file of train-dalle, train-dvae or train-clip',
       })
       .option('set', {
         type: 'string',
@@ -49,15 +51,15 @@ export const command = defineCommand({
     const { plan } = await import('../../train/plan/plan.ts');
     const runtime = new Runtime();
     try {
-      if ((kind ?? kindOf(file)) === 'dvae') {
-        const config = loadConfig(dvaeSchema, { file, set, flags: {} });
-        const { planDvae } = await import('../../train/plan/dvae.ts');
-        const result = plan(planDvae(runtime, config), devices);
+      const given = { file, set, flags: {} };
+      const what = kind ?? kindOf(file);
+      if (what !== 'dalle') {
+        const result = plan(await planOther(what, runtime, given), devices);
         print(describe(result).join('\n'));
         json(result);
         return;
       }
-      const config = loadConfig(dalleSchema, { file, set, flags: {} });
+      const config = loadConfig(dalleSchema, given);
       const { planDalle } = await import('../../train/plan/dalle.ts');
       const { recompute } = config.train;
       const result = plan(planDalle(runtime, config, recompute), devices);
@@ -71,7 +73,20 @@ export const command = defineCommand({
   },
 });
 
-/** Only a dVAE has pictures of a size in its model. */
+async function planOther(
+  kind: Exclude<Kind, 'dalle'>,
+  runtime: Runtime,
+  given: Parameters<typeof loadConfig>[1],
+): Promise<Planned> {
+  if (kind === 'dvae') {
+    const { planDvae } = await import('../../train/plan/dvae.ts');
+    return planDvae(runtime, loadConfig(dvaeSchema, given));
+  }
+  const { planClip } = await import('../../train/plan/clip.ts');
+  return planClip(runtime, loadConfig(clipSchema, given));
+}
+
+/** Only a dVAE has pictures of a size in its model, and only a CLIP two towers. */
 function kindOf(file: string): Kind {
   let value: unknown;
   try {
@@ -79,8 +94,9 @@ function kindOf(file: string): Kind {
   } catch {
     return 'dalle'; // loadConfig says what is wrong with the file.
   }
-  const model = (value as { model?: object } | null)?.model;
-  return model && 'imageSize' in model ? 'dvae' : 'dalle';
+  const model = (value as { model?: object } | null)?.model ?? {};
+  if ('imageSize' in model) return 'dvae';
+  return 'image' in model && 'text' in model ? 'clip' : 'dalle';
 }
 
 function describe({ kind, parameters, flopsPerStep, flopsPerRun, memory, ...rest }: Plan): string[] {
