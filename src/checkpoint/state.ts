@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { DataError } from '../util/errors.ts';
 
-export const MODEL_KINDS = ['dvae', 'dalle'] as const;
+export const MODEL_KINDS = ['dvae', 'dalle', 'clip'] as const;
 export type ModelKind = (typeof MODEL_KINDS)[number];
 
 /** Raised when a reader of the version before would misread what is written now. */

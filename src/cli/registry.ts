@@ -76,10 +76,32 @@ export const REGISTRY: readonly RegistryEntry[] = [
     load: () => import('./commands/train-dalle.ts'),
   },
   {
+    name: 'train-clip',
+    describe: 'train CLIP on captioned pictures',
+    load: () => import('./commands/train-clip.ts'),
+  },
+  {
+    name: 'rank',
+    positionals: '<images..>',
+    describe: 'pictures ordered by how well they go with a prompt',
+    load: () => import('./commands/rank.ts'),
+  },
+  {
+    name: 'classify',
+    positionals: '<images..>',
+    describe: 'what pictures show, out of labels of your own',
+    load: () => import('./commands/classify.ts'),
+  },
+  {
     name: 'convert',
     positionals: '<from..>',
     describe: "other people's weights into checkpoints",
     load: () => import('./commands/convert.ts'),
+  },
+  {
+    name: 'plan',
+    describe: 'what a training configuration takes: parameters, operations, memory',
+    load: () => import('./commands/plan.ts'),
   },
   { name: 'sample', describe: 'pictures for prompts', load: () => import('./commands/sample.ts') },
 ];

@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { averaging, optimizer, positiveInteger, precision, rhythm, seed, validationShare } from './fields.ts';
 
-export const ATTENTION_KINDS = ['full', 'row', 'column', 'conv'] as const;
+export const ATTENTION_KINDS = ['full', 'row', 'column', 'conv', 'ownRow', 'corner'] as const;
 export type AttentionKind = (typeof ATTENTION_KINDS)[number];
 
 export const dalleModelSchema = z
@@ -21,15 +21,87 @@ export const dalleModelSchema = z
       .array(z.enum(ATTENTION_KINDS))
       .min(1)
       .default(['row', 'column', 'row', 'row'])
-      .describe('attention of the layers, repeated in this order; image tokens see all text in every kind'),
+      .describe(
+        'attention of the layers, repeated in this order; image tokens see all text in every kind (ownRow and corner are the axial_row and conv_like of DALLE-pytorch)',
+      ),
     lastAttention: z
       .enum(ATTENTION_KINDS)
       .optional()
       .describe('attention of the last layer, where it differs'),
-    convolution: positiveInteger().default(11).describe('odd side of the neighbourhood of conv attention'),
+    convolution: positiveInteger()
+      .default(11)
+      .describe('odd side of the neighbourhood of conv and corner attention'),
+    headWidth: positiveInteger()
+      .optional()
+      .describe('channels of an attention head, where they are not width / heads'),
+    initialStddev: z
+      .number()
+      .positive()
+      .default(0.02)
+      .describe(
+        'deviation of the weights drawn at the start; narrow models learn faster from about 1/√width, wide ones are steadier with less',
+      ),
+    rotary: z
+      .boolean()
+      .default(false)
+      .describe('rotary positions of text, rows and columns in place of learned ones'),
+    tokenShift: z
+      .boolean()
+      .default(false)
+      .describe('layers see part of the channels of the tokens before, above and to the left'),
+    sharedAttention: z
+      .array(z.int().min(0))
+      .min(1)
+      .optional()
+      .describe(
+        'a number for each layer, repeated in this order; layers of one number share their attention',
+      ),
+    sharedFeedForward: z
+      .array(z.int().min(0))
+      .min(1)
+      .optional()
+      .describe('the same for the feed-forward layers'),
+    tiedEmbeddings: z
+      .boolean()
+      .default(false)
+      .describe('logits are products with the embeddings of the tokens; without weights of their own'),
+    stable: z
+      .boolean()
+      .default(false)
+      .describe(
+        'for float16: smaller products in the softmax, smaller gradients of embeddings, bounded outputs',
+      ),
+    sandwichNorm: z.boolean().default(false).describe('a second LayerNorm at the end of each branch'),
+    layerScale: z
+      .boolean()
+      .default(false)
+      .describe('branches are multiplied by learned scales of the channels, which start small'),
+    gated: z
+      .boolean()
+      .default(false)
+      .describe('the GELU of feed-forward layers gates other channels, which takes twice as many'),
+    reversible: z
+      .boolean()
+      .default(false)
+      .describe('two residual streams, from whose ends every activation can be computed back'),
+    paddingTargets: z
+      .enum(['end', 'each'])
+      .default('end')
+      .describe('what text predicts after a caption: its end, once, or the padding token of each position'),
   })
-  .superRefine(({ width, heads, convolution }, context) => {
-    if (width % heads !== 0) {
+  .superRefine((model, context) => {
+    const { width, heads, convolution, headWidth, tokenShift, rotary } = model;
+    if (tokenShift && width % 4 !== 0) {
+      const message = `must be a multiple of 4 for tokenShift; received ${width}`;
+      context.addIssue({ code: 'custom', path: ['width'], message });
+    }
+    if (rotary && (headWidth ?? width / heads) % 2 !== 0) {
+      const message = `must be even for rotary positions; received ${headWidth ?? width / heads}`;
+      context.addIssue({ code: 'custom', path: ['headWidth'], message });
+    }
+    const mixed = mixedKinds(model);
+    if (mixed) context.addIssue({ code: 'custom', path: ['sharedAttention'], message: mixed });
+    if (headWidth === undefined && width % heads !== 0) {
       const message = `must be a multiple of heads (${heads}); received ${width}`;
       context.addIssue({ code: 'custom', path: ['width'], message });
     }
@@ -39,6 +111,48 @@ export const dalleModelSchema = z
     }
   })
   .describe('the joint Transformer');
+
+/** Layers that share their attention have the same kind of it; what is wrong otherwise. */
+function mixedKinds(model: {
+  readonly layers: number;
+  readonly attention: readonly AttentionKind[];
+  readonly lastAttention?: AttentionKind | undefined;
+  readonly sharedAttention?: readonly number[] | undefined;
+}): string | undefined {
+  const { layers, attention, lastAttention, sharedAttention: ids } = model;
+  if (!ids) return undefined;
+  const kinds = new Map<number, AttentionKind>();
+  for (let layer = 0; layer < layers; layer++) {
+    const id = ids[layer % ids.length] as number;
+    const last = layer === layers - 1 ? lastAttention : undefined;
+    const kind = last ?? (attention[layer % attention.length] as AttentionKind);
+    const before = kinds.get(id) ?? kind;
+    kinds.set(id, before);
+    if (before !== kind)
+      return `layers that share their attention have one kind of it; layer ${layer + 1} has ${kind}, one before it ${before}`;
+  }
+  return undefined;
+}
+
+const share = () => z.number().min(0).lt(1).default(0);
+
+export const plateau = z
+  .strictObject({
+    patience: positiveInteger()
+      .default(3)
+      .describe('validations without a fall after which the step size is cut'),
+    threshold: z.number().min(0).default(1e-3).describe('nats that count as a fall'),
+    factor: z.number().positive().lt(1).default(0.5).describe('what a cut multiplies the step size by'),
+    times: positiveInteger().default(5).describe('most cuts in a run'),
+  })
+  .describe('keep the peak after the warm-up and cut it when the validation loss no longer falls; no cosine');
+
+export const gradientScale = z
+  .strictObject({
+    start: z.number().positive().default(8192).describe('scale of every resblock at step 0'),
+  })
+  .prefault({})
+  .describe('used when precision is float16: a scale of its own for the gradients of each resblock');
 
 export const dalleSchema = z
   .strictObject({
@@ -79,12 +193,42 @@ export const dalleSchema = z
         ...rhythm,
         precision,
         optimizer,
+        gradientScale,
+        plateau: plateau.optional(),
         averaging: averaging.optional(),
+        accumulate: positiveInteger()
+          .default(1)
+          .describe('parts that a batch is taken in, one after the other; memory is that of one part'),
+        recompute: z
+          .boolean()
+          .default(false)
+          .describe('keep no activations within layers and compute them again for the gradient'),
+        dropout: z
+          .strictObject({
+            attention: share().describe('of what leaves the attention'),
+            feedForward: share().describe('of the hidden channels of feed-forward layers'),
+          })
+          .prefault({})
+          .describe('shares dropped at random in training'),
+        from: z
+          .string()
+          .optional()
+          .describe('checkpoint or run whose weights a new run begins with; its text may have been shorter'),
+        freeze: z
+          .array(z.string())
+          .default([])
+          .describe('names of weights that stay as they are, or beginnings of names, such as blocks.block_1'),
         textLossWeight: z
           .number()
           .min(0)
           .default(0.125)
           .describe("weight of the text cross entropy; the image's is 1 minus it"),
+        codebookStart: z
+          .boolean()
+          .default(false)
+          .describe(
+            "begin with embeddings and logits of image tokens that are near where the dVAE's codes look alike, in place of unrelated ones; short runs learn faster and carry more over to what they never saw together",
+          ),
         nullCaptions: z
           .number()
           .min(0)
@@ -108,7 +252,25 @@ export const dalleSchema = z
       })
       .describe('the training run'),
   })
+  .superRefine(({ model, train }, context) => {
+    if (train.batch % train.accumulate !== 0) {
+      const message = `must be a multiple of accumulate (${train.accumulate}); received ${train.batch}`;
+      context.addIssue({ code: 'custom', path: ['train', 'batch'], message });
+    }
+    if (train.precision === 'float16' && (model.sharedAttention || model.sharedFeedForward)) {
+      const message =
+        'float16 scales the gradient of each layer apart, and layers share weights; use bfloat16 or float32';
+      context.addIssue({ code: 'custom', path: ['train', 'precision'], message });
+    }
+  })
   .describe('mm train-dalle');
+
+/** What sampling reads of a checkpoint's configuration: converted weights have no training to describe. */
+export const dalleCheckpointSchema = z.looseObject({
+  model: dalleModelSchema,
+  train: z.looseObject({ nullCaptions: z.number().default(0) }).prefault({}),
+});
 
 export type DalleModelConfig = z.output<typeof dalleModelSchema>;
 export type DalleConfig = z.output<typeof dalleSchema>;
+export type DalleCheckpointConfig = z.output<typeof dalleCheckpointSchema>;

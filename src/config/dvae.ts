@@ -51,6 +51,9 @@ export const openaiModelSchema = z
       .default(128)
       .describe("channels after the decoder's first 1×1 convolution (n_init)"),
     vocabulary: positiveInteger().default(8192).describe('codes in the codebook'),
+    inputKernel: positiveInteger()
+      .default(7)
+      .describe("odd side of the kernel of the encoder's first convolution"),
     encoderKernel: z
       .union([z.literal(1), z.literal(3)])
       .default(3)

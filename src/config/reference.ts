@@ -1,12 +1,13 @@
 // docs/CONFIG.md from the schemas: every key, its type, its default and its description.
 
 import type { z } from 'zod';
+import { clipSchema } from './clip.ts';
 import { dalleSchema } from './dalle.ts';
 import { dvaeSchema } from './dvae.ts';
 import { alternatives, describe, inputSchema, type JsonSchema } from './explain.ts';
 
 /** The documented schemas; each one's description is its heading. */
-const SCHEMAS: readonly z.ZodType[] = [dvaeSchema, dalleSchema];
+const SCHEMAS: readonly z.ZodType[] = [dvaeSchema, dalleSchema, clipSchema];
 
 const INTRODUCTION = `# Configuration
 

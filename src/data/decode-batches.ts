@@ -1,4 +1,4 @@
-// Pictures decoded in batches, in order, ahead of who uses them: centre-cropped, as a dVAE's codes are made.
+// Pictures decoded in batches, in order, ahead of who uses them: centre-cropped, as models take them.
 
 import { mapConcurrently } from './concurrent.ts';
 import { decodePicture, type PictureFile } from './decode.ts';
@@ -18,16 +18,16 @@ const AHEAD = 2;
 /** Files of a batch in memory at a time; sharp decodes four at once by itself. */
 const FILES_AT_ONCE = 4;
 
-/** What a dVAE takes: pixels on a side, and the codes on a side that they become. */
-export interface CodecSize {
+/** What a model takes: pixels on a side and, for a dVAE, the codes on a side that they become. */
+export interface ModelSize {
   readonly size: number;
-  readonly grid: number;
+  readonly grid?: number;
 }
 
 /** Decodes each batch. Throws DataError when too many pictures are at fault; see `Faults`. */
 export async function* decodeBatches<P extends PictureFile>(
   batches: Iterable<readonly P[]>,
-  size: CodecSize,
+  size: ModelSize,
   faults: Faults,
 ): AsyncGenerator<DecodedBatch<P>, void> {
   const running: Promise<DecodedBatch<P>>[] = [];
@@ -46,7 +46,7 @@ export async function* decodeBatches<P extends PictureFile>(
 
 async function decodeBatch<P extends PictureFile>(
   all: readonly P[],
-  size: CodecSize,
+  size: ModelSize,
   faults: Faults,
 ): Promise<DecodedBatch<P>> {
   const decoded = await mapConcurrently(all, FILES_AT_ONCE, (picture) =>

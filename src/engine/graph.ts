@@ -3,6 +3,7 @@
 
 import { ATTR, type Attribute, boolAttr, graphSetters, setAttribute, typeAttr } from './attributes.ts';
 import { type CApi, capi, checked, type Output, type Pointer, TensorFlowError } from './capi.ts';
+import { DT } from './dtype.ts';
 import { groupInputs, opDefinition } from './op-definitions.ts';
 import { byModelLine, type Origin, whereNow } from './origin.ts';
 import { createNative, type LooseValues } from './tensor.ts';
@@ -19,6 +20,8 @@ export class Graph {
   readonly #origins = new Map<string, Origin>();
   /** Attributes for every node made now: those of a compiled function, such as its XLA scope. */
   ambient: readonly Attribute[] = [];
+  /** Told of every node that is added. */
+  onNode: ((type: string, oper: Pointer, inputs: readonly Output[]) => void) | undefined;
   /** Device for every node made now, or where TensorFlow likes. */
   device: string | undefined;
 
@@ -51,6 +54,7 @@ export class Graph {
       if (api.statusCode(status) !== 0) {
         throw new TensorFlowError(type, `${api.statusMessage(status)}${this.madeAt(name)}`);
       }
+      this.onNode?.(type, finished as Pointer, inputs);
       return finished as Pointer;
     } finally {
       api.deleteStatus(status);
@@ -85,8 +89,8 @@ export class Graph {
     });
   }
 
-  identity(input: Output): Output {
-    return this.output('Identity', [input], { attributes: [typeAttr('T', this.dtype(input))] });
+  identity(input: Output, after: readonly Pointer[] = []): Output {
+    return this.output('Identity', [input], { attributes: [typeAttr('T', this.dtype(input))], after });
   }
 
   cast(input: Output, dtype: number): Output {
@@ -99,6 +103,11 @@ export class Graph {
 
   dtype(output: Output): number {
     return this.api.outputType(output);
+  }
+
+  /** Whether an output holds numbers, and not the handle of a variable. */
+  isNumeric(output: Output): boolean {
+    return this.dtype(output) !== DT.resource && this.dtype(output) !== DT.string;
   }
 
   /** The shape TensorFlow inferred; throws when it is not fully known at graph-building time. */
@@ -129,6 +138,11 @@ export class Graph {
     const origin = this.#origins.get(name);
     const by = origin && byModelLine(origin);
     return by ? ` (made${by})` : '';
+  }
+
+  /** The op of an output, the part of the model and the line that made it. */
+  describe(output: Output): string {
+    return `the result of ${this.opType(output)}${this.madeAt(this.api.operationName(output.oper))}`;
   }
 
   /** Adds the model line to a run-time message that names nodes as {{node NAME}}. */

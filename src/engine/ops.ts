@@ -8,8 +8,11 @@ import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from './
 
 type Save = (tensors: Tensor[]) => void;
 
-/** tf.customGrad without its loose types: `f` returns the value and how a gradient flows back. */
-function withGradient<T extends Tensor>(
+/**
+ * tf.customGrad without its loose types: `f` returns the value and how a gradient flows back. What the gradient uses
+ * has to go through `save`, inputs too.
+ */
+export function withGradient<T extends Tensor>(
   f: (
     save: Save,
     ...inputs: Tensor[]
@@ -125,6 +128,14 @@ export function layerNorm(x: Tensor, gain: Tensor, bias: Tensor, epsilon: number
     };
   }, x);
   return normalized.mul(gain).add(bias);
+}
+
+/** x, whose gradient is multiplied by `factor` on the way back. */
+export function scaledGradient(x: Tensor, factor: number): Tensor {
+  return withGradient(
+    (_save, input) => ({ value: (input as Tensor).clone(), gradFunc: (dy) => [dy.mul(factor)] }),
+    x,
+  );
 }
 
 /** x · Φ(x), exactly (arXiv 1606.08415). */

@@ -10,9 +10,23 @@ export interface Origin {
   /** Its text is only made when somebody asks, which keeps this cheap. */
   readonly at: { readonly stack?: string };
   readonly ofGradient: boolean;
+  /** The part of the model, where it has names for them. */
+  readonly part?: string | undefined;
 }
 
 let differentiated: Origin | undefined;
+let part: string | undefined;
+
+/** Runs `body`; messages about what it makes, and about the gradients of that, name the part. */
+export function inPart<T>(name: string, body: () => T): T {
+  const outer = part;
+  part = name;
+  try {
+    return body();
+  } finally {
+    part = outer;
+  }
+}
 
 /** The stack now, or that of the op whose gradient is being made. */
 export function whereNow(): Origin {
@@ -22,13 +36,13 @@ export function whereNow(): Origin {
   const at = {};
   Error.captureStackTrace(at, whereNow);
   Error.stackTraceLimit = depth;
-  return { at, ofGradient: false };
+  return { at, ofGradient: false, part };
 }
 
 /** Runs `body`; what it makes belongs to the gradient of an op made at `origin`. */
-export function inGradientOf<T>({ at }: Origin, body: () => T): T {
+export function inGradientOf<T>({ at, part: made }: Origin, body: () => T): T {
   const outer = differentiated;
-  differentiated = { at, ofGradient: true };
+  differentiated = { at, ofGradient: true, part: made };
   try {
     return body();
   } finally {
@@ -37,10 +51,11 @@ export function inGradientOf<T>({ at }: Origin, body: () => T): T {
 }
 
 /** " by FILE:LINE:COLUMN" or " by the gradient of FILE:LINE:COLUMN"; nothing where no line is known. */
-export function byModelLine({ at, ofGradient }: Origin): string {
+export function byModelLine({ at, ofGradient, part: made }: Origin): string {
   const line = modelLine(at.stack);
   if (line === undefined) return '';
-  return ofGradient ? ` by the gradient of ${line}` : ` by ${line}`;
+  const of = made === undefined ? '' : ` of ${made}`;
+  return ofGradient ? `${of} by the gradient of ${line}` : `${of} by ${line}`;
 }
 
 /** Runs `body`, which builds a function; an error that tfjs throws names the model line, which its stack may not reach. */

@@ -29,6 +29,10 @@ export const isRecorded = (id: number): boolean => id >= FIRST_RECORDED;
 
 export class RecordingBinding {
   readonly graph: Graph;
+  /** float32 results recorded before the first update of a variable. */
+  readonly floats: Output[] = [];
+  /** Set with the first update. */
+  isUpdating = false;
   readonly #eager: EagerBinding;
   readonly #precision: Precision;
   readonly #outputs = new Map<number, Output>();
@@ -97,7 +101,9 @@ export class RecordingBinding {
   register(output: Output): TensorMetadata {
     const id = next++;
     this.#outputs.set(id, output);
-    return { id, shape: this.graph.shape(output), dtype: this.graph.dtype(output) };
+    const dtype = this.graph.dtype(output);
+    if (dtype === DT.float32 && !this.isUpdating) this.floats.push(output);
+    return { id, shape: this.graph.shape(output), dtype };
   }
 
   #lowered(name: string, attributes: readonly Attribute[], inputs: readonly Output[]): TensorMetadata {

@@ -5,6 +5,8 @@ import { type Attribute, boolAttr, stringAttr } from './attributes.ts';
 import { outputOf, record, useTensorFlow, wrapOutput } from './backend.ts';
 import type { Output, Pointer } from './capi.ts';
 import { DT } from './dtype.ts';
+import { type Examined, examine } from './examine.ts';
+import { finiteChecks } from './finite.ts';
 import { Graph } from './graph.ts';
 import type { OpTime } from './op-times.ts';
 import { withModelLine } from './origin.ts';
@@ -29,17 +31,28 @@ export type Tensors = Readonly<Record<string, Tensor>>;
 /** The same names with host tensors. */
 export type OnHost<T> = { readonly [K in keyof T]: HostTensor };
 
-/** A function from host tensors to host tensors; `times` collects the time of each op. */
-export type Compiled<Inputs, Outputs> = (
-  inputs: OnHost<Inputs>,
-  times?: OpTime[],
-) => Promise<OnHost<Outputs>>;
+/** A function from host tensors to host tensors. */
+export interface Compiled<Inputs, Outputs> {
+  /** `times` collects the time of each op. */
+  (inputs: OnHost<Inputs>, times?: OpTime[]): Promise<OnHost<Outputs>>;
+  /**
+   * The first float32 tensor, in the order they were recorded, that is not finite for these inputs: its op, the part
+   * of the model and the line. Nothing is updated, and what is computed from updates is not looked at.
+   */
+  firstNonFinite(inputs: OnHost<Inputs>): Promise<string | undefined>;
+  /** Builds the function for inputs of these types and shapes, without running it, and says what it consists of. */
+  examine(inputs: { readonly [K in keyof Inputs]: InputType }): Examined;
+}
+
+export type InputType = Pick<HostTensor, 'dtype' | 'shape'>;
 
 interface Built {
   readonly placeholders: ReadonlyMap<string, Output>;
   readonly names: readonly string[];
   readonly fetches: readonly Output[];
   readonly targets: readonly Pointer[];
+  /** float32 tensors recorded before the first update. */
+  readonly floats: readonly Output[];
 }
 
 /** Signatures a function may be built for before that is taken for a mistake. */
@@ -85,7 +98,7 @@ export class Runtime {
     options: CompileOptions = {},
   ): Compiled<Inputs, Outputs> {
     const cache = new Map<string, Built>();
-    const call: Compiled<Inputs, Outputs> = async (inputs, times) => {
+    const builtFor = (inputs: OnHost<Inputs>): Built => {
       if (this.#closed) throw new Error(`${name} was called after the runtime was closed`);
       checkInputs(name, inputs);
       const key = signature(inputs);
@@ -99,23 +112,36 @@ export class Runtime {
         built = this.#build(name, inputs, body as never, options);
         cache.set(key, built);
       }
-      const feeds = Object.entries(inputs).map(([input, value]) => ({
-        output: built.placeholders.get(input) as Output,
-        value,
-      }));
-      const results = await this.#session.run(name, feeds, built.fetches, built.targets, times);
-      return Object.fromEntries(built.names.map((n, i) => [n, results[i]])) as OnHost<Outputs>;
+      return built;
     };
-    return (inputs, times) => {
+    const feed = ({ placeholders }: Built, inputs: OnHost<Inputs>) =>
+      Object.entries(inputs).map(([input, value]) => ({ output: placeholders.get(input) as Output, value }));
+    const call = async (inputs: OnHost<Inputs>, times?: OpTime[]): Promise<OnHost<Outputs>> => {
+      const built = builtFor(inputs);
+      const { fetches, targets, names } = built;
+      const results = await this.#session.run(name, feed(built, inputs), fetches, targets, times);
+      return Object.fromEntries(names.map((n, i) => [n, results[i]])) as OnHost<Outputs>;
+    };
+    const firstNonFinite = async (inputs: OnHost<Inputs>): Promise<string | undefined> => {
+      const built = builtFor(inputs);
+      const checks = finiteChecks(this.#graph, built.floats);
+      const [results] = await this.#session.run(name, feed(built, inputs), [checks], []);
+      const first = results?.data.indexOf(0 as never) ?? -1;
+      return first < 0 ? undefined : this.#graph.describe(built.floats[first] as Output);
+    };
+    const compiled = (inputs: OnHost<Inputs>, times?: OpTime[]) => {
       // Thrown, not rejected: nobody waits for a promise at graph-building time.
       if (isBuilding()) throw new Error(`${name} was called while a compiled function is being built`);
       return call(inputs, times);
     };
+    const examineFor = (inputs: { readonly [K in keyof Inputs]: InputType }): Examined =>
+      examine(this.#graph, () => this.#build(name, inputs, body as never, options).fetches);
+    return Object.assign(compiled, { firstNonFinite, examine: examineFor });
   }
 
   #build(
     name: string,
-    inputs: OnHost<Tensors>,
+    inputs: Readonly<Record<string, InputType>>,
     body: (inputs: Tensors) => Tensors,
     { precision = 'float32', xla = false }: CompileOptions,
   ): Built {
@@ -137,7 +163,13 @@ export class Runtime {
       const outputs = body(tensors);
       // What is fed cannot be fetched, but a copy of it can.
       const fetches = Object.values(outputs).map((tensor) => graph.identity(outputOf(recording, tensor)));
-      return { placeholders, names: Object.keys(outputs), fetches, targets: trace.targets };
+      return {
+        placeholders,
+        names: Object.keys(outputs),
+        fetches,
+        targets: trace.targets,
+        floats: recording.floats,
+      };
     };
     tf.engine().startScope(name);
     try {

@@ -60,6 +60,11 @@ export class Variable {
     return this.update('AssignVariableOp', [value], { attributes: this.#type('dtype') });
   }
 
+  /** value += `delta`. */
+  add(delta: Tensor): Pointer {
+    return this.update('AssignAddVariableOp', [delta], { attributes: this.#type('dtype') });
+  }
+
   /** value −= `delta`. */
   subtract(delta: Tensor): Pointer {
     return this.update('AssignSubVariableOp', [delta], { attributes: this.#type('dtype') });
@@ -87,6 +92,7 @@ export class Variable {
    */
   update(op: string, inputs: readonly Tensor[], { resources = [], ...options }: UpdateOptions = {}): Pointer {
     const { graph, recording, uses, updated, targets } = currentTrace();
+    recording.isUpdating = true;
     const variables = [this, ...resources];
     const flat = [
       ...variables.map((variable) => variable.handle()),

@@ -4,11 +4,20 @@ import { rm } from 'node:fs/promises';
 import { type Checkpoint, readCheckpoint } from '../checkpoint/read.ts';
 import { writeCheckpoint } from '../checkpoint/write.ts';
 import { DataError } from '../util/errors.ts';
+import { dallePytorchClip, huggingFaceClip, openaiClip } from './clip/converters.ts';
+import { dallePytorch } from './dalle/weights.ts';
 import { dallePytorchDvae, openaiDvae } from './dvae/weights.ts';
 import { type Converted, type Converter, type ConvertOptions, ForeignFiles } from './foreign.ts';
 
 /** Each is asked in turn whether the files are its own. */
-export const CONVERTERS: readonly Converter[] = [openaiDvae, dallePytorchDvae];
+export const CONVERTERS: readonly Converter[] = [
+  openaiDvae,
+  dallePytorchDvae,
+  dallePytorch,
+  huggingFaceClip,
+  openaiClip,
+  dallePytorchClip,
+];
 
 async function recognize(files: ForeignFiles, options: ConvertOptions): Promise<Converted> {
   for (const converter of CONVERTERS) {

@@ -3,7 +3,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { PickleValue } from '../checkpoint/pickle/values.ts';
-import type { TensorSource } from '../checkpoint/safetensors.ts';
+import { SafetensorsFile, type TensorSource } from '../checkpoint/safetensors.ts';
 import { TorchFile } from '../checkpoint/torch/file.ts';
 import type { TorchTensor } from '../checkpoint/torch/tensor.ts';
 import type { CheckpointContents } from '../checkpoint/write.ts';
@@ -23,6 +23,7 @@ export interface ForeignFile {
 export class ForeignFiles {
   readonly paths: readonly string[];
   readonly #opened = new Map<string, TorchFile>();
+  readonly #safetensors = new Map<string, SafetensorsFile>();
 
   private constructor(paths: readonly string[]) {
     this.paths = paths;
@@ -70,14 +71,26 @@ export class ForeignFiles {
     return paths.map((path) => this.#opened.get(path) as TorchFile);
   }
 
+  /** All safetensors files, by their names. Throws DataError. */
+  async safetensorsFiles(): Promise<readonly SafetensorsFile[]> {
+    for (const path of this.paths.filter((path) => path.endsWith('.safetensors'))) {
+      if (!this.#safetensors.has(path)) this.#safetensors.set(path, await SafetensorsFile.open(path));
+    }
+    return [...this.#safetensors.values()];
+  }
+
   async close(): Promise<void> {
-    for (const file of this.#opened.values()) await file.close();
+    for (const file of [...this.#opened.values(), ...this.#safetensors.values()]) await file.close();
   }
 }
 
 export interface ConvertOptions {
   /** Pixels on a side, for models whose weights do not say. */
   readonly imageSize?: number | undefined;
+  /** tokenizer.json, or the merges file of a CLIP, for models of text whose files do not hold one. */
+  readonly tokenizer?: string | undefined;
+  /** Of a CLIP's resblocks, for weights that do not say. */
+  readonly activation?: 'quick-gelu' | 'gelu' | undefined;
 }
 
 /** A checkpoint to write; tensors are read from the files one by one as it is written. */

@@ -5,6 +5,9 @@
 //   row     the `grid` tokens before it
 //   column  the tokens above it in its column
 //   conv    the earlier tokens of the convolution × convolution square around it
+// and, as DALLE-pytorch has them (axial_row and conv_like):
+//   ownRow  the earlier tokens of its row
+//   corner  the convolution × convolution square that it ends
 // This file holds the rule and knows nothing of tensors.
 
 import type { AttentionKind } from '../config/dalle.ts';
@@ -34,6 +37,13 @@ function attendsInImage(kind: AttentionKind, query: number, key: number, layout:
       const left = (query % grid) - (key % grid);
       const before = Math.floor(convolution / 2);
       return up <= before && left <= before && -left <= convolution - 1 - before;
+    }
+    case 'ownRow':
+      return Math.floor(query / grid) === Math.floor(key / grid);
+    case 'corner': {
+      const up = Math.floor(query / grid) - Math.floor(key / grid);
+      const left = (query % grid) - (key % grid);
+      return up < convolution && left >= 0 && left < convolution;
     }
     default:
       return kind satisfies never;

@@ -1,12 +1,11 @@
 // Multi-head attention, over a whole stream and one position at a time with cached keys and values.
-//   B batch, N positions, D width, H heads, d width of a head, Q queries, K keys
+//   B batch, N positions, D width, H heads, d width of a head, W cached rows that count
 
 import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '../engine/tf.ts';
+import { type AttentionPattern, attendStream, type Heads } from './attention-pattern.ts';
 import { linear, linearSpec } from './linear.ts';
 import type { Parameters } from './parameters.ts';
-
-/** Added to the scores of pairs that do not attend; its exponential is 0. */
-const MASKED = -1e9;
+import { type Rotation, rotate } from './rotary.ts';
 
 /** Keys and values of one layer. */
 export interface KeyValues {
@@ -14,68 +13,87 @@ export interface KeyValues {
   readonly values_BHNd: Tensor4D;
 }
 
-/** One product for queries, keys and values; the output projection starts with `outputStddev`. */
-export const attentionSpec = (width: number, stddev: number, outputStddev: number) => ({
-  qkv: linearSpec(width, 3 * width, stddev),
-  output: linearSpec(width, width, outputStddev),
+export interface HeadOptions {
+  readonly heads: number;
+  /** Rotary positions of what is projected. */
+  readonly rotation?: Rotation | undefined;
+  /** See `attend`: keeps products of large queries and keys small. */
+  readonly sharpness?: number | undefined;
+}
+
+/**
+ * One product for queries, keys and values, `inner` channels each; the output projection starts with `outputStddev`.
+ */
+export const attentionSpec = (width: number, inner: number, stddev: number, outputStddev: number) => ({
+  qkv: linearSpec(width, 3 * inner, stddev),
+  output: linearSpec(inner, width, outputStddev),
 });
 export type AttentionParameters = Parameters<ReturnType<typeof attentionSpec>>;
 
-/** 0 where `mask` is 1 and −1e9 elsewhere, to be added to the scores. */
-export function additiveMask(mask: Uint8Array, queries: number): Tensor2D {
-  const bias = Float32Array.from(mask, (attends) => (attends === 1 ? 0 : MASKED));
-  return tf.tensor2d(bias, [queries, mask.length / queries]);
-}
-
-/** Queries, scaled by 1/√d, keys and values of x_BND, each BHNd. */
-function project(p: AttentionParameters, x_BND: Tensor3D, heads: number) {
-  const [batch, positions, width] = x_BND.shape;
-  const qkv = tf.split(linear(p.qkv, tf.reshape(x_BND, [batch * positions, width])), 3, 1);
-  const [queries, keys_BHNd, values_BHNd] = qkv.map((part) =>
-    tf.transpose(tf.reshape(part, [batch, positions, heads, width / heads]), [0, 2, 1, 3]),
-  ) as [Tensor4D, Tensor4D, Tensor4D];
-  return { queries_BHNd: tf.mul(queries, 1 / Math.sqrt(width / heads)), keys_BHNd, values_BHNd };
+/** Queries, scaled by 1/√d and the sharpness, keys and values of x_BND. */
+function project(
+  p: AttentionParameters,
+  x_BND: Tensor3D,
+  { heads, rotation, sharpness = 1 }: HeadOptions,
+): Heads {
+  const [batch, positions] = x_BND.shape;
+  const d = (p.output.weight.shape[0] as number) / heads;
+  const qkv = tf.reshape(linear(p.qkv, x_BND), [batch, positions, 3, heads, d]);
+  const parts = tf.unstack(tf.transpose(qkv, [2, 0, 3, 1, 4])) as [Tensor4D, Tensor4D, Tensor4D];
+  const [queries, keys_BHNd, values_BHNd] = rotation
+    ? (parts.map((part) => rotate(part, rotation)) as typeof parts)
+    : parts;
+  return { queries_BHNd: tf.mul(queries, 1 / (Math.sqrt(d) * sharpness)), keys_BHNd, values_BHNd };
 }
 
 /** Heads side by side again, through the output projection. */
 function merge(p: AttentionParameters, x_BHNd: Tensor4D): Tensor3D {
   const [batch, heads, positions, headWidth] = x_BHNd.shape;
-  const x_ND = tf.reshape(tf.transpose(x_BHNd, [0, 2, 1, 3]), [batch * positions, heads * headWidth]);
-  return tf.reshape(linear(p.output, x_ND), [batch, positions, heads * headWidth]);
+  const x_BNE = tf.reshape(tf.transpose(x_BHNd, [0, 2, 1, 3]), [batch, positions, heads * headWidth]);
+  return linear(p.output, x_BNE) as Tensor3D;
 }
 
-/** Self-attention under `mask_NN`; also the keys and values, for the cache. */
+/** Self-attention; also the keys and values, for the cache. */
 export function attention(
   p: AttentionParameters,
   x_BND: Tensor3D,
-  heads: number,
-  mask_NN: Tensor2D,
+  options: HeadOptions,
+  pattern: AttentionPattern,
 ): KeyValues & { x_BND: Tensor3D } {
-  const { queries_BHNd, keys_BHNd, values_BHNd } = project(p, x_BND, heads);
-  const scores_BHNN = tf.add(tf.matMul(queries_BHNd, keys_BHNd, false, true), mask_NN);
-  const attended_BHNd = tf.matMul(tf.softmax(scores_BHNN), values_BHNd);
-  return { x_BND: merge(p, attended_BHNd as Tensor4D), keys_BHNd, values_BHNd };
+  const { queries_BHNd, keys_BHNd, values_BHNd } = project(p, x_BND, options);
+  const attended_BHNd = attendStream({ queries_BHNd, keys_BHNd, values_BHNd }, pattern, options.sharpness);
+  return { x_BND: merge(p, attended_BHNd), keys_BHNd, values_BHNd };
+}
+
+/** The rows of a cache that a new position attends to, besides itself. */
+export interface CachedRows {
+  /** Their places in the cache, int32; all of its rows where there are none. */
+  readonly rows_W: Tensor | undefined;
+  /** 0 where a row counts and far below elsewhere. */
+  readonly mask_1W: Tensor2D;
 }
 
 /**
- * Attention of one new position to the cached ones and to itself. `mask_1N` says which rows of the cache it attends
- * to; the row that will hold the new position must be masked, since the cache does not hold it yet.
- * The keys and values returned are that row, [B, H, 1, d].
+ * Attention of one new position to cached ones and to itself. The row that will hold the new position must be masked
+ * or left out, since the cache does not hold it yet. The keys and values returned are that row, [B, H, 1, d].
  */
 export function attentionStep(
   p: AttentionParameters,
   x_BD: Tensor2D,
-  heads: number,
+  options: HeadOptions,
   cache: KeyValues,
-  mask_1N: Tensor2D,
+  { rows_W, mask_1W }: CachedRows,
 ): KeyValues & { x_BD: Tensor2D } {
   const [batch, width] = x_BD.shape;
-  const { queries_BHNd, keys_BHNd, values_BHNd } = project(p, tf.reshape(x_BD, [batch, 1, width]), heads);
-  const cached = tf.add(tf.matMul(queries_BHNd, cache.keys_BHNd, false, true), mask_1N);
+  const { queries_BHNd, keys_BHNd, values_BHNd } = project(p, tf.reshape(x_BD, [batch, 1, width]), options);
+  const pick = (all: Tensor4D): Tensor => (rows_W ? tf.gather(all, rows_W as never, 2) : all);
+  const cached = tf.add(tf.matMul(queries_BHNd, pick(cache.keys_BHNd), false, true), mask_1W);
   const own = tf.sum(tf.mul(queries_BHNd, keys_BHNd), -1, true);
-  const weights = tf.softmax(tf.concat([cached, own], -1));
-  const [past, self] = tf.split(weights, [cache.keys_BHNd.shape[2], 1], 3) as [Tensor, Tensor];
-  const attended_BHNd = tf.add(tf.matMul(past, cache.values_BHNd), tf.mul(self, values_BHNd));
+  const scores = tf.concat([cached, own], -1);
+  const { sharpness = 1 } = options;
+  const weights = tf.softmax(sharpness === 1 ? scores : tf.mul(scores, sharpness));
+  const [past, self] = tf.split(weights, [mask_1W.shape[1], 1], 3) as [Tensor, Tensor];
+  const attended_BHNd = tf.add(tf.matMul(past, pick(cache.values_BHNd)), tf.mul(self, values_BHNd));
   const x_BND = merge(p, attended_BHNd as Tensor4D);
   return { x_BD: tf.reshape(x_BND, [batch, width]), keys_BHNd, values_BHNd };
 }

@@ -8,27 +8,31 @@ export type Initializer =
   | { readonly kind: 'normal'; readonly stddev: number }
   | { readonly kind: 'uniform'; readonly limit: number };
 
-/** One trainable array. */
+/** One array of a model. */
 export class ParameterSpec {
   readonly shape: readonly number[];
   readonly init: Initializer;
   /** Whether decoupled weight decay applies: matrices and kernels yes, gains, biases and embeddings as the paper says. */
   readonly decay: boolean;
+  /** Whether the optimizer changes it; running statistics are kept up by the train step instead. */
+  readonly trained: boolean;
 
-  constructor(shape: readonly number[], init: Initializer, decay: boolean) {
+  constructor(shape: readonly number[], init: Initializer, decay: boolean, trained = true) {
     this.shape = shape;
     this.init = init;
     this.decay = decay;
+    this.trained = trained;
   }
 }
 
+/** A part that a configuration leaves out may be undefined. */
 export interface SpecTree {
-  readonly [name: string]: ParameterSpec | SpecTree;
+  readonly [name: string]: ParameterSpec | SpecTree | undefined;
 }
 
 /** The tree of `S` with `Leaf` in place of each spec. */
 export type Parameters<S, Leaf = Tensor> = {
-  readonly [K in keyof S]: S[K] extends ParameterSpec ? Leaf : Parameters<S[K], Leaf>;
+  readonly [K in keyof S]: NonNullable<S[K]> extends ParameterSpec ? Leaf : Parameters<S[K], Leaf>;
 };
 
 export const normal = (shape: readonly number[], stddev: number, decay = true): ParameterSpec =>
@@ -38,11 +42,16 @@ export const uniform = (shape: readonly number[], limit: number, decay = true): 
 export const constant = (shape: readonly number[], value: number): ParameterSpec =>
   new ParameterSpec(shape, { kind: 'constant', value }, false);
 
+/** A running statistic: saved with the weights, and no parameter to train. */
+export const statistic = (shape: readonly number[], value: number): ParameterSpec =>
+  new ParameterSpec(shape, { kind: 'constant', value }, false, false);
+
 /** [name, spec] for each leaf, in declaration order; names are joined with dots. */
 export function flatten(tree: SpecTree, prefix = ''): [string, ParameterSpec][] {
-  return Object.entries(tree).flatMap(([name, node]): [string, ParameterSpec][] =>
-    node instanceof ParameterSpec ? [[prefix + name, node]] : flatten(node, `${prefix}${name}.`),
-  );
+  return Object.entries(tree).flatMap(([name, node]): [string, ParameterSpec][] => {
+    if (node === undefined) return [];
+    return node instanceof ParameterSpec ? [[prefix + name, node]] : flatten(node, `${prefix}${name}.`);
+  });
 }
 
 /** Puts `leaf(name)` where each spec stands. */
@@ -53,6 +62,7 @@ export function unflatten<S extends SpecTree, Leaf>(
 ): Parameters<S, Leaf> {
   const result: Record<string, unknown> = {};
   for (const [name, node] of Object.entries(tree)) {
+    if (node === undefined) continue;
     result[name] =
       node instanceof ParameterSpec ? leaf(prefix + name) : unflatten(node, leaf, `${prefix}${name}.`);
   }
@@ -62,4 +72,30 @@ export function unflatten<S extends SpecTree, Leaf>(
 /** Number of parameters in the tree. */
 export function countParameters(tree: SpecTree): number {
   return flatten(tree).reduce((sum, [, spec]) => sum + spec.shape.reduce((a, b) => a * b, 1), 0);
+}
+
+/** A tree of tensors, or of trees of them. */
+type TensorTree = { readonly [name: string]: Tensor | TensorTree | undefined };
+
+const isTensor = (node: unknown): node is Tensor => typeof (node as Tensor).dataId === 'object';
+
+/** The tensors of a tree, in its order. */
+export function tensorsOf(tree: object): Tensor[] {
+  return Object.values(tree as TensorTree).flatMap((node) => {
+    if (node === undefined) return [];
+    return isTensor(node) ? [node] : tensorsOf(node);
+  });
+}
+
+/** The same tree with other tensors, given in its order. */
+export function withTensors<T extends object>(tree: T, tensors: readonly Tensor[]): T {
+  const left = tensors.values();
+  const replace = (node: TensorTree): TensorTree =>
+    Object.fromEntries(
+      Object.entries(node).flatMap(([name, child]) => {
+        if (child === undefined) return [];
+        return [[name, isTensor(child) ? (left.next().value as Tensor) : replace(child)]];
+      }),
+    );
+  return replace(tree as TensorTree) as T;
 }

@@ -1,65 +1,243 @@
-// The pre-LayerNorm resblock: attention, then a feed-forward layer four times as wide with GELU.
-//   B batch, N positions, D width, H heads, d width of a head
+// The pre-LayerNorm resblock: attention, then a feed-forward layer four times as wide. Both are branches of the
+// residual stream, which reversible stacks put together in another way.
+//   B batch, N positions, D width, H heads, d width of a head, S = D / 2 channels that token shift moves
 
 import { gelu } from '../engine/ops.ts';
-import { type Tensor, type Tensor2D, type Tensor3D, tf } from '../engine/tf.ts';
-import { attention, attentionSpec, attentionStep, type KeyValues } from './attention.ts';
-import { layerNorm, layerNormSpec } from './layer-norm.ts';
+import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '../engine/tf.ts';
+import { attention, attentionSpec, attentionStep, type CachedRows, type KeyValues } from './attention.ts';
+import type { StreamLayout } from './attention-mask.ts';
+import type { AttentionPattern } from './attention-pattern.ts';
+import { enterScale, leaveScale } from './gradient-scale.ts';
+import { type LayerNormParameters, type LayerNormSpec, layerNorm, layerNormSpec } from './layer-norm.ts';
 import { linear, linearSpec } from './linear.ts';
-import type { Parameters } from './parameters.ts';
+import { constant, type ParameterSpec, type Parameters } from './parameters.ts';
+import type { Rotation } from './rotary.ts';
+import { shiftedChannels, shiftToken, shiftTokens } from './token-shift.ts';
 
 const EXPANSION = 4;
 
-/** Projections into the residual stream start smaller, by 1/√(2 · layers), so that its variance does not grow with depth. */
-export const blockSpec = (width: number, layers: number, stddev: number) => {
-  const residualStddev = stddev / Math.sqrt(2 * layers);
-  return {
-    attention_norm: layerNormSpec(width),
-    attention: attentionSpec(width, stddev, residualStddev),
-    feed_forward_norm: layerNormSpec(width),
-    feed_forward: {
-      expand: linearSpec(width, EXPANSION * width, stddev),
-      contract: linearSpec(EXPANSION * width, width, residualStddev),
-    },
-  };
-};
-export type BlockParameters = Parameters<ReturnType<typeof blockSpec>>;
-
-function feedForward(p: BlockParameters, x: Tensor): Tensor {
-  const hidden = linear(p.feed_forward.expand, layerNorm(p.feed_forward_norm, x));
-  return tf.add(x, linear(p.feed_forward.contract, gelu(hidden)));
+export interface BlockShape {
+  readonly width: number;
+  /** heads × width of a head; the width where it is left out */
+  readonly inner?: number;
+  /** Layers of the stack. */
+  readonly layers: number;
+  readonly stddev: number;
+  /** The GELU gates other channels (arXiv 2002.05202), which takes twice as many. */
+  readonly gated?: boolean;
+  /** A second LayerNorm at the end of a branch (arXiv 2105.13290). */
+  readonly sandwich?: boolean;
+  /** Where given, a branch is multiplied by learned channel scales (arXiv 2103.17239) that start at this. */
+  readonly layerScale?: number | undefined;
 }
 
-/** x_BND → BND under `mask_NN`, with the keys and values of its attention. */
+const feedForwardSpec = ({ width, gated = false, stddev }: BlockShape, residualStddev: number) => ({
+  expand: linearSpec(width, (gated ? 2 : 1) * EXPANSION * width, stddev),
+  contract: linearSpec(EXPANSION * width, width, residualStddev),
+});
+
+/** Parts that a configuration does not have are undefined. */
+export type BlockSpec = {
+  readonly attention_norm: LayerNormSpec;
+  readonly attention: ReturnType<typeof attentionSpec>;
+  readonly attention_end_norm: LayerNormSpec | undefined;
+  readonly attention_scale: ParameterSpec | undefined;
+  readonly feed_forward_norm: LayerNormSpec;
+  readonly feed_forward: ReturnType<typeof feedForwardSpec>;
+  readonly feed_forward_end_norm: LayerNormSpec | undefined;
+  readonly feed_forward_scale: ParameterSpec | undefined;
+};
+
+/** Projections into the residual stream start smaller, by 1/√(2 · layers), so that its variance does not grow with depth. */
+export function blockSpec(shape: BlockShape): BlockSpec {
+  const { width, inner = width, layers, stddev, sandwich, layerScale } = shape;
+  const residualStddev = stddev / Math.sqrt(2 * layers);
+  const endNorm = sandwich ? layerNormSpec(width) : undefined;
+  const scale = layerScale === undefined ? undefined : constant([width], layerScale);
+  return {
+    attention_norm: layerNormSpec(width),
+    attention: attentionSpec(width, inner, stddev, residualStddev),
+    attention_end_norm: endNorm,
+    attention_scale: scale,
+    feed_forward_norm: layerNormSpec(width),
+    feed_forward: feedForwardSpec(shape, residualStddev),
+    feed_forward_end_norm: endNorm,
+    feed_forward_scale: scale,
+  };
+}
+
+export type BlockParameters = Parameters<BlockSpec>;
+
+/** What the blocks of a stack have in common. */
+export interface StackOptions {
+  readonly heads: number;
+  /** The GELU gates other channels: see `BlockShape`. */
+  readonly gated?: boolean;
+  /** See `attend`. */
+  readonly sharpness?: number | undefined;
+  /** Where tokens shift, the stream they are in. */
+  readonly shift?: StreamLayout | undefined;
+}
+
+/** What happens to a layer's activations in training alone. */
+export interface LayerTraining {
+  /** Dropout of what leaves the attention, and of the feed-forward layer's hidden channels. */
+  readonly dropAttention?: (x: Tensor) => Tensor;
+  readonly dropHidden?: (x: Tensor) => Tensor;
+  /** What the gradients within the branches are multiplied by, for float16: see gradient-scale.ts. */
+  readonly gradientScale?: Tensor;
+}
+
+/** A branch over a whole stream. */
+export interface StreamOptions extends StackOptions {
+  readonly pattern: AttentionPattern;
+  readonly rotation?: Rotation | undefined;
+  readonly training?: LayerTraining | undefined;
+}
+
+/** The tensors of a layer's options that do not change from step to step. */
+export function constantsOf({ pattern, rotation }: StreamOptions): Tensor[] {
+  const { causal_QQ, image_RGW } = pattern;
+  return [causal_QQ, ...(image_RGW ? [image_RGW] : []), ...(rotation ? Object.values(rotation) : [])];
+}
+
+/** The same options with these tensors in place of `constantsOf`. */
+export function withConstants(options: StreamOptions, constants: readonly Tensor[]): StreamOptions {
+  const left = constants.values();
+  const next = () => left.next().value as Tensor2D;
+  const causal_QQ = next();
+  const image_RGW = options.pattern.image_RGW && next();
+  const rotation = options.rotation && { cosine_Nd: next(), sine_Nd: next() };
+  return { ...options, pattern: { ...options.pattern, causal_QQ, image_RGW }, rotation };
+}
+
+/** What a layer keeps of earlier positions, each [B, …, N, …]. */
+export interface LayerCache extends KeyValues {
+  /** Inputs of the branches that later tokens see by token shift. */
+  readonly attentionShift_B1NS?: Tensor4D;
+  readonly feedForwardShift_B1NS?: Tensor4D;
+}
+
+export function attentionBranch(
+  p: BlockParameters,
+  x_BND: Tensor3D,
+  options: StreamOptions,
+): { readonly update: Tensor; readonly cache: LayerCache } {
+  const { pattern, shift, training = {} } = options;
+  const { dropAttention = same, gradientScale: scale } = training;
+  const normalized = layerNorm(p.attention_norm, scale ? enterScale(x_BND, scale) : x_BND) as Tensor3D;
+  const input = shift ? shiftTokens(normalized, shift) : normalized;
+  const { x_BND: attended, ...keyValues } = attention(p.attention, input, options, pattern);
+  const update = endOf(p.attention_end_norm, p.attention_scale, dropAttention(attended));
+  const attentionShift_B1NS = shift && (tf.expandDims(shiftedChannels(normalized), 1) as Tensor4D);
+  return {
+    update: scale ? leaveScale(update, scale) : update,
+    cache: { ...keyValues, ...(attentionShift_B1NS && { attentionShift_B1NS }) },
+  };
+}
+
+export function feedForwardBranch(
+  p: BlockParameters,
+  x_BND: Tensor3D,
+  options: StreamOptions,
+): { readonly update: Tensor; readonly cache: Pick<LayerCache, 'feedForwardShift_B1NS'> } {
+  const { shift, training = {} } = options;
+  const { gradientScale: scale } = training;
+  const normalized = layerNorm(p.feed_forward_norm, scale ? enterScale(x_BND, scale) : x_BND) as Tensor3D;
+  const input = shift ? shiftTokens(normalized, shift) : normalized;
+  const update = feedForward(p, input, options, training.dropHidden);
+  return {
+    update: scale ? leaveScale(update, scale) : update,
+    cache: shift ? { feedForwardShift_B1NS: tf.expandDims(shiftedChannels(normalized), 1) as Tensor4D } : {},
+  };
+}
+
+const same = (x: Tensor): Tensor => x;
+
+/** Of a normalized and perhaps shifted x, up to the end of the branch. */
+function feedForward(p: BlockParameters, x: Tensor, { gated }: StackOptions, drop = same): Tensor {
+  const hidden = linear(p.feed_forward.expand, x);
+  const update = linear(p.feed_forward.contract, drop(gated ? gatedGelu(hidden) : gelu(hidden)));
+  return endOf(p.feed_forward_end_norm, p.feed_forward_scale, update);
+}
+
+/** The second half of the channels gates the first. */
+function gatedGelu(x: Tensor): Tensor {
+  const [values, gates] = tf.split(x, 2, -1) as [Tensor, Tensor];
+  return tf.mul(values, gelu(gates));
+}
+
+function endOf(norm: LayerNormParameters | undefined, scale: Tensor | undefined, update: Tensor): Tensor {
+  const normalized = norm ? layerNorm(norm, update) : update;
+  return scale ? tf.mul(normalized, scale) : normalized;
+}
+
+/** x_BND → BND, with what later positions need of this layer. */
 export function block(
   p: BlockParameters,
   x_BND: Tensor3D,
-  heads: number,
-  mask_NN: Tensor2D,
-): KeyValues & { x_BND: Tensor3D } {
-  const { x_BND: update, ...keyValues } = attention(
-    p.attention,
-    layerNorm(p.attention_norm, x_BND) as Tensor3D,
-    heads,
-    mask_NN,
-  );
-  return { x_BND: feedForward(p, tf.add(x_BND, update)) as Tensor3D, ...keyValues };
+  options: StreamOptions,
+): { readonly x_BND: Tensor3D; readonly cache: LayerCache } {
+  const attended = attentionBranch(p, x_BND, options);
+  const y_BND = tf.add(x_BND, attended.update) as Tensor3D;
+  const fed = feedForwardBranch(p, y_BND, options);
+  return { x_BND: tf.add(y_BND, fed.update), cache: { ...attended.cache, ...fed.cache } };
 }
 
-/** The same for one new position; see `attentionStep` for the cache, the mask and the row returned. */
+/** A branch for one new position. */
+export interface StepOptions extends StackOptions {
+  readonly cached: CachedRows;
+  /** The new position's. */
+  readonly rotation?: Rotation | undefined;
+  /** The new position's place in the stream, int32 scalar. */
+  readonly position: Tensor;
+}
+
+/** As `attentionBranch`; the cache given holds the earlier positions, the one returned is the new one's row. */
+export function attentionBranchStep(
+  p: BlockParameters,
+  x_BD: Tensor2D,
+  cache: LayerCache,
+  options: StepOptions,
+) {
+  const { cached, shift, position } = options;
+  const normalized = layerNorm(p.attention_norm, x_BD) as Tensor2D;
+  const { attentionShift_B1NS: earlier } = cache;
+  const input = shift && earlier ? shiftToken(normalized, earlier, position, shift) : normalized;
+  const { x_BD: attended, ...row } = attentionStep(p.attention, input, options, cache, cached);
+  const update = endOf(p.attention_end_norm, p.attention_scale, attended) as Tensor2D;
+  return { update, row: { ...row, ...(shift && { attentionShift_B1NS: rowOf(normalized) }) } };
+}
+
+export function feedForwardBranchStep(
+  p: BlockParameters,
+  x_BD: Tensor2D,
+  cache: LayerCache,
+  options: StepOptions,
+) {
+  const { shift, position } = options;
+  const normalized = layerNorm(p.feed_forward_norm, x_BD) as Tensor2D;
+  const { feedForwardShift_B1NS: earlier } = cache;
+  const input = shift && earlier ? shiftToken(normalized, earlier, position, shift) : normalized;
+  const update = feedForward(p, input, options) as Tensor2D;
+  return { update, row: shift ? { feedForwardShift_B1NS: rowOf(normalized) } : {} };
+}
+
+/** [B, D] → its shifted channels as a row [B, 1, 1, S]. */
+function rowOf(x_BD: Tensor2D): Tensor4D {
+  const channels = shiftedChannels(x_BD);
+  return tf.reshape(channels, [x_BD.shape[0], 1, 1, channels.shape[1] as number]);
+}
+
+/** `block` for one new position; see `attentionStep` for the cache and the row returned. */
 export function blockStep(
   p: BlockParameters,
   x_BD: Tensor2D,
-  heads: number,
-  cache: KeyValues,
-  mask_1N: Tensor2D,
-): KeyValues & { x_BD: Tensor2D } {
-  const { x_BD: update, ...row } = attentionStep(
-    p.attention,
-    layerNorm(p.attention_norm, x_BD) as Tensor2D,
-    heads,
-    cache,
-    mask_1N,
-  );
-  return { x_BD: feedForward(p, tf.add(x_BD, update)) as Tensor2D, ...row };
+  cache: LayerCache,
+  options: StepOptions,
+): { readonly x_BD: Tensor2D; readonly row: LayerCache } {
+  const attended = attentionBranchStep(p, x_BD, cache, options);
+  const y_BD = tf.add(x_BD, attended.update) as Tensor2D;
+  const fed = feedForwardBranchStep(p, y_BD, cache, options);
+  return { x_BD: tf.add(y_BD, fed.update), row: { ...attended.row, ...fed.row } };
 }

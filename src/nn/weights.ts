@@ -45,6 +45,11 @@ export class Weights<S extends SpecTree = SpecTree> {
     );
   }
 
+  /** What the optimizer changes: all but running statistics. */
+  get trained(): WeightEntries {
+    return new Map([...this.entries].filter(([, { spec }]) => spec.trained));
+  }
+
   /** The parameters as tensors; only inside a compiled function. */
   read(): Parameters<S> {
     return unflatten(this.spec, (name) => this.#entry(name).variable.read());

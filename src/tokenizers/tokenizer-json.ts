@@ -57,10 +57,10 @@ export function toTokenizerJson({ tokens, merges }: Vocabulary): object {
   };
 }
 
-const isObject = (value: unknown): value is Record<string, unknown> =>
+export const isObject = (value: unknown): value is Record<string, unknown> =>
   value !== null && typeof value === 'object' && !Array.isArray(value);
 
-const mergeSchema = z.union([
+export const mergeSchema = z.union([
   z.tuple([z.string(), z.string()]),
   z.string().transform((text, context): [string, string] => {
     const [left, right, ...rest] = text.split(' ');
@@ -100,14 +100,19 @@ function same(expected: object): z.ZodType {
   return z.custom((value) => equals(value, expected), 'is not of the kind that mm train-bpe writes');
 }
 
-function readTokens(vocab: Record<string, unknown>, fail: (what: string) => never): string[] {
+/** Tokens by id, of a map that gives each its id; `spell` is undefined for a token that is not spelled as it should be. */
+export function readTokens(
+  vocab: Record<string, unknown>,
+  fail: (what: string) => never,
+  spell: (token: string) => unknown = unspell,
+): string[] {
   const entries = Object.entries(vocab);
   const tokens = new Array<string>(entries.length);
   for (const [token, id] of entries) {
     const isPlace = typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < tokens.length;
     if (!isPlace || id in tokens)
       fail(`token ${token} has the id ${id}; each of 0 to ${tokens.length - 1} is one's`);
-    if (unspell(token) === undefined) fail(`token ${token} is not spelled in the byte alphabet`);
+    if (spell(token) === undefined) fail(`token ${token} is not spelled in the byte alphabet`);
     tokens[id as number] = token;
   }
   return tokens;

@@ -4,21 +4,24 @@ import type { Checkpoint } from '../checkpoint/read.ts';
 import type { DalleConfig } from '../config/dalle.ts';
 import type { Runtime } from '../engine/runtime.ts';
 import type { HostTensor } from '../engine/tensor.ts';
-import type { Scalar, Tensor, Tensor2D } from '../engine/tf.ts';
-import { imageLength } from '../models/dalle/config.ts';
+import type { Tensor, Tensor2D } from '../engine/tf.ts';
 import { dalleLoss } from '../models/dalle/loss.ts';
 import { dalleSpec } from '../models/dalle/model.ts';
 import { Sampler } from '../models/dalle/sample.ts';
 import type { DvaeCodec } from '../models/dvae/codec.ts';
-import { unflatten } from '../nn/parameters.ts';
 import { Weights } from '../nn/weights.ts';
 import { imageGrid } from '../report/grid.ts';
 import type { BpeTokenizer } from '../tokenizers/bpe.ts';
-import { valueAndGradients } from './gradients.ts';
+import { BlockScales } from './block-scales.ts';
+import { DalleStep } from './dalle-step.ts';
+import type { Diagnosis } from './divergence.ts';
+import { trainedEntries } from './fine-tune.ts';
 import type { Metrics, Trainee } from './loop.ts';
+import { checkLossScale } from './loss-scale.ts';
 import { Adam, Average } from './optimizer.ts';
-import { numbers, scalar } from './scalars.ts';
-import { learningRateAt } from './schedules.ts';
+import { Plateau } from './plateau.ts';
+import { numbers, stepKey } from './scalars.ts';
+import { learningRateAt, warmedUp } from './schedules.ts';
 import { type ModelState, saveState } from './state.ts';
 import type { TokenBatch } from './token-batches.ts';
 
@@ -41,38 +44,27 @@ export class DalleTrainee implements Trainee<TokenBatch> {
   readonly state: ModelState<ReturnType<typeof dalleSpec>>;
   readonly #config: DalleConfig;
   readonly #parts: DalleParts;
-  readonly #update;
+  readonly #step: DalleStep;
+  readonly #plateau: Plateau | undefined;
   readonly #evaluate;
   readonly #sampler: Sampler | undefined;
 
   constructor(runtime: Runtime, config: DalleConfig, parts: DalleParts) {
     const { model, train } = config;
     const weights = new Weights(runtime, 'dalle', dalleSpec(model));
-    const optimizer = new Adam(runtime, 'dalle', weights.entries, train.optimizer);
+    const trained = trainedEntries(weights.entries, train.freeze);
+    const optimizer = new Adam(runtime, 'dalle', trained, train.optimizer);
     const average = train.averaging && new Average(runtime, 'dalle', weights, train.averaging);
+    const lossScale =
+      train.precision === 'float16'
+        ? new BlockScales(runtime, 'dalle', model.layers, train.gradientScale)
+        : undefined;
     const best = average?.weights ?? weights;
     this.#config = config;
     this.#parts = parts;
-    this.state = { weights, optimizer, average };
-    type Inputs = Record<'text' | 'image' | 'step' | 'learningRate', Tensor>;
-    this.#update = runtime.compile(
-      'DALL·E train step',
-      ({ text, image, step, learningRate }: Inputs) => {
-        const { values, gradients } = valueAndGradients(weights.entries, (read) =>
-          dalleLoss(
-            unflatten(weights.spec, read),
-            text as Tensor2D,
-            image as Tensor2D,
-            model,
-            train.textLossWeight,
-          ),
-        );
-        const { gradientNorm, updates } = optimizer.apply(gradients, step as Scalar, learningRate as Scalar);
-        average?.update(updates, step as Scalar);
-        return { ...values, gradientNorm };
-      },
-      { precision: train.precision },
-    );
+    this.#plateau = train.plateau && new Plateau(train.plateau);
+    this.state = { weights, optimizer, average, lossScale };
+    this.#step = new DalleStep(runtime, config, { weights, trained, optimizer, average, lossScale });
     this.#evaluate = runtime.compile(
       'DALL·E validation',
       ({ text, image }: Record<'text' | 'image', Tensor>) => ({
@@ -86,22 +78,30 @@ export class DalleTrainee implements Trainee<TokenBatch> {
   }
 
   async update(step: number, batch: TokenBatch): Promise<Metrics> {
-    const { optimizer, steps } = this.#config.train;
-    const learningRate = learningRateAt(step, optimizer.learningRate, steps);
-    const results = await this.#update({
-      ...this.#tokens(batch),
-      step: scalar(step),
-      learningRate: scalar(learningRate),
-    });
-    return { ...numbers(results), learningRate };
+    const learningRate = this.#learningRate(step);
+    const results = await this.#step.run(batch, step, learningRate, this.#key(step));
+    checkLossScale(results.leastGradientScale, step + 1, this.#parts.run);
+    return { ...results, learningRate } as Metrics;
   }
 
-  #tokens({ text, image, count }: TokenBatch): { text: HostTensor; image: HostTensor } {
-    const { model } = this.#config;
-    return {
-      text: { dtype: 'int32', shape: [count, model.textLength], data: text },
-      image: { dtype: 'int32', shape: [count, imageLength(model)], data: image },
-    };
+  #learningRate(step: number): number {
+    const { optimizer, steps } = this.#config.train;
+    return this.#plateau
+      ? warmedUp(step, optimizer.learningRate, this.#plateau.factor)
+      : learningRateAt(step, optimizer.learningRate, steps);
+  }
+
+  #key(step: number): HostTensor {
+    return stepKey(this.#config.seed, step);
+  }
+
+  /** Goes on from a checkpoint's figures on held-out data. */
+  resume(evaluation: Metrics): void {
+    this.#plateau?.resume(evaluation);
+  }
+
+  async diagnose(step: number, batch: TokenBatch): Promise<Diagnosis> {
+    return { tensor: await this.#step.firstNonFinite(batch, this.#key(step)), files: batch.keys };
   }
 
   /** Losses on held-out data, in nats per token. */
@@ -109,11 +109,12 @@ export class DalleTrainee implements Trainee<TokenBatch> {
     const { validation } = this.#parts;
     const sums = { loss: 0, textLoss: 0, imageLoss: 0 };
     for (const batch of validation) {
-      const losses = numbers(await this.#evaluate(this.#tokens(batch)));
+      const { text, image } = this.#step.inputs(batch, this.#key(0));
+      const losses = numbers(await this.#evaluate({ text, image }));
       for (const name of ['loss', 'textLoss', 'imageLoss'] as const)
         sums[name] += losses[name] / validation.length;
     }
-    return sums;
+    return { ...sums, ...this.#plateau?.observe(sums.loss) };
   }
 
   async picture(): Promise<Uint8Array | undefined> {

@@ -3,9 +3,19 @@
 import type { HostTensor } from '../engine/tensor.ts';
 import { DataError } from '../util/errors.ts';
 
+/** Where numbers stopped being finite. */
+export interface Diagnosis {
+  /** The first tensor of the step that was not, and the line that made it; undefined when all are. */
+  readonly tensor: string | undefined;
+  /** Names of the pictures in the batch. */
+  readonly files: readonly string[];
+}
+
 /** Says that `what` of the run in the folder `run` is no longer finite after `step` updates. */
-export function divergence(what: string, step: number, run: string): DataError {
-  return new DataError(`the ${what} not finite at step ${step}`, {
+export function divergence(what: string, step: number, run: string, diagnosis?: Diagnosis): DataError {
+  const first = diagnosis?.tensor === undefined ? '' : `; the first tensor that is not: ${diagnosis.tensor}`;
+  const files = diagnosis ? `; the batch: ${diagnosis.files.join(', ')}` : '';
+  return new DataError(`the ${what} not finite at step ${step}${first}${files}`, {
     where: run,
     fix: 'the last checkpoint is good: resume from it with a lower train.optimizer.learningRate.peak, or set train.optimizer.clipNorm',
   });

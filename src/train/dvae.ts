@@ -13,7 +13,7 @@ import { Weights } from '../nn/weights.ts';
 import type { Logger } from '../util/logger.ts';
 import { valueAndGradients } from './gradients.ts';
 import type { Metrics, Trainee } from './loop.ts';
-import { checkLossScale, lossScaleFor } from './loss-scale.ts';
+import { checkLossScale, type LossScale, lossScaleFor } from './loss-scale.ts';
 import { Adam, Average } from './optimizer.ts';
 import { numbers, scalar, stepKey } from './scalars.ts';
 import { learningRateAt, ramp } from './schedules.ts';
@@ -21,7 +21,7 @@ import { type ModelState, saveState } from './state.ts';
 import { temperatureAt } from './temperature.ts';
 
 export class DvaeTrainee implements Trainee<PictureBatch> {
-  readonly state: ModelState;
+  readonly state: ModelState & { readonly lossScale: LossScale | undefined };
   readonly #architecture: DvaeArchitecture;
   readonly #config: DvaeConfig;
   readonly #runtime: Runtime;

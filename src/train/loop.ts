@@ -4,7 +4,7 @@ import type { RunFolder } from '../report/run.ts';
 import { InterruptedError } from '../util/errors.ts';
 import type { Logger } from '../util/logger.ts';
 import type { Progress } from '../util/progress.ts';
-import { divergence } from './divergence.ts';
+import { type Diagnosis, divergence } from './divergence.ts';
 
 export type Metrics = Readonly<Record<string, number>>;
 
@@ -21,6 +21,8 @@ export interface Trainee<Batch> {
    * data; returns its path.
    */
   save(step: number, batch: Batch | undefined, evaluation: Metrics): Promise<string>;
+  /** What was not finite in the update that has just been tried, and changed nothing. */
+  diagnose?(step: number, batch: Batch): Promise<Diagnosis>;
 }
 
 export interface Rhythm {
@@ -66,7 +68,7 @@ export interface LoopResult {
 /**
  * What is due at a step comes before a checkpoint of it, so that nothing is left to do when a run goes on from one.
  * @throws InterruptedError after saving, when the signal asks to stop
- * @throws DataError when the loss is no longer finite; the last checkpoint stays
+ * @throws DataError when the loss or a gradient is no longer finite; the last checkpoint stays
  */
 export async function trainLoop<Batch>(options: LoopOptions<Batch>): Promise<LoopResult> {
   const { label, trainee, batches, rhythm, resumed, run, progress, signal } = options;
@@ -109,9 +111,12 @@ export async function trainLoop<Batch>(options: LoopOptions<Batch>): Promise<Loo
     const metrics = await trainee.update(step, batch);
     const loss = metrics.loss as number;
     const isLogged = (step + 1) % logEvery === 0 || step === 0;
-    const hasDiverged = !Number.isFinite(loss);
+    const hasDiverged = !Number.isFinite(loss) || !Number.isFinite(metrics.gradientNorm ?? 0);
     if (isLogged || hasDiverged) run.log(step + 1, metrics);
-    if (hasDiverged) throw divergence('loss is', step + 1, run.path);
+    if (hasDiverged) {
+      const what = Number.isFinite(loss) ? 'gradients are' : 'loss is';
+      throw divergence(what, step + 1, run.path, await trainee.diagnose?.(step, batch));
+    }
     if (isLogged || step === start) losses.push(loss);
     progress.update(step + 1, { loss: loss.toFixed(4) });
   }

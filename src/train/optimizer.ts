@@ -57,7 +57,7 @@ export class Adam {
   }
 
   /**
-   * One update of all weights, inside a compiled function.
+   * One update of all weights, inside a compiled function. It changes nothing when the gradient's norm is not finite.
    * @param gradients by parameter name
    * @param step updates made before this one, float32 scalar
    * @param unscaling of the parameter of a name, when the loss was scaled
@@ -74,8 +74,10 @@ export class Adam {
       ? new Map([...gradients].map(([name, gradient]) => [name, unscale(gradient, unscaling(name))]))
       : gradients;
     const gradientNorm = globalNorm([...unscaled.values()]);
-    const clip = clipNorm === undefined ? undefined : tf.minimum(tf.scalar(clipNorm).div(gradientNorm), 1);
-    const ratesOf = once((at: Unscaling | undefined) => this.#rates(step, learningRate, at));
+    const finite = tf.isFinite(gradientNorm) as Scalar;
+    const clip = clipNorm === undefined ? 1 : tf.minimum(tf.scalar(clipNorm).div(gradientNorm), 1);
+    const factor = tf.where(finite, clip, 0);
+    const ratesOf = once((at: Unscaling | undefined) => this.#rates(step, learningRate, finite, at));
     const updates = new Map<string, Pointer>();
     for (const [name, { variable, spec }] of this.#entries) {
       const gradient = unscaled.get(name) as Tensor;
@@ -85,7 +87,7 @@ export class Adam {
         variable,
         firstMoment: this.#moment('m', name),
         secondMoment: this.#moment('v', name),
-        gradient: clip ? gradient.mul(clip) : gradient,
+        gradient: multiplyNoNaN(gradient, factor),
         ...rates,
         epsilon,
         after: decay,
@@ -96,13 +98,12 @@ export class Adam {
   }
 
   /** With moments that keep all of themselves and a step of 0, an update changes nothing, to the bit. */
-  #rates(step: Scalar, learningRate: Scalar, unscaling: Unscaling | undefined) {
+  #rates(step: Scalar, learningRate: Scalar, finite: Scalar, unscaling: Unscaling | undefined) {
     const { beta1, beta2, weightDecay } = this.#config;
     const made = (unscaling?.step ?? step).add(1);
-    const ifApplied = (value: number | Scalar, otherwise: number): Scalar => {
-      const scalar = typeof value === 'number' ? tf.scalar(value) : value;
-      return unscaling ? tf.where(unscaling.isApplied, scalar, otherwise) : scalar;
-    };
+    const isApplied = unscaling ? tf.logicalAnd(unscaling.isApplied, finite) : finite;
+    const ifApplied = (value: number | Scalar, otherwise: number): Scalar =>
+      tf.where(isApplied, value, otherwise) as Scalar;
     const rate = ifApplied(learningRate, 0);
     return {
       learningRate: rate,
@@ -149,9 +150,12 @@ export class Average<S extends SpecTree> {
    */
   update(updates: ReadonlyMap<string, Pointer>, step: Scalar, unscaling?: (name: string) => Unscaling): void {
     const forgottenAt = once((at: Unscaling | undefined) => this.#forgotten(step, at));
-    for (const [name, { variable }] of this.#source.entries) {
+    for (const [name, { variable, spec }] of this.#source.entries) {
+      const update = updates.get(name);
+      // Frozen: the average is the weight. Running statistics may have moved in an earlier run of the step.
+      if (update === undefined && spec.trained) continue;
       const average = this.#average(name);
-      const towards = average.read().sub(variable.readAfter(updates.get(name) as Pointer));
+      const towards = average.read().sub(update ? variable.readAfter(update) : variable.read());
       average.subtract(towards.mul(forgottenAt(unscaling?.(name))));
     }
   }

@@ -25,6 +25,10 @@ export function learningRateAt(
   return cosine(step - warmup, peak, end, length);
 }
 
+/** The same warm-up, then the peak times `factor`. */
+export const warmedUp = (step: number, { peak, warmup }: LearningRate, factor: number): number =>
+  peak * factor * Math.min(1, (step + 1) / Math.max(1, warmup));
+
 /** From 0 up to `value` along a line over `steps`, then constant. */
 export function ramp(step: number, value: number, steps: number): number {
   return steps === 0 ? value : value * Math.min(1, step / steps);

@@ -17,14 +17,14 @@ import { UsageError } from '../util/errors.ts';
 import type { Logger } from '../util/logger.ts';
 import { divergence, isFiniteTensor } from './divergence.ts';
 import type { Metrics, Resumed } from './loop.ts';
-import type { LossScale } from './loss-scale.ts';
 import type { Adam, Average } from './optimizer.ts';
 
 export interface ModelState<S extends SpecTree = SpecTree> {
   readonly weights: Weights<S>;
   readonly optimizer: Adam;
   readonly average: Average<S> | undefined;
-  readonly lossScale?: LossScale | undefined;
+  /** Scales of float16's gradients; their names begin with `lossScale.`. */
+  readonly lossScale?: { readonly state: Weights } | undefined;
 }
 
 /** Weights drawn from their initializers, moments at zero, the average at the weights. */

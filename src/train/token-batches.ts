@@ -17,6 +17,8 @@ export interface CaptionedCodes {
 
 export interface TokenBatch {
   readonly count: number;
+  /** Names of the pictures. */
+  readonly keys: readonly string[];
   /** count × textLength, padded */
   readonly text: Int32Array;
   /** count × grid² */
@@ -35,6 +37,13 @@ export function checkCaptions(
   config: DalleConfig,
 ): number {
   const { textLength } = config.model;
+  const blank = captions.findIndex((caption) => caption.trim() === '');
+  if (blank >= 0) {
+    throw new DataError('a caption of nothing but spaces', {
+      where: keys[blank] as string,
+      fix: 'write the caption, or leave the picture out (train.nullCaptions trains without captions)',
+    });
+  }
   const long = captions.flatMap((caption, i) => {
     const length = tokenizer.encode(caption).length;
     return length > textLength ? [{ key: keys[i] as string, length }] : [];
@@ -85,7 +94,8 @@ function toBatch(
     text.set(encode(index, i), i * textLength);
     image.set(data.codes.subarray(index * length, (index + 1) * length), i * length);
   }
-  return { count: indices.length, text, image, position };
+  const keys = Array.from(indices, (index) => data.keys[index] as string);
+  return { count: indices.length, keys, text, image, position };
 }
 
 /** Endless training batches from `position` on. */

@@ -14,11 +14,13 @@ import { RunFolder } from '../report/run.ts';
 import { BpeTokenizer } from '../tokenizers/bpe.ts';
 import { DataError, UsageError } from '../util/errors.ts';
 import { alsoLogTo } from '../util/logger.ts';
+import { codebookStart } from './codebook-start.ts';
 import { DalleTrainee } from './dalle.ts';
 import { encodeFolder } from './encode-folder.ts';
+import { beginWith } from './fine-tune.ts';
 import { type LoopResult, trainLoop } from './loop.ts';
 import type { RunContext } from './run-context.ts';
-import { initialize, refuseChanges, resumeRun } from './state.ts';
+import { initialize, refuseChanges, resumeRun, startAverage } from './state.ts';
 import { type CaptionedCodes, checkCaptions, trainingBatches, validationBatches } from './token-batches.ts';
 
 /** Most batches looked at in one validation. */
@@ -35,6 +37,9 @@ export async function trainDalle(config: DalleConfig, context: RunContext): Prom
   const tokenizer = await BpeTokenizer.load(config.data.tokenizer);
   checkVocabularies(config, tokenizer);
   if (resume) refuseChanges(dalleSchema, path, config);
+  const { from } = config.train;
+  const origin =
+    from === undefined || resume ? undefined : await readCheckpoint(from, { kind: 'dalle', warn });
   const runtime = new Runtime();
   try {
     const codec = await DvaeCodec.open(runtime, dvae);
@@ -69,8 +74,16 @@ export async function trainDalle(config: DalleConfig, context: RunContext): Prom
     const endLog = alsoLogTo(log, run.logFile);
     try {
       const resumed = resume ? await resumeRun(run, 'dalle', trainee.state, log) : undefined;
-      if (resumed) await refuseOtherParts(resumed.checkpoint, codec, tokenizer, config);
-      else await initialize(runtime, trainee.state, config.seed);
+      if (resumed) {
+        await refuseOtherParts(resumed.checkpoint, codec, tokenizer, config);
+        trainee.resume(resumed.evaluation);
+      } else {
+        await initialize(runtime, trainee.state, config.seed);
+        if (config.train.codebookStart)
+          await codebookStart(runtime, trainee.state.weights, await codec.codeVectors(), config);
+        if (origin) await beginWith(trainee.state.weights, origin, config.model);
+        if (origin || config.train.codebookStart) await startAverage(runtime, trainee.state);
+      }
       return await trainLoop({
         label: 'train-dalle',
         trainee,

@@ -16,7 +16,7 @@ after(() => rm(folder, { recursive: true, force: true }));
 
 const tiny = (out: string): string[] => [
   'demo',
-  ...['--out', out, '--pictures', '120', '--samples', '4', '--json'],
+  ...['--out', out, '--pictures', '120', '--prompts', '2', '--candidates', '2', '--json'],
   ...[
     'model.hidden=8',
     'model.decoderInput=8',
@@ -33,6 +33,12 @@ const tiny = (out: string): string[] => [
     set,
   ]),
   ...['--dvae-set', 'train.optimizer.learningRate.warmup=2'],
+  ...[
+    'train.steps=4',
+    'train.evaluateEvery=4',
+    'train.batch=16',
+    'train.optimizer.learningRate.warmup=2',
+  ].flatMap((set) => ['--clip-set', set]),
 ];
 
 test('the demo runs every stage, judges its samples, and repeats none of it', {
@@ -47,6 +53,7 @@ test('the demo runs every stage, judges its samples, and repeats none of it', {
     'train-bpe',
     'train-dvae',
     'tokenize',
+    'train-clip',
     'train-dalle',
     'sample',
   ]);
@@ -55,6 +62,8 @@ test('the demo runs every stage, judges its samples, and repeats none of it', {
   for (const kind of ['scenes', 'pairs']) {
     assert.equal(result.heldOut[kind].samples, 4);
     assert.ok(result.heldOut[kind].right >= 0 && result.heldOut[kind].right <= 4);
+    assert.equal(result.ranked[kind].samples, 2);
+    assert.ok(result.ranked[kind].right <= result.heldOut[kind].right);
   }
   assert.deepEqual(JSON.parse(first.stdout), result);
   assert.ok((await sharp(join(out, 'grid.png')).metadata()).width > 100);

@@ -77,6 +77,11 @@ describe('the gradient of', () => {
   check('sparseCrossEntropy', [normals([4, 6], 'logits'), integers([4], [5, 0, 3, 3])], (logits, labels) =>
     weighted(sparseCrossEntropy(logits as Tensor2D, labels as Tensor1D)),
   );
+  check(
+    'conv2dTranspose',
+    [normals([2, 2, 2, 3], 'small'), normals([4, 4, 2, 3], 'kernel of a transposed convolution', 0.3)],
+    (x, kernel) => weighted(tf.conv2dTranspose(x as Tensor4D, kernel as Tensor4D, [2, 4, 4, 2], 2, 'same')),
+  );
   check('upsample2x', [normals([2, 3, 3, 2], 'picture')], (x) => weighted(upsample2x(x as Tensor4D)));
   check(
     'layerNorm',

@@ -3,7 +3,15 @@
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { gather, gelu, layerNorm, sparseCrossEntropy, upsample2x } from '../../src/engine/ops.ts';
+import {
+  gather,
+  gelu,
+  layerNorm,
+  reinmax,
+  sparseCrossEntropy,
+  straightThrough,
+  upsample2x,
+} from '../../src/engine/ops.ts';
 import { Runtime } from '../../src/engine/runtime.ts';
 import type { HostTensor } from '../../src/engine/tensor.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../src/engine/tf.ts';
@@ -76,6 +84,9 @@ differentiable('conv2d', [image_2443, normals([3, 3, 3, 5], 'g')], (a, b) =>
 differentiable('conv2d, stride 2', [image_2443, normals([2, 2, 3, 5], 'h')], (a, b) =>
   tf.conv2d(a as Tensor4D, b as Tensor4D, 2, 'valid'),
 );
+differentiable('conv2dTranspose, stride 2', [image_2443, normals([4, 4, 5, 3], 'transposed')], (a, b) =>
+  tf.conv2dTranspose(a as Tensor4D, b as Tensor4D, [2, 8, 8, 5], 2, 'same'),
+);
 differentiable('maxPool and avgPool', [image_2443], (a) => [
   tf.maxPool(a as Tensor4D, 2, 2, 'valid'),
   tf.avgPool(a as Tensor4D, 2, 2, 'valid'),
@@ -84,6 +95,8 @@ differentiable('upsample2x', [image_2443], (a) => upsample2x(a as Tensor4D));
 differentiable('layerNorm', [x_2346, normals([6], 'i'), normals([6], 'j')], (a, gain, bias) =>
   layerNorm(a!, gain!, bias!, 1e-5),
 );
+differentiable('straightThrough', [x_23], (a) => straightThrough(tf.softmax(a!)));
+differentiable('reinmax', [x_23], (a) => reinmax(a!, tf.softmax(a!), tf.scalar(0.7)));
 differentiable('gelu', [x_23], (a) => gelu(a!));
 differentiable('gather', [normals([7, 3], 'k'), integers([2, 2], [6, 0, 3, 3])], (a, ids) =>
   gather(a!, ids!),

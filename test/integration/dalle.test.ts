@@ -114,7 +114,7 @@ describe('eight captioned pictures', () => {
   });
 });
 
-describe('captions longer than the model reads', () => {
+describe('captions longer than the model reads, or blank', () => {
   const short = (train: object = {}, truncateCaptions = false): DalleConfig => {
     const tiny = dalleConfig(data, 0, { steps: 1, batch: 2, ...train });
     return { ...tiny, data: { ...tiny.data, truncateCaptions }, model: { ...tiny.model, textLength: 2 } };
@@ -134,6 +134,15 @@ describe('captions longer than the model reads', () => {
   test('are cut where the configuration says so, those of the sample pictures too', async () => {
     const { steps } = await dalleSession(short({}, true))(join(root, 'cut'));
     assert.equal(steps, 1);
+  });
+
+  test('of nothing but spaces is refused, and named', async () => {
+    const blank = dalleConfig(data, 0, { samples: { prompts: ['picture 1', '  '] } });
+    await assert.rejects(dalleSession(blank)(join(root, 'blank')), (error: DataError) => {
+      assert.ok(error instanceof DataError);
+      assert.equal(error.where, 'train.samples.prompts.1');
+      return /nothing but spaces/.test(error.message);
+    });
   });
 
   test('are refused as prompts of the sample pictures, before anything is written', async () => {

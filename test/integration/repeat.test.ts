@@ -8,6 +8,8 @@ import { after, before, describe, test } from 'node:test';
 import { InterruptedError } from '../../src/util/errors.ts';
 import { writePictures, writeTinyDvae } from '../cli/tiny-dvae.ts';
 import {
+  clipConfig,
+  clipSession,
   dalleConfig,
   dalleSession,
   digests,
@@ -70,6 +72,45 @@ const cases: Case[] = [
       { label: 'train-dalle', at: 4 },
       { label: 'train-dalle', at: 7 },
     ],
+  },
+  {
+    name: 'train-dalle in parts, in float16 with scales that overflow, with dropout, recomputed, on plateaus',
+    session: (seed) =>
+      dalleSession(
+        dalleConfig(captioned, seed, {
+          accumulate: 2,
+          precision: 'float16',
+          gradientScale: { start: 2 ** 24 },
+          dropout: { attention: 0.1, feedForward: 0.1 },
+          recompute: true,
+          plateau: { patience: 1, threshold: 10 },
+        }),
+      ),
+    stops: [{ label: 'train-dalle', at: 7 }],
+  },
+  {
+    name: 'train-clip',
+    session: (seed) => clipSession(clipConfig({ path: data, tokenizer }, { seed })),
+    stops: [
+      { label: 'train-clip', at: 4 },
+      { label: 'train-clip', at: 7 },
+    ],
+  },
+  {
+    name: 'train-clip in chunks',
+    session: (seed) => clipSession(clipConfig({ path: data, tokenizer }, { seed, train: { chunk: 2 } })),
+    stops: [{ label: 'train-clip', at: 5 }],
+  },
+  {
+    name: 'train-clip, a ResNet',
+    session: (seed) =>
+      clipSession(
+        clipConfig(
+          { path: data, tokenizer },
+          { seed, model: { image: { tower: 'resnet', size: 32, width: 2, blocks: [1, 1, 1, 1] } } },
+        ),
+      ),
+    stops: [{ label: 'train-clip', at: 5 }],
   },
 ];
 

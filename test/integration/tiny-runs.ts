@@ -3,12 +3,14 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, sep } from 'node:path';
+import { type ClipConfig, clipSchema } from '../../src/config/clip.ts';
 import { type DalleConfig, dalleSchema } from '../../src/config/dalle.ts';
 import { type DvaeConfig, dvaeSchema } from '../../src/config/dvae.ts';
 import { readFolder } from '../../src/data/source.ts';
 import { trainBpe } from '../../src/tokenizers/train.ts';
 import type { LoopResult } from '../../src/train/loop.ts';
 import type { RunContext } from '../../src/train/run-context.ts';
+import { trainClip } from '../../src/train/train-clip.ts';
 import { trainDalle } from '../../src/train/train-dalle.ts';
 import { trainDvae } from '../../src/train/train-dvae.ts';
 import { createLogger } from '../../src/util/logger.ts';
@@ -79,6 +81,37 @@ export function dalleConfig(data: DalleData, seed = 0, train: object = {}): Dall
   });
 }
 
+export interface ClipOptions {
+  readonly seed?: number;
+  /** Over the keys of each section. */
+  readonly data?: object;
+  readonly model?: object;
+  readonly train?: object;
+}
+
+/** A CLIP's run, with random crops. */
+export function clipConfig(
+  data: Pick<DalleData, 'path' | 'tokenizer'>,
+  { seed = 0, ...over }: ClipOptions = {},
+): ClipConfig {
+  return clipSchema.parse({
+    seed,
+    data: { ...data, validation: 0.2, ...over.data },
+    model: {
+      embedding: 8,
+      image: { size: 16, patch: 8, width: 16, layers: 1, heads: 2 },
+      text: { vocabulary: TEXT_VOCABULARY + 2, length: 12, width: 16, layers: 1, heads: 2 },
+      ...over.model,
+    },
+    train: {
+      ...RHYTHM,
+      optimizer: { learningRate: { peak: 3e-3, warmup: 3 }, weightDecay: 0.2, beta2: 0.98 },
+      averaging: { decay: 0.9 },
+      ...over.train,
+    },
+  });
+}
+
 export interface SessionOptions {
   readonly resume?: boolean;
   /** The event to press Ctrl-C at: the label of a progress bar, and the units done. */
@@ -120,6 +153,12 @@ export const dalleSession =
   (config: DalleConfig): TrainSession =>
   (path, options = {}) =>
     trainDalle(config, sessionContext(path, options));
+
+/** Sessions of a CLIP's run. */
+export const clipSession =
+  (config: ClipConfig): TrainSession =>
+  (path, options = {}) =>
+    trainClip(config, sessionContext(path, options));
 
 /** The SHA-256 of every file under a folder, by its path in it. */
 export function digests(folder: string): Record<string, string> {

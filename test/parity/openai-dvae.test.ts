@@ -20,7 +20,9 @@ import { expected, parametersOf, relativeDifference, tensorOf, unpack } from './
 
 const TOLERANCE = 1e-4;
 
-const SIZES: Readonly<Record<string, Omit<OpenaiDvaeConfig, 'architecture' | 'encoderKernel'>>> = {
+const SIZES: Readonly<
+  Record<string, Omit<OpenaiDvaeConfig, 'architecture' | 'inputKernel' | 'encoderKernel'>>
+> = {
   a: { imageSize: 24, groups: 4, blocksPerGroup: 1, hidden: 4, decoderInput: 12, vocabulary: 40 },
   b: { imageSize: 32, groups: 4, blocksPerGroup: 2, hidden: 8, decoderInput: 8, vocabulary: 64 },
   c: { imageSize: 24, groups: 4, blocksPerGroup: 3, hidden: 4, decoderInput: 16, vocabulary: 96 },

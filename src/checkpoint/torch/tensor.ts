@@ -56,6 +56,13 @@ export class TorchTensor extends External {
     return new TorchTensor(this.#storage, this.dtype, this.#offset, pick(this.shape), pick(this.#strides));
   }
 
+  /** `count` of its rows, from `start` on. */
+  rows(start: number, count: number): TorchTensor {
+    const [stride = 0] = this.#strides;
+    const shape = [count, ...this.shape.slice(1)];
+    return new TorchTensor(this.#storage, this.dtype, this.#offset + start * stride, shape, this.#strides);
+  }
+
   /** The tensor, row-major. It may share memory with others of the same storage. Throws DataError. */
   async read(): Promise<TensorData> {
     const { dtype, shape } = this;

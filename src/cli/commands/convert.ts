@@ -24,11 +24,24 @@ export const command = defineCommand({
         requiresArg: true,
         describe: 'pixels on a side of the pictures, for models whose weights do not say',
       })
+      .option('tokenizer', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'tokenizer.json, or the merges file of a CLIP, for models whose files do not hold one',
+      })
+      .option('activation', {
+        choices: ['quick-gelu', 'gelu'] as const,
+        describe:
+          "of a CLIP's resblocks: quick-gelu, unless the files say otherwise; open_clip trained most with gelu",
+      })
       .example('$0 convert encoder.pkl decoder.pkl --to dvae', "OpenAI's dVAE")
       .example('$0 convert vae.pt --to dvae', "DALLE-pytorch's DiscreteVAE")
+      .example('$0 convert dalle.pt --tokenizer tokenizer.json --to dalle', "DALLE-pytorch's DALLE")
+      .example('$0 convert clip-vit-base-patch32 --to clip', 'a CLIP of Hugging Face: its folder')
+      .example('$0 convert ViT-B-32.pt --tokenizer bpe_simple_vocab_16e6.txt.gz --to clip', "OpenAI's CLIP")
       .example('$0 reconstruct photos --dvae dvae', 'what it gives'),
 
-  async run({ from, to, 'image-size': imageSize }, { json, print }) {
+  async run({ from, to, 'image-size': imageSize, tokenizer, activation }, { json, print }) {
     if (imageSize !== undefined && !(Number.isInteger(imageSize) && imageSize > 0)) {
       throw new UsageError(`--image-size is a whole number of pixels, and got ${imageSize}`, {
         where: '--image-size',
@@ -37,7 +50,7 @@ export const command = defineCommand({
     }
     await refuseFilled(to);
     const { convertWeights } = await import('../../models/convert.ts');
-    const { what, contents } = await convertWeights(from, to, { imageSize });
+    const { what, contents } = await convertWeights(from, to, { imageSize, tokenizer, activation });
     print(`${to}: ${what}`);
     json({ to, kind: contents.kind, what, config: contents.config });
   },

@@ -1,6 +1,7 @@
 // mm demo: the whole main job. Draws captioned shapes, trains everything on them, and samples what was held out.
 
 import { existsSync } from 'node:fs';
+import { UsageError } from '../../util/errors.ts';
 import { type Context, defineCommand } from '../command.ts';
 import { clear, type DemoResult, readResult, writeResult } from '../demo/progress-file.ts';
 import { demoStages, places } from '../demo/stages.ts';
@@ -16,10 +17,15 @@ export const command = defineCommand({
       })
       .option('seed', { type: 'number', default: 0, describe: 'of the data, the models and the samples' })
       .option('pictures', { type: 'number', default: 24_000, describe: 'captioned pictures to draw' })
-      .option('samples', {
+      .option('prompts', {
         type: 'number',
-        default: 128,
-        describe: 'samples of held-out scenes, and as many of held-out pairs',
+        default: 64,
+        describe: 'held-out scenes to draw, and as many held-out pairs',
+      })
+      .option('candidates', {
+        type: 'number',
+        default: 8,
+        describe: 'samples of each prompt, among which CLIP chooses',
       })
       .option('temperature', { type: 'number', default: 0.5, describe: 'of the samples' })
       .option('guidance', { type: 'number', default: 2, describe: 'of the samples; 1 is none' })
@@ -29,6 +35,13 @@ export const command = defineCommand({
         nargs: 1,
         default: [] as string[],
         describe: 'path.to.key=value over configs/dvae/demo.yaml; repeatable',
+      })
+      .option('clip-set', {
+        type: 'string',
+        array: true,
+        nargs: 1,
+        default: [] as string[],
+        describe: 'path.to.key=value over configs/clip/demo.yaml; repeatable',
       })
       .option('dalle-set', {
         type: 'string',
@@ -44,7 +57,8 @@ export const command = defineCommand({
       })
       .example('$0 demo', 'about a quarter of an hour on two cores'),
 
-  async run({ out, seed, pictures, samples: count, temperature, guidance, restart, ...flags }, context) {
+  async run({ out, seed, pictures, prompts, candidates, temperature, guidance, restart, ...flags }, context) {
+    checkCounts({ prompts, candidates });
     const at = places(out);
     if (restart) await clear(out, Object.values(at));
     const earlier = await readResult(out, seed, pictures);
@@ -54,6 +68,7 @@ export const command = defineCommand({
       seed,
       pictures,
       dvaeSet: flags['dvae-set'],
+      clipSet: flags['clip-set'],
       dalleSet: flags['dalle-set'],
     });
     for (const [i, stage] of stages.entries()) {
@@ -64,6 +79,7 @@ export const command = defineCommand({
         {
           'train-dvae': existsSync(at.dvae),
           tokenize: existsSync(at.tokens),
+          'train-clip': existsSync(at.clip),
           'train-dalle': existsSync(at.dalle),
         }[stage.name] ?? false;
       const reported = await captured(context, (inner) => stage.run(inner, resume));
@@ -81,28 +97,45 @@ export const command = defineCommand({
       `\n[${stages.length + 1}/${stages.length + 1}] sample prompts that nobody trained on`,
     );
     const began = performance.now();
-    const { sampleHeldOut, heldOutFigures } = await import('../demo/held-out.ts');
-    const { writeGrid, writePage } = await import('../demo/page.ts');
+    const { sampleHeldOut, heldOutFigures, rankedFigures } = await import('../demo/held-out.ts');
+    const { percent, writeGrid, writePage } = await import('../demo/page.ts');
     const settings = { temperature, guidance };
-    const samples = await sampleHeldOut(at.dalle, count, seed, settings, context);
-    const heldOut = heldOutFigures(samples);
-    const done = { seconds: (performance.now() - began) / 1000, pictures: samples.length, settings };
-    result = { ...result, stages: { ...result.stages, sample: done }, heldOut };
-    const grid = await writeGrid(out, samples);
-    const page = await writePage(out, samples, result.stages);
+    const judged = await sampleHeldOut(
+      { dalle: at.dalle, clip: at.clip, prompts, candidates, seed, settings },
+      context,
+    );
+    const heldOut = heldOutFigures(judged);
+    const ranked = rankedFigures(judged);
+    const seconds = (performance.now() - began) / 1000;
+    const sample = { seconds, prompts: judged.length, candidates, settings };
+    result = { ...result, stages: { ...result.stages, sample }, heldOut, ranked };
+    const grid = await writeGrid(out, judged);
+    const page = await writePage(out, judged, result.stages);
     await writeResult(out, result);
 
-    for (const [name, { seconds }] of Object.entries(result.stages))
-      context.print(`${name.padEnd(12)} ${seconds.toFixed(0).padStart(5)} s`);
-    for (const [kind, { samples: all, right }] of Object.entries(heldOut)) {
+    for (const [name, stage] of Object.entries(result.stages))
+      context.print(`${name.padEnd(12)} ${stage.seconds.toFixed(0).padStart(5)} s`);
+    for (const [kind, all] of Object.entries(heldOut)) {
+      const first = ranked[kind as keyof typeof ranked];
       context.print(
-        `held-out ${kind}: ${right} of ${all} samples right (${((100 * right) / all).toFixed(1)} %)`,
+        `held-out ${kind}: ${all.right} of ${all.samples} samples right (${percent(all)}); ` +
+          `ranked by CLIP, the first of ${candidates}: ${first.right} of ${first.samples} (${percent(first)})`,
       );
     }
     context.print(`${grid}\n${page}`);
     context.json(result);
   },
 });
+
+function checkCounts(counts: Readonly<Record<string, number>>): void {
+  for (const [flag, value] of Object.entries(counts)) {
+    if (Number.isInteger(value) && value > 0) continue;
+    throw new UsageError(`--${flag} is a whole number from 1 on, and got ${value}`, {
+      where: `--${flag}`,
+      fix: 'leave it out',
+    });
+  }
+}
 
 /** Runs a command of its own and gives what it reports to programs. */
 async function captured(

@@ -1,11 +1,10 @@
 // mm reconstruct: pictures through a dVAE and back, beside the originals; and token shards back to pictures.
 
 import { existsSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import type { PictureFile } from '../../data/decode.ts';
-import { DataError, InterruptedError, UsageError } from '../../util/errors.ts';
+import { InterruptedError, UsageError } from '../../util/errors.ts';
 import { type Context, defineCommand } from '../command.ts';
+import { findPictures } from '../find-pictures.ts';
 
 export const command = defineCommand({
   flags: (yargs) =>
@@ -81,7 +80,7 @@ export const command = defineCommand({
       import('../../train/temperature.ts'),
       import('../../util/files.ts'),
     ]);
-    const files = (await Promise.all(images.map(findPictures))).flat();
+    const files = await findPictures(images);
     refuseOverwriting(files, out);
     const checkpoint = await readCheckpoint(dvae, { kind: 'dvae', warn: (message) => log.warn(message) });
     const faults = new Faults(log);
@@ -172,17 +171,6 @@ async function reconstructTokens(
   } finally {
     await runtime.close();
   }
-}
-
-/** A picture, or all pictures of a folder, of tars or of a list. */
-async function findPictures(path: string): Promise<readonly PictureFile[]> {
-  const { archivesOf, readPictures } = await import('../../data/pictures.ts');
-  const { isList } = await import('../../data/lists.ts');
-  if (isList(path) || (await archivesOf(path))) return readPictures(path, { captions: 'ignore' });
-  const stats = await stat(path).catch((cause: unknown) => {
-    throw new DataError('there is no such picture or folder', { where: path, fix: 'check the path', cause });
-  });
-  return stats.isDirectory() ? readPictures(path, { captions: 'ignore' }) : [{ path }];
 }
 
 function refuseOverwriting(files: readonly { readonly path: string }[], out: string): void {

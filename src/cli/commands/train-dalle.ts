@@ -31,6 +31,12 @@ export const command = defineCommand({
         requiresArg: true,
         describe: 'tokenizer.json of mm train-bpe, over data.tokenizer',
       })
+      .option('from', {
+        type: 'string',
+        requiresArg: true,
+        alias: ['dalle_path', 'dalle-path'],
+        describe: 'checkpoint or run whose weights a new run begins with, over train.from',
+      })
       .conflicts('data', 'tokens')
       .example(
         '$0 train-dalle --config configs/dalle/small.yaml --data photos --dvae runs/dvae --tokenizer tokenizer.json',
@@ -52,6 +58,7 @@ export const command = defineCommand({
         'data.tokens': flags.data === undefined ? flags.tokens : null,
         'data.dvae': flags.dvae,
         'data.tokenizer': flags.tokenizer,
+        'train.from': flags.from,
       },
     });
     const { trainDalle } = await import('../../train/train-dalle.ts');

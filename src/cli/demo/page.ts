@@ -5,7 +5,14 @@ import { type GalleryTable, writeGallery } from '../../report/gallery.ts';
 import { type GridCell, imageGrid, RIGHT, WRONG } from '../../report/grid.ts';
 import { encodePng } from '../../report/png.ts';
 import { writeFileAtomic } from '../../util/files.ts';
-import { type HeldOutKind, heldOutFigures, type JudgedSample } from './held-out.ts';
+import {
+  HELD_OUT_KINDS,
+  type HeldOutKind,
+  heldOutFigures,
+  type JudgedPrompt,
+  type JudgedSample,
+  rankedFigures,
+} from './held-out.ts';
 
 export interface StageResult {
   readonly seconds: number;
@@ -26,10 +33,15 @@ function cell({ pixels, size, prompt, measure }: JudgedSample): GridCell {
   return { pixels, width: size, height: size, caption: prompt, border: measure.right ? RIGHT : WRONG };
 }
 
-/** The first samples of each kind, right ones framed green; written as grid.png. */
-export async function writeGrid(out: string, samples: readonly JudgedSample[]): Promise<string> {
-  const shown = (['scenes', 'pairs'] as const).flatMap((kind) =>
-    samples.filter((sample) => sample.kind === kind).slice(0, IN_GRID),
+const ofKind = (judged: readonly JudgedPrompt[], kind: HeldOutKind): JudgedPrompt[] =>
+  judged.filter((prompt) => prompt.kind === kind);
+
+/** The first sample of the first prompts of each kind, unranked, right ones framed green; written as grid.png. */
+export async function writeGrid(out: string, judged: readonly JudgedPrompt[]): Promise<string> {
+  const shown = HELD_OUT_KINDS.flatMap((kind) =>
+    ofKind(judged, kind)
+      .slice(0, IN_GRID)
+      .map(({ samples }) => samples[0] as JudgedSample),
   );
   const path = join(out, 'grid.png');
   await writeFileAtomic(
@@ -43,16 +55,18 @@ export async function writeGrid(out: string, samples: readonly JudgedSample[]): 
   return path;
 }
 
-const percent = ({ samples, right }: { samples: number; right: number }): string =>
+/** "83 %" */
+export const percent = ({ samples, right }: { samples: number; right: number }): string =>
   `${Math.round((100 * right) / samples)} %`;
 
-/** index.html, whole in itself. */
+/** index.html, whole in itself: each prompt's samples, the best by CLIP first. */
 export async function writePage(
   out: string,
-  samples: readonly JudgedSample[],
+  judged: readonly JudgedPrompt[],
   stages: Readonly<Record<string, StageResult>>,
 ): Promise<string> {
-  const figures = heldOutFigures(samples);
+  const all = heldOutFigures(judged);
+  const ranked = rankedFigures(judged);
   const table: GalleryTable = {
     title: 'Stages',
     columns: ['stage', 'seconds', 'steps', 'first loss', 'last loss'],
@@ -65,16 +79,19 @@ export async function writePage(
     ]),
   };
   const sections = await Promise.all(
-    (['scenes', 'pairs'] as const).map(async (kind) => ({
+    HELD_OUT_KINDS.map(async (kind) => ({
       title: TITLES[kind],
-      text: `${figures[kind].right} of ${figures[kind].samples} samples show every object in its colour, shape and place. None was left out.`,
+      text:
+        `${all[kind].right} of ${all[kind].samples} samples show every object in its colour, shape and place; ` +
+        `of the ones that CLIP puts first, ${ranked[kind].right} of ${ranked[kind].samples}. None was left out.`,
       cards: await Promise.all(
-        samples
-          .filter((sample) => sample.kind === kind)
-          .map(async ({ pixels, size, prompt, seed, measure }) => ({
+        ofKind(judged, kind)
+          .flatMap(({ samples }) => samples.toSorted((a, b) => b.score - a.score))
+          .map(async ({ pixels, size, prompt, seed, measure, score }) => ({
             png: await encodePng(pixels, size, size),
             prompt,
             seed,
+            score,
             mark: measure.right ? ('right' as const) : ('wrong' as const),
           })),
       ),
@@ -85,8 +102,10 @@ export async function writePage(
     title: 'mm demo',
     subtitle: 'Pictures for captions that the model never saw, judged from their pixels',
     figures: [
-      { value: percent(figures.scenes), label: 'of held-out scenes right' },
-      { value: percent(figures.pairs), label: 'of held-out pairs right' },
+      { value: percent(all.scenes), label: 'of held-out scenes right' },
+      { value: percent(all.pairs), label: 'of held-out pairs right' },
+      { value: percent(ranked.scenes), label: 'of scenes, ranked by CLIP' },
+      { value: percent(ranked.pairs), label: 'of pairs, ranked by CLIP' },
     ],
     tables: [table],
     sections,

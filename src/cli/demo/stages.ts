@@ -11,6 +11,7 @@ export interface DemoOptions {
   readonly pictures: number;
   /** `path.to.key=value` over the demo's configurations. */
   readonly dvaeSet: readonly string[];
+  readonly clipSet: readonly string[];
   readonly dalleSet: readonly string[];
 }
 
@@ -27,6 +28,7 @@ export const places = (out: string) => ({
   tokenizer: join(out, 'tokenizer.json'),
   dvae: join(out, 'dvae'),
   tokens: join(out, 'tokens'),
+  clip: join(out, 'clip'),
   dalle: join(out, 'dalle'),
 });
 
@@ -37,7 +39,7 @@ const SIZE = 32;
 /** More than the captions fill. */
 const VOCABULARY = 512;
 
-export function demoStages({ out, seed, pictures, dvaeSet, dalleSet }: DemoOptions): Stage[] {
+export function demoStages({ out, seed, pictures, dvaeSet, clipSet, dalleSet }: DemoOptions): Stage[] {
   const at = places(out);
   const images = join(at.data, 'images');
   const stage = (
@@ -81,6 +83,20 @@ export function demoStages({ out, seed, pictures, dvaeSet, dalleSet }: DemoOptio
       'turn the pictures into codes',
       async () => (await import('../commands/tokenize.ts')).command as Command,
       (resume) => ({ data: images, dvae: at.dvae, out: at.tokens, 'shard-size': 1000, resume }),
+    ),
+    stage(
+      'train-clip',
+      'train the CLIP that ranks',
+      async () => (await import('../commands/train-clip.ts')).command as Command,
+      (resume) => ({
+        config: config('clip/demo.yaml'),
+        set: clipSet,
+        data: images,
+        tokenizer: at.tokenizer,
+        run: at.clip,
+        seed,
+        resume,
+      }),
     ),
     stage(
       'train-dalle',

@@ -3,7 +3,7 @@
 
 import type { Checkpoint } from '../../checkpoint/read.ts';
 import { hashOf } from '../../checkpoint/read.ts';
-import { type DalleConfig, dalleSchema } from '../../config/dalle.ts';
+import { type DalleCheckpointConfig, dalleCheckpointSchema } from '../../config/dalle.ts';
 import { loadConfig } from '../../config/load.ts';
 import type { Runtime } from '../../engine/runtime.ts';
 import { Weights } from '../../nn/weights.ts';
@@ -22,7 +22,7 @@ export interface Picture {
 }
 
 export class Artist {
-  readonly config: DalleConfig;
+  readonly config: DalleCheckpointConfig;
   /** Identifies the Transformer's weights. */
   readonly hash: string;
   readonly codec: DvaeCodec;
@@ -33,7 +33,7 @@ export class Artist {
 
   private constructor(
     runtime: Runtime,
-    config: DalleConfig,
+    config: DalleCheckpointConfig,
     hash: string,
     codec: DvaeCodec,
     tokenizer: BpeTokenizer,
@@ -49,7 +49,7 @@ export class Artist {
 
   /** The averaged weights where the checkpoint has them. */
   static async open(runtime: Runtime, checkpoint: Checkpoint): Promise<Artist> {
-    const config = loadConfig(dalleSchema, { file: checkpoint.configFile });
+    const config = loadConfig(dalleCheckpointSchema, { file: checkpoint.configFile });
     const codec = await DvaeCodec.open(runtime, await checkpoint.dvae());
     const tokenizer = await BpeTokenizer.load(checkpoint.tokenizerFile);
     const weights = new Weights(runtime, 'dalle', dalleSpec(config.model));

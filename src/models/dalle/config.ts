@@ -13,6 +13,14 @@ export const prefixLength = (config: DalleModelConfig): number => config.textLen
 /** Input positions: all of the stream but its last image token, which nothing comes after. */
 export const streamLength = (config: DalleModelConfig): number => config.textLength + imageLength(config);
 
+/** Channels of an attention head. */
+export const headWidth = ({ width, heads, headWidth }: DalleModelConfig): number =>
+  headWidth ?? width / heads;
+
+/** Classes of the text's predictions: the vocabulary, and the end of the caption or every padding token. */
+export const textClasses = ({ textVocabulary, textLength, paddingTargets }: DalleModelConfig): number =>
+  textVocabulary + (paddingTargets === 'end' ? 1 : textLength);
+
 /** The stream as the attention masks see it. */
 export const streamLayout = (config: DalleModelConfig): StreamLayout => ({
   prefix: prefixLength(config),

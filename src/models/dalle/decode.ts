@@ -3,19 +3,34 @@
 //   B batch, T text positions, P first image tokens, N input positions, D width, H heads, d width of a head,
 //   V vocabulary
 
-import type { DalleModelConfig } from '../../config/dalle.ts';
+import type { AttentionKind, DalleModelConfig } from '../../config/dalle.ts';
 import { gather } from '../../engine/ops.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tf.ts';
-import type { KeyValues } from '../../nn/attention.ts';
-import { layerNorm } from '../../nn/layer-norm.ts';
-import { linear } from '../../nn/linear.ts';
-import { blockStep } from '../../nn/transformer.ts';
-import { prefixLength, streamLength } from './config.ts';
-import { type DalleCache, type DalleParameters, layerMasks, transform } from './model.ts';
+import type { CachedRows } from '../../nn/attention.ts';
+import { attends } from '../../nn/attention-mask.ts';
+import { maskOf } from '../../nn/attention-pattern.ts';
+import { type Rotation, rotation } from '../../nn/rotary.ts';
+import {
+  attentionBranchStep,
+  blockStep,
+  feedForwardBranchStep,
+  type LayerCache,
+  type StepOptions,
+} from '../../nn/transformer.ts';
+import { blockParameters, stackOptions } from './blocks.ts';
+import {
+  headWidth,
+  imageLength,
+  layerAttention,
+  prefixLength,
+  streamLayout,
+  streamLength,
+} from './config.ts';
+import { type DalleCache, type DalleParameters, finish, imageLogits, transform } from './model.ts';
 
 /**
- * Begins cached decoding: the logits of the image token after the prompt, and the keys and values of the prompt's
- * positions, [B, H, T + 1 + P, d].
+ * Begins cached decoding: the logits of the image token after the prompt, and what the layers keep of the prompt's
+ * positions, [B, …, T + 1 + P, …].
  * @param image_BP int32, the first tokens of the picture where it is primed
  */
 export function prefill(
@@ -27,13 +42,13 @@ export function prefill(
   const { x_BND, cache } = transform(p, text_BT, image_BP, config);
   const [batch, positions, width] = x_BND.shape;
   const last_BD = tf.reshape(tf.slice(x_BND, [0, positions - 1, 0]), [batch, width]);
-  return { logits_BV: linear(p.image_head, last_BD) as Tensor2D, cache };
+  return { logits_BV: imageLogits(p, last_BD) as Tensor2D, cache };
 }
 
 /**
- * One more token: the logits of the image token after it, and the row of keys and values to be written at its
- * position of the cache, [B, H, 1, d].
- * @param cache [B, H, N, d]; rows from `position` on do not matter, as long as they are finite
+ * One more token: the logits of the image token after it, and the rows to be written at its position of the cache,
+ * [B, …, 1, …].
+ * @param cache [B, …, N, …]; rows from `position` on do not matter, as long as they are finite
  * @param token_B int32, the image token at `position`
  * @param position int32 scalar, in the stream: T + 1 for the picture's first token
  */
@@ -44,35 +59,88 @@ export function decodeStep(
   position: Scalar,
   config: DalleModelConfig,
 ): { readonly logits_BV: Tensor2D; readonly rows: DalleCache } {
-  const length = streamLength(config);
-  const pastMasks = layerMasks(config, length, withoutDiagonal).map((mask_NN) => rowAt(mask_NN, position));
   const place = tf.sub(position, tf.scalar(prefixLength(config), 'int32'));
-  const grid = tf.scalar(config.grid, 'int32');
-  const position_1D = tf.add(
-    rowAt(p.image_row, tf.floorDiv(place, grid)),
-    rowAt(p.image_column, tf.mod(place, grid)),
+  const kinds = layerAttention(config);
+  const cachedRows = new Map([...new Set(kinds)].map((kind) => [kind, rowsThatCount(kind, place, config)]));
+  const stack = stackOptions(config);
+  const turned = config.rotary ? rotationAt(position, config) : undefined;
+  const layers = kinds.map(
+    (kind): StepOptions => ({
+      ...stack,
+      position,
+      rotation: turned,
+      cached: cachedRows.get(kind) as CachedRows,
+    }),
   );
-  let x_BD = tf.add(gather(p.image_embedding, token_B), position_1D) as Tensor2D;
-  const rows = Object.values(p.blocks).map((parameters, layer) => {
-    const mask_1N = pastMasks[layer] as Tensor2D;
-    const { x_BD: next, ...row } = blockStep(
-      parameters,
-      x_BD,
-      config.heads,
-      cache[layer] as KeyValues,
-      mask_1N,
-    );
-    x_BD = next;
-    return row;
+  const blocks = blockParameters(p.blocks, config);
+  let x_BD = embedToken(p, token_B, place, config);
+  let second_BD = x_BD;
+  const rows = blocks.map((parameters, layer): LayerCache => {
+    const [earlier, options] = [cache[layer] as LayerCache, layers[layer] as StepOptions];
+    if (!config.reversible) {
+      const done = blockStep(parameters, x_BD, earlier, options);
+      x_BD = done.x_BD;
+      return done.row;
+    }
+    const attended = attentionBranchStep(parameters, second_BD, earlier, options);
+    x_BD = tf.add(x_BD, attended.update);
+    const fed = feedForwardBranchStep(parameters, x_BD, earlier, options);
+    second_BD = tf.add(second_BD, fed.update);
+    return { ...attended.row, ...fed.row };
   });
-  return { logits_BV: linear(p.image_head, layerNorm(p.norm, x_BD)) as Tensor2D, rows };
+  const last_BD = config.reversible ? tf.mul(tf.add(x_BD, second_BD), 0.5) : x_BD;
+  return { logits_BV: imageLogits(p, finish(p, last_BD, config)) as Tensor2D, rows };
 }
 
-/** The mask without each position's attention to itself, which the cache does not hold yet. */
-const withoutDiagonal = (mask: Uint8Array): Uint8Array => {
-  const length = Math.sqrt(mask.length);
-  return mask.map((attends, i) => (i % (length + 1) === 0 ? 0 : attends));
-};
+function embedToken(
+  p: DalleParameters,
+  token_B: Tensor1D,
+  place: Tensor,
+  config: DalleModelConfig,
+): Tensor2D {
+  const token_BD = gather(p.image_embedding, token_B) as Tensor2D;
+  if (!p.image_row || !p.image_column) return token_BD;
+  const grid = tf.scalar(config.grid, 'int32');
+  const row_1D = rowAt(p.image_row, tf.floorDiv(place, grid));
+  return tf.add(token_BD, tf.add(row_1D, rowAt(p.image_column, tf.mod(place, grid))));
+}
+
+/**
+ * The cached rows that the image token at `place` attends to: the prefix and, of the picture, as many as any token
+ * attends to, from tables for all places. Full attention takes the whole cache.
+ */
+function rowsThatCount(kind: AttentionKind, place: Tensor, config: DalleModelConfig): CachedRows {
+  const layout = streamLayout(config);
+  const { prefix } = layout;
+  const count = imageLength(config);
+  if (kind === 'full') {
+    const mask_IN = maskOf([count, streamLength(config)], (query, key) => key < prefix + query);
+    return { rows_W: undefined, mask_1W: rowAt(mask_IN, place) };
+  }
+  const earlier = Array.from({ length: count }, (_, query) =>
+    Array.from({ length: query }, (_, key) => key).filter((key) =>
+      attends(kind, prefix + query, prefix + key, layout),
+    ),
+  );
+  const most = Math.max(...earlier.map(({ length }) => length));
+  const text = Array.from({ length: prefix }, (_, n) => n);
+  const rows = earlier.map((keys) => [
+    ...text,
+    ...Array.from({ length: most }, (_, i) => prefix + (keys[i] ?? 0)),
+  ]);
+  const mask_IW = maskOf(
+    [count, prefix + most],
+    (query, i) => i < prefix + (earlier[query] as number[]).length,
+  );
+  const rows_IW = tf.tensor2d(rows, [count, prefix + most], 'int32');
+  return { rows_W: tf.reshape(rowAt(rows_IW, place), [-1]), mask_1W: rowAt(mask_IW, place) };
+}
+
+function rotationAt(position: Tensor, config: DalleModelConfig): Rotation {
+  const all = rotation(streamLayout(config), headWidth(config), streamLength(config));
+  return { cosine_Nd: rowAt(all.cosine_Nd, position), sine_Nd: rowAt(all.sine_Nd, position) };
+}
 
 /** Row `index`, a scalar, of a table: [1, ...]. */
-const rowAt = (table: Tensor, index: Tensor): Tensor2D => gather(table, tf.reshape(index, [1])) as Tensor2D;
+const rowAt = (table: Tensor, index: Tensor): Tensor2D =>
+  tf.gather(table, tf.reshape(index, [1]) as Tensor1D) as Tensor2D;

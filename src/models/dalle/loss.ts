@@ -6,6 +6,7 @@ import type { DalleModelConfig } from '../../config/dalle.ts';
 import { sparseCrossEntropy } from '../../engine/ops.ts';
 import { type Scalar, type Tensor1D, type Tensor2D, type Tensor3D, tf } from '../../engine/tf.ts';
 import { type DalleParameters, logits } from './model.ts';
+import type { DalleTraining } from './stack.ts';
 
 export interface DalleLoss {
   /** What is minimised. */
@@ -14,6 +15,31 @@ export interface DalleLoss {
   readonly textLoss: Scalar;
   /** Nats per image token. */
   readonly imageLoss: Scalar;
+}
+
+export interface DalleLossOptions {
+  readonly training?: DalleTraining | undefined;
+  /** Where these pictures are a part of the batch: the losses are their terms of the batch's, and sum up to them. */
+  readonly part?:
+    | {
+        /** Text tokens that count in the whole batch, see `countTextTokens`. */
+        readonly textTokens: Scalar;
+        /** Share of the batch's pictures. */
+        readonly share: number;
+      }
+    | undefined;
+}
+
+/** Tokens of captions, padded as `padCaption` does, that the text loss is a mean of. */
+export function countTextTokens(
+  text: Int32Array,
+  { textLength, textVocabulary, paddingTargets }: DalleModelConfig,
+): number {
+  if (paddingTargets === 'each') return text.length;
+  return text.reduce((sum, id, i) => {
+    const isEnd = id >= textVocabulary && (i % textLength === 0 || (text[i - 1] as number) < textVocabulary);
+    return sum + Number(id < textVocabulary || isEnd);
+  }, 0);
 }
 
 /**
@@ -28,12 +54,14 @@ export function dalleLoss(
   image_BI: Tensor2D,
   config: DalleModelConfig,
   textWeight: number,
+  { training, part }: DalleLossOptions = {},
 ): DalleLoss {
-  const { text_BTV, image_BIV } = logits(p, text_BT, image_BI, config);
-  const { targets_BT, weights_BT } = textTargets(text_BT, config.textVocabulary);
+  const { text_BTV, image_BIV } = logits(p, text_BT, image_BI, config, training);
+  const { targets_BT, weights_BT } = textTargets(text_BT, config);
   const weighted = tf.mul(crossEntropy(text_BTV, targets_BT), tf.reshape(weights_BT, [-1]));
-  const textLoss: Scalar = tf.div(tf.sum(weighted), tf.sum(weights_BT));
-  const imageLoss: Scalar = tf.mean(crossEntropy(image_BIV, image_BI));
+  const textLoss: Scalar = tf.div(tf.sum(weighted), part?.textTokens ?? tf.sum(weights_BT));
+  const ofImages: Scalar = tf.mean(crossEntropy(image_BIV, image_BI));
+  const imageLoss: Scalar = part ? tf.mul(ofImages, part.share) : ofImages;
   return {
     loss: tf.add(tf.mul(textLoss, textWeight), tf.mul(imageLoss, 1 - textWeight)),
     textLoss,
@@ -41,8 +69,16 @@ export function dalleLoss(
   };
 }
 
-/** Every padding token is the class `vocabulary`; those after a caption's first have weight 0. */
-function textTargets(text_BT: Tensor2D, vocabulary: number): { targets_BT: Tensor2D; weights_BT: Tensor2D } {
+/**
+ * Every padding token is the class after the vocabulary, and those after a caption's first have weight 0; or each is a
+ * class of its own and they all count.
+ */
+function textTargets(
+  text_BT: Tensor2D,
+  { textVocabulary: vocabulary, paddingTargets }: DalleModelConfig,
+): { targets_BT: Tensor2D; weights_BT: Tensor2D } {
+  if (paddingTargets === 'each')
+    return { targets_BT: text_BT, weights_BT: tf.onesLike(text_BT).cast('float32') };
   const end = tf.scalar(vocabulary, 'int32');
   const padding_BT = tf.cast(tf.greaterEqual(text_BT, end), 'float32');
   const before_BT = tf.slice(

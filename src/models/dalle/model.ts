@@ -12,93 +12,118 @@
 // read at a position, not of the next one, which is predicted there.
 
 import type { DalleModelConfig } from '../../config/dalle.ts';
-import { gather } from '../../engine/ops.ts';
-import { type Tensor2D, type Tensor3D, tf } from '../../engine/tf.ts';
-import { additiveMask, type KeyValues } from '../../nn/attention.ts';
-import { attentionMask } from '../../nn/attention-mask.ts';
+import { gather, scaledGradient } from '../../engine/ops.ts';
+import { inFloat32 } from '../../engine/precision.ts';
+import { type Tensor, type Tensor2D, type Tensor3D, tf } from '../../engine/tf.ts';
 import { layerNorm, layerNormSpec } from '../../nn/layer-norm.ts';
 import { linear, linearSpec } from '../../nn/linear.ts';
-import { normal, type Parameters } from '../../nn/parameters.ts';
-import { block, blockSpec } from '../../nn/transformer.ts';
-import { layerAttention, streamLayout } from './config.ts';
+import { constant, normal, type Parameters } from '../../nn/parameters.ts';
+import { rotation } from '../../nn/rotary.ts';
+import type { LayerCache } from '../../nn/transformer.ts';
+import { blockParameters, blockSpecs, layerPatterns, stackOptions } from './blocks.ts';
+import { headWidth, streamLayout, textClasses } from './config.ts';
+import { type DalleTraining, layerTraining, runStack } from './stack.ts';
 
-const STDDEV = 0.02;
+/** Share of the gradient that embeddings get where the model is `stable` (arXiv 2105.13290). */
+const EMBEDDING_GRADIENT = 0.1;
 
 /** The parameters of the joint Transformer. Weight decay leaves embeddings alone. */
 export function dalleSpec(config: DalleModelConfig) {
-  const { textLength, textVocabulary, grid, imageVocabulary, width, layers } = config;
-  const embedding = (rows: number) => normal([rows, width], STDDEV, false);
-  const blocks: Record<`block_${number}`, ReturnType<typeof blockSpec>> = Object.fromEntries(
-    Array.from({ length: layers }, (_, layer) => [`block_${layer + 1}`, blockSpec(width, layers, STDDEV)]),
-  );
+  const { textLength, textVocabulary, grid, imageVocabulary, width, rotary, tiedEmbeddings } = config;
+  const { initialStddev: stddev } = config;
+  const embedding = (rows: number) => normal([rows, width], stddev, false);
+  const learned = (rows: number) => (rotary ? undefined : embedding(rows));
+  const head = (classes: number) =>
+    tiedEmbeddings ? { weight: undefined, bias: constant([classes], 0) } : linearSpec(width, classes, stddev);
   return {
     start: embedding(1),
     text_embedding: embedding(textVocabulary + textLength),
-    text_position: embedding(textLength),
+    text_position: learned(textLength),
     image_embedding: embedding(imageVocabulary),
-    image_row: embedding(grid),
-    image_column: embedding(grid),
-    blocks,
+    image_row: learned(grid),
+    image_column: learned(grid),
+    blocks: blockSpecs(config, stddev),
     norm: layerNormSpec(width),
     /** The class after the vocabulary is the end of the caption: the first padding token. */
-    text_head: linearSpec(width, textVocabulary + 1, STDDEV),
-    image_head: linearSpec(width, imageVocabulary, STDDEV),
+    text_head: head(textClasses(config)),
+    image_head: head(imageVocabulary),
   };
 }
-export type DalleParameters = Parameters<ReturnType<typeof dalleSpec>>;
+export type DalleSpec = ReturnType<typeof dalleSpec>;
+export type DalleParameters = Parameters<DalleSpec>;
 
-/** Keys and values of every layer, [B, H, N, d] each. */
-export type DalleCache = readonly KeyValues[];
+/** What every layer keeps of earlier positions. */
+export type DalleCache = readonly LayerCache[];
 
 /** The start token and the text: [B, T + 1, D]. */
 function embedText(p: DalleParameters, text_BT: Tensor2D): Tensor3D {
   const [batch] = text_BT.shape;
-  const text_BTD = tf.add(gather(p.text_embedding, text_BT), p.text_position) as Tensor3D;
+  const tokens_BTD = gather(p.text_embedding, text_BT);
+  const text_BTD = p.text_position ? tf.add(tokens_BTD, p.text_position) : tokens_BTD;
   const start_B1D = tf.add(tf.zeros([batch, 1, 1]), p.start) as Tensor3D;
-  return tf.concat([start_B1D, text_BTD], 1);
+  return tf.concat([start_B1D, text_BTD as Tensor3D], 1);
 }
 
 /** The first image tokens: [B, P, D]. */
 function embedImage(p: DalleParameters, image_BP: Tensor2D, { grid, width }: DalleModelConfig): Tensor3D {
+  const tokens_BPD = gather(p.image_embedding, image_BP) as Tensor3D;
+  if (!p.image_row || !p.image_column) return tokens_BPD;
   const rows_G1D = tf.reshape(p.image_row, [grid, 1, width]);
   const positions_ID = tf.reshape(tf.add(rows_G1D, p.image_column), [grid ** 2, width]);
-  const positions_PD = tf.slice(positions_ID, 0, image_BP.shape[1]);
-  return tf.add(gather(p.image_embedding, image_BP), positions_PD) as Tensor3D;
+  return tf.add(tokens_BPD, tf.slice(positions_ID, 0, image_BP.shape[1]));
 }
 
-/** The mask of each layer for the first `length` positions, one tensor for each kind of attention. */
-export function layerMasks(
-  config: DalleModelConfig,
-  length: number,
-  change: (mask: Uint8Array) => Uint8Array = (mask) => mask,
-): Tensor2D[] {
-  const kinds = layerAttention(config);
-  const layout = streamLayout(config);
-  const masks = new Map(
-    [...new Set(kinds)].map((kind) => [
-      kind,
-      additiveMask(change(attentionMask(kind, layout, length)), length),
-    ]),
-  );
-  return kinds.map((kind) => masks.get(kind) as Tensor2D);
-}
-
-/** The text and the first image tokens through every layer: the normalized residual stream, keys and values. */
+/** The text and the first image tokens through every layer: the normalized residual stream, and the cache. */
 export function transform(
   p: DalleParameters,
   text_BT: Tensor2D,
   image_BP: Tensor2D | undefined,
   config: DalleModelConfig,
+  training?: DalleTraining,
 ): { x_BND: Tensor3D; cache: DalleCache } {
   const text_BND = embedText(p, text_BT);
-  let x_BND = image_BP ? tf.concat([text_BND, embedImage(p, image_BP, config)], 1) : text_BND;
-  const masks = layerMasks(config, x_BND.shape[1]);
-  const cache = Object.values(p.blocks).map((parameters, layer) => {
-    const { x_BND: next, ...keyValues } = block(parameters, x_BND, config.heads, masks[layer] as Tensor2D);
-    x_BND = next;
-    return keyValues;
-  });
-  return { x_BND: layerNorm(p.norm, x_BND) as Tensor3D, cache };
+  const embedded = image_BP ? tf.concat([text_BND, embedImage(p, image_BP, config)], 1) : text_BND;
+  const input_BND = config.stable ? (scaledGradient(embedded, EMBEDDING_GRADIENT) as Tensor3D) : embedded;
+  const positions = input_BND.shape[1];
+  const turned = config.rotary ? rotation(streamLayout(config), headWidth(config), positions) : undefined;
+  const stack = stackOptions(config);
+  const layers = layerPatterns(config, positions).map((pattern, layer) => ({
+    ...stack,
+    pattern,
+    rotation: turned,
+    training: training && layerTraining(layer, training),
+  }));
+  const blocks = blockParameters(p.blocks, config);
+  const { x_BND, cache } = runStack(blocks, input_BND, layers, config, training?.recompute ?? false);
+  return { x_BND: finish(p, x_BND, config) as Tensor3D, cache };
+}
+
+/** The end of the stack, before the heads; of any rank. */
+export function finish(p: DalleParameters, x: Tensor, { stable }: DalleModelConfig): Tensor {
+  return layerNorm(p.norm, stable ? tf.div(x, constantOf(tf.max(x, -1, true))) : x);
+}
+
+/** x without a gradient. */
+const constantOf = (x: Tensor): Tensor => scaledGradient(x, 0);
+
+/** Of what `finish` gives: logits of text tokens. */
+export const textLogits = (p: DalleParameters, x: Tensor): Tensor => head(p.text_head, p.text_embedding, x);
+
+/** Of what `finish` gives: logits of image tokens. */
+export const imageLogits = (p: DalleParameters, x: Tensor): Tensor =>
+  head(p.image_head, p.image_embedding, x);
+
+/** A head's own weights, or the embeddings of its classes. Its product stays in 32 bits. */
+const head = (p: DalleParameters['text_head'], embedding_VD: Tensor, x: Tensor): Tensor =>
+  inFloat32(() => logitsOf(p, embedding_VD, x));
+
+function logitsOf({ weight, bias }: DalleParameters['text_head'], embedding_VD: Tensor, x: Tensor): Tensor {
+  if (weight) return linear({ weight, bias }, x);
+  const [classes] = bias.shape as [number];
+  const width = embedding_VD.shape[1] as number;
+  const rows_VD = embedding_VD.shape[0] === classes ? embedding_VD : tf.slice(embedding_VD, 0, classes);
+  const logits = tf.add(tf.matMul(tf.reshape(x, [-1, width]), rows_VD, false, true), bias);
+  return tf.reshape(logits, [...x.shape.slice(0, -1), classes]);
 }
 
 /**
@@ -111,14 +136,16 @@ export function logits(
   text_BT: Tensor2D,
   image_BI: Tensor2D,
   config: DalleModelConfig,
+  training?: DalleTraining,
 ): { readonly text_BTV: Tensor3D; readonly image_BIV: Tensor3D } {
   const [batch, imageTokens] = image_BI.shape;
   const { textLength, width } = config;
-  const { x_BND } = transform(p, text_BT, tf.slice(image_BI, [0, 0], [batch, imageTokens - 1]), config);
+  const inputs_BP = tf.slice(image_BI, [0, 0], [batch, imageTokens - 1]);
+  const { x_BND } = transform(p, text_BT, inputs_BP, config, training);
   const text_BTD = tf.slice(x_BND, [0, 0, 0], [batch, textLength, width]);
   const image_BID = tf.slice(x_BND, [0, textLength, 0], [batch, imageTokens, width]);
   return {
-    text_BTV: linear(p.text_head, text_BTD) as Tensor3D,
-    image_BIV: linear(p.image_head, image_BID) as Tensor3D,
+    text_BTV: textLogits(p, text_BTD) as Tensor3D,
+    image_BIV: imageLogits(p, image_BID) as Tensor3D,
   };
 }

@@ -15,10 +15,10 @@ import {
   tf,
 } from '../../engine/tf.ts';
 import type { Variable } from '../../engine/variable.ts';
-import type { KeyValues } from '../../nn/attention.ts';
+import type { LayerCache } from '../../nn/transformer.ts';
 import type { Weights } from '../../nn/weights.ts';
 import { graphSeed } from '../../util/random.ts';
-import { imageLength, padCaption, prefixLength, streamLength } from './config.ts';
+import { headWidth, imageLength, padCaption, prefixLength, streamLength } from './config.ts';
 import { decodeStep, prefill } from './decode.ts';
 import { filterLogits } from './filter.ts';
 import type { dalleSpec } from './model.ts';
@@ -81,10 +81,9 @@ export class Sampler {
     this.#prefill = runtime.compile(`${name}: prompt`, ({ text, ...draw }: DrawInputs & { text: Tensor }) => {
       const { logits_BV: logits_RV, cache } = prefill(weights.read(), text as Tensor2D, config);
       const missing = length - prefixLength(config);
-      state.caches.forEach(({ keys, values }, layer) => {
-        const { keys_BHNd, values_BHNd } = cache[layer] as KeyValues;
-        keys.assign(padRows(keys_BHNd, missing));
-        values.assign(padRows(values_BHNd, missing));
+      state.caches.forEach((variables, layer) => {
+        const rows = cache[layer] as LayerCache;
+        for (const part of partsOf(rows)) variables[part]?.assign(padRows(rows[part] as Tensor4D, missing));
       });
       const tokens = drawTokens(logits_RV, shape, draw);
       state.tokens.assign(tokens);
@@ -95,10 +94,10 @@ export class Sampler {
       `${name}: token`,
       ({ position, ...draw }: DrawInputs & { position: Tensor }) => {
         const cache = state.caches.map(
-          ({ keys, values }): KeyValues => ({
-            keys_BHNd: keys.read() as Tensor4D,
-            values_BHNd: values.read() as Tensor4D,
-          }),
+          (variables) =>
+            Object.fromEntries(
+              partsOf(variables).map((part) => [part, variables[part]?.read()]),
+            ) as unknown as LayerCache,
         );
         const last_B = state.tokens.read() as Tensor1D;
         const last_R = shape.guided ? tf.concat([last_B, last_B]) : last_B;
@@ -109,11 +108,12 @@ export class Sampler {
           position as Scalar,
           config,
         );
-        const place = cachePlace(position as Scalar, cache[0] as KeyValues);
-        state.caches.forEach(({ keys, values }, layer) => {
-          const row = written[layer] as KeyValues;
-          keys.writeSlice(place.begin, place.end, row.keys_BHNd, logits_RV);
-          values.writeSlice(place.begin, place.end, row.values_BHNd, logits_RV);
+        state.caches.forEach((variables, layer) => {
+          const row = written[layer] as LayerCache;
+          for (const part of partsOf(row)) {
+            const { begin, end } = cachePlace(position as Scalar, row[part] as Tensor4D);
+            variables[part]?.writeSlice(begin, end, row[part] as Tensor4D, logits_RV);
+          }
         });
         const tokens = drawTokens(logits_RV, shape, draw);
         state.tokens.assign(tokens);
@@ -179,8 +179,12 @@ type DrawInputs = Record<'keys' | 'temperature' | 'topK' | 'topP' | 'guidance', 
 const number = (value: number): HostTensor => ({ dtype: 'float32', shape: [], data: Float32Array.of(value) });
 const integer = (value: number): HostTensor => ({ dtype: 'int32', shape: [], data: Int32Array.of(value) });
 
+type CachePart = keyof LayerCache;
+type CacheVariables = Readonly<Partial<Record<CachePart, Variable>>>;
+const partsOf = (cache: LayerCache | CacheVariables): CachePart[] => Object.keys(cache) as CachePart[];
+
 interface State {
-  readonly caches: readonly { readonly keys: Variable; readonly values: Variable }[];
+  readonly caches: readonly CacheVariables[];
   readonly tokens: Variable;
 }
 
@@ -191,12 +195,22 @@ function declareState(
   rows: number,
   batch: number,
 ): State {
-  const { layers, heads, width } = config;
-  const shape = [rows, heads, streamLength(config), width / heads];
-  const caches = Array.from({ length: layers }, (_, layer) => ({
-    keys: runtime.variable(`${name}/keys_${layer}`, shape),
-    values: runtime.variable(`${name}/values_${layer}`, shape),
-  }));
+  const { layers, heads, width, tokenShift } = config;
+  const length = streamLength(config);
+  const keyShape = [rows, heads, length, headWidth(config)];
+  const shiftShape = [rows, 1, length, width / 2];
+  const parts: [CachePart, number[]][] = [
+    ['keys_BHNd', keyShape],
+    ['values_BHNd', keyShape],
+  ];
+  if (tokenShift) parts.push(['attentionShift_B1NS', shiftShape], ['feedForwardShift_B1NS', shiftShape]);
+  const caches = Array.from(
+    { length: layers },
+    (_, layer): CacheVariables =>
+      Object.fromEntries(
+        parts.map(([part, shape]) => [part, runtime.variable(`${name}/${part}_${layer}`, shape)]),
+      ),
+  );
   return { caches, tokens: runtime.variable(`${name}/tokens`, [batch], 'int32') };
 }
 
@@ -209,9 +223,9 @@ const padRows = (x: Tensor4D, rows: number): Tensor4D =>
     [0, 0],
   ]);
 
-/** Begin and end of position `position` in a cache [R, H, N, d]. */
-function cachePlace(position: Scalar, { keys_BHNd }: KeyValues): { begin: Tensor1D; end: Tensor1D } {
-  const [rows, heads, , width] = keys_BHNd.shape;
+/** Begin and end of position `position` in the part of a cache that the row [R, H, 1, d] is for. */
+function cachePlace(position: Scalar, row: Tensor4D): { begin: Tensor1D; end: Tensor1D } {
+  const [rows, heads, , width] = row.shape;
   const at = tf.reshape(position, [1]) as Tensor1D;
   const ints = (...values: number[]) => tf.tensor1d(values, 'int32');
   return {

@@ -2,7 +2,15 @@
 //   B batch, H height, W width, G codes on a side, V vocabulary
 
 import type { DvaeModelConfig } from '../../config/dvae.ts';
-import { type Scalar, type Tensor1D, type Tensor3D, type Tensor4D, tf } from '../../engine/tf.ts';
+import {
+  type Scalar,
+  type Tensor1D,
+  type Tensor2D,
+  type Tensor3D,
+  type Tensor4D,
+  tf,
+} from '../../engine/tf.ts';
+import { kernelMatrix } from '../../nn/convolution.ts';
 import type { Parameters, SpecTree } from '../../nn/parameters.ts';
 import { codeGrid } from './config.ts';
 import * as dallePytorch from './dalle-pytorch.ts';
@@ -42,6 +50,8 @@ export interface DvaeArchitecture<S extends SpecTree = SpecTree> {
   encode(p: Parameters<S>, pixels_BHW3: Tensor4D): Tensor4D;
   /** Hard codes, int32 → pixels BHW3 in [0, 1]. */
   decodeCodes(p: Parameters<S>, codes_BGG: Tensor3D): Tensor4D;
+  /** What the decoder makes of each code first, [V, C]: codes that look alike have vectors that are near. */
+  codeVectors(p: Parameters<S>): Tensor2D;
   /** The training loss of pixels_BHW3 in [0, 1]. */
   loss(p: Parameters<S>, pixels_BHW3: Tensor4D, relaxation: Relaxation): DvaeLoss;
 }
@@ -52,6 +62,7 @@ function openai(config: DvaeModelConfig & { readonly architecture: 'openai' }): 
     spec: dvaeSpec(config),
     encode: (p, pixels_BHW3) => encode(p.encoder, mapPixels(pixels_BHW3), config),
     decodeCodes: (p, codes_BGG) => reconstruction(decodeCodes(p.decoder, codes_BGG, config)),
+    codeVectors: (p) => kernelMatrix(p.decoder.input.weight),
     loss: (p, pixels_BHW3, { key, temperature, klWeight, minLogScale }) =>
       dvaeLoss(p, pixels_BHW3, config, key, temperature, klWeight, minLogScale),
   };
@@ -65,6 +76,7 @@ function discreteVae(
     spec: dallePytorch.discreteVaeSpec(config),
     encode: (p, pixels_BHW3) => dallePytorch.encode(p.encoder, dallePytorch.normalize(pixels_BHW3, config)),
     decodeCodes: (p, codes_BGG) => dallePytorch.denormalize(dallePytorch.decodeCodes(p, codes_BGG), config),
+    codeVectors: (p) => p.codebook as Tensor2D,
     loss: (p, pixels_BHW3, relaxation) => discreteVaeLoss(p, pixels_BHW3, config, relaxation),
   };
 }

@@ -4,6 +4,7 @@ import { type Checkpoint, hashOf } from '../../checkpoint/read.ts';
 import { type DvaeModelConfig, dvaeCheckpointSchema } from '../../config/dvae.ts';
 import { loadConfig } from '../../config/load.ts';
 import type { Runtime } from '../../engine/runtime.ts';
+import type { HostTensor } from '../../engine/tensor.ts';
 import {
   type Scalar,
   type Tensor,
@@ -27,6 +28,7 @@ export class DvaeCodec {
   readonly hash: string;
   readonly #encode;
   readonly #decode;
+  readonly #codeVectors;
   readonly #relaxed;
 
   private constructor(
@@ -43,6 +45,9 @@ export class DvaeCodec {
       const logits = architecture.encode(weights.read(), tf.div(pixels, 255) as Tensor4D);
       return { codes: tf.argMax(logits, -1) };
     });
+    this.#codeVectors = runtime.compile('dVAE code vectors', () => ({
+      vectors: architecture.codeVectors(weights.read()),
+    }));
     this.#decode = runtime.compile('dVAE decode', ({ codes }: { codes: Tensor }) => {
       return { pixels: tf.mul(architecture.decodeCodes(weights.read(), codes as Tensor3D), 255) };
     });
@@ -64,6 +69,11 @@ export class DvaeCodec {
     const weights = new Weights(runtime, 'codec', architecture.spec);
     await weights.load(await checkpoint.read(checkpoint.bestPart, weights.expected()));
     return new DvaeCodec(runtime, config, hashOf(checkpoint), architecture, weights);
+  }
+
+  /** A vector for each code, [vocabulary, channels]; codes that look alike have vectors that are near. */
+  async codeVectors(): Promise<HostTensor> {
+    return (await this.#codeVectors({})).vectors;
   }
 
   /**

@@ -65,11 +65,11 @@ function groupSpecs(
 
 /** The parameters of a dVAE; normal kernels, zero biases, as released. */
 export function dvaeSpec(config: OpenaiDvaeConfig): DvaeSpec {
-  const { hidden, decoderInput, vocabulary, blocksPerGroup, encoderKernel: kernel } = config;
+  const { hidden, decoderInput, vocabulary, blocksPerGroup, inputKernel, encoderKernel: kernel } = config;
   const widths = groupWidths(config);
   return {
     encoder: {
-      input: convolutionSpec(3, hidden, 7),
+      input: convolutionSpec(3, hidden, inputKernel),
       ...groupSpecs(hidden, widths.encoder, blocksPerGroup, [kernel, kernel, kernel, 1]),
       output: convolutionSpec(widths.encoder.at(-1) as number, vocabulary, 1),
     },

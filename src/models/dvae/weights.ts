@@ -2,7 +2,7 @@
 // wide], here [high, wide, in, out].
 
 import { matchTensors } from '../../checkpoint/match.ts';
-import { PickleObject, type PickleValue } from '../../checkpoint/pickle/values.ts';
+import { type PickleMap, PickleObject, type PickleValue } from '../../checkpoint/pickle/values.ts';
 import { type StateDict, stateDict } from '../../checkpoint/torch/state-dict.ts';
 import type { TorchTensor } from '../../checkpoint/torch/tensor.ts';
 import { type DvaeModelConfig, dvaeModelSchema } from '../../config/dvae.ts';
@@ -121,8 +121,12 @@ export const dallePytorchDvae: Converter = {
     const found = (await files.torchFiles()).find(({ value }) => isDiscreteVae(value));
     if (!found) return undefined;
     const { path, value } = found;
-    const { hparams, weights } = Object.fromEntries(value as Map<string, PickleValue>);
-    return discreteVae(hparams as PickleValue, stateDict(weights as PickleValue, path), path);
+    const contents = value as PickleMap;
+    return discreteVae(
+      contents.get('hparams') ?? null,
+      stateDict(contents.get('weights') ?? null, path),
+      path,
+    );
   },
 };
 

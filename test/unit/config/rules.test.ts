@@ -15,6 +15,14 @@ test('the papers’ models are accepted', () => {
   assert.equal(loadConfig(dalleSchema, { set: DALLE }).model.layers, 64);
 });
 
+test('a dVAE that names no architecture is the published one; another names its own keys', () => {
+  assert.equal(loadConfig(dvaeSchema, { set: DVAE }).model.architecture, 'openai');
+  const { model } = loadConfig(dvaeSchema, {
+    set: [...DVAE, 'model={architecture: dalle-pytorch, layers: 2}'],
+  });
+  assert.ok(model.architecture === 'dalle-pytorch' && model.layers === 2);
+});
+
 const broken: [schema: z.ZodType, good: string[], set: string, message: RegExp][] = [
   [dvaeSchema, DVAE, 'model.imageSize=60', /model\.imageSize: must be a multiple of 8/],
   [dalleSchema, DALLE, 'model.heads=60', /model\.width: must be a multiple of heads \(60\); received 3968/],

@@ -23,6 +23,10 @@ function slowMask(kind: AttentionKind, { prefix, grid, convolution }: StreamLayo
       if (kind === 'row')
         for (let back = 0; back <= grid; back++) if (query - back >= prefix) see(query, query - back);
       if (kind === 'column') for (let r = 0; r <= row; r++) seeImage(r, column);
+      if (kind === 'ownRow') for (let c = 0; c <= column; c++) seeImage(row, c);
+      if (kind === 'corner')
+        for (let dr = 0; dr < convolution; dr++)
+          for (let dc = 0; dc < convolution; dc++) seeImage(row - dr, column - dc);
       if (kind === 'conv') {
         const start = -Math.floor(convolution / 2);
         for (let dr = start; dr < start + convolution; dr++)

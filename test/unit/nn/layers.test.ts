@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '../../../src/engine/tf.ts';
-import { additiveMask, attention, attentionSpec } from '../../../src/nn/attention.ts';
-import { attends, attentionMask } from '../../../src/nn/attention-mask.ts';
+import { type Tensor, type Tensor3D, type Tensor4D, tf } from '../../../src/engine/tf.ts';
+import { attention, attentionSpec } from '../../../src/nn/attention.ts';
+import { attends } from '../../../src/nn/attention-mask.ts';
+import { attentionPattern } from '../../../src/nn/attention-pattern.ts';
 import { convolution, convolutionSpec } from '../../../src/nn/convolution.ts';
 import { layerNorm, layerNormSpec } from '../../../src/nn/layer-norm.ts';
 import { linear, linearSpec } from '../../../src/nn/linear.ts';
@@ -77,11 +78,11 @@ test('layer norm: mean 0 and variance 1 over the last axis, then gain and bias',
 
 const LAYOUT = { prefix: 3, grid: 3, convolution: 3 };
 const LENGTH = 12;
-const column = additiveMask(attentionMask('column', LAYOUT), LENGTH);
+const column = attentionPattern('column', LAYOUT, LENGTH);
 
 describe('attention', () => {
   const [batch, width, heads] = [2, 8, 2];
-  const p = perturbed(attentionSpec(width, 0.02, 0.02), 4);
+  const p = perturbed(attentionSpec(width, width, 0.02, 0.02), 4);
   const x = randomTensor([batch, LENGTH, width], random) as Tensor3D;
 
   test('is, head by head, the weighted mean of the values that the mask allows', () => {
@@ -110,17 +111,17 @@ describe('attention', () => {
           });
         }
     const expected = linear(p.output, tf.tensor3d(merged, [batch, LENGTH, width]));
-    const { x_BND, keys_BHNd } = attention(p, x, heads, column);
+    const { x_BND, keys_BHNd } = attention(p, x, { heads }, column);
     assert.deepEqual(keys_BHNd.shape, [batch, heads, LENGTH, width / heads]);
     near(numbers(x_BND), numbers(expected));
   });
 });
 
 describe('resblock', () => {
-  const p = perturbed(blockSpec(8, 3, 0.02), 5);
+  const p = perturbed(blockSpec({ width: 8, layers: 3, stddev: 0.02 }), 5);
   const readout = randomTensor([2, LENGTH, 8], random);
   const run = (parameters: typeof p, x: Tensor): Tensor =>
-    tf.sum(tf.mul(block(parameters, x as Tensor3D, 2, column as Tensor2D).x_BND, readout));
+    tf.sum(tf.mul(block(parameters, x as Tensor3D, { heads: 2, pattern: column }).x_BND, readout));
   const x = randomTensor([2, LENGTH, 8], random);
   const parts: [string, Tensor, (value: Tensor) => typeof p][] = [
     [

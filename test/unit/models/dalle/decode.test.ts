@@ -28,7 +28,19 @@ type Step = (
   position: number,
 ) => Promise<{ logits_BV: Tensor; rows: DalleCache }>;
 
-/** Rows [B, H, n, d] as the first of a cache [B, H, N, d]. */
+/** `change` of every part of every layer's cache. */
+const mapParts = (
+  cache: DalleCache,
+  change: (part: Tensor4D, layer: number, name: string) => Tensor4D,
+): DalleCache =>
+  cache.map(
+    (layerCache, layer) =>
+      Object.fromEntries(
+        Object.entries(layerCache).map(([name, part]) => [name, change(part as Tensor4D, layer, name)]),
+      ) as unknown as DalleCache[number],
+  );
+
+/** Rows [B, …, n, …] as the first of a cache [B, …, N, …]. */
 function allocate(rows: DalleCache, config: DalleModelConfig): DalleCache {
   const extend = (t: Tensor4D): Tensor4D =>
     tf.pad(
@@ -41,10 +53,7 @@ function allocate(rows: DalleCache, config: DalleModelConfig): DalleCache {
       ],
       STALE,
     );
-  return rows.map(({ keys_BHNd, values_BHNd }) => ({
-    keys_BHNd: extend(keys_BHNd),
-    values_BHNd: extend(values_BHNd),
-  }));
+  return mapParts(rows, extend);
 }
 
 /** `row` in the place of row `position`. */
@@ -55,10 +64,9 @@ function write(cache: DalleCache, rows: DalleCache, position: number): DalleCach
     const tail = tf.slice(whole, [0, 0, position + 1, 0], [b, h, length - position - 1, d]);
     return tf.concat([head, row, tail], 2);
   };
-  return cache.map(({ keys_BHNd, values_BHNd }, layer) => ({
-    keys_BHNd: put(keys_BHNd, rows[layer]!.keys_BHNd),
-    values_BHNd: put(values_BHNd, rows[layer]!.values_BHNd),
-  }));
+  return mapParts(cache, (whole, layer, name) =>
+    put(whole, (rows[layer] as unknown as Record<string, Tensor4D>)[name] as Tensor4D),
+  );
 }
 
 const column = (ids: Tensor2D, index: number): Tensor1D =>
@@ -98,6 +106,18 @@ describe('each step has the logits of the whole model', () => {
     test(`with ${kind} attention`, () => compare(only(kind), 0, 1));
   }
   test('with every kind in turn', () => compare(every, 0, 2));
+  const options: Partial<DalleModelConfig>[] = [
+    { rotary: true },
+    { tokenShift: true },
+    { reversible: true },
+    { sandwichNorm: true, layerScale: true, gated: true, headWidth: 6 },
+    { stable: true, tiedEmbeddings: true, paddingTargets: 'each' },
+    { sharedAttention: [0, 1, 2, 3], sharedFeedForward: [0, 1] },
+    { rotary: true, tokenShift: true, reversible: true, stable: true },
+  ];
+  for (const option of options) {
+    test(`with ${Object.keys(option).join(', ')}`, () => compare({ ...every, ...option }, 0, 5));
+  }
   for (const primed of [1, 3, 5]) {
     test(`after the first ${primed} tokens of a picture`, () => compare(every, primed, 3));
   }

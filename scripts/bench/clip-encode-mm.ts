@@ -1,0 +1,11 @@
+// mm's side of clip-encode.ts: the pictures as bytes, through the encoder that mm rank and mm classify use.
+
+import { Runtime } from '../../src/engine/runtime.ts';
+import { openFullClip } from '../check/full-clip.ts';
+import { serve } from './in-turn.ts';
+
+await serve(async () => {
+  const runtime = new Runtime();
+  const { encoder, pixels } = await openFullClip(runtime, process.argv[2] as string);
+  return async () => (await encoder.images(pixels))[0] as number;
+});

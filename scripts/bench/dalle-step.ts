@@ -1,0 +1,109 @@
+// A train step of the joint Transformer, taken in turn with others.
+//
+//   node --import tsx scripts/bench/dalle-step.ts peers [--rounds 8] [--steps 3] [--json]
+//       the 6.9 M model of train-step.ts: mm, DALLE-pytorch, PyTorch eager with fused attention, torch.compile. Python
+//       with these is that of the virtual environment MM_PEERS, ~/.cache/mm-peers by default
+//   node --import tsx scripts/bench/dalle-step.ts sparse [--rounds 8] [--steps 2] [--json]
+//       256 + 1024 tokens, width 512, 8 layers, batch 2: row, column and convolutional attention against full, time
+//       and peak memory
+
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { UsageError } from '../../src/util/errors.ts';
+import { type Contestant, inTurn, ratio, spread, type Turn } from './in-turn.ts';
+import { runScript } from './script.ts';
+
+const WARMUP = 3;
+
+const small = {
+  textLength: 64,
+  textVocabulary: 4096,
+  grid: 16,
+  imageVocabulary: 1024,
+  width: 256,
+  layers: 4,
+  heads: 4,
+  attention: ['full'],
+  gated: true,
+};
+const long = {
+  textLength: 256,
+  textVocabulary: 4096,
+  grid: 32,
+  imageVocabulary: 1024,
+  width: 512,
+  layers: 8,
+  heads: 8,
+};
+const published = { attention: ['row', 'column', 'row', 'row'], lastAttention: 'conv' };
+
+const mm = (name: string, model: object, batch: number, value: 'loss' | 'memory'): Contestant => ({
+  name,
+  module: new URL('dalle-step-mm.ts', import.meta.url),
+  args: [JSON.stringify(model), String(batch), value],
+});
+
+function peers(): Contestant[] {
+  const python = join(process.env.MM_PEERS ?? join(homedir(), '.cache', 'mm-peers'), 'bin', 'python');
+  const torch = (name: string, kind: string): Contestant => ({
+    name,
+    module: new URL('dalle-step-torch.ts', import.meta.url),
+    args: [python, kind],
+  });
+  return [
+    mm('mm', small, 8, 'loss'),
+    torch('DALLE-pytorch', 'dalle-pytorch'),
+    torch('PyTorch eager, SDPA', 'eager'),
+    torch('torch.compile', 'compile'),
+  ];
+}
+
+const sparse = (): Contestant[] => [
+  mm('row, column, conv', { ...long, ...published }, 2, 'memory'),
+  mm('full', { ...long, attention: ['full'] }, 2, 'memory'),
+];
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      rounds: { type: 'string', default: '8' },
+      steps: { type: 'string', default: '3' },
+      json: { type: 'boolean' },
+    },
+  });
+  const [which] = positionals;
+  if (which !== 'peers' && which !== 'sparse')
+    throw new UsageError('say which bench: peers or sparse', { where: 'dalle-step.ts' });
+  const contestants = which === 'peers' ? peers() : sparse();
+  const turns: Record<string, Turn[]> = await inTurn(contestants, {
+    rounds: Number(values.rounds),
+    steps: Number(values.steps),
+    warmup: WARMUP,
+    onTurn: (name, round, { milliseconds }) =>
+      console.error(`round ${round} ${name}: ${milliseconds.map((ms) => ms.toFixed(0)).join(' ')} ms`),
+  });
+  const first = turns[contestants[0]!.name] as Turn[];
+  const report = contestants.map(({ name }) => {
+    const own = turns[name] as Turn[];
+    return {
+      name,
+      milliseconds: spread(own.slice(1).flatMap(({ milliseconds }) => milliseconds)),
+      timesFirst: ratio(own, first),
+      ...(which === 'sparse' && { peakMegabytes: own.at(-1)?.values.at(-1) }),
+    };
+  });
+  if (values.json) console.log(JSON.stringify(report));
+  else
+    for (const { name, milliseconds, timesFirst, peakMegabytes } of report) {
+      const { median, min, max } = milliseconds;
+      const memory = peakMegabytes === undefined ? '' : `, ${peakMegabytes.toFixed(0)} MB at most`;
+      const times = `${timesFirst.median.toFixed(2)} (${timesFirst.min.toFixed(2)} to ${timesFirst.max.toFixed(2)})`;
+      console.log(
+        `${name.padEnd(20)} ${median.toFixed(0)} ms a step (${min.toFixed(0)} to ${max.toFixed(0)}), ${times} times the first${memory}`,
+      );
+    }
+}
+
+await runScript(main);

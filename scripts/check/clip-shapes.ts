@@ -1,0 +1,18 @@
+// What a CLIP trained on the shapes can tell of them:
+//
+//   node --import tsx scripts/check/clip-shapes.ts runs/clip [COUNT]
+
+import { readCheckpoint } from '../../src/checkpoint/read.ts';
+import { Runtime } from '../../src/engine/runtime.ts';
+import { measureOnShapes } from '../../src/eval/shapes/clip.ts';
+import { Clip } from '../../src/models/clip/clip.ts';
+
+const [path, count = '256'] = process.argv.slice(2);
+if (!path) throw new Error('usage: clip-shapes.ts CLIP [COUNT]');
+const runtime = new Runtime();
+try {
+  const clip = await Clip.open(runtime, await readCheckpoint(path, { kind: 'clip', warn: console.error }));
+  console.log(JSON.stringify(await measureOnShapes(clip, Number(count), 1), null, 2));
+} finally {
+  await runtime.close();
+}

@@ -1,0 +1,37 @@
+// A CLIP of full size with open_clip's random weights, opened as our converter reads it.
+
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { SafetensorsFile } from '../../src/checkpoint/safetensors.ts';
+import type { Runtime } from '../../src/engine/runtime.ts';
+import type { HostTensor } from '../../src/engine/tensor.ts';
+import { ClipEncoder } from '../../src/models/clip/encoder.ts';
+import { clipSpec } from '../../src/models/clip/model.ts';
+import { fromOpenai } from '../../src/models/clip/weights.ts';
+import { Weights } from '../../src/nn/weights.ts';
+
+/** Opens FOLDER/model.safetensors of open_clip_peer.py, and the pictures beside it. */
+export async function openFullClip(
+  runtime: Runtime,
+  folder: string,
+): Promise<{ encoder: ClipEncoder; pixels: Uint8Array }> {
+  const path = join(folder, 'model.safetensors');
+  const file = await SafetensorsFile.open(path);
+  try {
+    const source = new Map(
+      file.names.map((name) => [name, { ...file.info(name), read: () => file.read(name) }]),
+    );
+    const { model, tensors } = fromOpenai(source, path);
+    const values = new Map<string, HostTensor>();
+    for (const [name, { shape, data }] of tensors) {
+      const read = data as () => Promise<Float32Array>;
+      values.set(name, { dtype: 'float32', shape, data: await read() });
+    }
+    const weights = new Weights(runtime, 'clip', clipSpec(model));
+    await weights.load(values);
+    const encoder = new ClipEncoder(runtime, 'CLIP', model, weights);
+    return { encoder, pixels: await readFile(join(folder, 'pixels.bin')) };
+  } finally {
+    await file.close();
+  }
+}

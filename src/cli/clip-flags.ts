@@ -1,0 +1,108 @@
+// What the commands that use a trained CLIP share: its flags, and opening it.
+
+import { join } from 'node:path';
+import type { Argv } from 'yargs';
+import type { PictureFile } from '../data/decode.ts';
+import { InterruptedError } from '../util/errors.ts';
+import type { Context } from './command.ts';
+
+export interface ClipFlags {
+  clip: string;
+  cache: boolean;
+  truncate: boolean;
+}
+
+export function clipFlags<T>(yargs: Argv<T>) {
+  return yargs
+    .positional('images', {
+      type: 'string',
+      array: true,
+      demandOption: true,
+      describe: 'pictures, and folders of pictures',
+    })
+    .option('clip', {
+      type: 'string',
+      requiresArg: true,
+      demandOption: true,
+      alias: ['clip_path', 'clip-path'],
+      describe: 'checkpoint or run of mm train-clip, or what mm convert made',
+    })
+    .option('cache', {
+      type: 'boolean',
+      default: true,
+      describe: "keep the pictures' features in the cache folder, by content; --no-cache for not",
+    })
+    .option('truncate', {
+      type: 'boolean',
+      default: false,
+      describe: 'cut texts that are longer than the model reads',
+    });
+}
+
+/** Runs `use` with the CLIP and a function that encodes pictures; closes everything afterwards. */
+export async function withClip<R>(
+  { clip: path, cache: isCached }: ClipFlags,
+  { log, progress, signal }: Context,
+  use: (tools: {
+    clip: import('../models/clip/clip.ts').Clip;
+    embed: <P extends PictureFile>(
+      pictures: readonly P[],
+    ) => Promise<import('../eval/embed-pictures.ts').Embedded<P>>;
+    faults: import('../data/faults.ts').Faults;
+  }) => Promise<R>,
+): Promise<R> {
+  const [
+    { readCheckpoint },
+    { Faults },
+    { cacheFolder },
+    { Runtime },
+    { embedPictures },
+    { EmbeddingCache },
+    { Clip },
+  ] = await Promise.all([
+    import('../checkpoint/read.ts'),
+    import('../data/faults.ts'),
+    import('../engine/library/locate.ts'),
+    import('../engine/runtime.ts'),
+    import('../eval/embed-pictures.ts'),
+    import('../eval/embedding-cache.ts'),
+    import('../models/clip/clip.ts'),
+  ]);
+  const checkpoint = await readCheckpoint(path, { kind: 'clip', warn: (message) => log.warn(message) });
+  const faults = new Faults(log);
+  const runtime = new Runtime();
+  try {
+    const clip = await Clip.open(runtime, checkpoint);
+    const cache = isCached
+      ? await EmbeddingCache.open(join(cacheFolder(), 'features'), clip.hash, clip.config.embedding)
+      : undefined;
+    try {
+      return await use({
+        clip,
+        faults,
+        embed: async (pictures) => {
+          progress.start('encoding pictures', pictures.length);
+          const embedded = await embedPictures(clip, pictures, {
+            cache,
+            faults,
+            onProgress: (done) => progress.update(done),
+            signal,
+          });
+          progress.stop();
+          log.debug(`${embedded.cached} of ${pictures.length} features were in the cache`);
+          return embedded;
+        },
+      });
+    } finally {
+      await cache?.close();
+    }
+  } catch (error) {
+    if ((error as Error).name !== 'AbortError') throw error;
+    throw new InterruptedError('stopped while encoding pictures', {
+      fix: isCached ? 'run it again: what was encoded is in the cache' : 'run it again',
+    });
+  } finally {
+    faults.summarize();
+    await runtime.close();
+  }
+}

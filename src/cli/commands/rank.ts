@@ -1,0 +1,83 @@
+// mm rank: pictures ordered by how well they go with a prompt.
+
+import { UsageError } from '../../util/errors.ts';
+import { clipFlags, withClip } from '../clip-flags.ts';
+import { defineCommand } from '../command.ts';
+import { findPictures } from '../find-pictures.ts';
+
+export const command = defineCommand({
+  flags: (yargs) =>
+    clipFlags(yargs)
+      .option('prompt', {
+        type: 'string',
+        array: true,
+        nargs: 1,
+        demandOption: true,
+        alias: 'text',
+        describe: 'what the pictures should show; repeatable',
+      })
+      .option('top', { type: 'number', describe: 'list only the best so many of each prompt' })
+      .option('csv', { type: 'string', requiresArg: true, describe: 'file for the table' })
+      .option('out', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'contact sheet: the best pictures of each prompt, in order',
+      })
+      .option('show', {
+        type: 'number',
+        default: 16,
+        describe: 'pictures of each prompt in the contact sheet',
+      })
+      .example('$0 rank samples --clip runs/clip --prompt "a red circle"', 'the best first')
+      .example(
+        '$0 rank photos --clip runs/clip --prompt "a cat" --prompt "a dog" --csv ranks.csv --out best.png',
+        'a table and a contact sheet',
+      ),
+
+  async run(flags, context) {
+    for (const [flag, value] of [
+      ['--top', flags.top],
+      ['--show', flags.show],
+    ] as const) {
+      if (value === undefined || (Number.isInteger(value) && value > 0)) continue;
+      throw new UsageError(`${flag} is a whole number from 1 on, and got ${value}`, {
+        where: flag,
+        fix: 'leave it out',
+      });
+    }
+    const { print, json } = context;
+    const files = await findPictures(flags.images);
+    const rankings = await withClip(flags, context, async ({ clip, embed }) => {
+      const { rank } = await import('../../eval/rank.ts');
+      const texts = await clip.encodeTexts(flags.prompt, flags.truncate);
+      return rank(flags.prompt, texts, await embed(files), clip.scale);
+    });
+    for (const { prompt, pictures } of rankings) {
+      if (rankings.length > 1) print(prompt);
+      for (const [i, { file, similarity, probability }] of pictures.slice(0, flags.top).entries()) {
+        const figures = `${similarity.toFixed(4)}  ${(100 * probability).toFixed(2).padStart(6)} %`;
+        print(`${String(i + 1).padStart(5)}  ${figures}  ${file}`);
+        json({ prompt, rank: i + 1, file, similarity, probability });
+      }
+    }
+    const { writeFileAtomic } = await import('../../util/files.ts');
+    if (flags.csv !== undefined) {
+      const { csv } = await import('../../report/table.ts');
+      const rows = rankings.flatMap(({ prompt, pictures }) =>
+        pictures
+          .slice(0, flags.top)
+          .map(({ file, similarity, probability }, i) => [prompt, i + 1, file, similarity, probability]),
+      );
+      await writeFileAtomic(
+        flags.csv,
+        csv([['prompt', 'rank', 'file', 'similarity', 'probability'], ...rows]),
+      );
+      print(flags.csv);
+    }
+    if (flags.out !== undefined) {
+      const { contactSheet } = await import('../../report/contact-sheet.ts');
+      await writeFileAtomic(flags.out, await contactSheet(rankings, flags.show, files));
+      print(flags.out);
+    }
+  },
+});

@@ -1,0 +1,42 @@
+// mm train-clip: contrastive pretraining.
+
+import { clipSchema } from '../../config/clip.ts';
+import { loadConfig } from '../../config/load.ts';
+import { defineCommand } from '../command.ts';
+import { runContext, trainingFlags } from '../training-flags.ts';
+
+export const command = defineCommand({
+  flags: (yargs) =>
+    trainingFlags(yargs, 'runs/clip')
+      .option('data', {
+        type: 'string',
+        requiresArg: true,
+        alias: ['image_text_folder', 'image-text-folder'],
+        describe: 'folder of pictures with same-stem .txt captions, over data.path',
+      })
+      .option('tokenizer', {
+        type: 'string',
+        requiresArg: true,
+        describe: "tokenizer.json, or CLIP's merges file, over data.tokenizer",
+      })
+      .example(
+        '$0 train-clip --config configs/clip/vit-b-32.yaml --data photos --tokenizer bpe_simple_vocab_16e6.txt.gz',
+        'the published size',
+      )
+      .example(
+        '$0 train-clip --config configs/clip/vit-b-32.yaml --data photos --tokenizer t.json --set train.chunk=64',
+        'a batch larger than memory, 64 pictures at a time',
+      ),
+
+  async run(flags, context) {
+    const config = loadConfig(clipSchema, {
+      file: flags.config,
+      set: flags.set,
+      flags: { seed: flags.seed, 'data.path': flags.data, 'data.tokenizer': flags.tokenizer },
+    });
+    const { trainClip } = await import('../../train/train-clip.ts');
+    const { evaluation, ...result } = await trainClip(config, runContext(flags, context));
+    context.print(result.checkpoint);
+    context.json({ ...result, negatives: config.train.batch - 1, ...evaluation });
+  },
+});

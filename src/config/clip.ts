@@ -1,0 +1,203 @@
+// Configuration of `mm train-clip`: contrastive pretraining (CLIP, arXiv 2103.00020).
+
+import { z } from 'zod';
+import { averaging, optimizer, positiveInteger, rhythm, seed, validationShare } from './fields.ts';
+
+/** Means and deviations of the channels of the published models' pictures, in [0, 1]. */
+const MEAN = [0.48145466, 0.4578275, 0.40821073];
+const DEVIATION = [0.26862954, 0.26130258, 0.27577711];
+
+/** Width of a head where `heads` is not given. */
+const HEAD = 64;
+/** Channels of a ResNet's last stage for each channel of its first. */
+export const RESNET_GROWTH = 32;
+/** A ResNet makes a picture this much smaller. */
+export const RESNET_STRIDE = 32;
+
+const image = z
+  .strictObject({
+    tower: z.enum(['vit', 'resnet']).default('vit').describe('Vision Transformer, or the modified ResNet'),
+    size: positiveInteger().default(224).describe('pixels on a side; the pictures are square'),
+    patch: positiveInteger().default(32).describe('pixels on a side of a patch (vit)'),
+    width: positiveInteger()
+      .default(768)
+      .describe('width of the residual stream (vit), or channels after the stem (resnet)'),
+    layers: positiveInteger().default(12).describe('resblocks (vit)'),
+    blocks: z
+      .array(positiveInteger())
+      .length(4)
+      .default([3, 4, 6, 3])
+      .describe('bottleneck blocks in the four stages (resnet)'),
+    heads: positiveInteger()
+      .optional()
+      .describe(
+        `attention heads, of the resblocks (vit) or of the pooling (resnet); by default as many as are ${HEAD} wide`,
+      ),
+    mean: z
+      .array(z.number())
+      .length(3)
+      .default(MEAN)
+      .describe('of red, green and blue in [0, 1], subtracted'),
+    deviation: z
+      .array(z.number().positive())
+      .length(3)
+      .default(DEVIATION)
+      .describe('of red, green and blue, divided by'),
+  })
+  .describe('the image tower');
+
+const text = z
+  .strictObject({
+    vocabulary: positiveInteger()
+      .default(49408)
+      .describe(
+        "ids; the last two are the start and the end token, the tokenizer's come before them (openai)",
+      ),
+    length: positiveInteger().default(77).describe('text positions, start and end token included'),
+    width: positiveInteger().default(512).describe('width of the residual stream'),
+    layers: positiveInteger().default(12).describe('resblocks'),
+    heads: positiveInteger().optional().describe(`attention heads; by default as many as are ${HEAD} wide`),
+  })
+  .describe('the text tower');
+
+const attentionWidth = ({ tower, width }: { tower: 'vit' | 'resnet'; width: number }): number =>
+  tower === 'vit' ? width : width * RESNET_GROWTH;
+const defaultHeads = (width: number): number => Math.max(1, Math.floor(width / HEAD));
+
+export const clipModelSchema = z
+  .strictObject({
+    architecture: z
+      .enum(['openai', 'dalle-pytorch'])
+      .default('openai')
+      .describe(
+        "openai: the published towers, text causal and read at its end token. dalle-pytorch: lucidrains' CLIP, both towers Transformers that attend everywhere, read as the mean of their positions, padding masked",
+      ),
+    embedding: positiveInteger().default(512).describe('width of the space that pictures and texts share'),
+    activation: z
+      .enum(['quick-gelu', 'gelu'])
+      .default('quick-gelu')
+      .describe('of the resblocks: x·σ(1.702x) as published, or the exact GELU (openai)'),
+    image: image.prefault({}),
+    text: text.prefault({}),
+  })
+  .superRefine(({ architecture, image, text }, context) => {
+    const refuse = (path: string[], message: string): void =>
+      context.addIssue({ code: 'custom', path, message });
+    const stride = image.tower === 'vit' ? image.patch : RESNET_STRIDE;
+    if (image.size % stride !== 0) {
+      const cause = image.tower === 'vit' ? 'patch' : 'the stride of a resnet';
+      refuse(['image', 'size'], `must be a multiple of ${stride}, ${cause}; received ${image.size}`);
+    }
+    if (architecture === 'dalle-pytorch') {
+      if (image.tower !== 'vit') refuse(['image', 'tower'], 'must be vit for architecture dalle-pytorch');
+      return; // its heads are 64 wide whatever the width
+    }
+    for (const [name, width, heads] of [
+      ['image', attentionWidth(image), image.heads],
+      ['text', text.width, text.heads],
+    ] as const) {
+      const count = heads ?? defaultHeads(width);
+      if (width % count !== 0)
+        refuse([name, 'heads'], `must divide the width of the attention (${width}); received ${count}`);
+    }
+    if (image.tower === 'resnet' && image.width % 2 !== 0)
+      refuse(['image', 'width'], `must be even, because the stem begins with half; received ${image.width}`);
+    if (text.length < 3)
+      refuse(['text', 'length'], `must hold start, end and a token; received ${text.length}`);
+    if (text.vocabulary < 3)
+      refuse(['text', 'vocabulary'], `must hold start, end and a token; received ${text.vocabulary}`);
+  })
+  .transform(({ image: { heads: imageHeads, ...image }, text: { heads: textHeads, ...text }, ...model }) => ({
+    ...model,
+    // In the same order whether they were given or not: a resumed run compares its configuration with the first.
+    image: { ...image, heads: imageHeads ?? defaultHeads(attentionWidth(image)) },
+    text: { ...text, heads: textHeads ?? defaultHeads(text.width) },
+  }))
+  .describe('the two towers');
+
+export const clipSchema = z
+  .strictObject({
+    seed,
+    data: z
+      .strictObject({
+        path: z
+          .string()
+          .describe(
+            'pictures with captions: a folder with same-stem .txt captions; WebDataset tars (a tar, a folder of them, tars-{000..012}.tar); or a CSV, TSV, JSONL or COCO list',
+          ),
+        tokenizer: z
+          .string()
+          .describe("tokenizer.json of mm train-bpe or of CLIP, or CLIP's merges file (.txt, .txt.gz)"),
+        validation: validationShare,
+        crop: z
+          .enum(['random', 'center', 'none'])
+          .default('random')
+          .describe(
+            'training crop: a random square, the central square, or the picture squeezed to the square',
+          ),
+        cropScale: z
+          .number()
+          .gt(0)
+          .max(1)
+          .default(1)
+          .describe('smallest side of a random crop, as a share of the shorter side; 1 as published'),
+        truncateCaptions: z
+          .boolean()
+          .default(false)
+          .describe('cut captions longer than text.length in place of refusing them'),
+        zeroShot: z
+          .strictObject({
+            pictures: z.string().describe('folder of pictures, one folder a class'),
+            labels: z
+              .string()
+              .optional()
+              .describe('file of labels, a line each; the names of the folders without it'),
+            templates: z
+              .array(z.string().includes('{label}'))
+              .min(1)
+              .default(['A photo of a {label}'])
+              .describe('texts made of a label; several are averaged'),
+          })
+          .optional()
+          .describe('labelled pictures that are classified at each validation; off without this key'),
+      })
+      .describe('captioned pictures'),
+    model: clipModelSchema,
+    train: z
+      .strictObject({
+        ...rhythm,
+        chunk: positiveInteger()
+          .optional()
+          .describe(
+            'pictures in memory at a time: features of the whole batch first, then gradients chunk by chunk; the update is that of the whole batch. All at once without this key',
+          ),
+        precision: z
+          .enum(['float32', 'bfloat16'])
+          .default('float32')
+          .describe(
+            'type of matrix products and convolutions; weights, losses and the optimizer stay in float32. Not float16, which would need its losses scaled',
+          ),
+        optimizer,
+        averaging: averaging.optional(),
+      })
+      .superRefine(({ batch, chunk }, context) => {
+        if (batch < 2) {
+          const message = `must be 2 at least, because the other pairs are the negatives; received ${batch}`;
+          context.addIssue({ code: 'custom', path: ['batch'], message });
+        }
+        if (chunk !== undefined && batch % chunk !== 0) {
+          const message = `must divide batch (${batch}); received ${chunk}`;
+          context.addIssue({ code: 'custom', path: ['chunk'], message });
+        }
+      })
+      .describe('the training run'),
+  })
+  .describe('mm train-clip');
+
+/** What a checkpoint's config.yaml holds for whoever uses the model; one of converted weights holds nothing else. */
+export const clipCheckpointSchema = z.looseObject({ model: clipModelSchema });
+
+export type ClipModelConfig = z.output<typeof clipModelSchema>;
+export type ClipImageConfig = ClipModelConfig['image'];
+export type ClipTextConfig = ClipModelConfig['text'];
+export type ClipConfig = z.output<typeof clipSchema>;

@@ -1,0 +1,21 @@
+// Features of length 1, rows of a flat array, compared by their inner products.
+
+/** The inner product of row i of `a` and row j of `b`. */
+export function cosine(a: Float32Array, i: number, b: Float32Array, j: number, width: number): number {
+  let sum = 0;
+  for (let k = 0; k < width; k++) sum += (a[i * width + k] as number) * (b[j * width + k] as number);
+  return sum;
+}
+
+/** exp(x · scale) over their sum. */
+export function softmax(values: ArrayLike<number>, scale: number): Float64Array {
+  const scaled = Float64Array.from(values, (value) => value * scale);
+  const highest = scaled.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  const powers = scaled.map((value) => Math.exp(value - highest));
+  const sum = powers.reduce((a, b) => a + b, 0);
+  return powers.map((power) => power / sum);
+}
+
+/** Indices of the values, the largest first; equal ones in their order. */
+export const descending = (values: ArrayLike<number>): number[] =>
+  Array.from(values, (_, i) => i).sort((i, j) => (values[j] as number) - (values[i] as number));

@@ -1,0 +1,198 @@
+// The residual stream through all layers, and how its gradient comes about: with every activation kept, with each
+// layer's computed again from its input, or, in a reversible stack, from its output.
+//   B batch, N positions, D width
+
+import type { DalleModelConfig } from '../../config/dalle.ts';
+import { withGradient } from '../../engine/ops.ts';
+import { inPart } from '../../engine/origin.ts';
+import { foldIn } from '../../engine/random.ts';
+import { gradientsWithin, notBefore, recomputed } from '../../engine/recompute.ts';
+import { type Tensor, type Tensor1D, type Tensor3D, tf } from '../../engine/tf.ts';
+import { dropout } from '../../nn/dropout.ts';
+import { tensorsOf, withTensors } from '../../nn/parameters.ts';
+import {
+  attentionBranch,
+  type BlockParameters,
+  block,
+  constantsOf,
+  feedForwardBranch,
+  type LayerCache,
+  type LayerTraining,
+  type StreamOptions,
+  withConstants,
+} from '../../nn/transformer.ts';
+
+/** What a train step asks of the stack besides its result. */
+export interface DalleTraining {
+  /** Keep only each layer's input (a reversible stack: nothing) and compute its activations again for the gradient. */
+  readonly recompute: boolean;
+  readonly dropout: { readonly attention: number; readonly feedForward: number };
+  /** Keys the dropout, int32[2]. */
+  readonly key: Tensor1D;
+  /** A gradient scale of each layer, float32 scalars. */
+  readonly gradientScales?: readonly Tensor[] | undefined;
+}
+
+/** What layer `layer`, counted from 0, does in training. */
+export function layerTraining(layer: number, training: DalleTraining): LayerTraining {
+  const { attention, feedForward } = training.dropout;
+  const drop = (rate: number, branch: string) => (x: Tensor) =>
+    dropout(x, rate, foldIn(training.key, `dropout of ${branch} ${layer + 1}`));
+  const gradientScale = training.gradientScales?.[layer];
+  return {
+    dropAttention: drop(attention, 'attention'),
+    dropHidden: drop(feedForward, 'feed-forward'),
+    ...(gradientScale && { gradientScale }),
+  };
+}
+
+/** x_BND → BND, with what each layer keeps for decoding; with `recompute`, nothing. */
+export function runStack(
+  blocks: readonly BlockParameters[],
+  x_BND: Tensor3D,
+  layers: readonly StreamOptions[],
+  { reversible }: DalleModelConfig,
+  recompute: boolean,
+): { readonly x_BND: Tensor3D; readonly cache: LayerCache[] } {
+  if (!recompute)
+    return reversible ? runReversible(blocks, x_BND, layers) : runResidual(blocks, x_BND, layers);
+  const run = reversible ? reversibleWithoutActivations : residualWithoutActivations;
+  return { x_BND: run(blocks, x_BND, layers), cache: [] };
+}
+
+function runResidual(
+  blocks: readonly BlockParameters[],
+  input_BND: Tensor3D,
+  layers: readonly StreamOptions[],
+) {
+  let x_BND = input_BND;
+  const cache = blocks.map((p, layer) => {
+    const done = inPart(`layer ${layer + 1}`, () => block(p, x_BND, layers[layer] as StreamOptions));
+    x_BND = done.x_BND;
+    return done.cache;
+  });
+  return { x_BND, cache };
+}
+
+function residualWithoutActivations(
+  blocks: readonly BlockParameters[],
+  x_BND: Tensor3D,
+  layers: readonly StreamOptions[],
+): Tensor3D {
+  return blocks.reduce((stream, p, layer) => {
+    const options = layers[layer] as StreamOptions;
+    const run = (x: Tensor, tensors: readonly Tensor[], constants: readonly Tensor[]): Tensor =>
+      block(withTensors(p, tensors), x as Tensor3D, withConstants(options, constants)).x_BND;
+    const named: typeof run = (...inputs) => inPart(`layer ${layer + 1}`, () => run(...inputs));
+    return recomputed(named, stream, tensorsOf(p), constantsOf(options)) as Tensor3D;
+  }, x_BND);
+}
+
+/** Two streams (arXiv 1707.04585): attention adds to the first what it makes of the second, and the other way round. */
+function runReversible(
+  blocks: readonly BlockParameters[],
+  input_BND: Tensor3D,
+  layers: readonly StreamOptions[],
+) {
+  const { first, second, cache } = twoStreams(blocks, input_BND, layers);
+  return { x_BND: tf.mul(tf.add(first, second), 0.5) as Tensor3D, cache };
+}
+
+function twoStreams(
+  blocks: readonly BlockParameters[],
+  input_BND: Tensor3D,
+  layers: readonly StreamOptions[],
+) {
+  let [first, second] = [input_BND, input_BND];
+  const cache = blocks.map((p, layer) => {
+    const options = layers[layer] as StreamOptions;
+    const attended = attentionBranch(p, second, options);
+    first = tf.add(first, attended.update);
+    const fed = feedForwardBranch(p, first, options);
+    second = tf.add(second, fed.update);
+    return { ...attended.cache, ...fed.cache };
+  });
+  return { first, second, cache };
+}
+
+/** The same; the gradient goes back along the streams, which it takes apart layer by layer. */
+function reversibleWithoutActivations(
+  blocks: readonly BlockParameters[],
+  x_BND: Tensor3D,
+  layers: readonly StreamOptions[],
+): Tensor3D {
+  const parameters = blocks.map(tensorsOf);
+  const counts = parameters.map(({ length }) => length);
+  const constantCounts = layers.map((options) => constantsOf(options).length);
+  return withGradient<Tensor3D>(
+    (save, ...inputs) => {
+      const [x, ...tensors] = inputs.slice(0, 1 + parameters.flat().length) as [Tensor, ...Tensor[]];
+      const own = chunks(tensors, counts);
+      const ours = blocks.map((p, layer) => withTensors(p, own[layer] as Tensor[]));
+      const { first, second } = twoStreams(ours, x as Tensor3D, layers);
+      save([first, second, ...tensors, ...layers.flatMap(constantsOf)]);
+      return {
+        value: tf.mul(tf.add(first, second), 0.5),
+        gradFunc: (dy, [lastFirst, lastSecond, ...saved]) => {
+          let [y1, y2] = [lastFirst as Tensor, lastSecond as Tensor];
+          let [dy1, dy2] = [tf.mul(dy, 0.5), tf.mul(dy, 0.5)];
+          const gradients: Tensor[][] = [];
+          const weights = chunks(saved, counts);
+          const constants = chunks(saved.slice(tensors.length), constantCounts);
+          for (let layer = blocks.length - 1; layer >= 0; layer--) {
+            const p = blocks[layer] as BlockParameters;
+            const options = withConstants(layers[layer] as StreamOptions, constants[layer] as Tensor[]);
+            const split = partsOf(p, weights[layer] as Tensor[]);
+            const fed = gradientsWithin(
+              (x2, ...own) => feedForwardBranch(split.feedForward(own), x2 as Tensor3D, options).update,
+              [notBefore(y1, dy2), ...split.ofFeedForward],
+              dy2,
+            );
+            y2 = tf.sub(notBefore(y2, dy2), fed.value);
+            dy1 = tf.add(dy1, fed.gradients[0] as Tensor);
+            const attended = gradientsWithin(
+              (x2, ...own) => attentionBranch(split.attention(own), x2 as Tensor3D, options).update,
+              [notBefore(y2, dy1), ...split.ofAttention],
+              dy1,
+            );
+            y1 = tf.sub(notBefore(y1, dy1), attended.value);
+            dy2 = tf.add(dy2, attended.gradients[0] as Tensor);
+            gradients[layer] = split.inOrder(attended.gradients.slice(1), fed.gradients.slice(1));
+          }
+          return [tf.add(dy1, dy2), ...gradients.flat()];
+        },
+      };
+    },
+    x_BND,
+    ...parameters.flat(),
+  );
+}
+
+/** Consecutive parts of these lengths. */
+function chunks(tensors: readonly Tensor[], counts: readonly number[]): Tensor[][] {
+  const left = tensors.values();
+  return counts.map((count) => Array.from({ length: count }, () => left.next().value as Tensor));
+}
+
+/** A block's tensors, those of its two branches apart. */
+function partsOf(p: BlockParameters, tensors: readonly Tensor[]) {
+  const named = withTensors(p, tensors);
+  const isAttention = (name: string): boolean => name.startsWith('attention');
+  const entries = Object.entries(named);
+  const pick = (keep: (name: string) => boolean) =>
+    Object.fromEntries(entries.filter(([name]) => keep(name))) as unknown as BlockParameters;
+  const [attention, feedForward] = [pick(isAttention), pick((name) => !isAttention(name))];
+  return {
+    ofAttention: tensorsOf(attention),
+    ofFeedForward: tensorsOf(feedForward),
+    attention: (own: readonly Tensor[]) => withTensors(attention, own),
+    feedForward: (own: readonly Tensor[]) => withTensors(feedForward, own),
+    /** Gradients of both in the order of the block's tensors. */
+    inOrder(ofAttention: readonly Tensor[], ofFeedForward: readonly Tensor[]): Tensor[] {
+      const all = { ...withTensors(attention, ofAttention), ...withTensors(feedForward, ofFeedForward) };
+      return tensorsOf(
+        Object.fromEntries(entries.map(([name]) => [name, all[name as keyof BlockParameters]])),
+      );
+    },
+  };
+}

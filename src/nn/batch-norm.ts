@@ -1,0 +1,68 @@
+// Batch normalization over all but the last axis (arXiv 1502.03167).
+
+import { type Tensor, tf } from '../engine/tf.ts';
+import { constant, type ParameterSpec, type Parameters, statistic } from './parameters.ts';
+
+const EPSILON = 1e-5;
+/** Share of a batch's statistics in the running ones, as PyTorch has it by default. */
+const MOMENTUM = 0.1;
+
+export type BatchNormSpec = {
+  readonly gain: ParameterSpec;
+  readonly bias: ParameterSpec;
+  readonly mean: ParameterSpec;
+  readonly variance: ParameterSpec;
+};
+export type BatchNormParameters = Parameters<BatchNormSpec>;
+
+/** Gain, bias, and the running mean and variance, one of each per channel. */
+export const batchNormSpec = (width: number, gain = 1) =>
+  ({
+    gain: constant([width], gain),
+    bias: constant([width], 0),
+    mean: statistic([width], 0),
+    variance: statistic([width], 1),
+  }) satisfies BatchNormSpec;
+
+/**
+ * What a training step sees: with it, layers normalize by the batch in place of the running statistics, and say here
+ * what these become.
+ */
+export class BatchStatistics {
+  readonly #next = new Map<Tensor, Tensor>();
+
+  observe(p: BatchNormParameters, mean: Tensor, variance: Tensor, count: number): void {
+    const towards = (running: Tensor, seen: Tensor): void => {
+      const value = tf.add(tf.mul(running, 1 - MOMENTUM), tf.mul(seen, MOMENTUM));
+      this.#next.set(running, tf.keep(value));
+    };
+    towards(p.mean, mean);
+    // The running variance is of the population, the batch's own is of the batch.
+    towards(p.variance, tf.mul(variance, count / Math.max(1, count - 1)));
+  }
+
+  /** The running statistic after the step; undefined when no layer used it. */
+  next(running: Tensor): Tensor | undefined {
+    return this.#next.get(running);
+  }
+}
+
+/** (x − mean) / √(variance + 1e-5) · gain + bias for each channel; the shape stays. */
+export function batchNorm(p: BatchNormParameters, x: Tensor, statistics?: BatchStatistics): Tensor {
+  if (!statistics) {
+    const scale = tf.mul(tf.rsqrt(tf.add(p.variance, EPSILON)), p.gain);
+    return tf.add(tf.mul(x, scale), tf.sub(p.bias, tf.mul(p.mean, scale)));
+  }
+  const axes = x.shape.map((_, axis) => axis).slice(0, -1);
+  const mean = tf.mean(x, axes);
+  const centred = tf.sub(x, mean);
+  const variance = tf.mean(tf.square(centred), axes);
+  statistics.observe(
+    p,
+    mean,
+    variance,
+    axes.reduce((count, axis) => count * (x.shape[axis] as number), 1),
+  );
+  const scale = tf.mul(tf.rsqrt(tf.add(variance, EPSILON)), p.gain);
+  return tf.add(tf.mul(centred, scale), p.bias);
+}

@@ -1,0 +1,182 @@
+// One update of the joint Transformer as compiled functions: from a whole batch at once, or from parts of it whose
+// gradients are summed up in the session.
+
+import type { DalleConfig } from '../config/dalle.ts';
+import type { Compiled, Runtime } from '../engine/runtime.ts';
+import type { HostTensor } from '../engine/tensor.ts';
+import type { Scalar, Tensor, Tensor1D, Tensor2D } from '../engine/tf.ts';
+import { imageLength } from '../models/dalle/config.ts';
+import { countTextTokens, dalleLoss } from '../models/dalle/loss.ts';
+import type { dalleSpec } from '../models/dalle/model.ts';
+import { unflatten } from '../nn/parameters.ts';
+import type { WeightEntries, Weights } from '../nn/weights.ts';
+import type { BlockScales } from './block-scales.ts';
+import { GradientSum } from './gradient-sum.ts';
+import { valueAndGradients } from './gradients.ts';
+import type { Adam, Average } from './optimizer.ts';
+import { numbers, scalar } from './scalars.ts';
+
+type Spec = ReturnType<typeof dalleSpec>;
+
+/** What a step changes. */
+export interface StepState {
+  readonly weights: Weights<Spec>;
+  /** Those of the weights that are trained. */
+  readonly trained: WeightEntries;
+  readonly optimizer: Adam;
+  readonly average: Average<Spec> | undefined;
+  readonly lossScale: BlockScales | undefined;
+}
+
+/** Captioned pictures as tokens, count × textLength and count × grid². */
+export interface StepBatch {
+  readonly count: number;
+  readonly text: Int32Array;
+  readonly image: Int32Array;
+}
+
+type Results = Readonly<Record<string, number>>;
+type Rates = { readonly step: HostTensor; readonly learningRate: HostTensor };
+type PartInputs = Record<'text' | 'image' | 'key' | 'textTokens', Tensor>;
+type RateInputs = Record<'step' | 'learningRate', Tensor>;
+type Losses = Record<'loss' | 'textLoss' | 'imageLoss', Scalar>;
+
+const LOSSES = ['loss', 'textLoss', 'imageLoss'] as const;
+
+export class DalleStep {
+  readonly #config: DalleConfig;
+  readonly #state: StepState;
+  readonly #whole: Compiled<PartInputs & RateInputs, Record<string, Tensor>>;
+  readonly #part: Compiled<PartInputs, Losses>;
+  readonly #apply: Compiled<RateInputs, Record<string, Tensor>>;
+  /** Of the gradients of a batch's parts, 0 between updates. */
+  readonly #sums: GradientSum | undefined;
+  readonly #clear: Compiled<Record<never, Tensor>, Record<never, Tensor>>;
+  #isCleared = false;
+
+  constructor(runtime: Runtime, config: DalleConfig, state: StepState) {
+    this.#config = config;
+    this.#state = state;
+    const { precision, accumulate } = config.train;
+    if (accumulate > 1) this.#sums = new GradientSum(runtime, 'dalle', state.trained);
+    this.#whole = runtime.compile(
+      'DALL·E train step',
+      (inputs) => {
+        const { values, gradients } = this.#gradients(inputs);
+        return { ...values, ...this.#update(gradients, inputs) };
+      },
+      { precision },
+    );
+    this.#part = runtime.compile(
+      'DALL·E gradients of a part',
+      (inputs) => {
+        const { values, gradients } = this.#gradients(inputs);
+        this.#sums?.add(gradients);
+        return values;
+      },
+      { precision },
+    );
+    this.#apply = runtime.compile('DALL·E update', (inputs) => {
+      const results = this.#update(this.#sums?.read() ?? new Map(), inputs);
+      this.#sums?.clear();
+      return results;
+    });
+    this.#clear = runtime.compile('DALL·E gradients at 0', () => {
+      this.#sums?.clear();
+      return {};
+    });
+  }
+
+  /**
+   * One update.
+   * @param step updates made before this one
+   * @param key of the step's random numbers, int32[2]
+   * @returns losses in nats per token, the gradient's norm, and what the gradient scales say
+   */
+  async run(batch: StepBatch, step: number, learningRate: number, key: HostTensor): Promise<Results> {
+    const rates: Rates = { step: scalar(step), learningRate: scalar(learningRate) };
+    if (!this.#sums) return numbers(await this.#whole({ ...this.inputs(batch, key), ...rates }));
+    if (!this.#isCleared) await this.#clear({});
+    this.#isCleared = true;
+    const sums = { loss: 0, textLoss: 0, imageLoss: 0 };
+    for (const part of this.#parts(batch, key)) {
+      const losses = numbers(await this.#part(part));
+      for (const name of LOSSES) sums[name] += losses[name];
+    }
+    return { ...sums, ...numbers(await this.#apply(rates)) };
+  }
+
+  /** What is wrong with a step whose results are not finite: the first tensor that was not, and who made it. */
+  async firstNonFinite(batch: StepBatch, key: HostTensor): Promise<string | undefined> {
+    if (!this.#sums) {
+      const rates: Rates = { step: scalar(0), learningRate: scalar(0) };
+      return this.#whole.firstNonFinite({ ...this.inputs(batch, key), ...rates });
+    }
+    for (const part of this.#parts(batch, key)) {
+      const found = await this.#part.firstNonFinite(part);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  inputs({ count, text, image }: StepBatch, key: HostTensor) {
+    const { model } = this.#config;
+    const ids = (data: Int32Array, length: number): HostTensor => ({
+      dtype: 'int32',
+      shape: [count, length],
+      data,
+    });
+    return {
+      text: ids(text, model.textLength),
+      image: ids(image, imageLength(model)),
+      key,
+      textTokens: scalar(countTextTokens(text, model)),
+    };
+  }
+
+  /** The batch in equal parts; the text tokens that its losses are means over are those of the whole. */
+  #parts(batch: StepBatch, key: HostTensor) {
+    const { accumulate } = this.#config.train;
+    const { textTokens } = this.inputs(batch, key);
+    const count = batch.count / accumulate;
+    return Array.from({ length: accumulate }, (_, part) => {
+      const cut = (ids: Int32Array): Int32Array =>
+        ids.subarray((part * ids.length) / accumulate, ((part + 1) * ids.length) / accumulate);
+      const [a, b] = key.data as Int32Array;
+      const ownKey: HostTensor = { ...key, data: Int32Array.of((a as number) + part, b as number) };
+      return {
+        ...this.inputs({ count, text: cut(batch.text), image: cut(batch.image) }, ownKey),
+        textTokens,
+      };
+    });
+  }
+
+  #gradients({ text, image, key, textTokens }: PartInputs) {
+    const { model, train } = this.#config;
+    const { weights, trained, lossScale } = this.#state;
+    const training = {
+      recompute: train.recompute,
+      dropout: train.dropout,
+      key: key as Tensor1D,
+      gradientScales: lossScale?.values(),
+    };
+    const part =
+      train.accumulate > 1 ? { textTokens: textTokens as Scalar, share: 1 / train.accumulate } : undefined;
+    return valueAndGradients(trained, (read) => {
+      const p = unflatten(weights.spec, (name) =>
+        trained.has(name) ? read(name) : (weights.entries.get(name)!.variable.read() as Tensor),
+      );
+      const options = { training, part };
+      return { ...dalleLoss(p, text as Tensor2D, image as Tensor2D, model, train.textLossWeight, options) };
+    });
+  }
+
+  #update(gradients: ReadonlyMap<string, Tensor>, inputs: RateInputs): Record<string, Tensor> {
+    const { optimizer, average, lossScale } = this.#state;
+    const [step, learningRate] = [inputs.step as Scalar, inputs.learningRate as Scalar];
+    const scaled = lossScale?.update(gradients, step);
+    const { gradientNorm, updates } = optimizer.apply(gradients, step, learningRate, scaled?.unscaling);
+    average?.update(updates, step, scaled?.unscaling);
+    return { gradientNorm, ...scaled?.metrics };
+  }
+}

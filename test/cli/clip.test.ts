@@ -1,0 +1,343 @@
+// mm rank, mm classify and the CLIPs of mm convert, as a user calls them.
+
+import assert from 'node:assert/strict';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import sharp from 'sharp';
+import { readCheckpoint } from '../../src/checkpoint/read.ts';
+import { decodePicture } from '../../src/data/decode.ts';
+import { Runtime } from '../../src/engine/runtime.ts';
+import { Clip } from '../../src/models/clip/clip.ts';
+import { EXIT } from '../../src/util/errors.ts';
+import { writeTokenizer } from '../integration/tiny-runs.ts';
+import { mm } from './mm.ts';
+import { testRefusals } from './refusal.ts';
+import { writeTinyClip } from './tiny-clip.ts';
+import { writePicture, writePictures, writeTinyDvae } from './tiny-dvae.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'mm-clip-cli-'));
+const pictures = join(root, 'pictures');
+const classes = join(root, 'classes');
+const tokenizer = join(root, 'tokenizer.json');
+const clip = join(root, 'clip');
+const FIXTURES = fileURLToPath(new URL('../parity/fixtures/clip/', import.meta.url));
+const PROMPTS = ['picture 3', 'picture of pictures'] as const;
+
+// Features go into a cache of the test's own; the library stays where it is.
+const home = process.env.MM_CACHE;
+before(async () => {
+  await writePictures(pictures, 11);
+  await writeTokenizer(tokenizer, pictures);
+  await writeTinyClip(clip, tokenizer);
+  for (const [i, label] of ['one', 'two', 'three'].entries()) {
+    mkdirSync(join(classes, label), { recursive: true });
+    for (const n of [0, 1]) await writePicture(join(classes, label, `${n}.png`), 20 + 3 * n + i);
+  }
+});
+after(() => {
+  if (home === undefined) delete process.env.MM_CACHE;
+  rmSync(root, { recursive: true });
+});
+
+interface Line {
+  readonly prompt: string;
+  readonly rank: number;
+  readonly file: string;
+  readonly similarity: number;
+  readonly probability: number;
+}
+const lines = <T>(stdout: string): T[] =>
+  stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as T);
+
+/** Uses the checkpoint in this process. */
+async function withClip<R>(path: string, use: (clip: Clip) => Promise<R>): Promise<R> {
+  const runtime = new Runtime();
+  try {
+    return await use(
+      await Clip.open(runtime, await readCheckpoint(path, { kind: 'clip', warn: assert.fail })),
+    );
+  } finally {
+    await runtime.close();
+  }
+}
+
+describe('mm rank', () => {
+  const rank = (...flags: string[]) =>
+    mm(['rank', pictures, '--clip', clip, ...PROMPTS.flatMap((prompt) => ['--prompt', prompt]), ...flags]);
+
+  test('orders the pictures of each prompt by the cosine with it; a sheet, a table', async () => {
+    const [sheet, table] = [join(root, 'sheet.png'), join(root, 'ranks.csv')];
+    const { code, stdout, stderr } = await rank(
+      '--json',
+      '--no-cache',
+      '--out',
+      sheet,
+      '--csv',
+      table,
+      '--show',
+      '3',
+    );
+    assert.equal(code, 0, stderr);
+    const found = lines<Line>(stdout);
+    assert.equal(found.length, 2 * 11);
+    for (const prompt of PROMPTS) {
+      const own = found.filter((line) => line.prompt === prompt);
+      assert.deepEqual(
+        own.map(({ rank }) => rank),
+        own.map((_, i) => i + 1),
+      );
+      for (const [i, { similarity }] of own.entries())
+        if (i > 0) assert.ok(similarity <= own[i - 1]!.similarity);
+      assert.ok(Math.abs(own.reduce((sum, { probability }) => sum + probability, 0) - 1) < 1e-6);
+      assert.ok(own[0]!.similarity - own.at(-1)!.similarity > 1e-3, 'features differ');
+    }
+    await withClip(clip, async (model) => {
+      for (const { prompt, file, similarity } of found.slice(0, 4)) {
+        const pixels = await decodePicture(file, { size: 16, crop: 'center' });
+        const [score] = await model.score(prompt, pixels);
+        assert.ok(Math.abs(score! - similarity) < 1e-5);
+      }
+      const [first, second] = found as [Line, Line];
+      const ratio = Math.exp(model.scale * (first.similarity - second.similarity));
+      assert.ok(Math.abs(first.probability / second.probability / ratio - 1) < 1e-4);
+    });
+    const { width, height } = await sharp(sheet).metadata();
+    assert.ok(width > 3 * 128 && height > 2 * 128);
+    const rows = readFileSync(table, 'utf8').trim().split('\n');
+    assert.equal(rows[0], 'prompt,rank,file,similarity,probability');
+    assert.equal(rows.length, 1 + 2 * 11);
+    assert.equal(rows[1]!.split(',')[2], found[0]!.file);
+  });
+
+  test('people see the best first', async () => {
+    const { stdout } = await rank('--no-cache', '--top', '2');
+    const all = stdout.trim().split('\n');
+    assert.equal(all.length, 2 * 3);
+    assert.equal(all[0], PROMPTS[0]);
+    assert.match(all[1]!, /^ +1 {2}-?0\.\d{4} +\d+\.\d\d % {2}\S+\.png$/);
+  });
+});
+
+describe('mm classify', () => {
+  const classify = (...flags: string[]) => mm(['classify', '--clip', clip, '--json', '--no-cache', ...flags]);
+  interface Picture {
+    readonly file: string;
+    readonly labels: readonly { readonly label: string; readonly probability: number }[];
+    readonly truth?: string;
+  }
+  const labels = ['one', 'two', 'three'];
+  const flags = [
+    '--template',
+    'picture {label}',
+    '--template',
+    '{label}',
+    ...labels.flatMap((label) => ['--label', label]),
+  ];
+
+  test('gives the likeliest labels, and with the truth accuracy and confusion', async () => {
+    const saved = join(root, 'classifier.safetensors');
+    const { code, stdout, stderr } = await classify(classes, ...flags, '--truth', 'folders', '--save', saved);
+    assert.equal(code, 0, stderr);
+    const found = lines<
+      Picture & { accuracy: number; confusion: number[][]; perLabel: Record<string, number> }
+    >(stdout);
+    const each = found.slice(0, -1);
+    assert.equal(each.length, 6);
+    let right = 0;
+    for (const { file, labels: likeliest, truth } of each) {
+      assert.equal(truth, basename(join(file, '..')));
+      assert.ok(Math.abs(likeliest.reduce((sum, { probability }) => sum + probability, 0) - 1) < 1e-6);
+      assert.ok(likeliest[0]!.probability >= likeliest[1]!.probability);
+      if (likeliest[0]!.label === truth) right++;
+    }
+    const { accuracy, confusion, perLabel } = found.at(-1)!;
+    assert.equal(accuracy, right / 6);
+    assert.deepEqual(
+      confusion.map((row) => row.reduce((a, b) => a + b)),
+      [2, 2, 2],
+    );
+    for (const [i, label] of labels.entries()) assert.equal(perLabel[label], confusion[i]![i]! / 2);
+
+    const again = await classify(classes, '--classifier', saved);
+    assert.equal(again.code, 0, again.stderr);
+    assert.deepEqual(
+      lines<Picture>(again.stdout).map(({ file, labels }) => ({ file, labels })),
+      each.map(({ file, labels }) => ({ file, labels })),
+    );
+    const other = join(root, 'other-clip');
+    await writeTinyClip(other, tokenizer, 2);
+    const wrong = await mm(['classify', classes, '--clip', other, '--classifier', saved, '--no-cache']);
+    assert.equal(wrong.code, EXIT.data);
+    assert.match(wrong.stderr, /made with another CLIP/);
+  });
+
+  test('a CSV says what pictures show; a picture that does not decode is told, the rest go on', async () => {
+    const broken = join(root, 'broken');
+    mkdirSync(broken);
+    copyFileSync(join(classes, 'one', '0.png'), join(broken, 'good.png'));
+    writeFileSync(join(broken, 'bad.png'), 'no picture');
+    const truth = join(broken, 'truth.csv');
+    writeFileSync(truth, 'file,label\r\n"good.png","one"\n');
+    const { code, stdout, stderr } = await classify(
+      broken,
+      ...flags,
+      '--truth',
+      truth,
+      '--csv',
+      join(broken, 'out.csv'),
+    );
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /bad\.png: not a picture/);
+    assert.equal(lines<Picture>(stdout).length, 2);
+    assert.match(readFileSync(join(broken, 'out.csv'), 'utf8'), /good\.png,1,\w+,[\d.]+,one\n/);
+  });
+});
+
+test('features are kept by content: a second run does not decode, another CLIP does not see them', async () => {
+  const cache = join(root, 'cache');
+  const library = join(process.env.MM_CACHE ?? join(process.env.HOME!, '.cache', 'mm'));
+  mkdirSync(cache);
+  // The library is looked for in the same cache folder.
+  for (const name of readdirSync(library)) symlinkSync(join(library, name), join(cache, name));
+  process.env.MM_CACHE = cache;
+  const run = async (model: string) => {
+    const result = await mm([
+      'rank',
+      pictures,
+      '--clip',
+      model,
+      '--prompt',
+      'a',
+      '--json',
+      '--log-level',
+      'debug',
+    ]);
+    assert.equal(result.code, 0, result.stderr);
+    return {
+      found: lines<Line>(result.stdout),
+      cached: Number(/(\d+) of 11 features/.exec(result.stderr)?.[1]),
+    };
+  };
+  const first = await run(clip);
+  const second = await run(clip);
+  assert.equal(first.cached, 0);
+  assert.equal(second.cached, 11);
+  assert.deepEqual(second.found, first.found);
+  assert.equal(readdirSync(join(cache, 'features')).length, 1);
+  const other = join(root, 'cache-clip');
+  await writeTinyClip(other, tokenizer, 3);
+  assert.equal((await run(other)).cached, 0);
+  delete process.env.MM_CACHE;
+});
+
+describe('mm convert', () => {
+  test("Hugging Face's folder, tokenizer included: texts and pictures have the features that it gives them", async () => {
+    const to = join(root, 'from-hugging-face');
+    const { code, stdout, stderr } = await mm(['convert', join(FIXTURES, 'transformers'), '--to', to]);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /Hugging Face's CLIP, ViT of 2 layers, 16 pixels, 10 features/);
+    const { transformers: expected } = JSON.parse(readFileSync(join(FIXTURES, 'expected.json'), 'utf8'));
+    await withClip(to, async (model) => {
+      const close = (got: Float32Array, wanted: number[]) => {
+        assert.equal(got.length, wanted.length);
+        for (const [i, value] of got.entries()) assert.ok(Math.abs(value - wanted[i]!) < 1e-4);
+      };
+      close(await model.encodeTexts(expected.strings), expected.stringFeatures);
+      close(await model.encodeImages(Buffer.from(expected.pixels, 'base64')), expected.imageFeatures);
+    });
+  });
+
+  test("OpenAI's archive with a tokenizer that is not its own is refused", async () => {
+    const { code, stderr } = await mm([
+      'convert',
+      join(FIXTURES, 'open-clip-vit.pt'),
+      '--tokenizer',
+      tokenizer,
+      '--to',
+      join(root, 'refused'),
+    ]);
+    assert.equal(code, EXIT.data);
+    assert.match(stderr, /a tokenizer of 264 ids, where the model has 38/);
+  });
+});
+
+describe('mistakes', () => {
+  const labels = join(root, 'labels.txt');
+  const dvae = join(root, 'dvae');
+  before(async () => {
+    writeFileSync(labels, 'cat\ndog\ncat\n');
+    await writeTinyDvae(dvae);
+  });
+  const classify = ['classify', pictures, '--clip', clip, '--no-cache'];
+  testRefusals({
+    'labels that repeat': {
+      flags: [...classify, '--labels', labels],
+      code: EXIT.usage,
+      says: [/labels 1 and 3 are the same: cat/, /labels\.txt/],
+    },
+    'a label that is empty': {
+      flags: [...classify, '--label', 'cat', '--label', ' '],
+      code: EXIT.usage,
+      says: [/label 2 is empty/],
+    },
+    'one label': { flags: [...classify, '--label', 'cat'], code: EXIT.usage, says: [/two labels at least/] },
+    'no labels': { flags: classify, code: EXIT.usage, says: [/there are no labels/] },
+    'a template without {label}': {
+      flags: [...classify, '--label', 'a', '--label', 'b', '--template', 'a photo'],
+      code: EXIT.usage,
+      says: [/template has no \{label\}: a photo/],
+    },
+    'a text that is too long': {
+      flags: ['rank', pictures, '--clip', clip, '--no-cache', '--prompt', 'w x y z '.repeat(9)],
+      code: EXIT.data,
+      says: [/tokens, the model reads 12/, /--truncate/],
+    },
+    'a checkpoint of another kind': {
+      flags: ['rank', pictures, '--clip', dvae, '--prompt', 'a'],
+      code: EXIT.data,
+      says: [/a dvae checkpoint, where one of a clip is needed/],
+    },
+    'no pictures': {
+      flags: ['rank', join(root, 'none'), '--clip', clip, '--prompt', 'a'],
+      code: EXIT.data,
+      says: [/no such picture or folder/],
+    },
+    'pictures in a folder that is no label': {
+      flags: [
+        ...classify.slice(0, 1),
+        classes,
+        ...classify.slice(2),
+        '--label',
+        'one',
+        '--label',
+        'two',
+        '--template',
+        '{label}',
+        '--truth',
+        'folders',
+      ],
+      code: EXIT.usage,
+      says: [/shows three, which is not among the labels/],
+    },
+    'OpenAI weights without a tokenizer': {
+      flags: ['convert', join(FIXTURES, 'open-clip-vit.pt'), '--to', join(root, 'converted')],
+      code: EXIT.usage,
+      says: [/come without their tokenizer/, /bpe_simple_vocab/],
+    },
+  });
+});

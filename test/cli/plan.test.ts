@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { dalleModelSchema } from '../../src/config/dalle.ts';
+import { dalleSpec } from '../../src/models/dalle/model.ts';
+import { countParameters } from '../../src/nn/parameters.ts';
+import { EXIT } from '../../src/util/errors.ts';
+import { mm } from './mm.ts';
+
+async function plan(...flags: string[]) {
+  const { code, stdout, stderr } = await mm(['plan', '--json', ...flags]);
+  assert.equal(code, 0, stderr);
+  return JSON.parse(stdout);
+}
+
+test('the published model: its parameters, its operations, what each of 1024 machines holds', async () => {
+  const published = await plan('--config', 'configs/dalle/12b.yaml', '--devices', '1024');
+  const parameters = countParameters(dalleSpec(dalleModelSchema.parse({ lastAttention: 'conv' })));
+  assert.equal(published.parameters.total, parameters);
+  const parts = Object.values(published.parameters.parts as Record<string, number>);
+  assert.equal(
+    parts.reduce((a, b) => a + b),
+    parameters,
+  );
+  // Six operations for each parameter of a product and token, two more to compute activations again; attention adds some.
+  const products = parts.slice(3, 5).reduce((a, b) => a + b);
+  const dense = 8 * products * 1280 * 1024;
+  assert.ok(published.flopsPerStep > dense && published.flopsPerStep < 1.1 * dense, published.flopsPerStep);
+  assert.equal(published.memory.weights, Math.ceil((parameters * 4) / 1024));
+  assert.equal(published.memory.moments, Math.ceil((parameters * 8) / 1024));
+  assert.ok(published.memory.activations < published.activationsOtherwise / 10);
+});
+
+describe('smaller ones', () => {
+  test('activations go with the examples at once', async () => {
+    const demo = ['--config', 'configs/dalle/demo.yaml'];
+    const whole = await plan(...demo);
+    const inParts = await plan(...demo, '--set', 'train.accumulate=4');
+    assert.equal(inParts.examplesAtOnce, 4);
+    const ratio = whole.memory.activations / inParts.memory.activations;
+    assert.ok(ratio > 3.5 && ratio < 4.5, `${ratio}`);
+    assert.ok(Math.abs(inParts.flopsPerStep / whole.flopsPerStep - 1) < 1e-6);
+  });
+
+  test('a dVAE', async () => {
+    const { kind, parameters } = await plan('--config', 'configs/dvae/demo.yaml');
+    assert.equal(kind, 'dvae');
+    assert.deepEqual(Object.keys(parameters.parts), ['encoder', 'decoder']);
+  });
+});
+
+test('a file that is not there, and no devices, are errors of use', async () => {
+  for (const flags of [
+    ['--config', 'nowhere.yaml'],
+    ['--config', 'configs/dalle/demo.yaml', '--devices', '0'],
+  ]) {
+    const { code, stderr } = await mm(['plan', ...flags]);
+    assert.equal(code, EXIT.usage, stderr);
+  }
+});

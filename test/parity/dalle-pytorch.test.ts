@@ -1,0 +1,123 @@
+// DALLE-pytorch's models, converted, against what they give there (scripts/fixtures/dalle_pytorch_models.py).
+
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import type { PickleValue } from '../../src/checkpoint/pickle/values.ts';
+import { TorchFile } from '../../src/checkpoint/torch/file.ts';
+import { stateDict } from '../../src/checkpoint/torch/state-dict.ts';
+import type { DalleModelConfig } from '../../src/config/dalle.ts';
+import { useTensorFlow } from '../../src/engine/backend.ts';
+import { type Tensor, type Tensor2D, tf } from '../../src/engine/tf.ts';
+import { dalleLoss } from '../../src/models/dalle/loss.ts';
+import { dalleSpec, logits } from '../../src/models/dalle/model.ts';
+import { dallePytorchModel } from '../../src/models/dalle/weights.ts';
+import { unflatten } from '../../src/nn/parameters.ts';
+import { largestDifference, numbers } from '../unit/nn/perturbed.ts';
+
+useTensorFlow();
+
+const FOLDER = join(import.meta.dirname, 'fixtures', 'dalle-pytorch');
+
+interface Expected {
+  readonly text: number[][];
+  readonly image: number[][];
+  readonly textLogits: number[];
+  readonly imageLogits: number[];
+  readonly loss: number;
+}
+
+const expected = JSON.parse(await readFile(join(FOLDER, 'expected.json'), 'utf8')) as Record<
+  string,
+  Expected
+>;
+
+async function convert(name: string): Promise<{ model: DalleModelConfig; weights: Map<string, Tensor> }> {
+  const file = await TorchFile.open(join(FOLDER, `${name}.pt`));
+  try {
+    const saved = file.value as Map<PickleValue, PickleValue>;
+    const tensors = [...stateDict(saved.get('weights')!, name)].filter(([key]) => !key.startsWith('vae.'));
+    const settings = saved.get('hparams') as Map<PickleValue, PickleValue>;
+    const { model, found } = dallePytorchModel(settings, new Map(tensors), name);
+    const weights = new Map<string, Tensor>();
+    for (const [key, { shape, data }] of found) {
+      const values = typeof data === 'function' ? await data() : data;
+      weights.set(key, tf.tensor(values as Float32Array, [...shape]));
+    }
+    return { model, weights };
+  } finally {
+    await file.close();
+  }
+}
+
+/** Padding is 0 there, and a token of its own for each position here. */
+const padded = (text: number[][], { textVocabulary }: DalleModelConfig): Tensor2D =>
+  tf.tensor2d(
+    text.map((row) => row.map((id, t) => (id === 0 ? textVocabulary + t : id))),
+    [text.length, text[0]!.length],
+    'int32',
+  );
+
+/** Both differences at once, and that of the loss. */
+function differences(name: string, model: DalleModelConfig, weights: Map<string, Tensor>) {
+  const { text, image, textLogits, imageLogits, loss } = expected[name]!;
+  const p = unflatten(dalleSpec(model), (key) => weights.get(key)!);
+  const text_BT = padded(text, model);
+  const image_BI = tf.tensor2d(image, [image.length, image[0]!.length], 'int32');
+  const { text_BTV, image_BIV } = logits(p, text_BT, image_BI, model);
+  const ours = dalleLoss(p, text_BT, image_BI, model, 1 / 8).loss.dataSync()[0]!;
+  return {
+    logits: Math.max(
+      largestDifference(numbers(text_BTV), textLogits),
+      largestDifference(numbers(image_BIV), imageLogits),
+    ),
+    loss: Math.abs(ours - loss),
+  };
+}
+
+for (const name of Object.keys(expected)) {
+  describe(name, async () => {
+    const { model, weights } = await convert(name);
+
+    test('logits and loss are those of the model it comes from', () => {
+      const far = differences(name, model, weights);
+      assert.ok(far.logits < 1e-4 && far.loss < 1e-4, JSON.stringify(far));
+    });
+
+    if (!['full', 'sandwich', 'everything'].includes(name)) return;
+    test('a change of any weight would be noticed', () => {
+      for (const [key, weight] of weights) {
+        // Of keys it moves all scores of a query alike; they have none there.
+        if (key.endsWith('qkv.bias')) continue;
+        const changed = new Map(weights).set(
+          key,
+          tf.mul(weight, tf.linspace(0.5, 1.5, weight.size).reshape(weight.shape)),
+        );
+        const far = differences(name, model, changed).logits;
+        assert.ok(far > 1e-3, `${key}: ${far}`);
+      }
+    });
+  });
+}
+
+describe('a setting taken for another would be noticed', () => {
+  const mistakes: [name: string, change: Partial<DalleModelConfig>][] = [
+    ['axial_row', { attention: ['row'] }],
+    ['axial_row', { attention: ['full'] }],
+    ['axial_col', { attention: ['ownRow'] }],
+    ['conv_like', { attention: ['conv'] }],
+    ['conv_like', { convolution: 3 }],
+    ['rotary', { attention: ['full', 'column', 'ownRow', 'corner'] }],
+    ['shift', { tokenShift: false }],
+    ['stable', { stable: false }],
+    ['everything', { stable: false }],
+  ];
+  for (const [name, change] of mistakes) {
+    test(`${name}: ${JSON.stringify(change)}`, async () => {
+      const { model, weights } = await convert(name);
+      const far = differences(name, { ...model, ...change }, weights).logits;
+      assert.ok(far > (change.stable === false ? 1e-6 : 1e-2), `${far}`);
+    });
+  }
+});

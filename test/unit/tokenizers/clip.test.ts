@@ -1,0 +1,81 @@
+// CLIP's tokenizer against transformers' on varied strings; scripts/fixtures/clip_tokenizer.py wrote the ids, and compares
+// the whole vocabulary on many more.
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { BpeTokenizer } from '../../../src/tokenizers/bpe.ts';
+import { ClipTokenizer } from '../../../src/tokenizers/clip.ts';
+import { loadTokenizer } from '../../../src/tokenizers/load.ts';
+import { DataError } from '../../../src/util/errors.ts';
+
+const fixture = JSON.parse(
+  gunzipSync(readFileSync(new URL('./fixtures/clip.json.gz', import.meta.url))).toString(),
+) as { merges: string[]; texts: string[]; ids: number[][] };
+const merges = ['"clip#version: 0.2', ...fixture.merges, ''].join('\n');
+const tokenizer = ClipTokenizer.fromMerges(merges, 'here');
+
+const root = mkdtempSync(join(tmpdir(), 'mm-clip-tokenizer-'));
+after(() => rmSync(root, { recursive: true }));
+
+test('gives the ids of transformers, string for string', () => {
+  const wrong = fixture.texts.filter((text, i) => tokenizer.encode(text).join() !== fixture.ids[i]!.join());
+  assert.deepEqual(wrong, []);
+  assert.ok(
+    fixture.texts.some((text) => /&eacute;/.test(text)) && fixture.texts.some((text) => /👍🏽/u.test(text)),
+  );
+});
+
+test('a tokenizer.json gives the same encoding again', () => {
+  const again = ClipTokenizer.fromJSON(JSON.parse(JSON.stringify(tokenizer)), 'here');
+  assert.equal(again.vocabularySize, 512 + fixture.merges.length);
+  for (const text of fixture.texts.slice(0, 100))
+    assert.deepEqual(again.encode(text), tokenizer.encode(text));
+  assert.deepEqual(JSON.stringify(again), JSON.stringify(tokenizer));
+});
+
+test('a text of nothing but white space has no ids', () => assert.deepEqual(tokenizer.encode(' \n\t '), []));
+
+test('very long words take no long time, and are not remembered', () => {
+  const word = 'ab'.repeat(20_000);
+  assert.ok(tokenizer.encode(word).length > 100);
+});
+
+describe('reading files', () => {
+  const written = async (name: string, data: string | Buffer) => {
+    const path = join(root, name);
+    writeFileSync(path, data);
+    return loadTokenizer(path);
+  };
+
+  test('merges, plain and compressed; both kinds of tokenizer.json', async () => {
+    const text = 'A photo of a red circle';
+    for (const [name, data] of [
+      ['merges.txt', merges],
+      ['merges.txt.gz', gzipSync(merges)],
+      ['clip.json', JSON.stringify(tokenizer)],
+    ] as const)
+      assert.deepEqual((await written(name, data)).encode(text), tokenizer.encode(text), name);
+    const ours = await loadTokenizer(new URL('./fixtures/tokenizer.json', import.meta.url).pathname);
+    assert.ok(ours instanceof BpeTokenizer);
+  });
+
+  test('what is no tokenizer is refused with what is wrong', async () => {
+    const refused = (promise: Promise<unknown>, says: RegExp) =>
+      assert.rejects(promise, (error) => error instanceof DataError && says.test(error.message));
+    await refused(loadTokenizer(join(root, 'none')), /no such tokenizer/);
+    await refused(written('a.txt', 'i n\nt h\n'), /first line is not #version/);
+    await refused(written('b.txt', '#version: 0.2\ni n d\n'), /line 2 is not two symbols/);
+    await refused(written('c.txt', '#version: 0.2\nqq n\n'), /"qq" is not in the vocabulary/);
+    await refused(written('d.json', '{'), /cannot be read/);
+    const json = JSON.parse(JSON.stringify(tokenizer));
+    json.normalizer.normalizers.pop();
+    await refused(written('e.json', JSON.stringify(json)), /normalizer/);
+    const moved = JSON.parse(JSON.stringify(tokenizer));
+    delete moved.model.vocab['<|endoftext|>'];
+    await refused(written('f.json', JSON.stringify(moved)), /last two tokens/);
+  });
+});
