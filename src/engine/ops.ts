@@ -1,6 +1,6 @@
 // TensorFlow ops that tfjs lacks or composes slowly, with their gradients; for models. The same ops run eagerly.
 
-import { typeAttr } from './attributes.ts';
+import { stringAttr, typeAttr } from './attributes.ts';
 import { DT } from './dtype.ts';
 import { executeOp, executeOps } from './execute.ts';
 import { gatherAlong } from './kernels.ts';
@@ -81,6 +81,19 @@ export function sparseCrossEntropy(logits_NV: Tensor2D, labels_N: Tensor1D): Ten
     },
     logits_NV,
     labels_N,
+  );
+}
+
+/** x_…C + bias_C. TensorFlow joins this op with the product before it, and with a relu after it, into one. */
+export function biasAdd<T extends Tensor>(x: T, bias_C: Tensor): T {
+  const attributes = [typeAttr('T', DT.float32), stringAttr('data_format', 'NHWC')];
+  return withGradient<T>(
+    (_save, input, bias) => ({
+      value: executeOp('BiasAdd', attributes, [input as Tensor, bias as Tensor]),
+      gradFunc: (dy) => [dy, executeOp('BiasAddGrad', attributes, [dy])],
+    }),
+    x,
+    bias_C,
   );
 }
 
