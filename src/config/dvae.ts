@@ -201,6 +201,16 @@ export const dvaeSchema = z
               .describe(
                 "a validation after which the codes' perplexity is below this share of an evenly used codebook's draws a warning; 0 for none",
               ),
+            revive: z
+              .strictObject({
+                every: positiveInteger().describe(
+                  'updates in a window; at its end, codes that never occurred in it get new places',
+                ),
+              })
+              .optional()
+              .describe(
+                'dead codes split codes that are in use, in proportion to their use, and are decoded like them at first. Off without this key',
+              ),
           })
           .prefault({})
           .describe("the codebook's health"),
@@ -236,6 +246,10 @@ export const dvaeSchema = z
       if (train[key] === undefined) continue;
       const message = `is for model.architecture openai; received ${model.architecture}`;
       context.addIssue({ code: 'custom', path: ['train', key], message });
+    }
+    if (train.codebook.revive !== undefined) {
+      const message = `is for model.architecture openai; received ${model.architecture}`;
+      context.addIssue({ code: 'custom', path: ['train', 'codebook', 'revive'], message });
     }
   })
   .describe('mm train-dvae');

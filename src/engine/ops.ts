@@ -84,6 +84,17 @@ export function sparseCrossEntropy(logits_NV: Tensor2D, labels_N: Tensor1D): Ten
   );
 }
 
+/** How often each of 0 … count−1 occurs among `ids_N`, int32; float32[count]. It has no gradient. */
+export function histogram(ids_N: Tensor1D, count: number): Tensor1D {
+  const attributes = [
+    typeAttr('T', DT.float32),
+    typeAttr('Tindices', DT.int32),
+    typeAttr('Tnumsegments', DT.int32),
+  ];
+  const inputs = [tf.ones(ids_N.shape), ids_N, tf.scalar(count, 'int32')];
+  return executeOp('UnsortedSegmentSum', attributes, inputs) as Tensor1D;
+}
+
 /** x_…C + bias_C. TensorFlow joins this op with the product before it, and with a relu after it, into one. */
 export function biasAdd<T extends Tensor>(x: T, bias_C: Tensor): T {
   const attributes = [typeAttr('T', DT.float32), stringAttr('data_format', 'NHWC')];

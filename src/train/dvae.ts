@@ -8,6 +8,7 @@ import { type Scalar, type Tensor, type Tensor1D, type Tensor4D, tf } from '../e
 import { COLLAPSE_ADVICE } from '../eval/codebook.ts';
 import { DvaeValidation, type Validation } from '../eval/dvae-validation.ts';
 import { type DvaeArchitecture, dvaeArchitecture } from '../models/dvae/architecture.ts';
+import type { DvaeSpec } from '../models/dvae/model.ts';
 import { unflatten } from '../nn/parameters.ts';
 import { Weights } from '../nn/weights.ts';
 import type { Logger } from '../util/logger.ts';
@@ -15,6 +16,7 @@ import { valueAndGradients } from './gradients.ts';
 import type { Metrics, Trainee } from './loop.ts';
 import { checkLossScale, type LossScale, lossScaleFor } from './loss-scale.ts';
 import { Adam, Average } from './optimizer.ts';
+import { Revival } from './revival.ts';
 import { numbers, scalar, stepKey } from './scalars.ts';
 import { learningRateAt, ramp } from './schedules.ts';
 import { type ModelState, saveState } from './state.ts';
@@ -28,6 +30,7 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
   readonly #validation: DvaeValidation;
   readonly #run: string;
   readonly #log: Logger;
+  readonly #revival: Revival | undefined;
   /** Not said again until it is over. */
   #saidCollapse = false;
 
@@ -38,15 +41,20 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
     this.#config = config;
     this.#run = run;
     this.#log = log;
-    this.state = {
+    const { imageSize, vocabulary } = config.model;
+    const { minLogScale, codebook } = config.train;
+    const trained = {
       weights,
       optimizer: new Adam(runtime, 'dvae', weights.entries, config.train.optimizer),
       average: config.train.averaging && new Average(runtime, 'dvae', weights, config.train.averaging),
       lossScale: lossScaleFor(runtime, 'dvae', config.train),
     };
+    if (codebook.revive && config.model.architecture === 'openai') {
+      const parts = trained as unknown as ModelState<DvaeSpec>;
+      this.#revival = new Revival(runtime, parts, config.model, config.seed);
+    }
+    this.state = { ...trained, ...(this.#revival && { extra: [this.#revival.counts] }) };
     this.#compiledUpdate = this.#compileUpdate();
-    const { imageSize, vocabulary } = config.model;
-    const { minLogScale, codebook } = config.train;
     const best = this.state.average?.weights ?? weights;
     this.#validation = new DvaeValidation(runtime, this.#architecture, best, validation, {
       imageSize,
@@ -82,6 +90,8 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
             minLogScale: train.minLogScale,
           });
         const { values, gradients } = valueAndGradients(weights.entries, loss, lossScale?.value);
+        const { logits, ...terms } = values;
+        this.#revival?.count(logits);
         const scaled = lossScale?.update(gradients, step as Scalar);
         const unscaling = scaled && (() => scaled.unscaling);
         const { gradientNorm, updates } = optimizer.apply(
@@ -91,7 +101,7 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
           unscaling,
         );
         average?.update(updates, step as Scalar, unscaling);
-        return { ...values, gradientNorm, ...scaled?.metrics };
+        return { ...terms, gradientNorm, ...scaled?.metrics };
       },
       { precision: train.precision },
     );
@@ -110,8 +120,9 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
   async update(step: number, batch: PictureBatch): Promise<Metrics> {
     const schedules = this.#schedules(step);
     const { learningRate, temperature, klWeight } = schedules;
+    const pixels = this.#pictures(batch.pixels, batch.keys.length);
     const results = await this.#compiledUpdate({
-      pixels: this.#pictures(batch.pixels, batch.keys.length),
+      pixels,
       key: stepKey(this.#config.seed, step),
       step: scalar(step),
       learningRate: scalar(learningRate),
@@ -120,7 +131,15 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
     });
     const metrics: Metrics = { ...numbers(results), ...schedules };
     checkLossScale(metrics.lossScale, step + 1, this.#run);
+    await this.#revive(step + 1, pixels);
     return metrics;
+  }
+
+  async #revive(step: number, pixels: HostTensor): Promise<void> {
+    const { revive } = this.#config.train.codebook;
+    if (!this.#revival || !revive || step % revive.every !== 0) return;
+    const count = await this.#revival.run(step, pixels);
+    if (count > 0) this.#log.info(`step ${step}: ${count} dead codes revived`);
   }
 
   #pictures(data: Uint8Array, count: number): HostTensor {

@@ -10,6 +10,7 @@ import type { ModelKind } from '../checkpoint/state.ts';
 import { writeCheckpoint } from '../checkpoint/write.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Runtime } from '../engine/runtime.ts';
+import type { HostTensor } from '../engine/tensor.ts';
 import type { SpecTree } from '../nn/parameters.ts';
 import type { Weights } from '../nn/weights.ts';
 import type { RunFolder } from '../report/run.ts';
@@ -25,13 +26,19 @@ export interface ModelState<S extends SpecTree = SpecTree> {
   readonly average: Average<S> | undefined;
   /** Scales of float16's gradients; their names begin with `lossScale.`. */
   readonly lossScale?: { readonly state: Weights } | undefined;
+  /** What else a run goes on from, in the optimizer's file, each under a name of its own: `NAME.…`. */
+  readonly extra?: readonly Weights[];
 }
+
+/** All that stands beside the moments in the optimizer's file. */
+const besides = ({ lossScale, extra = [] }: ModelState): readonly Weights[] =>
+  lossScale ? [lossScale.state, ...extra] : extra;
 
 /** Weights drawn from their initializers, moments at zero, the average at the weights. */
 export async function initialize(runtime: Runtime, state: ModelState, seed: number): Promise<void> {
   await state.weights.draw(seed);
   await state.optimizer.moments.draw(seed);
-  await state.lossScale?.state.draw(seed);
+  for (const weights of besides(state)) await weights.draw(seed);
   await startAverage(runtime, state);
 }
 
@@ -75,7 +82,7 @@ export async function saveState(run: string, saved: Saved): Promise<string> {
     config,
     model,
     ema: await state.average?.weights.save(),
-    optimizer: [...(await state.optimizer.moments.save()), ...((await state.lossScale?.state.save()) ?? [])],
+    optimizer: await saveOptimizer(state),
     tokenizer,
     dvae,
   });
@@ -119,18 +126,30 @@ async function load(
   await weights.load(await checkpoint.read(part, weights.expected()));
 }
 
-/** The moments, and the loss scale; it starts anew where the run had another precision before. */
-async function loadOptimizer({ optimizer, lossScale }: ModelState, checkpoint: Checkpoint): Promise<void> {
+async function saveOptimizer(state: ModelState): Promise<[string, HostTensor][]> {
+  const parts = [state.optimizer.moments, ...besides(state)];
+  return (await Promise.all(parts.map((weights) => weights.save()))).flatMap((values) => [...values]);
+}
+
+/** The moments and what stands beside them; that starts anew where the run did not have it before. */
+async function loadOptimizer(state: ModelState, checkpoint: Checkpoint): Promise<void> {
   const all = await checkpoint.read('optimizer');
-  const isScale = (name: string): boolean => name.startsWith('lossScale.');
-  const moments = new Map([...all].filter(([name]) => !isScale(name)));
-  const scale = new Map([...all].filter(([name]) => isScale(name)));
-  matchTensors(moments, optimizer.moments.expected(), checkpoint.path);
-  await optimizer.moments.load(moments);
-  if (!lossScale) return;
-  if (scale.size === 0) return lossScale.state.draw(checkpoint.state.seed);
-  matchTensors(scale, lossScale.state.expected(), checkpoint.path);
-  await lossScale.state.load(scale);
+  const under = (isWanted: (root: string) => boolean) =>
+    new Map([...all].filter(([name]) => isWanted(name.split('.')[0] as string)));
+  const moments = under((root) => root === 'm' || root === 'v');
+  matchTensors(moments, state.optimizer.moments.expected(), checkpoint.path);
+  await state.optimizer.moments.load(moments);
+  for (const weights of besides(state)) {
+    const expected = weights.expected();
+    const roots = new Set(expected.map(([name]) => name.split('.')[0]));
+    const values = under((root) => roots.has(root));
+    if (values.size === 0) {
+      await weights.draw(checkpoint.state.seed);
+      continue;
+    }
+    matchTensors(values, expected, checkpoint.path);
+    await weights.load(values);
+  }
 }
 
 /**

@@ -19,6 +19,7 @@ import { Weights } from '../nn/weights.ts';
 import { InterruptedError } from '../util/errors.ts';
 import { RandomStream } from '../util/random.ts';
 import { valueAndGradients } from './gradients.ts';
+import { lossScaleFor } from './loss-scale.ts';
 import { Adam } from './optimizer.ts';
 import type { RunContext } from './run-context.ts';
 import { numbers, scalar, stepKey } from './scalars.ts';
@@ -46,6 +47,8 @@ export async function warmStart(
   const rate = { peak: settings.learningRate, end: settings.learningRate / 10, warmup: WARMUP };
   const optimizer = new Adam(runtime, 'warm-start', entries, { ...config.train.optimizer, weightDecay: 0 });
   await optimizer.moments.draw(config.seed);
+  const lossScale = lossScaleFor(runtime, 'warm-start', config.train);
+  await lossScale?.state.draw(config.seed);
 
   const step = runtime.compile(
     'warm start step',
@@ -60,7 +63,7 @@ export async function warmStart(
       step: Tensor;
       learningRate: Tensor;
     }) => {
-      const { values, gradients } = valueAndGradients(entries, (read) => {
+      const loss = (read: (name: string) => Tensor) => {
         // The convolutions around the codes take no part; they keep the names their places need.
         const p = unflatten(weights.spec, (name) => read(name) ?? weights.entries.get(name)!.variable.read());
         const b = unflatten(bottleneck.spec, (name) => read(`bottleneck.${name}`));
@@ -68,8 +71,11 @@ export async function warmStart(
         return {
           loss: autoencoderLoss({ ...p, bottleneck: b }, x, config.model, key as Tensor1D, settings.noise),
         };
-      });
-      optimizer.apply(gradients, step as Scalar, learningRate as Scalar);
+      };
+      const { values, gradients } = valueAndGradients(entries, loss, lossScale?.value);
+      const scaled = lossScale?.update(gradients, step as Scalar);
+      const unscaling = scaled && (() => scaled.unscaling);
+      optimizer.apply(gradients, step as Scalar, learningRate as Scalar, unscaling);
       return values;
     },
     { precision: config.train.precision },

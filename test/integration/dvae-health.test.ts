@@ -13,6 +13,7 @@ import { Runtime } from '../../src/engine/runtime.ts';
 import { codebookUse } from '../../src/eval/codebook.ts';
 import { psnrOf, ssim } from '../../src/eval/reconstruction.ts';
 import { DvaeCodec } from '../../src/models/dvae/codec.ts';
+import { readMetrics } from '../../src/report/metrics.ts';
 import { TINY, writePictures } from '../cli/tiny-dvae.ts';
 import { dvaeConfig, dvaeSession } from './tiny-runs.ts';
 
@@ -89,4 +90,32 @@ test('a collapse draws one warning, early, which says what to try', async () => 
     .filter((line) => line.includes('collapsing'));
   assert.equal(warnings.length, 1, warnings.join('\n'));
   assert.match(warnings[0]!, /step 10: the codebook is collapsing: \d+ of 24 codes .* try train\.warmStart/);
+});
+
+test('reviving dead codes raises the use of the codebook', async () => {
+  const settings = {
+    steps: 60,
+    batch: 8,
+    evaluateEvery: 20,
+    saveEvery: 60,
+    kl: { weight: 0, steps: 0 },
+    temperature: { start: 0.25, end: 0.25 },
+    averaging: undefined,
+    minLogScale: -1,
+    optimizer: { learningRate: { peak: 1e-3 } },
+  };
+  const use = async (name: string, codebook: object): Promise<number[]> => {
+    await dvaeSession(dvaeConfig(data, 0, { ...settings, codebook }))(join(root, name));
+    const lines = await readMetrics(join(root, name, 'metrics.jsonl'));
+    return lines.flatMap(({ values }) => values['validation/perplexity'] ?? []);
+  };
+  const plain = await use('plain', {});
+  const revived = await use('revived', { revive: { every: 20 } });
+  assert.equal(revived[0], plain[0]);
+  for (const i of [1, 2, 3])
+    assert.ok(
+      revived[i]! > 1.3 * plain[i]!,
+      `perplexity ${revived.join(' → ')} against ${plain.join(' → ')}`,
+    );
+  assert.match(readFileSync(join(root, 'revived', 'log.jsonl'), 'utf8'), /step 20: \d+ dead codes revived/);
 });

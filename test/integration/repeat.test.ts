@@ -58,10 +58,14 @@ const cases: Case[] = [
     ],
   },
   {
-    name: 'train-dvae in float16, its loss scale overflowing and growing',
+    name: 'train-dvae in float16, its loss scale overflowing and growing, dead codes revived',
     session: (seed) =>
       dvaeSession(
-        dvaeConfig(data, seed, { precision: 'float16', lossScale: { start: 2 ** 30, growEvery: 2 } }),
+        dvaeConfig(data, seed, {
+          precision: 'float16',
+          lossScale: { start: 2 ** 30, growEvery: 2 },
+          codebook: { revive: { every: 4 } },
+        }),
       ),
     stops: [{ label: 'train-dvae', at: 5 }],
   },

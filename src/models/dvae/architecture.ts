@@ -40,6 +40,8 @@ export interface DvaeLoss {
   readonly kl: Scalar;
   /** Mean squared error of the pictures decoded from the relaxed codes; pixels in [0, 1]. */
   readonly mse: Scalar;
+  /** Of the codes, BGGV. */
+  readonly logits: Tensor4D;
 }
 
 export interface DvaeArchitecture<S extends SpecTree = SpecTree> {

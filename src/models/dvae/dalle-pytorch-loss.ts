@@ -54,5 +54,6 @@ export function discreteVaeLoss(
     reconstruction,
     kl,
     mse: tf.mean(tf.square(tf.sub(denormalize(decoded_BHW3, config), pixels_BHW3))),
+    logits: logits_BGGV,
   };
 }

@@ -64,6 +64,7 @@ export function dvaeLoss(
     reconstruction: likelihood,
     kl,
     mse: squaredError(stats_BHW6, pixels_BHW3),
+    logits: logits_BGGV,
   };
 }
 
