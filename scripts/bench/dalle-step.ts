@@ -7,12 +7,10 @@
 //       256 + 1024 tokens, width 512, 8 layers, batch 2: row, column and convolutional attention against full, time
 //       and peak memory
 
-import { homedir } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { UsageError } from '../../src/util/errors.ts';
 import { type Contestant, inTurn, ratio, spread, type Turn } from './in-turn.ts';
-import { runScript } from './script.ts';
+import { peersPython, runScript } from './script.ts';
 
 const WARMUP = 3;
 
@@ -45,11 +43,11 @@ const mm = (name: string, model: object, batch: number, value: 'loss' | 'memory'
 });
 
 function peers(): Contestant[] {
-  const python = join(process.env.MM_PEERS ?? join(homedir(), '.cache', 'mm-peers'), 'bin', 'python');
+  const python = peersPython();
   const torch = (name: string, kind: string): Contestant => ({
     name,
-    module: new URL('dalle-step-torch.ts', import.meta.url),
-    args: [python, kind],
+    module: new URL('python-side.ts', import.meta.url),
+    args: [python, 'dalle_step.py', kind],
   });
   return [
     mm('mm', small, 8, 'loss'),

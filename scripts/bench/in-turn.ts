@@ -1,6 +1,7 @@
 // Times programs against each other fairly on a machine that other work may share: each lives in a process of its
 // own, they run a few steps in turn (A B A B …) while the others wait, and what counts is the ratio within a round.
 
+import { readFileSync } from 'node:fs';
 import { Worker } from './worker.ts';
 
 /** A program to time. Its module calls `serve`. */
@@ -15,7 +16,11 @@ export interface Turn {
   readonly milliseconds: readonly number[];
   /** What the steps returned, to check that both sides do the same work. */
   readonly values: readonly number[];
+  /** Most memory the side ever had resident, after this turn; undefined where /proc does not say. */
+  readonly peakMegabytes?: number | undefined;
 }
+
+type Run = (step: number) => Promise<number>;
 
 export interface InTurnOptions {
   readonly rounds: number;
@@ -33,9 +38,15 @@ export interface Spread {
   readonly max: number;
 }
 
-/** Runs in a contestant's process: prepares, then answers each request for steps. `step` counts from 0. */
-export async function serve(prepare: () => Promise<(step: number) => Promise<number>>): Promise<void> {
-  const run = await prepare();
+/**
+ * Runs in a contestant's process: prepares, then answers each request for steps. `step` counts from 0. `pid` is the
+ * process whose memory counts, where it is another.
+ */
+export async function serve(
+  prepare: () => Promise<Run | { readonly run: Run; readonly pid: number }>,
+): Promise<void> {
+  const prepared = await prepare();
+  const { run, pid } = typeof prepared === 'function' ? { run: prepared, pid: process.pid } : prepared;
   let done = 0;
   process.on('message', async ({ steps }: { steps: number }) => {
     const milliseconds: number[] = [];
@@ -45,9 +56,18 @@ export async function serve(prepare: () => Promise<(step: number) => Promise<num
       values.push(await run(done));
       milliseconds.push(performance.now() - start);
     }
-    process.send?.({ milliseconds, values } satisfies Turn);
+    process.send?.({ milliseconds, values, peakMegabytes: peakMegabytes(pid) } satisfies Turn);
   });
   process.send?.('ready');
+}
+
+function peakMegabytes(pid: number): number | undefined {
+  try {
+    const [, kilobytes] = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+    return kilobytes === undefined ? undefined : Number(kilobytes) / 1024;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Times the contestants in turn: each one's turns, the warm-up first. */

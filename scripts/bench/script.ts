@@ -1,6 +1,8 @@
 // What every yardstick script shares: one error boundary, and running other programs.
 
 import { execFile } from 'node:child_process';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { EngineError, EXIT, formatUserError, UsageError, UserError } from '../../src/util/errors.ts';
 
@@ -20,6 +22,18 @@ export async function runScript(main: () => Promise<void>): Promise<void> {
 function fromParseArgs(error: unknown): unknown {
   const { code, message } = error as NodeJS.ErrnoException;
   return code?.startsWith('ERR_PARSE_ARGS') ? new UsageError(message) : error;
+}
+
+/** Python with the peers: that of the virtual environment MM_PEERS, ~/.cache/mm-peers by default. */
+export const peersPython = (): string =>
+  join(process.env.MM_PEERS ?? join(homedir(), '.cache', 'mm-peers'), 'bin', 'python');
+
+/** A whole number above 0 that a flag gives. */
+export function count(flag: string, given: string): number {
+  const number = Number(given);
+  if (!Number.isInteger(number) || number < 1)
+    throw new UsageError(`${flag} must be a whole number above 0, not ${given}`);
+  return number;
 }
 
 /** Runs a program to its end. Throws EngineError with what it wrote when it is missing or fails. */

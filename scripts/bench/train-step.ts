@@ -4,9 +4,8 @@
 //   node --import tsx scripts/bench/train-step.ts [--rounds 8] [--steps 3] [--headers FOLDER|WHEEL] [--json]
 
 import { parseArgs } from 'node:util';
-import { UsageError } from '../../src/util/errors.ts';
 import { inTurn, ratio, type Spread, spread, type Turn } from './in-turn.ts';
-import { runScript } from './script.ts';
+import { count, runScript } from './script.ts';
 import { stockAddon } from './stock-addon.ts';
 import { TOKENS_PER_STEP } from './transformer.ts';
 
@@ -57,13 +56,6 @@ function print({ stepMilliseconds, tokensPerSecond, stockOverMm, losses }: Repor
   console.log(
     `losses ${losses.first.toFixed(4)} to ${losses.last.toFixed(4)}, apart by ${losses.greatestDifference.toExponential(1)} at most`,
   );
-}
-
-function count(flag: string, given: string): number {
-  const number = Number(given);
-  if (!Number.isInteger(number) || number < 1)
-    throw new UsageError(`${flag} must be a whole number above 0, not ${given}`);
-  return number;
 }
 
 async function main(): Promise<void> {

@@ -2,6 +2,7 @@
 
 import { join } from 'node:path';
 import type { Argv } from 'yargs';
+import type { PictureFile } from '../data/decode.ts';
 import { InterruptedError } from '../util/errors.ts';
 import type { Context } from './command.ts';
 
@@ -44,7 +45,7 @@ export async function withClip<R>(
   { log, progress, signal }: Context,
   use: (tools: {
     clip: import('../models/clip/clip.ts').Clip;
-    embed: <P extends { readonly path: string }>(
+    embed: <P extends PictureFile>(
       pictures: readonly P[],
     ) => Promise<import('../eval/embed-pictures.ts').Embedded<P>>;
     faults: import('../data/faults.ts').Faults;

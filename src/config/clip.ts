@@ -120,7 +120,11 @@ export const clipSchema = z
     seed,
     data: z
       .strictObject({
-        path: z.string().describe('folder of pictures with same-stem .txt captions'),
+        path: z
+          .string()
+          .describe(
+            'pictures with captions: a folder with same-stem .txt captions; WebDataset tars (a tar, a folder of them, tars-{000..012}.tar); or a CSV, TSV, JSONL or COCO list',
+          ),
         tokenizer: z
           .string()
           .describe("tokenizer.json of mm train-bpe or of CLIP, or CLIP's merges file (.txt, .txt.gz)"),

@@ -4,11 +4,13 @@ import { Checkpoint } from '../checkpoint/read.ts';
 import { readState } from '../checkpoint/state.ts';
 import { type ClipConfig, clipSchema } from '../config/clip.ts';
 import { dumpConfig } from '../config/load.ts';
+import type { PictureFile } from '../data/decode.ts';
 import { chunks, decodeBatches } from '../data/decode-batches.ts';
 import { Faults } from '../data/faults.ts';
 import { readClasses, readLabels } from '../data/labelled.ts';
 import type { BatchPosition } from '../data/order.ts';
-import { type Picture, readFolder } from '../data/source.ts';
+import { readPictures } from '../data/pictures.ts';
+import type { Picture } from '../data/source.ts';
 import { isValidation } from '../data/split.ts';
 import { Runtime } from '../engine/runtime.ts';
 import { checkClassifier } from '../eval/classifier.ts';
@@ -39,7 +41,7 @@ export async function trainClip(config: ClipConfig, context: RunContext): Promis
   checkVocabulary(config, tokenizer);
   if (resume) refuseChanges(clipSchema, path, config);
   const faults = new Faults(log);
-  const pictures = await readFolder(config.data.path, { captions: 'required', faults });
+  const pictures = await readPictures(config.data.path, { captions: 'required', faults });
   const cut = checkCaptions(pictures, tokenizer, config);
   if (cut > 0) log.warn(`${cut} captions are longer than ${config.model.text.length} tokens and will be cut`);
   const share = config.data.validation;
@@ -102,7 +104,7 @@ function checkVocabulary({ model, data }: ClipConfig, tokenizer: Tokenizer): voi
 }
 
 /** Pixels of those that decode, and which they are. */
-async function decode<P extends { readonly path: string }>(
+async function decode<P extends PictureFile>(
   pictures: readonly P[],
   config: ClipConfig,
   faults: Faults,

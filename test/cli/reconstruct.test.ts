@@ -3,8 +3,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { readCheckpoint } from '../../src/checkpoint/read.ts';
+import { hashOf, readCheckpoint } from '../../src/checkpoint/read.ts';
 import { decodePicture } from '../../src/data/decode.ts';
+import { readTokenFolder } from '../../src/data/tokens/read.ts';
 import { Runtime } from '../../src/engine/runtime.ts';
 import { codebookUse } from '../../src/eval/codebook.ts';
 import { psnr, psnrOf, ssim } from '../../src/eval/reconstruction.ts';
@@ -125,12 +126,53 @@ describe('mm reconstruct', () => {
     );
   });
 
+  test('token shards are decoded to what their dVAE makes of the codes; another dVAE is refused by both hashes', async () => {
+    const tokens = join(root, 'tokens');
+    const data = join(root, 'pictures');
+    const tokenized = await mm(['tokenize', '--data', data, '--dvae', dvae, '--out', tokens, '--json']);
+    assert.equal(tokenized.code, 0, tokenized.stderr);
+    const folder = join(root, 'decoded');
+    const { code, stdout, stderr } = await reconstruct(tokens, '--out', out, '--pictures', folder, '--json');
+    assert.equal(code, 0, stderr);
+    const set = await readTokenFolder(tokens);
+    const { used, perplexity } = codebookUse([set.codes], TINY.vocabulary);
+    assert.deepEqual(lines(stdout), [
+      {
+        pictures: PICTURES,
+        codesUsed: used,
+        codebookUse: used / TINY.vocabulary,
+        deadCodes: TINY.vocabulary - used,
+        perplexity,
+        out,
+        folder,
+      },
+    ]);
+    const runtime = new Runtime();
+    const checkpoint = await readCheckpoint(dvae, { kind: 'dvae', warn: assert.fail });
+    const codec = await DvaeCodec.open(runtime, checkpoint);
+    const made = await codec.decode(Int32Array.from(set.codes));
+    await runtime.close();
+    const length = TINY.imageSize ** 2 * 3;
+    for (const [i, key] of set.keys.entries()) {
+      const png = await decodePicture(join(folder, `${key}.png`), { size: TINY.imageSize, crop: 'none' });
+      assert.deepEqual(png, made.slice(i * length, (i + 1) * length), key);
+    }
+
+    const other = join(root, 'other-dvae');
+    await writeTinyDvae(other, 2);
+    const refused = await mm(['reconstruct', tokens, '--dvae', other, '--out', join(root, 'none.png')]);
+    assert.equal(refused.code, EXIT.data);
+    const hashes = [set.dvaeHash, hashOf(await readCheckpoint(other, { kind: 'dvae', warn: assert.fail }))];
+    for (const hash of hashes) assert.ok(refused.stderr.includes(hash), refused.stderr);
+  });
+
   test('what cannot be done is an error that says what to do', async () => {
     const single = join(root, 'single.png');
     const cases: [string[], number, RegExp][] = [
       [[join(root, 'missing.png')], EXIT.data, /no such picture or folder\n.*missing\.png/],
       [[join(root, 'broken.png')], EXIT.data, /none of the pictures can be read\n.*broken\.png/],
       [[single, '--show', '0'], EXIT.usage, /--show is a whole number/],
+      [[single, '--pictures', join(root, 'p')], EXIT.usage, /--pictures is for token shards/],
       [[root, '--out', single], EXIT.usage, /--out would overwrite one of the pictures\n.*single\.png/],
     ];
     const before = readFileSync(single);

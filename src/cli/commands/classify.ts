@@ -1,5 +1,6 @@
 // mm classify: zero-shot prediction with labels in the user's own words.
 
+import type { PictureFile } from '../../data/decode.ts';
 import { InterruptedError, UsageError } from '../../util/errors.ts';
 import { clipFlags, withClip } from '../clip-flags.ts';
 import { type Context, defineCommand } from '../command.ts';
@@ -112,15 +113,15 @@ async function readLabelFlags({
 async function labelledPictures(
   images: readonly string[],
   truth: string | undefined,
-): Promise<{ readonly path: string; readonly label?: string }[]> {
+): Promise<(PictureFile & { readonly label?: string })[]> {
   if (truth === undefined) return findPictures(images);
   const { readClasses, readLabelTable } = await import('../../data/labelled.ts');
   if (truth === 'folders') return (await Promise.all(images.map(readClasses))).flat();
   const { resolve } = await import('node:path');
   const known = new Map((await readLabelTable(truth)).map(({ path, label }) => [path, label]));
-  return (await findPictures(images)).map(({ path }) => {
-    const label = known.get(resolve(path));
-    return label === undefined ? { path } : { path, label };
+  return (await findPictures(images)).map((picture) => {
+    const label = known.get(resolve(picture.path));
+    return label === undefined ? picture : { ...picture, label };
   });
 }
 

@@ -76,7 +76,7 @@ export const command = defineCommand({
     }
     if (flags.out !== undefined) {
       const { contactSheet } = await import('../../report/contact-sheet.ts');
-      await writeFileAtomic(flags.out, await contactSheet(rankings, flags.show));
+      await writeFileAtomic(flags.out, await contactSheet(rankings, flags.show, files));
       print(flags.out);
     }
   },

@@ -1,8 +1,9 @@
-// mm reconstruct: pictures through a dVAE and back, beside the originals.
+// mm reconstruct: pictures through a dVAE and back, beside the originals; and token shards back to pictures.
 
-import { resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { InterruptedError, UsageError } from '../../util/errors.ts';
-import { defineCommand } from '../command.ts';
+import { type Context, defineCommand } from '../command.ts';
 import { findPictures } from '../find-pictures.ts';
 
 export const command = defineCommand({
@@ -12,7 +13,8 @@ export const command = defineCommand({
         type: 'string',
         array: true,
         demandOption: true,
-        describe: 'pictures, folders of pictures, WebDataset tars, and lists',
+        describe:
+          'pictures, folders of pictures, WebDataset tars, and lists; or a folder of token shards, which is decoded',
       })
       .option('dvae', {
         type: 'string',
@@ -27,15 +29,36 @@ export const command = defineCommand({
         default: 'reconstructions.png',
         describe: 'picture of originals and reconstructions side by side',
       })
+      .option('pictures', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'of token shards: folder for a PNG of each picture',
+      })
       .option('show', { type: 'number', default: 16, describe: 'how many of the pictures are in it' })
       .example('$0 reconstruct photos --dvae runs/dvae', 'PSNR, SSIM and codebook use of a folder')
+      .example('$0 reconstruct tokens --dvae runs/dvae --pictures decoded', 'token shards back to pictures')
       .example('$0 reconstruct a.jpg b.png --dvae runs/dvae --out both.png', 'of two pictures'),
 
-  async run({ images, dvae, out, show }, { json, print, log, progress, signal }) {
+  async run({ images, dvae, out, show, pictures: folder }, context) {
+    const { json, print, log, progress, signal } = context;
     if (!Number.isInteger(show) || show < 1) {
       throw new UsageError(`--show is a whole number from 1 on, and got ${show}`, {
         where: '--show',
         fix: 'leave it out to see the first 16',
+      });
+    }
+    const tokens = images.find(isTokenFolder);
+    if (tokens !== undefined && images.length > 1) {
+      throw new UsageError('token shards are decoded by themselves', {
+        where: tokens,
+        fix: 'name one folder of token shards, and no pictures',
+      });
+    }
+    if (tokens !== undefined) return reconstructTokens(tokens, { dvae, out, show, folder }, context);
+    if (folder !== undefined) {
+      throw new UsageError('--pictures is for token shards', {
+        where: '--pictures',
+        fix: 'name a folder that mm tokenize made, or leave --pictures out',
       });
     }
     const [
@@ -96,6 +119,59 @@ export const command = defineCommand({
     }
   },
 });
+
+/** Whether the path is a folder that mm tokenize made, or is making. */
+const isTokenFolder = (path: string): boolean =>
+  ['manifest.json', 'manifest.partial.json'].some((name) => existsSync(join(path, name)));
+
+interface TokenFlags {
+  readonly dvae: string;
+  readonly out: string;
+  readonly show: number;
+  readonly folder: string | undefined;
+}
+
+async function reconstructTokens(
+  path: string,
+  { dvae, out, show, folder }: TokenFlags,
+  { json, print, log, progress, signal }: Context,
+): Promise<void> {
+  const [{ readCheckpoint }, { Runtime }, { decodeTokens }, { DvaeCodec }, { writeFileAtomic }] =
+    await Promise.all([
+      import('../../checkpoint/read.ts'),
+      import('../../engine/runtime.ts'),
+      import('../../eval/decode-tokens.ts'),
+      import('../../models/dvae/codec.ts'),
+      import('../../util/files.ts'),
+    ]);
+  const checkpoint = await readCheckpoint(dvae, { kind: 'dvae', warn: (message) => log.warn(message) });
+  const runtime = new Runtime();
+  try {
+    const codec = await DvaeCodec.open(runtime, checkpoint);
+    const { grid, totals } = await decodeTokens(path, codec, {
+      show,
+      pictures: folder,
+      dvae: checkpoint.path,
+      onStart: (total) => progress.start('decoding', total),
+      onProgress: (done) => progress.update(done),
+      signal,
+    });
+    progress.stop();
+    await writeFileAtomic(out, grid);
+    const { pictures, codesUsed, deadCodes, perplexity } = totals;
+    print(
+      `${pictures} pictures: ${codesUsed} of ${codec.config.vocabulary} codes used, perplexity ${perplexity.toFixed(1)}, ${deadCodes} never`,
+    );
+    if (folder !== undefined) print(folder);
+    print(out);
+    json({ ...totals, out, ...(folder !== undefined && { folder }) });
+  } catch (error) {
+    if ((error as Error).name !== 'AbortError') throw error;
+    throw new InterruptedError('stopped; the pictures so far are whole', { where: folder ?? out });
+  } finally {
+    await runtime.close();
+  }
+}
 
 function refuseOverwriting(files: readonly { readonly path: string }[], out: string): void {
   const own = files.find(({ path }) => resolve(path) === resolve(out));

@@ -1,10 +1,22 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, beforeEach, test } from 'node:test';
+import { buffer } from 'node:stream/consumers';
+import { after, before, beforeEach, mock, test } from 'node:test';
+import * as tar from 'tar-stream';
 import { readCheckpoint } from '../../../src/checkpoint/read.ts';
 import { decodePicture } from '../../../src/data/decode.ts';
+import { readFolder } from '../../../src/data/source.ts';
 import { readTokenFolder } from '../../../src/data/tokens/read.ts';
 import { Runtime } from '../../../src/engine/runtime.ts';
 import { DvaeCodec } from '../../../src/models/dvae/codec.ts';
@@ -194,4 +206,68 @@ test('a codebook that 16 bits do not hold is refused', async () => {
   await writeTinyDvae(join(root, 'huge'), 1, { ...TINY, vocabulary: 65_537 });
   await assert.rejects(tokenize({ dvae: join(root, 'huge') }), /65537 codes does not fit/);
   assert.deepEqual(readdirSync(out), []);
+});
+
+test('tars give the tokens that their pictures give as files', async () => {
+  const tars = join(root, 'tars');
+  mkdirSync(tars);
+  const pictures = await readFolder(join(root, 'pictures'), { captions: 'optional' });
+  // Two archives, cut where no shard ends.
+  for (const [i, part] of [pictures.slice(0, 40), pictures.slice(40)].entries()) {
+    const archive = tar.pack();
+    for (const { key, path, caption } of part) {
+      const stem = key.replace('/', '-');
+      archive.entry({ name: `${stem}.png` }, readFileSync(path));
+      archive.entry({ name: `${stem}.txt` }, `${caption}\n`);
+    }
+    archive.finalize();
+    writeFileSync(join(tars, `${i}.tar`), await buffer(archive));
+  }
+  await tokenize();
+  const expected = await readTokenFolder(out);
+  const other = join(root, 'tokens of tars');
+  const manifest = await tokenize({ data: tars, out: other });
+  const set = await readTokenFolder(other);
+  assert.deepEqual(set.codes, expected.codes);
+  assert.deepEqual(set.captions, expected.captions);
+  assert.deepEqual(
+    set.keys,
+    expected.keys.map((key, i) => `${i < 40 ? 0 : 1}/${key.replace('/', '-')}`),
+  );
+  assert.equal(manifest.pictures, PICTURES);
+});
+
+test('a disk that fills in the middle of a shard: no half shard stays, resuming loses none and repeats none', async () => {
+  await tokenize();
+  const whole = contents(out);
+  const full = join(root, 'full');
+  const handle = await open(join(root, 'dvae', 'state.json'));
+  const prototype = Object.getPrototypeOf(handle) as FileHandle;
+  await handle.close();
+  const { writeFile } = prototype;
+  let shards = 0;
+  const injected = mock.method(
+    prototype,
+    'writeFile',
+    async function (this: FileHandle, data: Uint8Array | string) {
+      // The second shard fits half.
+      if (typeof data !== 'string' && ++shards === 2) {
+        await writeFile.call(this, data.subarray(0, data.length / 2));
+        throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+      }
+      return writeFile.call(this, data);
+    },
+  );
+  try {
+    await assert.rejects(
+      tokenize({ out: full }),
+      (error: DataError) =>
+        error instanceof DataError && /disk is full/.test(error.message) && /--resume/.test(error.fix ?? ''),
+    );
+  } finally {
+    injected.mock.restore();
+  }
+  assert.deepEqual(readdirSync(full).sort(), ['manifest.partial.json', 'shard-000000.tar']);
+  await tokenize({ out: full, resume: true });
+  assert.deepEqual(contents(full), whole);
 });

@@ -1,0 +1,88 @@
+// mm's side of dvae-step.ts, as `mm train-dvae` and `mm tokenize` do it.
+// dvae-step-mm.ts train|tokenize HIDDEN SIZE BATCH VOCABULARY FOLDER
+// A train step's value is its loss; a tokenize step, over all pictures of the folder, gives the share of the time in
+// which the graph was at work.
+
+import { dvaeSchema } from '../../src/config/dvae.ts';
+import { chunks, decodeBatches } from '../../src/data/decode-batches.ts';
+import { Faults } from '../../src/data/faults.ts';
+import { readPictures } from '../../src/data/pictures.ts';
+import { Runtime } from '../../src/engine/runtime.ts';
+import { type Tensor, type Tensor4D, tf } from '../../src/engine/tf.ts';
+import { dvaeArchitecture } from '../../src/models/dvae/architecture.ts';
+import { DvaeTrainee } from '../../src/train/dvae.ts';
+import { initialize } from '../../src/train/state.ts';
+import { createLogger } from '../../src/util/logger.ts';
+import { RandomStream } from '../../src/util/random.ts';
+import { serve } from './in-turn.ts';
+
+const [what, hidden, size, batchSize, vocabulary, folder] = process.argv.slice(2) as [
+  string,
+  string,
+  string,
+  string,
+  string,
+  string,
+];
+const imageSize = Number(size);
+const batch = Number(batchSize);
+const log = createLogger('silent');
+
+const config = dvaeSchema.parse({
+  data: { path: folder },
+  model: {
+    architecture: 'openai',
+    imageSize,
+    groups: 4,
+    blocksPerGroup: 1,
+    hidden: Number(hidden),
+    decoderInput: Number(hidden),
+    vocabulary: Number(vocabulary),
+  },
+  train: {
+    steps: 1000,
+    batch,
+    optimizer: { learningRate: { peak: 1e-4, end: 1e-4 }, weightDecay: 1e-2 },
+    temperature: { start: 1, end: 1 },
+    kl: { weight: 1, steps: 0 },
+  },
+});
+
+await serve(async () => {
+  const runtime = new Runtime();
+  const trainee = new DvaeTrainee(runtime, config, { batches: [], batch: 1 }, 'none', log);
+  await initialize(runtime, trainee.state, 0);
+  return what === 'train' ? trainStep(trainee) : tokenizeStep(runtime, trainee);
+});
+
+function trainStep(trainee: DvaeTrainee) {
+  return async (step: number): Promise<number> => {
+    const random = new RandomStream('bench', step);
+    const pixels = Uint8Array.from({ length: batch * imageSize ** 2 * 3 }, () => random.integer(256));
+    const keys = Array.from({ length: batch }, (_, i) => String(i));
+    const position = { epoch: 0, index: 0 };
+    return (await trainee.update(step, { pixels, keys, captions: [], position })).loss as number;
+  };
+}
+
+async function tokenizeStep(runtime: Runtime, { state }: DvaeTrainee) {
+  const architecture = dvaeArchitecture(config.model);
+  const encode = runtime.compile('encode', ({ pixels }: { pixels: Tensor }) => ({
+    codes: tf.argMax(architecture.encode(state.weights.read(), tf.div(pixels, 255) as Tensor4D), -1),
+  }));
+  const pictures = await readPictures(folder, { captions: 'ignore' });
+  return async (): Promise<number> => {
+    const start = performance.now();
+    let busy = 0;
+    const faults = new Faults(log);
+    const sizes = { size: imageSize, grid: architecture.grid };
+    for await (const { pixels, pictures: read } of decodeBatches(chunks(pictures, batch), sizes, faults)) {
+      const began = performance.now();
+      await encode({
+        pixels: { dtype: 'uint8', shape: [read.length, imageSize, imageSize, 3], data: pixels },
+      });
+      busy += performance.now() - began;
+    }
+    return busy / (performance.now() - start);
+  };
+}
