@@ -84,12 +84,21 @@ async function parse(argv: readonly string[]): Promise<void> {
     .group(['json', 'quiet', 'log-level', 'help', 'version'], 'Everywhere:')
     .exitProcess(false)
     .fail((message, error) => {
-      throw error ?? new UsageError(message, { fix: 'mm --help, or mm COMMAND --help, lists what there is' });
+      throw error ?? misused(message);
     });
 
   register(parser, REGISTRY);
-  await parser.parseAsync();
+  try {
+    await parser.parseAsync();
+  } catch (error) {
+    // A flag without its value: yargs throws an error of its own past `fail`.
+    if ((error as Error)?.name !== 'YError') throw error;
+    throw misused((error as Error).message);
+  }
 }
+
+const misused = (what: string): UsageError =>
+  new UsageError(what, { fix: 'mm --help, or mm COMMAND --help, lists what there is' });
 
 /** Runs one command line; sets the process's exit code and never throws. */
 export async function main(argv: readonly string[]): Promise<void> {

@@ -7,9 +7,17 @@ import { loadTokenizer } from '../../src/tokenizers/load.ts';
 import { RandomStream } from '../../src/util/random.ts';
 import { clipConfig } from '../integration/tiny-runs.ts';
 
-/** Writes the checkpoint folder `path` with the tokenizer in the file `tokenizer`; another seed gives other weights. */
-export async function writeTinyClip(path: string, tokenizer: string, seed = 1): Promise<void> {
-  const config = clipConfig({ path: 'nowhere', tokenizer });
+/**
+ * Writes the checkpoint folder `path` with the tokenizer in the file `tokenizer`; another seed gives other weights,
+ * `model` goes over the model's sections.
+ */
+export async function writeTinyClip(
+  path: string,
+  tokenizer: string,
+  seed = 1,
+  model: object = {},
+): Promise<void> {
+  const config = clipConfig({ path: 'nowhere', tokenizer }, { model });
   const weights = flatten(clipSpec(config.model)).map(([name, { shape, init }]) => {
     const random = new RandomStream(seed, name);
     const count = shape.reduce((a, b) => a * b, 1);

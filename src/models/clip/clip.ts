@@ -69,12 +69,18 @@ export class Clip {
     return this.#encoder.texts(texts.map((text) => textTokens(text, this.#tokenizer, this.config, truncate)));
   }
 
+  /** Refuses a text as `encodeTexts` and `score` do, without running anything. */
+  checkText(text: string, truncate = false): void {
+    textTokens(text, this.#tokenizer, this.config, truncate);
+  }
+
   /**
    * Cosines of a prompt and pictures: what ranks them.
    * @param pixels RGB, count × size × size × 3
+   * @throws DataError for a prompt as `encodeTexts` does
    */
-  async score(prompt: string, pixels: Uint8Array): Promise<number[]> {
-    const [text] = [await this.encodeTexts([prompt])];
+  async score(prompt: string, pixels: Uint8Array, truncate = false): Promise<number[]> {
+    const text = await this.encodeTexts([prompt], truncate);
     const images = await this.encodeImages(pixels);
     const { embedding } = this.config;
     return Array.from({ length: images.length / embedding }, (_, i) =>

@@ -1,0 +1,43 @@
+// The prompts of mm sample: those of the command line, then those of files.
+
+import { readFile } from 'node:fs/promises';
+import { textLines } from '../../data/source.ts';
+import { DataError, UsageError } from '../../util/errors.ts';
+
+/**
+ * All prompts in order; lines of a file that are blank do not count.
+ * @throws UsageError when there are none
+ * @throws DataError for a file that cannot be read, or says nothing
+ */
+export async function readPrompts(given: readonly string[], files: readonly string[]): Promise<string[]> {
+  const prompts = [...given];
+  for (const file of files) {
+    const lines = textLines(await readText(file));
+    if (lines.length === 0)
+      throw new DataError('the file has no prompts', { where: file, fix: 'write a prompt on each line' });
+    for (const line of lines) prompts.push(line);
+  }
+  if (prompts.length > 0) return prompts;
+  throw new UsageError('there is no prompt', {
+    fix: 'say what the picture shows: --prompt "a red circle", or --prompts FILE with one on each line',
+  });
+}
+
+async function readText(path: string): Promise<string> {
+  const bytes = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
+    const what =
+      cause.code === 'ENOENT'
+        ? 'there is no such file of prompts'
+        : `the file of prompts cannot be read (${cause.code})`;
+    throw new DataError(what, { where: path, fix: 'check the path and the permissions', cause });
+  });
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new DataError('the file of prompts is not UTF-8 text', {
+      where: path,
+      fix: 'name a text file with a prompt on each line, saved as UTF-8',
+      cause,
+    });
+  }
+}
