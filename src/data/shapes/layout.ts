@@ -1,6 +1,6 @@
 // Where the objects of a scene go. Coordinates are in a canvas of 32 × 32, y pointing down, whatever the size of the
-// picture. Each kind of scene has its arrangement, from which objects stray by whole cells of the
-// demo's code grid, so that equal objects are equal to a tokenizer.
+// picture. Each kind of scene has its arrangement, from which objects stray by some pixels; they differ in size a little.
+// A model of few drawings learns each by heart, and then draws nothing else (docs/LOG.md).
 
 import type { RandomStream } from '../../util/random.ts';
 import { GEOMETRY } from './geometry.ts';
@@ -11,7 +11,8 @@ export const CANVAS = 32;
 const MARGIN = 0.5; // between an object and the edge
 const GAP = 1.25; // between two objects, at least
 const SHRINK = 0.95; // when objects do not fit
-const STRAY: readonly number[] = [-4, 0, 4];
+/** Sizes differ by this share of the named one, so that no two drawings of an object need be alike. */
+const VARIETY: readonly [least: number, most: number] = [0.87, 1.05];
 
 export interface Placement {
   readonly x: number;
@@ -21,8 +22,9 @@ export interface Placement {
 
 type Point = readonly [x: number, y: number];
 type Range = readonly [low: number, high: number];
-/** Along which axes an object may stray. */
-type Stray = readonly [x: boolean, y: boolean];
+/** Pixels that an object may stray to either side. */
+type Stray = readonly [x: number, y: number];
+const [LITTLE, SOME, FREE] = [1, 2, 4];
 
 const MIDDLE = CANVAS / 2;
 const NEAR = CANVAS / 4;
@@ -96,19 +98,16 @@ function near(
   [x, y]: Point,
   object: SceneObject,
   radius: number,
-  [mayX, mayY]: Stray,
+  [byX, byY]: Stray,
   random: RandomStream,
 ): Placement {
   const box = reach(object, radius);
   const space = room(box);
-  const stray = (value: number, range: Range, may: boolean): number => {
-    const moved = may ? value + random.choice(STRAY) : value;
-    return clamp(isWithin(moved, range) ? moved : value, range);
-  };
-  return { x: stray(x, space.x, mayX), y: stray(y + (box.up - box.down) / 2, space.y, mayY), radius };
+  const stray = (value: number, range: Range, by: number): number =>
+    clamp(value + random.integer(2 * by + 1) - by, range);
+  return { x: stray(x, space.x, byX), y: stray(y + (box.up - box.down) / 2, space.y, byY), radius };
 }
 
-const isWithin = (value: number, [low, high]: Range): boolean => value >= low && value <= high;
 const clamp = (value: number, [low, high]: Range): number => Math.min(high, Math.max(low, value));
 
 function overlap(a: Placement, boxA: Box, b: Placement, boxB: Box): boolean {
@@ -140,22 +139,23 @@ function arrange(
 
 /** Around the middle unless the scene names a place. */
 function layoutOne(scene: Scene, object: SceneObject, random: RandomStream): Placement {
-  const radius = RADII[object.size ?? 'medium'];
-  if (scene.place === undefined) return near([MIDDLE, MIDDLE], object, radius, [true, true], random);
+  const radius = random.uniform(...VARIETY) * RADII[object.size ?? 'medium'];
+  if (scene.place === undefined) return near([MIDDLE, MIDDLE], object, radius, [FREE, FREE], random);
   const [column, row] = PLACES[scene.place];
   const steps = [NEAR, MIDDLE, FAR] as const;
-  return near([steps[column]!, steps[row]!], object, radius, [false, false], random);
+  return near([steps[column]!, steps[row]!], object, radius, [SOME, SOME], random);
 }
 
 /** One placement for each object: inside the canvas, apart, and as the scene says. */
 export function layoutScene(scene: Scene, random: RandomStream): Placement[] {
   const { objects, relation } = scene;
-  const radii = objects.map(({ size }) => RADII[size ?? 'medium']);
+  const variety = random.uniform(...VARIETY);
+  const radii = objects.map(({ size }) => variety * RADII[size ?? 'medium']);
   if (relation !== undefined) {
     const isHorizontal = relation === 'left' || relation === 'right';
-    return arrange(objects, RELATED[relation], radii, [!isHorizontal, isHorizontal], random);
+    return arrange(objects, RELATED[relation], radii, isHorizontal ? [LITTLE, SOME] : [SOME, LITTLE], random);
   }
   const points = COUNTS[objects.length];
   if (!points) return [layoutOne(scene, objects[0]!, random)];
-  return arrange(objects, points, radii, [false, false], random);
+  return arrange(objects, points, radii, [LITTLE, LITTLE], random);
 }

@@ -14,7 +14,7 @@ import { HELD_OUT_PAIRINGS, HELD_OUT_PAIRS, heldOutDescription } from './heldout
 import { randomScene } from './random-scene.ts';
 
 /** Changes whenever the same seed would draw something else. */
-export const SHAPES_VERSION = 4;
+export const SHAPES_VERSION = 5;
 
 const SHEETS_AT_ONCE = 3; // sharp's own threads do the work
 const SHEET = 8; // pictures in a sheet of 32 pixels; fewer when they are larger

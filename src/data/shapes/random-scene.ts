@@ -9,10 +9,10 @@ export type SceneKind = 'single' | 'placed' | 'count' | 'relation';
 
 /** Shares of the kinds of training scenes. */
 export const KIND_SHARES: Readonly<Record<SceneKind, number>> = {
-  single: 0.3,
-  placed: 0.15,
-  count: 0.1,
-  relation: 0.45,
+  single: 0.22,
+  placed: 0.12,
+  count: 0.06,
+  relation: 0.6,
 };
 
 const STRIPED_SHARE = 0.1;
