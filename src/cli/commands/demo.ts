@@ -27,8 +27,8 @@ export const command = defineCommand({
         default: 8,
         describe: 'samples of each prompt, among which CLIP chooses',
       })
-      .option('temperature', { type: 'number', default: 0.5, describe: 'of the samples' })
-      .option('guidance', { type: 'number', default: 2, describe: 'of the samples; 1 is none' })
+      .option('temperature', { type: 'number', default: 0.4, describe: 'of the samples' })
+      .option('guidance', { type: 'number', default: 1.5, describe: 'of the samples; 1 is none' })
       .option('dvae-set', {
         type: 'string',
         array: true,
