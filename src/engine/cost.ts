@@ -44,7 +44,7 @@ const FREE: ReadonlySet<string> = new Set(['Placeholder', 'ReadVariableOp', 'Var
 /** They write over an input of the same size that nobody needs any more. */
 const IN_PLACE: ReadonlySet<string> = new Set(
   (
-    'Abs Add AddN AddV2 BiasAdd Cast Div Erf Exp Log Maximum Minimum Mul MulNoNan Neg Pow RealDiv Relu ReluGrad Rsqrt ' +
+    'Abs Add AddN AddV2 Cast Div Erf Exp Log Maximum Minimum Mul MulNoNan Neg Pow RealDiv Relu ReluGrad Rsqrt ' +
     'Select SelectV2 Sigmoid Softmax Sqrt Square Sub Tanh'
   ).split(' '),
 );

@@ -1,6 +1,6 @@
 // TensorFlow ops that tfjs lacks or composes slowly, with their gradients; for models. The same ops run eagerly.
 
-import { stringAttr, typeAttr } from './attributes.ts';
+import { typeAttr } from './attributes.ts';
 import { DT } from './dtype.ts';
 import { executeOp, executeOps } from './execute.ts';
 import { gatherAlong } from './kernels.ts';
@@ -93,19 +93,6 @@ export function histogram(ids_N: Tensor1D, count: number): Tensor1D {
   ];
   const inputs = [tf.ones(ids_N.shape), ids_N, tf.scalar(count, 'int32')];
   return executeOp('UnsortedSegmentSum', attributes, inputs) as Tensor1D;
-}
-
-/** x_…C + bias_C. TensorFlow joins this op with the product before it, and with a relu after it, into one. */
-export function biasAdd<T extends Tensor>(x: T, bias_C: Tensor): T {
-  const attributes = [typeAttr('T', DT.float32), stringAttr('data_format', 'NHWC')];
-  return withGradient<T>(
-    (_save, input, bias) => ({
-      value: executeOp('BiasAdd', attributes, [input as Tensor, bias as Tensor]),
-      gradFunc: (dy) => [dy, executeOp('BiasAddGrad', attributes, [dy])],
-    }),
-    x,
-    bias_C,
-  );
 }
 
 /** x · y, and 0 where y is 0, whatever x is: infinite and not a number too. It has no gradient. */

@@ -1,7 +1,6 @@
 // Two-dimensional convolution with zero padding: the picture keeps its size, or is divided by the stride.
 //   B batch, H height, W width, I channels in, O channels out, K side of the kernel
 
-import { biasAdd } from '../engine/ops.ts';
 import { type Tensor, type Tensor2D, type Tensor4D, tf } from '../engine/tf.ts';
 import { constant, normal, type ParameterSpec, type Parameters } from './parameters.ts';
 
@@ -27,10 +26,10 @@ export function kernelMatrix(weight: Tensor): Tensor2D {
 /** x_BHWI → BHWO, or B, H / stride, W / stride, O. A 1×1 kernel is a product of two matrices, forwards and backwards. */
 export function convolution(p: ConvolutionParameters, x: Tensor4D, stride = 1): Tensor4D {
   const [size, , inputs, outputs] = p.weight.shape as [number, number, number, number];
-  if (size > 1) return biasAdd(tf.conv2d(x, p.weight as Tensor4D, stride, 'same'), p.bias);
+  if (size > 1) return tf.add(tf.conv2d(x, p.weight as Tensor4D, stride, 'same'), p.bias);
   const [batch, height, width] = x.shape;
   const y = tf.matMul(tf.reshape(x, [-1, inputs]), kernelMatrix(p.weight));
-  return tf.reshape(biasAdd(y, p.bias), [batch, height, width, outputs]);
+  return tf.reshape(tf.add(y, p.bias), [batch, height, width, outputs]);
 }
 
 /** The gradient of such a convolution as a layer of its own: x_BHWI → B, H · stride, W · stride, O. Kernel [K, K, O, I]. */
@@ -38,5 +37,5 @@ export function upConvolution(p: ConvolutionParameters, x: Tensor4D, stride: num
   const [batch, height, width] = x.shape;
   const outputs = p.weight.shape[2] as number;
   const shape: [number, number, number, number] = [batch, height * stride, width * stride, outputs];
-  return biasAdd(tf.conv2dTranspose(x, p.weight as Tensor4D, shape, stride, 'same') as Tensor4D, p.bias);
+  return tf.add(tf.conv2dTranspose(x, p.weight as Tensor4D, shape, stride, 'same'), p.bias);
 }

@@ -116,7 +116,7 @@ test('a run that diverges names the step and keeps its last checkpoint', async (
   assert.equal(code, EXIT.data, stderr);
   assert.match(
     stderr,
-    /^error: the (loss is|weights are) not finite at step \d+\n.*\n {2}fix: .*learningRate/m,
+    /^error: the (loss is|weights are) not finite at step \d+; the first tensor that is not: .*; the batch: .*\n.*\n {2}fix: .*learningRate/m,
   );
   assert.deepEqual(digests(join(run, 'checkpoints')), good);
 });

@@ -4,7 +4,6 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import {
-  biasAdd,
   gather,
   gelu,
   layerNorm,
@@ -45,11 +44,6 @@ const x_2346 = normals([2, 3, 4, 6], 'd');
 const image_2443 = normals([2, 4, 4, 3], 'e');
 
 differentiable('add', [x_23, row_3], (a, b) => tf.add(a!, b!));
-differentiable('biasAdd of matrices and pictures', [x_23, image_2443, row_3], (a, b, c) => [
-  biasAdd(a!, c!),
-  tf.relu(biasAdd(b!, c!)),
-  tf.sub(biasAdd(a!, c!), tf.add(a!, c!)),
-]);
 differentiable('sub', [x_23, row_3], (a, b) => tf.sub(a!, b!));
 differentiable('mul', [x_23, row_3], (a, b) => tf.mul(a!, b!));
 differentiable('div', [x_23, positive_23], (a, b) => tf.div(a!, b!));

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import type { OpTime } from '../../src/engine/op-times.ts';
-import { biasAdd, gather, gelu, layerNorm, sparseCrossEntropy } from '../../src/engine/ops.ts';
+import { gather, gelu, layerNorm, sparseCrossEntropy } from '../../src/engine/ops.ts';
 import { inFloat32 } from '../../src/engine/precision.ts';
 import { foldIn, randomNormal } from '../../src/engine/random.ts';
 import { type CompileOptions, Runtime } from '../../src/engine/runtime.ts';
@@ -106,21 +106,6 @@ describe('lower precision', () => {
     const [product] = await runRecorded(runtime, 'after', body, [fine], { precision: 'bfloat16' });
     assert.equal(product!.data[0], 1);
   });
-});
-
-test('a convolution, its bias and the relu after it become one op, in training too', async () => {
-  const types = await opTypes((x) => {
-    const loss = (picture: Tensor, kernel: Tensor, bias: Tensor): Tensor =>
-      tf.sum(
-        tf.square(tf.relu(biasAdd(tf.conv2d(picture as Tensor4D, kernel as Tensor4D, 1, 'same'), bias))),
-      );
-    const kernel = tf.reshape(tf.slice(tf.reshape(x, [-1]), 0, 72), [3, 3, 1, 8]);
-    const picture = tf.reshape(x, [1, 16, 16, 1]);
-    const { value, grads } = tf.valueAndGrads(loss)([picture, kernel, tf.slice(tf.reshape(x, [-1]), 0, 8)]);
-    return { value, a: grads[0]!, b: grads[1]!, c: grads[2]! };
-  }, {});
-  assert.ok(types.has('_FusedConv2D'), [...types].join());
-  assert.ok(!types.has('Relu') && !types.has('BiasAdd'), [...types].join());
 });
 
 describe('XLA', () => {
