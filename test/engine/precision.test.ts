@@ -130,7 +130,11 @@ describe('XLA', () => {
   test('together with bfloat16', async () => {
     const expected = await results('bfloat16 without XLA', { precision: 'bfloat16' });
     const actual = await results('bfloat16 with XLA', { precision: 'bfloat16', xla: true });
-    for (const [i, result] of actual.entries()) assert.ok(difference(result, expected[i]!) < 2 ** -6);
+    for (const [i, result] of actual.entries()) {
+      // Three products in a row, each rounded to 2^-8 at other places than without XLA; processors differ too.
+      const away = difference(result, expected[i]!);
+      assert.ok(away < 2 ** -5, `${i}: ${away}`);
+    }
   });
 
   test('draws the same random numbers', async () => {
