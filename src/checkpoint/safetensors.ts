@@ -5,6 +5,7 @@ import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { DataError } from '../util/errors.ts';
 import { storageError } from '../util/files.ts';
 import { bytesPerElement, ELEMENT_TYPES, elementCount, type TensorArray, type TensorData } from './dtype.ts';
+import { readFully } from './read-fully.ts';
 import {
   encodeHeader,
   type Header,
@@ -96,33 +97,18 @@ export async function writeSafetensors(
   return { bytes: written, sha256: hash.digest('hex') };
 }
 
-/** Fills `bytes` from `position` on. */
-async function readFully(
-  file: FileHandle,
-  bytes: Uint8Array,
-  position: number,
-  where: string,
-): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    const length = Math.min(CHUNK_BYTES, bytes.length - done);
-    const { bytesRead } = await file.read(bytes, done, length, position + done);
-    if (bytesRead === 0) throw malformed('it ends too early', where);
-    done += bytesRead;
-  }
-}
-
 async function readHeader(file: FileHandle, where: string): Promise<{ header: Header; dataStart: number }> {
   const { size } = await file.stat();
   if (size < LENGTH_BYTES) throw malformed(`it has ${size} bytes`, where);
   const length = Buffer.alloc(LENGTH_BYTES);
-  await readFully(file, length, 0, where);
+  await readFully(file, length, 0, () => malformed('it ends too early', where));
   const headerBytes = length.readBigUInt64LE();
   if (headerBytes > MAX_HEADER_BYTES) throw malformed(`its header claims ${headerBytes} bytes`, where);
   const dataStart = LENGTH_BYTES + Number(headerBytes);
   if (dataStart > size)
     throw malformed(`it has ${size} bytes, and its header alone claims ${dataStart}`, where);
   const json = Buffer.alloc(Number(headerBytes));
-  await readFully(file, json, LENGTH_BYTES, where);
+  await readFully(file, json, LENGTH_BYTES, () => malformed('it ends too early', where));
   return { header: parseHeader(json, size - dataStart, where), dataStart };
 }
 
@@ -182,7 +168,9 @@ export class SafetensorsFile {
   async read(name: string): Promise<TensorData> {
     const { dtype, shape, begin, end } = this.#placed(name);
     const buffer = new ArrayBuffer(end - begin);
-    await readFully(this.#file, new Uint8Array(buffer), this.#dataStart + begin, this.path);
+    await readFully(this.#file, new Uint8Array(buffer), this.#dataStart + begin, () =>
+      malformed('it ends too early', this.path),
+    );
     return { dtype, shape, data: new ELEMENT_TYPES[dtype].array(buffer) };
   }
 

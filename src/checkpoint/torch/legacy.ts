@@ -7,6 +7,7 @@ import { bytesPerElement } from '../dtype.ts';
 import type { PickleHost } from '../pickle/operations.ts';
 import { readPickle } from '../pickle/read.ts';
 import type { PickleValue } from '../pickle/values.ts';
+import { readFully } from '../read-fully.ts';
 import { damaged } from './archive.ts';
 import type { Storages, TorchStorage } from './storage.ts';
 
@@ -15,6 +16,11 @@ const VERSION = 1001;
 const COUNT_BYTES = 8;
 /** The pickles of a file, names and settings, all in memory. */
 const MOST_PICKLE_BYTES = 2 ** 26;
+
+const cutShort =
+  (where: string) =>
+  (place: number): Error =>
+    damaged(`it ends at byte ${place}`, where);
 
 export interface LegacyContents {
   readonly value: PickleValue;
@@ -31,7 +37,7 @@ export async function readLegacy(
 ): Promise<LegacyContents> {
   const { size } = await file.stat();
   const head = Buffer.alloc(Math.min(size, MOST_PICKLE_BYTES));
-  await readFully(file, head, 0, where);
+  await readFully(file, head, 0, cutShort(where));
   let position = 0;
   const next = (): PickleValue => {
     const { value, end } = readPickle(head, host, where, position);
@@ -60,7 +66,7 @@ export async function readLegacy(
   for (const key of keys) {
     const storage = storages.get(String(key));
     if (!storage) throw damaged(`it lists storage ${String(key)}, which no tensor uses`, where);
-    await readFully(file, count, position, where);
+    await readFully(file, count, position, cutShort(where));
     if (count.readBigInt64LE() !== BigInt(storage.count)) {
       throw damaged(
         `storage ${storage.key} has ${count.readBigInt64LE()} elements, not ${storage.count}`,
@@ -74,22 +80,6 @@ export async function readLegacy(
   return { value, places };
 }
 
-/** Fills `bytes` from `position` on. */
-async function readFully(
-  file: FileHandle,
-  bytes: Uint8Array,
-  position: number,
-  where: string,
-): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    // The system's calls stop at 2 GiB.
-    const length = Math.min(2 ** 30, bytes.length - done);
-    const { bytesRead } = await file.read(bytes, done, length, position + done);
-    if (bytesRead === 0) throw damaged(`it ends at byte ${position + done}`, where);
-    done += bytesRead;
-  }
-}
-
 /** The elements of a storage. Throws DataError when the file lacks it. */
 export async function readLegacyStorage(
   file: FileHandle,
@@ -100,6 +90,6 @@ export async function readLegacyStorage(
   const place = places.get(storage.key);
   if (place === undefined) throw damaged(`it lacks storage ${storage.key}`, where);
   const content = new Uint8Array(storage.bytes);
-  await readFully(file, content, place, where);
+  await readFully(file, content, place, cutShort(where));
   return content.buffer;
 }
