@@ -50,11 +50,15 @@ export function attentionPattern(
   };
 }
 
-/** The heads' weighted means, [B, H, N, d]. `sharpness` is that of `attend`. */
+/**
+ * The heads' weighted means, [B, H, N, d]. `sharpness` is that of `attend`. Where activations are computed again, so are
+ * the weights of blocks, a small part of a layer's work; those of full attention are kept.
+ */
 export function attendStream(heads: Heads, pattern: AttentionPattern, sharpness?: number): Tensor4D {
   const { causal_QQ, image_RGW, layout, positions } = pattern;
   const { queries_BHNd: queries, keys_BHNd: keys, values_BHNd: values } = heads;
-  if (!image_RGW) return attend(queries, { keys, values }, { mask: causal_QQ, sharpness }) as Tensor4D;
+  if (!image_RGW)
+    return attend(queries, { keys, values }, { mask: causal_QQ, sharpness, keepsWeights: true }) as Tensor4D;
   const sizes = [layout.prefix, positions - layout.prefix];
   const [textQ, imageQ] = tf.split(queries, sizes, 2) as [Tensor, Tensor];
   const [textK, imageK] = tf.split(keys, sizes, 2) as [Tensor, Tensor];
