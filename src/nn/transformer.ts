@@ -1,5 +1,6 @@
 // The pre-LayerNorm resblock: attention, then a feed-forward layer four times as wide. Both are branches of the
-// residual stream, which reversible stacks put together in another way.
+// residual stream, which reversible stacks put together in another way. Without cache and picture, with any mask, it is
+// the block of encoders too.
 //   B batch, N positions, D width, H heads, d width of a head, S = D / 2 channels that token shift moves
 
 import { gelu } from '../engine/ops.ts';
@@ -31,6 +32,8 @@ export interface BlockShape {
   /** Layers of the stack. */
   readonly layers: number;
   readonly stddev: number;
+  /** Of the feed-forward layer's first product, where it is another. */
+  readonly expandStddev?: number;
   /** The GELU gates other channels (arXiv 2002.05202), which takes twice as many. */
   readonly gated?: boolean;
   /** A second LayerNorm at the end of a branch (arXiv 2105.13290). */
@@ -39,8 +42,11 @@ export interface BlockShape {
   readonly layerScale?: number | undefined;
 }
 
-const feedForwardSpec = ({ width, gated = false, stddev }: BlockShape, residualStddev: number) => ({
-  expand: linearSpec(width, (gated ? 2 : 1) * EXPANSION * width, stddev),
+const feedForwardSpec = (
+  { width, gated = false, stddev, expandStddev = stddev }: BlockShape,
+  residualStddev: number,
+) => ({
+  expand: linearSpec(width, (gated ? 2 : 1) * EXPANSION * width, expandStddev),
   contract: linearSpec(EXPANSION * width, width, residualStddev),
 });
 
@@ -81,6 +87,8 @@ export interface StackOptions {
   readonly heads: number;
   /** The GELU gates other channels: see `BlockShape`. */
   readonly gated?: boolean;
+  /** In place of GELU. */
+  readonly activation?: (x: Tensor) => Tensor;
   /** See `attend`. */
   readonly sharpness?: number | undefined;
   /** Where tokens shift, the stream they are in. */
@@ -105,18 +113,18 @@ export interface StreamOptions extends StackOptions {
 
 /** The tensors of a layer's options that do not change from step to step. */
 export function constantsOf({ pattern, rotation }: StreamOptions): Tensor[] {
-  const { causal_QQ, image_RGW } = pattern;
-  return [causal_QQ, ...(image_RGW ? [image_RGW] : []), ...(rotation ? Object.values(rotation) : [])];
+  const { mask_QQ, image_RGW } = pattern;
+  return [mask_QQ, image_RGW, ...Object.values(rotation ?? {})].flatMap((tensor) => tensor ?? []);
 }
 
 /** The same options with these tensors in place of `constantsOf`. */
 export function withConstants(options: StreamOptions, constants: readonly Tensor[]): StreamOptions {
   const left = constants.values();
   const next = () => left.next().value as Tensor2D;
-  const causal_QQ = next();
+  const mask_QQ = options.pattern.mask_QQ && next();
   const image_RGW = options.pattern.image_RGW && next();
   const rotation = options.rotation && { cosine_Nd: next(), sine_Nd: next() };
-  return { ...options, pattern: { ...options.pattern, causal_QQ, image_RGW }, rotation };
+  return { ...options, pattern: { ...options.pattern, mask_QQ, image_RGW }, rotation };
 }
 
 /** What a layer keeps of earlier positions, each [B, …, N, …]. */
@@ -186,9 +194,14 @@ function projected(
 }
 
 /** Of the feed-forward layer's hidden channels, to the end of the branch. Of these the hidden channels alone are kept. */
-function contracted(p: BlockParameters, hidden: Tensor, { gated }: StackOptions, drop = same): Tensor {
+function contracted(
+  p: BlockParameters,
+  hidden: Tensor,
+  { gated, activation = gelu }: StackOptions,
+  drop = same,
+): Tensor {
   const contract = (own: LinearParameters, x: Tensor): Tensor =>
-    linear(own, drop(gated ? gatedGelu(x) : gelu(x)));
+    linear(own, drop(gated ? gatedGelu(x) : activation(x)));
   const update = withoutActivations(contract, p.feed_forward.contract, hidden);
   return endOf(p.feed_forward_end_norm, p.feed_forward_scale, update);
 }
