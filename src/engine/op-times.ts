@@ -1,6 +1,6 @@
 // Where the time of a run goes: TensorFlow's own trace of each op, for benches and for finding slow spots.
 
-import { integerField, readMessage } from './protobuf.ts';
+import { integerField, readMessage } from '../util/protobuf.ts';
 
 export interface OpTime {
   /** Type of the op, such as MatMul. */
