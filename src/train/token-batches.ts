@@ -6,14 +6,7 @@ import { imageLength, padCaption } from '../models/dalle/config.ts';
 import type { BpeTokenizer } from '../tokenizers/bpe.ts';
 import { DataError } from '../util/errors.ts';
 import { RandomStream } from '../util/random.ts';
-
-/** Pictures by their codes, with captions. */
-export interface CaptionedCodes {
-  readonly keys: readonly string[];
-  readonly captions: readonly string[];
-  /** pictures × grid² */
-  readonly codes: Uint16Array;
-}
+import type { CaptionedCodes } from './captioned-codes.ts';
 
 export interface TokenBatch {
   readonly count: number;
