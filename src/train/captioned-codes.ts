@@ -2,6 +2,7 @@
 
 import type { Checkpoint } from '../checkpoint/read.ts';
 import type { DalleConfig } from '../config/dalle.ts';
+import { captionsOf } from '../data/captions.ts';
 import { chunks, decodeBatches } from '../data/decode-batches.ts';
 import type { Faults } from '../data/faults.ts';
 import { readPictures } from '../data/pictures.ts';
@@ -15,6 +16,7 @@ import type { RunContext } from './run-context.ts';
 /** Pictures by their codes, with captions. */
 export interface CaptionedCodes {
   readonly keys: readonly string[];
+  /** A line for each caption of a picture. */
   readonly captions: readonly string[];
   /** pictures × grid² */
   readonly codes: Uint16Array;
@@ -77,7 +79,7 @@ async function encodePictures(
     }
     if (batch.pictures.length > 0) parts.push(Uint16Array.from(await codec.encode(batch.pixels)));
     keys.push(...batch.pictures.map(({ key }) => key));
-    captions.push(...batch.pictures.map(({ caption }) => caption as string));
+    captions.push(...batch.pictures.map((picture) => captionsOf(picture).join('\n')));
     done += batch.all.length;
     progress.update(done);
   }

@@ -14,7 +14,7 @@ import type { LoopResult } from './loop.ts';
 import type { RunContext } from './run-context.ts';
 import { carriedBy, refuseOther, refuseOtherTokenizer } from './same-parts.ts';
 import { startAverage } from './state.ts';
-import { checkCaptions, trainingBatches, validationBatches } from './token-batches.ts';
+import { checkCaptions, firstCaption, trainingBatches, validationBatches } from './token-batches.ts';
 import { checkRun, refuseFew, runTraining } from './training.ts';
 
 /** Most batches looked at in one validation. */
@@ -92,7 +92,8 @@ function samplePrompts(
     tokenizer,
     config,
   );
-  return prompts.length > 0 ? prompts : shown.captions.slice(0, count);
+  if (prompts.length > 0) return prompts;
+  return shown.captions.slice(0, count).map((_, i) => firstCaption(shown, i));
 }
 
 function checkVocabularies({ model, data }: DalleConfig, tokenizer: BpeTokenizer): void {
