@@ -59,6 +59,19 @@ export async function writeGallery(path: string, page: GalleryPage): Promise<voi
 
 /** The page's HTML; every text in it is escaped. */
 export function galleryHtml(page: GalleryPage): string {
+  const main = [...(page.tables ?? []).map(table), ...page.sections.map(section)];
+  return htmlPage({ ...page, main: main.join('\n') });
+}
+
+export interface HtmlPage extends Pick<GalleryPage, 'title' | 'subtitle' | 'figures' | 'footer'> {
+  /** HTML. */
+  readonly main: string;
+  /** Beside the gallery's. */
+  readonly style?: string;
+}
+
+/** A page under the gallery's policy: nothing runs in it, and it loads nothing. */
+export function htmlPage(page: HtmlPage): string {
   const title = escapeMarkup(page.title);
   return `<!doctype html>
 <html lang="en">
@@ -69,7 +82,7 @@ export function galleryHtml(page: GalleryPage): string {
 <meta name="color-scheme" content="light dark">
 <link rel="icon" href="data:,">
 <title>${title}</title>
-<style>${GALLERY_STYLE}</style>
+<style>${GALLERY_STYLE}${page.style ?? ''}</style>
 </head>
 <body>
 <header>
@@ -78,8 +91,7 @@ ${element('p', page.subtitle, 'subtitle')}
 ${figures(page.figures ?? [])}
 </header>
 <main>
-${(page.tables ?? []).map(table).join('\n')}
-${page.sections.map(section).join('\n')}
+${page.main}
 </main>
 ${element('footer', page.footer)}
 </body>
@@ -101,7 +113,7 @@ function figures(items: readonly GalleryFigure[]): string {
   return `<dl class="figures">${tiles.join('')}</dl>`;
 }
 
-function table({ title, columns, rows }: GalleryTable): string {
+export function table({ title, columns, rows }: GalleryTable): string {
   const isNumber = columns.map((_, column) => rows.some((row) => typeof row[column] === 'number'));
   const cell = (tag: 'th' | 'td', value: string | number | undefined, column: number): string => {
     const scope = tag === 'th' ? ' scope="col"' : '';
@@ -120,7 +132,7 @@ function table({ title, columns, rows }: GalleryTable): string {
 </section>`;
 }
 
-function section({ title, text, cards }: GallerySection): string {
+export function section({ title, text, cards }: GallerySection): string {
   return `<section>
 <h2>${escapeMarkup(title)} <span class="count">${cards.length}</span></h2>
 ${element('p', text)}
