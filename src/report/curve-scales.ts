@@ -45,7 +45,7 @@ function rangeOf(points: readonly Point[]): { low: number; high: number } {
 
 /** A little room above and below; a flat line gets some of its own. */
 function widen({ low, high }: { low: number; high: number }): { low: number; high: number } {
-  const room = high > low ? 0.04 * (high - low) : Math.max(Math.abs(high) / 2, 0.5);
+  const room = high > low ? 0.04 * (high - low) : Math.abs(high) / 2 || 0.5;
   return { low: low - room, high: high + room };
 }
 

@@ -6,6 +6,8 @@ import { escapeMarkup } from './text.ts';
 
 export interface Series {
   readonly name: string;
+  /** Class of the colour, `s0` to `s5`. */
+  readonly colour: number;
   /** Measured now and then, not at each logged step: its points are marked. */
   readonly isSparse: boolean;
   /** By step; values that are not finite are marked where they occur. */
@@ -19,18 +21,21 @@ export interface Chart {
   readonly series: readonly Series[];
   /** Never logarithmic. */
   readonly isLinear?: boolean;
+  /** Values that the range takes in whatever is drawn, such as 0 and 1 of a share. */
+  readonly includes?: readonly number[];
 }
 
 const WIDTH = 560;
-const HEIGHT = 230;
-const PLOT = { left: 58, right: 546, top: 12, bottom: 200 } as const;
+const HEIGHT = 236;
+const PLOT = { left: 66, right: 542, top: 18, bottom: 204 } as const;
 
 /** The chart as an SVG element. */
-export function chartSvg({ title, series, isLinear = false }: Chart): string {
+export function chartSvg({ title, series, isLinear = false, includes = [] }: Chart): string {
   const all = series.flatMap(({ points }) => points);
   const finite = all.filter(({ value }) => Number.isFinite(value));
   const lastStep = all.reduce((last, { step }) => Math.max(last, step), 1);
-  const scale = scaleOf(finite, lastStep, isLinear);
+  const bounds = includes.map((value) => ({ step: lastStep, value }));
+  const scale = scaleOf([...finite, ...bounds], lastStep, isLinear);
   const x = (step: number): number => PLOT.left + (step / lastStep) * (PLOT.right - PLOT.left);
   const y = (value: number): number => PLOT.bottom - scale.share(value) * (PLOT.bottom - PLOT.top);
   const ticks = scale.isLog ? logTicks(scale.low, scale.high) : linearTicks(scale.low, scale.high, 5);
@@ -46,10 +51,10 @@ export function chartSvg({ title, series, isLinear = false }: Chart): string {
   const clip = `clip-${title.replaceAll(/\W+/g, '-')}`;
   const label = `${title} over ${lastStep} steps: ${series.map(summary).join('; ')}`;
   return `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeMarkup(label)}">
-<clipPath id="${clip}"><rect x="${PLOT.left}" y="${PLOT.top - 4}" width="${PLOT.right - PLOT.left + 4}" height="${PLOT.bottom - PLOT.top + 8}"/></clipPath>
+<clipPath id="${clip}"><rect x="${PLOT.left - 4}" y="${PLOT.top - 4}" width="${PLOT.right - PLOT.left + 8}" height="${PLOT.bottom - PLOT.top + 8}"/></clipPath>
 ${grid.join('')}${steps.join('')}
 <line class="axis" x1="${PLOT.left}" x2="${PLOT.right}" y1="${PLOT.bottom}" y2="${PLOT.bottom}"/>
-<g clip-path="url(#${clip})">${series.map((one, i) => drawn(one, i, x, y)).join('')}</g>
+<g clip-path="url(#${clip})">${series.map((one) => drawn(one, x, y)).join('')}</g>
 </svg>`;
 }
 
@@ -63,8 +68,7 @@ export function summary({ name, points }: Series): string {
 }
 
 function drawn(
-  { points, isSparse, name }: Series,
-  index: number,
+  { points, isSparse, name, colour }: Series,
   x: (step: number) => number,
   y: (value: number) => number,
 ): string {
@@ -74,8 +78,8 @@ function drawn(
     const { middle, least, most } = thin(run);
     const band = least.length > 0 && `M${[...most, ...least.toReversed()].map(place).join('L')}Z`;
     return (
-      (band ? `<path class="band s${index}" d="${band}"/>` : '') +
-      `<path class="line s${index}${isSparse ? ' sparse' : ''}" d="M${middle.map(place).join('L')}"/>`
+      (band ? `<path class="band s${colour}" d="${band}"/>` : '') +
+      `<path class="line s${colour}${isSparse ? ' sparse' : ''}" d="M${middle.map(place).join('L')}"/>`
     );
   });
   const dots = isSparse
@@ -83,7 +87,7 @@ function drawn(
         .flat()
         .map(
           (point) =>
-            `<circle class="dot s${index}" cx="${at(x(point.step))}" cy="${at(y(point.value))}" r="3.2">` +
+            `<circle class="dot s${colour}" cx="${at(x(point.step))}" cy="${at(y(point.value))}" r="3.2">` +
             `<title>${escapeMarkup(`${name}, step ${point.step}: ${shortNumber(point.value)}`)}</title></circle>`,
         )
     : [];

@@ -11,10 +11,13 @@ export interface ChartGroup {
 
 const HELD_OUT = 'validation/';
 
-interface Plan extends Pick<Chart, 'title' | 'note' | 'isLinear'> {
+interface Plan extends Pick<Chart, 'title' | 'note' | 'isLinear' | 'includes'> {
   /** Metrics without `validation/`. */
   readonly metrics: readonly string[];
 }
+
+const SHARE = { isLinear: true, includes: [0, 1] } as const;
+const COUNT = { isLinear: true, includes: [0] } as const;
 
 const LEARNING: readonly Plan[] = [
   { title: 'Loss', metrics: ['loss'] },
@@ -26,28 +29,28 @@ const LEARNING: readonly Plan[] = [
   { title: 'PSNR', note: 'dB', metrics: ['psnr'] },
   { title: 'SSIM', metrics: ['ssim'] },
   { title: 'Soft codes better than hard ones by', note: 'dB', metrics: ['softHardGap'] },
-  { title: 'Right text in the batch', note: 'share of the pictures', isLinear: true, metrics: ['accuracy'] },
+  { title: 'Right text in the batch', note: 'share of the pictures', ...SHARE, metrics: ['accuracy'] },
   {
     title: 'Text found for a picture',
     note: 'share among the first 1, 5, 10',
-    isLinear: true,
+    ...SHARE,
     metrics: ['imageToText@1', 'imageToText@5', 'imageToText@10'],
   },
   {
     title: 'Picture found for a text',
     note: 'share among the first 1, 5, 10',
-    isLinear: true,
+    ...SHARE,
     metrics: ['textToImage@1', 'textToImage@5', 'textToImage@10'],
   },
-  { title: 'Zero-shot accuracy', isLinear: true, metrics: ['zeroShot'] },
+  { title: 'Zero-shot accuracy', ...SHARE, metrics: ['zeroShot'] },
 ];
 
 const CODEBOOK: readonly Plan[] = [
-  { title: 'Codes in use', isLinear: true, metrics: ['codesUsed'] },
+  { title: 'Codes in use', ...COUNT, metrics: ['codesUsed'] },
   {
     title: 'Perplexity of the codes',
     note: 'codes in use, were all used equally',
-    isLinear: true,
+    ...COUNT,
     metrics: ['perplexity'],
   },
 ];
@@ -93,11 +96,12 @@ function seriesOf(lines: readonly MetricsLine[]): Map<string, Series['points']> 
 
 function charts(plans: readonly Plan[], found: ReadonlyMap<string, Series['points']>): Chart[] {
   return plans.flatMap(({ metrics, ...chart }) => {
-    const series = metrics.flatMap((metric) => {
+    // What is held out has the same colours everywhere.
+    const series = metrics.flatMap((metric, i) => {
       const of = (where: string, name: string, isSparse: boolean): Series[] => {
         const points = found.get(where + metric);
         const label = metrics.length > 1 ? `${metric}, ${name}` : name;
-        return points ? [{ name: label, isSparse, points }] : [];
+        return points ? [{ name: label, colour: 2 * i + (isSparse ? 1 : 0), isSparse, points }] : [];
       };
       return [...of('', 'training', false), ...of(HELD_OUT, 'held out', true)];
     });

@@ -86,7 +86,7 @@ ${charts.map(figure).join('\n')}
 function figure(chart: Chart): string {
   const note = chart.note === undefined ? '' : ` <span class="unit">${escapeMarkup(chart.note)}</span>`;
   const legend = chart.series.map(
-    (series, i) => `<li><span class="key s${i}"></span>${escapeMarkup(summary(series))}</li>`,
+    (series) => `<li><span class="key s${series.colour}"></span>${escapeMarkup(summary(series))}</li>`,
   );
   return `<figure class="chart"><figcaption>${escapeMarkup(chart.title)}${note}</figcaption>
 ${chartSvg(chart)}

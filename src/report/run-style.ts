@@ -18,6 +18,7 @@ export const RUN_STYLE = `
 .grid { stroke: var(--line); }
 .axis { stroke: var(--pale); }
 .tick { fill: var(--pale); font-size: 12px; font-variant-numeric: tabular-nums; }
+@media (max-width: 40rem) { .tick { font-size: 15px; } }
 .line { fill: none; stroke: var(--c); stroke-width: 1.9; stroke-linejoin: round; }
 .line.sparse { stroke-width: 1.6; }
 .band { fill: var(--c); opacity: 0.16; }

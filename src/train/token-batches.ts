@@ -24,21 +24,24 @@ export interface TokenBatch {
 
 /**
  * Refuses captions that do not fit in the text positions, before training begins.
+ * @param source where the pictures come from, for messages; keys stand for themselves without it
  * @returns how many captions will be cut, 0 unless data.truncateCaptions allows it
  */
 export function checkCaptions(
   { keys, captions }: Pick<CaptionedCodes, 'keys' | 'captions'>,
   tokenizer: BpeTokenizer,
   config: DalleConfig,
+  source?: string,
 ): number {
   const { textLength } = config.model;
+  const place = (key: string): string => (source === undefined ? key : `${source}: ${key}`);
   const all = captions.flatMap((text, i) =>
     textLines(text).map((caption) => ({ caption, key: keys[i] as string })),
   );
   const blank = captions.findIndex((text) => textLines(text).length === 0);
   if (blank >= 0) {
     throw new DataError('a caption of nothing but spaces', {
-      where: keys[blank] as string,
+      where: place(keys[blank] as string),
       fix: 'write the caption, or leave the picture out (train.nullCaptions trains without captions)',
     });
   }
@@ -51,7 +54,7 @@ export function checkCaptions(
     throw new DataError(
       `${long.length} captions are longer than model.textLength ${textLength}; the first has ${first.length} tokens`,
       {
-        where: first.key,
+        where: place(first.key),
         fix: 'raise model.textLength, shorten the captions, or set data.truncateCaptions (--truncate) to cut them',
       },
     );

@@ -46,10 +46,11 @@ export async function trainDalle(config: DalleConfig, context: RunContext): Prom
         const codec = await DvaeCodec.open(runtime, dvae);
         checkCodec(config, codec);
         const all = await readCodes(config, codec, dvae, faults, context);
-        const cut = checkCaptions(all, tokenizer, config);
+        const source = data.tokens ?? data.path ?? '';
+        const cut = checkCaptions(all, tokenizer, config, source);
         if (cut > 0) warn(`${cut} captions are longer than ${model.textLength} tokens and will be cut`);
         const { training, heldOut } = splitCodes(all, data.validation);
-        refuseFew(training.captions.length, train.batch, data.tokens ?? data.path ?? '');
+        refuseFew(training.captions.length, train.batch, source);
         const trainee = new DalleTrainee(runtime, config, {
           codec,
           dvae,

@@ -63,14 +63,14 @@ test('points lie where their steps and values say; values that are not finite ar
   const svg = chartSvg({
     title: 'Loss',
     isLinear: true,
-    series: [{ name: 'training', isSparse: true, points: points([0, 1, Number.NaN, 1]) }],
+    series: [{ name: 'training', colour: 0, isSparse: true, points: points([0, 1, Number.NaN, 1]) }],
   });
   const dots = [...svg.matchAll(/cx="([\d.]+)" cy="([\d.]+)"/g)].map(([, x, y]) => [Number(x), Number(y)]);
   assert.deepEqual(
     dots.map(([x]) => x),
-    [58, 220.7, 546],
+    [66, 224.7, 542],
   );
-  assert.ok(dots[0]![1]! > 190 && dots[1]![1]! < 22 && dots[1]![1] === dots[2]![1]);
+  assert.ok(dots[0]![1]! > 190 && dots[1]![1]! < 28 && dots[1]![1] === dots[2]![1]);
   assert.match(svg, /class="broken" d="M383\.3 .*<title>training, step 20: NaN<\/title>/);
   assert.equal(svg.match(/class="line/g)?.length, 2);
   assert.doesNotMatch(svg, /NaN [\d]|"NaN|Infinity/);
