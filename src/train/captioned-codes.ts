@@ -63,7 +63,7 @@ async function encodePictures(
   faults: Faults,
   { progress, signal }: RunContext,
 ): Promise<CaptionedCodes> {
-  const pictures = await readPictures(path, { captions: 'required', faults });
+  const pictures = await readPictures(path, { captions: 'required' });
   const keys: string[] = [];
   const captions: string[] = [];
   const parts: Uint16Array[] = [];

@@ -153,10 +153,11 @@ test('check reads tars and lists as training does, and names a damaged tar', asy
   assert.deepEqual(report.captions.withoutPicture, ['a.tar/2.txt']);
 
   await write(join(folder, 'red.png'), red);
-  await write(join(folder, 'list.csv'), 'file,caption\nred.png,red\ngone.png,blue\n');
+  await write(join(folder, 'green.avif'), await plain(16, 16, '#0f0').avif().toBuffer());
+  await write(join(folder, 'list.csv'), 'file,caption\nred.png,red\ngone.png,blue\ngreen.avif,\n');
   const list = await mm(['data', 'check', join(folder, 'list.csv')]);
   assert.equal(list.code, 0, list.stderr);
-  assert.match(list.stdout, /^2 pictures in .*list\.csv, 1 usable: 1 png$/m);
+  assert.match(list.stdout, /^3 pictures in .*list\.csv, 2 usable: 1 avif, 1 png$/m);
   assert.match(list.stdout, /^warning: 1 cannot be used: gone\.png \(the file is gone/m);
 });
 

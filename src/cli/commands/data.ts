@@ -100,7 +100,9 @@ function describe(report: DataReport, textLength: number): string[] {
   return [
     `${report.pictures} pictures in ${report.path}, ${report.usable} usable${formats.length > 0 ? `: ${formats.join(', ')}` : ''}`,
     `width ${spread(report.width)}; height ${spread(report.height)} pixels`,
-    `${captions.count} captions, ${captions.distinct} distinct${mostOften}; ${spread(captions.words)} words`,
+    captions.count === 0
+      ? 'no captions'
+      : `${captions.count} captions, ${captions.distinct} distinct${mostOften}; ${spread(captions.words)} words`,
     ...warnings
       .filter(([, files]) => files.length > 0)
       .map(([what, files]) => `warning: ${files.length} ${what}: ${some(files)}`),
