@@ -72,3 +72,11 @@ export function shiftToken(
     1,
   ) as Tensor2D;
 }
+
+/** One text token of the same: all of the earlier token's channels that move. `position` is at least 1. */
+export function shiftTextToken(x_BD: Tensor2D, earlier_B1NS: Tensor, position: Tensor): Tensor2D {
+  const [batch, width] = x_BD.shape;
+  const before = tf.reshape(tf.sub(position, tf.scalar(1, 'int32')), [1]);
+  const moved_BS = tf.reshape(tf.gather(earlier_B1NS, before as never, 2), [batch, width / 2]);
+  return tf.concat([moved_BS, tf.slice(x_BD, [0, width / 2], [batch, width / 2])], 1) as Tensor2D;
+}

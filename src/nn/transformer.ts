@@ -20,7 +20,7 @@ import { type LayerNormParameters, type LayerNormSpec, layerNorm, layerNormSpec 
 import { type LinearParameters, linear, linearSpec } from './linear.ts';
 import { constant, type ParameterSpec, type Parameters } from './parameters.ts';
 import type { Rotation } from './rotary.ts';
-import { shiftedChannels, shiftToken, shiftTokens } from './token-shift.ts';
+import { shiftedChannels, shiftTokens } from './token-shift.ts';
 import { withoutActivations } from './without-activations.ts';
 
 const EXPANSION = 4;
@@ -197,7 +197,7 @@ function projected(
 function contracted(
   p: BlockParameters,
   hidden: Tensor,
-  { gated, activation = gelu }: StackOptions,
+  { gated, activation = gelu }: Pick<StackOptions, 'gated' | 'activation'>,
   drop = same,
 ): Tensor {
   const contract = (own: LinearParameters, x: Tensor): Tensor =>
@@ -234,12 +234,12 @@ export function block(
 }
 
 /** A branch for one new position. */
-export interface StepOptions extends StackOptions {
+export interface StepOptions extends Omit<StackOptions, 'shift'> {
   readonly cached: CachedRows;
   /** The new position's. */
   readonly rotation?: Rotation | undefined;
-  /** The new position's place in the stream, int32 scalar. */
-  readonly position: Tensor;
+  /** Where tokens shift: x_BD with the channels that it sees of `earlier_B1NS` in place of its own. */
+  readonly shifted?: ((x_BD: Tensor2D, earlier_B1NS: Tensor) => Tensor2D) | undefined;
 }
 
 /** As `attentionBranch`; the cache given holds the earlier positions, the one returned is the new one's row. */
@@ -249,13 +249,13 @@ export function attentionBranchStep(
   cache: LayerCache,
   options: StepOptions,
 ) {
-  const { cached, shift, position } = options;
+  const { cached, shifted } = options;
   const normalized = layerNorm(p.attention_norm, x_BD) as Tensor2D;
   const { attentionShift_B1NS: earlier } = cache;
-  const input = shift && earlier ? shiftToken(normalized, earlier, position, shift) : normalized;
+  const input = shifted && earlier ? shifted(normalized, earlier) : normalized;
   const { x_BD: attended, ...row } = attentionStep(p.attention, input, options, cache, cached);
   const update = endOf(p.attention_end_norm, p.attention_scale, attended) as Tensor2D;
-  return { update, row: { ...row, ...(shift && { attentionShift_B1NS: rowOf(normalized) }) } };
+  return { update, row: { ...row, ...(shifted && { attentionShift_B1NS: rowOf(normalized) }) } };
 }
 
 export function feedForwardBranchStep(
@@ -264,12 +264,12 @@ export function feedForwardBranchStep(
   cache: LayerCache,
   options: StepOptions,
 ) {
-  const { shift, position } = options;
+  const { shifted } = options;
   const normalized = layerNorm(p.feed_forward_norm, x_BD) as Tensor2D;
   const { feedForwardShift_B1NS: earlier } = cache;
-  const input = shift && earlier ? shiftToken(normalized, earlier, position, shift) : normalized;
+  const input = shifted && earlier ? shifted(normalized, earlier) : normalized;
   const update = contracted(p, linear(p.feed_forward.expand, input), options) as Tensor2D;
-  return { update, row: shift ? { feedForwardShift_B1NS: rowOf(normalized) } : {} };
+  return { update, row: shifted ? { feedForwardShift_B1NS: rowOf(normalized) } : {} };
 }
 
 /** [B, D] → its shifted channels as a row [B, 1, 1, S]. */

@@ -1,8 +1,8 @@
 // Writing so that a reader never sees half a file, whatever happens in between.
 
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { access, constants, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { DataError } from './errors.ts';
 
 function temporaryName(path: string): string {
@@ -28,8 +28,36 @@ export function storageError(error: unknown, path: string): unknown {
         fix: 'choose another folder or change its permissions',
         cause: error,
       });
+    case 'ENOTDIR':
+    case 'EEXIST':
+      return new DataError('a file stands where a folder is needed', {
+        where: path,
+        fix: 'choose another folder, or move the file away',
+        cause: error,
+      });
     default:
       return error;
+  }
+}
+
+/**
+ * Checks, before work that takes long, that files can be written into a folder, which need not exist yet. Leaves nothing behind.
+ * @throws DataError when they cannot
+ */
+export async function assertWritable(folder: string): Promise<void> {
+  let existing = resolve(folder);
+  try {
+    for (;;) {
+      const stats = await stat(existing).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ENOENT') throw error;
+      });
+      if (stats?.isDirectory() === false) throw Object.assign(new Error('a file'), { code: 'ENOTDIR' });
+      if (stats || dirname(existing) === existing) break;
+      existing = dirname(existing);
+    }
+    await access(existing, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw storageError(error, folder);
   }
 }
 
