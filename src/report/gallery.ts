@@ -63,6 +63,19 @@ export async function writeGallery(path: string, page: GalleryPage): Promise<voi
 
 /** The page's HTML; every text in it is escaped. */
 export function galleryHtml(page: GalleryPage): string {
+  const main = [...(page.tables ?? []).map(table), ...page.sections.map(section)];
+  return htmlPage({ ...page, main: main.join('\n') });
+}
+
+export interface HtmlPage extends Pick<GalleryPage, 'title' | 'subtitle' | 'facts' | 'figures' | 'footer'> {
+  /** HTML. */
+  readonly main: string;
+  /** Beside the gallery's. */
+  readonly style?: string;
+}
+
+/** A page under the gallery's policy: nothing runs in it, and it loads nothing. */
+export function htmlPage(page: HtmlPage): string {
   const title = escapeMarkup(page.title);
   return `<!doctype html>
 <html lang="en">
@@ -73,7 +86,7 @@ export function galleryHtml(page: GalleryPage): string {
 <meta name="color-scheme" content="light dark">
 <link rel="icon" href="data:,">
 <title>${title}</title>
-<style>${GALLERY_STYLE}</style>
+<style>${GALLERY_STYLE}${page.style ?? ''}</style>
 </head>
 <body>
 <header>
@@ -83,8 +96,7 @@ ${factList(Object.entries(page.facts ?? {}), 'facts')}
 ${figures(page.figures ?? [])}
 </header>
 <main>
-${(page.tables ?? []).map(table).join('\n')}
-${page.sections.map(section).join('\n')}
+${page.main}
 </main>
 ${element('footer', page.footer)}
 </body>
@@ -106,7 +118,7 @@ function figures(items: readonly GalleryFigure[]): string {
   return `<dl class="figures">${tiles.join('')}</dl>`;
 }
 
-function table({ title, columns, rows }: GalleryTable): string {
+export function table({ title, columns, rows }: GalleryTable): string {
   const isNumber = columns.map((_, column) => rows.some((row) => typeof row[column] === 'number'));
   const cell = (tag: 'th' | 'td', value: string | number | undefined, column: number): string => {
     const scope = tag === 'th' ? ' scope="col"' : '';
@@ -125,7 +137,7 @@ function table({ title, columns, rows }: GalleryTable): string {
 </section>`;
 }
 
-function section({ title, text, cards }: GallerySection): string {
+export function section({ title, text, cards }: GallerySection): string {
   return `<section>
 <h2><bdi>${escapeMarkup(title)}</bdi> <span class="count">${cards.length}</span></h2>
 ${element('p', text, 'text')}

@@ -1,7 +1,7 @@
 // The same seed gives the same run, bit for bit; so does a run that was stopped and gone on with.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -28,6 +28,9 @@ const dvae = join(root, 'dvae');
 const tokenizer = join(root, 'tokenizer.json');
 before(async () => {
   await writePictures(data, 14);
+  await writePictures(several.path, 14);
+  for (const name of readdirSync(several.path, { recursive: true, encoding: 'utf8' }))
+    if (name.endsWith('.txt')) appendFileSync(join(several.path, name), 'another caption\na third\n');
   await writeTinyDvae(dvae);
   await writeTokenizer(tokenizer, data);
 });
@@ -40,6 +43,7 @@ interface Case {
 }
 
 const captioned = { path: data, dvae, tokenizer };
+const several = { ...captioned, path: join(root, 'several') };
 const cases: Case[] = [
   {
     name: 'train-dvae',
@@ -90,6 +94,11 @@ const cases: Case[] = [
           plateau: { patience: 1, threshold: 10 },
         }),
       ),
+    stops: [{ label: 'train-dalle', at: 7 }],
+  },
+  {
+    name: 'train-dalle, with several captions of each picture',
+    session: (seed) => dalleSession(dalleConfig(several, seed)),
     stops: [{ label: 'train-dalle', at: 7 }],
   },
   {
