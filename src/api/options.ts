@@ -22,7 +22,10 @@ export interface SampleOptions {
   readonly seed?: number;
   /** Divides the logits: below 1 likelier, above 1 more varied pictures; 1 by default. */
   readonly temperature?: number;
-  /** The likeliest codes to draw from: how many, or below 1 the share left out, as DALLE-pytorch means it. */
+  /**
+   * The likeliest codes to draw from: how many, or below 1 the share left out, as DALLE-pytorch's `filter_thres`. There
+   * the share is of text tokens and codes together, so that the same number leaves fewer codes out.
+   */
   readonly topK?: number;
   /** Draws from the likeliest codes that make up this probability. */
   readonly topP?: number;

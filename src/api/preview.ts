@@ -23,6 +23,7 @@ export class Preview {
   readonly #pace: Pace;
   #running: Promise<void> | undefined;
   #next: number;
+  #isFirst = true;
 
   /** @param show is told of the pictures of a batch; while it is at it, others are passed over */
   constructor(
@@ -43,11 +44,13 @@ export class Preview {
     const { grid } = this.#codec;
     if (tokens % grid !== 0 || tokens === grid ** 2) return;
     if (this.#running || performance.now() < this.#next) return;
-    const started = performance.now();
+    // The first one takes longer: the decoder's graph is built.
+    const started = this.#isFirst ? undefined : performance.now();
+    this.#isFirst = false;
     // An error is kept for `settle`: nobody waits for the promise until then.
     this.#running = this.#decodeAndShow(first, tokens / grid, Int32Array.from(codes)).then(() => {
       const now = performance.now();
-      this.#next = now + Math.max(this.#pace.interval, this.#pace.pause * (now - started));
+      this.#next = now + Math.max(this.#pace.interval, this.#pace.pause * (now - (started ?? now)));
       this.#running = undefined;
     });
     this.#running.catch(() => undefined);

@@ -21,7 +21,7 @@ export interface SampledPicture {
   /** The beginning that the model made the prompt from. */
   readonly completedFrom?: string;
   readonly seed: number;
-  /** RGB, size × size × 3 */
+  /** RGB, size × size × 3; a part of an array that holds all of the batch. */
   readonly pixels: Uint8Array;
   readonly size: number;
   /** CLIP's cosine of the prompt and the picture, where CLIP chose it. */

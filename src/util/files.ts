@@ -1,7 +1,7 @@
 // Writing so that a reader never sees half a file, whatever happens in between.
 
 import { randomBytes } from 'node:crypto';
-import { access, constants, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { DataError } from './errors.ts';
 
@@ -41,24 +41,33 @@ export function storageError(error: unknown, path: string): unknown {
 }
 
 /**
- * Checks, before work that takes long, that files can be written into a folder, which need not exist yet. Leaves nothing behind.
+ * Checks, before work that takes long, that files can be written into a folder, which need not exist yet: writes one into
+ * the part of its path that does, and takes it away again. What permissions say is not asked: not all systems tell the truth.
  * @throws DataError when they cannot
  */
 export async function assertWritable(folder: string): Promise<void> {
   let existing = resolve(folder);
+  while (!(await stat(existing).catch(ignoreMissing)) && dirname(existing) !== existing)
+    existing = dirname(existing);
+  const trial = temporaryName(join(existing, 'trial'));
   try {
-    for (;;) {
-      const stats = await stat(existing).catch((error: NodeJS.ErrnoException) => {
-        if (error.code !== 'ENOENT') throw error;
-      });
-      if (stats?.isDirectory() === false) throw Object.assign(new Error('a file'), { code: 'ENOTDIR' });
-      if (stats || dirname(existing) === existing) break;
-      existing = dirname(existing);
-    }
-    await access(existing, constants.W_OK | constants.X_OK);
+    await (await open(trial, 'wx')).close();
+    await rm(trial);
   } catch (error) {
-    throw storageError(error, folder);
+    const known = storageError(error, folder);
+    if (known !== error) throw known;
+    throw new DataError(`no file can be written there (${(error as NodeJS.ErrnoException).code})`, {
+      where: folder,
+      fix: 'choose another folder',
+      cause: error,
+    });
   }
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): undefined {
+  // Below a file there is nothing either; what is wrong is said when the file is met.
+  if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
+  throw error;
 }
 
 /** Writes a file whole or not at all: a temporary file beside it, synced, renamed. */
@@ -75,7 +84,8 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
     }
     await rename(temporary, path);
   } catch (error) {
-    await rm(temporary, { force: true });
+    // What went wrong first is what is told.
+    await rm(temporary, { force: true }).catch(() => undefined);
     throw storageError(error, path);
   }
 }
@@ -94,7 +104,7 @@ export async function writeFolderAtomic(
     await rename(temporary, path);
     await syncFolder(dirname(path));
   } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
+    await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
     throw storageError(error, path);
   }
 }

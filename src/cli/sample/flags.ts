@@ -104,7 +104,7 @@ export function sampleFlags(yargs: Argv) {
       type: 'number',
       alias: 'top_k',
       describe:
-        'draw from the k likeliest codes; below 1 the share of codes left out, as DALLE-pytorch means it',
+        'draw from the k likeliest codes; below 1 the share of codes left out, like the filter_thres of DALLE-pytorch',
     })
     .option('top-p', {
       type: 'number',

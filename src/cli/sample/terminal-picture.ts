@@ -77,7 +77,8 @@ export class TerminalPicture {
 
   /** Shows the picture, in the place of the last one. */
   show(png: Uint8Array): void {
-    const { columns = 80, rows: lines = 24 } = this.#stream;
+    // Some terminals say 0 for a size that they do not know.
+    const [columns, lines] = [this.#stream.columns || 80, this.#stream.rows || 24];
     let sequence = `\r${ESC}[K`;
     if (this.#rows === 0) {
       this.#rows = pictureRows(png, columns, lines);
@@ -85,6 +86,7 @@ export class TerminalPicture {
       sequence += '\n'.repeat(this.#rows);
     }
     const drawn = pictureSequence(png, this.#protocol, this.#rows);
-    this.#stream.write(`${sequence}${ESC}[${this.#rows}A${drawn}${ESC}[${this.#rows}B\r`);
+    // Saved at the end too: a progress bar that stops goes back to where the cursor was saved last.
+    this.#stream.write(`${sequence}${ESC}[${this.#rows}A${drawn}${ESC}[${this.#rows}B\r${ESC}7`);
   }
 }

@@ -87,10 +87,10 @@ describe('a picture in the terminal', () => {
     const picture = TerminalPicture.on(stream, { TERM: 'xterm-kitty' })!;
     const drawn = pictureSequence(png, 'kitty', 8);
     picture.show(png);
-    assert.equal(text, `\r${ESC}[K${'\n'.repeat(8)}${ESC}[8A${drawn}${ESC}[8B\r`);
+    assert.equal(text, `\r${ESC}[K${'\n'.repeat(8)}${ESC}[8A${drawn}${ESC}[8B\r${ESC}7`);
     text = '';
     picture.show(png);
-    assert.equal(text, `\r${ESC}[K${ESC}[8A${drawn}${ESC}[8B\r`);
+    assert.equal(text, `\r${ESC}[K${ESC}[8A${drawn}${ESC}[8B\r${ESC}7`);
   });
 
   test('is not shown where the stream is no terminal', () => {
