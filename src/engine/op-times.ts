@@ -1,6 +1,6 @@
 // Where the time of a run goes: TensorFlow's own trace of each op, for benches and for finding slow spots.
 
-import { integerField, readMessage } from './protobuf.ts';
+import { readMessage } from './protobuf.ts';
 
 export interface OpTime {
   /** Type of the op, such as MatMul. */
@@ -8,9 +8,6 @@ export interface OpTime {
   readonly name: string;
   readonly microseconds: number;
 }
-
-// RunOptions.trace_level = FULL_TRACE.
-export const TRACE_OPTIONS = Uint8Array.from(integerField(1, 3));
 
 // Field numbers of tensorflow/core/framework/step_stats.proto and config.proto.
 const METADATA = { stepStats: 1 } as const;

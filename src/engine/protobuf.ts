@@ -4,7 +4,7 @@ export type Field = readonly number[];
 
 function varint(value: number | bigint): number[] {
   const bytes: number[] = [];
-  let rest = BigInt(value);
+  let rest = BigInt.asUintN(64, BigInt(value));
   while (rest > 127n) {
     bytes.push(Number(rest & 127n) | 128);
     rest >>= 7n;
