@@ -86,12 +86,12 @@ async function main(): Promise<void> {
   });
   if (values.json) console.log(JSON.stringify(report));
   else
-    for (const { name, milliseconds, timesFirst, peakMegabytes } of report) {
+    for (const { name, milliseconds, timesFirst, peakMegabytes, loss } of report) {
       const { median, min, max } = milliseconds;
       const memory = peakMegabytes === undefined ? '' : `, ${peakMegabytes.toFixed(0)} MB at most`;
       const times = `${timesFirst.median.toFixed(2)} (${timesFirst.min.toFixed(2)} to ${timesFirst.max.toFixed(2)})`;
       console.log(
-        `${name.padEnd(20)} ${median.toFixed(0)} ms a step (${min.toFixed(0)} to ${max.toFixed(0)}), ${times} times the first${memory}`,
+        `${name.padEnd(20)} ${median.toFixed(0)} ms a step (${min.toFixed(0)} to ${max.toFixed(0)}), ${times} times the first${memory}; loss ${loss?.toFixed(3)}`,
       );
     }
 }
