@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { DataError } from './errors.ts';
+import { DataError, UsageError } from './errors.ts';
 
 function temporaryName(path: string): string {
   return join(dirname(path), `.${basename(path)}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`);
@@ -11,7 +11,7 @@ function temporaryName(path: string): string {
 
 /** Turns the storage faults users meet into errors that say the fix. Others pass unchanged. */
 export function storageError(error: unknown, path: string): unknown {
-  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  const { code, syscall } = (error ?? {}) as Partial<NodeJS.ErrnoException>;
   switch (code) {
     case 'ENOSPC':
     case 'EDQUOT':
@@ -28,10 +28,48 @@ export function storageError(error: unknown, path: string): unknown {
         fix: 'choose another folder or change its permissions',
         cause: error,
       });
+    case 'EISDIR':
+    case 'ENOTEMPTY':
+      return new UsageError('there is a folder of this name', {
+        where: path,
+        fix: 'give it another name',
+        cause: error,
+      });
+    case 'ENOTDIR':
+    case 'EEXIST':
+      return new UsageError('it would lie in a file, not in a folder', {
+        where: path,
+        fix: 'choose another folder',
+        cause: error,
+      });
+    case 'ENAMETOOLONG':
+      return new UsageError('the name is too long', {
+        where: path,
+        fix: 'choose a shorter one',
+        cause: error,
+      });
+    case 'ENOENT':
+      // So Node puts it when a folder cannot be made on a read-only file system.
+      if (syscall !== 'mkdir' && syscall !== 'rename') return error;
+      return new DataError('the folder for it cannot be made, or is gone', {
+        where: path,
+        fix: 'choose another folder; this one may be read-only',
+        cause: error,
+      });
     default:
       return error;
   }
 }
+
+/** An error about a file in the temporary folder, as one about the folder that it would have become. */
+function relocated(error: unknown, temporary: string, path: string): unknown {
+  if (!(error instanceof DataError) || !error.where?.startsWith(temporary)) return error;
+  const where = path + error.where.slice(temporary.length);
+  return new DataError(error.message, { where, ...(error.fix && { fix: error.fix }), cause: error });
+}
+
+/** Takes away what a failed write left; the failure itself is what users hear of. */
+const clear = (path: string): Promise<void> => rm(path, { recursive: true, force: true }).catch(() => {});
 
 /** Writes a file whole or not at all: a temporary file beside it, synced, renamed. */
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
@@ -47,7 +85,7 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
     }
     await rename(temporary, path);
   } catch (error) {
-    await rm(temporary, { force: true });
+    await clear(temporary);
     throw storageError(error, path);
   }
 }
@@ -66,8 +104,8 @@ export async function writeFolderAtomic(
     await rename(temporary, path);
     await syncFolder(dirname(path));
   } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
-    throw storageError(error, path);
+    await clear(temporary);
+    throw relocated(storageError(error, path), temporary, path);
   }
 }
 
