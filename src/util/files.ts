@@ -1,9 +1,9 @@
 // Writing so that a reader never sees half a file, whatever happens in between.
 
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { DataError, UsageError } from './errors.ts';
+import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { DataError } from './errors.ts';
 
 function temporaryName(path: string): string {
   return join(dirname(path), `.${basename(path)}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`);
@@ -30,20 +30,20 @@ export function storageError(error: unknown, path: string): unknown {
       });
     case 'EISDIR':
     case 'ENOTEMPTY':
-      return new UsageError('there is a folder of this name', {
+      return new DataError('there is a folder of this name', {
         where: path,
         fix: 'give it another name',
         cause: error,
       });
     case 'ENOTDIR':
     case 'EEXIST':
-      return new UsageError('it would lie in a file, not in a folder', {
+      return new DataError('a file stands where a folder is needed', {
         where: path,
-        fix: 'choose another folder',
+        fix: 'choose another folder, or move the file away',
         cause: error,
       });
     case 'ENAMETOOLONG':
-      return new UsageError('the name is too long', {
+      return new DataError('the name is too long', {
         where: path,
         fix: 'choose a shorter one',
         cause: error,
@@ -70,6 +70,36 @@ function relocated(error: unknown, temporary: string, path: string): unknown {
 
 /** Takes away what a failed write left; the failure itself is what users hear of. */
 const clear = (path: string): Promise<void> => rm(path, { recursive: true, force: true }).catch(() => {});
+
+/**
+ * Checks, before work that takes long, that files can be written into a folder, which need not exist yet: writes one into
+ * the part of its path that does, and takes it away again. What permissions say is not asked: not all systems tell the truth.
+ * @throws DataError when they cannot
+ */
+export async function assertWritable(folder: string): Promise<void> {
+  let existing = resolve(folder);
+  while (!(await stat(existing).catch(ignoreMissing)) && dirname(existing) !== existing)
+    existing = dirname(existing);
+  const trial = temporaryName(join(existing, 'trial'));
+  try {
+    await (await open(trial, 'wx')).close();
+    await rm(trial);
+  } catch (error) {
+    const known = storageError(error, folder);
+    if (known !== error) throw known;
+    throw new DataError(`no file can be written there (${(error as NodeJS.ErrnoException).code})`, {
+      where: folder,
+      fix: 'choose another folder',
+      cause: error,
+    });
+  }
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): undefined {
+  // Below a file there is nothing either; what is wrong is said when the file is met.
+  if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
+  throw error;
+}
 
 /** Writes a file whole or not at all: a temporary file beside it, synced, renamed. */
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {

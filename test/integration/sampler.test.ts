@@ -2,99 +2,26 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { type DalleModelConfig, dalleModelSchema } from '../../src/config/dalle.ts';
-import { Runtime } from '../../src/engine/runtime.ts';
-import { type Tensor, type Tensor2D, tf } from '../../src/engine/tf.ts';
-import { imageLength, padCaption } from '../../src/models/dalle/config.ts';
+import { type Tensor2D, tf } from '../../src/engine/tf.ts';
+import { imageLength } from '../../src/models/dalle/config.ts';
 import { filterLogits, keptCodes } from '../../src/models/dalle/filter.ts';
-import { dalleSpec, logits } from '../../src/models/dalle/model.ts';
-import { type SampleRequest, Sampler, type SampleSettings } from '../../src/models/dalle/sample.ts';
-import { flatten } from '../../src/nn/parameters.ts';
-import { Weights } from '../../src/nn/weights.ts';
+import type { SampleRequest, SampleSettings } from '../../src/models/dalle/sample.ts';
 import { RandomStream } from '../../src/util/random.ts';
-import { numbers, perturbed } from '../unit/nn/perturbed.ts';
+import { bound, chiSquare, filtered } from './distribution.ts';
+import { CAPTIONS, config, likeliest, PLAIN, SlowModel } from './slow-sampler.ts';
 
-const config: DalleModelConfig = dalleModelSchema.parse({
-  textLength: 4,
-  textVocabulary: 9,
-  grid: 3,
-  imageVocabulary: 11,
-  width: 12,
-  layers: 4,
-  heads: 3,
-  attention: ['row', 'column', 'full'],
-  lastAttention: 'conv',
-  convolution: 3,
-});
 const LENGTH = imageLength(config);
-const parameters = perturbed(dalleSpec(config), 10);
+const model = new SlowModel();
+after(() => model.close());
 
-const CAPTIONS = [[3, 8], [1, 2, 5, 0], [7], [6, 6, 6]] as const;
-const PLAIN: SampleSettings = { temperature: 1, guidance: 1 };
-
-const values = new Map(
-  flatten(dalleSpec(config)).map(([name]) => {
-    const tensor = name
-      .split('.')
-      .reduce<unknown>((tree, key) => (tree as Record<string, unknown>)[key], parameters) as Tensor;
-    return [
-      name,
-      { dtype: 'float32', shape: tensor.shape, data: tensor.dataSync() as Float32Array },
-    ] as const;
-  }),
-);
-
-const runtimes: Runtime[] = [];
-after(() => Promise.all(runtimes.map((runtime) => runtime.close())));
-
-/** A sampler in a runtime of its own: each function makes the graph that the next one is optimized with larger. */
-async function sampler(batch: number, settings: Partial<SampleSettings> = {}): Promise<Sampler> {
-  const runtime = new Runtime();
-  runtimes.push(runtime);
-  const weights = new Weights(runtime, 'dalle', dalleSpec(config));
-  await weights.load(values);
-  return new Sampler(runtime, 'test', config, weights, batch, { ...PLAIN, ...settings });
-}
+const sampler = (batch: number, settings: Partial<SampleSettings> = {}) => model.sampler(batch, settings);
 
 const row = (tokens: Int32Array, index: number): number[] => [
   ...tokens.subarray(index * LENGTH, (index + 1) * LENGTH),
 ];
 
-/** The logits of the token after `before`, from the whole model; what is not drawn yet does not matter. */
-function slowLogits(caption: readonly number[], drawn: readonly number[]): number[] {
-  const text = tf.tensor2d([...padCaption(caption, config)], [1, config.textLength], 'int32');
-  const image = tf.tensor2d(
-    Array.from({ length: LENGTH }, (_, i) => drawn[i] ?? 0),
-    [1, LENGTH],
-    'int32',
-  );
-  const { image_BIV } = logits(parameters, text, image, config);
-  return numbers(tf.slice(image_BIV, [0, drawn.length, 0], [1, 1, -1]));
-}
-
-const likeliest = (values: readonly number[]): number => values.indexOf(Math.max(...values));
-
-function softmax(values: readonly number[]): number[] {
-  const exponentials = values.map((value) => Math.exp(value - Math.max(...values)));
-  const total = exponentials.reduce((a, b) => a + b);
-  return exponentials.map((e) => e / total);
-}
-
-/** The probabilities of the tokens kept, of all others 0. */
-function filtered(values: readonly number[], topK?: number, topP?: number): number[] {
-  const order = values.map((_, i) => i).sort((a, b) => values[b]! - values[a]!);
-  let kept = order.slice(0, topK);
-  if (topP !== undefined) {
-    const probabilities = softmax(kept.map((i) => values[i]!));
-    let mass = 0;
-    kept = kept.filter((_, rank) => {
-      const isNeeded = mass < topP;
-      mass += probabilities[rank]!;
-      return isNeeded;
-    });
-  }
-  return softmax(values.map((value, i) => (kept.includes(i) ? value : Number.NEGATIVE_INFINITY)));
-}
+const slowLogits = (caption: readonly number[], drawn: readonly number[]): number[] =>
+  model.imageLogits(caption, drawn);
 
 describe('the likeliest token each time is that of the whole model, run again for every token', () => {
   const greedy = (next: (drawn: readonly number[]) => number[]): number[] => {
@@ -139,34 +66,6 @@ describe('the likeliest token each time is that of the whole model, run again fo
     });
   }
 });
-
-/** Σ (observed − expected)² / expected over the tokens that can occur, and how many of them can. */
-function chiSquare(
-  counts: readonly number[],
-  probabilities: readonly number[],
-): { value: number; cells: number } {
-  const total = counts.reduce((a, b) => a + b);
-  let value = 0;
-  let cells = 0;
-  // Cells with few expected draws are taken together, or the statistic is not chi-square distributed.
-  let rest = { observed: 0, expected: 0 };
-  const add = (observed: number, expected: number): void => {
-    value += (observed - expected) ** 2 / expected;
-    cells += 1;
-  };
-  for (const [token, probability] of probabilities.entries()) {
-    const expected = probability * total;
-    if (probability === 0) assert.equal(counts[token], 0, `token ${token} cannot be drawn`);
-    else if (expected >= 5) add(counts[token]!, expected);
-    else rest = { observed: rest.observed + counts[token]!, expected: rest.expected + expected };
-  }
-  if (rest.expected > 0.5) add(rest.observed, rest.expected);
-  return { value, cells };
-}
-
-/** The 99.9 % quantile of the chi-square distribution, by Wilson and Hilferty's approximation. */
-const bound = (freedom: number): number =>
-  freedom * (1 - 2 / (9 * freedom) + 3.09 * Math.sqrt(2 / (9 * freedom))) ** 3;
 
 describe('many draws are distributed as the model says', () => {
   const BATCH = 64;
@@ -299,11 +198,7 @@ describe('filters', () => {
   const random = new RandomStream('filters');
   const rows = Array.from({ length: 5 }, () => Array.from({ length: VOCABULARY }, () => 2 * random.normal()));
   const filter = (values: readonly number[][], topK?: number, topP?: number): number[][] => {
-    const result = filterLogits(
-      tf.tensor2d(values as number[][]) as Tensor2D,
-      topK === undefined ? undefined : tf.scalar(topK, 'int32'),
-      topP === undefined ? undefined : tf.scalar(topP),
-    );
+    const result = filterLogits(tf.tensor2d(values as number[][]) as Tensor2D, topK, topP);
     return tf.softmax(result).arraySync() as number[][];
   };
 

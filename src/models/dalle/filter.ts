@@ -1,33 +1,45 @@
 // Narrowing the distribution of the next token before drawing from it.
-//   B batch, V vocabulary
+//   B batch, V vocabulary, K tokens sorted
 
-import { type Scalar, type Tensor, type Tensor2D, tf } from '../../engine/tf.ts';
+import { type Tensor, type Tensor2D, tf } from '../../engine/tf.ts';
 
 const NEVER = -1e9;
 
 /**
  * Keeps the `topK` most likely tokens, and of these the fewest whose probabilities sum to at least `topP`; the
  * others get a logit of −1e9. Tokens as likely as the last one kept stay too.
- * @param topK int32 scalar, at least 1; undefined for all
- * @param topP scalar in (0, 1]; undefined for all
+ * @param topK whole, at least 1; undefined for all
+ * @param topP above 0, at most 1; undefined for all
  */
-export function filterLogits(logits_BV: Tensor2D, topK?: Scalar, topP?: Scalar): Tensor2D {
-  if (!topK && !topP) return logits_BV;
+export function filterLogits(logits_BV: Tensor2D, topK?: number, topP?: number): Tensor2D {
   const [, vocabulary] = logits_BV.shape;
-  const sorted_BV: Tensor = tf.topk(logits_BV, vocabulary, true).values;
-  const never: Tensor = tf.scalar(NEVER);
-  const rank_V = tf.range(0, vocabulary, 1, 'int32');
-  let kept_BV: Tensor = sorted_BV;
-  if (topK) kept_BV = tf.where(tf.less(rank_V, topK), kept_BV, never);
-  if (topP) {
-    const probabilities_BV = tf.softmax(kept_BV);
-    const before_BV = tf.cumsum(probabilities_BV, 1, true);
-    kept_BV = tf.where(tf.less(before_BV, topP), kept_BV, never);
-  }
-  // The least likely token that is kept; those cut are far below it.
-  const isKept_BV = tf.greater(kept_BV, NEVER / 2);
-  const threshold_B1 = tf.min(tf.where(isKept_BV, sorted_BV, tf.neg(never)), 1, true);
-  return tf.where(tf.greaterEqual(logits_BV, threshold_B1), logits_BV as Tensor, never) as Tensor2D;
+  const count = Math.min(topK ?? vocabulary, vocabulary);
+  if (count === vocabulary && (topP ?? 1) >= 1) return logits_BV;
+  const sorted_BK: Tensor = tf.topk(logits_BV, count, true).values;
+  const threshold_B1 = tf.min(topP === undefined ? sorted_BK : nucleus(sorted_BK, topP), 1, true);
+  return tf.where(tf.greaterEqual(logits_BV, threshold_B1), logits_BV as Tensor, NEVER) as Tensor2D;
+}
+
+/**
+ * Of logits in falling order, those whose predecessors have less than `topP` of the probability; for others the first.
+ * Filled up to a multiple of 16, exponentials of a row do not depend on the other rows.
+ */
+function nucleus(sorted_BK: Tensor, topP: number): Tensor {
+  const count = sorted_BK.shape[1] as number;
+  const first_B1 = tf.slice(sorted_BK, [0, 0], [-1, 1]);
+  const missing = 16 * Math.ceil(count / 16) - count;
+  const below_BK = tf.pad(
+    tf.sub(sorted_BK, first_B1),
+    [
+      [0, 0],
+      [0, missing],
+    ],
+    NEVER,
+  );
+  const masses_BK = tf.slice(tf.exp(below_BK), [0, 0], [-1, count]);
+  const before_BK = tf.cumsum(masses_BK, 1, true);
+  const enough_B1 = tf.mul(tf.sum(masses_BK, 1, true), topP);
+  return tf.where(tf.less(before_BK, enough_B1), sorted_BK, first_B1);
 }
 
 /**

@@ -1,60 +1,57 @@
-// Sampling image tokens for captions, with keys and values cached in the session: the prompt is processed once,
-// then one call a token. With guidance each picture has a second row, whose caption is empty.
-//   R rows (pictures, or twice as many with guidance), B pictures, T text positions, I image tokens, V vocabulary
+// Sampling image tokens for captions, with keys and values cached in the session. Each prompt, which is a caption and
+// perhaps the beginning of a picture, is processed once in one pass and copied to the rows of its pictures; then
+// there is one call a token. With guidance each picture has a second row, for what the guidance steers away from.
+//   R rows (pictures, or twice as many with guidance), B pictures, T text positions, I image tokens, P first image
+//   tokens, V vocabulary
 
 import type { DalleModelConfig } from '../../config/dalle.ts';
-import { randomGumbel } from '../../engine/random.ts';
-import type { Runtime } from '../../engine/runtime.ts';
+import { inRowBlocks } from '../../engine/row-blocks.ts';
+import type { Compiled, Runtime } from '../../engine/runtime.ts';
 import type { HostTensor } from '../../engine/tensor.ts';
-import {
-  type Scalar,
-  type Tensor,
-  type Tensor1D,
-  type Tensor2D,
-  type Tensor4D,
-  tf,
-} from '../../engine/tf.ts';
-import type { Variable } from '../../engine/variable.ts';
-import type { LayerCache } from '../../nn/transformer.ts';
+import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tf.ts';
 import type { Weights } from '../../nn/weights.ts';
 import { graphSeed } from '../../util/random.ts';
-import { headWidth, imageLength, padCaption, prefixLength, streamLength } from './config.ts';
-import { decodeStep, prefill } from './decode.ts';
-import { filterLogits } from './filter.ts';
+import { DecodeCache } from './cache.ts';
+import { imageLength, padCaption, prefixLength } from './config.ts';
+import { decodeStep, keptTokens, prefill } from './decode.ts';
+import { type DrawSettings, drawTokens, guided } from './draw.ts';
 import type { dalleSpec } from './model.ts';
 
-export interface SampleSettings {
-  /** Divides the logits: below 1 likelier, above 1 more varied pictures. */
-  readonly temperature: number;
-  /** Most likely tokens kept; all when undefined. */
-  readonly topK?: number | undefined;
-  /** Probability mass kept; all when undefined. */
-  readonly topP?: number | undefined;
-  /** Weight of the caption against no caption; 1 is none. The model must have seen empty captions. */
+export interface SampleSettings extends DrawSettings {
+  /** Weight of the caption against no caption, or the negative one; 1 is none. The model must have seen empty captions. */
   readonly guidance: number;
 }
 
 export interface SampleRequest {
   /** The caption's tokens, at most textLength. */
   readonly caption: readonly number[];
-  /** With the settings, determines the picture. */
+  /** The tokens of what guidance steers away from; the empty caption where it is left out. */
+  readonly negative?: readonly number[] | undefined;
+  /** The picture's first tokens, at most all but one; the others are drawn. The same number in all requests of a call. */
+  readonly start?: Int32Array | undefined;
+  /** With the rest and the settings, determines the picture. */
   readonly seed: number;
 }
 
-interface Shape {
-  readonly batch: number;
-  readonly guided: boolean;
-  readonly topK: boolean;
-  readonly topP: boolean;
-}
+/**
+ * Rows of a matrix product. Four, because products of fewer are rounded otherwise, and of more, otherwise in their last
+ * rows: a picture would depend on how many there are.
+ */
+const BLOCK = 4;
 
-/** Draws pictures `batch` at a time. */
+/** Draws pictures `batch` at a time. A picture is the same, bit for bit, whatever the batch and its other requests. */
 export class Sampler {
   readonly #config: DalleModelConfig;
-  readonly #shape: Shape;
-  readonly #settings: SampleSettings;
-  readonly #prefill;
-  readonly #step;
+  readonly #batch: number;
+  readonly #rows: number;
+  readonly #isGuided: boolean;
+  readonly #clear;
+  readonly #prompt: Compiled<Record<'text' | 'image' | 'row', Tensor>, Record<never, Tensor>>;
+  readonly #spread;
+  readonly #keys;
+  readonly #first;
+  readonly #next;
+  #isClear = false;
 
   /** @param name tells its variables from those of other samplers of the runtime */
   constructor(
@@ -65,198 +62,149 @@ export class Sampler {
     batch: number,
     settings: SampleSettings,
   ) {
-    const shape: Shape = {
-      batch,
-      guided: settings.guidance !== 1,
-      topK: settings.topK !== undefined,
-      topP: settings.topP !== undefined,
-    };
     this.#config = config;
-    this.#shape = shape;
-    this.#settings = settings;
-    const rows = shape.guided ? 2 * batch : batch;
-    const state = declareState(runtime, name, config, rows, batch);
-    const length = streamLength(config);
+    this.#batch = batch;
+    this.#isGuided = settings.guidance !== 1;
+    const asked = this.#isGuided ? 2 * batch : batch;
+    const rows = BLOCK * Math.ceil(asked / BLOCK);
+    this.#rows = rows;
+    const prefix = prefixLength(config);
+    const cache = new DecodeCache(runtime, name, config, { rows, prefix, positions: keptTokens(config) });
+    /** Of the first token that is drawn. */
+    const logits = runtime.variable(`${name}/logits`, [rows, config.imageVocabulary]);
+    const keys = runtime.variable(`${name}/keys`, [imageLength(config), batch, 2], 'int32');
+    const tokens = runtime.variable(`${name}/tokens`, [batch], 'int32');
+    const draw = (logits_RV: Tensor2D, place: Tensor) => {
+      const keys_B2 = tf.reshape(tf.gather(keys.read(), tf.reshape(place, [1]) as Tensor1D), [batch, 2]);
+      const asked_RV = rows === asked ? logits_RV : tf.slice(logits_RV, 0, asked);
+      const logits_BV = this.#isGuided ? guided(asked_RV, settings.guidance) : asked_RV;
+      const tokens_B = drawTokens(logits_BV, keys_B2 as Tensor2D, settings);
+      tokens.assign(tokens_B);
+      return { tokens: tokens_B };
+    };
 
-    this.#prefill = runtime.compile(`${name}: prompt`, ({ text, ...draw }: DrawInputs & { text: Tensor }) => {
-      const { logits_BV: logits_RV, cache } = prefill(weights.read(), text as Tensor2D, config);
-      const missing = length - prefixLength(config);
-      state.caches.forEach((variables, layer) => {
-        const rows = cache[layer] as LayerCache;
-        for (const part of partsOf(rows)) variables[part]?.assign(padRows(rows[part] as Tensor4D, missing));
-      });
-      const tokens = drawTokens(logits_RV, shape, draw);
-      state.tokens.assign(tokens);
-      return { tokens };
+    this.#clear = runtime.compile(`${name}: clear`, ({ zero }: { zero: Tensor }) => {
+      cache.clear(zero as Scalar);
+      logits.assign(tf.sub(tf.zeros([...logits.shape]), zero));
+      return {};
     });
-
-    this.#step = runtime.compile(
+    this.#prompt = runtime.compile(`${name}: prompt`, ({ text, image, row }) => {
+      const start = (image.shape[1] as number) > 0 ? (image as Tensor2D) : undefined;
+      const done = prefill(weights.read(), text as Tensor2D, config, start);
+      cache.writePrompt(done.cache, row as Scalar);
+      logits.writeRows(tf.reshape(row, [1]), done.logits_BV);
+      return {};
+    });
+    this.#spread = runtime.compile(`${name}: shared prompts`, ({ from }: { from: Tensor }) => {
+      cache.spread(from as Tensor1D);
+      logits.assign(tf.gather(logits.read(), from as Tensor1D));
+      return {};
+    });
+    this.#keys = runtime.compile(`${name}: keys`, (inputs: { keys: Tensor }) => {
+      keys.assign(inputs.keys);
+      return {};
+    });
+    this.#first = runtime.compile(`${name}: first token`, ({ place }: { place: Tensor }) =>
+      draw(logits.read() as Tensor2D, place),
+    );
+    this.#next = runtime.compile(
       `${name}: token`,
-      ({ position, ...draw }: DrawInputs & { position: Tensor }) => {
-        const cache = state.caches.map(
-          (variables) =>
-            Object.fromEntries(
-              partsOf(variables).map((part) => [part, variables[part]?.read()]),
-            ) as unknown as LayerCache,
-        );
-        const last_B = state.tokens.read() as Tensor1D;
-        const last_R = shape.guided ? tf.concat([last_B, last_B]) : last_B;
-        const { logits_BV: logits_RV, rows: written } = decodeStep(
-          weights.read(),
-          cache,
-          last_R,
-          position as Scalar,
-          config,
-        );
-        state.caches.forEach((variables, layer) => {
-          const row = written[layer] as LayerCache;
-          for (const part of partsOf(row)) {
-            const { begin, end } = cachePlace(position as Scalar, row[part] as Tensor4D);
-            variables[part]?.writeSlice(begin, end, row[part] as Tensor4D, logits_RV);
-          }
-        });
-        const tokens = drawTokens(logits_RV, shape, draw);
-        state.tokens.assign(tokens);
-        return { tokens };
+      ({ place }: { place: Tensor }) => {
+        const last_B = tokens.read() as Tensor1D;
+        const unused = tf.zeros([rows - asked], 'int32') as Tensor1D;
+        const last_R = tf.concat([last_B, ...(this.#isGuided ? [last_B] : []), unused]);
+        const before = tf.sub(place, tf.scalar(1, 'int32')) as Scalar;
+        const memory = cache.memory(before);
+        const next_RV = inRowBlocks(BLOCK, () => decodeStep(weights.read(), memory, last_R, before, config));
+        return draw(next_RV, place);
       },
+      { inOneThread: true },
     );
   }
 
   /**
    * Image tokens for at most `batch` requests, [requests × I], drawn from the model's distribution.
-   * @param onToken told after each position how many tokens of every picture there are
+   * @param onToken told after each position how many tokens of every picture there are, those it started with
+   *   included, and the tokens, [requests × I], 0 where there is none yet; the same array each time
    * @param signal ends the drawing early by an AbortError
    */
   async sample(
     requests: readonly SampleRequest[],
-    onToken?: (tokens: number) => void,
+    onToken?: (tokens: number, codes: Int32Array) => void,
     signal?: AbortSignal,
   ): Promise<Int32Array> {
-    const { batch } = this.#shape;
-    if (requests.length > batch)
-      throw new RangeError(`${requests.length} requests for a sampler of ${batch}`);
-    const padded = Array.from({ length: batch }, (_, i) => requests[i] ?? (requests[0] as SampleRequest));
     const count = imageLength(this.#config);
-    const result = new Int32Array(requests.length * count);
-    for (let i = 0; i < count; i++) {
+    const primed = this.#check(requests);
+    const codes = new Int32Array(requests.length * count);
+    for (const [r, { start }] of requests.entries()) if (start) codes.set(start, r * count);
+    await this.#begin(requests, signal);
+    for (let place = primed; place < count; place++) {
       signal?.throwIfAborted();
-      const draw = this.#drawInputs(padded, i);
-      const { tokens } =
-        i === 0
-          ? await this.#prefill({ text: this.#captions(padded), ...draw })
-          : await this.#step({ position: integer(this.#config.textLength + i), ...draw });
-      for (let r = 0; r < requests.length; r++) result[r * count + i] = tokens.data[r] as number;
-      onToken?.(i + 1);
+      const draw = place === primed ? this.#first : this.#next;
+      const { tokens } = await draw({ place: integer(place) });
+      for (let r = 0; r < requests.length; r++) codes[r * count + place] = tokens.data[r] as number;
+      onToken?.(place + 1, codes);
     }
-    return result;
+    return codes;
   }
 
-  #captions(requests: readonly SampleRequest[]): HostTensor {
-    const captions = requests.map(({ caption }) => caption);
-    const rows = this.#shape.guided ? [...captions, ...captions.map(() => [])] : captions;
-    const text = new Int32Array(rows.length * this.#config.textLength);
-    for (const [r, row] of rows.entries())
-      text.set(padCaption(row, this.#config), r * this.#config.textLength);
-    return { dtype: 'int32', shape: [rows.length, this.#config.textLength], data: text };
+  /** How many tokens the pictures start with. */
+  #check(requests: readonly SampleRequest[]): number {
+    if (requests.length > this.#batch)
+      throw new RangeError(`${requests.length} requests for a sampler of ${this.#batch}`);
+    const { imageVocabulary } = this.#config;
+    const [primed = 0, ...others] = new Set(requests.map(({ start }) => start?.length ?? 0));
+    if (others.length > 0)
+      throw new RangeError(
+        `pictures of one call start with the same number of tokens, got ${primed} and ${others[0]}`,
+      );
+    const most = imageLength(this.#config) - 1;
+    if (primed > most) throw new RangeError(`a picture starts with at most ${most} tokens, got ${primed}`);
+    for (const { start } of requests)
+      for (const code of start ?? [])
+        if (code < 0 || code >= imageVocabulary)
+          throw new RangeError(`a picture starts with codes below ${imageVocabulary}, got ${code}`);
+    return primed;
   }
 
-  #drawInputs(requests: readonly SampleRequest[], position: number) {
-    const { temperature, topK = 0, topP = 0, guidance } = this.#settings;
-    const keys = new Int32Array(2 * requests.length);
-    for (const [r, { seed }] of requests.entries()) keys.set(graphSeed(seed, 'image token', position), 2 * r);
-    return {
-      keys: { dtype: 'int32', shape: [requests.length, 2], data: keys } as HostTensor,
-      temperature: number(temperature),
-      topK: integer(topK),
-      topP: number(topP),
-      guidance: number(guidance),
-    };
+  /** The prompts in their rows, and what keys the draws. */
+  async #begin(requests: readonly SampleRequest[], signal: AbortSignal | undefined): Promise<void> {
+    if (!this.#isClear)
+      await this.#clear({ zero: { dtype: 'float32', shape: [], data: Float32Array.of(0) } });
+    this.#isClear = true;
+    const none = new Int32Array();
+    const captions = requests.map(({ caption, start = none }) => ({ caption, start }));
+    const aways = requests.map(({ negative = [], start = none }) => ({ caption: negative, start }));
+    const from = Int32Array.from({ length: this.#rows }, (_, row) => row);
+    const rows = new Map<string, number>();
+    for (const [first, prompts] of [captions, this.#isGuided ? aways : []].entries())
+      for (const [r, { caption, start }] of prompts.entries()) {
+        signal?.throwIfAborted();
+        const row = first * this.#batch + r;
+        const text = padCaption(caption, this.#config);
+        const prompt = `${text};${start}`;
+        const same = rows.get(prompt);
+        if (same === undefined)
+          await this.#prompt({ text: sequence(text), image: sequence(start), row: integer(row) });
+        from[row] = same ?? row;
+        rows.set(prompt, from[row]);
+      }
+    if (from.some((same, row) => same !== row))
+      await this.#spread({ from: { dtype: 'int32', shape: [from.length], data: from } });
+    await this.#keys({ keys: this.#keysOf(requests) });
+  }
+
+  #keysOf(requests: readonly SampleRequest[]): HostTensor {
+    const count = imageLength(this.#config);
+    const keys = new Int32Array(count * this.#batch * 2);
+    for (let place = 0; place < count; place++)
+      for (const [r, { seed }] of requests.entries())
+        keys.set(graphSeed(seed, 'image token', place), 2 * (place * this.#batch + r));
+    return { dtype: 'int32', shape: [count, this.#batch, 2], data: keys };
   }
 }
 
-type DrawInputs = Record<'keys' | 'temperature' | 'topK' | 'topP' | 'guidance', Tensor>;
-
-const number = (value: number): HostTensor => ({ dtype: 'float32', shape: [], data: Float32Array.of(value) });
 const integer = (value: number): HostTensor => ({ dtype: 'int32', shape: [], data: Int32Array.of(value) });
 
-type CachePart = keyof LayerCache;
-type CacheVariables = Readonly<Partial<Record<CachePart, Variable>>>;
-const partsOf = (cache: LayerCache | CacheVariables): CachePart[] => Object.keys(cache) as CachePart[];
-
-interface State {
-  readonly caches: readonly CacheVariables[];
-  readonly tokens: Variable;
-}
-
-function declareState(
-  runtime: Runtime,
-  name: string,
-  config: DalleModelConfig,
-  rows: number,
-  batch: number,
-): State {
-  const { layers, heads, width, tokenShift } = config;
-  const length = streamLength(config);
-  const keyShape = [rows, heads, length, headWidth(config)];
-  const shiftShape = [rows, 1, length, width / 2];
-  const parts: [CachePart, number[]][] = [
-    ['keys_BHNd', keyShape],
-    ['values_BHNd', keyShape],
-  ];
-  if (tokenShift) parts.push(['attentionShift_B1NS', shiftShape], ['feedForwardShift_B1NS', shiftShape]);
-  const caches = Array.from(
-    { length: layers },
-    (_, layer): CacheVariables =>
-      Object.fromEntries(
-        parts.map(([part, shape]) => [part, runtime.variable(`${name}/${part}_${layer}`, shape)]),
-      ),
-  );
-  return { caches, tokens: runtime.variable(`${name}/tokens`, [batch], 'int32') };
-}
-
-/** Zeros after the rows of [R, H, N, d]. */
-const padRows = (x: Tensor4D, rows: number): Tensor4D =>
-  tf.pad4d(x, [
-    [0, 0],
-    [0, 0],
-    [0, rows],
-    [0, 0],
-  ]);
-
-/** Begin and end of position `position` in the part of a cache that the row [R, H, 1, d] is for. */
-function cachePlace(position: Scalar, row: Tensor4D): { begin: Tensor1D; end: Tensor1D } {
-  const [rows, heads, , width] = row.shape;
-  const at = tf.reshape(position, [1]) as Tensor1D;
-  const ints = (...values: number[]) => tf.tensor1d(values, 'int32');
-  return {
-    begin: tf.concat([ints(0, 0), at, ints(0)]),
-    end: tf.concat([ints(rows, heads), tf.add(at, ints(1)), ints(width)]),
-  };
-}
-
-/** One token for each picture, by the Gumbel-max trick; each picture has a key of its own. */
-function drawTokens(
-  logits_RV: Tensor2D,
-  shape: Shape,
-  { keys, temperature, topK, topP, guidance }: DrawInputs,
-): Tensor1D {
-  const { batch } = shape;
-  let logits_BV = logits_RV;
-  if (shape.guided) {
-    const [captioned_BV, empty_BV] = tf.split(logits_RV, 2) as [Tensor2D, Tensor2D];
-    logits_BV = tf.add(empty_BV, tf.mul(tf.sub(captioned_BV, empty_BV), guidance));
-  }
-  logits_BV = tf.div(logits_BV, temperature);
-  logits_BV = filterLogits(
-    logits_BV,
-    shape.topK ? (topK as Scalar) : undefined,
-    shape.topP ? (topP as Scalar) : undefined,
-  );
-  const vocabulary = logits_BV.shape[1];
-  const noise_BV = tf.stack(
-    Array.from({ length: batch }, (_, b) =>
-      randomGumbel(tf.reshape(tf.slice(keys, [b, 0], [1, 2]), [2]), [vocabulary]),
-    ),
-  );
-  return tf.argMax(tf.add(logits_BV, noise_BV), -1) as Tensor1D;
-}
+/** A batch of one, [1, n]. */
+const sequence = (ids: Int32Array): HostTensor => ({ dtype: 'int32', shape: [1, ids.length], data: ids });

@@ -1,0 +1,46 @@
+// mm's side of sample.ts: one step draws a batch of pictures' tokens.
+// sample-mm.ts MODEL BATCH VALUE, where MODEL is a model section as JSON and VALUE is what a step returns: the mean
+// of its tokens, or how many times as long the last eighth of the positions took as the second
+
+import { dalleModelSchema } from '../../src/config/dalle.ts';
+import { Runtime } from '../../src/engine/runtime.ts';
+import { imageLength } from '../../src/models/dalle/config.ts';
+import { keptCodes } from '../../src/models/dalle/filter.ts';
+import { dalleSpec } from '../../src/models/dalle/model.ts';
+import { Sampler } from '../../src/models/dalle/sample.ts';
+import { Weights } from '../../src/nn/weights.ts';
+import { RandomStream } from '../../src/util/random.ts';
+import { serve, spread } from './in-turn.ts';
+
+/** As generate_images is asked: the likeliest tenth. */
+const FILTER = 0.9;
+
+const [model = '{}', batch = '4', value = 'mean'] = process.argv.slice(2);
+
+await serve(async () => {
+  const config = dalleModelSchema.parse(JSON.parse(model));
+  const { textLength, textVocabulary, imageVocabulary } = config;
+  const runtime = new Runtime();
+  const weights = new Weights(runtime, 'dalle', dalleSpec(config));
+  await weights.draw(0);
+  const settings = { temperature: 1, guidance: 1, topK: keptCodes(FILTER, imageVocabulary) };
+  const sampler = new Sampler(runtime, 'bench', config, weights, Number(batch), settings);
+
+  return async (step) => {
+    const random = new RandomStream('bench', step);
+    const requests = Array.from({ length: Number(batch) }, (_, r) => ({
+      caption: Array.from({ length: textLength }, () => random.integer(textVocabulary)),
+      seed: step * Number(batch) + r,
+    }));
+    const times: number[] = [];
+    const codes = await sampler.sample(requests, () => times.push(performance.now()));
+    return value === 'mean' ? codes.reduce((a, b) => a + b) / codes.length : growth(times);
+  };
+
+  function growth(times: readonly number[]): number {
+    const eighth = imageLength(config) / 8;
+    const took = times.slice(1).map((time, i) => time - (times[i] as number));
+    const of = (part: number): number => spread(took.slice(part * eighth, (part + 1) * eighth)).median;
+    return of(7) / of(1);
+  }
+});
