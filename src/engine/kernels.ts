@@ -5,6 +5,7 @@ import type { Tensor, TensorInfo } from '@tensorflow/tfjs';
 import { boolAttr, intAttr, typeAttr } from './attributes.ts';
 import { DT, dtypeOf } from './dtype.ts';
 import { executeOp } from './execute.ts';
+import { rowsOfBlock } from './row-blocks.ts';
 import { tf } from './tf.ts';
 
 export function replaceKernels(): void {
@@ -17,7 +18,7 @@ export function replaceKernels(): void {
     'BatchMatMul',
     ({ a, b }, { transposeA, transposeB }, call) =>
       a.shape.length === 2 && b.shape.length === 2
-        ? matMul(a, b, transposeA, transposeB)
+        ? matMulInBlocks(a, b, transposeA, transposeB)
         : (batchMatMul(call as never) as Tensor),
   );
   tf.registerGradient({
@@ -51,6 +52,18 @@ export function gatherAlong(x: Tensor, indices: Tensor, axis: number, batchDims 
     typeAttr('Taxis', DT.int32),
   ];
   return executeOp('GatherV2', attributes, [x, indices, tf.scalar(axis, 'int32')]);
+}
+
+/** See row-blocks.ts. */
+function matMulInBlocks(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor {
+  const [rows, block] = [a.shape[0] as number, rowsOfBlock()];
+  if (block === undefined || transposeA || rows === block) return matMul(a, b, transposeA, transposeB);
+  if (rows % block !== 0) throw new RangeError(`a product of ${rows} rows is not one of blocks of ${block}`);
+  const blocks = tf.split(a, rows / block, 0);
+  return tf.concat(
+    blocks.map((part) => matMul(part, b, false, transposeB)),
+    0,
+  );
 }
 
 /** The product of two matrices: faster than a batch of one, and what Grappler's fusions look for. */

@@ -1,6 +1,6 @@
 // Where the time and memory of a run go: TensorFlow's own trace of each op, for benches and for finding slow spots.
 
-import { integerField, readMessage } from '../util/protobuf.ts';
+import { readMessage } from '../util/protobuf.ts';
 
 export interface OpTime {
   /** Type of the op, such as MatMul. */
@@ -12,9 +12,6 @@ export interface OpTime {
   /** In the allocator of its device once its results had memory, variables included; 0 where it does not count. */
   readonly bytesInUse: number;
 }
-
-// RunOptions.trace_level = FULL_TRACE.
-export const TRACE_OPTIONS = Uint8Array.from(integerField(1, 3));
 
 // Field numbers of tensorflow/core/framework/step_stats.proto and config.proto.
 const METADATA = { stepStats: 1 } as const;

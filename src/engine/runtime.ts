@@ -24,6 +24,8 @@ export interface CompileOptions {
   readonly precision?: Precision;
   /** Compile with XLA: slower to start, sometimes faster to run; measure it. */
   readonly xla?: boolean;
+  /** Run op after op in one thread: for many small ops, each of which would cost more to hand over than to run. */
+  readonly inOneThread?: boolean;
 }
 
 export type Tensors = Readonly<Record<string, Tensor>>;
@@ -119,7 +121,9 @@ export class Runtime {
     const call = async (inputs: OnHost<Inputs>, times?: OpTime[]): Promise<OnHost<Outputs>> => {
       const built = builtFor(inputs);
       const { fetches, targets, names } = built;
-      const results = await this.#session.run(name, feed(built, inputs), fetches, targets, times);
+      const { inOneThread = false } = options;
+      const run = { times, inOneThread };
+      const results = await this.#session.run(name, feed(built, inputs), fetches, targets, run);
       return Object.fromEntries(names.map((n, i) => [n, results[i]])) as OnHost<Outputs>;
     };
     const firstNonFinite = async (inputs: OnHost<Inputs>): Promise<string | undefined> => {

@@ -4,7 +4,8 @@ import { type CApi, checked, copyBuffer, type Output, type Pointer, TensorFlowEr
 import { DT, dtypeName, type HostArray } from './dtype.ts';
 import type { Graph } from './graph.ts';
 import { leaveOnExit } from './in-flight.ts';
-import { type OpTime, readTimes, TRACE_OPTIONS } from './op-times.ts';
+import { type OpTime, readTimes } from './op-times.ts';
+import { runOptions } from './session-config.ts';
 import { createNative, type HostTensor, readNative, shapeOfNative } from './tensor.ts';
 
 export interface Feed {
@@ -48,16 +49,16 @@ export class Session {
 
   /**
    * Runs the operations and fetches; `name` is for error messages. With `times`, the time of each op is
-   * collected there, which slows the run.
+   * collected there, which slows the run; for `inOneThread` see `RunOptions`.
    */
   run(
     name: string,
     feeds: readonly Feed[],
     fetches: readonly Output[],
     targets: readonly Pointer[],
-    times?: OpTime[],
+    { times, inOneThread = false }: { times?: OpTime[] | undefined; inOneThread?: boolean } = {},
   ): Promise<HostTensor[]> {
-    const run = this.#run(name, feeds, fetches, targets, times);
+    const run = this.#run(name, feeds, fetches, targets, times, inOneThread);
     this.#running.add(run);
     leaveOnExit(this.#api, run);
     const forget = (): void => void this.#running.delete(run);
@@ -71,9 +72,11 @@ export class Session {
     fetches: readonly Output[],
     targets: readonly Pointer[],
     times: OpTime[] | undefined,
+    inOneThread: boolean,
   ): Promise<HostTensor[]> {
     const api = this.#api;
-    const options = times ? api.newBufferFrom(TRACE_OPTIONS, TRACE_OPTIONS.length) : null;
+    const set = runOptions({ traced: times !== undefined, inOneThread });
+    const options = set ? api.newBufferFrom(set, set.length) : null;
     const metadata = times ? api.newBuffer() : null;
     const inputs = feeds.map(({ value }) => createNative(api, DT[value.dtype], value.shape, value.data));
     const outputs: (Pointer | null)[] = new Array(fetches.length).fill(null);

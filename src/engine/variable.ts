@@ -87,6 +87,24 @@ export class Variable {
   }
 
   /**
+   * Rows `indices` (int32[n]) of its first axis become `rows`, [n, …], in place; returns the whole as it is then. The
+   * function must not read it otherwise. Unlike `writeSlice` it keeps later reads from being copies. What was assigned
+   * before must have been computed from an input: a constant's memory would be written to.
+   */
+  writeRows(indices: Tensor, rows: Tensor): Tensor {
+    const { graph, recording, reads, uses, updated, targets } = currentTrace();
+    if (reads.has(this) || updated.has(this))
+      throw new Error(`variable ${this.name} is read or updated before its rows are written`);
+    recording.isUpdating = true;
+    const inputs = [this.#read([]), indices, rows].map((tensor) => outputOf(recording, tensor));
+    const operation = graph.add('InplaceUpdate', inputs, { attributes: this.#type('T') });
+    uses.set(this, [operation]);
+    updated.add(this);
+    targets.push(operation);
+    return wrapOutput(recording, { oper: operation, index: 0 });
+  }
+
+  /**
    * Runs an op whose first inputs are this variable and `resources`, after all reads and updates of them so far;
    * the function then includes the op.
    */

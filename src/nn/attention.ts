@@ -59,38 +59,56 @@ export function attention(
   return merge(output, attendStream(splitHeads(qkv, options), pattern, options.sharpness));
 }
 
-/** The rows of a cache that a new position attends to, besides itself. */
-export interface CachedRows {
-  /** Their places in the cache, int32; all of its rows where there are none. */
+/** What a layer keeps of earlier positions, for a new one. */
+export interface LayerMemory<Part extends string> {
+  /** Keys and values before all that is kept, which every new position attends to. */
+  readonly prefix?: KeyValues | undefined;
+  /** Keeps the new position's row of a part, [B, …, 1, …], and gives all that is kept of it, [B, …, N, …]. */
+  keep(part: Part, row: Tensor4D): Tensor4D;
+}
+
+/** The rows of what is kept that a new position attends to, itself included. */
+export interface KeptRows {
+  /** Their places, int32; all rows where there are none. */
   readonly rows_W: Tensor | undefined;
   /** 0 where a row counts and far below elsewhere. */
   readonly mask_1W: Tensor2D;
 }
 
 /**
- * Attention of one new position to cached ones and to itself. The row that will hold the new position must be masked
- * or left out, since the cache does not hold it yet. The keys and values returned are that row, [B, H, 1, d].
+ * Attention of one new position to the prefix, to what is kept and to itself. The softmax is made of ops that give a
+ * row the same bits whatever the other rows are, as long as the number of weights is a multiple of 4.
  */
 export function attentionStep(
   p: AttentionParameters,
   x_BD: Tensor2D,
   options: HeadOptions,
-  cache: KeyValues,
-  { rows_W, mask_1W }: CachedRows,
-): KeyValues & { x_BD: Tensor2D } {
+  memory: LayerMemory<keyof KeyValues>,
+  { rows_W, mask_1W }: KeptRows,
+): Tensor2D {
   const [batch, width] = x_BD.shape;
-  const { queries_BHNd, keys_BHNd, values_BHNd } = splitHeads(
-    linear(p.qkv, tf.reshape(x_BD, [batch, 1, width])),
-    options,
-  );
-  const pick = (all: Tensor4D): Tensor => (rows_W ? tf.gather(all, rows_W as never, 2) : all);
-  const cached = tf.add(tf.matMul(queries_BHNd, pick(cache.keys_BHNd), false, true), mask_1W);
-  const own = tf.sum(tf.mul(queries_BHNd, keys_BHNd), -1, true);
-  const scores = tf.concat([cached, own], -1);
+  const { queries_BHNd: q, ...row } = splitHeads(linear(p.qkv, tf.reshape(x_BD, [batch, 1, width])), options);
+  const kept = (part: keyof KeyValues): Tensor => {
+    const all = memory.keep(part, row[part]);
+    return rows_W ? tf.gather(all, rows_W as never, 2) : all;
+  };
+  const own = { keys: kept('keys_BHNd'), values: kept('values_BHNd') };
+  const ownScores = tf.add(tf.matMul(q, own.keys, false, true), mask_1W);
+  const { prefix } = memory;
+  const scores = prefix ? tf.concat([tf.matMul(q, prefix.keys_BHNd, false, true), ownScores], -1) : ownScores;
+  const below = tf.sub(scores, tf.max(scores, -1, true));
   const { sharpness = 1 } = options;
-  const weights = tf.softmax(sharpness === 1 ? scores : tf.mul(scores, sharpness));
-  const [past, self] = tf.split(weights, [mask_1W.shape[1], 1], 3) as [Tensor, Tensor];
-  const attended_BHNd = tf.add(tf.matMul(past, pick(cache.values_BHNd)), tf.mul(self, values_BHNd));
-  const x_BND = merge(p.output, attended_BHNd as Tensor4D);
-  return { x_BD: tf.reshape(x_BND, [batch, width]), keys_BHNd, values_BHNd };
+  const weights: Tensor = tf.exp(sharpness === 1 ? below : tf.mul(below, sharpness));
+  const sum = prefix
+    ? weightedSum(weights, [prefix.values_BHNd, own.values])
+    : tf.matMul(weights, own.values);
+  const x_BND = merge(p.output, tf.div(sum, tf.sum(weights, -1, true)) as Tensor4D);
+  return tf.reshape(x_BND, [batch, width]);
+}
+
+/** Of values in two parts. */
+function weightedSum(weights: Tensor, values: readonly [Tensor, Tensor]): Tensor {
+  const lengths = values.map(({ shape }) => shape[2] as number);
+  const [first, second] = tf.split(weights, lengths, 3) as [Tensor, Tensor];
+  return tf.add(tf.matMul(first, values[0]), tf.matMul(second, values[1]));
 }

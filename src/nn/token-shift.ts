@@ -47,22 +47,16 @@ export function shiftedChannels(x: Tensor): Tensor {
 
 /**
  * One image token of the same.
- * @param earlier_B1NS what `shiftedChannels` gave at earlier positions
- * @param position int32 scalar, its place in the stream
+ * @param kept_B1NS what `shiftedChannels` gave for the picture's tokens so far
+ * @param place int32 scalar, its place in the picture
  */
-export function shiftToken(
-  x_BD: Tensor2D,
-  earlier_B1NS: Tensor,
-  position: Tensor,
-  { prefix, grid }: StreamLayout,
-): Tensor2D {
+export function shiftToken(x_BD: Tensor2D, kept_B1NS: Tensor, place: Tensor, grid: number): Tensor2D {
   const [batch, width] = x_BD.shape;
   const quarter = width / 4;
   const int = (value: number): Tensor => tf.scalar(value, 'int32');
-  const place = tf.sub(position, int(prefix));
   const from = (back: number, first: number, isThere: Tensor): Tensor => {
-    const index = tf.reshape(tf.maximum(tf.sub(position, int(back)), int(0)), [1]);
-    const row_BS = tf.reshape(tf.gather(earlier_B1NS, index as never, 2), [batch, 2 * quarter]);
+    const index = tf.reshape(tf.maximum(tf.sub(place, int(back)), int(0)), [1]);
+    const row_BS = tf.reshape(tf.gather(kept_B1NS, index as never, 2), [batch, 2 * quarter]);
     return tf.mul(tf.slice(row_BS, [0, first], [batch, quarter]), tf.cast(isThere, 'float32'));
   };
   const top = from(grid, 0, tf.greaterEqual(place, int(grid)));
@@ -73,10 +67,10 @@ export function shiftToken(
   ) as Tensor2D;
 }
 
-/** One text token of the same: all of the earlier token's channels that move. `position` is at least 1. */
-export function shiftTextToken(x_BD: Tensor2D, earlier_B1NS: Tensor, position: Tensor): Tensor2D {
+/** One text token of the same: all of the channels that move are those of the token before. `place` is at least 1. */
+export function shiftTextToken(x_BD: Tensor2D, kept_B1NS: Tensor, place: Tensor): Tensor2D {
   const [batch, width] = x_BD.shape;
-  const before = tf.reshape(tf.sub(position, tf.scalar(1, 'int32')), [1]);
-  const moved_BS = tf.reshape(tf.gather(earlier_B1NS, before as never, 2), [batch, width / 2]);
+  const before = tf.reshape(tf.sub(place, tf.scalar(1, 'int32')), [1]);
+  const moved_BS = tf.reshape(tf.gather(kept_B1NS, before as never, 2), [batch, width / 2]);
   return tf.concat([moved_BS, tf.slice(x_BD, [0, width / 2], [batch, width / 2])], 1) as Tensor2D;
 }

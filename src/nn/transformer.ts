@@ -9,8 +9,9 @@ import {
   attention,
   attentionSpec,
   attentionStep,
-  type CachedRows,
+  type KeptRows,
   type KeyValues,
+  type LayerMemory,
   splitHeads,
 } from './attention.ts';
 import type { StreamLayout } from './attention-mask.ts';
@@ -233,60 +234,60 @@ export function block(
   return { x_BND: tf.add(y_BND, fed.update), cache: { ...attended.cache, ...fed.cache } };
 }
 
+/** What a layer keeps, for one new position. */
+export type BlockMemory = LayerMemory<keyof LayerCache>;
+
 /** A branch for one new position. */
 export interface StepOptions extends Omit<StackOptions, 'shift'> {
-  readonly cached: CachedRows;
+  readonly rows: KeptRows;
   /** The new position's. */
   readonly rotation?: Rotation | undefined;
-  /** Where tokens shift: x_BD with the channels that it sees of `earlier_B1NS` in place of its own. */
-  readonly shifted?: ((x_BD: Tensor2D, earlier_B1NS: Tensor) => Tensor2D) | undefined;
+  /** Where tokens shift: x_BD with the channels that it sees of earlier positions in place of its own. */
+  readonly shifted?: ((x_BD: Tensor2D, kept_B1NS: Tensor) => Tensor2D) | undefined;
 }
 
-/** As `attentionBranch`; the cache given holds the earlier positions, the one returned is the new one's row. */
 export function attentionBranchStep(
   p: BlockParameters,
   x_BD: Tensor2D,
-  cache: LayerCache,
+  memory: BlockMemory,
   options: StepOptions,
-) {
-  const { cached, shifted } = options;
+): Tensor2D {
   const normalized = layerNorm(p.attention_norm, x_BD) as Tensor2D;
-  const { attentionShift_B1NS: earlier } = cache;
-  const input = shifted && earlier ? shifted(normalized, earlier) : normalized;
-  const { x_BD: attended, ...row } = attentionStep(p.attention, input, options, cache, cached);
-  const update = endOf(p.attention_end_norm, p.attention_scale, attended) as Tensor2D;
-  return { update, row: { ...row, ...(shifted && { attentionShift_B1NS: rowOf(normalized) }) } };
+  const input = shiftedInput('attentionShift_B1NS', normalized, memory, options);
+  const attended = attentionStep(p.attention, input, options, memory, options.rows);
+  return endOf(p.attention_end_norm, p.attention_scale, attended) as Tensor2D;
 }
 
 export function feedForwardBranchStep(
   p: BlockParameters,
   x_BD: Tensor2D,
-  cache: LayerCache,
+  memory: BlockMemory,
   options: StepOptions,
-) {
-  const { shifted } = options;
+): Tensor2D {
   const normalized = layerNorm(p.feed_forward_norm, x_BD) as Tensor2D;
-  const { feedForwardShift_B1NS: earlier } = cache;
-  const input = shifted && earlier ? shifted(normalized, earlier) : normalized;
-  const update = contracted(p, linear(p.feed_forward.expand, input), options) as Tensor2D;
-  return { update, row: shifted ? { feedForwardShift_B1NS: rowOf(normalized) } : {} };
+  const input = shiftedInput('feedForwardShift_B1NS', normalized, memory, options);
+  return contracted(p, linear(p.feed_forward.expand, input), options) as Tensor2D;
 }
 
-/** [B, D] → its shifted channels as a row [B, 1, 1, S]. */
-function rowOf(x_BD: Tensor2D): Tensor4D {
+function shiftedInput(
+  part: 'attentionShift_B1NS' | 'feedForwardShift_B1NS',
+  x_BD: Tensor2D,
+  memory: BlockMemory,
+  { shifted }: StepOptions,
+): Tensor2D {
+  if (!shifted) return x_BD;
   const channels = shiftedChannels(x_BD);
-  return tf.reshape(channels, [x_BD.shape[0], 1, 1, channels.shape[1] as number]);
+  const row = tf.reshape(channels, [x_BD.shape[0], 1, 1, channels.shape[1] as number]) as Tensor4D;
+  return shifted(x_BD, memory.keep(part, row));
 }
 
-/** `block` for one new position; see `attentionStep` for the cache and the row returned. */
+/** `block` for one new position. */
 export function blockStep(
   p: BlockParameters,
   x_BD: Tensor2D,
-  cache: LayerCache,
+  memory: BlockMemory,
   options: StepOptions,
-): { readonly x_BD: Tensor2D; readonly row: LayerCache } {
-  const attended = attentionBranchStep(p, x_BD, cache, options);
-  const y_BD = tf.add(x_BD, attended.update) as Tensor2D;
-  const fed = feedForwardBranchStep(p, y_BD, cache, options);
-  return { x_BD: tf.add(y_BD, fed.update), row: { ...attended.row, ...fed.row } };
+): Tensor2D {
+  const y_BD = tf.add(x_BD, attentionBranchStep(p, x_BD, memory, options)) as Tensor2D;
+  return tf.add(y_BD, feedForwardBranchStep(p, y_BD, memory, options));
 }

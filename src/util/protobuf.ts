@@ -8,12 +8,12 @@ const FIXED64 = 1;
 const LENGTH_DELIMITED = 2;
 const FIXED32 = 5;
 
-/** A non-negative integer up to 2⁵³ in groups of seven bits, lowest first. */
+/** An integer up to 2⁵³ in groups of seven bits, lowest first; one below 0 is 2⁶⁴ more. */
 function varint(value: number): Buffer {
   const bytes: number[] = [];
-  let rest = value;
-  for (; rest >= 128; rest = Math.floor(rest / 128)) bytes.push((rest % 128) | 128);
-  return Buffer.from([...bytes, rest]);
+  let rest = BigInt.asUintN(64, BigInt(value));
+  for (; rest >= 128n; rest >>= 7n) bytes.push(Number(rest & 127n) | 128);
+  return Buffer.from([...bytes, Number(rest)]);
 }
 
 const field = (number: number, wireType: number, value: Uint8Array): Field =>

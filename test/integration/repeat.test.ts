@@ -30,7 +30,7 @@ before(async () => {
   await writePictures(data, 14);
   await writePictures(several.path, 14);
   for (const name of readdirSync(several.path, { recursive: true, encoding: 'utf8' }))
-    if (name.endsWith('.txt')) appendFileSync(join(several.path, name), 'another caption\na third\n');
+    if (name.endsWith('.txt')) appendFileSync(join(several.path, name), 'red\nblue\n');
   await writeTinyDvae(dvae);
   await writeTokenizer(tokenizer, data);
 });
@@ -49,6 +49,7 @@ const cases: Case[] = [
     name: 'train-dvae',
     session: (seed) => dvaeSession(dvaeConfig(data, seed)),
     stops: [
+      { label: 'train-dvae', at: 0 },
       { label: 'train-dvae', at: 4 },
       { label: 'train-dvae', at: 7 },
     ],
@@ -77,6 +78,7 @@ const cases: Case[] = [
     name: 'train-dalle',
     session: (seed) => dalleSession(dalleConfig(captioned, seed)),
     stops: [
+      { label: 'train-dalle', at: 0 },
       { label: 'train-dalle', at: 4 },
       { label: 'train-dalle', at: 7 },
     ],
@@ -105,6 +107,7 @@ const cases: Case[] = [
     name: 'train-clip',
     session: (seed) => clipSession(clipConfig({ path: data, tokenizer }, { seed })),
     stops: [
+      { label: 'train-clip', at: 0 },
       { label: 'train-clip', at: 4 },
       { label: 'train-clip', at: 7 },
     ],

@@ -1,94 +1,147 @@
-// What the layers keep of earlier positions, in the session: a variable for each part of each layer. A row is a
-// picture or caption that is being decoded.
+// What the layers keep of earlier positions, in the session: a variable for each part of each layer, written in place.
+// A row is a picture or caption that is being decoded. The keys and values of a prefix have variables of their own.
 //   R rows, H heads, N positions, d width of a head, S channels that token shift moves, n first positions
+//
+// A variable is a table with one line for each row, head and position, [R · H · N, d], since TensorFlow writes whole
+// lines of a first axis in place.
 
 import type { DalleModelConfig } from '../../config/dalle.ts';
 import type { Runtime } from '../../engine/runtime.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor4D, tf } from '../../engine/tf.ts';
 import type { Variable } from '../../engine/variable.ts';
+import type { KeyValues } from '../../nn/attention.ts';
 import type { LayerCache } from '../../nn/transformer.ts';
 import { headWidth } from './config.ts';
+import type { DalleMemory } from './decode.ts';
 import type { DalleCache } from './model.ts';
 
-type CachePart = keyof LayerCache;
-type CacheVariables = Readonly<Partial<Record<CachePart, Variable>>>;
+/** [R, H, N, d] */
+class Table {
+  readonly variable: Variable;
+  readonly #shape: readonly [number, number, number, number];
 
-/** Its methods are for the bodies of compiled functions. */
-export class DecodeCache {
-  readonly #layers: readonly CacheVariables[];
+  constructor(runtime: Runtime, name: string, shape: readonly [number, number, number, number]) {
+    const [rows, heads, positions, width] = shape;
+    this.variable = runtime.variable(name, [rows * heads * positions, width]);
+    this.#shape = shape;
+  }
 
-  /** @param name tells its variables from those of other caches of the runtime */
-  constructor(runtime: Runtime, name: string, config: DalleModelConfig, rows: number, positions: number) {
-    const { layers, heads, width, tokenShift } = config;
-    const keyShape = [rows, heads, positions, headWidth(config)];
-    const shiftShape = [rows, 1, positions, width / 2];
-    const shapes: [CachePart, number[]][] = [
-      ['keys_BHNd', keyShape],
-      ['values_BHNd', keyShape],
-    ];
-    if (tokenShift) shapes.push(['attentionShift_B1NS', shiftShape], ['feedForwardShift_B1NS', shiftShape]);
-    this.#layers = Array.from(
-      { length: layers },
-      (_, layer): CacheVariables =>
-        Object.fromEntries(
-          shapes.map(([part, shape]) => [part, runtime.variable(`${name}/${part}_${layer}`, shape)]),
-        ),
+  read(): Tensor4D {
+    return this.#whole(this.variable.read());
+  }
+
+  /** Position `place` of every row; returns the whole. */
+  writePosition(place: Scalar, values: Tensor4D): Tensor4D {
+    const [rows, heads, positions, width] = this.#shape;
+    const lines = tf.add(tf.range(0, rows * heads * positions, positions, 'int32'), place);
+    return this.#whole(this.variable.writeRows(lines, tf.reshape(values, [rows * heads, width])));
+  }
+
+  /** The first positions of row `row`, [1, H, n, d]. */
+  writeRow(row: Scalar, values: Tensor4D): void {
+    const [, heads, positions, width] = this.#shape;
+    const count = values.shape[2];
+    if (count === 0) return;
+    const lines = Int32Array.from(
+      { length: heads * count },
+      (_, i) => Math.floor(i / count) * positions + (i % count),
     );
-  }
-
-  /** Zeros everywhere: what is not written yet must be finite. */
-  clear(): void {
-    for (const [variable] of this.#parts()) variable.assign(tf.zeros([...variable.shape]));
-  }
-
-  read(): DalleCache {
-    return this.#layers.map(
-      (variables) =>
-        Object.fromEntries(
-          Object.entries(variables).map(([part, variable]) => [part, variable.read()]),
-        ) as unknown as LayerCache,
+    const first = tf.mul(row, tf.scalar(heads * positions, 'int32'));
+    this.variable.writeRows(
+      tf.add(tf.tensor1d(lines, 'int32'), first),
+      tf.reshape(values, [heads * count, width]),
     );
-  }
-
-  /** `prompt`, [1, …, n, …] each, as the first positions of row `row`. */
-  writePrompt(prompt: DalleCache, row: Scalar): void {
-    for (const [variable, value] of this.#parts(prompt)) {
-      const [, ...lengths] = value.shape;
-      variable.writeSlice(
-        tf.concat([at(row), ints(0, 0, 0)]),
-        tf.concat([after(row), ints(...lengths)]),
-        value,
-        value,
-      );
-    }
-  }
-
-  /** `rows`, [R, …, 1, …] each, as position `position`. `last` is the end of what was made from the old values. */
-  writePosition(rows: DalleCache, position: Scalar, last: Tensor): void {
-    for (const [variable, value] of this.#parts(rows)) {
-      const [count, heads, , width] = value.shape as Tensor4D['shape'];
-      const begin = tf.concat([ints(0, 0), at(position), ints(0)]);
-      const end = tf.concat([ints(count, heads), after(position), ints(width)]);
-      variable.writeSlice(begin, end, value, last);
-    }
   }
 
   /** Makes each row what row `from_R` of it was. */
   spread(from_R: Tensor1D): void {
-    for (const [variable] of this.#parts()) variable.assign(tf.gather(variable.read(), from_R));
+    this.variable.assign(tf.reshape(tf.gather(this.read(), from_R), [...this.variable.shape]));
   }
 
-  /** Every variable, with its part of `cache` where given. */
-  #parts(cache?: DalleCache): [Variable, Tensor][] {
-    return this.#layers.flatMap((variables, layer) =>
-      Object.entries(variables).map(([part, variable]): [Variable, Tensor] => [
-        variable,
-        cache?.[layer]?.[part as CachePart] as Tensor,
-      ]),
-    );
+  #whole(lines: Tensor): Tensor4D {
+    return tf.reshape(lines, [...this.#shape]);
   }
 }
 
-const ints = (...values: number[]): Tensor1D => tf.tensor1d(values, 'int32');
-const at = (index: Scalar): Tensor1D => tf.reshape(index, [1]) as Tensor1D;
-const after = (index: Scalar): Tensor1D => tf.add(at(index), ints(1));
+type LayerTables = Readonly<Partial<Record<keyof LayerCache, Table>>>;
+
+/** Its methods are for the bodies of compiled functions. */
+export class DecodeCache {
+  readonly #layers: readonly LayerTables[];
+  readonly #prefixes: readonly Readonly<Record<keyof KeyValues, Table>>[];
+  readonly #prefix: number;
+
+  /**
+   * @param name tells its variables from those of other caches of the runtime
+   * @param prefix positions that come before those kept
+   */
+  constructor(
+    runtime: Runtime,
+    name: string,
+    config: DalleModelConfig,
+    { rows, prefix, positions }: Readonly<Record<'rows' | 'prefix' | 'positions', number>>,
+  ) {
+    const { heads, width, tokenShift } = config;
+    const table = (part: string, layer: number, perRow: readonly [number, number, number]) =>
+      new Table(runtime, `${name}/${part}_${layer}`, [rows, ...perRow]);
+    const keysAndValues = (of: string, layer: number, length: number) => ({
+      keys_BHNd: table(`${of}keys`, layer, [heads, length, headWidth(config)]),
+      values_BHNd: table(`${of}values`, layer, [heads, length, headWidth(config)]),
+    });
+    const layers = Array.from({ length: config.layers }, (_, layer) => layer);
+    this.#prefix = prefix;
+    this.#prefixes = prefix > 0 ? layers.map((layer) => keysAndValues('prefix_', layer, prefix)) : [];
+    this.#layers = layers.map((layer) => ({
+      ...keysAndValues('', layer, positions),
+      ...(tokenShift && {
+        attentionShift_B1NS: table('attention_shift', layer, [1, positions, width / 2]),
+        feedForwardShift_B1NS: table('feed_forward_shift', layer, [1, positions, width / 2]),
+      }),
+    }));
+  }
+
+  /**
+   * Zeros everywhere, since what is not written yet must be finite.
+   * @param zero an input: tables that are written in place can neither be a constant nor, computed alike, be one
+   */
+  clear(zero: Scalar): void {
+    for (const [i, { variable }] of this.#tables().entries())
+      variable.assign(tf.add(tf.zeros([...variable.shape]), tf.mul(zero, tf.scalar(i + 1))));
+  }
+
+  /** `prompt`, [1, …, n, …] each, in row `row`. */
+  writePrompt(prompt: DalleCache, row: Scalar): void {
+    for (const [layer, cache] of prompt.entries()) {
+      for (const [part, values] of Object.entries(cache) as [keyof LayerCache, Tensor4D][]) {
+        const [, , count] = values.shape;
+        const [before, kept] = tf.split(values, [this.#prefix, count - this.#prefix], 2) as [
+          Tensor4D,
+          Tensor4D,
+        ];
+        if (part in (this.#prefixes[layer] ?? {}))
+          this.#prefixes[layer]?.[part as keyof KeyValues].writeRow(row, before);
+        this.#layers[layer]?.[part]?.writeRow(row, kept);
+      }
+    }
+  }
+
+  /** Keeps what the layers say of position `place`, counted from the first after the prefix. */
+  memory(place: Scalar): DalleMemory {
+    return this.#layers.map((tables, layer) => {
+      const prefix = this.#prefixes[layer];
+      return {
+        prefix: prefix && { keys_BHNd: prefix.keys_BHNd.read(), values_BHNd: prefix.values_BHNd.read() },
+        keep: (part, row) => (tables[part] as Table).writePosition(place, row),
+      };
+    });
+  }
+
+  /** Makes each row what row `from_R` was. */
+  spread(from_R: Tensor1D): void {
+    for (const table of this.#tables()) table.spread(from_R);
+  }
+
+  #tables(): Table[] {
+    return [...this.#layers, ...this.#prefixes].flatMap((tables): Table[] => Object.values(tables));
+  }
+}

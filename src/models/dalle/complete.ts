@@ -8,8 +8,8 @@ import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../.
 import type { Weights } from '../../nn/weights.ts';
 import { graphSeed } from '../../util/random.ts';
 import { DecodeCache } from './cache.ts';
-import { padCaption, prefixLength } from './config.ts';
-import { decodeTextStep, prefillText } from './decode.ts';
+import { padCaption } from './config.ts';
+import { decodeTextStep, keptText, prefillText } from './decode.ts';
 import { type DrawSettings, drawTokens } from './draw.ts';
 import type { dalleSpec } from './model.ts';
 
@@ -32,12 +32,12 @@ export class CaptionCompleter {
     settings: DrawSettings,
   ) {
     this.#config = config;
-    const cache = new DecodeCache(runtime, name, config, 1, prefixLength(config));
+    const cache = new DecodeCache(runtime, name, config, { rows: 1, prefix: 0, positions: keptText(config) });
     const draw = (logits_1V: Tensor2D, key: Tensor) => ({
       tokens: drawTokens(logits_1V, tf.reshape(key, [1, 2]), settings),
     });
-    this.#clear = runtime.compile(`${name}: clear`, () => {
-      cache.clear();
+    this.#clear = runtime.compile(`${name}: clear`, ({ zero }: Inputs<'zero'>) => {
+      cache.clear(zero as Scalar);
       return {};
     });
     this.#first = runtime.compile(
@@ -52,10 +52,10 @@ export class CaptionCompleter {
       `${name}: token`,
       ({ token, position, key }: Inputs<'token' | 'position' | 'key'>) => {
         const token_1 = tf.reshape(token, [1]) as Tensor1D;
-        const step = decodeTextStep(weights.read(), cache.read(), token_1, position as Scalar, config);
-        cache.writePosition(step.rows, position as Scalar, step.logits_BV);
-        return draw(step.logits_BV, key);
+        const memory = cache.memory(position as Scalar);
+        return draw(decodeTextStep(weights.read(), memory, token_1, position as Scalar, config), key);
       },
+      { inOneThread: true },
     );
   }
 
@@ -69,7 +69,8 @@ export class CaptionCompleter {
     const { textLength, textVocabulary } = this.#config;
     const caption = [...tokens];
     const text = padCaption(caption, this.#config);
-    if (!this.#isClear) await this.#clear({});
+    if (!this.#isClear)
+      await this.#clear({ zero: { dtype: 'float32', shape: [], data: Float32Array.of(0) } });
     this.#isClear = true;
     while (caption.length < textLength) {
       signal?.throwIfAborted();

@@ -1,21 +1,21 @@
-// Decoding a picture, or a caption, token by token: the keys and values of earlier positions are kept, [B, H, N, d] a
-// layer, and each step computes those of one position. Where they are kept is the caller's business.
-//   B batch, T text positions, P first image tokens, N input positions, D width, H heads, d width of a head,
+// Decoding a picture, or a caption, token by token: what the layers need of earlier positions is kept, and each step
+// computes one position. Where it is kept is the caller's business.
+//   B batch, T text positions, P first image tokens, N positions kept, D width, d width of a head, W rows that count,
 //   V vocabulary
 
 import type { AttentionKind, DalleModelConfig } from '../../config/dalle.ts';
 import { gather } from '../../engine/ops.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tf.ts';
-import type { CachedRows } from '../../nn/attention.ts';
+import type { KeptRows } from '../../nn/attention.ts';
 import { attends } from '../../nn/attention-mask.ts';
 import { maskOf } from '../../nn/attention-pattern.ts';
 import { type Rotation, rotation } from '../../nn/rotary.ts';
 import { shiftTextToken, shiftToken } from '../../nn/token-shift.ts';
 import {
   attentionBranchStep,
+  type BlockMemory,
   blockStep,
   feedForwardBranchStep,
-  type LayerCache,
   type StepOptions,
 } from '../../nn/transformer.ts';
 import { blockParameters, stackOptions } from './blocks.ts';
@@ -70,98 +70,93 @@ export function prefillText(
   return { logits_BV: textLogits(p, last_BD) as Tensor2D, cache };
 }
 
+/** What each layer keeps while tokens are decoded. */
+export type DalleMemory = readonly BlockMemory[];
+
 /**
- * One more token: the logits of the image token after it, and the rows to be written at its position of the cache,
- * [B, …, 1, …].
- * @param cache [B, …, N, …]; rows from `position` on do not matter, as long as they are finite
- * @param token_B int32, the image token at `position`
- * @param position int32 scalar, in the stream: T + 1 for the picture's first token
+ * One more token: the logits of the image token after it.
+ * @param memory keeps the picture's tokens, its prefix is the text; what is kept of tokens to come does not matter,
+ *   as long as it is finite
+ * @param token_B int32, the image token at `place`
+ * @param place int32 scalar, in the picture
  */
 export function decodeStep(
   p: DalleParameters,
-  cache: DalleCache,
+  memory: DalleMemory,
   token_B: Tensor1D,
-  position: Scalar,
+  place: Scalar,
   config: DalleModelConfig,
-): { readonly logits_BV: Tensor2D; readonly rows: DalleCache } {
-  const place = tf.sub(position, tf.scalar(prefixLength(config), 'int32'));
-  const layout = streamLayout(config);
-  const { x_BD, rows } = decodeLayers(p, embedToken(p, token_B, place, config), cache, position, config, {
+): Tensor2D {
+  const x_BD = decodeLayers(p, embedToken(p, token_B, place, config), memory, config, {
+    position: tf.add(place, tf.scalar(prefixLength(config), 'int32')),
     rowsOf: (kind) => rowsThatCount(kind, place, config),
-    shifted: (input_BD, earlier) => shiftToken(input_BD, earlier, position, layout),
+    shifted: (input_BD, kept) => shiftToken(input_BD, kept, place, config.grid),
   });
-  return { logits_BV: imageLogits(p, x_BD) as Tensor2D, rows };
+  return imageLogits(p, x_BD) as Tensor2D;
 }
 
 /**
  * The same for a token of the text: the logits of the text token after it.
- * @param cache [B, …, T + 1, …]
+ * @param memory keeps the start token and the text's
  * @param position int32 scalar, in the stream: 1 for the first token of the text
  */
 export function decodeTextStep(
   p: DalleParameters,
-  cache: DalleCache,
+  memory: DalleMemory,
   token_B: Tensor1D,
   position: Scalar,
   config: DalleModelConfig,
-): { readonly logits_BV: Tensor2D; readonly rows: DalleCache } {
+): Tensor2D {
   const token_BD = gather(p.text_embedding, token_B) as Tensor2D;
-  const place = tf.sub(position, tf.scalar(1, 'int32'));
-  const embedded_BD = p.text_position ? tf.add(token_BD, rowAt(p.text_position, place)) : token_BD;
-  const mask_NN = maskOf([prefixLength(config)], (query, key) => key < query);
-  const cached: CachedRows = { rows_W: undefined, mask_1W: rowAt(mask_NN, position) };
-  const { x_BD, rows } = decodeLayers(p, embedded_BD as Tensor2D, cache, position, config, {
-    rowsOf: () => cached,
-    shifted: (input_BD, earlier) => shiftTextToken(input_BD, earlier, position),
+  const inText = tf.sub(position, tf.scalar(1, 'int32'));
+  const embedded_BD = p.text_position ? tf.add(token_BD, rowAt(p.text_position, inText)) : token_BD;
+  const mask_NN = maskOf([keptText(config)], (query, key) => key <= query);
+  const rows: KeptRows = { rows_W: undefined, mask_1W: rowAt(mask_NN, position) };
+  const x_BD = decodeLayers(p, embedded_BD as Tensor2D, memory, config, {
+    position,
+    rowsOf: () => rows,
+    shifted: (input_BD, kept) => shiftTextToken(input_BD, kept, position),
   });
-  return { logits_BV: textLogits(p, x_BD) as Tensor2D, rows };
+  return textLogits(p, x_BD) as Tensor2D;
 }
 
 /** How a token of the text, or of the picture, sees those before it. */
 interface Sight {
-  readonly rowsOf: (kind: AttentionKind) => CachedRows;
+  /** In the stream, int32 scalar. */
+  readonly position: Tensor;
+  readonly rowsOf: (kind: AttentionKind) => KeptRows;
   readonly shifted: NonNullable<StepOptions['shifted']>;
 }
 
-/** An embedded token through every layer: the end of the stack, and the rows for the cache. */
+/** An embedded token through every layer, to the end of the stack. */
 function decodeLayers(
   p: DalleParameters,
   embedded_BD: Tensor2D,
-  cache: DalleCache,
-  position: Scalar,
+  memory: DalleMemory,
   config: DalleModelConfig,
-  { rowsOf, shifted }: Sight,
-): { readonly x_BD: Tensor2D; readonly rows: DalleCache } {
+  { position, rowsOf, shifted }: Sight,
+): Tensor2D {
   const kinds = layerAttention(config);
-  const cachedRows = new Map([...new Set(kinds)].map((kind) => [kind, rowsOf(kind)]));
+  const rows = new Map([...new Set(kinds)].map((kind) => [kind, rowsOf(kind)]));
   const { shift, ...stack } = stackOptions(config);
   const turned = config.rotary ? rotationAt(position, config) : undefined;
-  const layers = kinds.map(
-    (kind): StepOptions => ({
+  let x_BD = embedded_BD;
+  let second_BD = embedded_BD;
+  for (const [layer, parameters] of blockParameters(p.blocks, config).entries()) {
+    const options: StepOptions = {
       ...stack,
       shifted: shift && shifted,
       rotation: turned,
-      cached: cachedRows.get(kind) as CachedRows,
-    }),
-  );
-  const blocks = blockParameters(p.blocks, config);
-  let x_BD = embedded_BD;
-  let second_BD = embedded_BD;
-  const rows = blocks.map((parameters, layer): LayerCache => {
-    const [earlier, options] = [cache[layer] as LayerCache, layers[layer] as StepOptions];
-    if (!config.reversible) {
-      const done = blockStep(parameters, x_BD, earlier, options);
-      x_BD = done.x_BD;
-      return done.row;
-    }
-    const attended = attentionBranchStep(parameters, second_BD, earlier, options);
-    x_BD = tf.add(x_BD, attended.update);
-    const fed = feedForwardBranchStep(parameters, x_BD, earlier, options);
-    second_BD = tf.add(second_BD, fed.update);
-    return { ...attended.row, ...fed.row };
-  });
+      rows: rows.get(kinds[layer] as AttentionKind) as KeptRows,
+    };
+    const kept = memory[layer] as BlockMemory;
+    if (config.reversible) {
+      x_BD = tf.add(x_BD, attentionBranchStep(parameters, second_BD, kept, options));
+      second_BD = tf.add(second_BD, feedForwardBranchStep(parameters, x_BD, kept, options));
+    } else x_BD = blockStep(parameters, x_BD, kept, options);
+  }
   const last_BD = config.reversible ? tf.mul(tf.add(x_BD, second_BD), 0.5) : x_BD;
-  return { x_BD: finish(p, last_BD, config) as Tensor2D, rows };
+  return finish(p, last_BD, config) as Tensor2D;
 }
 
 function embedToken(
@@ -177,34 +172,36 @@ function embedToken(
   return tf.add(token_BD, tf.add(row_1D, rowAt(p.image_column, tf.mod(place, grid))));
 }
 
+/** Image tokens that are kept: with the prefix a multiple of 4, see `attentionStep`. */
+export const keptTokens = (config: DalleModelConfig): number =>
+  filledUp(prefixLength(config) + imageLength(config) - 1) - prefixLength(config);
+
+/** Positions of text that are kept to complete captions. */
+export const keptText = (config: DalleModelConfig): number => filledUp(prefixLength(config));
+
+const filledUp = (count: number): number => 4 * Math.ceil(count / 4);
+
 /**
- * The cached rows that the image token at `place` attends to: the prefix and, of the picture, as many as any token
- * attends to, from tables for all places. Full attention takes the whole cache.
+ * The kept rows that the image token at `place` attends to: as many as any token does, from tables for all places.
+ * Full attention takes all that is kept.
  */
-function rowsThatCount(kind: AttentionKind, place: Tensor, config: DalleModelConfig): CachedRows {
+function rowsThatCount(kind: AttentionKind, place: Tensor, config: DalleModelConfig): KeptRows {
   const layout = streamLayout(config);
   const { prefix } = layout;
   const count = imageLength(config);
   if (kind === 'full') {
-    const mask_IN = maskOf([count, streamLength(config)], (query, key) => key < prefix + query);
+    const mask_IN = maskOf([count, keptTokens(config)], (query, key) => key <= query);
     return { rows_W: undefined, mask_1W: rowAt(mask_IN, place) };
   }
-  const earlier = Array.from({ length: count }, (_, query) =>
-    Array.from({ length: query }, (_, key) => key).filter((key) =>
+  const attended = Array.from({ length: count }, (_, query) =>
+    Array.from({ length: query + 1 }, (_, key) => key).filter((key) =>
       attends(kind, prefix + query, prefix + key, layout),
     ),
   );
-  const most = Math.max(...earlier.map(({ length }) => length));
-  const text = Array.from({ length: prefix }, (_, n) => n);
-  const rows = earlier.map((keys) => [
-    ...text,
-    ...Array.from({ length: most }, (_, i) => prefix + (keys[i] ?? 0)),
-  ]);
-  const mask_IW = maskOf(
-    [count, prefix + most],
-    (query, i) => i < prefix + (earlier[query] as number[]).length,
-  );
-  const rows_IW = tf.tensor2d(rows, [count, prefix + most], 'int32');
+  const most = filledUp(prefix + Math.max(...attended.map(({ length }) => length))) - prefix;
+  const rows = attended.map((keys) => Array.from({ length: most }, (_, i) => keys[i] ?? 0));
+  const mask_IW = maskOf([count, most], (query, i) => i < (attended[query] as number[]).length);
+  const rows_IW = tf.tensor2d(rows, [count, most], 'int32');
   return { rows_W: tf.reshape(rowAt(rows_IW, place), [-1]), mask_1W: rowAt(mask_IW, place) };
 }
 

@@ -20,10 +20,26 @@ export function filterLogits(logits_BV: Tensor2D, topK?: number, topP?: number):
   return tf.where(tf.greaterEqual(logits_BV, threshold_B1), logits_BV as Tensor, NEVER) as Tensor2D;
 }
 
-/** Of logits in falling order, those whose predecessors have less than `topP` of the probability; for others the first. */
+/**
+ * Of logits in falling order, those whose predecessors have less than `topP` of the probability; for others the first.
+ * Filled up to a multiple of 16, exponentials of a row do not depend on the other rows.
+ */
 function nucleus(sorted_BK: Tensor, topP: number): Tensor {
-  const before_BK = tf.cumsum(tf.softmax(sorted_BK), 1, true);
-  return tf.where(tf.less(before_BK, topP), sorted_BK, tf.max(sorted_BK, 1, true));
+  const count = sorted_BK.shape[1] as number;
+  const first_B1 = tf.slice(sorted_BK, [0, 0], [-1, 1]);
+  const missing = 16 * Math.ceil(count / 16) - count;
+  const below_BK = tf.pad(
+    tf.sub(sorted_BK, first_B1),
+    [
+      [0, 0],
+      [0, missing],
+    ],
+    NEVER,
+  );
+  const masses_BK = tf.slice(tf.exp(below_BK), [0, 0], [-1, count]);
+  const before_BK = tf.cumsum(masses_BK, 1, true);
+  const enough_B1 = tf.mul(tf.sum(masses_BK, 1, true), topP);
+  return tf.where(tf.less(before_BK, enough_B1), sorted_BK, first_B1);
 }
 
 /**

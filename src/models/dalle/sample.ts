@@ -5,15 +5,15 @@
 //   tokens, V vocabulary
 
 import type { DalleModelConfig } from '../../config/dalle.ts';
+import { inRowBlocks } from '../../engine/row-blocks.ts';
 import type { Compiled, Runtime } from '../../engine/runtime.ts';
 import type { HostTensor } from '../../engine/tensor.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tf.ts';
-import type { Variable } from '../../engine/variable.ts';
 import type { Weights } from '../../nn/weights.ts';
 import { graphSeed } from '../../util/random.ts';
 import { DecodeCache } from './cache.ts';
-import { imageLength, padCaption, prefixLength, streamLength } from './config.ts';
-import { decodeStep, prefill } from './decode.ts';
+import { imageLength, padCaption, prefixLength } from './config.ts';
+import { decodeStep, keptTokens, prefill } from './decode.ts';
 import { type DrawSettings, drawTokens, guided } from './draw.ts';
 import type { dalleSpec } from './model.ts';
 
@@ -33,10 +33,17 @@ export interface SampleRequest {
   readonly seed: number;
 }
 
-/** Draws pictures `batch` at a time. */
+/**
+ * Rows of a matrix product. Four, because products of fewer are rounded otherwise, and of more, otherwise in their last
+ * rows: a picture would depend on how many there are.
+ */
+const BLOCK = 4;
+
+/** Draws pictures `batch` at a time. A picture is the same, bit for bit, whatever the batch and its other requests. */
 export class Sampler {
   readonly #config: DalleModelConfig;
   readonly #batch: number;
+  readonly #rows: number;
   readonly #isGuided: boolean;
   readonly #clear;
   readonly #prompt: Compiled<Record<'text' | 'image' | 'row', Tensor>, Record<never, Tensor>>;
@@ -58,30 +65,34 @@ export class Sampler {
     this.#config = config;
     this.#batch = batch;
     this.#isGuided = settings.guidance !== 1;
-    const rows = this.#isGuided ? 2 * batch : batch;
-    const cache = new DecodeCache(runtime, name, config, rows, streamLength(config));
+    const asked = this.#isGuided ? 2 * batch : batch;
+    const rows = BLOCK * Math.ceil(asked / BLOCK);
+    this.#rows = rows;
+    const prefix = prefixLength(config);
+    const cache = new DecodeCache(runtime, name, config, { rows, prefix, positions: keptTokens(config) });
     /** Of the first token that is drawn. */
     const logits = runtime.variable(`${name}/logits`, [rows, config.imageVocabulary]);
     const keys = runtime.variable(`${name}/keys`, [imageLength(config), batch, 2], 'int32');
     const tokens = runtime.variable(`${name}/tokens`, [batch], 'int32');
     const draw = (logits_RV: Tensor2D, place: Tensor) => {
       const keys_B2 = tf.reshape(tf.gather(keys.read(), tf.reshape(place, [1]) as Tensor1D), [batch, 2]);
-      const logits_BV = this.#isGuided ? guided(logits_RV, settings.guidance) : logits_RV;
+      const asked_RV = rows === asked ? logits_RV : tf.slice(logits_RV, 0, asked);
+      const logits_BV = this.#isGuided ? guided(asked_RV, settings.guidance) : asked_RV;
       const tokens_B = drawTokens(logits_BV, keys_B2 as Tensor2D, settings);
       tokens.assign(tokens_B);
       return { tokens: tokens_B };
     };
 
-    this.#clear = runtime.compile(`${name}: clear`, () => {
-      cache.clear();
-      logits.assign(tf.zeros([rows, config.imageVocabulary]));
+    this.#clear = runtime.compile(`${name}: clear`, ({ zero }: { zero: Tensor }) => {
+      cache.clear(zero as Scalar);
+      logits.assign(tf.sub(tf.zeros([...logits.shape]), zero));
       return {};
     });
     this.#prompt = runtime.compile(`${name}: prompt`, ({ text, image, row }) => {
       const start = (image.shape[1] as number) > 0 ? (image as Tensor2D) : undefined;
       const done = prefill(weights.read(), text as Tensor2D, config, start);
       cache.writePrompt(done.cache, row as Scalar);
-      writeRow(logits, row, done.logits_BV);
+      logits.writeRows(tf.reshape(row, [1]), done.logits_BV);
       return {};
     });
     this.#spread = runtime.compile(`${name}: shared prompts`, ({ from }: { from: Tensor }) => {
@@ -96,14 +107,19 @@ export class Sampler {
     this.#first = runtime.compile(`${name}: first token`, ({ place }: { place: Tensor }) =>
       draw(logits.read() as Tensor2D, place),
     );
-    this.#next = runtime.compile(`${name}: token`, ({ place }: { place: Tensor }) => {
-      const last_B = tokens.read() as Tensor1D;
-      const last_R = this.#isGuided ? tf.concat([last_B, last_B]) : last_B;
-      const position = tf.add(place, tf.scalar(prefixLength(config) - 1, 'int32')) as Scalar;
-      const step = decodeStep(weights.read(), cache.read(), last_R, position, config);
-      cache.writePosition(step.rows, position, step.logits_BV);
-      return draw(step.logits_BV, place);
-    });
+    this.#next = runtime.compile(
+      `${name}: token`,
+      ({ place }: { place: Tensor }) => {
+        const last_B = tokens.read() as Tensor1D;
+        const unused = tf.zeros([rows - asked], 'int32') as Tensor1D;
+        const last_R = tf.concat([last_B, ...(this.#isGuided ? [last_B] : []), unused]);
+        const before = tf.sub(place, tf.scalar(1, 'int32')) as Scalar;
+        const memory = cache.memory(before);
+        const next_RV = inRowBlocks(BLOCK, () => decodeStep(weights.read(), memory, last_R, before, config));
+        return draw(next_RV, place);
+      },
+      { inOneThread: true },
+    );
   }
 
   /**
@@ -153,12 +169,13 @@ export class Sampler {
 
   /** The prompts in their rows, and what keys the draws. */
   async #begin(requests: readonly SampleRequest[], signal: AbortSignal | undefined): Promise<void> {
-    if (!this.#isClear) await this.#clear({});
+    if (!this.#isClear)
+      await this.#clear({ zero: { dtype: 'float32', shape: [], data: Float32Array.of(0) } });
     this.#isClear = true;
     const none = new Int32Array();
     const captions = requests.map(({ caption, start = none }) => ({ caption, start }));
     const aways = requests.map(({ negative = [], start = none }) => ({ caption: negative, start }));
-    const from = Int32Array.from({ length: this.#isGuided ? 2 * this.#batch : this.#batch }, (_, row) => row);
+    const from = Int32Array.from({ length: this.#rows }, (_, row) => row);
     const rows = new Map<string, number>();
     for (const [first, prompts] of [captions, this.#isGuided ? aways : []].entries())
       for (const [r, { caption, start }] of prompts.entries()) {
@@ -185,14 +202,6 @@ export class Sampler {
         keys.set(graphSeed(seed, 'image token', place), 2 * (place * this.#batch + r));
     return { dtype: 'int32', shape: [count, this.#batch, 2], data: keys };
   }
-}
-
-/** Row `row` of [R, V] becomes `value`, [1, V]. */
-function writeRow(variable: Variable, row: Tensor, value: Tensor2D): void {
-  const at = tf.reshape(row, [1]);
-  const end = tf.add(at, tf.scalar(1, 'int32'));
-  const ints = (n: number): Tensor => tf.tensor1d([n], 'int32');
-  variable.writeSlice(tf.concat([at, ints(0)]), tf.concat([end, ints(value.shape[1])]), value, value);
 }
 
 const integer = (value: number): HostTensor => ({ dtype: 'int32', shape: [], data: Int32Array.of(value) });

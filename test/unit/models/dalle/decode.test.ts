@@ -13,8 +13,8 @@ import {
   type Tensor4D,
   tf,
 } from '../../../../src/engine/tf.ts';
-import { imageLength, prefixLength, streamLength } from '../../../../src/models/dalle/config.ts';
-import { decodeStep, prefill } from '../../../../src/models/dalle/decode.ts';
+import { imageLength, prefixLength } from '../../../../src/models/dalle/config.ts';
+import { type DalleMemory, decodeStep, keptTokens, prefill } from '../../../../src/models/dalle/decode.ts';
 import { type DalleCache, dalleSpec, logits } from '../../../../src/models/dalle/model.ts';
 import { largestDifference, numbers, perturbed } from '../../nn/perturbed.ts';
 import { config as every, image_BI, text_BT } from './tiny.ts';
@@ -22,11 +22,12 @@ import { config as every, image_BI, text_BT } from './tiny.ts';
 /** Stale numbers in the rows that are not written yet, as from a picture decoded before. */
 const STALE = 7;
 
-type Step = (
-  cache: DalleCache,
-  token_B: Tensor1D,
-  position: number,
-) => Promise<{ logits_BV: Tensor; rows: DalleCache }>;
+type Step = (cache: DalleCache, token_B: Tensor1D, place: number) => Promise<Stepped>;
+interface Stepped {
+  readonly logits_BV: Tensor;
+  /** With the new position's rows. */
+  readonly cache: DalleCache;
+}
 
 /** `change` of every part of every layer's cache. */
 const mapParts = (
@@ -40,40 +41,52 @@ const mapParts = (
       ) as unknown as DalleCache[number],
   );
 
-/** Rows [B, …, n, …] as the first of a cache [B, …, N, …]. */
-function allocate(rows: DalleCache, config: DalleModelConfig): DalleCache {
-  const extend = (t: Tensor4D): Tensor4D =>
-    tf.pad(
-      t,
-      [
-        [0, 0],
-        [0, 0],
-        [0, streamLength(config) - t.shape[2]],
-        [0, 0],
-      ],
-      STALE,
-    );
-  return mapParts(rows, extend);
+/** The rows of the text, and those of the picture with room for all that are kept. */
+function divide(rows: DalleCache, config: DalleModelConfig): { prefix: DalleCache; kept: DalleCache } {
+  const prefix = prefixLength(config);
+  const part = (t: Tensor4D, first: number, count: number): Tensor4D =>
+    tf.slice(t, [0, 0, first, 0], [-1, -1, count, -1]);
+  return {
+    prefix: mapParts(rows, (t) => part(t, 0, prefix)),
+    kept: mapParts(rows, (t) => {
+      const primed = t.shape[2] - prefix;
+      const missing: [number, number] = [0, keptTokens(config) - primed];
+      return tf.pad(part(t, prefix, primed), [[0, 0], [0, 0], missing, [0, 0]], STALE);
+    }),
+  };
 }
 
-/** `row` in the place of row `position`. */
-function write(cache: DalleCache, rows: DalleCache, position: number): DalleCache {
-  const put = (whole: Tensor4D, row: Tensor4D): Tensor4D => {
-    const [b, h, length, d] = whole.shape;
-    const head = tf.slice(whole, [0, 0, 0, 0], [b, h, position, d]);
-    const tail = tf.slice(whole, [0, 0, position + 1, 0], [b, h, length - position - 1, d]);
-    return tf.concat([head, row, tail], 2);
-  };
-  return mapParts(cache, (whole, layer, name) =>
-    put(whole, (rows[layer] as unknown as Record<string, Tensor4D>)[name] as Tensor4D),
-  );
+/** `row` in the place of row `place`. */
+function put(whole: Tensor4D, row: Tensor4D, place: Tensor): Tensor4D {
+  const length = whole.shape[2];
+  const isRow = tf.reshape(tf.equal(tf.range(0, length, 1, 'int32'), place), [1, 1, length, 1]);
+  return tf.where(isRow, row as Tensor, whole) as Tensor4D;
+}
+
+/** Memory of tensors alone: what is kept is in `cache` afterwards. */
+function memoryOf(prefix: DalleCache, cache: DalleCache, place: Tensor) {
+  const after = cache.map((layer) => ({ ...layer })) as Record<string, Tensor4D>[];
+  const memory: DalleMemory = cache.map((_, layer) => ({
+    prefix: prefix[layer],
+    keep: (part, row) => {
+      const own = after[layer] as Record<string, Tensor4D>;
+      own[part] = put(own[part] as Tensor4D, row, place);
+      return own[part] as Tensor4D;
+    },
+  }));
+  return { memory, after: after as unknown as DalleCache };
 }
 
 const column = (ids: Tensor2D, index: number): Tensor1D =>
   tf.reshape(tf.slice(ids, [0, index], [-1, 1]), [-1]);
 
 /** Decodes the picture with the tokens it has, and compares each step's logits. `primed` tokens go in at once. */
-async function compare(config: DalleModelConfig, primed: number, seed: number, step?: Step): Promise<void> {
+async function compare(
+  config: DalleModelConfig,
+  primed: number,
+  seed: number,
+  step?: (prefix: DalleCache) => Step,
+): Promise<void> {
   const p = perturbed(dalleSpec(config), seed);
   const { image_BIV } = logits(p, text_BT, image_BI, config);
   const near = (actual: Tensor, index: number): void => {
@@ -81,17 +94,25 @@ async function compare(config: DalleModelConfig, primed: number, seed: number, s
     const difference = largestDifference(numbers(actual), numbers(expected));
     assert.ok(difference < 1e-4, `image token ${index} differs by ${difference}`);
   };
-  const prefix = primed > 0 ? tf.slice(image_BI, [0, 0], [-1, primed]) : undefined;
-  const start = prefill(p, text_BT, config, prefix);
+  const start = prefill(
+    p,
+    text_BT,
+    config,
+    primed > 0 ? tf.slice(image_BI, [0, 0], [-1, primed]) : undefined,
+  );
   near(start.logits_BV, primed);
-  let cache = allocate(start.cache, config);
-  const eager: Step = async (past, token_B, position) =>
-    decodeStep(p, past, token_B, tf.scalar(position, 'int32'), config);
+  const { prefix, kept } = divide(start.cache, config);
+  const eager: Step = async (past, token_B, place) => {
+    const at = tf.scalar(place, 'int32');
+    const { memory, after } = memoryOf(prefix, past, at);
+    return { logits_BV: decodeStep(p, memory, token_B, at, config), cache: after };
+  };
+  let cache = kept;
+  const next = step?.(prefix) ?? eager;
   for (let token = primed; token < imageLength(config) - 1; token++) {
-    const position = prefixLength(config) + token;
-    const result = await (step ?? eager)(cache, column(image_BI, token), position);
+    const result = await next(cache, column(image_BI, token), token);
     near(result.logits_BV, token + 1);
-    cache = write(cache, result.rows, position);
+    cache = result.cache;
   }
 }
 
@@ -130,43 +151,40 @@ describe('compiled', () => {
   test('one function serves every position', async () => {
     const p = perturbed(dalleSpec(every), 4);
     let builds = 0;
-    const compiled = runtime.compile('decode', (inputs: Record<string, Tensor>) => {
-      builds++;
-      const cache = Array.from({ length: every.layers }, (_, layer) => ({
-        keys_BHNd: inputs[`keys${layer}`] as Tensor4D,
-        values_BHNd: inputs[`values${layer}`] as Tensor4D,
-      }));
-      const { logits_BV, rows } = decodeStep(
-        p,
-        cache,
-        inputs.token as Tensor1D,
-        inputs.position as Scalar,
-        every,
-      );
-      const outputs = rows.map((row, layer) => [
-        [`keys${layer}`, row.keys_BHNd],
-        [`values${layer}`, row.values_BHNd],
-      ]);
-      return { logits: logits_BV, ...Object.fromEntries(outputs.flat()) } as Record<string, Tensor>;
-    });
     const host = (tensor: Tensor): HostTensor =>
       ({ dtype: tensor.dtype, shape: tensor.shape, data: tensor.dataSync() }) as HostTensor;
     const device = ({ data, shape }: HostTensor): Tensor => tf.tensor(data as Float32Array, [...shape]);
-    await compare(every, 0, 4, async (cache, token_B, position) => {
-      const inputs = cache.flatMap(({ keys_BHNd, values_BHNd }, layer) => [
-        [`keys${layer}`, host(keys_BHNd)],
-        [`values${layer}`, host(values_BHNd)],
-      ]);
-      const result = await compiled({
-        token: host(token_B),
-        position: host(tf.scalar(position, 'int32')),
-        ...Object.fromEntries(inputs),
-      });
-      const rows = cache.map((_, layer) => ({
-        keys_BHNd: device(result[`keys${layer}`]!) as Tensor4D,
-        values_BHNd: device(result[`values${layer}`]!) as Tensor4D,
+    const named = <T>(cache: DalleCache, value: (part: Tensor) => T): Record<string, T> =>
+      Object.fromEntries(
+        cache.flatMap(({ keys_BHNd, values_BHNd }, layer) => [
+          [`keys${layer}`, value(keys_BHNd)],
+          [`values${layer}`, value(values_BHNd)],
+        ]),
+      );
+    const cacheOf = <T>(parts: Readonly<Record<string, T>>, value: (part: T) => Tensor): DalleCache =>
+      Array.from({ length: every.layers }, (_, layer) => ({
+        keys_BHNd: value(parts[`keys${layer}`] as T) as Tensor4D,
+        values_BHNd: value(parts[`values${layer}`] as T) as Tensor4D,
       }));
-      return { logits_BV: device(result.logits!), rows };
+    await compare(every, 0, 4, (prefix) => {
+      const compiled = runtime.compile('decode', (inputs: Record<string, Tensor>) => {
+        builds++;
+        const { memory, after } = memoryOf(
+          prefix,
+          cacheOf(inputs, (part) => part),
+          inputs.place as Tensor,
+        );
+        const logits = decodeStep(p, memory, inputs.token as Tensor1D, inputs.place as Scalar, every);
+        return { logits, ...named(after, (part) => part) } as Record<string, Tensor>;
+      });
+      return async (cache, token_B, place) => {
+        const { logits, ...parts } = await compiled({
+          token: host(token_B),
+          place: host(tf.scalar(place, 'int32')),
+          ...named(cache, host),
+        });
+        return { logits_BV: device(logits as HostTensor), cache: cacheOf(parts, device) };
+      };
     });
     assert.equal(builds, 1);
   });
