@@ -1,7 +1,11 @@
-// A picture is the same, bit for bit, whatever the batch: the tokens drawn, and every bit of the logits.
+// A picture is the same, bit for bit, whatever the batch: the tokens drawn, their pixels, and every bit of the logits.
 
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { readCheckpoint } from '../../src/checkpoint/read.ts';
 import { dalleModelSchema } from '../../src/config/dalle.ts';
 import { inRowBlocks } from '../../src/engine/row-blocks.ts';
 import { Runtime } from '../../src/engine/runtime.ts';
@@ -11,8 +15,10 @@ import { imageLength } from '../../src/models/dalle/config.ts';
 import { decodeStep, keptTokens } from '../../src/models/dalle/decode.ts';
 import { dalleSpec } from '../../src/models/dalle/model.ts';
 import { type SampleRequest, Sampler } from '../../src/models/dalle/sample.ts';
+import { DvaeCodec } from '../../src/models/dvae/codec.ts';
 import { Weights } from '../../src/nn/weights.ts';
 import { RandomStream } from '../../src/util/random.ts';
+import { writeTinyDvae } from '../cli/tiny-dvae.ts';
 
 const config = dalleModelSchema.parse({
   textLength: 8,
@@ -92,6 +98,33 @@ async function rowsOfLogits(rows: number, inBlocks: boolean): Promise<string[]> 
     }
   }
 }
+
+describe('the pixels of 16 pictures', () => {
+  const root = mkdtempSync(join(tmpdir(), 'mm-sampler-batch-'));
+  after(() => rmSync(root, { recursive: true }));
+
+  test('are the same whether decoded in batches of 1, 3, 4 or 16', async () => {
+    const { imageVocabulary, grid } = config;
+    const model = { imageSize: 8 * grid, groups: 4, blocksPerGroup: 1, hidden: 32, decoderInput: 64 };
+    await writeTinyDvae(root, 1, { ...model, vocabulary: imageVocabulary });
+    const runtime = new Runtime();
+    runtimes.push(runtime);
+    const codec = await DvaeCodec.open(
+      runtime,
+      await readCheckpoint(root, { kind: 'dvae', warn: assert.fail }),
+    );
+    const random = new RandomStream('codes');
+    const codes = Int32Array.from({ length: 16 * LENGTH }, () => random.integer(imageVocabulary));
+    const expected = await codec.decode(codes);
+    for (const batch of [1, 3, 4]) {
+      const pixels: number[] = [];
+      for (let first = 0; first < 16; first += batch)
+        pixels.push(...(await codec.decode(codes.subarray(first * LENGTH, (first + batch) * LENGTH))));
+      assert.deepEqual(Uint8Array.from(pixels), expected);
+    }
+    assert.ok(new Set(expected).size > 100, 'the pictures are flat');
+  });
+});
 
 describe('the logits of rows that are alike', () => {
   test('are the same to the last bit, in blocks of four rows, whatever their number', async () => {
