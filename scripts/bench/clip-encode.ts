@@ -1,16 +1,15 @@
 // Encodes 32 pictures with ViT-B/32: mm against open_clip on the same processor, in turn, from the same random weights.
-// PYTHON has torch and open_clip.
+// Python is that of the virtual environment MM_PEERS, ~/.cache/mm-peers by default, with torch and open_clip.
 //
-//   node --import tsx scripts/bench/clip-encode.ts PYTHON [--rounds 8] [--steps 3] [--model ViT-B-32-quickgelu]
+//   node --import tsx scripts/bench/clip-encode.ts [--rounds 8] [--steps 3] [--model ViT-B-32-quickgelu]
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { UsageError } from '../../src/util/errors.ts';
 import { inTurn, ratio, spread, type Turn } from './in-turn.ts';
-import { runProgram, runScript } from './script.ts';
+import { peersPython, runProgram, runScript } from './script.ts';
 
 const BATCH = 32;
 const WARMUP = 3;
@@ -24,16 +23,14 @@ function describe(name: string, turns: readonly Turn[]): string {
 }
 
 await runScript(async () => {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
+  const { values } = parseArgs({
     options: {
       rounds: { type: 'string', default: '8' },
       steps: { type: 'string', default: '3' },
       model: { type: 'string', default: 'ViT-B-32-quickgelu' },
     },
   });
-  const [python] = positionals;
-  if (python === undefined) throw new UsageError('name the Python that has torch and open_clip');
+  const python = peersPython();
   const folder = await mkdtemp(join(tmpdir(), 'mm-clip-encode-'));
   try {
     await runProgram(python, [PEER, 'write', values.model, folder]);

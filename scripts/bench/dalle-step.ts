@@ -9,6 +9,7 @@
 
 import { parseArgs } from 'node:util';
 import { UsageError } from '../../src/util/errors.ts';
+import { FULL, LONG, PUBLISHED } from './dalle-train-step.ts';
 import { type Contestant, inTurn, ratio, spread, type Turn } from './in-turn.ts';
 import { peersPython, runScript } from './script.ts';
 
@@ -25,21 +26,11 @@ const small = {
   attention: ['full'],
   gated: true,
 };
-const long = {
-  textLength: 256,
-  textVocabulary: 4096,
-  grid: 32,
-  imageVocabulary: 1024,
-  width: 512,
-  layers: 8,
-  heads: 8,
-};
-const published = { attention: ['row', 'column', 'row', 'row'], lastAttention: 'conv' };
 
-const mm = (name: string, model: object, batch: number, value: 'loss' | 'memory'): Contestant => ({
+const mm = (name: string, model: object, batch: number): Contestant => ({
   name,
   module: new URL('dalle-step-mm.ts', import.meta.url),
-  args: [JSON.stringify(model), String(batch), value],
+  args: [JSON.stringify(model), String(batch)],
 });
 
 function peers(): Contestant[] {
@@ -50,7 +41,7 @@ function peers(): Contestant[] {
     args: [python, 'dalle_step.py', kind],
   });
   return [
-    mm('mm', small, 8, 'loss'),
+    mm('mm', small, 8),
     torch('DALLE-pytorch', 'dalle-pytorch'),
     torch('PyTorch eager, SDPA', 'eager'),
     torch('torch.compile', 'compile'),
@@ -58,8 +49,8 @@ function peers(): Contestant[] {
 }
 
 const sparse = (): Contestant[] => [
-  mm('row, column, conv', { ...long, ...published }, 2, 'memory'),
-  mm('full', { ...long, attention: ['full'] }, 2, 'memory'),
+  mm('row, column, conv', { ...LONG, ...PUBLISHED }, 2),
+  mm('full', { ...LONG, ...FULL }, 2),
 ];
 
 async function main(): Promise<void> {
@@ -89,7 +80,8 @@ async function main(): Promise<void> {
       name,
       milliseconds: spread(own.slice(1).flatMap(({ milliseconds }) => milliseconds)),
       timesFirst: ratio(own, first),
-      ...(which === 'sparse' && { peakMegabytes: own.at(-1)?.values.at(-1) }),
+      peakMegabytes: own.at(-1)?.peakMegabytes,
+      loss: own.at(-1)?.values.at(-1),
     };
   });
   if (values.json) console.log(JSON.stringify(report));

@@ -56,14 +56,16 @@ export async function serve(
       values.push(await run(done));
       milliseconds.push(performance.now() - start);
     }
-    process.send?.({ milliseconds, values, peakMegabytes: peakMegabytes(pid) } satisfies Turn);
+    process.send?.({ milliseconds, values, peakMegabytes: megabytes(pid, 'VmHWM') } satisfies Turn);
   });
   process.send?.('ready');
 }
 
-function peakMegabytes(pid: number): number | undefined {
+/** What /proc says of a process's memory, now (VmRSS) or at most (VmHWM); undefined where there is no /proc. */
+export function megabytes(pid: number, what: 'VmRSS' | 'VmHWM'): number | undefined {
   try {
-    const [, kilobytes] = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    const [, kilobytes] = new RegExp(`${what}:\\s+(\\d+)`).exec(status) ?? [];
     return kilobytes === undefined ? undefined : Number(kilobytes) / 1024;
   } catch {
     return undefined;

@@ -1,5 +1,6 @@
 // The checkpoints of a run folder: `checkpoints/step-N/`, newest first.
 
+import { existsSync, readdirSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type CheckpointState, DamagedCheckpointError } from './state.ts';
@@ -19,6 +20,12 @@ async function names(runFolder: string): Promise<string[] | undefined> {
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
     throw error;
   });
+}
+
+/** Whether the run has a checkpoint, whole or not. */
+export function hasCheckpoint(runFolder: string): boolean {
+  const folder = join(runFolder, FOLDER);
+  return existsSync(folder) && readdirSync(folder).some((name) => name.startsWith('step-'));
 }
 
 export async function isRunFolder(path: string): Promise<boolean> {

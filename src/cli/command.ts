@@ -12,6 +12,8 @@ export interface Context {
   /** stdout: a line for people; silent under `--json`. */
   print(line: string): void;
   readonly wantsJson: boolean;
+  /** Nothing but warnings and errors goes to stderr. */
+  readonly isQuiet: boolean;
   readonly log: Logger;
   readonly progress: Progress;
   /** Aborted by the first Ctrl-C: finish the step, save, and throw InterruptedError. */

@@ -11,7 +11,7 @@ export function onInterrupt(): Interrupt {
   const controller = new AbortController();
   const handle = (): void => {
     if (controller.signal.aborted) process.exit(EXIT.interrupted);
-    process.stderr.write('\nstopping after this step and saving; press Ctrl-C again to stop at once\n');
+    process.stderr.write('\nstopping as soon as what is done is safe; press Ctrl-C again to stop at once\n');
     controller.abort();
   };
   process.on('SIGINT', handle);

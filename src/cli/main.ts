@@ -1,11 +1,12 @@
 // The command line: strict flags, lazily loaded commands, and the one place where errors become exit codes.
 
-import { readFileSync } from 'node:fs';
 import yargs, { type Argv } from 'yargs';
-import { EXIT, formatUserError, UsageError, UserError } from '../util/errors.ts';
+import { EXIT, formatUserError, UserError } from '../util/errors.ts';
 import { createLogger, LOG_LEVELS, type LogLevel } from '../util/logger.ts';
 import { createProgress } from '../util/progress.ts';
+import { version } from '../util/version.ts';
 import type { Context } from './command.ts';
+import { checkGiven, misused } from './given-flags.ts';
 import { onInterrupt } from './interrupt.ts';
 import { type CommandEntry, isGroup, REGISTRY, type RegistryEntry } from './registry.ts';
 
@@ -15,11 +16,6 @@ interface GlobalFlags {
   logLevel: LogLevel;
 }
 
-function version(): string {
-  const file = new URL('../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
-}
-
 async function runCommand(entry: CommandEntry, flags: GlobalFlags & Record<string, unknown>): Promise<void> {
   const { command } = await entry.load();
   const interrupt = onInterrupt();
@@ -27,6 +23,7 @@ async function runCommand(entry: CommandEntry, flags: GlobalFlags & Record<strin
     json: (value) => void (flags.json && process.stdout.write(`${JSON.stringify(value)}\n`)),
     print: (line) => void (!flags.json && process.stdout.write(`${line}\n`)),
     wantsJson: flags.json,
+    isQuiet: flags.quiet,
     log: createLogger(flags.quiet && flags.logLevel === 'info' ? 'warn' : flags.logLevel),
     progress: createProgress(flags.quiet),
     signal: interrupt.signal,
@@ -53,7 +50,10 @@ function register(parser: Argv, entries: readonly RegistryEntry[]): void {
     parser.command(
       name,
       entry.describe,
-      async (y) => (await entry.load()).command.flags(y),
+      async (y) =>
+        (await entry.load()).command
+          .flags(y)
+          .middleware((flags) => checkGiven(flags, y, entry.positionals), true),
       (flags) => runCommand(entry, flags as unknown as GlobalFlags & Record<string, unknown>),
     );
   }
@@ -96,9 +96,6 @@ async function parse(argv: readonly string[]): Promise<void> {
     throw misused((error as Error).message);
   }
 }
-
-const misused = (what: string): UsageError =>
-  new UsageError(what, { fix: 'mm --help, or mm COMMAND --help, lists what there is' });
 
 /** Runs one command line; sets the process's exit code and never throws. */
 export async function main(argv: readonly string[]): Promise<void> {

@@ -48,7 +48,7 @@ export const REGISTRY: readonly RegistryEntry[] = [
       {
         name: 'check',
         positionals: '<path>',
-        describe: 'look through a folder of pictures and captions for what training would stumble over',
+        describe: 'look through pictures and captions for what training would stumble over',
         load: async () => ({ command: (await import('./commands/data.ts')).checkCommand }),
       },
     ],
@@ -102,6 +102,12 @@ export const REGISTRY: readonly RegistryEntry[] = [
     name: 'plan',
     describe: 'what a training configuration takes: parameters, operations, memory',
     load: () => import('./commands/plan.ts'),
+  },
+  {
+    name: 'report',
+    positionals: '<run>',
+    describe: 'a training run as one HTML page: curves, pictures over time, times',
+    load: () => import('./commands/report.ts'),
   },
   { name: 'sample', describe: 'pictures for prompts', load: () => import('./commands/sample.ts') },
 ];

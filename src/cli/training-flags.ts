@@ -40,6 +40,14 @@ export function trainingFlags<T>(yargs: Argv<T>, defaultRun: string) {
     .option('resume', { type: 'boolean', default: false, describe: 'go on with the run in the folder' });
 }
 
+/** Of those that train on captions. */
+export const truncateFlag = {
+  type: 'boolean',
+  alias: ['truncate_captions', 'truncate-captions'],
+  describe:
+    'cut captions longer than the model reads, over data.truncateCaptions; without it they are an error',
+} as const;
+
 /** The run's context; what is logged also goes to the run's log.jsonl. */
 export function runContext({ run, resume }: TrainingFlags, context: Context): RunContext {
   if (run === '')

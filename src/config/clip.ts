@@ -123,7 +123,7 @@ export const clipSchema = z
         path: z
           .string()
           .describe(
-            'pictures with captions: a folder with same-stem .txt captions; WebDataset tars (a tar, a folder of them, tars-{000..012}.tar); or a CSV, TSV, JSONL or COCO list',
+            'pictures with captions: a folder with same-stem .txt captions, of several lines a random one in each epoch; WebDataset tars (a tar, a folder of them, tars-{000..012}.tar); or a CSV, TSV, JSONL or COCO list',
           ),
         tokenizer: z
           .string()

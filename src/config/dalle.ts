@@ -163,7 +163,7 @@ export const dalleSchema = z
           .string()
           .optional()
           .describe(
-            'pictures with captions, tokenized on the way: a folder with same-stem .txt captions; WebDataset tars (a tar, a folder of them, tars-{000..012}.tar); or a CSV, TSV, JSONL or COCO list',
+            'pictures with captions, tokenized on the way: a folder with same-stem .txt captions, of several lines a random one in each epoch; WebDataset tars (a tar, a folder of them, tars-{000..012}.tar); or a CSV, TSV, JSONL or COCO list',
           ),
         tokens: z.string().optional().describe('folder of token shards written by mm tokenize'),
         dvae: z.string().describe('checkpoint of the dVAE'),

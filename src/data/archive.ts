@@ -7,6 +7,7 @@ import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import * as tar from 'tar-stream';
 import { DataError } from '../util/errors.ts';
+import { captioned } from './captions.ts';
 import { PICTURE_EXTENSIONS, type Picture, textLines } from './source.ts';
 
 const CHUNK = 2 ** 20;
@@ -26,19 +27,27 @@ interface Example {
 /**
  * The pictures of the archives, in their order; keys begin with the archive's name.
  * @param captions whether captions are read
+ * @param alone gets the names of captions that belong to no picture
  * @throws DataError when an archive cannot be read, is cut short, or two pictures of it share a key
  */
-export async function readArchives(paths: readonly string[], captions: boolean): Promise<Picture[]> {
+export async function readArchives(
+  paths: readonly string[],
+  captions: boolean,
+  alone: string[] = [],
+): Promise<Picture[]> {
   const pictures: Picture[] = [];
   for (const path of paths) {
     for (const [stem, { picture, text, json }] of await indexOf(path, captions)) {
-      if (!picture) continue;
+      if (!picture) {
+        if (text !== undefined) alone.push(`${path}/${stem}.txt`);
+        continue;
+      }
       const { name, offset, length } = picture;
-      const caption = text === undefined ? captionOf(json) : textLines(text)[0];
+      const caption = text ?? captionOf(json);
       pictures.push({
         key: `${basename(path).replace(/\.tar$/i, '')}/${stem}`,
         path: `${path}/${name}`,
-        caption: captions ? caption : undefined,
+        ...captioned(textLines(caption ?? '')),
         region: { path, offset, length },
       });
     }
@@ -91,7 +100,7 @@ function captionOf(json: string | undefined): string | undefined {
   if (json === undefined) return undefined;
   try {
     const { caption } = JSON.parse(json) as { caption?: unknown };
-    return typeof caption === 'string' ? textLines(caption)[0] : undefined;
+    return typeof caption === 'string' ? caption : undefined;
   } catch {
     return undefined;
   }

@@ -3,6 +3,7 @@
 
 import { DataError } from '../util/errors.ts';
 import { RandomStream } from '../util/random.ts';
+import { captionsOf, drawCaption } from './captions.ts';
 import { type Crop, type DecodeOptions, decodePicture } from './decode.ts';
 import type { Faults } from './faults.ts';
 import { type BatchPosition, ShuffledOrder } from './order.ts';
@@ -15,6 +16,7 @@ export interface PictureBatch {
   /** RGB, batch × size × size × 3 */
   readonly pixels: Uint8Array;
   readonly keys: readonly string[];
+  /** Of several captions of a picture, the one that its epoch draws. */
   readonly captions: readonly (string | undefined)[];
   /** Where the data goes on after this batch. */
   readonly position: BatchPosition;
@@ -81,10 +83,12 @@ export class PictureBatches implements AsyncIterable<PictureBatch> {
       Array.from(indices, (index, i) => this.#draw(index, epochs[i] as number)),
     );
     for (const [i, { data }] of drawn.entries()) pixels.set(data, i * length);
+    const caption = (picture: Picture, epoch: number): string | undefined =>
+      picture.caption && drawCaption(captionsOf(picture), this.#options.seed, epoch, picture.key);
     return {
       pixels,
       keys: drawn.map(({ picture }) => picture.key),
-      captions: drawn.map(({ picture }) => picture.caption),
+      captions: drawn.map(({ picture }, i) => caption(picture, epochs[i] as number)),
       position,
     };
   }

@@ -1,12 +1,11 @@
-// What training would stumble over in a folder of pictures and captions, found by reading and decoding every file.
+// What training would stumble over in pictures and captions, found by reading and decoding every file.
 
 import { createHash } from 'node:crypto';
-import { relative } from 'node:path';
 import { InterruptedError } from '../util/errors.ts';
 import { type Progress, SILENT } from '../util/progress.ts';
+import { type CheckedPicture, type CheckedSource, readSource } from './checked-source.ts';
 import { mapConcurrently } from './concurrent.ts';
 import { decodeBuffer, PictureFault, type PictureInfo, readPictureFile } from './decode.ts';
-import { type FolderListing, listFolder, readCaptions } from './source.ts';
 
 const FILES_AT_ONCE = 6;
 /** Pixels on a side of the trial decoding: damage shows at any size. */
@@ -25,11 +24,12 @@ export interface Range {
   readonly max: number;
 }
 
-/** File names are relative to the folder. */
+/** File names are relative to the folder, or to that of the archives or the list. */
 export interface DataReport {
   readonly path: string;
   readonly pictures: number;
   readonly usable: number;
+  /** Pictures, and whole archives, that cannot be used. */
   readonly unusable: readonly { readonly file: string; readonly reason: string }[];
   readonly formats: Readonly<Record<string, number>>;
   /** Pixels of the usable pictures, upright. */
@@ -43,7 +43,10 @@ export interface DataReport {
 export interface CaptionReport {
   /** Pictures with a caption. */
   readonly count: number;
+  /** Different ones among the pictures' first captions. */
   readonly distinct: number;
+  /** First captions of several pictures, the most frequent first. */
+  readonly repeated: readonly { readonly caption: string; readonly pictures: number }[];
   /** Words of the captions. */
   readonly words: Range | undefined;
   /** Pictures without a caption. */
@@ -52,7 +55,7 @@ export interface CaptionReport {
   readonly unreadable: readonly string[];
   /** More words than `textLength`. */
   readonly tooLong: readonly { readonly file: string; readonly words: number }[];
-  /** Files of several lines, of which the first is used. */
+  /** Pictures of several captions, of which each epoch draws one. */
   readonly severalLines: readonly string[];
   readonly withoutPicture: readonly string[];
 }
@@ -64,9 +67,9 @@ interface LookedAt {
   readonly reason?: string;
 }
 
-async function lookAt(path: string, file: string): Promise<LookedAt> {
+async function lookAt({ file, picture }: CheckedPicture): Promise<LookedAt> {
   try {
-    const data = await readPictureFile({ path });
+    const data = await readPictureFile(picture);
     const hash = createHash('sha256').update(data).digest('hex');
     const { info } = await decodeBuffer(data, { size: TRIAL_SIZE, crop: 'none' });
     return { file, hash, info };
@@ -97,72 +100,59 @@ function groupBy(
   return groups;
 }
 
-async function checkCaptions(
-  path: string,
-  listing: FolderListing,
-  textLength: number,
-): Promise<CaptionReport> {
-  const [missing, empty, unreadable, severalLines]: string[][] = [[], [], [], []];
-  const tooLong: { file: string; words: number }[] = [];
-  const lengths: number[] = [];
-  const distinct = new Set<string>();
-  for (const [key, picture] of listing.pictures) {
-    const caption = listing.captions.get(key);
-    const file = relative(path, caption ?? picture);
-    if (caption === undefined) {
-      missing!.push(file);
-      continue;
-    }
-    const lines = await readCaptions(caption).catch(() => undefined);
-    const [line] = lines ?? [];
-    if (line === undefined) {
-      (lines === undefined ? unreadable! : empty!).push(file);
-      continue;
-    }
-    const words = line.split(/\s+/).length;
-    lengths.push(words);
-    distinct.add(line);
-    if (lines!.length > 1) severalLines!.push(file);
-    if (words > textLength) tooLong.push({ file, words });
+function checkCaptions({ pictures, alone }: CheckedSource, textLength: number): CaptionReport {
+  const captioned = pictures.flatMap(({ captionFile, captions }) =>
+    Array.isArray(captions) ? [{ file: captionFile, captions }] : [],
+  );
+  const without = (why: CheckedPicture['captions']): string[] =>
+    pictures.filter(({ captions }) => captions === why).map(({ captionFile }) => captionFile);
+  const lines = captioned.flatMap(({ file, captions }) =>
+    captions.map((caption) => ({ file, words: caption.split(/\s+/).length })),
+  );
+  const firsts = new Map<string, number>();
+  for (const { captions } of captioned) {
+    const [caption] = captions as [string];
+    firsts.set(caption, (firsts.get(caption) ?? 0) + 1);
   }
-  const withoutPicture = [...listing.captions]
-    .filter(([key]) => !listing.pictures.has(key))
-    .map(([, caption]) => relative(path, caption));
   return {
-    count: lengths.length,
-    distinct: distinct.size,
-    words: range(lengths),
-    missing: missing!,
-    empty: empty!,
-    unreadable: unreadable!,
-    tooLong,
-    severalLines: severalLines!,
-    withoutPicture,
+    count: captioned.length,
+    distinct: firsts.size,
+    repeated: [...firsts]
+      .flatMap(([caption, pictures]) => (pictures > 1 ? [{ caption, pictures }] : []))
+      .sort((a, b) => b.pictures - a.pictures),
+    words: range(lines.map(({ words }) => words)),
+    missing: without('missing'),
+    empty: without('empty'),
+    unreadable: without('unreadable'),
+    tooLong: lines.filter(({ words }) => words > textLength),
+    severalLines: captioned.filter(({ captions }) => captions.length > 1).map(({ file }) => file),
+    withoutPicture: alone,
   };
 }
 
 /**
- * Reads and decodes every file of a folder.
- * @throws DataError when there is no such folder or no picture in it, InterruptedError
+ * Reads and decodes every picture of a source (pictures.ts).
+ * @throws DataError when there is no such source or no picture in it, or a list is damaged; InterruptedError
  */
-export async function checkFolder(path: string, options: CheckOptions): Promise<DataReport> {
+export async function checkData(path: string, options: CheckOptions): Promise<DataReport> {
   const { textLength, progress = SILENT, signal } = options;
-  const listing = await listFolder(path);
+  const source = await readSource(path);
   let done = 0;
-  progress.start('checking', listing.pictures.size);
-  const files = await mapConcurrently([...listing.pictures.values()], FILES_AT_ONCE, async (picture) => {
+  progress.start('checking', source.pictures.length);
+  const files = await mapConcurrently(source.pictures, FILES_AT_ONCE, async (picture) => {
     if (signal?.aborted) throw new InterruptedError('stopped before every file was checked');
-    const seen = await lookAt(picture, relative(path, picture));
+    const seen = await lookAt(picture);
     progress.update(++done);
     return seen;
   });
   progress.stop();
   const infos = files.flatMap(({ info }) => info ?? []);
+  const faulty = files.flatMap(({ file, reason }) => (reason === undefined ? [] : [{ file, reason }]));
   return {
     path,
     pictures: files.length,
     usable: infos.length,
-    unusable: files.flatMap(({ file, reason }) => (reason === undefined ? [] : [{ file, reason }])),
+    unusable: [...source.damaged, ...faulty],
     formats: Object.fromEntries(
       [...groupBy(files, ({ info }) => info?.format)]
         .map(([format, { length }]): [string, number] => [format, length])
@@ -171,6 +161,6 @@ export async function checkFolder(path: string, options: CheckOptions): Promise<
     width: range(infos.map(({ width }) => width)),
     height: range(infos.map(({ height }) => height)),
     duplicates: [...groupBy(files, ({ hash }) => hash).values()].filter(({ length }) => length > 1),
-    captions: await checkCaptions(path, listing, textLength),
+    captions: checkCaptions(source, textLength),
   };
 }

@@ -1,5 +1,6 @@
-// Pictures decoded in batches, in order, ahead of who uses them: centre-cropped, as models take them.
+// Pictures decoded in batches, in order, ahead of who uses them: centre-cropped, as models take them, unless told otherwise.
 
+import { DataError } from '../util/errors.ts';
 import { mapConcurrently } from './concurrent.ts';
 import { type DecodeOptions, decodePicture, type PictureFile } from './decode.ts';
 import type { Faults } from './faults.ts';
@@ -23,6 +24,7 @@ export interface ModelSize {
   readonly size: number;
   readonly grid?: number;
   readonly preprocessing?: DecodeOptions['preprocessing'];
+  readonly crop?: 'center' | 'none';
 }
 
 /** Decodes each batch. Throws DataError when too many pictures are at fault; see `Faults`. */
@@ -51,13 +53,45 @@ async function decodeBatch<P extends PictureFile>(
   faults: Faults,
 ): Promise<DecodedBatch<P>> {
   const decoded = await mapConcurrently(all, FILES_AT_ONCE, (picture) =>
-    faults.guard(picture, () => decodePicture(picture, { ...size, crop: 'center' })),
+    faults.guard(picture, () => decodePicture(picture, { crop: 'center', ...size })),
   );
   return {
     all,
     pictures: all.filter((_, i) => decoded[i] !== undefined),
     pixels: Buffer.concat(decoded.filter((pixels) => pixels !== undefined)),
   };
+}
+
+/** Decoded at a time by `decodeAll`. */
+const CHUNK = 32;
+
+/**
+ * The first pictures that can be read, at most `most`, in memory.
+ * @param what names them in messages: the `what` pictures
+ * @throws DataError when none can be read
+ */
+export async function decodeAll<P extends PictureFile>(
+  pictures: readonly P[],
+  size: ModelSize,
+  faults: Faults,
+  what: string,
+  most = Number.POSITIVE_INFINITY,
+): Promise<{ pictures: readonly P[]; pixels: Uint8Array }> {
+  const parts: Uint8Array[] = [];
+  const whole: P[] = [];
+  for await (const part of decodeBatches(chunks(pictures, CHUNK), size, faults)) {
+    parts.push(part.pixels);
+    whole.push(...part.pictures);
+    if (whole.length >= most) break;
+  }
+  if (whole.length === 0) {
+    throw new DataError(`none of the ${what} pictures can be read`, {
+      where: pictures[0]?.path ?? '',
+      fix: 'mm data check lists what is wrong',
+    });
+  }
+  const kept = whole.slice(0, most);
+  return { pictures: kept, pixels: Buffer.concat(parts).subarray(0, kept.length * size.size ** 2 * 3) };
 }
 
 /** The items in runs of `count`; the last may be shorter. */

@@ -73,7 +73,8 @@ function decodeError(error: unknown): PictureFault {
     return new PictureFault('not a picture of a known format', { cause: error });
   if (/pixel limit/i.test(message))
     return new PictureFault(`more than ${MOST_PIXELS} pixels`, { cause: error });
-  return new PictureFault(`truncated or damaged (${message})`, { cause: error });
+  const detail = message === 'Unknown error' ? '' : ` (${message})`;
+  return new PictureFault(`truncated or damaged${detail}`, { cause: error });
 }
 
 function open(data: Uint8Array): Sharp {
@@ -87,7 +88,8 @@ async function readMetadata(data: Uint8Array, grid = 0): Promise<Stored> {
   } catch (error) {
     throw decodeError(error);
   }
-  const { format, width, height, orientation = 1, isProgressive } = metadata;
+  const { width, height, orientation = 1, isProgressive, compression } = metadata;
+  const format = metadata.format === 'heif' && compression === 'av1' ? 'avif' : metadata.format;
   if (Math.min(width, height) < LEAST_SIDE)
     throw new PictureFault(`only ${width} × ${height} pixels; ${LEAST_SIDE} on a side are the least`);
   if (Math.min(width, height) < grid)

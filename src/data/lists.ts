@@ -5,11 +5,14 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, extname, isAbsolute, join, relative, sep } from 'node:path';
 import { DataError } from '../util/errors.ts';
+import { captioned, captionsOf } from './captions.ts';
 import { type Picture, textLines } from './source.ts';
 
 /** Names that columns and keys have in other people's lists. */
 const FILE_NAMES = ['file', 'file_name', 'filename', 'filepath', 'path', 'image', 'image_path'];
 const CAPTION_NAMES = ['caption', 'text', 'title'];
+
+const NONE = { caption: undefined };
 
 export const isList = (path: string): boolean => /\.(csv|tsv|jsonl|json)$/i.test(path);
 
@@ -21,7 +24,7 @@ interface Row {
 }
 
 /**
- * The pictures of a list, in its order. Of several captions of a picture the first is used.
+ * The pictures of a list, in its order. A picture may have several captions: as lines of one, or in several entries.
  * @throws DataError naming the line, when the list is damaged or lacks a column
  */
 export async function readList(path: string): Promise<Picture[]> {
@@ -47,8 +50,8 @@ export async function readList(path: string): Promise<Picture[]> {
         fix: 'rename one of them; captions and tokens go by the name without its extension',
       });
     }
-    if (!first || (first.caption === undefined && caption !== undefined))
-      pictures.set(key, { key, path: at, caption: textLines(caption ?? '')[0] });
+    const captions = [...captionsOf(first ?? NONE), ...textLines(caption ?? '')];
+    pictures.set(key, { key, path: at, ...captioned(captions) });
   }
   if (pictures.size === 0)
     throw new DataError('the list names no picture', { where: path, fix: 'give it a line for each picture' });
@@ -142,8 +145,13 @@ function cocoCaptions(path: string, text: string): Row[] {
     });
   }
   const captions = new Map<number, string>();
-  for (const { image_id, caption } of annotations)
-    if (caption !== undefined && !captions.has(image_id)) captions.set(image_id, caption);
+  for (const { image_id, caption } of annotations) {
+    if (typeof caption !== 'string') continue;
+    const others = captions.get(image_id);
+    // One caption may go over several lines here.
+    const line = caption.replaceAll(/\s*\n\s*/g, ' ');
+    captions.set(image_id, others === undefined ? line : `${others}\n${line}`);
+  }
   return images.map(({ id, file_name }) => ({
     file: join(folder, file_name),
     caption: captions.get(id),

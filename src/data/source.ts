@@ -3,6 +3,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { extname, join, relative, sep } from 'node:path';
 import { DataError } from '../util/errors.ts';
+import { captioned } from './captions.ts';
 import { mapConcurrently } from './concurrent.ts';
 import type { Faults } from './faults.ts';
 
@@ -10,8 +11,10 @@ export interface Picture {
   /** Path relative to the folder, without the extension, with forward slashes. */
   readonly key: string;
   readonly path: string;
-  /** The first line of the same-stem `.txt`; further lines are other captions of the picture, as DALLE-pytorch has it. */
+  /** The first line of the same-stem `.txt`. */
   readonly caption: string | undefined;
+  /** Its further lines: other captions of the picture, as DALLE-pytorch has it. Training draws one of all each epoch. */
+  readonly others?: readonly string[];
   /** The part of an archive that holds it, where it is not a file of its own. */
   readonly region?: Region;
 }
@@ -89,7 +92,7 @@ export async function readFolder(path: string, { captions, faults }: ReadOptions
     const text = listing.captions.get(key);
     const lines = text === undefined ? undefined : await readCaptions(text);
     return {
-      picture: { key, path: file, caption: lines?.[0] },
+      picture: { key, path: file, ...captioned(lines ?? []) },
       reason: lines ? 'its caption is empty' : 'it has no caption',
     };
   });

@@ -37,6 +37,17 @@ export function flopsOf({ type, shape, inputShapes }: GraphNode): number {
   }
 }
 
+/** The nodes, of which those that no result needs cost nothing: TensorFlow does not run them. */
+export function onlyNeeded(nodes: readonly GraphNode[], results: ReadonlySet<number>): GraphNode[] {
+  const needed = new Set(results);
+  for (let i = nodes.length - 1; i >= 0; i--) {
+    if (needed.has(i)) for (const input of nodes[i]?.inputs ?? []) needed.add(input);
+  }
+  return nodes.map((node, i) =>
+    needed.has(i) ? node : { ...node, type: 'NoOp', inputs: [], inputShapes: [], bytes: 0 },
+  );
+}
+
 /** Their result is their first input under another name. */
 const VIEWS: ReadonlySet<string> = new Set(['Identity', 'Reshape', 'ExpandDims', 'Squeeze']);
 /** Fed from outside, or kept in the session. */

@@ -1,8 +1,8 @@
 // TensorFlow's own op definitions: which inputs are lists and which attributes the inputs imply. Read once from the library, so that no list of ops
 // is kept by hand.
 
+import { readMessage } from '../util/protobuf.ts';
 import { type CApi, copyBuffer } from './capi.ts';
-import { readMessage } from './protobuf.ts';
 
 interface InputDefinition {
   readonly isList: boolean;

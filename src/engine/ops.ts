@@ -96,6 +96,10 @@ export function histogram(ids_N: Tensor1D, count: number): Tensor1D {
   return executeOp('UnsortedSegmentSum', attributes, inputs) as Tensor1D;
 }
 
+/** Σ x², a scalar, in one pass over x. It has no gradient. */
+export const squaredNorm = (x: Tensor): Tensor =>
+  executeOp('L2Loss', [typeAttr('T', DT.float32)], [x]).mul(2);
+
 /** x · y, and 0 where y is 0, whatever x is: infinite and not a number too. It has no gradient. */
 export const multiplyNoNaN = (x: Tensor, y: Tensor): Tensor =>
   executeOp('MulNoNan', [typeAttr('T', DT.float32)], [x, y]);

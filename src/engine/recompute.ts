@@ -43,9 +43,41 @@ export function gradientsWithin(
   }
 }
 
+/** Tensors that a function keeps after all, in the order in which it makes them. */
+interface Stash {
+  readonly tensors: Tensor[];
+  /** Taken from, not added to: the function is computed again. */
+  readonly isFull: boolean;
+  taken: number;
+}
+
+let stash: Stash | undefined;
+
+function withStash<T>(own: Stash, body: () => T): T {
+  const outer = stash;
+  stash = own;
+  try {
+    return body();
+  } finally {
+    stash = outer;
+  }
+}
+
 /**
- * f(x, parameters, constants). Of all that it computes only these are kept for the gradient, which goes to x and the
- * parameters.
+ * What `make` gives. Within `recomputed` it is kept for the gradient and not made again; no gradient flows through
+ * it then, so this is for values inside `withGradient`.
+ */
+export function kept(make: () => Tensor): Tensor {
+  if (!stash) return make();
+  if (stash.isFull) return (stash.tensors[stash.taken++] as Tensor).clone();
+  const made = tf.keep(make());
+  stash.tensors.push(made);
+  return made.clone();
+}
+
+/**
+ * f(x, parameters, constants). Of all that it computes only these, and what is `kept`, stay for the gradient, which
+ * goes to x and the parameters. f has to use all of them.
  */
 export function recomputed(
   f: (x: Tensor, parameters: readonly Tensor[], constants: readonly Tensor[]) => Tensor,
@@ -57,15 +89,19 @@ export function recomputed(
   return withGradient(
     (save, ...inputs) => {
       const [first, ...rest] = inputs.slice(0, 1 + count) as [Tensor, ...Tensor[]];
-      save([first, ...rest, ...constants]);
+      const tensors: Tensor[] = [];
+      const value = withStash({ tensors, isFull: false, taken: 0 }, () => f(first, rest, constants));
+      save([first, ...rest, ...constants, ...tensors]);
+      for (const tensor of tensors) tensor.dispose();
       return {
-        value: f(first, rest, constants),
+        value,
         gradFunc: (dy, saved) => {
-          const [kept, ...keptRest] = saved as [Tensor, ...Tensor[]];
-          const keptConstants = keptRest.slice(count);
+          const [again, ...others] = saved as [Tensor, ...Tensor[]];
+          const keptConstants = others.slice(count, count + constants.length);
+          const full = { tensors: others.slice(count + constants.length), isFull: true, taken: 0 };
           return gradientsWithin(
-            (again, ...others) => f(again, others, keptConstants),
-            [notBefore(kept, dy), ...keptRest.slice(0, count)],
+            (input, ...own) => withStash(full, () => f(input, own, keptConstants)),
+            [notBefore(again, dy), ...others.slice(0, count)],
             dy,
           ).gradients;
         },

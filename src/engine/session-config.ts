@@ -1,6 +1,6 @@
 // TensorFlow's ConfigProto and RunOptions, as far as the program sets them.
 
-import { bytesField, integerField, message } from './protobuf.ts';
+import { bytesField, integerField, message } from '../util/protobuf.ts';
 
 export interface SessionConfig {
   /** Threads inside one op; 0 lets TensorFlow choose. */
@@ -14,13 +14,11 @@ const CONFIG = { intraOpThreads: 2, interOpThreads: 5, gpuOptions: 6, allowSoftP
 const GPU_OPTIONS = { allowGrowth: 4 } as const;
 
 export function sessionConfig({ intraOpThreads = 0, interOpThreads = 0 }: SessionConfig): Uint8Array {
-  return Uint8Array.from(
-    message(
-      integerField(CONFIG.intraOpThreads, intraOpThreads),
-      integerField(CONFIG.interOpThreads, interOpThreads),
-      integerField(CONFIG.allowSoftPlacement, true),
-      bytesField(CONFIG.gpuOptions, integerField(GPU_OPTIONS.allowGrowth, true)),
-    ),
+  return message(
+    integerField(CONFIG.intraOpThreads, intraOpThreads),
+    integerField(CONFIG.interOpThreads, interOpThreads),
+    integerField(CONFIG.allowSoftPlacement, true),
+    bytesField(CONFIG.gpuOptions, integerField(GPU_OPTIONS.allowGrowth, true)),
   );
 }
 
@@ -38,10 +36,8 @@ const CALLING_THREAD = -1;
 /** Undefined where TensorFlow's defaults do. */
 export function runOptions({ traced, inOneThread }: RunOptions): Uint8Array | undefined {
   if (!traced && !inOneThread) return undefined;
-  return Uint8Array.from(
-    message(
-      traced ? integerField(RUN.traceLevel, FULL_TRACE) : [],
-      inOneThread ? integerField(RUN.interOpThreadPool, CALLING_THREAD) : [],
-    ),
+  return message(
+    ...(traced ? [integerField(RUN.traceLevel, FULL_TRACE)] : []),
+    ...(inOneThread ? [integerField(RUN.interOpThreadPool, CALLING_THREAD)] : []),
   );
 }

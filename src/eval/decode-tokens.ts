@@ -1,6 +1,7 @@
 // Token shards back to pictures.
 
 import { join } from 'node:path';
+import { textLines } from '../data/source.ts';
 import { checkDvae } from '../data/tokens/check.ts';
 import { readTokenFolder } from '../data/tokens/read.ts';
 import type { DvaeCodec } from '../models/dvae/codec.ts';
@@ -48,7 +49,7 @@ export async function decodeTokens(path: string, codec: DvaeCodec, options: Deco
     );
     for (let i = start; i < end; i++) {
       const pixels = decoded.subarray((i - start) * bytesEach, (i - start + 1) * bytesEach);
-      const caption = set.captions[i];
+      const [caption] = textLines(set.captions[i] ?? '');
       if (cells.length < show)
         cells.push({
           pixels,

@@ -2,8 +2,9 @@
 
 import { rm } from 'node:fs/promises';
 import { type Checkpoint, readCheckpoint } from '../checkpoint/read.ts';
-import { writeCheckpoint } from '../checkpoint/write.ts';
-import { DataError } from '../util/errors.ts';
+import type { TensorSource } from '../checkpoint/safetensors.ts';
+import { type Tensors, writeCheckpoint } from '../checkpoint/write.ts';
+import { DataError, InterruptedError } from '../util/errors.ts';
 import { dallePytorchClip, huggingFaceClip, openaiClip } from './clip/converters.ts';
 import { dallePytorch } from './dalle/weights.ts';
 import { dallePytorchDvae, openaiDvae } from './dvae/weights.ts';
@@ -30,16 +31,32 @@ async function recognize(files: ForeignFiles, options: ConvertOptions): Promise<
   });
 }
 
-async function write(to: string, { contents, dvae }: Converted): Promise<void> {
+/** The tensors, of which none is read any more once the signal is aborted: the checkpoint is not written then. */
+function* until(
+  signal: AbortSignal | undefined,
+  tensors: Tensors,
+  to: string,
+): Generator<readonly [string, TensorSource]> {
+  for (const [name, source] of tensors) {
+    const data = async () => {
+      if (signal?.aborted) throw new InterruptedError('stopped; no checkpoint was written', { where: to });
+      return typeof source.data === 'function' ? source.data() : source.data;
+    };
+    yield [name, { ...source, data }] as const;
+  }
+}
+
+async function write(to: string, { contents, dvae }: Converted, signal?: AbortSignal): Promise<void> {
   const base = { step: 0, seed: 0, dataPosition: null, metrics: {} };
   const folder = `${to}.dvae`;
   try {
     let carried: Checkpoint | undefined;
     if (dvae) {
-      await write(folder, dvae);
+      await write(folder, dvae, signal);
       carried = await readCheckpoint(folder, { kind: 'dvae', warn: () => {} });
     }
-    await writeCheckpoint(to, { ...base, ...contents, dvae: carried });
+    const model = until(signal, contents.model, to);
+    await writeCheckpoint(to, { ...base, ...contents, model, dvae: carried });
   } finally {
     if (dvae) await rm(folder, { recursive: true, force: true });
   }
@@ -48,16 +65,18 @@ async function write(to: string, { contents, dvae }: Converted): Promise<void> {
 /**
  * Converts the model in files of another program into the checkpoint folder `to`, and says what it was.
  * @throws DataError when the files are of no known kind, damaged, or do not fit together
+ * @throws InterruptedError when the signal is aborted; nothing is left of the checkpoint then
  */
 export async function convertWeights(
   from: readonly string[],
   to: string,
   options: ConvertOptions,
+  signal?: AbortSignal,
 ): Promise<Converted> {
   const files = await ForeignFiles.find(from);
   try {
     const converted = await recognize(files, options);
-    await write(to, converted);
+    await write(to, converted, signal);
     return converted;
   } finally {
     await files.close();

@@ -4,6 +4,7 @@
 //   d width of a head
 
 import { withGradient } from '../engine/ops.ts';
+import { kept } from '../engine/recompute.ts';
 import { type Tensor, tf } from '../engine/tf.ts';
 
 /** What queries attend to. */
@@ -19,6 +20,8 @@ export interface AttendOptions {
   readonly shared?: KeyedValues | undefined;
   /** The softmax is of this times the scores: the queries were divided by it, so that their products stay small. */
   readonly sharpness?: number | undefined;
+  /** Where activations are computed again: keep the matrix of weights all the same. */
+  readonly keepsWeights?: boolean;
 }
 
 /**
@@ -27,21 +30,27 @@ export interface AttendOptions {
  * @param own each group's keys and values, […, G, K, d]
  */
 export function attend(queries: Tensor, own: KeyedValues, options: AttendOptions = {}): Tensor {
-  const { mask, shared, sharpness = 1 } = options;
+  const { mask, shared, sharpness = 1, keepsWeights = false } = options;
   const inputs = [queries, own.keys, own.values, ...(shared ? [shared.keys, shared.values] : [])];
   return withGradient(
     (save, ...tensors) => {
       const [q, k, v, sharedK, sharedV] = tensors as [Tensor, Tensor, Tensor, Tensor?, Tensor?];
-      const scores = times(q, k, false, true);
-      const ownScores = mask ? tf.add(scores, mask) : scores;
-      const allScores = sharedK
-        ? tf.concat([ofGroups(times(flat(q), sharedK, false, true), q), ownScores], -1)
-        : ownScores;
-      const weights = tf.softmax(sharpness === 1 ? allScores : sharpened(allScores, sharpness));
-      const [sharedWeights, ownWeights] = parts(weights, sharedK);
-      const mean = times(ownWeights, v);
-      const value =
-        sharedWeights && sharedV ? tf.add(mean, ofGroups(times(flat(sharedWeights), sharedV), q)) : mean;
+      const weigh = (): Tensor => {
+        const scores = times(q, k, false, true);
+        const ownScores = mask ? tf.add(scores, mask) : scores;
+        const allScores = sharedK
+          ? tf.concat([ofGroups(times(flat(q), sharedK, false, true), q), ownScores], -1)
+          : ownScores;
+        return tf.softmax(sharpness === 1 ? allScores : sharpened(allScores, sharpness));
+      };
+      const weights = keepsWeights ? kept(weigh) : weigh();
+      const value = kept(() => {
+        const [sharedWeights, ownWeights] = parts(weights, sharedK);
+        const mean = times(ownWeights, v);
+        return sharedWeights && sharedV
+          ? tf.add(mean, ofGroups(times(flat(sharedWeights), sharedV), q))
+          : mean;
+      });
       save([q, k, v, value, weights, ...(sharedK && sharedV ? [sharedK, sharedV] : [])]);
       return { value, gradFunc: (dy, saved) => gradients(dy, saved, sharpness) };
     },

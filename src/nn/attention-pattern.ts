@@ -9,7 +9,7 @@
 //   R = ⌈I / G⌉ rows of the picture, W keys of a block, d width of a head
 
 import type { AttentionKind } from '../config/dalle.ts';
-import { type Tensor, type Tensor2D, type Tensor4D, tf } from '../engine/tf.ts';
+import { type Tensor, type Tensor4D, tf } from '../engine/tf.ts';
 import { attend, type KeyedValues } from './attend.ts';
 import { attends, type StreamLayout } from './attention-mask.ts';
 
@@ -28,8 +28,8 @@ export interface AttentionPattern {
   readonly kind: AttentionKind;
   readonly layout: StreamLayout;
   readonly positions: number;
-  /** Causal, for the text or, in full attention, for everything. */
-  readonly causal_QQ: Tensor2D;
+  /** Added to the scores of the text or, where nothing is in blocks, of everything; broadcast to [B, H, Q, Q]. */
+  readonly mask_QQ: Tensor | undefined;
   /** For the blocks of the picture: [1 or R, G, W], in columns [1, R, R]. */
   readonly image_RGW: Tensor | undefined;
 }
@@ -40,27 +40,40 @@ export function attentionPattern(
   positions: number,
 ): AttentionPattern {
   const isWhole = kind === 'full' || positions <= layout.prefix;
-  const causal_QQ = maskOf([isWhole ? positions : layout.prefix], (query, key) => key <= query) as Tensor2D;
+  const mask_QQ = maskOf([isWhole ? positions : layout.prefix], (query, key) => key <= query);
   return {
     kind,
     layout,
     positions,
-    causal_QQ,
+    mask_QQ,
     image_RGW: isWhole ? undefined : imageMask(kind, layout, positions - layout.prefix),
   };
 }
 
-/** The heads' weighted means, [B, H, N, d]. `sharpness` is that of `attend`. */
+/** Every position attends to every other, but for what `mask` takes off the scores: that of an encoder. */
+export const wholePattern = (positions: number, mask?: Tensor): AttentionPattern => ({
+  kind: 'full',
+  layout: { prefix: positions, grid: 0, convolution: 1 },
+  positions,
+  mask_QQ: mask,
+  image_RGW: undefined,
+});
+
+/**
+ * The heads' weighted means, [B, H, N, d]. `sharpness` is that of `attend`. Where activations are computed again, so are
+ * the weights of blocks, a small part of a layer's work; those of full attention are kept.
+ */
 export function attendStream(heads: Heads, pattern: AttentionPattern, sharpness?: number): Tensor4D {
-  const { causal_QQ, image_RGW, layout, positions } = pattern;
+  const { mask_QQ, image_RGW, layout, positions } = pattern;
   const { queries_BHNd: queries, keys_BHNd: keys, values_BHNd: values } = heads;
-  if (!image_RGW) return attend(queries, { keys, values }, { mask: causal_QQ, sharpness }) as Tensor4D;
+  if (!image_RGW)
+    return attend(queries, { keys, values }, { mask: mask_QQ, sharpness, keepsWeights: true }) as Tensor4D;
   const sizes = [layout.prefix, positions - layout.prefix];
   const [textQ, imageQ] = tf.split(queries, sizes, 2) as [Tensor, Tensor];
   const [textK, imageK] = tf.split(keys, sizes, 2) as [Tensor, Tensor];
   const [textV, imageV] = tf.split(values, sizes, 2) as [Tensor, Tensor];
   const shared: KeyedValues = { keys: textK, values: textV };
-  const text = attend(textQ, shared, { mask: causal_QQ, sharpness });
+  const text = attend(textQ, shared, { mask: mask_QQ, sharpness });
   const options = { mask: image_RGW, shared, sharpness };
   const image = attendImage([imageQ, imageK, imageV], pattern, options);
   return tf.concat([text, image], 2) as Tensor4D;

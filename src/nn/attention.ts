@@ -30,16 +30,12 @@ export const attentionSpec = (width: number, inner: number, stddev: number, outp
 });
 export type AttentionParameters = Parameters<ReturnType<typeof attentionSpec>>;
 
-/** Queries, scaled by 1/√d and the sharpness, keys and values of x_BND. */
-function project(
-  p: AttentionParameters,
-  x_BND: Tensor3D,
-  { heads, rotation, sharpness = 1 }: HeadOptions,
-): Heads {
-  const [batch, positions] = x_BND.shape;
-  const d = (p.output.weight.shape[0] as number) / heads;
-  const qkv = tf.reshape(linear(p.qkv, x_BND), [batch, positions, 3, heads, d]);
-  const parts = tf.unstack(tf.transpose(qkv, [2, 0, 3, 1, 4])) as [Tensor4D, Tensor4D, Tensor4D];
+/** Queries, scaled by 1/√d and the sharpness, keys and values of what `p.qkv` makes, side by side: [B, N, 3 · H · d]. */
+export function splitHeads(qkv: Tensor, { heads, rotation, sharpness = 1 }: HeadOptions): Heads {
+  const [batch, positions, channels] = qkv.shape as [number, number, number];
+  const d = channels / (3 * heads);
+  const split = tf.transpose(tf.reshape(qkv, [batch, positions, 3, heads, d]), [2, 0, 3, 1, 4]);
+  const parts = tf.unstack(split) as [Tensor4D, Tensor4D, Tensor4D];
   const [queries, keys_BHNd, values_BHNd] = rotation
     ? (parts.map((part) => rotate(part, rotation)) as typeof parts)
     : parts;
@@ -47,22 +43,20 @@ function project(
 }
 
 /** Heads side by side again, through the output projection. */
-function merge(p: AttentionParameters, x_BHNd: Tensor4D): Tensor3D {
+function merge(output: AttentionParameters['output'], x_BHNd: Tensor4D): Tensor3D {
   const [batch, heads, positions, headWidth] = x_BHNd.shape;
   const x_BNE = tf.reshape(tf.transpose(x_BHNd, [0, 2, 1, 3]), [batch, positions, heads * headWidth]);
-  return linear(p.output, x_BNE) as Tensor3D;
+  return linear(output, x_BNE) as Tensor3D;
 }
 
-/** Self-attention; also the keys and values, for the cache. */
+/** Self-attention from what `p.qkv` makes (see `splitHeads`), through the output projection `output`. */
 export function attention(
-  p: AttentionParameters,
-  x_BND: Tensor3D,
+  output: AttentionParameters['output'],
+  qkv: Tensor,
   options: HeadOptions,
   pattern: AttentionPattern,
-): KeyValues & { x_BND: Tensor3D } {
-  const { queries_BHNd, keys_BHNd, values_BHNd } = project(p, x_BND, options);
-  const attended_BHNd = attendStream({ queries_BHNd, keys_BHNd, values_BHNd }, pattern, options.sharpness);
-  return { x_BND: merge(p, attended_BHNd), keys_BHNd, values_BHNd };
+): Tensor3D {
+  return merge(output, attendStream(splitHeads(qkv, options), pattern, options.sharpness));
 }
 
 /** What a layer keeps of earlier positions, for a new one. */
@@ -93,7 +87,7 @@ export function attentionStep(
   { rows_W, mask_1W }: KeptRows,
 ): Tensor2D {
   const [batch, width] = x_BD.shape;
-  const { queries_BHNd: q, ...row } = project(p, tf.reshape(x_BD, [batch, 1, width]), options);
+  const { queries_BHNd: q, ...row } = splitHeads(linear(p.qkv, tf.reshape(x_BD, [batch, 1, width])), options);
   const kept = (part: keyof KeyValues): Tensor => {
     const all = memory.keep(part, row[part]);
     return rows_W ? tf.gather(all, rows_W as never, 2) : all;
@@ -108,7 +102,7 @@ export function attentionStep(
   const sum = prefix
     ? weightedSum(weights, [prefix.values_BHNd, own.values])
     : tf.matMul(weights, own.values);
-  const x_BND = merge(p, tf.div(sum, tf.sum(weights, -1, true)) as Tensor4D);
+  const x_BND = merge(p.output, tf.div(sum, tf.sum(weights, -1, true)) as Tensor4D);
   return tf.reshape(x_BND, [batch, width]);
 }
 

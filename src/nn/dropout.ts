@@ -1,11 +1,25 @@
 // Dropout (arXiv 1207.0580): the same key drops the same numbers.
 
+import { withGradient } from '../engine/ops.ts';
 import { randomUniform } from '../engine/random.ts';
+import { notBefore } from '../engine/recompute.ts';
 import { type Tensor, type Tensor1D, tf } from '../engine/tf.ts';
 
-/** A share `rate` of x becomes 0, the rest grows by 1 / (1 − rate). */
+/**
+ * A share `rate` of x becomes 0, the rest grows by 1 / (1 − rate). What was dropped is drawn again for the gradient, not
+ * kept: each time with a key of the same numbers that is there only then, lest TensorFlow merges the draws.
+ */
 export function dropout(x: Tensor, rate: number, key: Tensor1D): Tensor {
   if (rate === 0) return x;
-  const isKept = tf.greaterEqual(randomUniform(key, x.shape), rate);
-  return tf.mul(x, tf.mul(tf.cast(isKept, 'float32'), 1 / (1 - rate)));
+  const drop = (all: Tensor, drawnWith: Tensor): Tensor => {
+    const isKept = tf.greaterEqual(randomUniform(notBefore(drawnWith, all) as Tensor1D, all.shape), rate);
+    return tf.mul(all, tf.mul(tf.cast(isKept, 'float32'), 1 / (1 - rate)));
+  };
+  return withGradient((save, input) => {
+    save([key]);
+    return {
+      value: drop(input as Tensor, key),
+      gradFunc: (dy, [saved]) => [drop(dy, saved as Tensor)],
+    };
+  }, x);
 }

@@ -6,17 +6,19 @@ import { constant, normal, type ParameterSpec, type Parameters } from './paramet
 
 export type LinearSpec = {
   readonly weight: ParameterSpec;
-  readonly bias: ParameterSpec;
+  readonly bias: ParameterSpec | undefined;
 };
 export type LinearParameters = Parameters<LinearSpec>;
 
 /** Weight [inputs, outputs], normal with `stddev`; bias 0. */
-export const linearSpec = (inputs: number, outputs: number, stddev: number) =>
-  ({ weight: normal([inputs, outputs], stddev), bias: constant([outputs], 0) }) satisfies LinearSpec;
+export const linearSpec = (inputs: number, outputs: number, stddev: number): LinearSpec => ({
+  weight: normal([inputs, outputs], stddev),
+  bias: constant([outputs], 0),
+});
 
-/** x_…I → [..., O]. One product of two matrices whatever the rank of x. */
-export function linear(p: LinearParameters, x: Tensor): Tensor {
+/** x_…I → [..., O], plus the bias where there is one. One product of two matrices whatever the rank of x. */
+export function linear(p: Partial<LinearParameters> & Pick<LinearParameters, 'weight'>, x: Tensor): Tensor {
   const [inputs, outputs] = p.weight.shape as [number, number];
-  const y = tf.add(tf.matMul(tf.reshape(x, [-1, inputs]), p.weight), p.bias);
-  return tf.reshape(y, [...x.shape.slice(0, -1), outputs]);
+  const product = tf.matMul(tf.reshape(x, [-1, inputs]), p.weight);
+  return tf.reshape(p.bias ? tf.add(product, p.bias) : product, [...x.shape.slice(0, -1), outputs]);
 }

@@ -1,5 +1,6 @@
 // The pre-LayerNorm resblock: attention, then a feed-forward layer four times as wide. Both are branches of the
-// residual stream, which reversible stacks put together in another way.
+// residual stream, which reversible stacks put together in another way. Without cache and picture, with any mask, it is
+// the block of encoders too.
 //   B batch, N positions, D width, H heads, d width of a head, S = D / 2 channels that token shift moves
 
 import { gelu } from '../engine/ops.ts';
@@ -11,15 +12,17 @@ import {
   type KeptRows,
   type KeyValues,
   type LayerMemory,
+  splitHeads,
 } from './attention.ts';
 import type { StreamLayout } from './attention-mask.ts';
 import type { AttentionPattern } from './attention-pattern.ts';
 import { enterScale, leaveScale } from './gradient-scale.ts';
 import { type LayerNormParameters, type LayerNormSpec, layerNorm, layerNormSpec } from './layer-norm.ts';
-import { linear, linearSpec } from './linear.ts';
+import { type LinearParameters, linear, linearSpec } from './linear.ts';
 import { constant, type ParameterSpec, type Parameters } from './parameters.ts';
 import type { Rotation } from './rotary.ts';
 import { shiftedChannels, shiftTokens } from './token-shift.ts';
+import { withoutActivations } from './without-activations.ts';
 
 const EXPANSION = 4;
 
@@ -30,6 +33,8 @@ export interface BlockShape {
   /** Layers of the stack. */
   readonly layers: number;
   readonly stddev: number;
+  /** Of the feed-forward layer's first product, where it is another. */
+  readonly expandStddev?: number;
   /** The GELU gates other channels (arXiv 2002.05202), which takes twice as many. */
   readonly gated?: boolean;
   /** A second LayerNorm at the end of a branch (arXiv 2105.13290). */
@@ -38,8 +43,11 @@ export interface BlockShape {
   readonly layerScale?: number | undefined;
 }
 
-const feedForwardSpec = ({ width, gated = false, stddev }: BlockShape, residualStddev: number) => ({
-  expand: linearSpec(width, (gated ? 2 : 1) * EXPANSION * width, stddev),
+const feedForwardSpec = (
+  { width, gated = false, stddev, expandStddev = stddev }: BlockShape,
+  residualStddev: number,
+) => ({
+  expand: linearSpec(width, (gated ? 2 : 1) * EXPANSION * width, expandStddev),
   contract: linearSpec(EXPANSION * width, width, residualStddev),
 });
 
@@ -80,6 +88,8 @@ export interface StackOptions {
   readonly heads: number;
   /** The GELU gates other channels: see `BlockShape`. */
   readonly gated?: boolean;
+  /** In place of GELU. */
+  readonly activation?: (x: Tensor) => Tensor;
   /** See `attend`. */
   readonly sharpness?: number | undefined;
   /** Where tokens shift, the stream they are in. */
@@ -104,18 +114,18 @@ export interface StreamOptions extends StackOptions {
 
 /** The tensors of a layer's options that do not change from step to step. */
 export function constantsOf({ pattern, rotation }: StreamOptions): Tensor[] {
-  const { causal_QQ, image_RGW } = pattern;
-  return [causal_QQ, ...(image_RGW ? [image_RGW] : []), ...(rotation ? Object.values(rotation) : [])];
+  const { mask_QQ, image_RGW } = pattern;
+  return [mask_QQ, image_RGW, ...Object.values(rotation ?? {})].flatMap((tensor) => tensor ?? []);
 }
 
 /** The same options with these tensors in place of `constantsOf`. */
 export function withConstants(options: StreamOptions, constants: readonly Tensor[]): StreamOptions {
   const left = constants.values();
   const next = () => left.next().value as Tensor2D;
-  const causal_QQ = next();
+  const mask_QQ = options.pattern.mask_QQ && next();
   const image_RGW = options.pattern.image_RGW && next();
   const rotation = options.rotation && { cosine_Nd: next(), sine_Nd: next() };
-  return { ...options, pattern: { ...options.pattern, causal_QQ, image_RGW }, rotation };
+  return { ...options, pattern: { ...options.pattern, mask_QQ, image_RGW }, rotation };
 }
 
 /** What a layer keeps of earlier positions, each [B, …, N, …]. */
@@ -130,16 +140,25 @@ export function attentionBranch(
   x_BND: Tensor3D,
   options: StreamOptions,
 ): { readonly update: Tensor; readonly cache: LayerCache } {
-  const { pattern, shift, training = {} } = options;
+  const { training = {} } = options;
   const { dropAttention = same, gradientScale: scale } = training;
-  const normalized = layerNorm(p.attention_norm, scale ? enterScale(x_BND, scale) : x_BND) as Tensor3D;
-  const input = shift ? shiftTokens(normalized, shift) : normalized;
-  const { x_BND: attended, ...keyValues } = attention(p.attention, input, options, pattern);
+  const input = scale ? enterScale(x_BND, scale) : x_BND;
+  const qkv = projected(p.attention_norm, p.attention.qkv, input, options);
+  const attended = withoutActivations(
+    (output, x, constants) => {
+      const own = withConstants(options, constants);
+      return attention(output, x, own, own.pattern);
+    },
+    p.attention.output,
+    qkv,
+    constantsOf(options),
+  );
   const update = endOf(p.attention_end_norm, p.attention_scale, dropAttention(attended));
-  const attentionShift_B1NS = shift && (tf.expandDims(shiftedChannels(normalized), 1) as Tensor4D);
+  const { keys_BHNd, values_BHNd } = splitHeads(qkv, options);
+  const shifted = shiftedOf(p.attention_norm, input, options);
   return {
     update: scale ? leaveScale(update, scale) : update,
-    cache: { ...keyValues, ...(attentionShift_B1NS && { attentionShift_B1NS }) },
+    cache: { keys_BHNd, values_BHNd, ...(shifted && { attentionShift_B1NS: shifted }) },
   };
 }
 
@@ -148,30 +167,49 @@ export function feedForwardBranch(
   x_BND: Tensor3D,
   options: StreamOptions,
 ): { readonly update: Tensor; readonly cache: Pick<LayerCache, 'feedForwardShift_B1NS'> } {
-  const { shift, training = {} } = options;
-  const { gradientScale: scale } = training;
-  const normalized = layerNorm(p.feed_forward_norm, scale ? enterScale(x_BND, scale) : x_BND) as Tensor3D;
-  const input = shift ? shiftTokens(normalized, shift) : normalized;
-  const update = feedForward(p, input, options, training.dropHidden);
+  const { gradientScale: scale, dropHidden } = options.training ?? {};
+  const input = scale ? enterScale(x_BND, scale) : x_BND;
+  const hidden = projected(p.feed_forward_norm, p.feed_forward.expand, input, options);
+  const update = contracted(p, hidden, options, dropHidden);
+  const shifted = shiftedOf(p.feed_forward_norm, input, options);
   return {
     update: scale ? leaveScale(update, scale) : update,
-    cache: shift ? { feedForwardShift_B1NS: tf.expandDims(shiftedChannels(normalized), 1) as Tensor4D } : {},
+    cache: shifted ? { feedForwardShift_B1NS: shifted } : {},
   };
 }
 
 const same = (x: Tensor): Tensor => x;
 
-/** Of a normalized and perhaps shifted x, up to the end of the branch. */
-function feedForward(
-  p: BlockParameters,
+/** How both branches begin: x normalized, perhaps shifted, and projected. Of these x alone is kept. */
+function projected(
+  norm: LayerNormParameters,
+  projection: LinearParameters,
   x: Tensor,
-  { gated }: Pick<StackOptions, 'gated'>,
+  { shift }: StreamOptions,
+): Tensor {
+  const begin = (p: { norm: LayerNormParameters; projection: LinearParameters }, input: Tensor): Tensor => {
+    const normalized = layerNorm(p.norm, input) as Tensor3D;
+    return linear(p.projection, shift ? shiftTokens(normalized, shift) : normalized);
+  };
+  return withoutActivations(begin, { norm, projection }, x);
+}
+
+/** Of the feed-forward layer's hidden channels, to the end of the branch. Of these the hidden channels alone are kept. */
+function contracted(
+  p: BlockParameters,
+  hidden: Tensor,
+  { gated, activation = gelu }: Pick<StackOptions, 'gated' | 'activation'>,
   drop = same,
 ): Tensor {
-  const hidden = linear(p.feed_forward.expand, x);
-  const update = linear(p.feed_forward.contract, drop(gated ? gatedGelu(hidden) : gelu(hidden)));
+  const contract = (own: LinearParameters, x: Tensor): Tensor =>
+    linear(own, drop(gated ? gatedGelu(x) : activation(x)));
+  const update = withoutActivations(contract, p.feed_forward.contract, hidden);
   return endOf(p.feed_forward_end_norm, p.feed_forward_scale, update);
 }
+
+/** What later positions see of a branch's input, for the cache: [B, 1, N, S]. */
+const shiftedOf = (norm: LayerNormParameters, x: Tensor, { shift }: StreamOptions): Tensor4D | undefined =>
+  shift && (tf.expandDims(shiftedChannels(layerNorm(norm, x)), 1) as Tensor4D);
 
 /** The second half of the channels gates the first. */
 function gatedGelu(x: Tensor): Tensor {
@@ -228,7 +266,7 @@ export function feedForwardBranchStep(
 ): Tensor2D {
   const normalized = layerNorm(p.feed_forward_norm, x_BD) as Tensor2D;
   const input = shiftedInput('feedForwardShift_B1NS', normalized, memory, options);
-  return feedForward(p, input, options) as Tensor2D;
+  return contracted(p, linear(p.feed_forward.expand, input), options) as Tensor2D;
 }
 
 function shiftedInput(

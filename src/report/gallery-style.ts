@@ -18,9 +18,17 @@ body {
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif;
 }
 h1 { margin: 0; font-size: clamp(1.6rem, 4vw, 2.3rem); line-height: 1.2; letter-spacing: -0.02em; }
-h2 { margin: 2.75rem 0 0.75rem; font-size: 1.2rem; letter-spacing: -0.01em; }
+h2 { margin: 2.75rem 0 0.75rem; font-size: 1.2rem; letter-spacing: -0.01em; overflow-wrap: anywhere; }
 p { margin: 0 0 1rem; max-width: 46rem; overflow-wrap: anywhere; }
 .subtitle { margin-top: 0.5rem; color: var(--pale); font-size: 1.05rem; }
+/* Texts may be of any length, the page is not to be. */
+.text, .prompt { max-height: 9rem; overflow-y: auto; }
+.text { color: var(--pale); }
+.facts { margin: 0; color: var(--pale); font-size: 0.9rem; }
+.facts, .words dl { display: flex; flex-wrap: wrap; gap: 0.1rem 0.75rem; }
+.facts { gap: 0.2rem 1.25rem; }
+.facts div, .words dl div { display: flex; gap: 0.3rem; min-width: 0; }
+.facts dd, .words dd { margin: 0; unicode-bidi: plaintext; color: var(--ink); font-variant-numeric: tabular-nums; overflow-wrap: anywhere; min-width: 0; }
 .count {
   margin-left: 0.3rem; padding: 0.1rem 0.55rem; border-radius: 1rem;
   background: var(--line); color: var(--pale); font-size: 0.8rem; font-weight: 500; vertical-align: 0.1em;
@@ -58,9 +66,7 @@ td { border-top: 1px solid var(--line); }
 .mark { font-size: 0.78rem; font-weight: 650; }
 .right .mark { color: var(--right); }
 .wrong .mark { color: var(--wrong); }
-.words dl { display: flex; flex-wrap: wrap; gap: 0.1rem 0.75rem; margin: auto 0 0; color: var(--pale); font-size: 0.75rem; }
-.words dl div { display: flex; gap: 0.3rem; }
-.words dd { margin: 0; color: var(--ink); font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+.words dl { margin: auto 0 0; color: var(--pale); font-size: 0.75rem; }
 footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line); color: var(--pale); font-size: 0.85rem; }
 @media print { .cards li { break-inside: avoid; } }
 `;

@@ -8,6 +8,8 @@ import { escapeMarkup } from './text.ts';
 export interface GalleryPage {
   readonly title: string;
   readonly subtitle?: string;
+  /** What holds for all of the pictures, in small print under the title. */
+  readonly facts?: Readonly<Record<string, string | number>>;
   /** The few results that matter, shown large. */
   readonly figures?: readonly GalleryFigure[];
   readonly tables?: readonly GalleryTable[];
@@ -38,6 +40,8 @@ export interface GalleryCard {
   /** An encoded PNG. */
   readonly png: Uint8Array;
   readonly prompt: string;
+  /** Whether the prompt stands under the picture; it does by default. */
+  readonly showsPrompt?: boolean;
   /** What the picture is to someone who cannot see it; `Picture for “prompt”` by default. */
   readonly alt?: string;
   readonly mark?: 'right' | 'wrong';
@@ -59,6 +63,19 @@ export async function writeGallery(path: string, page: GalleryPage): Promise<voi
 
 /** The page's HTML; every text in it is escaped. */
 export function galleryHtml(page: GalleryPage): string {
+  const main = [...(page.tables ?? []).map(table), ...page.sections.map(section)];
+  return htmlPage({ ...page, main: main.join('\n') });
+}
+
+export interface HtmlPage extends Pick<GalleryPage, 'title' | 'subtitle' | 'facts' | 'figures' | 'footer'> {
+  /** HTML. */
+  readonly main: string;
+  /** Beside the gallery's. */
+  readonly style?: string;
+}
+
+/** A page under the gallery's policy: nothing runs in it, and it loads nothing. */
+export function htmlPage(page: HtmlPage): string {
   const title = escapeMarkup(page.title);
   return `<!doctype html>
 <html lang="en">
@@ -69,17 +86,17 @@ export function galleryHtml(page: GalleryPage): string {
 <meta name="color-scheme" content="light dark">
 <link rel="icon" href="data:,">
 <title>${title}</title>
-<style>${GALLERY_STYLE}</style>
+<style>${GALLERY_STYLE}${page.style ?? ''}</style>
 </head>
 <body>
 <header>
 <h1>${title}</h1>
 ${element('p', page.subtitle, 'subtitle')}
+${factList(Object.entries(page.facts ?? {}), 'facts')}
 ${figures(page.figures ?? [])}
 </header>
 <main>
-${(page.tables ?? []).map(table).join('\n')}
-${page.sections.map(section).join('\n')}
+${page.main}
 </main>
 ${element('footer', page.footer)}
 </body>
@@ -101,7 +118,7 @@ function figures(items: readonly GalleryFigure[]): string {
   return `<dl class="figures">${tiles.join('')}</dl>`;
 }
 
-function table({ title, columns, rows }: GalleryTable): string {
+export function table({ title, columns, rows }: GalleryTable): string {
   const isNumber = columns.map((_, column) => rows.some((row) => typeof row[column] === 'number'));
   const cell = (tag: 'th' | 'td', value: string | number | undefined, column: number): string => {
     const scope = tag === 'th' ? ' scope="col"' : '';
@@ -120,33 +137,46 @@ function table({ title, columns, rows }: GalleryTable): string {
 </section>`;
 }
 
-function section({ title, text, cards }: GallerySection): string {
+export function section({ title, text, cards }: GallerySection): string {
   return `<section>
-<h2>${escapeMarkup(title)} <span class="count">${cards.length}</span></h2>
-${element('p', text)}
+<h2><bdi>${escapeMarkup(title)}</bdi> <span class="count">${cards.length}</span></h2>
+${element('p', text, 'text')}
 <ul class="cards">
 ${cards.map(card).join('\n')}
 </ul>
 </section>`;
 }
 
-function card({ png, prompt, alt = `Picture for “${prompt}”`, ...details }: GalleryCard): string {
+function card({
+  png,
+  prompt,
+  showsPrompt = true,
+  alt = `Picture for “${prompt}”`,
+  ...details
+}: GalleryCard): string {
   const { width, height } = pngSize(png);
   const pixelated = Math.max(width, height) < PIXELATED_BELOW ? ' class="pixelated"' : '';
   const facts: [string, string | number][] = [];
   if (details.score !== undefined) facts.push(['score', details.score]);
   if (details.seed !== undefined) facts.push(['seed', String(details.seed)]);
   facts.push(...Object.entries(details.settings ?? {}));
-  const list = facts.map(
-    ([name, value]) =>
-      `<div><dt>${escapeMarkup(name)}</dt><dd>${escapeMarkup(formatValue(value))}</dd></div>`,
-  );
   return (
     `<li${details.mark ? ` class="${details.mark}"` : ''}>` +
     `<img${pixelated} src="data:image/png;base64,${Buffer.from(png).toString('base64')}" width="${width}" height="${height}" alt="${escapeMarkup(alt)}">` +
-    `<div class="words">${details.mark ? MARKS[details.mark] : ''}${element('p', prompt, 'prompt')}` +
-    `${list.length > 0 ? `<dl>${list.join('')}</dl>` : ''}</div></li>`
+    `<div class="words">${details.mark ? MARKS[details.mark] : ''}${element('p', showsPrompt ? prompt : undefined, 'prompt')}` +
+    `${factList(facts)}</div></li>`
   );
+}
+
+/** Names and values; nothing where there are none. */
+function factList(facts: readonly (readonly [string, string | number])[], className?: string): string {
+  if (facts.length === 0) return '';
+  const attribute = className === undefined ? '' : ` class="${className}"`;
+  const items = facts.map(
+    ([name, value]) =>
+      `<div><dt>${escapeMarkup(name)}</dt><dd>${escapeMarkup(formatValue(value))}</dd></div>`,
+  );
+  return `<dl${attribute}>${items.join('')}</dl>`;
 }
 
 const MARKS = {

@@ -73,6 +73,19 @@ function chunk(type: string, data: Buffer): Buffer {
 }
 
 /**
+ * The RGB pixels of a PNG file, rows × columns × 3.
+ *
+ * @throws DataError when it cannot be decoded.
+ */
+export async function readPngPixels(path: string): Promise<Buffer> {
+  try {
+    return await sharp(path).removeAlpha().toColourspace('srgb').raw().toBuffer();
+  } catch (cause) {
+    throw new DataError('the picture cannot be decoded', { where: path, fix: 'check the file', cause });
+  }
+}
+
+/**
  * The text chunks of a PNG file by keyword; compressed ones, which `writePng` never makes, are left out.
  *
  * @throws DataError when the file is not a whole PNG.

@@ -32,22 +32,25 @@ export class RunFolder {
    * @throws UsageError when a new run would mix with what is in the folder, or there is no run to resume.
    */
   static async open(path: string, { resume, config }: RunOptions): Promise<RunFolder> {
-    const found = await contents(path);
-    if (resume && !found.includes('config.yaml')) {
+    if (resume && !(await contents(path)).includes('config.yaml')) {
       throw new UsageError('there is no run to resume', {
         where: path,
         fix: 'check the folder, or leave out --resume to begin a new run',
       });
     }
-    if (!resume && found.length > 0) {
-      throw new UsageError('the run folder is not empty', {
-        where: path,
-        fix: 'name another folder, or add --resume to go on with the run in it',
-      });
-    }
+    if (!resume) await RunFolder.refuseFilled(path);
     await writeFileAtomic(join(path, 'config.yaml'), config);
     if (resume) await truncateMetrics(join(path, 'metrics.jsonl'), Number.POSITIVE_INFINITY);
     return new RunFolder(path);
+  }
+
+  /** Throws UsageError when a new run in the folder would mix with what is there. */
+  static async refuseFilled(path: string): Promise<void> {
+    if ((await contents(path)).length === 0) return;
+    throw new UsageError('the run folder is not empty', {
+      where: path,
+      fix: 'name another folder, or add --resume to go on with the run in it',
+    });
   }
 
   /** Where checkpoints go, as `step-N/`. */

@@ -3,6 +3,7 @@
 
 import type { ClipConfig } from '../config/clip.ts';
 import { type PictureBatch, PictureBatches } from '../data/batches.ts';
+import { captionsOf } from '../data/captions.ts';
 import type { Faults } from '../data/faults.ts';
 import type { BatchPosition } from '../data/order.ts';
 import type { Picture } from '../data/source.ts';
@@ -145,15 +146,18 @@ export function checkCaptions(
   config: ClipConfig,
 ): number {
   let long = 0;
-  for (const { caption, path } of pictures) {
+  const captions = pictures.flatMap((picture) =>
+    captionsOf(picture).map((caption) => ({ caption, path: picture.path })),
+  );
+  for (const { caption, path } of captions) {
     try {
-      textTokens(caption as string, tokenizer, config.model);
+      textTokens(caption, tokenizer, config.model);
     } catch (error) {
       if (!(error instanceof DataError)) throw error;
-      if (!config.data.truncateCaptions || tokenizer.encode(caption as string).length === 0) {
+      if (!config.data.truncateCaptions || tokenizer.encode(caption).length === 0) {
         throw new DataError(error.message, {
           where: path,
-          fix: 'shorten the caption, raise model.text.length, or set data.truncateCaptions to cut such captions',
+          fix: 'shorten the caption, raise model.text.length, or set data.truncateCaptions (--truncate) to cut such captions',
         });
       }
       long++;

@@ -2,6 +2,7 @@
 // gradients are summed up in the session.
 
 import type { DalleConfig } from '../config/dalle.ts';
+import type { OpTime } from '../engine/op-times.ts';
 import type { Compiled, Runtime } from '../engine/runtime.ts';
 import type { HostTensor } from '../engine/tensor.ts';
 import type { Scalar, Tensor, Tensor1D, Tensor2D } from '../engine/tf.ts';
@@ -91,19 +92,26 @@ export class DalleStep {
    * One update.
    * @param step updates made before this one
    * @param key of the step's random numbers, int32[2]
+   * @param times collects the time and memory of each op
    * @returns losses in nats per token, the gradient's norm, and what the gradient scales say
    */
-  async run(batch: StepBatch, step: number, learningRate: number, key: HostTensor): Promise<Results> {
+  async run(
+    batch: StepBatch,
+    step: number,
+    learningRate: number,
+    key: HostTensor,
+    times?: OpTime[],
+  ): Promise<Results> {
     const rates: Rates = { step: scalar(step), learningRate: scalar(learningRate) };
-    if (!this.#sums) return numbers(await this.#whole({ ...this.inputs(batch, key), ...rates }));
+    if (!this.#sums) return numbers(await this.#whole({ ...this.inputs(batch, key), ...rates }, times));
     if (!this.#isCleared) await this.#clear({});
     this.#isCleared = true;
     const sums = { loss: 0, textLoss: 0, imageLoss: 0 };
     for (const part of this.#parts(batch, key)) {
-      const losses = numbers(await this.#part(part));
+      const losses = numbers(await this.#part(part, times));
       for (const name of LOSSES) sums[name] += losses[name];
     }
-    return { ...sums, ...numbers(await this.#apply(rates)) };
+    return { ...sums, ...numbers(await this.#apply(rates, times)) };
   }
 
   /** What is wrong with a step whose results are not finite: the first tensor that was not, and who made it. */

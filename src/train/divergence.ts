@@ -1,5 +1,6 @@
 // Training that went to infinity, found before it reaches a checkpoint.
 
+import { hasCheckpoint } from '../checkpoint/latest.ts';
 import type { HostTensor } from '../engine/tensor.ts';
 import { DataError } from '../util/errors.ts';
 
@@ -17,9 +18,15 @@ export function divergence(what: string, step: number, run: string, diagnosis?: 
   const files = diagnosis ? `; the batch: ${diagnosis.files.join(', ')}` : '';
   return new DataError(`the ${what} not finite at step ${step}${first}${files}`, {
     where: run,
-    fix: 'the last checkpoint is good: resume from it with a lower train.optimizer.learningRate.peak, or set train.optimizer.clipNorm',
+    fix: `${goOn(run)} with a lower train.optimizer.learningRate.peak, or set train.optimizer.clipNorm`,
   });
 }
+
+/** From where a run that diverged may go on, for messages. */
+export const goOn = (run: string): string =>
+  hasCheckpoint(run)
+    ? 'the last checkpoint is good: resume from it'
+    : 'there is no checkpoint yet: begin anew, in this folder by --resume,';
 
 /** Whether every number is finite: in doubles, no sum of floats overflows, and one that is not finite stays in it. */
 export function isFiniteTensor({ data }: HostTensor): boolean {

@@ -9,6 +9,7 @@ import { type Scalar, type Tensor, tf } from '../engine/tf.ts';
 import { constant } from '../nn/parameters.ts';
 import { Weights } from '../nn/weights.ts';
 import { DataError } from '../util/errors.ts';
+import { goOn } from './divergence.ts';
 import type { Unscaling } from './optimizer.ts';
 
 export type LossScaleConfig = z.output<typeof lossScale>;
@@ -83,7 +84,7 @@ export function checkLossScale(scale: number | undefined, step: number, run: str
   if (scale === undefined || scale > LEAST) return;
   throw new DataError(`the gradients overflow float16 at step ${step}, at a loss scale of ${scale} too`, {
     where: run,
-    fix: 'the last checkpoint is good: resume from it with train.precision bfloat16 or float32, or a lower train.optimizer.learningRate.peak',
+    fix: `${goOn(run)} with train.precision bfloat16 or float32, or a lower train.optimizer.learningRate.peak`,
   });
 }
 

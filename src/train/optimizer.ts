@@ -4,7 +4,7 @@
 import type { z } from 'zod';
 import type { averaging, optimizer } from '../config/fields.ts';
 import type { Pointer } from '../engine/capi.ts';
-import { multiplyNoNaN } from '../engine/ops.ts';
+import { multiplyNoNaN, squaredNorm } from '../engine/ops.ts';
 import type { Runtime } from '../engine/runtime.ts';
 import { type Scalar, type Tensor, tf } from '../engine/tf.ts';
 import { applyAdam } from '../engine/updates.ts';
@@ -122,7 +122,7 @@ export class Adam {
 
 /** √ of the sum of all squares. */
 function globalNorm(tensors: readonly Tensor[]): Scalar {
-  return tf.addN(tensors.map((tensor) => tensor.square().sum())).sqrt() as Scalar;
+  return tf.addN(tensors.map(squaredNorm)).sqrt() as Scalar;
 }
 
 /** The averaged iterates. */

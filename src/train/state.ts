@@ -168,7 +168,7 @@ export function refuseChanges<S extends z.ZodType<{ model: unknown; seed: number
       fix: 'check the folder, or leave out --resume to begin a new run',
     });
   }
-  const before = loadConfig(schema, { file }) as { model: unknown; seed: number };
+  const before = configOf(schema, file);
   const now = config as { model: unknown; seed: number };
   for (const key of ['model', 'seed'] as const) {
     if (JSON.stringify(before[key]) !== JSON.stringify(now[key])) {
@@ -177,5 +177,22 @@ export function refuseChanges<S extends z.ZodType<{ model: unknown; seed: number
         fix: `use the run's own ${key}, or begin a new run in another folder`,
       });
     }
+  }
+}
+
+/** Another model's configuration would be a list of unknown keys. */
+function configOf<S extends z.ZodType<{ model: unknown; seed: number }>>(
+  schema: S,
+  file: string,
+): { model: unknown; seed: number } {
+  try {
+    return loadConfig(schema, { file });
+  } catch (cause) {
+    if (!(cause instanceof UsageError)) throw cause;
+    throw new UsageError(`the run in the folder is not one of ${schema.description ?? 'this command'}`, {
+      where: file,
+      fix: 'name the folder of such a run; where it is one, take back what was changed in its config.yaml',
+      cause,
+    });
   }
 }

@@ -1,19 +1,14 @@
 // Captioned pictures as tokens, in shuffled batches: captions are encoded anew each time, with dropout of merges.
 
 import type { DalleConfig } from '../config/dalle.ts';
+import { drawCaption } from '../data/captions.ts';
 import { type BatchPosition, ShuffledOrder } from '../data/order.ts';
+import { textLines } from '../data/source.ts';
 import { imageLength, padCaption } from '../models/dalle/config.ts';
 import type { BpeTokenizer } from '../tokenizers/bpe.ts';
 import { DataError } from '../util/errors.ts';
 import { RandomStream } from '../util/random.ts';
-
-/** Pictures by their codes, with captions. */
-export interface CaptionedCodes {
-  readonly keys: readonly string[];
-  readonly captions: readonly string[];
-  /** pictures × grid² */
-  readonly codes: Uint16Array;
-}
+import type { CaptionedCodes } from './captioned-codes.ts';
 
 export interface TokenBatch {
   readonly count: number;
@@ -29,37 +24,46 @@ export interface TokenBatch {
 
 /**
  * Refuses captions that do not fit in the text positions, before training begins.
+ * @param source where the pictures come from, for messages; keys stand for themselves without it
  * @returns how many captions will be cut, 0 unless data.truncateCaptions allows it
  */
 export function checkCaptions(
   { keys, captions }: Pick<CaptionedCodes, 'keys' | 'captions'>,
   tokenizer: BpeTokenizer,
   config: DalleConfig,
+  source?: string,
 ): number {
   const { textLength } = config.model;
-  const blank = captions.findIndex((caption) => caption.trim() === '');
+  const place = (key: string): string => (source === undefined ? key : `${source}: ${key}`);
+  const all = captions.flatMap((text, i) =>
+    textLines(text).map((caption) => ({ caption, key: keys[i] as string })),
+  );
+  const blank = captions.findIndex((text) => textLines(text).length === 0);
   if (blank >= 0) {
     throw new DataError('a caption of nothing but spaces', {
-      where: keys[blank] as string,
+      where: place(keys[blank] as string),
       fix: 'write the caption, or leave the picture out (train.nullCaptions trains without captions)',
     });
   }
-  const long = captions.flatMap((caption, i) => {
-    const length = tokenizer.encode(caption).length;
-    return length > textLength ? [{ key: keys[i] as string, length }] : [];
+  const long = all.flatMap(({ caption, key }) => {
+    const { length } = tokenizer.encode(caption);
+    return length > textLength ? [{ key, length }] : [];
   });
   const [first] = long;
   if (first && !config.data.truncateCaptions) {
     throw new DataError(
       `${long.length} captions are longer than model.textLength ${textLength}; the first has ${first.length} tokens`,
       {
-        where: first.key,
-        fix: 'raise model.textLength, shorten the captions, or set data.truncateCaptions to cut them',
+        where: place(first.key),
+        fix: 'raise model.textLength, shorten the captions, or set data.truncateCaptions (--truncate) to cut them',
       },
     );
   }
   return long.length;
 }
+
+export const firstCaption = ({ captions }: CaptionedCodes, index: number): string =>
+  textLines(captions[index] as string)[0] as string;
 
 /** Encodes and pads one caption; dropout makes it longer, so what it adds past the end is cut. */
 function encodeCaption(
@@ -110,15 +114,18 @@ export async function* trainingBatches(
   for (;;) {
     const { indices, epochs, position: after } = order.next();
     const batch = toBatch(data, indices, after, config, (index, i) => {
-      const random = new RandomStream(seed, 'caption', epochs[i] as number, index);
+      const epoch = epochs[i] as number;
+      const random = new RandomStream(seed, 'caption', epoch, index);
       const isDropped = random.uniform() < train.nullCaptions;
-      return encodeCaption(isDropped ? '' : (data.captions[index] as string), tokenizer, config, random);
+      const lines = textLines(data.captions[index] as string);
+      const caption = isDropped ? '' : drawCaption(lines, seed, epoch, data.keys[index] as string);
+      return encodeCaption(caption, tokenizer, config, random);
     });
     yield batch;
   }
 }
 
-/** All of the data in order, without dropout, in whole batches. */
+/** All of the data in order, under their first captions, without dropout, in whole batches. */
 export function validationBatches(
   data: CaptionedCodes,
   tokenizer: BpeTokenizer,
@@ -130,7 +137,7 @@ export function validationBatches(
   return Array.from({ length: count }, (_, b) => {
     const indices = Array.from({ length: size }, (_, i) => b * size + i);
     return toBatch(data, indices, { epoch: 0, index: 0 }, config, (index) =>
-      encodeCaption(data.captions[index] as string, tokenizer, config),
+      encodeCaption(firstCaption(data, index), tokenizer, config),
     );
   });
 }

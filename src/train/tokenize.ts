@@ -3,6 +3,7 @@
 
 import { relative, sep } from 'node:path';
 import { readCheckpoint } from '../checkpoint/read.ts';
+import { captionsOf } from '../data/captions.ts';
 import { chunks, type DecodedBatch, decodeBatches } from '../data/decode-batches.ts';
 import { Faults } from '../data/faults.ts';
 import { baseFolder, readPictures } from '../data/pictures.ts';
@@ -33,7 +34,7 @@ const BATCH = 32;
 /** Codes are kept in 16 bits. */
 const MOST_CODES = 2 ** 16;
 
-/** A picture at its place in the whole set. */
+/** A picture at its place in the whole set, with a line for each caption. */
 interface Placed extends Picture {
   readonly index: number;
   /** Relative to the data set, with forward slashes. */
@@ -54,6 +55,7 @@ export async function tokenizeFolder(
   const base = await baseFolder(data);
   const pictures = (await readPictures(data, { captions: 'optional' })).map((picture, index) => ({
     ...picture,
+    caption: picture.caption && captionsOf(picture).join('\n'),
     index,
     file: relative(base, picture.path).replaceAll(sep, '/'),
   }));

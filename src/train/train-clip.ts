@@ -1,96 +1,66 @@
-// A whole CLIP training run: data, runtime, resumption, the loop.
+// A whole CLIP training run: its pairs, its labelled pictures.
 
-import { Checkpoint } from '../checkpoint/read.ts';
-import { readState } from '../checkpoint/state.ts';
 import { type ClipConfig, clipSchema } from '../config/clip.ts';
-import { dumpConfig } from '../config/load.ts';
-import type { PictureFile } from '../data/decode.ts';
-import { chunks, decodeBatches } from '../data/decode-batches.ts';
+import { decodeAll } from '../data/decode-batches.ts';
 import { Faults } from '../data/faults.ts';
 import { readClasses, readLabels } from '../data/labelled.ts';
-import type { BatchPosition } from '../data/order.ts';
 import { readPictures } from '../data/pictures.ts';
 import type { Picture } from '../data/source.ts';
-import { isValidation } from '../data/split.ts';
-import { Runtime } from '../engine/runtime.ts';
+import { split } from '../data/split.ts';
 import { checkClassifier } from '../eval/classifier.ts';
 import { textIds } from '../models/clip/text.ts';
-import { RunFolder } from '../report/run.ts';
 import { loadTokenizer } from '../tokenizers/load.ts';
 import type { Tokenizer } from '../tokenizers/tokenizer.ts';
 import { DataError, UsageError } from '../util/errors.ts';
-import { alsoLogTo } from '../util/logger.ts';
 import { ClipTrainee, type ClipValidation, type ZeroShot } from './clip.ts';
 import { checkCaptions, clipBatches } from './clip-batches.ts';
-import { type LoopResult, trainLoop } from './loop.ts';
+import type { LoopResult } from './loop.ts';
 import type { RunContext } from './run-context.ts';
-import { initialize, refuseChanges, resumeRun } from './state.ts';
+import { carriedBy, refuseOtherTokenizer } from './same-parts.ts';
+import { checkRun, refuseFew, runTraining } from './training.ts';
 
 /** Most held-out pairs, and most labelled pictures, looked at in one validation. */
 const VALIDATION_PAIRS = 512;
 const ZERO_SHOT_PICTURES = 1024;
-const DECODED_AT_ONCE = 32;
 
 /**
  * Trains CLIP into the run folder.
- * @throws UsageError, DataError, EngineError, InterruptedError as `trainLoop` and the data do
+ * @throws UsageError, DataError, EngineError, InterruptedError as `runTraining` and the data do
  */
 export async function trainClip(config: ClipConfig, context: RunContext): Promise<LoopResult> {
-  const { path, resume, log, progress, signal } = context;
-  const tokenizer = await loadTokenizer(config.data.tokenizer);
-  checkVocabulary(config, tokenizer);
-  if (resume) refuseChanges(clipSchema, path, config);
-  const faults = new Faults(log);
-  const pictures = await readPictures(config.data.path, { captions: 'required', faults });
-  const cut = checkCaptions(pictures, tokenizer, config);
-  if (cut > 0) log.warn(`${cut} captions are longer than ${config.model.text.length} tokens and will be cut`);
-  const share = config.data.validation;
-  const training = pictures.filter(({ key }) => !isValidation(key, share));
-  const heldOut = pictures.filter(({ key }) => isValidation(key, share));
+  const { path, log } = context;
+  const { data, model } = config;
   const { batch, chunk = batch } = config.train;
-  if (training.length < batch) {
-    throw new DataError(`${training.length} captioned pictures are fewer than one batch of ${batch}`, {
-      where: config.data.path,
-      fix: 'add pictures, or lower train.batch',
-    });
-  }
-  const validation = await decodeValidation(heldOut.length > 0 ? heldOut : training, config, faults);
-  const zeroShot = config.data.zeroShot && (await decodeZeroShot(config, config.data.zeroShot, faults));
-  log.info(
-    `each picture against ${batch - 1} other texts${chunk < batch ? `, ${chunk} pictures in memory at a time` : ''}`,
+  await checkRun(clipSchema, config, context);
+  const tokenizer = await loadTokenizer(data.tokenizer);
+  checkVocabulary(config, tokenizer);
+  const faults = new Faults(log);
+  const pictures = await readPictures(data.path, { captions: 'required', faults });
+  const cut = checkCaptions(pictures, tokenizer, config);
+  if (cut > 0) log.warn(`${cut} captions are longer than ${model.text.length} tokens and will be cut`);
+  const { training, heldOut } = split(pictures, data.validation);
+  refuseFew(training.length, batch, data.path);
+  const validation = await decodeValidation(heldOut, config, faults);
+  const zeroShot = data.zeroShot && (await decodeZeroShot(config, data.zeroShot, faults));
+  const inMemory = chunk < batch ? `, ${chunk} pictures in memory at a time` : '';
+  log.info(`each picture against ${batch - 1} other texts${inMemory}`);
+  return runTraining(
+    {
+      kind: 'clip',
+      config,
+      faults,
+      async build(runtime) {
+        return {
+          trainee: new ClipTrainee(runtime, config, { tokenizer, validation, zeroShot, run: path }),
+          batches: (position) => clipBatches({ pictures: training, tokenizer, faults }, config, position),
+          async goOn({ checkpoint }) {
+            await refuseOtherTokenizer(await carriedBy(checkpoint), tokenizer, data.tokenizer);
+          },
+        };
+      },
+    },
+    context,
   );
-  const runtime = new Runtime();
-  try {
-    const run = await RunFolder.open(path, { resume, config: dumpConfig(config) });
-    const endLog = alsoLogTo(log, run.logFile);
-    try {
-      const trainee = new ClipTrainee(runtime, config, { tokenizer, validation, zeroShot, run: path });
-      const resumed = resume ? await resumeRun(run, 'clip', trainee.state, log) : undefined;
-      if (resumed) await refuseOtherTokenizer(resumed.checkpoint, tokenizer, config);
-      else await initialize(runtime, trainee.state, config.seed);
-      return await trainLoop({
-        label: 'train-clip',
-        trainee,
-        batches: clipBatches(
-          { pictures: training, tokenizer, faults },
-          config,
-          (resumed?.position ?? undefined) as BatchPosition | undefined,
-        ),
-        rhythm: config.train,
-        resumed,
-        run,
-        progress,
-        log,
-        signal,
-      });
-    } finally {
-      endLog();
-      run.close();
-    }
-  } finally {
-    faults.summarize();
-    await runtime.close();
-  }
 }
 
 function checkVocabulary({ model, data }: ClipConfig, tokenizer: Tokenizer): void {
@@ -103,37 +73,21 @@ function checkVocabulary({ model, data }: ClipConfig, tokenizer: Tokenizer): voi
   );
 }
 
-/** Pixels of those that decode, and which they are. */
-async function decode<P extends PictureFile>(
-  pictures: readonly P[],
-  config: ClipConfig,
-  faults: Faults,
-  what: string,
-): Promise<{ pixels: Uint8Array; decoded: P[] }> {
-  const parts: Uint8Array[] = [];
-  const decoded: P[] = [];
-  for await (const part of decodeBatches(
-    chunks(pictures, DECODED_AT_ONCE),
-    { size: config.model.image.size, preprocessing: 'clip' },
-    faults,
-  )) {
-    parts.push(part.pixels);
-    decoded.push(...part.pictures);
-  }
-  if (decoded.length > 0) return { pixels: Buffer.concat(parts), decoded };
-  throw new DataError(`none of the ${what} pictures can be read`, {
-    where: pictures[0]?.path ?? config.data.path,
-    fix: 'mm data check lists what is wrong',
-  });
-}
+const modelSize = ({ model }: ClipConfig) => ({ size: model.image.size, preprocessing: 'clip' }) as const;
 
 async function decodeValidation(
-  pictures: readonly Picture[],
+  heldOut: readonly Picture[],
   config: ClipConfig,
   faults: Faults,
 ): Promise<ClipValidation> {
-  const { pixels, decoded } = await decode(pictures.slice(0, VALIDATION_PAIRS), config, faults, 'held-out');
-  return { pixels, captions: decoded.map(({ caption }) => caption as string) };
+  const { pictures, pixels } = await decodeAll(
+    heldOut,
+    modelSize(config),
+    faults,
+    'held-out',
+    VALIDATION_PAIRS,
+  );
+  return { pixels, captions: pictures.map(({ caption }) => caption as string) };
 }
 
 async function decodeZeroShot(
@@ -153,21 +107,8 @@ async function decodeZeroShot(
   }
   // Evenly from all classes, whatever their order.
   const stride = Math.max(1, Math.ceil(all.length / ZERO_SHOT_PICTURES));
-  const { pixels, decoded } = await decode(
-    all.filter((_, i) => i % stride === 0),
-    config,
-    faults,
-    'labelled',
-  );
-  return { pixels, truth: decoded.map(({ label }) => labels.indexOf(label)), labels, templates };
-}
-
-/** Text ids have to mean what they meant when the run began. */
-async function refuseOtherTokenizer(path: string, tokenizer: Tokenizer, { data }: ClipConfig): Promise<void> {
-  const checkpoint = new Checkpoint(path, await readState(path));
-  if (JSON.stringify(await loadTokenizer(checkpoint.tokenizerFile)) === JSON.stringify(tokenizer)) return;
-  throw new UsageError('the run that is resumed has another tokenizer', {
-    where: data.tokenizer,
-    fix: 'name the tokenizer that the run began with, or begin a new run in another folder',
-  });
+  const spread = all.filter((_, i) => i % stride === 0);
+  const decoded = await decodeAll(spread, modelSize(config), faults, 'labelled');
+  const truth = decoded.pictures.map(({ label }) => labels.indexOf(label));
+  return { pixels: decoded.pixels, truth, labels, templates };
 }

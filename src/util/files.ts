@@ -1,8 +1,8 @@
 // Writing so that a reader never sees half a file, whatever happens in between.
 
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { DataError } from './errors.ts';
 
 function temporaryName(path: string): string {
@@ -28,9 +28,46 @@ export function storageError(error: unknown, path: string): unknown {
         fix: 'choose another folder or change its permissions',
         cause: error,
       });
+    case 'ENOTDIR':
+    case 'EEXIST':
+      return new DataError('a file stands where a folder is needed', {
+        where: path,
+        fix: 'choose another folder, or move the file away',
+        cause: error,
+      });
     default:
       return error;
   }
+}
+
+/**
+ * Checks, before work that takes long, that files can be written into a folder, which need not exist yet: writes one into
+ * the part of its path that does, and takes it away again. What permissions say is not asked: not all systems tell the truth.
+ * @throws DataError when they cannot
+ */
+export async function assertWritable(folder: string): Promise<void> {
+  let existing = resolve(folder);
+  while (!(await stat(existing).catch(ignoreMissing)) && dirname(existing) !== existing)
+    existing = dirname(existing);
+  const trial = temporaryName(join(existing, 'trial'));
+  try {
+    await (await open(trial, 'wx')).close();
+    await rm(trial);
+  } catch (error) {
+    const known = storageError(error, folder);
+    if (known !== error) throw known;
+    throw new DataError(`no file can be written there (${(error as NodeJS.ErrnoException).code})`, {
+      where: folder,
+      fix: 'choose another folder',
+      cause: error,
+    });
+  }
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): undefined {
+  // Below a file there is nothing either; what is wrong is said when the file is met.
+  if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
+  throw error;
 }
 
 /** Writes a file whole or not at all: a temporary file beside it, synced, renamed. */
@@ -47,7 +84,8 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
     }
     await rename(temporary, path);
   } catch (error) {
-    await rm(temporary, { force: true });
+    // What went wrong first is what is told.
+    await rm(temporary, { force: true }).catch(() => undefined);
     throw storageError(error, path);
   }
 }
@@ -66,7 +104,7 @@ export async function writeFolderAtomic(
     await rename(temporary, path);
     await syncFolder(dirname(path));
   } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
+    await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
     throw storageError(error, path);
   }
 }

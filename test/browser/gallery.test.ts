@@ -66,7 +66,16 @@ async function page(): Promise<GalleryPage> {
     subtitle: 'For a test',
     figures: [{ label: 'right', value: '1 of 2' }],
     tables: [{ title: 'Stages', columns: ['stage', 'seconds'], rows: [['dvae', 1.5]] }],
-    sections: [{ title: 'Scenes', cards: [card, long, { png, prompt: 'دائرة 🙂' }] }],
+    facts: { temperature: 0.8, negative: 'دائرة زرقاء', completed: 'word'.repeat(60) },
+    sections: [
+      { title: 'Scenes', cards: [card, long, { png, prompt: 'دائرة 🙂' }] },
+      {
+        title: 'دائرة حمراء 🙂🙃',
+        text: 'a prompt of many words '.repeat(450),
+        cards: [{ ...card, showsPrompt: false }],
+      },
+      { title: 'x'.repeat(120), cards: [{ png, prompt: 'x'.repeat(10_000) }] },
+    ],
     footer: 'mm sample',
   };
 }
@@ -103,6 +112,7 @@ test('the page fits a narrow window and every picture has words', { skip }, asyn
       const paragraphs = [...frame.contentDocument.querySelectorAll('p')];
       document.title = JSON.stringify({ scroll: root.scrollWidth, client: root.clientWidth,
         clipped: paragraphs.filter((p) => p.scrollWidth > p.clientWidth).length,
+        tall: root.scrollHeight > 6000, rightToLeft: getComputedStyle(paragraphs.find((p) => p.textContent.startsWith('د'))).direction,
         alts: [...images].every((image) => image.alt !== '' && image.naturalWidth === 32), count: images.length });
     };
     frame.srcdoc = ${JSON.stringify(inner).replaceAll('<', '\\u003c')};
@@ -115,8 +125,10 @@ test('the page fits a narrow window and every picture has words', { skip }, asyn
     scroll: measured.client,
     client: measured.client,
     clipped: 0,
+    tall: false,
+    rightToLeft: 'rtl',
     alts: true,
-    count: 3,
+    count: 5,
   });
 });
 

@@ -12,6 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { convertWeights } from '../../src/models/convert.ts';
 import { EXIT } from '../../src/util/errors.ts';
 import { unpack } from '../parity/parity.ts';
 import { mm } from './mm.ts';
@@ -50,6 +51,26 @@ test("a folder of OpenAI's files becomes a checkpoint that other commands use", 
   const tokenized = await mm(['tokenize', '--data', pictures, '--dvae', dvae, '--out', tokens]);
   assert.equal(tokenized.code, 0, tokenized.stderr);
   assert.match(tokenized.stdout, /3 pictures of 4 × 4 codes/);
+});
+
+test('interrupted, it says so once and leaves nothing of the checkpoint', async () => {
+  const to = join(root, 'interrupted');
+  // Ctrl-C when some tensors are written.
+  let looks = 0;
+  const signal = {
+    get aborted() {
+      return ++looks > 5;
+    },
+  } as AbortSignal;
+  await assert.rejects(convertWeights([theirs], to, { imageSize: 32 }, signal), {
+    name: 'InterruptedError',
+    message: /no checkpoint was written/,
+  });
+  assert.equal(looks, 6);
+  assert.deepEqual(
+    readdirSync(root).filter((name) => name.includes('interrupted')),
+    [],
+  );
 });
 
 describe('what cannot be converted is one error that says what, where and the fix', () => {

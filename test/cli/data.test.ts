@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { chmod, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
+import tar from 'tar-stream';
 import type { DataReport } from '../../src/data/check.ts';
 import { noise, plain, temporaryFolder, write } from '../unit/data/pictures.ts';
 import { mm } from './mm.ts';
@@ -107,6 +109,7 @@ test('check finds every kind of fault', async () => {
     captions: {
       count: 3,
       distinct: 2,
+      repeated: [{ caption: 'a red picture', pictures: 2 }],
       words: { min: 3, median: 3, max: 9 },
       missing: ['bare.webp', 'cut.png', 'dot.png', 'text.jpg'],
       empty: ['blank.txt'],
@@ -124,6 +127,38 @@ test('check tells people the same', async () => {
   assert.match(stdout, /^8 pictures in .*, 5 usable: 3 png, 1 jpeg, 1 webp$/m);
   assert.match(stdout, /^warning: 3 cannot be used: cut\.png \(truncated or damaged/m);
   assert.match(stdout, /^warning: 1 are captions without a picture: alone\.txt$/m);
+});
+
+test('check reads tars and lists as training does, and names a damaged tar', async () => {
+  const folder = await temporaryFolder();
+  const red = await plain(40, 30, '#f00').png().toBuffer();
+  const pack = tar.pack();
+  pack.entry({ name: '0.png' }, red);
+  pack.entry({ name: '0.txt' }, 'a red picture\na picture of red\n');
+  pack.entry({ name: '1.png' }, 'not a picture');
+  pack.entry({ name: '2.txt' }, 'a caption without a picture');
+  pack.finalize();
+  const whole = await buffer(pack);
+  await write(join(folder, 'tars/a.tar'), whole);
+  await write(join(folder, 'tars/b.tar'), whole.subarray(0, 700));
+  const tars = await mm(['data', 'check', join(folder, 'tars'), '--json']);
+  assert.equal(tars.code, 0, tars.stderr);
+  const report = JSON.parse(tars.stdout) as DataReport;
+  assert.deepEqual([report.pictures, report.usable, report.captions.count], [2, 1, 1]);
+  assert.deepEqual(
+    report.unusable.map(({ file }) => file),
+    ['b.tar', 'a.tar/1.png'],
+  );
+  assert.deepEqual(report.captions.severalLines, ['a.tar/0.png']);
+  assert.deepEqual(report.captions.withoutPicture, ['a.tar/2.txt']);
+
+  await write(join(folder, 'red.png'), red);
+  await write(join(folder, 'green.avif'), await plain(16, 16, '#0f0').avif().toBuffer());
+  await write(join(folder, 'list.csv'), 'file,caption\nred.png,red\ngone.png,blue\ngreen.avif,\n');
+  const list = await mm(['data', 'check', join(folder, 'list.csv')]);
+  assert.equal(list.code, 0, list.stderr);
+  assert.match(list.stdout, /^3 pictures in .*list\.csv, 2 usable: 1 avif, 1 png$/m);
+  assert.match(list.stdout, /^warning: 1 cannot be used: gone\.png \(the file is gone/m);
 });
 
 test('check: nothing usable, no folder and an empty folder are data errors', async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
 import { pngSize, readPngMetadata } from '../../src/report/png.ts';
@@ -132,9 +132,11 @@ describe('pictures for prompts', () => {
     assert.ok(existsSync(line!.file));
   });
 
-  test('Ctrl-C keeps the pictures that are finished', async () => {
+  test('Ctrl-C keeps the pictures that are finished, with their grid and page', async () => {
     const out = join(root, 'interrupted');
-    const isThere = (): boolean => existsSync(out) && readdirSync(out).some((name) => name.endsWith('.png'));
+    const pictures = (): string[] =>
+      existsSync(out) ? readdirSync(out).filter((name) => /^\d{4}-.*\.png$/.test(name)) : [];
+    const isThere = (): boolean => pictures().length > 2;
     const flags = ['--prompt', PROMPTS[0]!, '--count', '2000', '--batch-size', '1', '--out', out];
     const { code, stdout, stderr } = await mm(
       ['sample', '--dalle', dalle, ...flags],
@@ -146,9 +148,104 @@ describe('pictures for prompts', () => {
       stderr,
       /error: stopped; the pictures that were finished are kept\n {2}at: {2}.*interrupted/,
     );
-    const made = readdirSync(out);
-    assert.ok(made.length >= 1 && made.length < 2000);
-    for (const name of made) assert.ok((await pixels(join(out, name))).length > 0);
+    const made = pictures();
+    assert.ok(made.length > 2 && made.length < 2000);
+    for (const name of [...made, 'grid.png']) assert.ok((await pixels(join(out, name))).length > 0);
+    assert.deepEqual(readdirSync(out).sort(), [...made, 'grid.png', 'index.html'].sort());
+    const page = readFileSync(join(out, 'index.html'), 'utf8');
+    assert.equal(page.match(/<img /g)?.length, made.length);
+  });
+});
+
+describe('more than prompts', () => {
+  const settings = ['--guidance', '2', '--temperature', '0.8', '--seed', '4', '--count', '1'];
+  const photo = join(root, 'pictures', 'b', '001.png');
+
+  test('a picture is begun by another, led away from a prompt, and repeated from its file alone', async () => {
+    const [line] = await sample(
+      ...([
+        'controls',
+        '--prompt',
+        PROMPTS[1]!,
+        '--negative',
+        'picture 7',
+        '--prime',
+        photo,
+        '--keep-rows',
+        '2',
+      ] as const),
+      ...settings,
+    );
+    const metadata = await readPngMetadata(line!.file);
+    assert.equal(metadata.negative, 'picture 7');
+    assert.equal(metadata.prime!.split(' ').length, 2 * 4);
+    const out = join(root, 'controls');
+    const { code, stdout, stderr } = await mm(['sample', '--like', line!.file, '--out', out, '--grid', '1']);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^1 picture in [\s\S]*\nthe same as .*0000-.*\.png, to the pixel\n$/);
+    const files = readdirSync(out).filter((name) => name.startsWith('000'));
+    assert.deepEqual(
+      files.map((name) => name.slice(0, 4)),
+      ['0000', '0001'],
+      'no picture is written over',
+    );
+    assert.deepEqual(readFileSync(join(out, files[1]!)), readFileSync(line!.file));
+
+    const changed = await mm(['sample', '--like', line!.file, '--out', out, '--seed', '5', '--no-grid']);
+    assert.equal(changed.code, 0, changed.stderr);
+    assert.doesNotMatch(changed.stdout, /the same as|grid\.png/);
+    const refused = await mm(['sample', '--like', line!.file, '--dalle', captionedOnly, '--out', out]);
+    assert.equal(refused.code, EXIT.data);
+    assert.equal(new Set(refused.stderr.match(/[0-9a-f]{64}/g)).size, 2, refused.stderr);
+  });
+
+  test('a caption is gone on with, shown, and drawn', async () => {
+    const { code, stdout, stderr } = await mm([
+      ...['sample', '--dalle', dalle, '--out', join(root, 'completed'), '--complete', 'Pict', ...settings],
+    ]);
+    assert.equal(code, 0, stderr);
+    const [, caption] = /^Pict … (pict.+)\n1 picture in /.exec(stdout) ?? [];
+    assert.ok(caption, stdout);
+    const [file] = readdirSync(join(root, 'completed')).filter((name) => name.startsWith('0000-'));
+    const metadata = await readPngMetadata(join(root, 'completed', file!));
+    assert.deepEqual([metadata.prompt, metadata['completed-from']], [caption, 'Pict']);
+  });
+
+  test('the grid has as many columns as --grid says', async () => {
+    const widths = await Promise.all(
+      ['1', '4'].map(async (columns) => {
+        await sample(`grid-${columns}`, '--prompt', 'a', '--count', '4', '--grid', columns);
+        return pngSize(readFileSync(join(root, `grid-${columns}`, 'grid.png'))).width;
+      }),
+    );
+    assert.ok(widths[1]! > 3 * widths[0]!, String(widths));
+  });
+
+  test('prompts of any text: files stay in the folder, whole, one for each', async () => {
+    const prompts = [
+      '../../escape',
+      'C:\\con\\aux',
+      '🙂🙃',
+      'دائرة حمراء',
+      'a\u0001b',
+      '-',
+      'x'.repeat(10_000),
+    ];
+    const lines = await sample(
+      ...(['odd', ...prompts.map((prompt) => `--prompt=${prompt}`)] as const),
+      ...['--truncate', '--count', '1', '--preview'],
+    );
+    assert.deepEqual(
+      lines.map(({ prompt }) => prompt),
+      prompts,
+    );
+    const made = readdirSync(join(root, 'odd'));
+    assert.equal(made.length, prompts.length + 2);
+    for (const { file, prompt } of lines) {
+      assert.equal(dirname(file), join(root, 'odd'));
+      assert.ok(made.includes(basename(file)));
+      assert.equal((await readPngMetadata(file)).prompt, prompt);
+    }
   });
 });
 
@@ -170,6 +267,7 @@ describe('what cannot be done is one error that says what, where and the fix', (
   });
 
   const prompt = ['--prompt', 'picture 1'];
+  const picture = join(root, 'pictures', 'a', '000.png');
   const flag = (name: string, value: string): Omit<Refusal, 'flags'> & { flags: string[] } => ({
     flags: [...prompt, name, value],
     code: EXIT.usage,
@@ -206,6 +304,67 @@ describe('what cannot be done is one error that says what, where and the fix', (
       flags: [...prompt, '--guidance', '2'],
       code: EXIT.usage,
       says: [/guidance 2 needs a model that was trained with empty captions/, /train\.nullCaptions/],
+    },
+    '--prime without --keep-rows': {
+      flags: [...prompt, '--prime', 'photo.jpg'],
+      code: EXIT.usage,
+      says: [/--prime needs --keep-rows N beside it/],
+    },
+    '--keep-rows without --prime': {
+      flags: [...prompt, '--keep-rows', '2'],
+      code: EXIT.usage,
+      says: [/--keep-rows needs --prime FILE beside it/],
+    },
+    'keeping no row': {
+      flags: [...prompt, '--prime', 'photo.jpg', '--keep-rows', '0'],
+      code: EXIT.usage,
+      says: [/--keep-rows is a whole number from 1 on, and got 0/],
+    },
+    'keeping all rows': {
+      flags: [...prompt, '--prime', picture, '--keep-rows', '4'],
+      code: EXIT.usage,
+      says: [/--keep-rows 4 leaves nothing to draw: pictures have 4 rows/, /keep from 1 to 3 rows/],
+    },
+    'a picture to begin with that is not there': {
+      flags: [...prompt, '--prime', 'photo.jpg', '--keep-rows', '2'],
+      code: EXIT.data,
+      says: [/cannot be used: the file is gone/, /at: {2}photo\.jpg/],
+    },
+    'a picture to begin with that is none': {
+      flags: [...prompt, '--prime', join(root, 'tokenizer.json'), '--keep-rows', '2'],
+      code: EXIT.data,
+      says: [/cannot be used: not a picture of a known format/],
+    },
+    'a negative prompt without guidance': {
+      flags: [...prompt, '--negative', 'blue'],
+      code: EXIT.usage,
+      says: [/--negative acts through guidance, and guidance is 1/, /set --guidance above 1/],
+    },
+    'an empty beginning among prompts that are empty': {
+      flags: ['--prompt', '', '--complete', 'a'],
+      code: EXIT.usage,
+      says: [/the prompt is empty/],
+    },
+    'a grid of half a column': flag('--grid', '0.5'),
+    'a picture of no recipe': {
+      flags: ['--like', picture],
+      code: EXIT.data,
+      says: [/the picture does not say how it was made/, /000\.png/],
+    },
+    'a picture like one that is none': {
+      flags: ['--like', join(root, 'tokenizer.json')],
+      code: EXIT.data,
+      says: [/not a PNG file/],
+    },
+    'a picture like one that is not there': {
+      flags: ['--like', 'none.png'],
+      code: EXIT.data,
+      says: [/the picture cannot be read/, /none\.png/],
+    },
+    'pictures in a folder that is a file': {
+      flags: [...prompt, '--out', join(root, 'tokenizer.json', 'samples')],
+      code: EXIT.data,
+      says: [/a file stands where a folder is needed/, /tokenizer\.json/],
     },
     'no checkpoint': {
       dalle: join(root, 'missing'),
@@ -244,11 +403,21 @@ describe('what cannot be done is one error that says what, where and the fix', (
       says: [/the run has no whole checkpoint/],
     },
   };
+  testRefusals({
+    'no model': {
+      flags: ['sample', '--out', out, ...prompt],
+      code: EXIT.usage,
+      says: [/--dalle is missing: it says which model draws/],
+    },
+  });
   testRefusals(
     Object.fromEntries(
       Object.entries(cases).map(([name, { flags, dalle: model = dalle, ...refusal }]) => [
         name,
-        { ...refusal, flags: ['sample', '--dalle', model, '--out', out, ...flags] },
+        {
+          ...refusal,
+          flags: ['sample', '--dalle', model, ...(flags.includes('--out') ? [] : ['--out', out]), ...flags],
+        },
       ]),
     ),
   );

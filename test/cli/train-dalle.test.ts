@@ -252,9 +252,9 @@ describe('what cannot be done is one error that says what, where and the fix', (
       code: EXIT.usage,
       says: [/the run that is resumed has another tokenizer/, /other\.json/],
     },
-    'a run folder that is in use': {
+    'a run folder that is in use, said before any data is read': {
       run: whole,
-      flags: [],
+      flags: ['--data', 'nowhere', '--dvae', 'nowhere'],
       code: EXIT.usage,
       says: [/not empty/, /--resume/],
     },

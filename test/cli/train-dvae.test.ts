@@ -167,8 +167,13 @@ describe('what cannot be done is one error that says what, where and the fix', (
   const filled = join(root, 'filled');
   const empty = join(root, 'empty');
   const broken = join(root, 'broken');
+  const otherKind = join(root, 'other-kind');
   before(() => {
-    for (const folder of [filled, empty, broken]) mkdirSync(folder);
+    for (const folder of [filled, empty, broken, otherKind]) mkdirSync(folder);
+    writeFileSync(
+      join(otherKind, 'config.yaml'),
+      'data: {path: x, tokenizer: t}\nmodel: {embedding: 8}\ntrain: {steps: 1}\n',
+    );
     writeFileSync(join(filled, 'notes.txt'), 'precious');
     for (const name of ['a', 'b']) writeFileSync(join(broken, `${name}.png`), 'not a picture');
   });
@@ -248,6 +253,12 @@ describe('what cannot be done is one error that says what, where and the fix', (
       flags: ['--resume', '--set', 'model.hidden=16'],
       code: EXIT.usage,
       says: [/model differs from the run that is resumed/, /whole.config\.yaml/],
+    },
+    'a run of another model to resume': {
+      run: otherKind,
+      flags: ['--resume'],
+      code: EXIT.usage,
+      says: [/not one of mm train-dvae/, /other-kind.config\.yaml/],
     },
     'another seed than the resumed run’s': {
       run: whole,

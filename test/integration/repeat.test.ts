@@ -1,7 +1,7 @@
 // The same seed gives the same run, bit for bit; so does a run that was stopped and gone on with.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -28,6 +28,9 @@ const dvae = join(root, 'dvae');
 const tokenizer = join(root, 'tokenizer.json');
 before(async () => {
   await writePictures(data, 14);
+  await writePictures(several.path, 14);
+  for (const name of readdirSync(several.path, { recursive: true, encoding: 'utf8' }))
+    if (name.endsWith('.txt')) appendFileSync(join(several.path, name), 'red\nblue\n');
   await writeTinyDvae(dvae);
   await writeTokenizer(tokenizer, data);
 });
@@ -40,11 +43,13 @@ interface Case {
 }
 
 const captioned = { path: data, dvae, tokenizer };
+const several = { ...captioned, path: join(root, 'several') };
 const cases: Case[] = [
   {
     name: 'train-dvae',
     session: (seed) => dvaeSession(dvaeConfig(data, seed)),
     stops: [
+      { label: 'train-dvae', at: 0 },
       { label: 'train-dvae', at: 4 },
       { label: 'train-dvae', at: 7 },
     ],
@@ -73,6 +78,7 @@ const cases: Case[] = [
     name: 'train-dalle',
     session: (seed) => dalleSession(dalleConfig(captioned, seed)),
     stops: [
+      { label: 'train-dalle', at: 0 },
       { label: 'train-dalle', at: 4 },
       { label: 'train-dalle', at: 7 },
     ],
@@ -93,9 +99,15 @@ const cases: Case[] = [
     stops: [{ label: 'train-dalle', at: 7 }],
   },
   {
+    name: 'train-dalle, with several captions of each picture',
+    session: (seed) => dalleSession(dalleConfig(several, seed)),
+    stops: [{ label: 'train-dalle', at: 7 }],
+  },
+  {
     name: 'train-clip',
     session: (seed) => clipSession(clipConfig({ path: data, tokenizer }, { seed })),
     stops: [
+      { label: 'train-clip', at: 0 },
       { label: 'train-clip', at: 4 },
       { label: 'train-clip', at: 7 },
     ],

@@ -131,6 +131,7 @@ function sessionContext(path: string, { resume = false, stop }: SessionOptions):
       note: () => {},
       start: (label) => {
         current = label;
+        if (stop && current === stop.label && stop.at === 0) controller.abort();
       },
       update: (done) => {
         if (stop && current === stop.label && done === stop.at) controller.abort();

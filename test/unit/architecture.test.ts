@@ -11,6 +11,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** From the top down: a folder imports itself and what stands below it. */
 const FOLDERS = [
   'cli',
+  'api',
   'train',
   'eval',
   'report',
@@ -183,21 +184,37 @@ test('no file loads itself by way of others; types, which are gone by then, may 
   );
 });
 
-test('help loads neither TensorFlow nor sharp: nothing that main.ts imports at once does', () => {
+/** Packages that a file loads at once, with all that it imports statically. */
+function loadedBy(start: string): { path: string; specifier: string }[] {
   const reached = new Set<string>();
   const visit = (path: string): void => {
     if (reached.has(path)) return;
     reached.add(path);
     for (const { specifier, kind } of byPath.get(path)?.files ?? []) if (kind === 'static') visit(specifier);
   };
-  visit('cli/main.ts');
-  const heavy = [...reached].flatMap((path) =>
-    (byPath.get(path)?.packages ?? [])
-      .filter(({ specifier, kind }) => kind !== 'type' && /^(koffi|sharp|@tensorflow\/.*)$/.test(specifier))
-      .map(({ specifier }) => `src/${path} imports ${specifier}`),
-  );
+  visit(start);
   assert.ok(reached.size > 3);
+  return [...reached].flatMap((path) =>
+    (byPath.get(path)?.packages ?? [])
+      .filter(({ kind }) => kind !== 'type')
+      .map(({ specifier }) => ({ path, specifier })),
+  );
+}
+
+test('help loads neither TensorFlow nor sharp: nothing that main.ts imports at once does', () => {
+  const heavy = loadedBy('cli/main.ts')
+    .filter(({ specifier }) => /^(koffi|sharp|@tensorflow\/.*)$/.test(specifier))
+    .map(({ path, specifier }) => `src/${path} imports ${specifier}`);
   assert.deepEqual(heavy, []);
+});
+
+test('programs that import the package do not load what only the command line needs', () => {
+  const loaded = loadedBy('api/mm.ts');
+  assert.ok(loaded.some(({ specifier }) => specifier === 'sharp'));
+  assert.deepEqual(
+    loaded.filter(({ specifier }) => /^(yargs|cli-progress|pino)$/.test(specifier)),
+    [],
+  );
 });
 
 test('files are named for what they own and stay below 300 lines', () => {

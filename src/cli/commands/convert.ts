@@ -41,7 +41,7 @@ export const command = defineCommand({
       .example('$0 convert ViT-B-32.pt --tokenizer bpe_simple_vocab_16e6.txt.gz --to clip', "OpenAI's CLIP")
       .example('$0 reconstruct photos --dvae dvae', 'what it gives'),
 
-  async run({ from, to, 'image-size': imageSize, tokenizer, activation }, { json, print }) {
+  async run({ from, to, 'image-size': imageSize, tokenizer, activation }, { json, print, signal }) {
     if (imageSize !== undefined && !(Number.isInteger(imageSize) && imageSize > 0)) {
       throw new UsageError(`--image-size is a whole number of pixels, and got ${imageSize}`, {
         where: '--image-size',
@@ -50,7 +50,8 @@ export const command = defineCommand({
     }
     await refuseFilled(to);
     const { convertWeights } = await import('../../models/convert.ts');
-    const { what, contents } = await convertWeights(from, to, { imageSize, tokenizer, activation });
+    const options = { imageSize, tokenizer, activation };
+    const { what, contents } = await convertWeights(from, to, options, signal);
     print(`${to}: ${what}`);
     json({ to, kind: contents.kind, what, config: contents.config });
   },

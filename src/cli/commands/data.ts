@@ -1,6 +1,7 @@
 // mm data make-shapes, and mm data check.
 
 import type { DataReport, Range } from '../../data/check.ts';
+import { SOURCES } from '../../data/pictures.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import { type Context, defineCommand } from '../command.ts';
 
@@ -39,31 +40,34 @@ export const checkCommand = defineCommand({
       .positional('path', {
         type: 'string',
         demandOption: true,
-        describe: 'folder of pictures, flat or nested, with same-stem .txt captions',
+        describe: SOURCES,
       })
       .option('text-length', {
         type: 'number',
         default: 256,
         describe: 'words from which a caption counts as too long: the text positions of the model',
       })
-      .example('$0 data check data/shapes', 'counts, sizes, and what training would stumble over'),
+      .example('$0 data check data/shapes', 'counts, sizes, and what training would stumble over')
+      .example('$0 data check "shards/{000..099}.tar" --json', 'the same of tars, for programs'),
 
   async run({ path, 'text-length': textLength }, { json, print, progress, signal }: Context) {
     if (!Number.isInteger(textLength) || textLength < 1)
       throw new UsageError(`--text-length is a whole number of words, at least 1, and got ${textLength}`, {
         fix: 'leave it out for 256',
       });
-    const { checkFolder } = await import('../../data/check.ts');
-    const report = await checkFolder(path, { textLength, progress, signal });
+    const { checkData } = await import('../../data/check.ts');
+    const report = await checkData(path, { textLength, progress, signal });
     json(report);
     for (const line of describe(report, textLength)) print(line);
     if (report.usable === 0)
       throw new DataError(`none of the ${report.pictures} pictures can be used`, {
-        where: report.unusable[0]!.file,
-        fix: report.unusable[0]!.reason,
+        where: report.unusable[0]?.file ?? path,
+        fix: report.unusable[0]?.reason ?? 'name other archives',
       });
   },
 });
+
+const shorten = (text: string): string => `“${text.length > 60 ? `${text.slice(0, 60)}…` : text}”`;
 
 function some(files: readonly string[]): string {
   const more = files.length > SHOWN ? `, and ${files.length - SHOWN} more` : '';
@@ -76,6 +80,8 @@ function spread(range: Range | undefined): string {
 
 function describe(report: DataReport, textLength: number): string[] {
   const { captions } = report;
+  const [often] = captions.repeated;
+  const mostOften = often ? `, most often (${often.pictures} times) ${shorten(often.caption)}` : '';
   const formats = Object.entries(report.formats).map(([format, count]) => `${count} ${format}`);
   const warnings: [what: string, files: readonly string[]][] = [
     ['cannot be used', report.unusable.map(({ file, reason }) => `${file} (${reason})`)],
@@ -88,13 +94,15 @@ function describe(report: DataReport, textLength: number): string[] {
       `have a caption of more than ${textLength} words`,
       captions.tooLong.map(({ file, words }) => `${file} (${words})`),
     ],
-    ['have several lines of captions; the first is used', captions.severalLines],
+    ['have several captions, of which each epoch draws one', captions.severalLines],
     ['are captions without a picture', captions.withoutPicture],
   ];
   return [
     `${report.pictures} pictures in ${report.path}, ${report.usable} usable${formats.length > 0 ? `: ${formats.join(', ')}` : ''}`,
     `width ${spread(report.width)}; height ${spread(report.height)} pixels`,
-    `${captions.count} captions, ${captions.distinct} distinct; ${spread(captions.words)} words`,
+    captions.count === 0
+      ? 'no captions'
+      : `${captions.count} captions, ${captions.distinct} distinct${mostOften}; ${spread(captions.words)} words`,
     ...warnings
       .filter(([, files]) => files.length > 0)
       .map(([what, files]) => `warning: ${files.length} ${what}: ${some(files)}`),

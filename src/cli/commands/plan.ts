@@ -1,6 +1,7 @@
 // mm plan: what a training configuration takes, from its graph alone.
 
 import { readFileSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import { parse } from 'yaml';
 import { clipSchema } from '../../config/clip.ts';
 import { dalleSchema } from '../../config/dalle.ts';
@@ -8,7 +9,7 @@ import { dvaeSchema } from '../../config/dvae.ts';
 import { loadConfig } from '../../config/load.ts';
 import type { Runtime } from '../../engine/runtime.ts';
 import type { Plan, Planned } from '../../train/plan/plan.ts';
-import { UsageError } from '../../util/errors.ts';
+import { InterruptedError, UsageError } from '../../util/errors.ts';
 import { defineCommand } from '../command.ts';
 
 const KINDS = ['dalle', 'dvae', 'clip'] as const;
@@ -41,7 +42,7 @@ export const command = defineCommand({
       })
       .example('$0 plan --config configs/dalle/12b.yaml --devices 1024', 'the published model'),
 
-  async run({ config: file, set, kind, devices }, { json, print }) {
+  async run({ config: file, set, kind, devices }, { json, print, signal }) {
     if (!Number.isInteger(devices) || devices < 1) {
       throw new UsageError(`--devices is a whole number from 1 on, and got ${devices}`, {
         where: '--devices',
@@ -55,6 +56,7 @@ export const command = defineCommand({
       const what = kind ?? kindOf(file);
       if (what !== 'dalle') {
         const result = plan(await planOther(what, runtime, given), devices);
+        await heed(signal);
         print(describe(result).join('\n'));
         json(result);
         return;
@@ -63,7 +65,9 @@ export const command = defineCommand({
       const { planDalle } = await import('../../train/plan/dalle.ts');
       const { recompute } = config.train;
       const result = plan(planDalle(runtime, config, recompute), devices);
+      await heed(signal);
       const other = plan(planDalle(runtime, config, !recompute), devices).memory.activations;
+      await heed(signal);
       const how = recompute ? 'kept' : 'computed again (train.recompute)';
       print([...describe(result), `  with activations ${how}: ${gigabytes(other)} of them`].join('\n'));
       json({ ...result, recompute, activationsOtherwise: other });
@@ -72,6 +76,12 @@ export const command = defineCommand({
     }
   },
 });
+
+/** Graphs are built in one go: Ctrl-C is seen between them. */
+async function heed(signal: AbortSignal): Promise<void> {
+  await setImmediate();
+  if (signal.aborted) throw new InterruptedError('stopped; a plan writes nothing');
+}
 
 async function planOther(
   kind: Exclude<Kind, 'dalle'>,

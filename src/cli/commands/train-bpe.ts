@@ -2,6 +2,7 @@
 
 import { access, constants, mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { captionsOf } from '../../data/captions.ts';
 import { isList } from '../../data/lists.ts';
 import { archivesOf, readPictures } from '../../data/pictures.ts';
 import type { BpeTokenizer } from '../../tokenizers/bpe.ts';
@@ -29,7 +30,7 @@ interface Report {
 async function pictureCaptions(path: string): Promise<string[] | undefined> {
   if (!isList(path) && !(await archivesOf(path))) return undefined;
   const pictures = await readPictures(path, { captions: 'optional' });
-  return pictures.flatMap(({ caption }) => caption ?? []);
+  return pictures.flatMap(captionsOf);
 }
 
 async function* each(lines: readonly string[]): AsyncGenerator<string> {

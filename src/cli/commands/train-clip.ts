@@ -2,8 +2,9 @@
 
 import { clipSchema } from '../../config/clip.ts';
 import { loadConfig } from '../../config/load.ts';
+import { SOURCES } from '../../data/pictures.ts';
 import { defineCommand } from '../command.ts';
-import { runContext, trainingFlags } from '../training-flags.ts';
+import { runContext, trainingFlags, truncateFlag } from '../training-flags.ts';
 
 export const command = defineCommand({
   flags: (yargs) =>
@@ -12,13 +13,14 @@ export const command = defineCommand({
         type: 'string',
         requiresArg: true,
         alias: ['image_text_folder', 'image-text-folder'],
-        describe: 'folder of pictures with same-stem .txt captions, over data.path',
+        describe: `${SOURCES}; with captions; over data.path`,
       })
       .option('tokenizer', {
         type: 'string',
         requiresArg: true,
         describe: "tokenizer.json, or CLIP's merges file, over data.tokenizer",
       })
+      .option('truncate', truncateFlag)
       .example(
         '$0 train-clip --config configs/clip/vit-b-32.yaml --data photos --tokenizer bpe_simple_vocab_16e6.txt.gz',
         'the published size',
@@ -32,7 +34,12 @@ export const command = defineCommand({
     const config = loadConfig(clipSchema, {
       file: flags.config,
       set: flags.set,
-      flags: { seed: flags.seed, 'data.path': flags.data, 'data.tokenizer': flags.tokenizer },
+      flags: {
+        seed: flags.seed,
+        'data.path': flags.data,
+        'data.tokenizer': flags.tokenizer,
+        'data.truncateCaptions': flags.truncate,
+      },
     });
     const { trainClip } = await import('../../train/train-clip.ts');
     const { evaluation, ...result } = await trainClip(config, runContext(flags, context));

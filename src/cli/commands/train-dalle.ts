@@ -4,7 +4,7 @@ import { dalleSchema } from '../../config/dalle.ts';
 import { loadConfig } from '../../config/load.ts';
 import { SOURCES } from '../../data/pictures.ts';
 import { defineCommand } from '../command.ts';
-import { runContext, trainingFlags } from '../training-flags.ts';
+import { runContext, trainingFlags, truncateFlag } from '../training-flags.ts';
 
 export const command = defineCommand({
   flags: (yargs) =>
@@ -37,6 +37,7 @@ export const command = defineCommand({
         alias: ['dalle_path', 'dalle-path'],
         describe: 'checkpoint or run whose weights a new run begins with, over train.from',
       })
+      .option('truncate', truncateFlag)
       .conflicts('data', 'tokens')
       .example(
         '$0 train-dalle --config configs/dalle/small.yaml --data photos --dvae runs/dvae --tokenizer tokenizer.json',
@@ -58,6 +59,7 @@ export const command = defineCommand({
         'data.tokens': flags.data === undefined ? flags.tokens : null,
         'data.dvae': flags.dvae,
         'data.tokenizer': flags.tokenizer,
+        'data.truncateCaptions': flags.truncate,
         'train.from': flags.from,
       },
     });

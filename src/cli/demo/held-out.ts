@@ -64,7 +64,11 @@ export async function sampleHeldOut(
     );
     progress.start('sampling held-out prompts', requests.length * artist.codec.grid ** 2);
     const pictures: Picture[] = [];
-    const drawn = artist.draw(requests, settings, BATCH, (done) => progress.update(done), signal);
+    const drawn = artist.draw(requests, settings, {
+      batch: BATCH,
+      onToken: (done) => progress.update(done),
+      signal,
+    });
     for await (const picture of drawn) pictures.push(picture);
     progress.stop();
     const judged: JudgedPrompt[] = [];

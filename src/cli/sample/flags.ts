@@ -1,18 +1,16 @@
-// The flags of mm sample, and what they may be.
+// The flags of mm sample, and what they mean for `sample`.
 
 import type { Argv } from 'yargs';
+import { checkOptions, DEFAULTS, type Named, type SampleOptions } from '../../api/options.ts';
 import { UsageError } from '../../util/errors.ts';
-
-const COUNT = 4;
 
 export function sampleFlags(yargs: Argv) {
   return yargs
     .option('dalle', {
       type: 'string',
       requiresArg: true,
-      demandOption: true,
       alias: ['dalle_path', 'dalle-path'],
-      describe: 'checkpoint or run of mm train-dalle',
+      describe: 'checkpoint or run of mm train-dalle; with --like, by default where the picture was drawn',
     })
     .option('prompt', {
       type: 'string',
@@ -27,9 +25,20 @@ export function sampleFlags(yargs: Argv) {
       nargs: 1,
       describe: 'file of prompts, a line each; they come after those of --prompt',
     })
+    .option('complete', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      describe: 'beginning of a caption, which the model goes on with before it draws; repeatable',
+    })
+    .option('negative', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'what --guidance steers away from, in place of the empty caption',
+    })
     .option('count', {
       type: 'number',
-      defaultDescription: String(COUNT),
+      defaultDescription: String(DEFAULTS.count),
       alias: ['num_images', 'num-images'],
       describe: 'pictures for each prompt',
     })
@@ -41,7 +50,7 @@ export function sampleFlags(yargs: Argv) {
     .option('keep', {
       type: 'number',
       requiresArg: true,
-      defaultDescription: '1',
+      defaultDescription: String(DEFAULTS.keep),
       describe: 'candidates of --best-of that are written, the best first',
     })
     .option('clip', {
@@ -50,27 +59,52 @@ export function sampleFlags(yargs: Argv) {
       alias: ['clip_path', 'clip-path'],
       describe: 'what scores the candidates: checkpoint or run of mm train-clip, or what mm convert made',
     })
+    .option('prime', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'picture whose upper part is kept; the rest is drawn',
+    })
+    .option('keep-rows', {
+      type: 'number',
+      requiresArg: true,
+      describe: 'rows of codes that are kept of the picture of --prime',
+    })
+    .option('like', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'PNG that mm sample wrote: repeats it; flags beside it change what they say',
+    })
     .option('out', {
       type: 'string',
       default: 'samples',
       alias: ['outputs_dir', 'outputs-dir'],
-      describe: 'folder for the pictures',
+      describe: 'folder for the pictures; those in it stay',
+    })
+    .option('grid', {
+      type: 'number',
+      requiresArg: true,
+      describe: 'columns of grid.png; --no-grid for none',
+    })
+    .option('preview', {
+      type: 'boolean',
+      default: false,
+      describe: 'write grid.png anew while the pictures are drawn, and show it in terminals that can',
     })
     .option('seed', {
       type: 'number',
-      default: 0,
+      defaultDescription: String(DEFAULTS.seed),
       describe: 'of the first picture; the next ones count up',
     })
     .option('temperature', {
       type: 'number',
-      default: 1,
+      defaultDescription: String(DEFAULTS.temperature),
       describe: 'below 1 likelier, above 1 more varied',
     })
     .option('top-k', {
       type: 'number',
       alias: 'top_k',
       describe:
-        'draw from the k likeliest codes; below 1 the share of codes left out, as DALLE-pytorch means it',
+        'draw from the k likeliest codes; below 1 the share of codes left out, like the filter_thres of DALLE-pytorch',
     })
     .option('top-p', {
       type: 'number',
@@ -78,18 +112,17 @@ export function sampleFlags(yargs: Argv) {
     })
     .option('guidance', {
       type: 'number',
-      default: 1,
+      defaultDescription: String(DEFAULTS.guidance),
       describe: 'above 1 follows the caption more closely; needs a model trained with empty captions',
     })
     .option('batch-size', {
       type: 'number',
-      default: 16,
+      defaultDescription: String(DEFAULTS.batchSize),
       alias: 'batch_size',
       describe: 'pictures drawn at a time',
     })
     .option('truncate', {
       type: 'boolean',
-      default: false,
       describe: 'cut prompts that are longer than the model reads',
     })
     .example(
@@ -97,89 +130,95 @@ export function sampleFlags(yargs: Argv) {
       'four pictures',
     )
     .example(
-      '$0 sample --dalle runs/dalle --prompt "a red circle" --count 16 --temperature 0.8 --top-k 64',
-      'narrower',
+      '$0 sample --dalle runs/dalle --prompt "a red circle" --count 16 --temperature 0.8 --top-k 64 --preview',
+      'narrower, shown while they are drawn',
     )
     .example(
       '$0 sample --dalle runs/dalle --prompts prompts.txt --best-of 32 --keep 4 --clip runs/clip',
       'the four that CLIP likes best of 32, for each line of the file',
+    )
+    .example(
+      '$0 sample --dalle runs/dalle --prompt "a red circle" --prime photo.jpg --keep-rows 8',
+      'begins with the upper part of a picture',
+    )
+    .example(
+      '$0 sample --like samples/0003-a-red-circle.png --count 8',
+      'that one, and seven more of its kind',
     );
 }
 
 export type SampleFlags = ReturnType<typeof sampleFlags> extends Argv<infer Flags> ? Flags : never;
 
-export interface Choice {
-  /** Pictures drawn for each prompt. */
-  readonly drawn: number;
-  /** Those of them that are written. */
+const OTHER_NAMES: Readonly<Record<string, string>> = {
+  prompts: '--prompt',
+  'prime.rows': '--keep-rows',
+};
+
+/** What an option of `sample` is called on the command line. */
+export const flagName: Named = (option) =>
+  OTHER_NAMES[option] ?? `--${option.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+
+/** The flags as options, without the prompts, some of which stand in files. */
+export function toOptions(flags: SampleFlags): SampleOptions {
+  const { dalle, complete, negative, count, keep, clip, prime, like, seed, temperature, guidance, truncate } =
+    flags;
+  return {
+    dalle,
+    complete,
+    negative,
+    count,
+    bestOf: flags['best-of'],
+    keep,
+    clip,
+    ...(prime !== undefined && { prime: { picture: prime, rows: flags['keep-rows'] as number } }),
+    like,
+    seed,
+    temperature,
+    topK: flags['top-k'],
+    topP: flags['top-p'],
+    guidance,
+    batchSize: flags['batch-size'],
+    truncate,
+  };
+}
+
+export interface Output {
+  /** Pictures of each prompt that are written. */
   readonly kept: number;
-  /** The checkpoint that chooses; undefined where all are written. */
-  readonly clip: string | undefined;
+  /** Of the grid, where the user says how many. */
+  readonly columns: number | undefined;
+  readonly hasGrid: boolean;
 }
 
 /**
- * How many pictures are drawn and kept.
+ * Checks what can be checked without a file.
  * @throws UsageError for a flag out of its range, and for flags that do not go together
  */
-export function checkFlags(flags: SampleFlags): Choice {
-  const { temperature, 'top-k': topK, 'top-p': topP, guidance, 'batch-size': batchSize, seed } = flags;
-  inRange('--temperature', temperature, temperature > 0 && Number.isFinite(temperature), 'a number above 0');
-  inRange(
-    '--top-k',
-    topK,
-    topK === undefined || (topK > 0 && (topK < 1 || Number.isInteger(topK))),
-    'a whole number, or a share below 1',
-  );
-  inRange('--top-p', topP, topP === undefined || (topP > 0 && topP <= 1), 'a number above 0 and at most 1');
-  inRange('--guidance', guidance, guidance >= 0 && Number.isFinite(guidance), 'a number from 0 on');
-  atLeast('--batch-size', batchSize, 1);
-  atLeast('--seed', seed, 0);
-  return checkChoice(flags);
-}
-
-function checkChoice({ count, 'best-of': drawn, keep, clip }: SampleFlags): Choice {
-  atLeast('--count', count ?? COUNT, 1);
-  if (drawn === undefined) {
-    for (const [where, value, does] of [
-      ['--keep', keep, 'says how many candidates stay'],
-      ['--clip', clip, 'scores candidates'],
-    ] as const) {
-      if (value === undefined) continue;
-      const fix = `add --best-of N, or leave ${where} out`;
-      throw new UsageError(`${where} ${does}, and without --best-of there are none`, { where, fix });
-    }
-    return { drawn: count ?? COUNT, kept: count ?? COUNT, clip: undefined };
-  }
-  atLeast('--best-of', drawn, 2);
-  if (count !== undefined) {
-    throw new UsageError('--count and --best-of both say how many pictures are drawn', {
-      where: '--count',
-      fix: 'leave --count out; --keep says how many of --best-of are written',
+export function checkFlags(flags: SampleFlags): Output {
+  const { dalle, like, prime, grid, count } = flags;
+  if (dalle === undefined && like === undefined) {
+    throw new UsageError('--dalle is missing: it says which model draws', {
+      where: '--dalle',
+      fix: 'name a checkpoint or run of mm train-dalle',
     });
   }
-  if (clip === undefined) {
-    throw new UsageError('--best-of needs a CLIP that scores the candidates', {
-      where: '--best-of',
-      fix: 'add --clip CHECKPOINT, a run of mm train-clip or what mm convert made',
+  if ((prime === undefined) !== (flags['keep-rows'] === undefined)) {
+    const [there, missing] =
+      prime === undefined ? ['--keep-rows', '--prime FILE'] : ['--prime', '--keep-rows N'];
+    throw new UsageError(`${there} needs ${missing} beside it`, {
+      where: there,
+      fix: '--prime names the picture, --keep-rows how many of its rows of codes are kept, from the top',
     });
   }
-  atLeast('--keep', keep ?? 1, 1);
-  if (keep !== undefined && keep > drawn) {
-    throw new UsageError(`--keep ${keep} is more than the ${drawn} candidates of --best-of`, {
-      where: '--keep',
-      fix: 'keep fewer, or draw more',
+  if (grid !== undefined && !(Number.isInteger(grid) && grid >= 0)) {
+    throw new UsageError(`--grid is a whole number from 1 on, and got ${grid}`, {
+      where: '--grid',
+      fix: 'say how many columns the grid has, or --no-grid for no grid',
     });
   }
-  return { drawn, kept: keep ?? 1, clip };
-}
-
-const atLeast = (flag: string, value: number, least: number): void =>
-  inRange(flag, value, Number.isInteger(value) && value >= least, `a whole number from ${least} on`);
-
-function inRange(flag: string, value: unknown, holds: boolean, expected: string): void {
-  if (!holds)
-    throw new UsageError(`${flag} is ${expected}, and got ${value}`, {
-      where: flag,
-      fix: 'mm sample --help says what each flag means',
-    });
+  // What is in the picture of --like is checked with the flags when it is read.
+  const options = toOptions(flags);
+  const { kept } = checkOptions(like === undefined ? options : { ...options, negative: undefined }, flagName);
+  const isOne = like !== undefined && count === undefined && flags['best-of'] === undefined;
+  return { kept: isOne ? 1 : kept, columns: grid || undefined, hasGrid: grid !== 0 };
 }

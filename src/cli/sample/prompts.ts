@@ -4,20 +4,32 @@ import { readFile } from 'node:fs/promises';
 import { textLines } from '../../data/source.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 
+export interface PromptFlags {
+  readonly prompt?: readonly string[] | undefined;
+  readonly prompts?: readonly string[] | undefined;
+  readonly complete?: readonly string[] | undefined;
+  readonly like?: string | undefined;
+}
+
 /**
- * All prompts in order; lines of a file that are blank do not count.
+ * All prompts in order; lines of a file that are blank do not count. None where --complete or --like have them.
  * @throws UsageError when there are none
  * @throws DataError for a file that cannot be read, or says nothing
  */
-export async function readPrompts(given: readonly string[], files: readonly string[]): Promise<string[]> {
-  const prompts = [...given];
+export async function readPrompts({
+  prompt = [],
+  prompts: files = [],
+  complete,
+  like,
+}: PromptFlags): Promise<string[]> {
+  const prompts = [...prompt];
   for (const file of files) {
     const lines = textLines(await readText(file));
     if (lines.length === 0)
       throw new DataError('the file has no prompts', { where: file, fix: 'write a prompt on each line' });
     for (const line of lines) prompts.push(line);
   }
-  if (prompts.length > 0) return prompts;
+  if (prompts.length > 0 || complete !== undefined || like !== undefined) return prompts;
   throw new UsageError('there is no prompt', {
     fix: 'say what the picture shows: --prompt "a red circle", or --prompts FILE with one on each line',
   });

@@ -60,8 +60,19 @@ export interface Drawing {
   readonly key: readonly (string | number)[];
 }
 
+/** Pixels that librsvg draws in one direction at most. */
+const LONGEST_SVG = 32_767;
+
 /** Draws scenes as `size` × `size` RGB pictures, rows first. */
 export async function drawScenes(drawings: readonly Drawing[], size: number): Promise<Uint8Array[]> {
+  const most = Math.floor(LONGEST_SVG / (OVERSAMPLING * (size + 2 * OVERSCAN)));
+  const pictures: Uint8Array[] = [];
+  for (let start = 0; start < drawings.length; start += most)
+    pictures.push(...(await drawSheet(drawings.slice(start, start + most), size)));
+  return pictures;
+}
+
+async function drawSheet(drawings: readonly Drawing[], size: number): Promise<Uint8Array[]> {
   const tile = size + 2 * OVERSCAN;
   const over = (OVERSCAN * CANVAS) / size;
   const side = CANVAS + 2 * over;

@@ -23,6 +23,7 @@ export interface TokenSet {
   readonly dvaeHash: string;
   /** The pictures' keys in the data set they come from. */
   readonly keys: readonly string[];
+  /** A line for each caption of a picture. */
   readonly captions: readonly (string | undefined)[];
   /** pictures × grid × grid, each below the vocabulary */
   readonly codes: Uint16Array;

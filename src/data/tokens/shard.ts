@@ -15,6 +15,7 @@ export interface TokenSample extends CodeArray {
   readonly key: string;
   /** The picture's file, relative to its data set. */
   readonly file: string;
+  /** A line for each caption. */
   readonly caption: string | undefined;
 }
 

@@ -8,24 +8,16 @@
 import type { ClipImageConfig, ClipModelConfig, ClipTextConfig } from '../../config/clip.ts';
 import { gather, gelu } from '../../engine/ops.ts';
 import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '../../engine/tf.ts';
+import { wholePattern } from '../../nn/attention-pattern.ts';
 import type { BatchStatistics } from '../../nn/batch-norm.ts';
-import {
-  type EncoderBlockParameters,
-  encoderBlock,
-  encoderBlockSpec,
-  type LucidBlockParameters,
-  lucidBlock,
-  lucidBlockSpec,
-  matrix,
-  quickGelu,
-} from '../../nn/encoder.ts';
+import { encoderBlockSpec, lucidBlockSpec, quickGelu } from '../../nn/encoder.ts';
 import { type LayerNormSpec, layerNorm, layerNormSpec } from '../../nn/layer-norm.ts';
 import { linear, linearSpec } from '../../nn/linear.ts';
 import { constant, normal, type ParameterSpec, type Parameters, uniform } from '../../nn/parameters.ts';
+import { type BlockParameters, type BlockSpec, block, type StackOptions } from '../../nn/transformer.ts';
 import { type ResnetSpec, resnet, resnetSpec } from './resnet.ts';
 
-type BlocksSpec = { readonly [block: `block_${number}`]: ReturnType<typeof encoderBlockSpec> };
-type LucidBlocksSpec = { readonly [block: `block_${number}`]: ReturnType<typeof lucidBlockSpec> };
+type BlocksSpec = { readonly [block: `block_${number}`]: BlockSpec };
 
 type VitSpec = {
   readonly patch: ParameterSpec;
@@ -46,13 +38,13 @@ type TextSpec = {
 type LucidImageSpec = {
   readonly patch: ReturnType<typeof linearSpec>;
   readonly position: ParameterSpec;
-  readonly lucid_blocks: LucidBlocksSpec;
+  readonly lucid_blocks: BlocksSpec;
   readonly projection: ParameterSpec;
 };
 type LucidTextSpec = {
   readonly embedding: ParameterSpec;
   readonly position: ParameterSpec;
-  readonly lucid_blocks: LucidBlocksSpec;
+  readonly lucid_blocks: BlocksSpec;
   readonly projection: ParameterSpec;
 };
 
@@ -107,7 +99,7 @@ function lucidSpec({ image, text, embedding }: ClipModelConfig): {
 } {
   const inputs = 3 * image.patch ** 2;
   const tower = ({ width, heads, layers }: ClipImageConfig | ClipTextConfig) => ({
-    lucid_blocks: blocks(layers, (index) => lucidBlockSpec(width, heads, layers, index)),
+    lucid_blocks: blocks(layers, (index) => lucidBlockSpec(width, heads, index)),
     projection: normal([width, embedding], width ** -0.5),
   });
   return {
@@ -153,25 +145,37 @@ function patches(x: Tensor4D, { size, patch }: ClipImageConfig): Tensor3D {
   return tf.reshape(tf.transpose(rows, [0, 2, 1, 3]), [batch, grid ** 2, patch ** 2 * 3]);
 }
 
+/** x_BND through the blocks of a tower. @param mask added to the scores, broadcast to [B, H, N, N] */
+function encode(
+  blocks: Parameters<BlocksSpec>,
+  x_BND: Tensor3D,
+  options: StackOptions,
+  mask?: Tensor,
+): Tensor3D {
+  const pattern = wholePattern(x_BND.shape[1], mask);
+  const run = (h: Tensor3D, p: BlockParameters): Tensor3D => block(p, h, { ...options, pattern }).x_BND;
+  return Object.values(blocks).reduce(run, x_BND);
+}
+
 function vit(p: Parameters<VitSpec>, x: Tensor4D, config: ClipModelConfig): Tensor2D {
   const { image } = config;
   const [batch] = x.shape;
-  const patches_BND = matrix(p.patch, patches(x, image)) as Tensor3D;
+  const patches_BND = linear({ weight: p.patch }, patches(x, image)) as Tensor3D;
   const class_B1D = tf.add(tf.zeros([batch, 1, 1]), p.class) as Tensor3D;
-  let h = layerNorm(p.input_norm, tf.add(tf.concat([class_B1D, patches_BND], 1), p.position)) as Tensor3D;
-  for (const block of Object.values(p.blocks)) h = encoderBlock(block, h, image.heads, activation(config));
-  const class_BD = tf.reshape(tf.slice(h, [0, 0, 0], [batch, 1, image.width]), [batch, image.width]);
-  return matrix(p.projection, layerNorm(p.norm, class_BD)) as Tensor2D;
+  const input_BND = layerNorm(p.input_norm, tf.add(tf.concat([class_B1D, patches_BND], 1), p.position));
+  const options = { heads: image.heads, activation: activation(config) };
+  const x_BND = encode(p.blocks, input_BND as Tensor3D, options);
+  const class_BD = tf.reshape(tf.slice(x_BND, [0, 0, 0], [batch, 1, image.width]), [batch, image.width]);
+  return linear({ weight: p.projection }, layerNorm(p.norm, class_BD)) as Tensor2D;
 }
 
 const activation = ({ activation }: ClipModelConfig): ((x: Tensor) => Tensor) =>
   activation === 'gelu' ? gelu : quickGelu;
 
 function lucidImage(p: Parameters<LucidImageSpec>, x: Tensor4D, { image }: ClipModelConfig): Tensor2D {
-  let h = tf.add(linear(p.patch, patches(x, image)), p.position) as Tensor3D;
-  for (const block of Object.values(p.lucid_blocks) as LucidBlockParameters[])
-    h = lucidBlock(block, h, image.heads);
-  return matrix(p.projection, tf.mean(h, 1)) as Tensor2D;
+  const input_BND = tf.add(linear(p.patch, patches(x, image)), p.position) as Tensor3D;
+  const x_BND = encode(p.lucid_blocks, input_BND, { heads: image.heads, gated: true });
+  return linear({ weight: p.projection }, tf.mean(x_BND, 1)) as Tensor2D;
 }
 
 /** 0 for positions up to the query's own and −1e9 for later ones, [T, T]. */
@@ -188,13 +192,12 @@ function publishedText(
   config: ClipModelConfig,
 ): Tensor2D {
   const { heads, length } = config.text;
-  const mask = causalMask(length);
-  let h = tf.add(gather(p.embedding, text_BT), p.position) as Tensor3D;
-  for (const block of Object.values(p.blocks) as EncoderBlockParameters[])
-    h = encoderBlock(block, h, heads, activation(config), mask);
+  const input_BTD = tf.add(gather(p.embedding, text_BT), p.position) as Tensor3D;
+  const options = { heads, activation: activation(config) };
+  const x_BTD = encode(p.blocks, input_BTD, options, causalMask(length));
   const end_B = tf.cast(tf.sub(tf.sum(mask_BT, 1), 1), 'int32');
-  const end_BD = tf.sum(tf.mul(h, tf.expandDims(tf.oneHot(end_B, length), 2)), 1);
-  return matrix(p.projection, layerNorm(p.norm, end_BD)) as Tensor2D;
+  const end_BD = tf.sum(tf.mul(x_BTD, tf.expandDims(tf.oneHot(end_B, length), 2)), 1);
+  return linear({ weight: p.projection }, layerNorm(p.norm, end_BD)) as Tensor2D;
 }
 
 function lucidText(
@@ -205,11 +208,10 @@ function lucidText(
 ): Tensor2D {
   const [batch, length] = mask_BT.shape;
   const mask_B11T = tf.reshape(tf.mul(tf.sub(1, mask_BT), MASKED), [batch, 1, 1, length]);
-  let h = tf.add(gather(p.embedding, text_BT), p.position) as Tensor3D;
-  for (const block of Object.values(p.lucid_blocks) as LucidBlockParameters[])
-    h = lucidBlock(block, h, text.heads, mask_B11T);
-  const sum_BD = tf.sum(tf.mul(h, tf.expandDims(mask_BT, 2)), 1);
-  return matrix(p.projection, tf.div(sum_BD, tf.sum(mask_BT, 1, true))) as Tensor2D;
+  const input_BTD = tf.add(gather(p.embedding, text_BT), p.position) as Tensor3D;
+  const x_BTD = encode(p.lucid_blocks, input_BTD, { heads: text.heads, gated: true }, mask_B11T);
+  const sum_BD = tf.sum(tf.mul(x_BTD, tf.expandDims(mask_BT, 2)), 1);
+  return linear({ weight: p.projection }, tf.div(sum_BD, tf.sum(mask_BT, 1, true))) as Tensor2D;
 }
 
 /** x / ‖x‖ along the last axis. */

@@ -10,6 +10,9 @@ import { Weights } from '../../nn/weights.ts';
 import { BpeTokenizer } from '../../tokenizers/bpe.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import { DvaeCodec } from '../dvae/codec.ts';
+import { CaptionCompleter } from './complete.ts';
+import { textClasses } from './config.ts';
+import { keptCodes } from './filter.ts';
 import { dalleSpec } from './model.ts';
 import { Sampler, type SampleSettings } from './sample.ts';
 
@@ -19,6 +22,36 @@ export interface Picture {
   /** RGB, size × size × 3 */
   readonly pixels: Uint8Array;
   readonly size: number;
+}
+
+/** A picture to be drawn. */
+export interface DrawRequest {
+  readonly prompt: string;
+  /** Of the prompt: see `encode`. */
+  readonly tokens: readonly number[];
+  /** What guidance steers away from; the empty caption where it is left out. */
+  readonly negative?: readonly number[];
+  /** The first codes of the picture; those of all requests are equally many. */
+  readonly start?: Int32Array;
+  readonly seed: number;
+}
+
+/** What there is of the pictures that are being drawn. */
+export interface Unfinished {
+  /** Index of the first of them among all requests. */
+  readonly first: number;
+  /** Codes of each picture so far, those it started with among them. */
+  readonly tokens: number;
+  /** pictures × grid × grid; what is not drawn yet is 0 */
+  readonly codes: Int32Array;
+}
+
+export interface DrawOptions {
+  /** Pictures drawn at a time. */
+  readonly batch: number;
+  /** Told after each code how many codes of all pictures there are, and what they are. */
+  readonly onToken?: (done: number, unfinished: Unfinished) => void;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export class Artist {
@@ -78,6 +111,11 @@ export class Artist {
     return tokens.slice(0, textLength);
   }
 
+  /** Whether the model reads only the beginning of the prompt. */
+  isTooLong(prompt: string): boolean {
+    return this.tokenizer.encode(prompt).length > this.config.model.textLength;
+  }
+
   /** Refuses guidance that the model was not trained for. */
   checkSettings({ guidance }: SampleSettings): void {
     if (guidance !== 1 && this.config.train.nullCaptions === 0) {
@@ -92,19 +130,44 @@ export class Artist {
   }
 
   /**
-   * Pictures for prompts, in batches; each as soon as its batch is decoded.
-   * @param onToken told how many of all tokens are drawn
+   * Goes on with the beginnings of captions; see CaptionCompleter. An empty beginning leaves all of the caption to the model.
+   * @param topK as users say it: a number of tokens, or the share of them left out
+   * @returns a caption for each beginning, normalised as the tokenizer has it
+   * @throws UsageError when the model ends an empty caption at once
    */
-  async *draw(
-    requests: readonly {
-      readonly prompt: string;
-      readonly tokens: readonly number[];
-      readonly seed: number;
-    }[],
-    settings: SampleSettings,
-    batch: number,
-    onToken: (done: number) => void = () => {},
+  async *complete(
+    beginnings: readonly string[],
+    { temperature, topP }: SampleSettings,
+    topK: number | undefined,
+    seed: number,
     signal?: AbortSignal,
+  ): AsyncGenerator<readonly [beginning: string, caption: string]> {
+    if (beginnings.length === 0) return;
+    const { model } = this.config;
+    const drawn = { temperature, topP, topK: keptCodes(topK, textClasses(model)) };
+    const name = `completer ${this.#samplers++}`;
+    const completer = new CaptionCompleter(this.#runtime, name, model, this.#weights, drawn);
+    for (const beginning of beginnings) {
+      const tokens = beginning.trim() === '' ? [] : this.encode(beginning, false);
+      const completed = await completer.complete(tokens, seed, signal);
+      // The model may have classes for more tokens than the tokenizer came to have.
+      const known = completed.filter((token) => token < this.tokenizer.vocabularySize);
+      const caption = this.tokenizer.decode(known).trim();
+      if (caption === '') {
+        throw new UsageError('the model ended the caption before its first word', {
+          where: '--complete',
+          fix: 'give it a word to begin with, or another --seed',
+        });
+      }
+      yield [beginning, caption];
+    }
+  }
+
+  /** Pictures for prompts, in batches; each as soon as its batch is decoded. */
+  async *draw(
+    requests: readonly DrawRequest[],
+    settings: SampleSettings,
+    { batch, onToken, signal }: DrawOptions,
   ): AsyncGenerator<Picture> {
     this.checkSettings(settings);
     const sampler = new Sampler(
@@ -117,14 +180,14 @@ export class Artist {
     );
     const size = this.codec.config.imageSize;
     const length = this.codec.grid ** 2;
-    for (let start = 0; start < requests.length; start += batch) {
-      const group = requests.slice(start, start + batch);
-      const codes = await sampler.sample(
-        group.map(({ tokens, seed }) => ({ caption: tokens, seed })),
-        (tokens) => onToken(start * length + tokens * group.length),
+    for (let first = 0; first < requests.length; first += batch) {
+      const group = requests.slice(first, first + batch);
+      const drawn = await sampler.sample(
+        group.map(({ tokens, ...request }) => ({ ...request, caption: tokens })),
+        (tokens, codes) => onToken?.(first * length + tokens * group.length, { first, tokens, codes }),
         signal,
       );
-      const pixels = await this.codec.decode(codes);
+      const pixels = await this.codec.decode(drawn);
       for (const [i, { prompt, seed }] of group.entries()) {
         yield { prompt, seed, size, pixels: pixels.subarray(i * size ** 2 * 3, (i + 1) * size ** 2 * 3) };
       }

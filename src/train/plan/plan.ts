@@ -1,6 +1,6 @@
 // What a configuration would take, found by building its gradients' real graph and running nothing.
 
-import { flopsOf, type GraphNode, peakBytes } from '../../engine/cost.ts';
+import { flopsOf, type GraphNode, onlyNeeded, peakBytes } from '../../engine/cost.ts';
 import type { Examined } from '../../engine/examine.ts';
 import { flatten, type SpecTree } from '../../nn/parameters.ts';
 import type { WeightEntries } from '../../nn/weights.ts';
@@ -59,7 +59,8 @@ export function plan(model: Planned, devices: number): Plan {
   const parts: Record<string, number> = {};
   for (const [name, size] of sizes) parts[model.partOf(name)] = (parts[model.partOf(name)] ?? 0) + size;
   const examples = Math.max(1, Math.ceil(model.batch / model.accumulate / devices));
-  const { nodes, results } = model.gradients(examples);
+  const { nodes: recorded, results } = model.gradients(examples);
+  const nodes = onlyNeeded(recorded, results);
   const flops = nodes.reduce((sum: number, node: GraphNode) => sum + flopsOf(node), 0);
   const flopsPerStep = (flops * model.batch) / examples;
   const each = (count: number, copies: number): number => Math.ceil((count * copies * FLOAT32) / devices);

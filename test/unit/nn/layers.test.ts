@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type Tensor, type Tensor3D, type Tensor4D, tf } from '../../../src/engine/tf.ts';
-import { attention, attentionSpec } from '../../../src/nn/attention.ts';
+import { attention, attentionSpec, splitHeads } from '../../../src/nn/attention.ts';
 import { attends } from '../../../src/nn/attention-mask.ts';
 import { attentionPattern } from '../../../src/nn/attention-pattern.ts';
 import { convolution, convolutionSpec } from '../../../src/nn/convolution.ts';
@@ -111,7 +111,9 @@ describe('attention', () => {
           });
         }
     const expected = linear(p.output, tf.tensor3d(merged, [batch, LENGTH, width]));
-    const { x_BND, keys_BHNd } = attention(p, x, { heads }, column);
+    const projected = linear(p.qkv, x);
+    const { keys_BHNd } = splitHeads(projected, { heads });
+    const x_BND = attention(p.output, projected, { heads }, column);
     assert.deepEqual(keys_BHNd.shape, [batch, heads, LENGTH, width / heads]);
     near(numbers(x_BND), numbers(expected));
   });

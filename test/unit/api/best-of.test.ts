@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { bestOf, type ScoredPicture } from '../../../src/cli/sample/best-of.ts';
+import { bestOf, type ScoredPicture } from '../../../src/api/best-of.ts';
 import type { Picture } from '../../../src/models/dalle/artist.ts';
 import { DataError } from '../../../src/util/errors.ts';
 import { clipConfig } from '../../integration/tiny-runs.ts';

@@ -1,0 +1,59 @@
+// A train step of mm's own joint Transformer for benches, as `mm train-dalle` makes it, on random tokens.
+
+import { dalleSchema } from '../../src/config/dalle.ts';
+import type { OpTime } from '../../src/engine/op-times.ts';
+import { Runtime } from '../../src/engine/runtime.ts';
+import { imageLength } from '../../src/models/dalle/config.ts';
+import { dalleSpec } from '../../src/models/dalle/model.ts';
+import { Weights } from '../../src/nn/weights.ts';
+import { DalleStep } from '../../src/train/dalle-step.ts';
+import { Adam } from '../../src/train/optimizer.ts';
+import { stepKey } from '../../src/train/scalars.ts';
+import { initialize } from '../../src/train/state.ts';
+import { RandomStream } from '../../src/util/random.ts';
+
+/** 256 + 1024 tokens. */
+export const LONG = {
+  textLength: 256,
+  textVocabulary: 4096,
+  grid: 32,
+  imageVocabulary: 1024,
+  width: 512,
+  layers: 8,
+  heads: 8,
+};
+/** The published order of layers, and full attention in its place. */
+export const PUBLISHED = { attention: ['row', 'column', 'row', 'row'], lastAttention: 'conv' };
+export const FULL = { attention: ['full'] };
+
+/**
+ * Draws the weights. @param model a model section @param train keys of a train section
+ * @returns the step numbered `at`, with its loss; `times` collects the time and memory of each op
+ */
+export async function trainStep(
+  model: object,
+  batch: number,
+  train: object = {},
+): Promise<(at: number, times?: OpTime[]) => Promise<number>> {
+  const config = dalleSchema.parse({
+    data: { path: 'random', dvae: 'none', tokenizer: 'none' },
+    model,
+    train: { steps: 1, batch, optimizer: { learningRate: { peak: 3e-4 }, beta2: 0.96 }, ...train },
+  });
+  const runtime = new Runtime();
+  const weights = new Weights(runtime, 'dalle', dalleSpec(config.model));
+  const optimizer = new Adam(runtime, 'dalle', weights.entries, config.train.optimizer);
+  const state = { weights, trained: weights.entries, optimizer, average: undefined, lossScale: undefined };
+  const step = new DalleStep(runtime, config, state);
+  await initialize(runtime, state, 0);
+  const { textLength, textVocabulary, imageVocabulary } = config.model;
+  return async (at, times) => {
+    const random = new RandomStream('bench', at);
+    const ids = (length: number, vocabulary: number): Int32Array =>
+      Int32Array.from({ length: batch * length }, () => random.integer(vocabulary));
+    const text = ids(textLength, textVocabulary);
+    const image = ids(imageLength(config.model), imageVocabulary);
+    const { loss } = await step.run({ count: batch, text, image }, at, 3e-4, stepKey(0, at), times);
+    return loss as number;
+  };
+}

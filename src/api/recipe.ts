@@ -1,0 +1,121 @@
+// How a picture was made: written into its PNG as text, and read back to make it again. Nothing in it is trusted: what
+// is not as `sample` writes it is refused.
+
+import { z } from 'zod';
+import type { SampleSettings } from '../models/dalle/sample.ts';
+import { readPngMetadata } from '../report/png.ts';
+import { DataError } from '../util/errors.ts';
+import { version } from '../util/version.ts';
+
+/** All that determines a picture, and what chose it. */
+export interface Recipe {
+  readonly prompt: string;
+  readonly seed: number;
+  readonly settings: SampleSettings;
+  /** Whether the prompt was longer than the model reads. */
+  readonly truncate: boolean;
+  readonly negative?: string | undefined;
+  /** The codes that the picture began with, those of whole rows. */
+  readonly prime?: Int32Array | undefined;
+  /** What the model made the prompt from. */
+  readonly completedFrom?: string | undefined;
+  /** Where the checkpoint was. */
+  readonly checkpoint?: string | undefined;
+  /** Hash of the Transformer's weights. */
+  readonly model: string;
+  /** Hash of the dVAE's weights. */
+  readonly dvae?: string | undefined;
+  /** What CLIP said of the picture, and the hash of its weights. */
+  readonly choice?: { readonly score: number; readonly clip: string } | undefined;
+}
+
+/** Settings by the names of the flags, without those that are not set. */
+export function namedSettings({ temperature, topK, topP, guidance }: SampleSettings): Record<string, number> {
+  return {
+    temperature,
+    ...(topK !== undefined && { 'top-k': topK }),
+    ...(topP !== undefined && { 'top-p': topP }),
+    guidance,
+  };
+}
+
+/** The text chunks of the picture's PNG. */
+export function toMetadata(recipe: Recipe): Record<string, string> {
+  const { negative, prime, completedFrom, checkpoint, dvae, choice } = recipe;
+  const settings = { ...namedSettings(recipe.settings), ...(recipe.truncate && { truncate: true }) };
+  return {
+    prompt: recipe.prompt,
+    seed: String(recipe.seed),
+    settings: JSON.stringify(settings),
+    ...(negative !== undefined && { negative }),
+    ...(prime && { prime: prime.join(' ') }),
+    ...(completedFrom !== undefined && { 'completed-from': completedFrom }),
+    model: recipe.model,
+    ...(dvae !== undefined && { dvae }),
+    ...(checkpoint !== undefined && { checkpoint }),
+    ...(choice && { score: String(choice.score), clip: choice.clip }),
+    Software: `mm ${version()}`,
+  };
+}
+
+const wholeNumber = z
+  .string()
+  .regex(/^\d{1,16}$/)
+  .transform(Number);
+const hash = z.string().regex(/^[0-9a-f]{64}$/);
+
+const settingsSchema = z.object({
+  temperature: z.number(),
+  'top-k': z.number().optional(),
+  'top-p': z.number().optional(),
+  guidance: z.number(),
+  truncate: z.boolean().default(false),
+});
+
+const metadataSchema = z.object({
+  prompt: z.string(),
+  seed: wholeNumber,
+  settings: z
+    .string()
+    .transform((text, context) => {
+      try {
+        return JSON.parse(text) as unknown;
+      } catch {
+        context.addIssue('not JSON');
+        return z.NEVER;
+      }
+    })
+    .pipe(settingsSchema),
+  negative: z.string().optional(),
+  prime: z
+    .string()
+    .regex(/^\d{1,9}( \d{1,9})*$/)
+    .transform((text) => Int32Array.from(text.split(' '), Number))
+    .optional(),
+  'completed-from': z.string().optional(),
+  model: hash,
+  dvae: hash.optional(),
+  checkpoint: z.string().optional(),
+});
+
+/**
+ * How the picture in a PNG file was made.
+ * @throws DataError when it does not say so
+ */
+export async function readRecipe(path: string): Promise<Recipe> {
+  const metadata = await readPngMetadata(path);
+  const fix = 'name a PNG as mm sample wrote it; other programs leave its texts out when they save it anew';
+  if (!['prompt', 'seed', 'settings', 'model'].every((key) => Object.hasOwn(metadata, key)))
+    throw new DataError('the picture does not say how it was made', { where: path, fix });
+  const parsed = metadataSchema.safeParse(metadata);
+  if (!parsed.success) {
+    const key = parsed.error.issues[0]?.path.join('.');
+    throw new DataError(`what the picture says about how it was made cannot be read: ${key}`, {
+      where: path,
+      fix,
+    });
+  }
+  const { settings, 'completed-from': completedFrom, ...recipe } = parsed.data;
+  const { temperature, 'top-k': topK, 'top-p': topP, guidance, truncate } = settings;
+  return { ...recipe, completedFrom, truncate, settings: { temperature, topK, topP, guidance } };
+}

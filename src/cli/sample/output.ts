@@ -1,0 +1,172 @@
+// What mm sample leaves in its folder: a PNG of each picture as soon as it is finished, a grid that grows, a page.
+
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { PreviewPicture } from '../../api/options.ts';
+import { UNDRAWN } from '../../api/preview.ts';
+import type { SampledPicture } from '../../api/sample.ts';
+import type { GalleryCard, GallerySection } from '../../report/gallery.ts';
+import { writeGallery } from '../../report/gallery.ts';
+import { imageGrid } from '../../report/grid.ts';
+import type { GridCell } from '../../report/grid-layout.ts';
+import { safeFileName } from '../../report/png.ts';
+import { graphemes } from '../../report/text.ts';
+import { writeFileAtomic } from '../../util/files.ts';
+
+/** Pictures in a grid, and in a page, at most: a file of thousands no program opens. */
+const MOST_CELLS = 256;
+const MOST_CARDS = 2048;
+/** Characters of a prompt that stand in a heading. */
+const TITLE_LENGTH = 120;
+
+export interface OutputOptions {
+  readonly folder: string;
+  readonly prompts: number;
+  /** Pictures of each prompt. */
+  readonly kept: number;
+  /** Of the grid; undefined for as many as look well. */
+  readonly columns: number | undefined;
+  /** Whether there is a grid. */
+  readonly hasGrid: boolean;
+}
+
+/** With the beginning that the prompt was made from. */
+type Card = GalleryCard & { readonly from: string | undefined };
+
+export class SampleOutput {
+  readonly grid: string | undefined;
+  readonly page: string;
+  readonly #options: OutputOptions;
+  readonly #cells: GridCell[] = [];
+  readonly #cards: Card[] = [];
+  /** What all pictures have in common. */
+  #facts: Record<string, string | number> = {};
+  #checkpoint = '';
+  /** Of the grid. */
+  #title: string | undefined;
+  #files = 0;
+  #nextIndex: number | undefined;
+
+  constructor(options: OutputOptions) {
+    this.#options = options;
+    this.grid = options.hasGrid ? join(options.folder, 'grid.png') : undefined;
+    this.page = join(options.folder, 'index.html');
+  }
+
+  get count(): number {
+    return this.#files;
+  }
+
+  /** Writes a picture under a name that no earlier one has; returns its path. */
+  async add(picture: SampledPicture): Promise<string> {
+    const { prompt, seed, pixels, size, score, settings, completedFrom, metadata } = picture;
+    const { folder } = this.#options;
+    this.#nextIndex ??= await firstFree(folder);
+    const file = join(folder, `${safeFileName(prompt, this.#nextIndex++)}.png`);
+    const png = await picture.png();
+    await writeFileAtomic(file, png);
+    this.#files++;
+    const { checkpoint = '', negative, prime } = metadata;
+    this.#checkpoint = checkpoint;
+    this.#facts = {
+      ...settings,
+      ...(negative !== undefined && { negative }),
+      ...(prime !== undefined && { 'codes kept of another picture': prime.split(' ').length }),
+    };
+    if (this.#cells.length < MOST_CELLS) {
+      // With pixels of its own: as a part of the batch it would keep all of it in memory.
+      this.#cells.push(this.#cell(Uint8Array.from(pixels), size, prompt, score));
+    }
+    if (this.#cards.length < MOST_CARDS)
+      this.#cards.push({ png, prompt, seed, from: completedFrom, ...(score !== undefined && { score }) });
+    return file;
+  }
+
+  /**
+   * The grid as it is now: what is finished, what is being drawn, and grey where nothing is yet. Written to its file.
+   * @param total cells that the grid will have; undefined where that is not known
+   * @returns undefined where there is no grid
+   */
+  async preview(
+    unfinished: readonly PreviewPicture[],
+    total: number | undefined,
+  ): Promise<Buffer | undefined> {
+    if (this.grid === undefined) return undefined;
+    const drawing = unfinished.map(({ pixels, size, prompt }) => this.#cell(pixels, size, prompt, undefined));
+    const cells = [...this.#cells, ...drawing].slice(0, MOST_CELLS);
+    const [first] = cells;
+    if (first === undefined) return undefined;
+    const nothing = new Uint8Array(first.pixels.length).fill(UNDRAWN);
+    while (cells.length < Math.min(total ?? 0, MOST_CELLS))
+      cells.push({ ...first, pixels: nothing, caption: '' });
+    const title = this.#title;
+    const png = await imageGrid(cells, { columns: this.#columns(), ...(title !== undefined && { title }) });
+    await writeFileAtomic(this.grid, png);
+    return png;
+  }
+
+  /** Writes the grid and the page of what is finished; returns the grid. */
+  async finish(): Promise<Buffer | undefined> {
+    if (this.#files === 0) return undefined;
+    const png = await this.preview([], undefined);
+    await writeGallery(this.page, {
+      title: 'Samples',
+      subtitle: this.#checkpoint,
+      facts: this.#facts,
+      sections: this.#sections(),
+      ...(this.#files > this.#cards.length && {
+        footer: `The first ${this.#cards.length} of ${this.#files} pictures; the others are in the folder.`,
+      }),
+    });
+    return png;
+  }
+
+  /** With one prompt it stands over the grid, with several under each picture. */
+  #cell(pixels: Uint8Array, size: number, prompt: string, score: number | undefined): GridCell {
+    if (this.#options.prompts === 1) this.#title = prompt;
+    const words = [score?.toFixed(3), this.#options.prompts === 1 ? undefined : prompt];
+    const caption = words.filter((word) => word !== undefined).join(' ');
+    return { pixels, width: size, height: size, caption };
+  }
+
+  #columns(): number {
+    const { columns, kept, prompts } = this.#options;
+    // Each of several prompts has a row of its own.
+    return columns ?? Math.min(8, prompts > 1 && kept > 1 ? kept : Math.ceil(Math.sqrt(prompts * kept)));
+  }
+
+  /** A section for each prompt that has several pictures, or one for all. */
+  #sections(): GallerySection[] {
+    if (this.#options.kept === 1) return [{ title: 'Pictures', cards: this.#cards }];
+    const groups = new Map<string, Card[]>();
+    for (const card of this.#cards) {
+      const own = groups.get(card.prompt);
+      if (own) own.push(card);
+      else groups.set(card.prompt, [card]);
+    }
+    return [...groups].map(([prompt, cards]) => {
+      const short = graphemes(prompt).slice(0, TITLE_LENGTH).join('');
+      const from = cards[0]?.from;
+      const texts = [
+        ...(short === prompt ? [] : [prompt]),
+        ...(from === undefined ? [] : [`Completed from “${from}”.`]),
+      ];
+      return {
+        title: short === prompt ? prompt : `${short}…`,
+        cards: cards.map((card) => ({ ...card, showsPrompt: false })),
+        ...(texts.length > 0 && { text: texts.join(' ') }),
+      };
+    });
+  }
+}
+
+const NUMBERED = /^(\d{4,})-.*\.png$|^(\d{4,})\.png$/;
+
+/** The number after the highest that a picture in the folder has. */
+async function firstFree(folder: string): Promise<number> {
+  const names = await readdir(folder).catch(() => []);
+  const taken = names
+    .map((name) => NUMBERED.exec(name))
+    .map((match) => Number(match?.[1] ?? match?.[2] ?? -1));
+  return Math.max(-1, ...taken) + 1;
+}

@@ -1,0 +1,87 @@
+// Everything of a source of pictures that can be looked through, its faulty parts named rather than refused.
+
+import { relative } from 'node:path';
+import { DataError } from '../util/errors.ts';
+import { readArchives } from './archive.ts';
+import { captionsOf } from './captions.ts';
+import { mapConcurrently } from './concurrent.ts';
+import type { PictureFile } from './decode.ts';
+import { isList, readList } from './lists.ts';
+import { archivesOf, baseFolder } from './pictures.ts';
+import { listFolder, type Picture, readCaptions } from './source.ts';
+
+export interface CheckedPicture {
+  /** Relative to the source's folder. */
+  readonly file: string;
+  readonly picture: PictureFile;
+  /** Where its captions are, or would be. */
+  readonly captionFile: string;
+  /** At least one, or why there is none. */
+  readonly captions: readonly string[] | 'missing' | 'empty' | 'unreadable';
+}
+
+export interface CheckedSource {
+  readonly pictures: readonly CheckedPicture[];
+  /** Captions without a picture. */
+  readonly alone: readonly string[];
+  /** Archives that cannot be read. */
+  readonly damaged: readonly { readonly file: string; readonly reason: string }[];
+}
+
+const FILES_AT_ONCE = 32;
+
+/**
+ * What there is in a folder, in tars or in a list.
+ * @throws DataError when there is no such source, no picture in it, or a list is damaged
+ */
+export async function readSource(path: string): Promise<CheckedSource> {
+  const base = await baseFolder(path);
+  const archives = await archivesOf(path);
+  if (archives) return readTars(archives, base);
+  if (isList(path)) return { pictures: (await readList(path)).map(listed(base)), alone: [], damaged: [] };
+  return readFolderSource(path);
+}
+
+const listed =
+  (base: string) =>
+  (picture: Picture): CheckedPicture => {
+    const file = relative(base, picture.path);
+    const captions = captionsOf(picture);
+    return { file, picture, captionFile: file, captions: captions.length > 0 ? captions : 'missing' };
+  };
+
+async function readTars(archives: readonly string[], base: string): Promise<CheckedSource> {
+  const pictures: CheckedPicture[] = [];
+  const alone: string[] = [];
+  const damaged: { file: string; reason: string }[] = [];
+  for (const archive of archives) {
+    try {
+      pictures.push(...(await readArchives([archive], true, alone)).map(listed(base)));
+    } catch (error) {
+      if (!(error instanceof DataError)) throw error;
+      damaged.push({ file: relative(base, archive), reason: error.message });
+    }
+  }
+  return { pictures, alone: alone.map((name) => relative(base, name)), damaged };
+}
+
+async function readFolderSource(path: string): Promise<CheckedSource> {
+  const listing = await listFolder(path);
+  const pictures = await mapConcurrently(
+    [...listing.pictures],
+    FILES_AT_ONCE,
+    async ([key, picture]): Promise<CheckedPicture> => {
+      const file = relative(path, picture);
+      const text = listing.captions.get(key);
+      if (text === undefined)
+        return { file, picture: { path: picture }, captionFile: file, captions: 'missing' };
+      const lines = await readCaptions(text).catch(() => undefined);
+      const captions = lines === undefined ? 'unreadable' : lines.length === 0 ? 'empty' : lines;
+      return { file, picture: { path: picture }, captionFile: relative(path, text), captions };
+    },
+  );
+  const alone = [...listing.captions]
+    .filter(([key]) => !listing.pictures.has(key))
+    .map(([, caption]) => relative(path, caption));
+  return { pictures, alone, damaged: [] };
+}

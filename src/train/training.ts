@@ -1,0 +1,95 @@
+// A training run, the same for every model: its folder, where it begins or goes on, the loop, the end.
+
+import type { z } from 'zod';
+import { dumpConfig } from '../config/load.ts';
+import type { Faults } from '../data/faults.ts';
+import type { BatchPosition } from '../data/order.ts';
+import { Runtime } from '../engine/runtime.ts';
+import { RunFolder } from '../report/run.ts';
+import { DataError } from '../util/errors.ts';
+import { alsoLogTo } from '../util/logger.ts';
+import { type LoopResult, type Resumed, type Rhythm, type Trainee, trainLoop } from './loop.ts';
+import type { RunContext } from './run-context.ts';
+import { initialize, type ModelState, refuseChanges, resumeRun } from './state.ts';
+
+/** A model and its data, ready to be trained. */
+export interface Training<Batch> {
+  readonly trainee: Trainee<Batch> & { readonly state: ModelState };
+  /** Endless, from a place in the data on. */
+  batches(position: BatchPosition | undefined): AsyncIterator<Batch>;
+  /** Changes what the initializers drew, when a run begins. */
+  begin?(): Promise<void>;
+  /** Looks at what a run goes on from; refuses other parts than it began with. */
+  goOn?(from: Resumed): Promise<void>;
+}
+
+export interface TrainingPlan<Batch> {
+  readonly kind: 'dvae' | 'dalle' | 'clip';
+  readonly config: { readonly seed: number; readonly train: Rhythm };
+  /** What of the data was left out; summed up at the end. */
+  readonly faults: Faults;
+  build(runtime: Runtime): Promise<Training<Batch>>;
+}
+
+/**
+ * Refuses a folder that the run would not begin or go on in, before any data is read.
+ * @throws UsageError when a new run's folder is not empty, or a resumed run has another model or seed, or is not there
+ */
+export async function checkRun<S extends z.ZodType<{ model: unknown; seed: number }>>(
+  schema: S,
+  config: z.output<S>,
+  { path, resume }: RunContext,
+): Promise<void> {
+  if (resume) refuseChanges(schema, path, config);
+  else await RunFolder.refuseFilled(path);
+}
+
+/**
+ * Trains into the run folder.
+ * @throws UsageError, DataError, EngineError, InterruptedError as `build` and `trainLoop` do
+ */
+export async function runTraining<Batch>(
+  { kind, config, faults, build }: TrainingPlan<Batch>,
+  { path, resume, log, progress, signal }: RunContext,
+): Promise<LoopResult> {
+  const runtime = new Runtime();
+  try {
+    const { trainee, batches, begin, goOn } = await build(runtime);
+    const run = await RunFolder.open(path, { resume, config: dumpConfig(config) });
+    const endLog = alsoLogTo(log, run.logFile);
+    try {
+      const resumed = resume ? await resumeRun(run, kind, trainee.state, log) : undefined;
+      if (resumed) await goOn?.(resumed);
+      else {
+        await initialize(runtime, trainee.state, config.seed);
+        await begin?.();
+      }
+      return await trainLoop({
+        label: `train-${kind}`,
+        trainee,
+        batches: batches((resumed?.position ?? undefined) as BatchPosition | undefined),
+        rhythm: config.train,
+        resumed,
+        run,
+        progress,
+        log,
+        signal,
+      });
+    } finally {
+      endLog();
+      run.close();
+    }
+  } finally {
+    faults.summarize();
+    await runtime.close();
+  }
+}
+
+/** Throws DataError when the captioned pictures to train on do not fill a batch. */
+export function refuseFew(count: number, batch: number, where: string): void {
+  if (count >= batch) return;
+  throw new DataError(`${count} captioned pictures are fewer than one batch of ${batch}`, {
+    where,
+    fix: 'add pictures, or lower train.batch',
+  });
+}

@@ -1,0 +1,100 @@
+// mm report on the run of a real, tiny dVAE, and on what is no run.
+
+import assert from 'node:assert/strict';
+import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { EXIT } from '../../src/util/errors.ts';
+import { dvaeConfig, dvaeSession, lasting } from '../integration/tiny-runs.ts';
+import { mm } from './mm.ts';
+import { testRefusals } from './refusal.ts';
+import { writePictures } from './tiny-dvae.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'mm-report-'));
+const run = join(root, 'run <1>');
+before(async () => {
+  const data = join(root, 'pictures');
+  await writePictures(data, 14);
+  await dvaeSession(dvaeConfig(data))(run);
+});
+after(() => rmSync(root, { recursive: true }));
+
+test('a run becomes one page: figures, curves, pictures, times, configuration; nothing else changes', async () => {
+  const before = lasting(run);
+  const { code, stdout, stderr } = await mm(['report', run, '--json']);
+  assert.equal(code, 0, stderr);
+  const result = JSON.parse(stdout);
+  const out = join(run, 'report.html');
+  assert.deepEqual(
+    [result.out, result.kind, result.steps, result.logged, result.checkpoints],
+    [out, 'dvae', 10, 10, [6, 10]],
+  );
+  const { 'report.html': _page, ...rest } = lasting(run);
+  assert.deepEqual(rest, before);
+
+  const html = readFileSync(out, 'utf8');
+  assert.match(html, /<title>run &lt;1&gt;<\/title>/);
+  assert.match(html, /Discrete VAE: 10 of 10 steps, newest checkpoint at step 10/);
+  for (const title of ['Loss', 'KL', 'PSNR', 'Codes in use', 'Step size'])
+    assert.match(html, new RegExp(`<figcaption>${title}`));
+  assert.equal(html.match(/src="data:image\/png/g)?.length, 4); // steps 0, 4, 8, 10
+  assert.match(html, /<td>0 to 10<\/td>/);
+  assert.match(html, /imageSize: 16/);
+  assert.doesNotMatch(html, /<script|https?:(?!\/\/www\.w3\.org)|undefined|NaN/);
+  // What the page says of the loss is what was logged.
+  const lines = readFileSync(join(run, 'metrics.jsonl'), 'utf8').trim().split('\n');
+  const losses = lines.map((line) => JSON.parse(line).loss).filter((loss) => loss !== undefined);
+  const [, first, last] = /training (-?[\d.]+) → (-?[\d.]+)/.exec(html) ?? [];
+  for (const [said, logged] of [
+    [first, losses[0]],
+    [last, losses.at(-1)],
+  ])
+    assert.ok(Math.abs(Number(said) - logged) <= 0.001 * Math.abs(logged), `${said} is not ${logged}`);
+});
+
+test('a run that was killed in the middle of a line, and one that has just begun', async () => {
+  appendFileSync(join(run, 'metrics.jsonl'), '{"step":11,"loss":"NaN"}\n{"step":12,"lo');
+  appendFileSync(join(run, 'log.jsonl'), '{"level":40,"time":1,"msg":"a <b>warning</b>"}\n{"lev');
+  const out = join(root, 'pages', 'page.html');
+  const { code, stdout, stderr } = await mm(['report', run, '--out', out]);
+  assert.deepEqual([code, stdout], [0, `${out}\n`], stderr);
+  const html = readFileSync(out, 'utf8');
+  assert.match(html, /training, step 11: NaN/);
+  assert.match(html, /a &lt;b&gt;warning&lt;\/b&gt;/);
+
+  const fresh = join(root, 'fresh');
+  mkdirSync(fresh);
+  writeFileSync(join(fresh, 'config.yaml'), readFileSync(join(run, 'config.yaml')));
+  assert.equal((await mm(['report', fresh])).code, 0);
+  assert.match(readFileSync(join(fresh, 'report.html'), 'utf8'), /Nothing has been logged yet/);
+});
+
+describe('what is no run is one error', () => {
+  const at = (name: string): string => join(root, name);
+  before(() => {
+    for (const name of ['empty', 'damaged', 'other']) mkdirSync(at(name));
+    writeFileSync(at('damaged/config.yaml'), 'data: {path: x}\n');
+    writeFileSync(at('damaged/metrics.jsonl'), 'loss 3\n');
+    writeFileSync(at('other/config.yaml'), 'just words');
+  });
+  testRefusals({
+    'no such folder': {
+      flags: ['report', at('nowhere')],
+      code: EXIT.data,
+      says: [/there is no run here/, /nowhere/, /--run/],
+    },
+    'another folder': { flags: ['report', at('empty')], code: EXIT.data, says: [/there is no run here/] },
+    'metrics that are none': {
+      flags: ['report', at('damaged')],
+      code: EXIT.data,
+      says: [/not a line of metrics/, /metrics\.jsonl:1/],
+    },
+    'a configuration that is none': {
+      flags: ['report', at('other')],
+      code: EXIT.data,
+      says: [/not a run's configuration/, /other/],
+    },
+    'no run named': { flags: ['report'], code: EXIT.usage, says: [/at least 1/] },
+  });
+});

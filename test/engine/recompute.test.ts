@@ -1,0 +1,115 @@
+// Functions whose activations are not kept: what is computed again and when, in a graph that TensorFlow optimizes.
+
+import './counting-allocator.ts';
+import assert from 'node:assert/strict';
+import { after, describe, test } from 'node:test';
+import type { OpTime } from '../../src/engine/op-times.ts';
+import { gelu, withGradient } from '../../src/engine/ops.ts';
+import { kept, recomputed } from '../../src/engine/recompute.ts';
+import { Runtime } from '../../src/engine/runtime.ts';
+import { type Tensor, type Tensor1D, tf } from '../../src/engine/tf.ts';
+import { dropout } from '../../src/nn/dropout.ts';
+import { assertNear, eager, integers, normals, onHost, runRecorded } from './compare.ts';
+
+const runtime = new Runtime();
+after(() => runtime.close());
+
+const MEGABYTE = 2 ** 20;
+/** 4 MB of float32. */
+const SIDE = 1024;
+const DEPTH = 16;
+
+/** exp(−x²), which says how often it is computed. */
+function bell(x: Tensor, count: () => void, keeps: boolean): Tensor {
+  return withGradient((save, input) => {
+    const compute = (): Tensor => {
+      count();
+      return (input as Tensor).square().neg().exp();
+    };
+    const value = keeps ? kept(compute) : compute();
+    save([input as Tensor, value]);
+    return { value, gradFunc: (dy, [saved, y]) => [dy.mul(saved!).mul(y!).mul(-2)] };
+  }, x);
+}
+
+describe('recomputed', () => {
+  const x = normals([3, 4], 'x');
+  const weight = normals([4, 2], 'weight');
+  const slopes = (f: (x: Tensor, weight: Tensor) => Tensor) => (input: Tensor, w: Tensor) =>
+    tf.grads((a, b) => tf.sum(tf.square(f(a!, b!))))([input, w]);
+
+  for (const keeps of [false, true]) {
+    test(`${keeps ? 'what is kept is computed once' : 'all is computed twice'}, eagerly and recorded, nested too`, async () => {
+      let made = 0;
+      const count = (): void => void made++;
+      const inner = (a: Tensor, [w]: readonly Tensor[]): Tensor =>
+        tf.matMul(bell(a, count, keeps), w as Tensor);
+      const plain = slopes((a, w) =>
+        tf.matMul(
+          bell(a, () => {}, false),
+          w,
+        ),
+      );
+      const once = slopes((a, w) => recomputed(inner, a, [w], []));
+      const twice = slopes((a, w) =>
+        recomputed((b, [v]) => recomputed(inner, b, [v as Tensor], []), a, [w], []),
+      );
+      const expected = plain(eager(x), eager(weight)).map(onHost);
+      for (const [f, times] of [
+        [once, keeps ? 1 : 2],
+        [twice, keeps ? 2 : 3],
+      ] as const) {
+        for (const run of [
+          async () => f(eager(x), eager(weight)).map(onHost),
+          () => runRecorded(runtime, `recomputed ${keeps} ${times}`, f as never, [x, weight]),
+        ]) {
+          made = 0;
+          const results = await run();
+          assert.equal(made, times);
+          for (const [i, result] of results.entries()) assertNear(result, expected[i]!, 1e-5);
+        }
+      }
+    });
+  }
+});
+
+describe('memory at most while a graph runs', () => {
+  /** Megabytes of a chain of `layer`s and its gradient, beyond what the process has anyway. */
+  async function megabytes(
+    name: string,
+    layer: (x: Tensor, key: Tensor1D, at: number) => Tensor,
+  ): Promise<number> {
+    const f = runtime.compile(name, ({ x, key }: Record<'x' | 'key', Tensor>) => {
+      const chain = (input: Tensor): Tensor =>
+        Array.from({ length: DEPTH }).reduce((h: Tensor, _, at) => layer(h, key as Tensor1D, at), input);
+      return { slope: tf.sum(tf.grad((input) => tf.sum(chain(input)))(x)) };
+    });
+    const inputs = { x: normals([SIDE, SIDE], 'memory'), key: integers([2], [3, 4]) };
+    const times: OpTime[] = [];
+    await f(inputs);
+    await f(inputs, times);
+    const inUse = times.map(({ bytesInUse }) => bytesInUse).filter((bytes) => bytes > 0);
+    assert.ok(inUse.length > DEPTH, 'the allocator counts');
+    return (Math.max(...inUse) - Math.min(...inUse)) / MEGABYTE;
+  }
+
+  test('what is computed again is not there in the meantime', async () => {
+    const three = (x: Tensor): Tensor => gelu(gelu(gelu(x)));
+    const whole = await megabytes('kept', three);
+    const again = await megabytes('again', (x) => recomputed(three, x, [], []));
+    // A layer keeps its input in place of what each of three functions needs for its gradient.
+    assert.ok(whole > 4 * DEPTH * 3, `${whole} MB`);
+    assert.ok(again < 4 * DEPTH + 4 * 12, `${again} MB`);
+  });
+
+  test('dropout keeps nothing, not even where all around it is computed again', async () => {
+    const drop = (x: Tensor, key: Tensor1D, at: number): Tensor =>
+      dropout(x, 0.25, tf.add(key, tf.scalar(at, 'int32')) as Tensor1D);
+    const alone = await megabytes('dropout', drop);
+    assert.ok(alone < 4 * 10, `${alone} MB`);
+    const within = await megabytes('dropout again', (x, key, at) =>
+      recomputed((y) => gelu(drop(gelu(y), key, at)), x, [], []),
+    );
+    assert.ok(within < 4 * DEPTH + 4 * 12, `${within} MB`);
+  });
+});
