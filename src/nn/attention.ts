@@ -6,6 +6,7 @@ import { type AttentionPattern, attendStream, type Heads } from './attention-pat
 import { linear, linearSpec } from './linear.ts';
 import type { Parameters } from './parameters.ts';
 import { type Rotation, rotate } from './rotary.ts';
+import { filledRows, firstRows } from './rows.ts';
 
 /** Keys and values of one layer. */
 export interface KeyValues {
@@ -63,6 +64,8 @@ export function attention(
 export interface LayerMemory<Part extends string> {
   /** Keys and values before all that is kept, which every new position attends to. */
   readonly prefix?: KeyValues | undefined;
+  /** Rows of the batch that count, the first ones; all where it is left out. Nothing is kept of the others. */
+  readonly rows?: number | undefined;
   /** Keeps the new position's row of a part, [B, …, 1, …], and gives all that is kept of it, [B, …, N, …]. */
   keep(part: Part, row: Tensor4D): Tensor4D;
 }
@@ -77,7 +80,7 @@ export interface KeptRows {
 
 /**
  * Attention of one new position to the prefix, to what is kept and to itself. The softmax is made of ops that give a
- * row the same bits whatever the other rows are, as long as the number of weights is a multiple of 4.
+ * row the same bits whatever the other rows are, as long as the number of weights is a multiple of 16.
  */
 export function attentionStep(
   p: AttentionParameters,
@@ -87,14 +90,15 @@ export function attentionStep(
   { rows_W, mask_1W }: KeptRows,
 ): Tensor2D {
   const [batch, width] = x_BD.shape;
-  const { queries_BHNd: q, ...row } = splitHeads(linear(p.qkv, tf.reshape(x_BD, [batch, 1, width])), options);
+  const { prefix, rows = batch } = memory;
+  const qkv_BNE = firstRows(linear(p.qkv, tf.reshape(x_BD, [batch, 1, width])), rows);
+  const { queries_BHNd: q, ...row } = splitHeads(qkv_BNE, options);
   const kept = (part: keyof KeyValues): Tensor => {
     const all = memory.keep(part, row[part]);
     return rows_W ? tf.gather(all, rows_W as never, 2) : all;
   };
   const own = { keys: kept('keys_BHNd'), values: kept('values_BHNd') };
   const ownScores = tf.add(tf.matMul(q, own.keys, false, true), mask_1W);
-  const { prefix } = memory;
   const scores = prefix ? tf.concat([tf.matMul(q, prefix.keys_BHNd, false, true), ownScores], -1) : ownScores;
   const below = tf.sub(scores, tf.max(scores, -1, true));
   const { sharpness = 1 } = options;
@@ -102,7 +106,8 @@ export function attentionStep(
   const sum = prefix
     ? weightedSum(weights, [prefix.values_BHNd, own.values])
     : tf.matMul(weights, own.values);
-  const x_BND = merge(p.output, tf.div(sum, tf.sum(weights, -1, true)) as Tensor4D);
+  const mean_BHNd = tf.div(sum, tf.sum(weights, -1, true)) as Tensor4D;
+  const x_BND = merge(p.output, filledRows(mean_BHNd, batch));
   return tf.reshape(x_BND, [batch, width]);
 }
 

@@ -85,7 +85,7 @@ function trainingBatches(
   });
 }
 
-/** The first held-out pictures that decode, in whole batches; repeated when there are fewer than one batch. */
+/** The first held-out pictures that decode, in whole batches, each once: repeated ones would make a codebook seem poor. */
 async function decodeValidation(
   heldOut: readonly Picture[],
   { model, data, train }: DvaeConfig,
@@ -94,16 +94,11 @@ async function decodeValidation(
   const crop = data.crop === 'none' ? 'none' : 'center';
   const size = { size: model.imageSize, grid: codeGrid(model), crop } as const;
   const { pictures, pixels } = await decodeAll(heldOut, size, faults, 'held-out', VALIDATION_PICTURES);
-  const length = model.imageSize ** 2 * 3;
-  const batch = Math.min(train.batch, VALIDATION_BATCH);
-  const count = Math.max(1, Math.floor(pictures.length / batch));
-  const batches = Array.from({ length: count }, (_, b) => {
-    const filled = new Uint8Array(batch * length);
-    for (let i = 0; i < batch; i++) {
-      const from = ((b * batch + i) % pictures.length) * length;
-      filled.set(pixels.subarray(from, from + length), i * length);
-    }
-    return filled;
-  });
-  return { batches, batch };
+  const batch = Math.min(train.batch, VALIDATION_BATCH, pictures.length);
+  const bytes = batch * model.imageSize ** 2 * 3;
+  const count = Math.floor(pictures.length / batch);
+  return {
+    batches: Array.from({ length: count }, (_, b) => pixels.subarray(b * bytes, (b + 1) * bytes)),
+    batch,
+  };
 }

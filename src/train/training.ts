@@ -7,6 +7,7 @@ import type { BatchPosition } from '../data/order.ts';
 import { Runtime } from '../engine/runtime.ts';
 import { RunFolder } from '../report/run.ts';
 import { DataError } from '../util/errors.ts';
+import { assertWritable } from '../util/files.ts';
 import { alsoLogTo } from '../util/logger.ts';
 import { type LoopResult, type Resumed, type Rhythm, type Trainee, trainLoop } from './loop.ts';
 import type { RunContext } from './run-context.ts';
@@ -34,6 +35,7 @@ export interface TrainingPlan<Batch> {
 /**
  * Refuses a folder that the run would not begin or go on in, before any data is read.
  * @throws UsageError when a new run's folder is not empty, or a resumed run has another model or seed, or is not there
+ * @throws DataError when it cannot be written to
  */
 export async function checkRun<S extends z.ZodType<{ model: unknown; seed: number }>>(
   schema: S,
@@ -42,6 +44,7 @@ export async function checkRun<S extends z.ZodType<{ model: unknown; seed: numbe
 ): Promise<void> {
   if (resume) refuseChanges(schema, path, config);
   else await RunFolder.refuseFilled(path);
+  await assertWritable(path);
 }
 
 /**

@@ -11,7 +11,7 @@ function temporaryName(path: string): string {
 
 /** Turns the storage faults users meet into errors that say the fix. Others pass unchanged. */
 export function storageError(error: unknown, path: string): unknown {
-  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  const { code, syscall } = (error ?? {}) as Partial<NodeJS.ErrnoException>;
   switch (code) {
     case 'ENOSPC':
     case 'EDQUOT':
@@ -28,6 +28,13 @@ export function storageError(error: unknown, path: string): unknown {
         fix: 'choose another folder or change its permissions',
         cause: error,
       });
+    case 'EISDIR':
+    case 'ENOTEMPTY':
+      return new DataError('there is a folder of this name', {
+        where: path,
+        fix: 'give it another name',
+        cause: error,
+      });
     case 'ENOTDIR':
     case 'EEXIST':
       return new DataError('a file stands where a folder is needed', {
@@ -35,10 +42,34 @@ export function storageError(error: unknown, path: string): unknown {
         fix: 'choose another folder, or move the file away',
         cause: error,
       });
+    case 'ENAMETOOLONG':
+      return new DataError('the name is too long', {
+        where: path,
+        fix: 'choose a shorter one',
+        cause: error,
+      });
+    case 'ENOENT':
+      // So Node puts it when a folder cannot be made on a read-only file system.
+      if (syscall !== 'mkdir' && syscall !== 'rename') return error;
+      return new DataError('the folder for it cannot be made, or is gone', {
+        where: path,
+        fix: 'choose another folder; this one may be read-only',
+        cause: error,
+      });
     default:
       return error;
   }
 }
+
+/** An error about a file in the temporary folder, as one about the folder that it would have become. */
+function relocated(error: unknown, temporary: string, path: string): unknown {
+  if (!(error instanceof DataError) || !error.where?.startsWith(temporary)) return error;
+  const where = path + error.where.slice(temporary.length);
+  return new DataError(error.message, { where, ...(error.fix && { fix: error.fix }), cause: error });
+}
+
+/** Takes away what a failed write left; the failure itself is what users hear of. */
+const clear = (path: string): Promise<void> => rm(path, { recursive: true, force: true }).catch(() => {});
 
 /**
  * Checks, before work that takes long, that files can be written into a folder, which need not exist yet: writes one into
@@ -84,8 +115,7 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
     }
     await rename(temporary, path);
   } catch (error) {
-    // What went wrong first is what is told.
-    await rm(temporary, { force: true }).catch(() => undefined);
+    await clear(temporary);
     throw storageError(error, path);
   }
 }
@@ -104,8 +134,8 @@ export async function writeFolderAtomic(
     await rename(temporary, path);
     await syncFolder(dirname(path));
   } catch (error) {
-    await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
-    throw storageError(error, path);
+    await clear(temporary);
+    throw relocated(storageError(error, path), temporary, path);
   }
 }
 

@@ -204,7 +204,7 @@ describe('more than prompts', () => {
       ...['sample', '--dalle', dalle, '--out', join(root, 'completed'), '--complete', 'Pict', ...settings],
     ]);
     assert.equal(code, 0, stderr);
-    const [, caption] = /^Pict … (pict.+)\n1 picture in /.exec(stdout) ?? [];
+    const [, caption] = /^Pict… → (pict.+)\n1 picture in /.exec(stdout) ?? [];
     assert.ok(caption, stdout);
     const [file] = readdirSync(join(root, 'completed')).filter((name) => name.startsWith('0000-'));
     const metadata = await readPngMetadata(join(root, 'completed', file!));

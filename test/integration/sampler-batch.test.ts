@@ -1,7 +1,11 @@
-// A picture is the same, bit for bit, whatever the batch: the tokens drawn, and every bit of the logits.
+// A picture is the same, bit for bit, whatever the batch: the tokens drawn, their pixels, and every bit of the logits.
 
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { readCheckpoint } from '../../src/checkpoint/read.ts';
 import { dalleModelSchema } from '../../src/config/dalle.ts';
 import { inRowBlocks } from '../../src/engine/row-blocks.ts';
 import { Runtime } from '../../src/engine/runtime.ts';
@@ -11,8 +15,10 @@ import { imageLength } from '../../src/models/dalle/config.ts';
 import { decodeStep, keptTokens } from '../../src/models/dalle/decode.ts';
 import { dalleSpec } from '../../src/models/dalle/model.ts';
 import { type SampleRequest, Sampler } from '../../src/models/dalle/sample.ts';
+import { DvaeCodec } from '../../src/models/dvae/codec.ts';
 import { Weights } from '../../src/nn/weights.ts';
 import { RandomStream } from '../../src/util/random.ts';
+import { writeTinyDvae } from '../cli/tiny-dvae.ts';
 
 const config = dalleModelSchema.parse({
   textLength: 8,
@@ -64,7 +70,7 @@ describe('the tokens of 16 requests', () => {
   }
 });
 
-/** The logits of each row after a step, as bits, where every row of the cache and every token is the same. */
+/** The logits of each row after 20 tokens, as bits, where all rows have the same tokens. In blocks they are filled up. */
 async function rowsOfLogits(rows: number, inBlocks: boolean): Promise<string[]> {
   const { runtime, weights } = await open();
   const cache = new DecodeCache(runtime, 'cache', config, { rows, prefix: 9, positions: keptTokens(config) });
@@ -73,6 +79,7 @@ async function rowsOfLogits(rows: number, inBlocks: boolean): Promise<string[]> 
     return {};
   });
   await clear({ zero: { dtype: 'float32', shape: [], data: Float32Array.of(0) } });
+  const filled = inBlocks ? 4 * Math.ceil(rows / 4) : rows;
   const step = runtime.compile('step', ({ token, place }: Record<'token' | 'place', Tensor>) => {
     const memory = cache.memory(place as Scalar);
     const decode = () => decodeStep(weights.read(), memory, token as Tensor1D, place as Scalar, config);
@@ -80,9 +87,9 @@ async function rowsOfLogits(rows: number, inBlocks: boolean): Promise<string[]> 
   });
   const random = new RandomStream('tokens');
   for (let place = 0; ; place++) {
-    const token = new Int32Array(rows).fill(random.integer(config.imageVocabulary));
+    const token = new Int32Array(filled).fill(random.integer(config.imageVocabulary));
     const { logits } = await step({
-      token: { dtype: 'int32', shape: [rows], data: token },
+      token: { dtype: 'int32', shape: [filled], data: token },
       place: { dtype: 'int32', shape: [], data: Int32Array.of(place) },
     });
     if (place === 20) {
@@ -93,10 +100,38 @@ async function rowsOfLogits(rows: number, inBlocks: boolean): Promise<string[]> 
   }
 }
 
+describe('the pixels of 16 pictures', () => {
+  const root = mkdtempSync(join(tmpdir(), 'mm-sampler-batch-'));
+  after(() => rmSync(root, { recursive: true }));
+
+  test('are the same whether decoded in batches of 1, 3, 4 or 16', async () => {
+    const { imageVocabulary, grid } = config;
+    const model = { imageSize: 8 * grid, groups: 4, blocksPerGroup: 1, hidden: 32, decoderInput: 64 };
+    await writeTinyDvae(root, 1, { ...model, vocabulary: imageVocabulary });
+    const runtime = new Runtime();
+    runtimes.push(runtime);
+    const codec = await DvaeCodec.open(
+      runtime,
+      await readCheckpoint(root, { kind: 'dvae', warn: assert.fail }),
+    );
+    const random = new RandomStream('codes');
+    const codes = Int32Array.from({ length: 16 * LENGTH }, () => random.integer(imageVocabulary));
+    const expected = await codec.decode(codes);
+    for (const batch of [1, 3, 4]) {
+      const pixels: number[] = [];
+      for (let first = 0; first < 16; first += batch)
+        pixels.push(...(await codec.decode(codes.subarray(first * LENGTH, (first + batch) * LENGTH))));
+      assert.deepEqual(Uint8Array.from(pixels), expected);
+    }
+    assert.ok(new Set(expected).size > 100, 'the pictures are flat');
+  });
+});
+
 describe('the logits of rows that are alike', () => {
   test('are the same to the last bit, in blocks of four rows, whatever their number', async () => {
     const all = new Set<string>();
-    for (const rows of [4, 8, 12, 32]) for (const row of await rowsOfLogits(rows, true)) all.add(row);
+    for (const rows of [1, 2, 3, 4, 7, 12, 32])
+      for (const row of await rowsOfLogits(rows, true)) all.add(row);
     assert.equal(all.size, 1);
   });
 

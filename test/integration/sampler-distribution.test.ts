@@ -6,7 +6,7 @@ import { imageLength } from '../../src/models/dalle/config.ts';
 import { bound, chiSquare, filtered } from './distribution.ts';
 import { CAPTIONS, SlowModel } from './slow-sampler.ts';
 
-const BATCH = 250;
+const BATCH = 100;
 const DRAWS = 20_000;
 const VOCABULARY = 60;
 

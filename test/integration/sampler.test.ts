@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type Tensor2D, tf } from '../../src/engine/tf.ts';
 import { imageLength } from '../../src/models/dalle/config.ts';
+import { drawTokens } from '../../src/models/dalle/draw.ts';
 import { filterLogits, keptCodes } from '../../src/models/dalle/filter.ts';
 import type { SampleRequest, SampleSettings } from '../../src/models/dalle/sample.ts';
 import { RandomStream } from '../../src/util/random.ts';
@@ -218,6 +219,55 @@ describe('filters', () => {
       });
     }
   }
+
+  for (const [what, topK, topP] of [
+    ['k above the vocabulary', VOCABULARY + 5, undefined],
+    ['p 1', undefined, 1],
+    ['k above the vocabulary and p 1', 1e6, 1],
+  ] as const) {
+    test(`${what} keeps everything, the least likely too`, () => {
+      const unlikely = rows.map((values) => values.with(3, -60));
+      const kept = filterLogits(tf.tensor2d(unlikely) as Tensor2D, topK, topP);
+      assert.deepEqual([...kept.dataSync()], [...Float32Array.from(unlikely.flat())]);
+    });
+  }
+
+  test('k above the vocabulary leaves p to decide', () => {
+    assert.deepEqual(filter(rows, 100, 0.5), filter(rows, undefined, 0.5));
+  });
+
+  test('of tokens that are all alike, each stays, and each is drawn', () => {
+    const alike = [new Array<number>(VOCABULARY).fill(2)];
+    for (const [topK, topP] of [
+      [1, undefined],
+      [undefined, 0.1],
+      [3, 0.5],
+    ] as const)
+      for (const p of filter(alike, topK, topP)[0]!) assert.ok(Math.abs(p - 1 / VOCABULARY) < 1e-6);
+    const many = tf.tile(tf.tensor2d(alike) as Tensor2D, [200, 1]) as Tensor2D;
+    const keys = tf.tensor2d(
+      Array.from({ length: 400 }, (_, i) => i),
+      [200, 2],
+      'int32',
+    );
+    const drawn = drawTokens(many, keys, { temperature: 1, topK: 1 }).dataSync();
+    assert.equal(new Set(drawn).size, VOCABULARY);
+  });
+
+  test('the lowest temperatures draw the likeliest token, whatever else is set', () => {
+    const keys = tf.tensor2d(
+      rows.flatMap((_, i) => [i, 5]),
+      [rows.length, 2],
+      'int32',
+    );
+    // As large as logits of an untrained or guided model may be.
+    const large = rows.map((values) => values.map((value) => 1e4 * value));
+    for (const temperature of [1e-3, 1e-20, 1e-38, Number.MIN_VALUE])
+      for (const settings of [{}, { topK: 4 }, { topP: 0.9 }, { topK: 4, topP: 0.9 }]) {
+        const drawn = drawTokens(tf.tensor2d(large) as Tensor2D, keys, { temperature, ...settings });
+        assert.deepEqual([...drawn.dataSync()], large.map(likeliest));
+      }
+  });
 
   test('tokens as likely as the last one kept stay', () => {
     assert.deepEqual(

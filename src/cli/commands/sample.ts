@@ -38,7 +38,7 @@ export const command = defineCommand({
         signal,
         onWarning: (message) => log.warn(message),
         onProgress: (done, all) => (done === 0 ? progress.start('sampling', all) : progress.update(done)),
-        onCaption: (caption, beginning) => print(`${beginning} … ${caption}`),
+        onCaption: (caption, beginning) => print(`${beginning}… → ${caption}`),
         ...(flags.preview && {
           onPreview: async (unfinished) => {
             const grid = await output.preview(unfinished, total);

@@ -149,7 +149,7 @@ export class SampleOutput {
       const from = cards[0]?.from;
       const texts = [
         ...(short === prompt ? [] : [prompt]),
-        ...(from === undefined ? [] : [`Completed from “${from}”.`]),
+        ...(from === undefined ? [] : [from === '' ? 'Made up by the model.' : `Completed from “${from}”.`]),
       ];
       return {
         title: short === prompt ? prompt : `${short}…`,

@@ -70,6 +70,7 @@ export class DecodeCache {
   readonly #layers: readonly LayerTables[];
   readonly #prefixes: readonly Readonly<Record<keyof KeyValues, Table>>[];
   readonly #prefix: number;
+  readonly #rows: number;
 
   /**
    * @param name tells its variables from those of other caches of the runtime
@@ -90,6 +91,7 @@ export class DecodeCache {
     });
     const layers = Array.from({ length: config.layers }, (_, layer) => layer);
     this.#prefix = prefix;
+    this.#rows = rows;
     this.#prefixes = prefix > 0 ? layers.map((layer) => keysAndValues('prefix_', layer, prefix)) : [];
     this.#layers = layers.map((layer) => ({
       ...keysAndValues('', layer, positions),
@@ -130,6 +132,7 @@ export class DecodeCache {
     return this.#layers.map((tables, layer) => {
       const prefix = this.#prefixes[layer];
       return {
+        rows: this.#rows,
         prefix: prefix && { keys_BHNd: prefix.keys_BHNd.read(), values_BHNd: prefix.values_BHNd.read() },
         keep: (part, row) => (tables[part] as Table).writePosition(place, row),
       };

@@ -172,14 +172,14 @@ function embedToken(
   return tf.add(token_BD, tf.add(row_1D, rowAt(p.image_column, tf.mod(place, grid))));
 }
 
-/** Image tokens that are kept: with the prefix a multiple of 4, see `attentionStep`. */
+/** Image tokens that are kept: with the prefix a multiple of 16, see `attentionStep`. */
 export const keptTokens = (config: DalleModelConfig): number =>
   filledUp(prefixLength(config) + imageLength(config) - 1) - prefixLength(config);
 
 /** Positions of text that are kept to complete captions. */
 export const keptText = (config: DalleModelConfig): number => filledUp(prefixLength(config));
 
-const filledUp = (count: number): number => 4 * Math.ceil(count / 4);
+const filledUp = (count: number): number => 16 * Math.ceil(count / 16);
 
 /**
  * The kept rows that the image token at `place` attends to: as many as any token does, from tables for all places.

@@ -9,6 +9,7 @@ import { inRowBlocks } from '../../engine/row-blocks.ts';
 import type { Compiled, Runtime } from '../../engine/runtime.ts';
 import type { HostTensor } from '../../engine/tensor.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tf.ts';
+import { filledRows, firstRows } from '../../nn/rows.ts';
 import type { Weights } from '../../nn/weights.ts';
 import { graphSeed } from '../../util/random.ts';
 import { DecodeCache } from './cache.ts';
@@ -65,8 +66,8 @@ export class Sampler {
     this.#config = config;
     this.#batch = batch;
     this.#isGuided = settings.guidance !== 1;
-    const asked = this.#isGuided ? 2 * batch : batch;
-    const rows = BLOCK * Math.ceil(asked / BLOCK);
+    const rows = this.#isGuided ? 2 * batch : batch;
+    const filled = BLOCK * Math.ceil(rows / BLOCK);
     this.#rows = rows;
     const prefix = prefixLength(config);
     const cache = new DecodeCache(runtime, name, config, { rows, prefix, positions: keptTokens(config) });
@@ -76,8 +77,7 @@ export class Sampler {
     const tokens = runtime.variable(`${name}/tokens`, [batch], 'int32');
     const draw = (logits_RV: Tensor2D, place: Tensor) => {
       const keys_B2 = tf.reshape(tf.gather(keys.read(), tf.reshape(place, [1]) as Tensor1D), [batch, 2]);
-      const asked_RV = rows === asked ? logits_RV : tf.slice(logits_RV, 0, asked);
-      const logits_BV = this.#isGuided ? guided(asked_RV, settings.guidance) : asked_RV;
+      const logits_BV = this.#isGuided ? guided(logits_RV, settings.guidance) : logits_RV;
       const tokens_B = drawTokens(logits_BV, keys_B2 as Tensor2D, settings);
       tokens.assign(tokens_B);
       return { tokens: tokens_B };
@@ -111,12 +111,13 @@ export class Sampler {
       `${name}: token`,
       ({ place }: { place: Tensor }) => {
         const last_B = tokens.read() as Tensor1D;
-        const unused = tf.zeros([rows - asked], 'int32') as Tensor1D;
-        const last_R = tf.concat([last_B, ...(this.#isGuided ? [last_B] : []), unused]);
+        const last_R = this.#isGuided ? tf.concat([last_B, last_B]) : last_B;
         const before = tf.sub(place, tf.scalar(1, 'int32')) as Scalar;
         const memory = cache.memory(before);
-        const next_RV = inRowBlocks(BLOCK, () => decodeStep(weights.read(), memory, last_R, before, config));
-        return draw(next_RV, place);
+        const filled_RV = inRowBlocks(BLOCK, () =>
+          decodeStep(weights.read(), memory, filledRows(last_R, filled), before, config),
+        );
+        return draw(firstRows(filled_RV, rows), place);
       },
       { inOneThread: true },
     );

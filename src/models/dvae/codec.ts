@@ -17,8 +17,10 @@ import { Weights } from '../../nn/weights.ts';
 import { graphSeed } from '../../util/random.ts';
 import { type DvaeArchitecture, dvaeArchitecture } from './architecture.ts';
 
-/** Pictures in one run of the graph; what is left over is filled up. */
+/** Pictures encoded in one run of the graph; what is left over is filled up. */
 const BATCH = 32;
+/** Decoded in one run: among others, a picture would be rounded otherwise in some places of the batch. */
+const DECODED = 1;
 
 export class DvaeCodec {
   readonly config: DvaeModelConfig;
@@ -89,7 +91,7 @@ export class DvaeCodec {
       });
       return codes.data as Int32Array;
     };
-    return inBatches(pixels, imageSize ** 2 * 3, this.grid ** 2, Uint8Array, Int32Array, run);
+    return inBatches(BATCH, pixels, imageSize ** 2 * 3, this.grid ** 2, Uint8Array, Int32Array, run);
   }
 
   /**
@@ -117,26 +119,28 @@ export class DvaeCodec {
   }
 
   /**
-   * The pictures that codes stand for.
+   * The pictures that codes stand for; each is the same whatever the others are.
    * @param codes count × grid × grid, each below the vocabulary
    * @returns RGB, count × imageSize × imageSize × 3
    */
   async decode(codes: Int32Array): Promise<Uint8Array> {
     const run = async (data: Int32Array) => {
       const { pixels } = await this.#decode({
-        codes: { dtype: 'int32', shape: [BATCH, this.grid, this.grid], data },
+        codes: { dtype: 'int32', shape: [DECODED, this.grid, this.grid], data },
       });
       return Uint8Array.from(pixels.data as Float32Array, Math.round);
     };
-    return inBatches(codes, this.grid ** 2, this.config.imageSize ** 2 * 3, Int32Array, Uint8Array, run);
+    const { imageSize } = this.config;
+    return inBatches(DECODED, codes, this.grid ** 2, imageSize ** 2 * 3, Int32Array, Uint8Array, run);
   }
 }
 
 type ArrayOf<T> = new (length: number) => T;
 type Codes = Int32Array | Uint8Array;
 
-/** Applies `run` to `input`, BATCH items at a time; items are `from` values in and `to` values out. */
+/** Applies `run` to `input`, `size` items at a time; items are `from` values in and `to` values out. */
 async function inBatches<In extends Codes, Out extends Codes>(
+  size: number,
   input: In,
   from: number,
   to: number,
@@ -146,9 +150,9 @@ async function inBatches<In extends Codes, Out extends Codes>(
 ): Promise<Out> {
   const count = input.length / from;
   const result = new outputs(count * to);
-  for (let start = 0; start < count; start += BATCH) {
-    const part = input.subarray(start * from, (start + BATCH) * from) as In;
-    const batch = new inputs(BATCH * from);
+  for (let start = 0; start < count; start += size) {
+    const part = input.subarray(start * from, (start + size) * from) as In;
+    const batch = new inputs(size * from);
     batch.set(part);
     const out = await run(batch);
     result.set(out.subarray(0, (part.length / from) * to), start * to);
