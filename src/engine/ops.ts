@@ -1,6 +1,6 @@
 // TensorFlow ops that tfjs lacks or composes slowly, with their gradients; for models. The same ops run eagerly.
 
-import { typeAttr } from './attributes.ts';
+import { stringAttr, typeAttr } from './attributes.ts';
 import { DT } from './dtype.ts';
 import { executeOp, executeOps } from './execute.ts';
 import { gatherAlong } from './kernels.ts';
@@ -155,6 +155,22 @@ function rowwiseNorm(x: Tensor, epsilon: number): Tensor {
   const centred = x.sub(x.mean(-1, true));
   const deviation = centred.square().mean(-1, true).add(epsilon).sqrt();
   return centred.div(deviation.maximum(tf.scalar(0)));
+}
+
+/**
+ * x + bias along the last axis, as one op that TensorFlow joins with the matrix product before it.
+ * @param x_NO [N, O] @param bias_O [O]
+ */
+export function addBias(x_NO: Tensor, bias_O: Tensor): Tensor {
+  const attributes = [typeAttr('T', DT.float32), stringAttr('data_format', 'NHWC')];
+  return withGradient(
+    (_save, x, bias) => ({
+      value: executeOp('BiasAdd', attributes, [x as Tensor, bias as Tensor]),
+      gradFunc: (dy) => [dy, executeOp('BiasAddGrad', attributes, [dy])],
+    }),
+    x_NO,
+    bias_O,
+  );
 }
 
 /** x, whose gradient is multiplied by `factor` on the way back. */

@@ -20,8 +20,8 @@ export interface AttendOptions {
   readonly shared?: KeyedValues | undefined;
   /** The softmax is of this times the scores: the queries were divided by it, so that their products stay small. */
   readonly sharpness?: number | undefined;
-  /** Where activations are computed again: keep the matrix of weights all the same. */
-  readonly keepsWeights?: boolean;
+  /** Where activations are computed again: keep the weights and the mean all the same. */
+  readonly keeps?: boolean;
 }
 
 /**
@@ -30,7 +30,8 @@ export interface AttendOptions {
  * @param own each group's keys and values, […, G, K, d]
  */
 export function attend(queries: Tensor, own: KeyedValues, options: AttendOptions = {}): Tensor {
-  const { mask, shared, sharpness = 1, keepsWeights = false } = options;
+  const { mask, shared, sharpness = 1, keeps = false } = options;
+  const perhapsKept = keeps ? kept : (make: () => Tensor): Tensor => make();
   const inputs = [queries, own.keys, own.values, ...(shared ? [shared.keys, shared.values] : [])];
   return withGradient(
     (save, ...tensors) => {
@@ -43,8 +44,8 @@ export function attend(queries: Tensor, own: KeyedValues, options: AttendOptions
           : ownScores;
         return tf.softmax(sharpness === 1 ? allScores : sharpened(allScores, sharpness));
       };
-      const weights = keepsWeights ? kept(weigh) : weigh();
-      const value = kept(() => {
+      const weights = perhapsKept(weigh);
+      const value = perhapsKept(() => {
         const [sharedWeights, ownWeights] = parts(weights, sharedK);
         const mean = times(ownWeights, v);
         return sharedWeights && sharedV

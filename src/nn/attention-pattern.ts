@@ -61,13 +61,13 @@ export const wholePattern = (positions: number, mask?: Tensor): AttentionPattern
 
 /**
  * The heads' weighted means, [B, H, N, d]. `sharpness` is that of `attend`. Where activations are computed again, so are
- * the weights of blocks, a small part of a layer's work; those of full attention are kept.
+ * the weights of blocks, a small part of a layer's work; full attention keeps them.
  */
 export function attendStream(heads: Heads, pattern: AttentionPattern, sharpness?: number): Tensor4D {
   const { mask_QQ, image_RGW, layout, positions } = pattern;
   const { queries_BHNd: queries, keys_BHNd: keys, values_BHNd: values } = heads;
   if (!image_RGW)
-    return attend(queries, { keys, values }, { mask: mask_QQ, sharpness, keepsWeights: true }) as Tensor4D;
+    return attend(queries, { keys, values }, { mask: mask_QQ, sharpness, keeps: true }) as Tensor4D;
   const sizes = [layout.prefix, positions - layout.prefix];
   const [textQ, imageQ] = tf.split(queries, sizes, 2) as [Tensor, Tensor];
   const [textK, imageK] = tf.split(keys, sizes, 2) as [Tensor, Tensor];

@@ -121,6 +121,13 @@ test('a run that diverges names the step and keeps its last checkpoint', async (
   assert.deepEqual(digests(join(run, 'checkpoints')), good);
 });
 
+test('--truncate cuts captions that are too long, and counts them', async () => {
+  const flags = ['--truncate', '--set', 'model.textLength=2', '--set', 'train.steps=1'];
+  const { code, stderr } = await train(join(root, 'cut'), flags);
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /13 captions are longer than 2 tokens and will be cut/);
+});
+
 describe('what cannot be done is one error that says what, where and the fix', () => {
   const fresh = join(root, 'never');
   const otherDvae = join(root, 'other-dvae');

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { gather, gelu, layerNorm, sparseCrossEntropy, upsample2x } from '../../src/engine/ops.ts';
+import { addBias, gather, gelu, layerNorm, sparseCrossEntropy, upsample2x } from '../../src/engine/ops.ts';
 import { Runtime } from '../../src/engine/runtime.ts';
 import type { HostTensor } from '../../src/engine/tensor.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../src/engine/tf.ts';
@@ -89,6 +89,9 @@ describe('the gradient of', () => {
     (x, gain, bias) => weighted(layerNorm(x!, gain!, bias!, 1e-5)),
   );
   check('gelu', [normals([4, 5], 'gelu', 2)], (x) => weighted(gelu(x!)));
+  check('addBias', [normals([4, 3], 'biased'), normals([3], 'bias')], (x, bias) =>
+    weighted(tf.square(addBias(x!, bias!))),
+  );
   check('relu', [floats([6], [-2, -0.5, -0.1, 0.1, 0.4, 3])], (x) => weighted(tf.relu(x!)));
   for (const [transposeA, transposeB] of [
     [false, false],
