@@ -100,6 +100,18 @@ async function rowsOfLogits(rows: number, inBlocks: boolean): Promise<string[]> 
   }
 }
 
+describe('guidance away from the caption itself', () => {
+  test('changes nothing, though it multiplies by a million how the rows of a batch are rounded', async () => {
+    const draw = async (guidance: number, negative: boolean): Promise<Int32Array> => {
+      const { runtime, weights } = await open();
+      const sampler = new Sampler(runtime, 'test', config, weights, 4, { temperature: 1, guidance });
+      const asked = requests.slice(0, 4).map(({ caption, seed }) => ({ caption, seed }));
+      return sampler.sample(negative ? asked.map((one) => ({ ...one, negative: one.caption })) : asked);
+    };
+    assert.deepEqual(await draw(1e6, true), await draw(1, false));
+  });
+});
+
 describe('the pixels of 16 pictures', () => {
   const root = mkdtempSync(join(tmpdir(), 'mm-sampler-batch-'));
   after(() => rmSync(root, { recursive: true }));
