@@ -158,6 +158,30 @@ describe('a variable', () => {
     assert.deepEqual(await stored(variable), [0, 1, 20, 30, 40, 50]);
   });
 
+  test('has rows written in place, and gives the whole after it', async () => {
+    const variable = runtime.variable('rows', [4, 2]);
+    await setTo(variable, [0, 1, 2, 3, 4, 5, 6, 7]);
+    const write = runtime.compile(
+      'write rows',
+      ({ rows, values }: Record<'rows' | 'values', Tensor>) => ({
+        whole: variable.writeRows(rows, values),
+      }),
+      { inOneThread: true },
+    );
+    const { whole } = await write({ rows: integers([2], [3, 1]), values: floats([2, 2], [60, 70, 20, 30]) });
+    assert.deepEqual([...whole.data], [0, 1, 20, 30, 4, 5, 60, 70]);
+    await write({ rows: integers([2], [0, 1]), values: floats([2, 2], [-1, -2, -3, -4]) });
+    assert.deepEqual(await stored(variable), [-1, -2, -3, -4, 4, 5, 60, 70]);
+    const after = runtime.compile('read, then write rows', ({ rows, values }: Record<string, Tensor>) => {
+      variable.read();
+      return { whole: variable.writeRows(rows as Tensor, values as Tensor) };
+    });
+    await assert.rejects(
+      after({ rows: integers([1], [0]), values: floats([1, 2], [1, 2]) }),
+      /rows is read or updated before its rows are written/,
+    );
+  });
+
   test('has no value before one is assigned', async () => {
     const variable = runtime.variable('unset', [1]);
     await assert.rejects(stored(variable), /get unset: .*unset/s);

@@ -1,0 +1,64 @@
+// Products of matrices a few rows at a time.
+
+import assert from 'node:assert/strict';
+import { after, describe, test } from 'node:test';
+import { layerNorm } from '../../src/engine/ops.ts';
+import { inRowBlocks } from '../../src/engine/row-blocks.ts';
+import { Runtime } from '../../src/engine/runtime.ts';
+import type { HostTensor } from '../../src/engine/tensor.ts';
+import { type Tensor, tf } from '../../src/engine/tf.ts';
+import { RandomStream } from '../../src/util/random.ts';
+
+const runtime = new Runtime();
+after(() => runtime.close());
+
+const random = new RandomStream('row blocks');
+const matrix = (rows: number, columns: number): HostTensor => ({
+  dtype: 'float32',
+  shape: [rows, columns],
+  data: Float32Array.from({ length: rows * columns }, () => random.normal()),
+});
+type Two = Record<'a' | 'b', Tensor>;
+
+describe('a product in blocks of four rows', () => {
+  const blocks = runtime.compile('blocks', ({ a, b }: Two) => ({
+    ab: inRowBlocks(4, () => tf.matMul(a, b)),
+  }));
+  const turned = runtime.compile('turned', ({ a, b }: Two) => ({
+    ab: inRowBlocks(4, () => tf.matMul(a, b, false, true)),
+  }));
+
+  for (const rows of [4, 8, 20]) {
+    test(`is the product, of ${rows} rows`, async () => {
+      const [a, b] = [matrix(rows, 7), matrix(7, 5)];
+      const { ab } = await blocks({ a, b });
+      assert.deepEqual(ab.shape, [rows, 5]);
+      const bTurned = Float32Array.from(
+        { length: 35 },
+        (_, i) => b.data[(i % 7) * 5 + Math.floor(i / 7)] as number,
+      );
+      const same = await turned({ a, b: { dtype: 'float32', shape: [5, 7], data: bTurned } });
+      for (let r = 0; r < rows; r++)
+        for (let c = 0; c < 5; c++) {
+          let sum = 0;
+          for (let k = 0; k < 7; k++) sum += Number(a.data[r * 7 + k]) * Number(b.data[k * 5 + c]);
+          assert.ok(Math.abs(Number(ab.data[r * 5 + c]) - sum) < 1e-5);
+          assert.ok(Math.abs(Number(same.ab.data[r * 5 + c]) - sum) < 1e-5);
+        }
+    });
+  }
+
+  test('is refused for other numbers of rows', async () => {
+    await assert.rejects(blocks({ a: matrix(6, 7), b: matrix(7, 5) }), /6 rows is not one of blocks of 4/);
+  });
+});
+
+test('the layer norm meanwhile is the same but for rounding', async () => {
+  const norm = runtime.compile('norms', ({ x }: { x: Tensor }) => {
+    const run = () => layerNorm(x, tf.linspace(0.5, 2, 9), tf.linspace(-1, 1, 9), 1e-5);
+    return { plain: run(), rowwise: inRowBlocks(4, run) };
+  });
+  const { plain, rowwise } = await norm({ x: matrix(12, 9) });
+  for (const [i, value] of rowwise.data.entries())
+    assert.ok(Math.abs(Number(value) - Number(plain.data[i])) < 1e-5);
+});
