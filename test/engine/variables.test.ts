@@ -159,7 +159,7 @@ describe('a variable', () => {
   });
 
   test('has rows written in place, and gives the whole after it', async () => {
-    const variable = runtime.variable('rows', [4, 2]);
+    const variable = runtime.variable('written rows', [4, 2]);
     await setTo(variable, [0, 1, 2, 3, 4, 5, 6, 7]);
     const write = runtime.compile(
       'write rows',
@@ -178,7 +178,7 @@ describe('a variable', () => {
     });
     await assert.rejects(
       after({ rows: integers([1], [0]), values: floats([1, 2], [1, 2]) }),
-      /rows is read or updated before its rows are written/,
+      /written rows is read or updated before its rows are written/,
     );
   });
 
