@@ -63,6 +63,7 @@ const MOST_SIGNATURES = 32;
 export class Runtime {
   readonly #graph: Graph;
   readonly #session: Session;
+  readonly #hasOnlyCpus: boolean;
   readonly #variables = new Map<string, Variable>();
   #functions = 0;
   #closed = false;
@@ -71,6 +72,7 @@ export class Runtime {
     useTensorFlow();
     this.#graph = new Graph();
     this.#session = new Session(this.#graph, sessionConfig(config));
+    this.#hasOnlyCpus = this.devices.every((type) => type === 'CPU');
   }
 
   get devices(): readonly string[] {
@@ -111,7 +113,7 @@ export class Runtime {
             `${name} was built for ${cache.size} input signatures already; the newest is ${key}: give it inputs of fixed shapes`,
           );
         }
-        built = this.#build(name, inputs, body as never, options);
+        built = this.#build(name, inputs, body as never, options, this.#hasOnlyCpus);
         cache.set(key, built);
       }
       return built;
@@ -139,7 +141,7 @@ export class Runtime {
       return call(inputs, times);
     };
     const examineFor = (inputs: { readonly [K in keyof Inputs]: InputType }): Examined =>
-      examine(this.#graph, () => this.#build(name, inputs, body as never, options).fetches);
+      examine(this.#graph, () => this.#build(name, inputs, body as never, options, false).fetches);
     return Object.assign(compiled, { firstNonFinite, examine: examineFor });
   }
 
@@ -148,10 +150,11 @@ export class Runtime {
     inputs: Readonly<Record<string, InputType>>,
     body: (inputs: Tensors) => Tensors,
     { precision = 'float32', xla = false }: CompileOptions,
+    forCpu: boolean,
   ): Built {
     const graph = this.#graph;
     const recording = new RecordingBinding(graph, useTensorFlow().binding.eager, precision);
-    const trace = newTrace(graph, recording);
+    const trace = newTrace(graph, recording, forCpu);
     graph.ambient = xla ? xlaAttributes(`${name}_${this.#functions++}`) : [];
     const build = (): Built => {
       const placeholders = new Map<string, Output>();

@@ -17,9 +17,11 @@ export interface Trace {
   readonly updated: Set<Variable>;
   /** Operations that run with the function although no result needs them. */
   readonly targets: Pointer[];
+  /** Whether ops may take a detour that pays on processors alone. */
+  readonly forCpu: boolean;
 }
 
-export const newTrace = (graph: Graph, recording: RecordingBinding): Trace => ({
+export const newTrace = (graph: Graph, recording: RecordingBinding, forCpu: boolean): Trace => ({
   graph,
   recording,
   reads: new Map(),
@@ -27,11 +29,14 @@ export const newTrace = (graph: Graph, recording: RecordingBinding): Trace => ({
   uses: new Map(),
   updated: new Set(),
   targets: [],
+  forCpu,
 });
 
 let current: Trace | undefined;
 
 export const isBuilding = (): boolean => current !== undefined;
+
+export const isBuildingForCpu = (): boolean => current?.forCpu ?? false;
 
 export function currentTrace(): Trace {
   if (!current) throw new Error('variables can only be used while a function is being built');

@@ -54,6 +54,15 @@ differentiable('sqrt, rsqrt, log', [positive_23], (a) => [tf.sqrt(a!), tf.rsqrt(
 differentiable('exp, erf', [x_23], (a) => [tf.exp(a!), tf.erf(a!)]);
 differentiable('sigmoid, tanh, relu', [x_23], (a) => [tf.sigmoid(a!), tf.tanh(a!), tf.relu(a!)]);
 differentiable('clipByValue', [x_23], (a) => tf.clipByValue(a!, -0.5, 0.5));
+plain(
+  'products of tall matrices, rows of whole pages among them',
+  [normals([512, 1024], 'pages', 0.1), normals([512, 24], 'no pages', 0.1)],
+  (a, b) => [
+    tf.matMul(a as Tensor2D, b as Tensor2D, true),
+    tf.matMul(b as Tensor2D, a as Tensor2D, true),
+    tf.matMul(a as Tensor2D, a as Tensor2D, true),
+  ],
+);
 differentiable('softmax and logSoftmax', [x_23], (a) => [tf.softmax(a!), tf.logSoftmax(a as Tensor2D)]);
 differentiable('sum and mean', [x_2346], (a) => [
   tf.sum(a!),
