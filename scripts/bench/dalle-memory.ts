@@ -8,7 +8,7 @@
 import { parseArgs } from 'node:util';
 import { UsageError } from '../../src/util/errors.ts';
 import type { Memory } from './dalle-memory-mm.ts';
-import { FULL, LONG, PUBLISHED } from './dalle-train-step.ts';
+import { FULL, LONG, PUBLISHED } from './dalle-models.ts';
 import { runScript } from './script.ts';
 import { Worker } from './worker.ts';
 

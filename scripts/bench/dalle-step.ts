@@ -9,23 +9,11 @@
 
 import { parseArgs } from 'node:util';
 import { UsageError } from '../../src/util/errors.ts';
-import { FULL, LONG, PUBLISHED } from './dalle-train-step.ts';
+import { FULL, LONG, PUBLISHED, SMALL } from './dalle-models.ts';
 import { type Contestant, inTurn, ratio, spread, type Turn } from './in-turn.ts';
 import { peersPython, runScript } from './script.ts';
 
 const WARMUP = 3;
-
-const small = {
-  textLength: 64,
-  textVocabulary: 4096,
-  grid: 16,
-  imageVocabulary: 1024,
-  width: 256,
-  layers: 4,
-  heads: 4,
-  attention: ['full'],
-  gated: true,
-};
 
 const mm = (name: string, model: object, batch: number): Contestant => ({
   name,
@@ -41,7 +29,7 @@ function peers(): Contestant[] {
     args: [python, 'dalle_step.py', kind],
   });
   return [
-    mm('mm', small, 8),
+    mm('mm', SMALL, 8),
     torch('DALLE-pytorch', 'dalle-pytorch'),
     torch('PyTorch eager, SDPA', 'eager'),
     torch('torch.compile', 'compile'),

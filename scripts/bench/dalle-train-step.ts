@@ -12,20 +12,6 @@ import { stepKey } from '../../src/train/scalars.ts';
 import { initialize } from '../../src/train/state.ts';
 import { RandomStream } from '../../src/util/random.ts';
 
-/** 256 + 1024 tokens. */
-export const LONG = {
-  textLength: 256,
-  textVocabulary: 4096,
-  grid: 32,
-  imageVocabulary: 1024,
-  width: 512,
-  layers: 8,
-  heads: 8,
-};
-/** The published order of layers, and full attention in its place. */
-export const PUBLISHED = { attention: ['row', 'column', 'row', 'row'], lastAttention: 'conv' };
-export const FULL = { attention: ['full'] };
-
 /**
  * Draws the weights. @param model a model section @param train keys of a train section
  * @returns the step numbered `at`, with its loss; `times` collects the time and memory of each op

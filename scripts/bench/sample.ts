@@ -9,21 +9,11 @@
 
 import { parseArgs } from 'node:util';
 import { UsageError } from '../../src/util/errors.ts';
+import { SMALL } from './dalle-models.ts';
 import { type Contestant, inTurn, ratio, spread, type Turn } from './in-turn.ts';
 import { count, peersPython, runScript } from './script.ts';
 
-const small = {
-  textLength: 64,
-  textVocabulary: 4096,
-  grid: 16,
-  imageVocabulary: 1024,
-  width: 256,
-  layers: 4,
-  heads: 4,
-  attention: ['full'],
-  gated: true,
-};
-const long = { ...small, textLength: 256, grid: 32 };
+const long = { ...SMALL, textLength: 256, grid: 32 };
 
 const mm = (name: string, model: object, batch: number, value: 'mean' | 'growth'): Contestant => ({
   name,
@@ -32,7 +22,7 @@ const mm = (name: string, model: object, batch: number, value: 'mean' | 'growth'
 });
 
 const peers = (batch: number): Contestant[] => [
-  mm('mm', small, batch, 'mean'),
+  mm('mm', SMALL, batch, 'mean'),
   {
     name: 'DALLE-pytorch',
     module: new URL('python-side.ts', import.meta.url),
@@ -59,7 +49,7 @@ async function main(): Promise<void> {
     throw new UsageError('say which bench: peers or positions', { where: 'sample.ts' });
   const batch = count('--batch', values.batch);
   const contestants = which === 'peers' ? peers(batch) : positions(batch);
-  const tokens = batch * (which === 'peers' ? small : long).grid ** 2;
+  const tokens = batch * (which === 'peers' ? SMALL : long).grid ** 2;
   const turns: Record<string, Turn[]> = await inTurn(contestants, {
     rounds: count('--rounds', values.rounds ?? (which === 'peers' ? '5' : '3')),
     steps: 1,

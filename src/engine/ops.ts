@@ -40,17 +40,9 @@ export function gather(table_VD: Tensor, ids: Tensor): Tensor {
     (save, table, indices) => {
       save([indices as Tensor]);
       const rows = table_VD.shape[0] as number;
-      const attributes = [
-        typeAttr('T', DT.float32),
-        typeAttr('Tindices', DT.int32),
-        typeAttr('Tnumsegments', DT.int32),
-      ];
       return {
         value: gatherAlong(table as Tensor, indices as Tensor, 0),
-        gradFunc: (dy, [saved]) => [
-          executeOp('UnsortedSegmentSum', attributes, [dy, saved as Tensor, tf.scalar(rows, 'int32')]),
-          noGradient(saved as Tensor),
-        ],
+        gradFunc: (dy, [saved]) => [sumsById(dy, saved as Tensor, rows), noGradient(saved as Tensor)],
       };
     },
     table_VD,
@@ -85,16 +77,19 @@ export function sparseCrossEntropy(logits_NV: Tensor2D, labels_N: Tensor1D): Ten
   );
 }
 
-/** How often each of 0 … count−1 occurs among `ids_N`, int32; float32[count]. It has no gradient. */
-export function histogram(ids_N: Tensor1D, count: number): Tensor1D {
+/** The sum of the values that have each of the ids 0 … count−1; ids int32, of the values' first axes. */
+function sumsById(values: Tensor, ids: Tensor, count: number): Tensor {
   const attributes = [
     typeAttr('T', DT.float32),
     typeAttr('Tindices', DT.int32),
     typeAttr('Tnumsegments', DT.int32),
   ];
-  const inputs = [tf.ones(ids_N.shape), ids_N, tf.scalar(count, 'int32')];
-  return executeOp('UnsortedSegmentSum', attributes, inputs) as Tensor1D;
+  return executeOp('UnsortedSegmentSum', attributes, [values, ids, tf.scalar(count, 'int32')]);
 }
+
+/** How often each of 0 … count−1 occurs among `ids_N`, int32; float32[count]. It has no gradient. */
+export const histogram = (ids_N: Tensor1D, count: number): Tensor1D =>
+  sumsById(tf.ones(ids_N.shape), ids_N, count) as Tensor1D;
 
 /** Σ x², a scalar, in one pass over x. It has no gradient. */
 export const squaredNorm = (x: Tensor): Tensor =>

@@ -10,6 +10,20 @@ export interface HostTensor {
   readonly data: HostArray;
 }
 
+/** A float32 number for a compiled function. */
+export const floatScalar = (value: number): HostTensor => ({
+  dtype: 'float32',
+  shape: [],
+  data: Float32Array.of(value),
+});
+
+/** An int32 number for a compiled function. */
+export const intScalar = (value: number): HostTensor => ({
+  dtype: 'int32',
+  shape: [],
+  data: Int32Array.of(value),
+});
+
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
 /** Values as tfjs hands them over: typed arrays, or arrays of numbers, booleans, strings or bytes. */

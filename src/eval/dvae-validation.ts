@@ -2,7 +2,7 @@
 // and the codebook's health.
 
 import type { Runtime } from '../engine/runtime.ts';
-import type { HostTensor } from '../engine/tensor.ts';
+import { floatScalar, type HostTensor } from '../engine/tensor.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor4D, tf } from '../engine/tf.ts';
 import { type DvaeArchitecture, hardReconstruction } from '../models/dvae/architecture.ts';
 import type { Weights } from '../nn/weights.ts';
@@ -76,7 +76,7 @@ export class DvaeValidation {
       const relaxed = await this.#relaxed({
         pixels,
         key: { dtype: 'int32', shape: [2], data: graphSeed(seed, 'validation', i) },
-        temperature: { dtype: 'float32', shape: [], data: Float32Array.of(temperature) },
+        temperature: floatScalar(temperature),
       });
       codes.push(hard.codes.data as Int32Array);
       for (const [name, { data }] of Object.entries({ mse: hard.mse, ...relaxed }))

@@ -1,4 +1,4 @@
-// The first rows of a batch that is filled up.
+// Batches and axes that are filled up, so that each row comes out the same whatever the others are.
 
 import { type Tensor, tf } from '../engine/tf.ts';
 
@@ -12,3 +12,6 @@ export const filledRows = <T extends Tensor>(x: T, count: number): T => {
   if (count === rows) return x;
   return tf.pad(x, [[0, count - rows], ...axes.map((): [number, number] => [0, 0])]) as T;
 };
+
+/** The next multiple of 16: along an axis of such a length TensorFlow treats the numbers of every row alike. */
+export const filledUp = (count: number): number => 16 * Math.ceil(count / 16);

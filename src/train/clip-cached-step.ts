@@ -4,6 +4,7 @@
 //   B batch, C chunk, E embedding
 
 import { gather, sparseCrossEntropy } from '../engine/ops.ts';
+import { floatScalar, intScalar } from '../engine/tensor.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../engine/tf.ts';
 import type { Variable } from '../engine/variable.ts';
 import { similarities } from '../models/clip/loss.ts';
@@ -20,7 +21,6 @@ import {
 } from './clip-step.ts';
 import { clear, GradientSum } from './gradient-sum.ts';
 import { valueAndGradients } from './gradients.ts';
-import { scalar } from './scalars.ts';
 
 /** The rows of x_BE that belong to the chunk at `start`. */
 const rowsOf = (x_BE: Tensor, chunk: number, start: Tensor): Tensor2D =>
@@ -118,7 +118,7 @@ export function cachedStep(parts: StepParts, chunk: number): ClipStep {
 
   return async (step, learningRate, chunks) => {
     const starts = Array.from({ length: batch / chunk }, (_, i) => ({
-      start: { dtype: 'int32', shape: [], data: Int32Array.of(i * chunk) } as const,
+      start: intScalar(i * chunk),
     }));
     await begin({});
     const eachChunk = async (run: typeof encodeChunk): Promise<void> => {
@@ -134,7 +134,7 @@ export function cachedStep(parts: StepParts, chunk: number): ClipStep {
       accuracy += number(part.accuracy);
     }
     await eachChunk(differentiateChunk);
-    const results = await finish({ step: scalar(step), learningRate: scalar(learningRate) });
+    const results = await finish({ step: floatScalar(step), learningRate: floatScalar(learningRate) });
     return {
       loss,
       accuracy,

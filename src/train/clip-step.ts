@@ -3,6 +3,7 @@
 import type { ClipConfig } from '../config/clip.ts';
 import type { Pointer } from '../engine/capi.ts';
 import type { OnHost, Runtime } from '../engine/runtime.ts';
+import { floatScalar } from '../engine/tensor.ts';
 import { type Scalar, type Tensor, type Tensor2D, tf } from '../engine/tf.ts';
 import { clipLoss, MOST_LOGIT_SCALE } from '../models/clip/loss.ts';
 import { type ClipSpec, encodeImage, encodeText, normalizePixels } from '../models/clip/model.ts';
@@ -11,7 +12,6 @@ import { unflatten } from '../nn/parameters.ts';
 import type { Weights } from '../nn/weights.ts';
 import { valueAndGradients } from './gradients.ts';
 import type { Adam, Average } from './optimizer.ts';
-import { scalar } from './scalars.ts';
 
 /** A chunk's pictures and texts; see `textBatch`. */
 export type ClipInputs = Readonly<Record<'pixels' | 'text' | 'mask', Tensor>>;
@@ -108,7 +108,11 @@ export function wholeStep(parts: StepParts): ClipStep {
   );
   return async (step, learningRate, chunks) => {
     for await (const inputs of chunks()) {
-      const results = await update({ ...inputs, step: scalar(step), learningRate: scalar(learningRate) });
+      const results = await update({
+        ...inputs,
+        step: floatScalar(step),
+        learningRate: floatScalar(learningRate),
+      });
       return {
         loss: number(results.loss),
         accuracy: number(results.accuracy),

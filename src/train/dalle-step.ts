@@ -4,7 +4,7 @@
 import type { DalleConfig } from '../config/dalle.ts';
 import type { OpTime } from '../engine/op-times.ts';
 import type { Compiled, Runtime } from '../engine/runtime.ts';
-import type { HostTensor } from '../engine/tensor.ts';
+import { floatScalar, type HostTensor } from '../engine/tensor.ts';
 import type { Scalar, Tensor, Tensor1D, Tensor2D } from '../engine/tf.ts';
 import { imageLength } from '../models/dalle/config.ts';
 import { countTextTokens, dalleLoss } from '../models/dalle/loss.ts';
@@ -15,7 +15,7 @@ import type { BlockScales } from './block-scales.ts';
 import { GradientSum } from './gradient-sum.ts';
 import { valueAndGradients } from './gradients.ts';
 import type { Adam, Average } from './optimizer.ts';
-import { numbers, scalar } from './scalars.ts';
+import { numbers } from './scalars.ts';
 
 type Spec = ReturnType<typeof dalleSpec>;
 
@@ -102,7 +102,7 @@ export class DalleStep {
     key: HostTensor,
     times?: OpTime[],
   ): Promise<Results> {
-    const rates: Rates = { step: scalar(step), learningRate: scalar(learningRate) };
+    const rates: Rates = { step: floatScalar(step), learningRate: floatScalar(learningRate) };
     if (!this.#sums) return numbers(await this.#whole({ ...this.inputs(batch, key), ...rates }, times));
     if (!this.#isCleared) await this.#clear({});
     this.#isCleared = true;
@@ -117,7 +117,7 @@ export class DalleStep {
   /** What is wrong with a step whose results are not finite: the first tensor that was not, and who made it. */
   async firstNonFinite(batch: StepBatch, key: HostTensor): Promise<string | undefined> {
     if (!this.#sums) {
-      const rates: Rates = { step: scalar(0), learningRate: scalar(0) };
+      const rates: Rates = { step: floatScalar(0), learningRate: floatScalar(0) };
       return this.#whole.firstNonFinite({ ...this.inputs(batch, key), ...rates });
     }
     for (const part of this.#parts(batch, key)) {
@@ -138,7 +138,7 @@ export class DalleStep {
       text: ids(text, model.textLength),
       image: ids(image, imageLength(model)),
       key,
-      textTokens: scalar(countTextTokens(text, model)),
+      textTokens: floatScalar(countTextTokens(text, model)),
     };
   }
 

@@ -3,7 +3,7 @@
 import type { DvaeConfig } from '../config/dvae.ts';
 import type { PictureBatch } from '../data/batches.ts';
 import type { Runtime } from '../engine/runtime.ts';
-import type { HostTensor } from '../engine/tensor.ts';
+import { floatScalar, type HostTensor } from '../engine/tensor.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor4D, tf } from '../engine/tf.ts';
 import { COLLAPSE_ADVICE } from '../eval/codebook.ts';
 import { DvaeValidation, type Validation } from '../eval/dvae-validation.ts';
@@ -17,7 +17,7 @@ import type { Metrics, Trainee } from './loop.ts';
 import { checkLossScale, type LossScale, lossScaleFor } from './loss-scale.ts';
 import { Adam, Average } from './optimizer.ts';
 import { Revival } from './revival.ts';
-import { numbers, scalar, stepKey } from './scalars.ts';
+import { numbers, stepKey } from './scalars.ts';
 import { learningRateAt, ramp } from './schedules.ts';
 import { type ModelState, saveState } from './state.ts';
 import { temperatureAt } from './temperature.ts';
@@ -124,10 +124,10 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
     const results = await this.#compiledUpdate({
       pixels,
       key: stepKey(this.#config.seed, step),
-      step: scalar(step),
-      learningRate: scalar(learningRate),
-      temperature: scalar(temperature),
-      klWeight: scalar(klWeight),
+      step: floatScalar(step),
+      learningRate: floatScalar(learningRate),
+      temperature: floatScalar(temperature),
+      klWeight: floatScalar(klWeight),
     });
     const metrics: Metrics = { ...numbers(results), ...schedules };
     checkLossScale(metrics.lossScale, step + 1, this.#run);

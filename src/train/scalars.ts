@@ -4,12 +4,6 @@ import type { OnHost, Tensors } from '../engine/runtime.ts';
 import type { HostTensor } from '../engine/tensor.ts';
 import { graphSeed } from '../util/random.ts';
 
-export const scalar = (value: number): HostTensor => ({
-  dtype: 'float32',
-  shape: [],
-  data: Float32Array.of(value),
-});
-
 /** The key of a step's random numbers. */
 export const stepKey = (seed: number, step: number): HostTensor => ({
   dtype: 'int32',

@@ -4,7 +4,7 @@
 import type { DvaeConfig, OpenaiDvaeConfig } from '../config/dvae.ts';
 import type { PictureBatch, PictureBatches } from '../data/batches.ts';
 import type { Runtime } from '../engine/runtime.ts';
-import type { HostTensor } from '../engine/tensor.ts';
+import { floatScalar, type HostTensor } from '../engine/tensor.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../engine/tf.ts';
 import { kMeans } from '../models/dvae/k-means.ts';
 import type { DvaeSpec } from '../models/dvae/model.ts';
@@ -22,7 +22,7 @@ import { valueAndGradients } from './gradients.ts';
 import { lossScaleFor } from './loss-scale.ts';
 import { Adam } from './optimizer.ts';
 import type { RunContext } from './run-context.ts';
-import { numbers, scalar, stepKey } from './scalars.ts';
+import { numbers, stepKey } from './scalars.ts';
 import { learningRateAt } from './schedules.ts';
 import { type ModelState, startAverage } from './state.ts';
 
@@ -96,8 +96,8 @@ export async function warmStart(
     const results = await step({
       pixels: pictures((await iterator.next()).value as PictureBatch, config),
       key: stepKey(config.seed + 1, i),
-      step: scalar(i),
-      learningRate: scalar(learningRateAt(i, rate, settings.steps)),
+      step: floatScalar(i),
+      learningRate: floatScalar(learningRateAt(i, rate, settings.steps)),
     });
     progress.update(i + 1, { loss: numbers(results).loss.toFixed(4) });
   }
@@ -143,7 +143,7 @@ export async function warmStart(
     shape: [config.model.vocabulary, settings.width],
     data: clusters.centres,
   };
-  await write({ centres, temperature: scalar(Math.max(clusters.error, 1e-6) / settings.sharpness) });
+  await write({ centres, temperature: floatScalar(Math.max(clusters.error, 1e-6) / settings.sharpness) });
   await startAverage(runtime, state);
 }
 

@@ -2,57 +2,21 @@
 // runs, and it fits a telephone.
 
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { accessSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { type GalleryCard, type GalleryPage, galleryHtml, writeGallery } from '../../src/report/gallery.ts';
 import { encodePng } from '../../src/report/png.ts';
-
-const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
-
-function findChromium(): string | undefined {
-  const folders = (process.env.PATH ?? '').split(delimiter);
-  return folders.flatMap((folder) => NAMES.map((name) => join(folder, name))).find(isThere);
-}
-
-function isThere(path: string): boolean {
-  try {
-    accessSync(path);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-const chromium = findChromium();
-const skip = chromium === undefined && `no ${NAMES[0]} on the path: the page is not looked at`;
+import { browse, without as skip } from './chromium.ts';
 
 let folder: string;
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'mm-gallery-'));
 });
 after(() => rm(folder, { recursive: true }));
-
-async function browse(...args: string[]): Promise<{ stdout: string; stderr: string }> {
-  const flags = [
-    '--headless',
-    '--no-sandbox',
-    '--disable-gpu',
-    '--hide-scrollbars',
-    '--enable-logging=stderr',
-  ];
-  const profile = `--user-data-dir=${join(folder, 'profile')}`;
-  return promisify(execFile)(chromium!, [...flags, profile, ...args], {
-    maxBuffer: 1 << 26,
-    timeout: 60_000,
-  });
-}
 
 const GREEN = [20, 160, 60] as const;
 const solid = Uint8Array.from({ length: 32 * 32 * 3 }, (_, index) => GREEN[index % 3]!);

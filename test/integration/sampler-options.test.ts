@@ -6,6 +6,7 @@ import { after, describe, test } from 'node:test';
 import { ATTENTION_KINDS, type DalleModelConfig } from '../../src/config/dalle.ts';
 import { imageLength } from '../../src/models/dalle/config.ts';
 import type { SampleRequest } from '../../src/models/dalle/sample.ts';
+import { MODEL_OPTIONS } from '../unit/models/dalle/tiny.ts';
 import { CAPTIONS, config, likeliest, SlowModel } from './slow-sampler.ts';
 
 const LENGTH = imageLength(config);
@@ -17,13 +18,7 @@ const NEGATIVE = [2, 2, 4];
 
 const OPTIONS: readonly Partial<DalleModelConfig>[] = [
   ...ATTENTION_KINDS.map((kind) => ({ layers: 2, attention: [kind], lastAttention: kind })),
-  { rotary: true },
-  { tokenShift: true },
-  { reversible: true },
-  { sandwichNorm: true, layerScale: true, gated: true, headWidth: 6 },
-  { stable: true, tiedEmbeddings: true, paddingTargets: 'each' },
-  { sharedAttention: [0, 1, 2, 3], sharedFeedForward: [0, 1] },
-  { rotary: true, tokenShift: true, reversible: true, stable: true },
+  ...MODEL_OPTIONS,
 ];
 const nameOf = (change: Partial<DalleModelConfig>): string =>
   change.attention ? `${change.attention} attention` : Object.keys(change).join(', ');

@@ -1,7 +1,7 @@
 // A tiny joint Transformer with random weights, its samplers, and the slow, obvious way: the whole model run again
 // for every token.
 
-import { type DalleModelConfig, dalleModelSchema } from '../../src/config/dalle.ts';
+import type { DalleModelConfig } from '../../src/config/dalle.ts';
 import { Runtime } from '../../src/engine/runtime.ts';
 import type { HostTensor } from '../../src/engine/tensor.ts';
 import { type Tensor, tf } from '../../src/engine/tf.ts';
@@ -12,20 +12,10 @@ import { type DalleParameters, dalleSpec, logits } from '../../src/models/dalle/
 import { Sampler, type SampleSettings } from '../../src/models/dalle/sample.ts';
 import { flatten } from '../../src/nn/parameters.ts';
 import { Weights } from '../../src/nn/weights.ts';
+import { config as tiny } from '../unit/models/dalle/tiny.ts';
 import { numbers, perturbed } from '../unit/nn/perturbed.ts';
 
-export const config: DalleModelConfig = dalleModelSchema.parse({
-  textLength: 4,
-  textVocabulary: 9,
-  grid: 3,
-  imageVocabulary: 11,
-  width: 12,
-  layers: 4,
-  heads: 3,
-  attention: ['row', 'column', 'full'],
-  lastAttention: 'conv',
-  convolution: 3,
-});
+export const config: DalleModelConfig = { ...tiny, imageVocabulary: 11 };
 
 export const CAPTIONS = [[3, 8], [1, 2, 5, 0], [7], [6, 6, 6]] as const;
 export const PLAIN: SampleSettings = { temperature: 1, guidance: 1 };

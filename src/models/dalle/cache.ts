@@ -7,6 +7,7 @@
 
 import type { DalleModelConfig } from '../../config/dalle.ts';
 import type { Runtime } from '../../engine/runtime.ts';
+import { floatScalar } from '../../engine/tensor.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor4D, tf } from '../../engine/tf.ts';
 import type { Variable } from '../../engine/variable.ts';
 import type { KeyValues } from '../../nn/attention.ts';
@@ -64,6 +65,23 @@ class Table {
 }
 
 type LayerTables = Readonly<Partial<Record<keyof LayerCache, Table>>>;
+
+/** Runs `clear`, which gets the input that `DecodeCache.clear` wants, at the first call and never again. */
+export function clearedOnce(
+  runtime: Runtime,
+  name: string,
+  clear: (zero: Scalar) => void,
+): () => Promise<void> {
+  const run = runtime.compile(`${name}: clear`, ({ zero }: { zero: Tensor }) => {
+    clear(zero as Scalar);
+    return {};
+  });
+  let isClear = false;
+  return async () => {
+    if (!isClear) await run({ zero: floatScalar(0) });
+    isClear = true;
+  };
+}
 
 /** Its methods are for the bodies of compiled functions. */
 export class DecodeCache {

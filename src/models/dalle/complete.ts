@@ -3,11 +3,11 @@
 
 import type { DalleModelConfig } from '../../config/dalle.ts';
 import type { Runtime } from '../../engine/runtime.ts';
-import type { HostTensor } from '../../engine/tensor.ts';
+import { intScalar } from '../../engine/tensor.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tf.ts';
 import type { Weights } from '../../nn/weights.ts';
 import { graphSeed } from '../../util/random.ts';
-import { DecodeCache } from './cache.ts';
+import { clearedOnce, DecodeCache } from './cache.ts';
 import { padCaption } from './config.ts';
 import { decodeTextStep, keptText, prefillText } from './decode.ts';
 import { type DrawSettings, drawTokens } from './draw.ts';
@@ -21,7 +21,6 @@ export class CaptionCompleter {
   readonly #clear;
   readonly #first;
   readonly #next;
-  #isClear = false;
 
   /** @param name tells its variables from those of other completers and samplers of the runtime */
   constructor(
@@ -36,10 +35,7 @@ export class CaptionCompleter {
     const draw = (logits_1V: Tensor2D, key: Tensor) => ({
       tokens: drawTokens(logits_1V, tf.reshape(key, [1, 2]), settings),
     });
-    this.#clear = runtime.compile(`${name}: clear`, ({ zero }: Inputs<'zero'>) => {
-      cache.clear(zero as Scalar);
-      return {};
-    });
+    this.#clear = clearedOnce(runtime, name, (zero) => cache.clear(zero));
     this.#first = runtime.compile(
       `${name}: beginning`,
       ({ text, count, key }: Inputs<'text' | 'count' | 'key'>) => {
@@ -69,9 +65,7 @@ export class CaptionCompleter {
     const { textLength, textVocabulary } = this.#config;
     const caption = [...tokens];
     const text = padCaption(caption, this.#config);
-    if (!this.#isClear)
-      await this.#clear({ zero: { dtype: 'float32', shape: [], data: Float32Array.of(0) } });
-    this.#isClear = true;
+    await this.#clear();
     while (caption.length < textLength) {
       signal?.throwIfAborted();
       const count = caption.length;
@@ -80,10 +74,10 @@ export class CaptionCompleter {
         count === tokens.length
           ? await this.#first({
               text: { dtype: 'int32', shape: [1, textLength], data: text },
-              count: integer(count),
+              count: intScalar(count),
               key,
             })
-          : await this.#next({ token: integer(caption.at(-1) as number), position: integer(count), key });
+          : await this.#next({ token: intScalar(caption.at(-1) as number), position: intScalar(count), key });
       const token = drawn.tokens.data[0] as number;
       // The classes after the vocabulary are padding: the caption has ended.
       if (token >= textVocabulary) break;
@@ -92,5 +86,3 @@ export class CaptionCompleter {
     return caption;
   }
 }
-
-const integer = (value: number): HostTensor => ({ dtype: 'int32', shape: [], data: Int32Array.of(value) });

@@ -10,6 +10,7 @@ import type { KeptRows } from '../../nn/attention.ts';
 import { attends } from '../../nn/attention-mask.ts';
 import { maskOf } from '../../nn/attention-pattern.ts';
 import { type Rotation, rotation } from '../../nn/rotary.ts';
+import { filledUp } from '../../nn/rows.ts';
 import { shiftTextToken, shiftToken } from '../../nn/token-shift.ts';
 import {
   attentionBranchStep,
@@ -178,8 +179,6 @@ export const keptTokens = (config: DalleModelConfig): number =>
 
 /** Positions of text that are kept to complete captions. */
 export const keptText = (config: DalleModelConfig): number => filledUp(prefixLength(config));
-
-const filledUp = (count: number): number => 16 * Math.ceil(count / 16);
 
 /**
  * The kept rows that the image token at `place` attends to: as many as any token does, from tables for all places.

@@ -2,6 +2,7 @@
 //   B batch, V vocabulary, K tokens sorted
 
 import { type Tensor, type Tensor2D, tf } from '../../engine/tf.ts';
+import { filledUp } from '../../nn/rows.ts';
 
 const NEVER = -1e9;
 
@@ -27,7 +28,7 @@ export function filterLogits(logits_BV: Tensor2D, topK?: number, topP?: number):
 function nucleus(sorted_BK: Tensor, topP: number): Tensor {
   const count = sorted_BK.shape[1] as number;
   const first_B1 = tf.slice(sorted_BK, [0, 0], [-1, 1]);
-  const missing = 16 * Math.ceil(count / 16) - count;
+  const missing = filledUp(count) - count;
   const below_BK = tf.pad(
     tf.sub(sorted_BK, first_B1),
     [

@@ -7,12 +7,12 @@
 import type { DalleModelConfig } from '../../config/dalle.ts';
 import { inRowBlocks } from '../../engine/row-blocks.ts';
 import type { Compiled, Runtime } from '../../engine/runtime.ts';
-import type { HostTensor } from '../../engine/tensor.ts';
+import { type HostTensor, intScalar } from '../../engine/tensor.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tf.ts';
 import { filledRows, firstRows } from '../../nn/rows.ts';
 import type { Weights } from '../../nn/weights.ts';
 import { graphSeed } from '../../util/random.ts';
-import { DecodeCache } from './cache.ts';
+import { clearedOnce, DecodeCache } from './cache.ts';
 import { imageLength, padCaption, prefixLength } from './config.ts';
 import { decodeStep, keptTokens, prefill } from './decode.ts';
 import { type DrawSettings, drawTokens, guided } from './draw.ts';
@@ -52,7 +52,6 @@ export class Sampler {
   readonly #keys;
   readonly #first;
   readonly #next;
-  #isClear = false;
 
   /** @param name tells its variables from those of other samplers of the runtime */
   constructor(
@@ -83,10 +82,9 @@ export class Sampler {
       return { tokens: tokens_B };
     };
 
-    this.#clear = runtime.compile(`${name}: clear`, ({ zero }: { zero: Tensor }) => {
-      cache.clear(zero as Scalar);
+    this.#clear = clearedOnce(runtime, name, (zero) => {
+      cache.clear(zero);
       logits.assign(tf.sub(tf.zeros([...logits.shape]), zero));
-      return {};
     });
     this.#prompt = runtime.compile(`${name}: prompt`, ({ text, image, row }) => {
       const start = (image.shape[1] as number) > 0 ? (image as Tensor2D) : undefined;
@@ -142,7 +140,7 @@ export class Sampler {
     for (let place = primed; place < count; place++) {
       signal?.throwIfAborted();
       const draw = place === primed ? this.#first : this.#next;
-      const { tokens } = await draw({ place: integer(place) });
+      const { tokens } = await draw({ place: intScalar(place) });
       for (let r = 0; r < requests.length; r++) codes[r * count + place] = tokens.data[r] as number;
       onToken?.(place + 1, codes);
     }
@@ -170,9 +168,7 @@ export class Sampler {
 
   /** The prompts in their rows, and what keys the draws. */
   async #begin(requests: readonly SampleRequest[], signal: AbortSignal | undefined): Promise<void> {
-    if (!this.#isClear)
-      await this.#clear({ zero: { dtype: 'float32', shape: [], data: Float32Array.of(0) } });
-    this.#isClear = true;
+    await this.#clear();
     const none = new Int32Array();
     const captions = requests.map(({ caption, start = none }) => ({ caption, start }));
     const aways = requests.map(({ negative = [], start = none }) => ({ caption: negative, start }));
@@ -186,7 +182,7 @@ export class Sampler {
         const prompt = `${text};${start}`;
         const same = rows.get(prompt);
         if (same === undefined)
-          await this.#prompt({ text: sequence(text), image: sequence(start), row: integer(row) });
+          await this.#prompt({ text: sequence(text), image: sequence(start), row: intScalar(row) });
         from[row] = same ?? row;
         rows.set(prompt, from[row]);
       }
@@ -204,8 +200,6 @@ export class Sampler {
     return { dtype: 'int32', shape: [count, this.#batch, 2], data: keys };
   }
 }
-
-const integer = (value: number): HostTensor => ({ dtype: 'int32', shape: [], data: Int32Array.of(value) });
 
 /** A batch of one, [1, n]. */
 const sequence = (ids: Int32Array): HostTensor => ({ dtype: 'int32', shape: [1, ids.length], data: ids });

@@ -4,7 +4,7 @@ import { type Checkpoint, hashOf } from '../../checkpoint/read.ts';
 import { type DvaeModelConfig, dvaeCheckpointSchema } from '../../config/dvae.ts';
 import { loadConfig } from '../../config/load.ts';
 import type { Runtime } from '../../engine/runtime.ts';
-import type { HostTensor } from '../../engine/tensor.ts';
+import { floatScalar, type HostTensor } from '../../engine/tensor.ts';
 import {
   type Scalar,
   type Tensor,
@@ -111,7 +111,7 @@ export class DvaeCodec {
       const { mse } = await this.#relaxed({
         pixels: { dtype: 'uint8', shape: [batch, imageSize, imageSize, 3], data },
         key: { dtype: 'int32', shape: [2], data: graphSeed(seed, 'relaxed', start) },
-        temperature: { dtype: 'float32', shape: [], data: Float32Array.of(temperature) },
+        temperature: floatScalar(temperature),
       });
       sum += Number(mse.data[0]) * batch;
     }

@@ -17,7 +17,7 @@ import { imageLength, prefixLength } from '../../../../src/models/dalle/config.t
 import { type DalleMemory, decodeStep, keptTokens, prefill } from '../../../../src/models/dalle/decode.ts';
 import { type DalleCache, dalleSpec, logits } from '../../../../src/models/dalle/model.ts';
 import { largestDifference, numbers, perturbed } from '../../nn/perturbed.ts';
-import { config as every, image_BI, text_BT } from './tiny.ts';
+import { config as every, image_BI, MODEL_OPTIONS, text_BT } from './tiny.ts';
 
 /** Stale numbers in the rows that are not written yet, as from a picture decoded before. */
 const STALE = 7;
@@ -127,16 +127,7 @@ describe('each step has the logits of the whole model', () => {
     test(`with ${kind} attention`, () => compare(only(kind), 0, 1));
   }
   test('with every kind in turn', () => compare(every, 0, 2));
-  const options: Partial<DalleModelConfig>[] = [
-    { rotary: true },
-    { tokenShift: true },
-    { reversible: true },
-    { sandwichNorm: true, layerScale: true, gated: true, headWidth: 6 },
-    { stable: true, tiedEmbeddings: true, paddingTargets: 'each' },
-    { sharedAttention: [0, 1, 2, 3], sharedFeedForward: [0, 1] },
-    { rotary: true, tokenShift: true, reversible: true, stable: true },
-  ];
-  for (const option of options) {
+  for (const option of MODEL_OPTIONS) {
     test(`with ${Object.keys(option).join(', ')}`, () => compare({ ...every, ...option }, 0, 5));
   }
   for (const primed of [1, 3, 5]) {

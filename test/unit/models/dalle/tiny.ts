@@ -19,6 +19,16 @@ export const config: DalleModelConfig = dalleModelSchema.parse({
   lastAttention: 'conv',
   convolution: 3,
 });
+/** Each option that changes how a token follows from those before it, and several at once. */
+export const MODEL_OPTIONS: readonly Partial<DalleModelConfig>[] = [
+  { rotary: true },
+  { tokenShift: true },
+  { reversible: true },
+  { sandwichNorm: true, layerScale: true, gated: true, headWidth: 6 },
+  { stable: true, tiedEmbeddings: true, paddingTargets: 'each' },
+  { sharedAttention: [0, 1, 2, 3], sharedFeedForward: [0, 1] },
+  { rotary: true, tokenShift: true, reversible: true, stable: true },
+];
 export const kinds = ['row', 'column', 'full', 'conv'] as const;
 
 export const parameters = perturbed(dalleSpec(config), 1);
