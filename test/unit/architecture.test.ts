@@ -22,6 +22,7 @@ const FOLDERS = [
   'tokenizers',
   'engine',
   'config',
+  'cluster',
   'util',
 ];
 

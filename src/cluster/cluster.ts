@@ -1,0 +1,201 @@
+// Workers that train one model together, each in a process of its own: what they exchange, in steps that all make in the
+// same order. Sums are made in the order of the workers, number by number, so that they do not depend on who makes them.
+
+import { UsageError } from '../util/errors.ts';
+import { addTo, bytesOf, type Chunk, chunksOf, lengthOf, type Slice, slicesOf } from './chunks.ts';
+import { connect, type JoinOptions } from './connect.ts';
+import { CHUNK, KIND, type Kind, MOST_TEXT } from './frame.ts';
+import { Link } from './link.ts';
+import { errorOf, type Stop, stopOf } from './stop.ts';
+
+export class Cluster {
+  readonly rank: number;
+  readonly workers: number;
+  readonly #links: readonly Link[];
+  #exchanges = 0;
+  /** Its goodbyes, from when it is over. */
+  #end: Promise<unknown> | undefined;
+  readonly #scratch = { earlier: new Float32Array(CHUNK), part: new Float32Array(CHUNK) };
+
+  private constructor(
+    { rank, workers, timeoutSeconds }: JoinOptions,
+    links: Awaited<ReturnType<typeof connect>>,
+  ) {
+    this.rank = rank;
+    this.workers = workers;
+    const onStop = (stop: Stop, from: Link): void => this.#onStop(stop, from);
+    this.#links = links
+      .map((link) => new Link({ ...link, timeoutSeconds, onStop }))
+      .sort((a, b) => a.rank - b.rank);
+  }
+
+  /**
+   * Waits until all workers have come.
+   * @throws UsageError when they do not fit together, DataError when they do not all come, InterruptedError
+   */
+  static async join(options: JoinOptions): Promise<Cluster> {
+    return new Cluster(options, await connect(options));
+  }
+
+  /** Whether this is worker 0, which the run belongs to. */
+  get leads(): boolean {
+    return this.rank === 0;
+  }
+
+  /** Bytes sent to the others so far. */
+  get bytesSent(): number {
+    return this.#links.reduce((sum, { sent }) => sum + sent, 0);
+  }
+
+  /**
+   * Replaces the numbers of the arrays by their sums over all workers, of which each sums up a part. The sums are those
+   * of float32 additions in the order of the workers. The arrays have the same lengths for all of them.
+   */
+  async sum(arrays: readonly Float32Array[]): Promise<void> {
+    const sequence = this.#exchanges++;
+    const slices = slicesOf(lengthOf(arrays), this.workers);
+    const own = slices[this.rank] as Slice;
+    await Promise.all([
+      ...this.#links.map((link) =>
+        send(link, KIND.scatter, sequence, chunksOf(arrays, slices[link.rank] as Slice)),
+      ),
+      this.#sumSlice(sequence, chunksOf(arrays, own)),
+    ]);
+    await Promise.all([
+      ...this.#links.map((link) => send(link, KIND.collect, sequence, chunksOf(arrays, own))),
+      ...this.#links.map((link) =>
+        receive(link, KIND.collect, sequence, chunksOf(arrays, slices[link.rank] as Slice)),
+      ),
+    ]);
+  }
+
+  /** Copies the arrays of worker 0 over those of the others. */
+  async broadcast(arrays: readonly Float32Array[]): Promise<void> {
+    const sequence = this.#exchanges++;
+    const all = (): Iterable<Chunk> => chunksOf(arrays, { begin: 0, end: lengthOf(arrays) });
+    if (this.leads) {
+      await Promise.all(this.#links.map((link) => send(link, KIND.broadcast, sequence, all())));
+    } else await receive(this.#first, KIND.broadcast, sequence, all());
+  }
+
+  /** A text of worker 0 for all. */
+  async broadcastText(text: string | undefined): Promise<string> {
+    const sequence = this.#exchanges++;
+    if (!this.leads) return decode(await this.#first.receiveUpTo(KIND.broadcast, sequence, MOST_TEXT));
+    const bytes = encode(text ?? '');
+    await Promise.all(this.#links.map((link) => link.send(KIND.broadcast, sequence, [bytes])));
+    return text ?? '';
+  }
+
+  /** The texts of all workers, in their order. */
+  async gatherTexts(text: string): Promise<string[]> {
+    const sequence = this.#exchanges++;
+    const bytes = encode(text);
+    const [texts] = await Promise.all([
+      Promise.all(this.#links.map((link) => link.receiveUpTo(KIND.gather, sequence, MOST_TEXT))),
+      ...this.#links.map((link) => link.send(KIND.gather, sequence, [bytes])),
+    ]);
+    return [...texts.map(decode).slice(0, this.rank), text, ...texts.map(decode).slice(this.rank)];
+  }
+
+  /** The numbers of all workers, in their order; as many of each. */
+  async gather(numbers: Float64Array): Promise<Float64Array[]> {
+    const sequence = this.#exchanges++;
+    const all: Float64Array[] = Array.from({ length: this.workers }, () => new Float64Array(numbers.length));
+    all[this.rank] = numbers;
+    await Promise.all([
+      ...this.#links.map((link) => link.send(KIND.gather, sequence, [asBytes(numbers)])),
+      ...this.#links.map((link) =>
+        link.receive(KIND.gather, sequence, [asBytes(all[link.rank] as Float64Array)]),
+      ),
+    ]);
+    return all;
+  }
+
+  /** Whether it is so for any of the workers. */
+  async any(isSo: boolean): Promise<boolean> {
+    return (await this.gather(Float64Array.of(Number(isSo)))).some(([value]) => value !== 0);
+  }
+
+  /**
+   * Throws, for all workers alike, what `refuse` says of the first worker whose text is not that of worker 0.
+   * @param refuse may be left out where the text says what `what` is
+   */
+  async agree(
+    what: string,
+    text: string,
+    refuse: (rank: number) => Error = (rank) => otherThing(what, rank),
+  ): Promise<void> {
+    const texts = await this.gatherTexts(text);
+    const other = texts.findIndex((theirs) => theirs !== texts[0]);
+    if (other >= 0) throw refuse(other);
+  }
+
+  /**
+   * Ends the connections: with `error`, which the others are told and stop with, too, unless it came from them; without
+   * one when all is done.
+   */
+  async close(error?: unknown): Promise<void> {
+    const stop = error === undefined ? undefined : stopOf(error, this.rank);
+    this.#end ??= Promise.all(this.#links.map((link) => link.close(stop)));
+    await this.#end;
+  }
+
+  get #first(): Link {
+    return this.#links[0] as Link;
+  }
+
+  /** Adds up the parts of the workers as they come, worker by worker. */
+  async #sumSlice(sequence: number, chunks: Iterable<Chunk>): Promise<void> {
+    for (const own of chunks) {
+      const earlier = viewsLike(own, this.#scratch.earlier);
+      const part = viewsLike(own, this.#scratch.part);
+      for (const link of this.#links) {
+        const isFirst = link.rank === 0;
+        await link.receive(KIND.scatter, sequence, bytesOf(isFirst ? earlier : part));
+        if (!isFirst) addAll(link.rank < this.rank ? earlier : own, part);
+        // From here on the sum so far is in the arrays; which of two is added to which makes no difference.
+        if (link.rank === this.rank - 1) addAll(own, earlier);
+      }
+    }
+  }
+
+  #onStop(stop: Stop, from: Link): void {
+    if (this.#end) return;
+    const error = errorOf(stop);
+    for (const link of this.#links) link.fail(error);
+    this.#end = Promise.all(this.#links.map((link) => link.close(link === from ? undefined : stop)));
+  }
+}
+
+const otherThing = (what: string, rank: number): UsageError =>
+  new UsageError(`worker ${rank} has another ${what} than worker 0`, {
+    where: '--join',
+    fix: `start all workers with the same ${what}`,
+  });
+
+const encode = (text: string): Uint8Array => new TextEncoder().encode(text).subarray(0, MOST_TEXT);
+const decode = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+const asBytes = ({ buffer, byteOffset, byteLength }: Float64Array): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength);
+
+async function send(link: Link, kind: Kind, sequence: number, chunks: Iterable<Chunk>): Promise<void> {
+  for (const chunk of chunks) await link.send(kind, sequence, bytesOf(chunk));
+}
+
+async function receive(link: Link, kind: Kind, sequence: number, chunks: Iterable<Chunk>): Promise<void> {
+  for (const chunk of chunks) await link.receive(kind, sequence, bytesOf(chunk));
+}
+
+/** Views of the lengths of `chunk`, one after the other in `array`. */
+function viewsLike(chunk: Chunk, array: Float32Array): Float32Array[] {
+  let at = 0;
+  return chunk.map(({ length }) => {
+    at += length;
+    return array.subarray(at - length, at);
+  });
+}
+
+function addAll(sum: Chunk, part: Chunk): void {
+  for (const [i, views] of sum.entries()) addTo(views, part[i] as Float32Array);
+}

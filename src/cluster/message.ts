@@ -1,0 +1,41 @@
+// What workers say before they know each other: JSON with its length before it, both bounded.
+
+import type { Socket } from 'node:net';
+import type { z } from 'zod';
+import type { SocketReader } from './reader.ts';
+
+const MOST_BYTES = 2 ** 16;
+const LENGTH_BYTES = 4;
+
+/** Whoever speaks is no worker of this run. */
+export class Stranger extends Error {
+  constructor(what = 'it does not speak as workers do') {
+    super(what);
+  }
+}
+
+export function writeMessage(socket: Socket, value: object): void {
+  const body = Buffer.from(JSON.stringify(value));
+  const length = Buffer.alloc(LENGTH_BYTES);
+  length.writeUInt32LE(body.length);
+  socket.write(Buffer.concat([length, body]));
+}
+
+/** @throws Stranger when what comes is something else */
+export async function readMessage<T>(reader: SocketReader, schema: z.ZodType<T>): Promise<T> {
+  const head = Buffer.alloc(LENGTH_BYTES);
+  await reader.fill(head);
+  const length = head.readUInt32LE();
+  if (length > MOST_BYTES) throw new Stranger();
+  const body = Buffer.alloc(length);
+  await reader.fill(body);
+  return parseMessage(body.toString(), schema);
+}
+
+export function parseMessage<T>(text: string, schema: z.ZodType<T>): T {
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch {
+    throw new Stranger();
+  }
+}
