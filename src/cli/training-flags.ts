@@ -1,8 +1,10 @@
 // Flags that all training commands have.
 
 import type { Argv } from 'yargs';
+import type { Cluster } from '../cluster/cluster.ts';
 import type { RunContext } from '../train/run-context.ts';
 import { UsageError } from '../util/errors.ts';
+import { SILENT } from '../util/progress.ts';
 import type { Context } from './command.ts';
 
 export interface TrainingFlags {
@@ -49,8 +51,13 @@ export const truncateFlag = {
 } as const;
 
 /** The run's context; what is logged also goes to the run's log.jsonl. */
-export function runContext({ run, resume }: TrainingFlags, context: Context): RunContext {
+export function runContext(
+  { run, resume }: TrainingFlags,
+  { log, progress, signal }: Context,
+  cluster?: Cluster,
+): RunContext {
   if (run === '')
     throw new UsageError('--run is empty', { fix: 'name a folder, for example --run runs/first' });
-  return { path: run, resume, log: context.log, progress: context.progress, signal: context.signal };
+  // Worker 0 shows how far they are.
+  return { path: run, resume, log, progress: cluster && !cluster.leads ? SILENT : progress, signal, cluster };
 }

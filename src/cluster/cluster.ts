@@ -8,6 +8,25 @@ import { CHUNK, KIND, type Kind, MOST_TEXT } from './frame.ts';
 import { Link } from './link.ts';
 import { errorOf, type Stop, stopOf } from './stop.ts';
 
+/**
+ * Waits until all workers have come, and runs `body` as one of them. An error of it stops the others too.
+ * @throws what `body` does, or another worker's error; as `Cluster.join` does
+ */
+export async function withCluster<T>(
+  options: JoinOptions,
+  body: (cluster: Cluster) => Promise<T>,
+): Promise<T> {
+  const cluster = await Cluster.join(options);
+  try {
+    const result = await body(cluster);
+    await cluster.close();
+    return result;
+  } catch (error) {
+    await cluster.close(error);
+    throw error;
+  }
+}
+
 export class Cluster {
   readonly rank: number;
   readonly workers: number;

@@ -65,11 +65,14 @@ export class Link {
       how = error.message;
     });
     this.#closed = new Promise((resolve) => {
-      socket.once('close', () => {
+      const onClose = (): void => {
         clearInterval(this.#beat);
         reader.fail(new Error(how));
         resolve();
-      });
+      };
+      // The other may have said all it has to say while this one was still being let in elsewhere.
+      if (socket.closed) onClose();
+      else socket.once('close', onClose);
     });
     // 'end' comes before 'close', and at once where the other process dies.
     socket.on('end', () => reader.fail(new Error(how)));
@@ -121,9 +124,11 @@ export class Link {
     clearInterval(this.#beat);
     const body = stop ? encodeStop(stop).subarray(0, MOST_TEXT) : new Uint8Array();
     const head = encodeHead({ kind: stop ? KIND.stop : KIND.done, sequence: 0, length: body.length });
-    this.#socket.cork();
-    this.#socket.write(head);
-    this.#socket.end(body);
+    if (this.#socket.writable) {
+      this.#socket.cork();
+      this.#socket.write(head);
+      this.#socket.end(body);
+    }
     this.#socket.resume();
     const late = setTimeout(() => this.#socket.destroy(), LAST_WORDS_MS);
     await this.#closed;
@@ -202,7 +207,7 @@ export class Link {
   }
 
   #onBeat(): void {
-    if (this.#socket.writableLength === 0 && !this.#failure) {
+    if (this.#socket.writableLength === 0 && this.#socket.writable && !this.#failure) {
       this.#socket.write(encodeHead({ kind: KIND.alive, sequence: 0, length: 0 }));
     }
     // Beats are counted, not seconds: a worker that was itself at a long task has heard nothing, and may still hear it.

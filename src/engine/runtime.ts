@@ -79,6 +79,11 @@ export class Runtime {
     return this.#session.devices().map(([, type]) => type);
   }
 
+  /** Of libtensorflow. */
+  get tensorflowVersion(): string {
+    return useTensorFlow().binding.TF_Version;
+  }
+
   get nodeCount(): number {
     return this.#graph.nodeCount;
   }

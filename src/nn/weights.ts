@@ -2,7 +2,7 @@
 
 import { foldIn, randomNormal, randomUniform } from '../engine/random.ts';
 import type { Compiled, Runtime } from '../engine/runtime.ts';
-import type { HostTensor } from '../engine/tensor.ts';
+import { type HostTensor, sizeOf } from '../engine/tensor.ts';
 import { type Tensor, type Tensor1D, tf } from '../engine/tf.ts';
 import type { Variable } from '../engine/variable.ts';
 import { graphSeed } from '../util/random.ts';
@@ -90,6 +90,20 @@ export class Weights<S extends SpecTree = SpecTree> {
   /** Name and shape of each parameter, for checking what is loaded. */
   expected(): [name: string, spec: ParameterSpec][] {
     return [...this.entries].map(([name, { spec }]) => [name, spec]);
+  }
+
+  /** Zeros of the shape of each parameter, by name, to be filled and loaded. */
+  zeros(): Map<string, HostTensor> {
+    return new Map(
+      [...this.entries].map(
+        ([
+          name,
+          {
+            variable: { shape },
+          },
+        ]) => [name, { dtype: 'float32', shape, data: new Float32Array(sizeOf(shape)) }],
+      ),
+    );
   }
 
   /** All parameters, by name. */

@@ -1,9 +1,10 @@
 // One update of the joint Transformer as compiled functions: from a whole batch at once, or from parts of it whose
-// gradients are summed up in the session.
+// gradients are summed up in the session, and over the workers where there are several.
 
+import type { Cluster } from '../cluster/cluster.ts';
 import type { DalleConfig } from '../config/dalle.ts';
 import type { OpTime } from '../engine/op-times.ts';
-import type { Compiled, Runtime } from '../engine/runtime.ts';
+import type { Compiled, OnHost, Runtime } from '../engine/runtime.ts';
 import { floatScalar, type HostTensor } from '../engine/tensor.ts';
 import type { Scalar, Tensor, Tensor1D, Tensor2D } from '../engine/tf.ts';
 import { imageLength } from '../models/dalle/config.ts';
@@ -42,24 +43,35 @@ type PartInputs = Record<'text' | 'image' | 'key' | 'textTokens', Tensor>;
 type RateInputs = Record<'step' | 'learningRate', Tensor>;
 type Losses = Record<'loss' | 'textLoss' | 'imageLoss', Scalar>;
 
+/** Before the names of gradients among the inputs of a function. */
+const OF = 'gradient of ';
+
 const LOSSES = ['loss', 'textLoss', 'imageLoss'] as const;
 
 export class DalleStep {
   readonly #config: DalleConfig;
   readonly #state: StepState;
+  readonly #cluster: Cluster | undefined;
+  /** Parts of a batch, of all workers. */
+  readonly #partCount: number;
   readonly #whole: Compiled<PartInputs & RateInputs, Record<string, Tensor>>;
   readonly #part: Compiled<PartInputs, Losses>;
   readonly #apply: Compiled<RateInputs, Record<string, Tensor>>;
+  /** The sums of this worker's parts, and the update with those of all. */
+  readonly #take: Compiled<Record<never, Tensor>, Record<string, Tensor>>;
+  readonly #applySums: Compiled<Record<string, Tensor>, Record<string, Tensor>>;
   /** Of the gradients of a batch's parts, 0 between updates. */
   readonly #sums: GradientSum | undefined;
   readonly #clear: Compiled<Record<never, Tensor>, Record<never, Tensor>>;
   #isCleared = false;
 
-  constructor(runtime: Runtime, config: DalleConfig, state: StepState) {
+  constructor(runtime: Runtime, config: DalleConfig, state: StepState, cluster?: Cluster) {
     this.#config = config;
     this.#state = state;
+    this.#cluster = cluster;
     const { precision, accumulate } = config.train;
-    if (accumulate > 1) this.#sums = new GradientSum(runtime, 'dalle', state.trained);
+    this.#partCount = accumulate * (cluster?.workers ?? 1);
+    if (this.#partCount > 1) this.#sums = new GradientSum(runtime, 'dalle', state.trained);
     this.#whole = runtime.compile(
       'DALL·E train step',
       (inputs) => {
@@ -81,6 +93,15 @@ export class DalleStep {
       const results = this.#update(this.#sums?.read() ?? new Map(), inputs);
       this.#sums?.clear();
       return results;
+    });
+    this.#take = runtime.compile('DALL·E gradients of a worker', () => {
+      const sums = [...(this.#sums?.read() ?? [])].map(([name, sum]) => [OF + name, sum] as const);
+      this.#sums?.clear();
+      return Object.fromEntries(sums);
+    });
+    this.#applySums = runtime.compile('DALL·E update of all workers', (inputs) => {
+      const gradients = [...state.trained.keys()].map((name) => [name, inputs[OF + name] as Tensor] as const);
+      return this.#update(new Map(gradients), inputs as RateInputs);
     });
     this.#clear = runtime.compile('DALL·E gradients at 0', () => {
       this.#sums?.clear();
@@ -106,12 +127,34 @@ export class DalleStep {
     if (!this.#sums) return numbers(await this.#whole({ ...this.inputs(batch, key), ...rates }, times));
     if (!this.#isCleared) await this.#clear({});
     this.#isCleared = true;
-    const sums = { loss: 0, textLoss: 0, imageLoss: 0 };
+    const parts: Float64Array[] = [];
     for (const part of this.#parts(batch, key)) {
       const losses = numbers(await this.#part(part, times));
-      for (const name of LOSSES) sums[name] += losses[name];
+      parts.push(Float64Array.from(LOSSES, (name) => losses[name]));
     }
-    return { ...sums, ...numbers(await this.#apply(rates, times)) };
+    const losses = await this.#lossesOfAll(parts);
+    const results = this.#cluster ? this.#updateOfAll(this.#cluster, rates) : this.#apply(rates, times);
+    return { ...losses, ...numbers(await results) };
+  }
+
+  /** Sums up in the order of the parts. */
+  async #lossesOfAll(parts: readonly Float64Array[]): Promise<Results> {
+    const own = Float64Array.from(parts.flatMap((losses) => [...losses]));
+    const all = this.#cluster ? await this.#cluster.gather(own) : [own];
+    const sums: Record<string, number> = {};
+    for (const losses of all) {
+      for (const [i, loss] of losses.entries()) {
+        const name = LOSSES[i % LOSSES.length] as string;
+        sums[name] = (sums[name] ?? 0) + loss;
+      }
+    }
+    return sums;
+  }
+
+  async #updateOfAll(cluster: Cluster, rates: Rates): Promise<OnHost<Record<string, Tensor>>> {
+    const sums = await this.#take({});
+    await cluster.sum(Object.values(sums).map(({ data }) => data as Float32Array));
+    return this.#applySums({ ...sums, ...rates });
   }
 
   /** What is wrong with a step whose results are not finite: the first tensor that was not, and who made it. */
@@ -142,14 +185,17 @@ export class DalleStep {
     };
   }
 
-  /** The batch in equal parts; the text tokens that its losses are means over are those of the whole. */
+  /** This worker's of the equal parts of the batch; the text tokens that its losses are means over are those of the whole. */
   #parts(batch: StepBatch, key: HostTensor) {
     const { accumulate } = this.#config.train;
     const { textTokens } = this.inputs(batch, key);
-    const count = batch.count / accumulate;
-    return Array.from({ length: accumulate }, (_, part) => {
+    const all = this.#partCount;
+    const count = batch.count / all;
+    const first = accumulate * (this.#cluster?.rank ?? 0);
+    return Array.from({ length: accumulate }, (_, i) => {
+      const part = first + i;
       const cut = (ids: Int32Array): Int32Array =>
-        ids.subarray((part * ids.length) / accumulate, ((part + 1) * ids.length) / accumulate);
+        ids.subarray((part * ids.length) / all, ((part + 1) * ids.length) / all);
       const [a, b] = key.data as Int32Array;
       const ownKey: HostTensor = { ...key, data: Int32Array.of((a as number) + part, b as number) };
       return {
@@ -169,7 +215,7 @@ export class DalleStep {
       gradientScales: lossScale?.values(),
     };
     const part =
-      train.accumulate > 1 ? { textTokens: textTokens as Scalar, share: 1 / train.accumulate } : undefined;
+      this.#partCount > 1 ? { textTokens: textTokens as Scalar, share: 1 / this.#partCount } : undefined;
     // Read out here: what is made within a gradient ends with it, and the average reads them again.
     const frozen = new Map(
       [...weights.entries].flatMap(([name, { variable }]) =>

@@ -1,6 +1,7 @@
 // Trains the joint Transformer (arXiv 2102.12092, section 2.2): the train step, validation, samples, checkpoints.
 
 import type { Checkpoint } from '../checkpoint/read.ts';
+import type { Cluster } from '../cluster/cluster.ts';
 import type { DalleConfig } from '../config/dalle.ts';
 import type { Runtime } from '../engine/runtime.ts';
 import type { HostTensor } from '../engine/tensor.ts';
@@ -35,6 +36,8 @@ export interface DalleParts {
   readonly prompts: readonly string[];
   /** The run folder. */
   readonly run: string;
+  /** The workers that make the updates together. */
+  readonly cluster?: Cluster | undefined;
 }
 
 /** Samples while training are drawn as they are drawn by default. */
@@ -64,7 +67,8 @@ export class DalleTrainee implements Trainee<TokenBatch> {
     this.#parts = parts;
     this.#plateau = train.plateau && new Plateau(train.plateau);
     this.state = { weights, optimizer, average, lossScale };
-    this.#step = new DalleStep(runtime, config, { weights, trained, optimizer, average, lossScale });
+    const changed = { weights, trained, optimizer, average, lossScale };
+    this.#step = new DalleStep(runtime, config, changed, parts.cluster);
     this.#evaluate = runtime.compile(
       'DALL·E validation',
       ({ text, image }: Record<'text' | 'image', Tensor>) => ({
@@ -95,7 +99,6 @@ export class DalleTrainee implements Trainee<TokenBatch> {
     return stepKey(this.#config.seed, step);
   }
 
-  /** Goes on from a checkpoint's figures on held-out data. */
   resume(evaluation: Metrics): void {
     this.#plateau?.resume(evaluation);
   }

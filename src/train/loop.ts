@@ -23,6 +23,8 @@ export interface Trainee<Batch> {
   save(step: number, batch: Batch | undefined, evaluation: Metrics): Promise<string>;
   /** What was not finite in the update that has just been tried, and changed nothing. */
   diagnose?(step: number, batch: Batch): Promise<Diagnosis>;
+  /** Goes on from figures on held-out data that were saved, or made elsewhere. */
+  resume?(evaluation: Metrics): void;
 }
 
 export interface Rhythm {
@@ -43,16 +45,21 @@ export interface Resumed {
   readonly evaluation: Metrics;
 }
 
+/** Where the run is written down. */
+export type RunRecord = Pick<RunFolder, 'path' | 'log' | 'image'>;
+
 export interface LoopOptions<Batch> {
   readonly label: string;
   readonly trainee: Trainee<Batch>;
   readonly batches: AsyncIterator<Batch>;
   readonly rhythm: Rhythm;
   readonly resumed: Resumed | undefined;
-  readonly run: RunFolder;
+  readonly run: RunRecord;
   readonly progress: Progress;
   readonly log: Logger;
   readonly signal: AbortSignal;
+  /** Whether to stop before the next update, given whether the signal asks for it; several workers stop together. */
+  readonly stops?: ((isAsked: boolean) => Promise<boolean>) | undefined;
 }
 
 export interface LoopResult {
@@ -71,7 +78,7 @@ export interface LoopResult {
  * @throws DataError when the loss or a gradient is no longer finite; the last checkpoint stays
  */
 export async function trainLoop<Batch>(options: LoopOptions<Batch>): Promise<LoopResult> {
-  const { label, trainee, batches, rhythm, resumed, run, progress, signal } = options;
+  const { label, trainee, batches, rhythm, resumed, run, progress, signal, stops } = options;
   const { steps, logEvery, evaluateEvery, saveEvery } = rhythm;
   const start = resumed?.step ?? 0;
   const began = performance.now();
@@ -85,8 +92,8 @@ export async function trainLoop<Batch>(options: LoopOptions<Batch>): Promise<Loo
     const isSaved = step === resumed?.step;
     if (!isSaved && (last || step % evaluateEvery === 0)) evaluation = await evaluate(options, step);
     const resting = step > 0 && step % saveEvery === 0;
-    if (!isSaved && (last || resting || signal.aborted))
-      checkpoint = await trainee.save(step, batch, evaluation);
+    const isStopping = stops ? await stops(signal.aborted) : signal.aborted;
+    if (!isSaved && (last || resting || isStopping)) checkpoint = await trainee.save(step, batch, evaluation);
     if (last) {
       progress.stop();
       const seconds = (performance.now() - began) / 1000;
@@ -99,7 +106,7 @@ export async function trainLoop<Batch>(options: LoopOptions<Batch>): Promise<Loo
         evaluation,
       };
     }
-    if (signal.aborted) {
+    if (isStopping) {
       throw new InterruptedError(`stopped at step ${step} of ${steps}`, {
         where: checkpoint as string,
         fix: 'go on with --resume',

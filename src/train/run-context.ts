@@ -1,5 +1,6 @@
 // What a training run is told besides its configuration.
 
+import type { Cluster } from '../cluster/cluster.ts';
 import type { Logger } from '../util/logger.ts';
 import type { Progress } from '../util/progress.ts';
 
@@ -11,4 +12,6 @@ export interface RunContext {
   readonly log: Logger;
   readonly progress: Progress;
   readonly signal: AbortSignal;
+  /** The workers that train together, this one among them; a run of one process has none. */
+  readonly cluster?: Cluster | undefined;
 }

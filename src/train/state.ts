@@ -34,6 +34,13 @@ export interface ModelState<S extends SpecTree = SpecTree> {
 const besides = ({ lossScale, extra = [] }: ModelState): readonly Weights[] =>
   lossScale ? [lossScale.state, ...extra] : extra;
 
+/** What updates depend on, in an order that is the same for all workers of a run: all but the average. */
+export const sharedState = (state: ModelState): readonly Weights[] => [
+  state.weights,
+  state.optimizer.moments,
+  ...besides(state),
+];
+
 /** Weights drawn from their initializers, moments at zero, the average at the weights. */
 export async function initialize(runtime: Runtime, state: ModelState, seed: number): Promise<void> {
   await state.weights.draw(seed);

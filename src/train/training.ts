@@ -9,9 +9,17 @@ import { RunFolder } from '../report/run.ts';
 import { DataError } from '../util/errors.ts';
 import { assertWritable } from '../util/files.ts';
 import { alsoLogTo } from '../util/logger.ts';
-import { type LoopResult, type Resumed, type Rhythm, type Trainee, trainLoop } from './loop.ts';
+import {
+  type LoopResult,
+  type Resumed,
+  type Rhythm,
+  type RunRecord,
+  type Trainee,
+  trainLoop,
+} from './loop.ts';
 import type { RunContext } from './run-context.ts';
 import { initialize, type ModelState, refuseChanges, resumeRun } from './state.ts';
+import { sharedTrainee, shareStart } from './together.ts';
 
 /** A model and its data, ready to be trained. */
 export interface Training<Batch> {
@@ -40,47 +48,59 @@ export interface TrainingPlan<Batch> {
 export async function checkRun<S extends z.ZodType<{ model: unknown; seed: number }>>(
   schema: S,
   config: z.output<S>,
-  { path, resume }: RunContext,
+  { path, resume, cluster }: RunContext,
 ): Promise<void> {
+  if (cluster && !cluster.leads) return;
   if (resume) refuseChanges(schema, path, config);
   else await RunFolder.refuseFilled(path);
   await assertWritable(path);
 }
 
+/** What workers that do not lead write down. */
+const nothing = (path: string): RunRecord => ({ path, log: () => {}, image: async () => '' });
+
 /**
- * Trains into the run folder.
+ * Trains into the run folder, which is worker 0's where there are several.
  * @throws UsageError, DataError, EngineError, InterruptedError as `build` and `trainLoop` do
  */
 export async function runTraining<Batch>(
   { kind, config, faults, build }: TrainingPlan<Batch>,
-  { path, resume, log, progress, signal }: RunContext,
+  context: RunContext,
 ): Promise<LoopResult> {
+  const { path, resume, log, progress, signal, cluster } = context;
   const runtime = new Runtime();
   try {
+    await cluster?.agree('libtensorflow', runtime.tensorflowVersion);
     const { trainee, batches, begin, goOn } = await build(runtime);
-    const run = await RunFolder.open(path, { resume, config: dumpConfig(config) });
-    const endLog = alsoLogTo(log, run.logFile);
+    const run =
+      cluster && !cluster.leads
+        ? undefined
+        : await RunFolder.open(path, { resume, config: dumpConfig(config) });
+    const endLog = run && alsoLogTo(log, run.logFile);
     try {
-      const resumed = resume ? await resumeRun(run, kind, trainee.state, log) : undefined;
+      let resumed = run && resume ? await resumeRun(run, kind, trainee.state, log) : undefined;
       if (resumed) await goOn?.(resumed);
-      else {
+      else if (run) {
         await initialize(runtime, trainee.state, config.seed);
         await begin?.();
       }
+      if (cluster) resumed = await shareStart(cluster, trainee.state, resumed);
+      if (resumed) trainee.resume?.(resumed.evaluation);
       return await trainLoop({
         label: `train-${kind}`,
-        trainee,
+        trainee: cluster ? sharedTrainee(cluster, trainee) : trainee,
         batches: batches((resumed?.position ?? undefined) as BatchPosition | undefined),
         rhythm: config.train,
         resumed,
-        run,
+        run: run ?? nothing(path),
         progress,
         log,
         signal,
+        stops: cluster && ((isAsked) => cluster.any(isAsked)),
       });
     } finally {
-      endLog();
-      run.close();
+      endLog?.();
+      run?.close();
     }
   } finally {
     faults.summarize();

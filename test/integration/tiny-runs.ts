@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, sep } from 'node:path';
+import type { Cluster } from '../../src/cluster/cluster.ts';
 import { type ClipConfig, clipSchema } from '../../src/config/clip.ts';
 import { type DalleConfig, dalleSchema } from '../../src/config/dalle.ts';
 import { type DvaeConfig, dvaeSchema } from '../../src/config/dvae.ts';
@@ -116,9 +117,10 @@ export interface SessionOptions {
   readonly resume?: boolean;
   /** The event to press Ctrl-C at: the label of a progress bar, and the units done. */
   readonly stop?: { readonly label: string; readonly at: number };
+  readonly cluster?: Cluster;
 }
 
-function sessionContext(path: string, { resume = false, stop }: SessionOptions): RunContext {
+function sessionContext(path: string, { resume = false, stop, cluster }: SessionOptions): RunContext {
   const controller = new AbortController();
   let current = '';
   return {
@@ -138,6 +140,7 @@ function sessionContext(path: string, { resume = false, stop }: SessionOptions):
       },
     },
     signal: controller.signal,
+    cluster,
   };
 }
 

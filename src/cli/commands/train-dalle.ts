@@ -5,10 +5,11 @@ import { loadConfig } from '../../config/load.ts';
 import { SOURCES } from '../../data/pictures.ts';
 import { defineCommand } from '../command.ts';
 import { runContext, trainingFlags, truncateFlag } from '../training-flags.ts';
+import { withWorkers, workerFlags } from '../workers.ts';
 
 export const command = defineCommand({
   flags: (yargs) =>
-    trainingFlags(yargs, 'runs/dalle')
+    workerFlags(trainingFlags(yargs, 'runs/dalle'))
       .option('data', {
         type: 'string',
         requiresArg: true,
@@ -46,6 +47,10 @@ export const command = defineCommand({
       .example(
         '$0 train-dalle --config configs/dalle/small.yaml --tokens tokens --dvae runs/dvae --tokenizer tokenizer.json',
         'tokens made before',
+      )
+      .example(
+        '$0 train-dalle --config configs/dalle/small.yaml --tokens tokens … --workers 2 --rank 1 --join 10.0.0.1:29500',
+        'the second of two machines; --rank 0 on 10.0.0.1',
       ),
 
   async run(flags, context) {
@@ -64,8 +69,11 @@ export const command = defineCommand({
       },
     });
     const { trainDalle } = await import('../../train/train-dalle.ts');
-    const { evaluation, ...result } = await trainDalle(config, runContext(flags, context));
-    context.print(result.checkpoint);
-    context.json({ ...result, ...evaluation });
+    await withWorkers(flags, context, async (cluster) => {
+      const { evaluation, ...result } = await trainDalle(config, runContext(flags, context, cluster));
+      if (cluster && !cluster.leads) return;
+      context.print(result.checkpoint);
+      context.json({ ...result, ...evaluation });
+    });
   },
 });

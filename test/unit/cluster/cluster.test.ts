@@ -57,6 +57,11 @@ describe('sums', () => {
   });
 });
 
+test('workers that have nothing to exchange end all the same', async () => {
+  for (let round = 0; round < 10; round++)
+    assert.deepEqual(await allOf(4, async () => round), Array(4).fill(round));
+});
+
 test('many exchanges of all kinds, one after the other', async () => {
   const workers = 3;
   const results = await allOf(workers, async (cluster) => {
