@@ -26,6 +26,12 @@ export interface CompileOptions {
   readonly xla?: boolean;
   /** Run op after op in one thread: for many small ops, each of which would cost more to hand over than to run. */
   readonly inOneThread?: boolean;
+  /**
+   * Variables that the function takes for constants, with the values they have at its first call. A processor is
+   * faster at products of few rows with constant matrices, which it packs once in place of at each call. Where that
+   * does not pay, on other devices and above 256 MB (a constant takes several times its memory), they stay variables.
+   */
+  readonly frozen?: readonly Variable[];
 }
 
 export type Tensors = Readonly<Record<string, Tensor>>;
@@ -59,6 +65,12 @@ interface Built {
 
 /** Signatures a function may be built for before that is taken for a mistake. */
 const MOST_SIGNATURES = 32;
+
+/** Of a variable, float32 or int32. */
+const BYTES_OF_A_NUMBER = 4;
+const MOST_FROZEN_BYTES = 256 * 2 ** 20;
+
+type Values = ReadonlyMap<Variable, HostTensor>;
 
 export class Runtime {
   readonly #graph: Graph;
@@ -107,7 +119,12 @@ export class Runtime {
     options: CompileOptions = {},
   ): Compiled<Inputs, Outputs> {
     const cache = new Map<string, Built>();
-    const builtFor = (inputs: OnHost<Inputs>): Built => {
+    let constants: Values | undefined = options.frozen ? undefined : new Map();
+    const readConstants = async (): Promise<Values> => {
+      constants ??= await this.#frozenValues(name, options.frozen ?? []);
+      return constants;
+    };
+    const builtFor = (inputs: OnHost<Inputs>, frozen: Values): Built => {
       if (this.#closed) throw new Error(`${name} was called after the runtime was closed`);
       checkInputs(name, inputs);
       const key = signature(inputs);
@@ -118,7 +135,7 @@ export class Runtime {
             `${name} was built for ${cache.size} input signatures already; the newest is ${key}: give it inputs of fixed shapes`,
           );
         }
-        built = this.#build(name, inputs, body as never, options, this.#hasOnlyCpus);
+        built = this.#build(name, inputs, body as never, options, this.#hasOnlyCpus, frozen);
         cache.set(key, built);
       }
       return built;
@@ -126,7 +143,7 @@ export class Runtime {
     const feed = ({ placeholders }: Built, inputs: OnHost<Inputs>) =>
       Object.entries(inputs).map(([input, value]) => ({ output: placeholders.get(input) as Output, value }));
     const call = async (inputs: OnHost<Inputs>, times?: OpTime[]): Promise<OnHost<Outputs>> => {
-      const built = builtFor(inputs);
+      const built = builtFor(inputs, constants ?? (await readConstants()));
       const { fetches, targets, names } = built;
       const { inOneThread = false } = options;
       const run = { times, inOneThread };
@@ -134,7 +151,7 @@ export class Runtime {
       return Object.fromEntries(names.map((n, i) => [n, results[i]])) as OnHost<Outputs>;
     };
     const firstNonFinite = async (inputs: OnHost<Inputs>): Promise<string | undefined> => {
-      const built = builtFor(inputs);
+      const built = builtFor(inputs, constants ?? (await readConstants()));
       const checks = finiteChecks(this.#graph, built.floats);
       const [results] = await this.#session.run(name, feed(built, inputs), [checks], []);
       const first = results?.data.indexOf(0 as never) ?? -1;
@@ -146,8 +163,19 @@ export class Runtime {
       return call(inputs, times);
     };
     const examineFor = (inputs: { readonly [K in keyof Inputs]: InputType }): Examined =>
-      examine(this.#graph, () => this.#build(name, inputs, body as never, options, false).fetches);
+      examine(this.#graph, () => this.#build(name, inputs, body as never, options, false, new Map()).fetches);
     return Object.assign(compiled, { firstNonFinite, examine: examineFor });
+  }
+
+  /** Their values now; none where freezing them does not pay. */
+  async #frozenValues(name: string, variables: readonly Variable[]): Promise<Values> {
+    const bytes = variables.reduce((sum, { shape }) => sum + BYTES_OF_A_NUMBER * sizeOf(shape), 0);
+    if (!this.#hasOnlyCpus || bytes === 0 || bytes > MOST_FROZEN_BYTES) return new Map();
+    const read = this.compile(`${name}: constants`, () =>
+      Object.fromEntries(variables.map((variable) => [variable.name, variable.read()])),
+    );
+    const values: OnHost<Tensors> = await read({});
+    return new Map(variables.map((variable) => [variable, values[variable.name] as HostTensor]));
   }
 
   #build(
@@ -156,12 +184,15 @@ export class Runtime {
     body: (inputs: Tensors) => Tensors,
     { precision = 'float32', xla = false }: CompileOptions,
     forCpu: boolean,
+    frozen: Values,
   ): Built {
     const graph = this.#graph;
     const recording = new RecordingBinding(graph, useTensorFlow().binding.eager, precision);
     const trace = newTrace(graph, recording, forCpu);
     graph.ambient = xla ? xlaAttributes(`${name}_${this.#functions++}`) : [];
     const build = (): Built => {
+      for (const [variable, { data, shape, dtype }] of frozen)
+        trace.reads.set(variable, tf.tensor(data as Float32Array, [...shape], dtype as 'float32'));
       const placeholders = new Map<string, Output>();
       const tensors: Record<string, Tensor> = {};
       for (const [input, { dtype, shape }] of Object.entries(inputs)) {
@@ -173,6 +204,9 @@ export class Runtime {
         );
       }
       const outputs = body(tensors);
+      for (const variable of frozen.keys())
+        if (trace.updated.has(variable))
+          throw new Error(`variable ${variable.name} is updated by ${name}, to which it is a constant`);
       // What is fed cannot be fetched, but a copy of it can.
       const fetches = Object.values(outputs).map((tensor) => graph.identity(outputOf(recording, tensor)));
       return {

@@ -35,12 +35,23 @@ export type AttentionParameters = Parameters<ReturnType<typeof attentionSpec>>;
 export function splitHeads(qkv: Tensor, { heads, rotation, sharpness = 1 }: HeadOptions): Heads {
   const [batch, positions, channels] = qkv.shape as [number, number, number];
   const d = channels / (3 * heads);
-  const split = tf.transpose(tf.reshape(qkv, [batch, positions, 3, heads, d]), [2, 0, 3, 1, 4]);
-  const parts = tf.unstack(split) as [Tensor4D, Tensor4D, Tensor4D];
+  const parts = headsOf(qkv, [batch, positions, 3, heads, d]);
   const [queries, keys_BHNd, values_BHNd] = rotation
     ? (parts.map((part) => rotate(part, rotation)) as typeof parts)
     : parts;
   return { queries_BHNd: tf.mul(queries, 1 / (Math.sqrt(d) * sharpness)), keys_BHNd, values_BHNd };
+}
+
+/** [B, N, 3, H, d] → [B, H, N, d] three times. */
+function headsOf(
+  qkv: Tensor,
+  shape: [number, number, number, number, number],
+): [Tensor4D, Tensor4D, Tensor4D] {
+  const [batch, positions, , heads, d] = shape;
+  // A single position's heads need no transposing.
+  if (positions === 1)
+    return tf.split(tf.reshape(qkv, [batch, 3 * heads, 1, d]), 3, 1) as [Tensor4D, Tensor4D, Tensor4D];
+  return tf.unstack(tf.transpose(tf.reshape(qkv, shape), [2, 0, 3, 1, 4])) as [Tensor4D, Tensor4D, Tensor4D];
 }
 
 /** Heads side by side again, through the output projection. */
@@ -89,9 +100,10 @@ export function attentionStep(
   memory: LayerMemory<keyof KeyValues>,
   { rows_W, mask_1W }: KeptRows,
 ): Tensor2D {
-  const [batch, width] = x_BD.shape;
+  const [batch] = x_BD.shape;
   const { prefix, rows = batch } = memory;
-  const qkv_BNE = firstRows(linear(p.qkv, tf.reshape(x_BD, [batch, 1, width])), rows);
+  const qkv_BE = firstRows(linear(p.qkv, x_BD), rows);
+  const qkv_BNE = tf.expandDims(qkv_BE, 1);
   const { queries_BHNd: q, ...row } = splitHeads(qkv_BNE, options);
   const kept = (part: keyof KeyValues): Tensor => {
     const all = memory.keep(part, row[part]);
@@ -107,8 +119,9 @@ export function attentionStep(
     ? weightedSum(weights, [prefix.values_BHNd, own.values])
     : tf.matMul(weights, own.values);
   const mean_BHNd = tf.div(sum, tf.sum(weights, -1, true)) as Tensor4D;
-  const x_BND = merge(p.output, filledRows(mean_BHNd, batch));
-  return tf.reshape(x_BND, [batch, width]);
+  // One position's heads stand side by side already.
+  const mean_BE = tf.reshape(mean_BHNd, [rows, -1]);
+  return linear(p.output, filledRows(mean_BE, batch)) as Tensor2D;
 }
 
 /** Of values in two parts. */

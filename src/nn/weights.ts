@@ -45,6 +45,10 @@ export class Weights<S extends SpecTree = SpecTree> {
     );
   }
 
+  get variables(): Variable[] {
+    return [...this.entries.values()].map(({ variable }) => variable);
+  }
+
   /** What the optimizer changes: all but running statistics. */
   get trained(): WeightEntries {
     return new Map([...this.entries].filter(([, { spec }]) => spec.trained));

@@ -56,7 +56,15 @@ describe('the tokens of 16 requests', () => {
       const drawn: number[][] = [];
       for (const batch of [16, 1, 3, 4]) {
         const { runtime, weights } = await open();
-        const sampler = new Sampler(runtime, 'test', config, weights, batch, { temperature: 1, guidance });
+        const sampler = new Sampler(
+          runtime,
+          'test',
+          config,
+          weights,
+          batch,
+          { temperature: 1, guidance },
+          true,
+        );
         const codes: number[] = [];
         for (let first = 0; first < requests.length; first += batch)
           codes.push(...(await sampler.sample(requests.slice(first, first + batch))));
@@ -104,7 +112,7 @@ describe('guidance away from the caption itself', () => {
   test('changes nothing, though it multiplies by a million how the rows of a batch are rounded', async () => {
     const draw = async (guidance: number, negative: boolean): Promise<Int32Array> => {
       const { runtime, weights } = await open();
-      const sampler = new Sampler(runtime, 'test', config, weights, 4, { temperature: 1, guidance });
+      const sampler = new Sampler(runtime, 'test', config, weights, 4, { temperature: 1, guidance }, true);
       const asked = requests.slice(0, 4).map(({ caption, seed }) => ({ caption, seed }));
       return sampler.sample(negative ? asked.map((one) => ({ ...one, negative: one.caption })) : asked);
     };

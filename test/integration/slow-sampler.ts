@@ -52,7 +52,7 @@ export class SlowModel {
 
   async sampler(batch: number, settings: Partial<SampleSettings> = {}): Promise<Sampler> {
     const { runtime, weights } = await this.#open();
-    return new Sampler(runtime, 'test', this.config, weights, batch, { ...PLAIN, ...settings });
+    return new Sampler(runtime, 'test', this.config, weights, batch, { ...PLAIN, ...settings }, true);
   }
 
   async completer(settings: Partial<DrawSettings> = {}): Promise<CaptionCompleter> {

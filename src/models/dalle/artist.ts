@@ -177,6 +177,7 @@ export class Artist {
       this.#weights,
       batch,
       settings,
+      true,
     );
     const size = this.codec.config.imageSize;
     const length = this.codec.grid ** 2;

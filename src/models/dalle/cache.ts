@@ -1,5 +1,6 @@
 // What the layers keep of earlier positions, in the session: a variable for each part of each layer, written in place.
-// A row is a picture or caption that is being decoded. The keys and values of a prefix have variables of their own.
+// A row is a picture or caption that is being decoded. Where a layer reads only some of the picture's keys and values,
+// those of the prefix have variables of their own.
 //   R rows, H heads, N positions, d width of a head, S channels that token shift moves, n first positions
 //
 // A variable is a table with one line for each row, head and position, [R · H · N, d], since TensorFlow writes whole
@@ -12,18 +13,26 @@ import { type Scalar, type Tensor, type Tensor1D, type Tensor4D, tf } from '../.
 import type { Variable } from '../../engine/variable.ts';
 import type { KeyValues } from '../../nn/attention.ts';
 import type { LayerCache } from '../../nn/transformer.ts';
-import { headWidth } from './config.ts';
+import { headWidth, layerAttention } from './config.ts';
 import type { DalleMemory } from './decode.ts';
 import type { DalleCache } from './model.ts';
 
 /** [R, H, N, d] */
 class Table {
   readonly variable: Variable;
+  /** Its first position, in the stream. */
+  readonly first: number;
   readonly #shape: readonly [number, number, number, number];
 
-  constructor(runtime: Runtime, name: string, shape: readonly [number, number, number, number]) {
+  constructor(
+    runtime: Runtime,
+    name: string,
+    shape: readonly [number, number, number, number],
+    first: number,
+  ) {
     const [rows, heads, positions, width] = shape;
     this.variable = runtime.variable(name, [rows * heads * positions, width]);
+    this.first = first;
     this.#shape = shape;
   }
 
@@ -31,10 +40,11 @@ class Table {
     return this.#whole(this.variable.read());
   }
 
-  /** Position `place` of every row; returns the whole. */
-  writePosition(place: Scalar, values: Tensor4D): Tensor4D {
+  /** A position of every row, counted in the stream; returns the whole. */
+  writePosition(position: Tensor, values: Tensor4D): Tensor4D {
     const [rows, heads, positions, width] = this.#shape;
-    const lines = tf.add(tf.range(0, rows * heads * positions, positions, 'int32'), place);
+    const starts = tf.range(-this.first, rows * heads * positions - this.first, positions, 'int32');
+    const lines = tf.add(starts, position);
     return this.#whole(this.variable.writeRows(lines, tf.reshape(values, [rows * heads, width])));
   }
 
@@ -86,7 +96,7 @@ export function clearedOnce(
 /** Its methods are for the bodies of compiled functions. */
 export class DecodeCache {
   readonly #layers: readonly LayerTables[];
-  readonly #prefixes: readonly Readonly<Record<keyof KeyValues, Table>>[];
+  readonly #prefixes: readonly (Readonly<Record<keyof KeyValues, Table>> | undefined)[];
   readonly #prefix: number;
   readonly #rows: number;
 
@@ -101,21 +111,32 @@ export class DecodeCache {
     { rows, prefix, positions }: Readonly<Record<'rows' | 'prefix' | 'positions', number>>,
   ) {
     const { heads, width, tokenShift } = config;
-    const table = (part: string, layer: number, perRow: readonly [number, number, number]) =>
-      new Table(runtime, `${name}/${part}_${layer}`, [rows, ...perRow]);
-    const keysAndValues = (of: string, layer: number, length: number) => ({
-      keys_BHNd: table(`${of}keys`, layer, [heads, length, headWidth(config)]),
-      values_BHNd: table(`${of}values`, layer, [heads, length, headWidth(config)]),
+    /** Of positions from `first` up to `end`. */
+    const table = (
+      part: string,
+      layer: number,
+      first: number,
+      end: number,
+      parts: number,
+      channels: number,
+    ) => new Table(runtime, `${name}/${part}_${layer}`, [rows, parts, end - first, channels], first);
+    const keysAndValues = (of: string, layer: number, first: number, end: number) => ({
+      keys_BHNd: table(`${of}keys`, layer, first, end, heads, headWidth(config)),
+      values_BHNd: table(`${of}values`, layer, first, end, heads, headWidth(config)),
     });
-    const layers = Array.from({ length: config.layers }, (_, layer) => layer);
+    const shift = (of: string, layer: number) =>
+      table(`${of}_shift`, layer, prefix, prefix + positions, 1, width / 2);
+    const firsts = layerAttention(config).map((kind) => (kind === 'full' ? 0 : prefix));
     this.#prefix = prefix;
     this.#rows = rows;
-    this.#prefixes = prefix > 0 ? layers.map((layer) => keysAndValues('prefix_', layer, prefix)) : [];
-    this.#layers = layers.map((layer) => ({
-      ...keysAndValues('', layer, positions),
+    this.#prefixes = firsts.map((first, layer) =>
+      first > 0 ? keysAndValues('prefix_', layer, 0, first) : undefined,
+    );
+    this.#layers = firsts.map((first, layer) => ({
+      ...keysAndValues('', layer, first, prefix + positions),
       ...(tokenShift && {
-        attentionShift_B1NS: table('attention_shift', layer, [1, positions, width / 2]),
-        feedForwardShift_B1NS: table('feed_forward_shift', layer, [1, positions, width / 2]),
+        attentionShift_B1NS: shift('attention', layer),
+        feedForwardShift_B1NS: shift('feed_forward', layer),
       }),
     }));
   }
@@ -133,26 +154,26 @@ export class DecodeCache {
   writePrompt(prompt: DalleCache, row: Scalar): void {
     for (const [layer, cache] of prompt.entries()) {
       for (const [part, values] of Object.entries(cache) as [keyof LayerCache, Tensor4D][]) {
-        const [, , count] = values.shape;
-        const [before, kept] = tf.split(values, [this.#prefix, count - this.#prefix], 2) as [
+        const own = this.#layers[layer]?.[part] as Table;
+        const [before, kept] = tf.split(values, [own.first, values.shape[2] - own.first], 2) as [
           Tensor4D,
           Tensor4D,
         ];
-        if (part in (this.#prefixes[layer] ?? {}))
-          this.#prefixes[layer]?.[part as keyof KeyValues].writeRow(row, before);
-        this.#layers[layer]?.[part]?.writeRow(row, kept);
+        this.#prefixes[layer]?.[part as keyof KeyValues]?.writeRow(row, before);
+        own.writeRow(row, kept);
       }
     }
   }
 
   /** Keeps what the layers say of position `place`, counted from the first after the prefix. */
   memory(place: Scalar): DalleMemory {
+    const position = tf.add(place, tf.scalar(this.#prefix, 'int32'));
     return this.#layers.map((tables, layer) => {
       const prefix = this.#prefixes[layer];
       return {
         rows: this.#rows,
         prefix: prefix && { keys_BHNd: prefix.keys_BHNd.read(), values_BHNd: prefix.values_BHNd.read() },
-        keep: (part, row) => (tables[part] as Table).writePosition(place, row),
+        keep: (part, row) => (tables[part] as Table).writePosition(position, row),
       };
     });
   }
@@ -163,6 +184,6 @@ export class DecodeCache {
   }
 
   #tables(): Table[] {
-    return [...this.#layers, ...this.#prefixes].flatMap((tables): Table[] => Object.values(tables));
+    return [...this.#layers, ...this.#prefixes].flatMap((tables): Table[] => Object.values(tables ?? {}));
   }
 }

@@ -76,8 +76,8 @@ export type DalleMemory = readonly BlockMemory[];
 
 /**
  * One more token: the logits of the image token after it.
- * @param memory keeps the picture's tokens, its prefix is the text; what is kept of tokens to come does not matter,
- *   as long as it is finite
+ * @param memory keeps the picture's tokens; the text is its prefix, or, for layers of full attention, may come before
+ *   them in what is kept. What is kept of tokens to come does not matter, as long as it is finite
  * @param token_B int32, the image token at `place`
  * @param place int32 scalar, in the picture
  */
@@ -90,7 +90,7 @@ export function decodeStep(
 ): Tensor2D {
   const x_BD = decodeLayers(p, embedToken(p, token_B, place, config), memory, config, {
     position: tf.add(place, tf.scalar(prefixLength(config), 'int32')),
-    rowsOf: (kind) => rowsThatCount(kind, place, config),
+    rowsOf: (kind, withPrefix) => rowsThatCount(kind, place, config, withPrefix),
     shifted: (input_BD, kept) => shiftToken(input_BD, kept, place, config.grid),
   });
   return imageLogits(p, x_BD) as Tensor2D;
@@ -125,7 +125,8 @@ export function decodeTextStep(
 interface Sight {
   /** In the stream, int32 scalar. */
   readonly position: Tensor;
-  readonly rowsOf: (kind: AttentionKind) => KeptRows;
+  /** Of layers of this kind; `withPrefix` where the prefix is among what they keep. */
+  readonly rowsOf: (kind: AttentionKind, withPrefix: boolean) => KeptRows;
   readonly shifted: NonNullable<StepOptions['shifted']>;
 }
 
@@ -138,7 +139,9 @@ function decodeLayers(
   { position, rowsOf, shifted }: Sight,
 ): Tensor2D {
   const kinds = layerAttention(config);
-  const rows = new Map([...new Set(kinds)].map((kind) => [kind, rowsOf(kind)]));
+  const rows = new Map(
+    [...new Set(kinds)].map((kind) => [kind, rowsOf(kind, !memory[kinds.indexOf(kind)]?.prefix)]),
+  );
   const { shift, ...stack } = stackOptions(config);
   const turned = config.rotary ? rotationAt(position, config) : undefined;
   let x_BD = embedded_BD;
@@ -184,12 +187,18 @@ export const keptText = (config: DalleModelConfig): number => filledUp(prefixLen
  * The kept rows that the image token at `place` attends to: as many as any token does, from tables for all places.
  * Full attention takes all that is kept.
  */
-function rowsThatCount(kind: AttentionKind, place: Tensor, config: DalleModelConfig): KeptRows {
+function rowsThatCount(
+  kind: AttentionKind,
+  place: Tensor,
+  config: DalleModelConfig,
+  withPrefix: boolean,
+): KeptRows {
   const layout = streamLayout(config);
   const { prefix } = layout;
   const count = imageLength(config);
   if (kind === 'full') {
-    const mask_IN = maskOf([count, keptTokens(config)], (query, key) => key <= query);
+    const before = withPrefix ? prefix : 0;
+    const mask_IN = maskOf([count, before + keptTokens(config)], (query, key) => key <= before + query);
     return { rows_W: undefined, mask_1W: rowAt(mask_IN, place) };
   }
   const attended = Array.from({ length: count }, (_, query) =>

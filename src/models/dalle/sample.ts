@@ -53,7 +53,10 @@ export class Sampler {
   readonly #first;
   readonly #next;
 
-  /** @param name tells its variables from those of other samplers of the runtime */
+  /**
+   * @param name tells its variables from those of other samplers of the runtime
+   * @param frozen the weights will not change any more, which makes drawing faster
+   */
   constructor(
     runtime: Runtime,
     name: string,
@@ -61,6 +64,7 @@ export class Sampler {
     weights: Weights<ReturnType<typeof dalleSpec>>,
     batch: number,
     settings: SampleSettings,
+    frozen = false,
   ) {
     this.#config = config;
     this.#batch = batch;
@@ -117,7 +121,7 @@ export class Sampler {
         );
         return draw(firstRows(filled_RV, rows), place);
       },
-      { inOneThread: true },
+      { inOneThread: true, frozen: frozen ? weights.variables : [] },
     );
   }
 
