@@ -58,6 +58,13 @@ export class Checkpoint {
     return new Checkpoint(path, await readState(path));
   }
 
+  /** The names of the tensors of a part, in the order of the file. Throws DataError when the part is missing. */
+  async names(part: Part): Promise<readonly string[]> {
+    const file = await SafetensorsFile.open(this.#carried(partFile(part), part, partFile(part)));
+    await file.close();
+    return file.names;
+  }
+
   /**
    * The tensors of a part one by one, 16-bit floats widened; with `expected`, first checked to be just those.
    * @throws DataError when they do not fit, or the part is missing

@@ -17,15 +17,21 @@ export const TOKENIZER_FILE = 'tokenizer.json';
 export const DVAE_FOLDER = 'dvae';
 export const DVAE_STATE = `${DVAE_FOLDER}/${STATE_FILE}` as const;
 
-/** Sets of tensors: the weights, their running average, and what the optimizer keeps for each. */
-export const PARTS = ['model', 'ema', 'optimizer'] as const;
+/**
+ * Sets of tensors: the weights, their running average, what the optimizer keeps for each, and what compression has kept
+ * back of the gradients of each worker.
+ */
+export const PARTS = ['model', 'ema', 'optimizer', 'compression'] as const;
 export type Part = (typeof PARTS)[number];
 export const partFile = (part: Part) => `${part}.safetensors` as const;
+/** Files that only going on with the training needs. */
+export const TRAINING_FILES: readonly string[] = [partFile('optimizer'), partFile('compression')];
 
 const FILES = [
   'model.safetensors',
   'ema.safetensors',
   'optimizer.safetensors',
+  'compression.safetensors',
   CONFIG_FILE,
   TOKENIZER_FILE,
   DVAE_STATE,

@@ -11,8 +11,8 @@ import {
   DamagedCheckpointError,
   DVAE_FOLDER,
   DVAE_STATE,
-  partFile,
   readState,
+  TRAINING_FILES,
 } from './state.ts';
 
 /** Checks one file's length, then its hash. Throws DamagedCheckpointError. */
@@ -34,13 +34,13 @@ export async function verifyFile(path: string, record: FileRecord): Promise<void
 
 /**
  * Reads the state of the checkpoint in `folder` and verifies its files, a DALL·E checkpoint's dVAE included.
- * Without `optimizer`, its file is not looked at and may be missing.
+ * Without `optimizer`, the files for going on with the training are not looked at and may be missing.
  * @throws DamagedCheckpointError naming the file; DataError when it is another program's or a newer version's
  */
 export async function verifyCheckpoint(folder: string, optimizer: boolean): Promise<CheckpointState> {
   const state = await readState(folder);
   for (const [name, record] of Object.entries(state.files)) {
-    if (name !== partFile('optimizer') || optimizer) await verifyFile(join(folder, name), record);
+    if (optimizer || !TRAINING_FILES.includes(name)) await verifyFile(join(folder, name), record);
   }
   if (Object.hasOwn(state.files, DVAE_STATE)) {
     await verifyCheckpoint(join(folder, DVAE_FOLDER), false);

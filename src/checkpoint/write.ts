@@ -38,6 +38,7 @@ export interface CheckpointContents {
   readonly model: Tensors;
   readonly ema?: Tensors | undefined;
   readonly optimizer?: Tensors | undefined;
+  readonly compression?: Tensors | undefined;
   readonly tokenizer?: { toJSON(): object } | undefined;
   /** For DALL·E: copied into the checkpoint, without its optimizer. */
   readonly dvae?: Checkpoint | undefined;

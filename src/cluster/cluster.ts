@@ -94,13 +94,29 @@ export class Cluster {
     const all = (): Iterable<Chunk> => chunksOf(arrays, { begin: 0, end: lengthOf(arrays) });
     if (this.leads) {
       await Promise.all(this.#links.map((link) => send(link, KIND.broadcast, sequence, all())));
-    } else await receive(this.#first, KIND.broadcast, sequence, all());
+    } else await receive(this.#linkTo(0), KIND.broadcast, sequence, all());
+  }
+
+  /** Copies the array of worker `rank` over that of worker 0; the others take part by calling it, too. */
+  async hand(rank: number, array: Float32Array): Promise<void> {
+    const sequence = this.#exchanges++;
+    const all = chunksOf([array], { begin: 0, end: array.length });
+    if (this.rank === rank) await send(this.#linkTo(0), KIND.gather, sequence, all);
+    else if (this.leads) await receive(this.#linkTo(rank), KIND.gather, sequence, all);
+  }
+
+  /** Copies the array of worker 0 over that of worker `rank`; the others take part by calling it, too. */
+  async deal(rank: number, array: Float32Array): Promise<void> {
+    const sequence = this.#exchanges++;
+    const all = chunksOf([array], { begin: 0, end: array.length });
+    if (this.leads) await send(this.#linkTo(rank), KIND.broadcast, sequence, all);
+    else if (this.rank === rank) await receive(this.#linkTo(0), KIND.broadcast, sequence, all);
   }
 
   /** A text of worker 0 for all. */
   async broadcastText(text: string | undefined): Promise<string> {
     const sequence = this.#exchanges++;
-    if (!this.leads) return decode(await this.#first.receiveUpTo(KIND.broadcast, sequence, MOST_TEXT));
+    if (!this.leads) return decode(await this.#linkTo(0).receiveUpTo(KIND.broadcast, sequence, MOST_TEXT));
     const bytes = encode(text ?? '');
     await Promise.all(this.#links.map((link) => link.send(KIND.broadcast, sequence, [bytes])));
     return text ?? '';
@@ -160,8 +176,8 @@ export class Cluster {
     await this.#end;
   }
 
-  get #first(): Link {
-    return this.#links[0] as Link;
+  #linkTo(rank: number): Link {
+    return this.#links.find((link) => link.rank === rank) as Link;
   }
 
   /** Adds up the parts of the workers as they come, worker by worker. */

@@ -199,6 +199,16 @@ export const dalleSchema = z
         accumulate: positiveInteger()
           .default(1)
           .describe('parts that a batch is taken in, one after the other; memory is that of one part'),
+        compression: z
+          .strictObject({
+            rank: positiveInteger().describe(
+              'columns of the factors that a matrix goes over in: more are nearer to the exact gradient, and more to send',
+            ),
+          })
+          .optional()
+          .describe(
+            'workers exchange gradients of low rank (PowerSGD), and keep what that leaves out for the steps after; for slow networks; exact gradients without it',
+          ),
         recompute: z
           .boolean()
           .default(false)
@@ -256,6 +266,11 @@ export const dalleSchema = z
     if (train.batch % train.accumulate !== 0) {
       const message = `must be a multiple of accumulate (${train.accumulate}); received ${train.batch}`;
       context.addIssue({ code: 'custom', path: ['train', 'batch'], message });
+    }
+    if (train.precision === 'float16' && train.compression) {
+      const message =
+        'gradients in float16 have scales that change, which what compression keeps back would not follow; use bfloat16 or float32';
+      context.addIssue({ code: 'custom', path: ['train', 'precision'], message });
     }
     if (train.precision === 'float16' && (model.sharedAttention || model.sharedFeedForward)) {
       const message =

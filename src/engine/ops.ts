@@ -1,6 +1,6 @@
 // TensorFlow ops that tfjs lacks or composes slowly, with their gradients; for models. The same ops run eagerly.
 
-import { stringAttr, typeAttr } from './attributes.ts';
+import { boolAttr, stringAttr, typeAttr } from './attributes.ts';
 import { DT } from './dtype.ts';
 import { executeOp, executeOps } from './execute.ts';
 import { gatherAlong } from './kernels.ts';
@@ -98,6 +98,10 @@ export const squaredNorm = (x: Tensor): Tensor =>
 /** x · y, and 0 where y is 0, whatever x is: infinite and not a number too. It has no gradient. */
 export const multiplyNoNaN = (x: Tensor, y: Tensor): Tensor =>
   executeOp('MulNoNan', [typeAttr('T', DT.float32)], [x, y]);
+
+/** Orthonormal columns that span those of x_nr, r ≤ n, by Householder reflections. It has no gradient. */
+export const orthonormal = (x_nr: Tensor2D): Tensor2D =>
+  executeOps('Qr', [typeAttr('T', DT.float32), boolAttr('full_matrices', false)], [x_nr], 2)[0] as Tensor2D;
 
 /** Nearest-neighbour upsampling to twice the height and width: [B, H, W, C] to [B, 2H, 2W, C]. */
 export function upsample2x(x_BHWC: Tensor4D): Tensor4D {

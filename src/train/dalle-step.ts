@@ -4,7 +4,7 @@
 import type { Cluster } from '../cluster/cluster.ts';
 import type { DalleConfig } from '../config/dalle.ts';
 import type { OpTime } from '../engine/op-times.ts';
-import type { Compiled, OnHost, Runtime } from '../engine/runtime.ts';
+import type { Compiled, Runtime } from '../engine/runtime.ts';
 import { floatScalar, type HostTensor } from '../engine/tensor.ts';
 import type { Scalar, Tensor, Tensor1D, Tensor2D } from '../engine/tf.ts';
 import { imageLength } from '../models/dalle/config.ts';
@@ -13,9 +13,11 @@ import type { dalleSpec } from '../models/dalle/model.ts';
 import { unflatten } from '../nn/parameters.ts';
 import type { WeightEntries, Weights } from '../nn/weights.ts';
 import type { BlockScales } from './block-scales.ts';
+import { GradientExchange } from './gradient-exchange.ts';
 import { GradientSum } from './gradient-sum.ts';
 import { valueAndGradients } from './gradients.ts';
 import type { Adam, Average } from './optimizer.ts';
+import type { PowerSgd } from './power-sgd.ts';
 import { numbers } from './scalars.ts';
 
 type Spec = ReturnType<typeof dalleSpec>;
@@ -28,6 +30,8 @@ export interface StepState {
   readonly optimizer: Adam;
   readonly average: Average<Spec> | undefined;
   readonly lossScale: BlockScales | undefined;
+  /** Of the gradients that workers exchange. */
+  readonly compression?: PowerSgd | undefined;
 }
 
 /** Captioned pictures as tokens, count × textLength and count × grid². */
@@ -43,9 +47,6 @@ type PartInputs = Record<'text' | 'image' | 'key' | 'textTokens', Tensor>;
 type RateInputs = Record<'step' | 'learningRate', Tensor>;
 type Losses = Record<'loss' | 'textLoss' | 'imageLoss', Scalar>;
 
-/** Before the names of gradients among the inputs of a function. */
-const OF = 'gradient of ';
-
 const LOSSES = ['loss', 'textLoss', 'imageLoss'] as const;
 
 export class DalleStep {
@@ -57,9 +58,9 @@ export class DalleStep {
   readonly #whole: Compiled<PartInputs & RateInputs, Record<string, Tensor>>;
   readonly #part: Compiled<PartInputs, Losses>;
   readonly #apply: Compiled<RateInputs, Record<string, Tensor>>;
-  /** The sums of this worker's parts, and the update with those of all. */
-  readonly #take: Compiled<Record<never, Tensor>, Record<string, Tensor>>;
-  readonly #applySums: Compiled<Record<string, Tensor>, Record<string, Tensor>>;
+  /** With the workers' sums in place of this one's. */
+  readonly #applyAll: Compiled<Record<string, Tensor>, Record<string, Tensor>>;
+  readonly #exchange: GradientExchange | undefined;
   /** Of the gradients of a batch's parts, 0 between updates. */
   readonly #sums: GradientSum | undefined;
   readonly #clear: Compiled<Record<never, Tensor>, Record<never, Tensor>>;
@@ -94,15 +95,13 @@ export class DalleStep {
       this.#sums?.clear();
       return results;
     });
-    this.#take = runtime.compile('DALL·E gradients of a worker', () => {
-      const sums = [...(this.#sums?.read() ?? [])].map(([name, sum]) => [OF + name, sum] as const);
-      this.#sums?.clear();
-      return Object.fromEntries(sums);
-    });
-    this.#applySums = runtime.compile('DALL·E update of all workers', (inputs) => {
-      const gradients = [...state.trained.keys()].map((name) => [name, inputs[OF + name] as Tensor] as const);
-      return this.#update(new Map(gradients), inputs as RateInputs);
-    });
+    if (cluster && this.#sums) {
+      const options = { cluster, sums: this.#sums, compression: state.compression };
+      this.#exchange = new GradientExchange(runtime, 'DALL·E', options);
+    }
+    this.#applyAll = runtime.compile('DALL·E update of all workers', (inputs) =>
+      this.#update(this.#exchange?.gradients(inputs) ?? new Map(), inputs as RateInputs),
+    );
     this.#clear = runtime.compile('DALL·E gradients at 0', () => {
       this.#sums?.clear();
       return {};
@@ -133,8 +132,10 @@ export class DalleStep {
       parts.push(Float64Array.from(LOSSES, (name) => losses[name]));
     }
     const losses = await this.#lossesOfAll(parts);
-    const results = this.#cluster ? this.#updateOfAll(this.#cluster, rates) : this.#apply(rates, times);
-    return { ...losses, ...numbers(await results) };
+    const results = this.#exchange
+      ? await this.#applyAll({ ...(await this.#exchange.run()), ...rates }, times)
+      : await this.#apply(rates, times);
+    return { ...losses, ...numbers(results) };
   }
 
   /** Sums up in the order of the parts. */
@@ -149,12 +150,6 @@ export class DalleStep {
       }
     }
     return sums;
-  }
-
-  async #updateOfAll(cluster: Cluster, rates: Rates): Promise<OnHost<Record<string, Tensor>>> {
-    const sums = await this.#take({});
-    await cluster.sum(Object.values(sums).map(({ data }) => data as Float32Array));
-    return this.#applySums({ ...sums, ...rates });
   }
 
   /** What is wrong with a step whose results are not finite: the first tensor that was not, and who made it. */

@@ -16,11 +16,13 @@ import type { BpeTokenizer } from '../tokenizers/bpe.ts';
 import { BlockScales } from './block-scales.ts';
 import { DalleStep } from './dalle-step.ts';
 import type { Diagnosis } from './divergence.ts';
+import { errorsOfAll } from './error-feedback.ts';
 import { trainedEntries } from './fine-tune.ts';
 import type { Metrics, Trainee } from './loop.ts';
 import { checkLossScale } from './loss-scale.ts';
 import { Adam, Average } from './optimizer.ts';
 import { Plateau } from './plateau.ts';
+import { PowerSgd } from './power-sgd.ts';
 import { numbers, stepKey } from './scalars.ts';
 import { learningRateAt, warmedUp } from './schedules.ts';
 import { type ModelState, saveState } from './state.ts';
@@ -62,12 +64,23 @@ export class DalleTrainee implements Trainee<TokenBatch> {
       train.precision === 'float16'
         ? new BlockScales(runtime, 'dalle', model.layers, train.gradientScale)
         : undefined;
+    const compression =
+      parts.cluster && train.compression
+        ? new PowerSgd(runtime, 'dalle', trained, train.compression.rank)
+        : undefined;
     const best = average?.weights ?? weights;
     this.#config = config;
     this.#parts = parts;
     this.#plateau = train.plateau && new Plateau(train.plateau);
-    this.state = { weights, optimizer, average, lossScale };
-    const changed = { weights, trained, optimizer, average, lossScale };
+    this.state = {
+      weights,
+      optimizer,
+      average,
+      lossScale,
+      errors: compression?.errors,
+      extra: compression ? [compression.factors] : [],
+    };
+    const changed = { weights, trained, optimizer, average, lossScale, compression };
     this.#step = new DalleStep(runtime, config, changed, parts.cluster);
     this.#evaluate = runtime.compile(
       'DALL·E validation',
@@ -139,7 +152,8 @@ export class DalleTrainee implements Trainee<TokenBatch> {
   }
 
   async save(step: number, batch: TokenBatch | undefined, evaluation: Metrics): Promise<string> {
-    const { run, tokenizer, dvae } = this.#parts;
+    const { run, tokenizer, dvae, cluster } = this.#parts;
+    const { errors } = this.state;
     return saveState(run, {
       kind: 'dalle',
       step,
@@ -149,6 +163,7 @@ export class DalleTrainee implements Trainee<TokenBatch> {
       metrics: evaluation,
       tokenizer,
       dvae,
+      compression: cluster && errors && (await errorsOfAll(cluster, errors)),
     });
   }
 }

@@ -7,7 +7,7 @@ import { checkpointPath, latestCheckpoint, pruneCheckpoints, type Warn } from '.
 import { matchTensors } from '../checkpoint/match.ts';
 import { type Checkpoint, readCheckpoint } from '../checkpoint/read.ts';
 import type { ModelKind } from '../checkpoint/state.ts';
-import { writeCheckpoint } from '../checkpoint/write.ts';
+import { type Tensors, writeCheckpoint } from '../checkpoint/write.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Runtime } from '../engine/runtime.ts';
 import type { HostTensor } from '../engine/tensor.ts';
@@ -26,6 +26,8 @@ export interface ModelState<S extends SpecTree = SpecTree> {
   readonly average: Average<S> | undefined;
   /** Scales of float16's gradients; their names begin with `lossScale.`. */
   readonly lossScale?: { readonly state: Weights } | undefined;
+  /** What compression has kept back of this worker's gradients. */
+  readonly errors?: Weights | undefined;
   /** What else a run goes on from, in the optimizer's file, each under a name of its own: `NAME.…`. */
   readonly extra?: readonly Weights[];
 }
@@ -69,6 +71,8 @@ export interface Saved {
   readonly metrics: Metrics;
   readonly tokenizer?: { toJSON(): object };
   readonly dvae?: Checkpoint;
+  /** What compression has kept back of the gradients of all workers. */
+  readonly compression?: Tensors | undefined;
 }
 
 /**
@@ -76,7 +80,7 @@ export interface Saved {
  * @throws DataError when a weight is not finite, or the disk is full or read-only; the checkpoints stay as they are
  */
 export async function saveState(run: string, saved: Saved): Promise<string> {
-  const { kind, step, config, state, position, metrics, tokenizer, dvae } = saved;
+  const { kind, step, config, state, position, metrics, tokenizer, dvae, compression } = saved;
   const path = checkpointPath(run, step);
   const model = await state.weights.save();
   if (![...model.values()].every(isFiniteTensor)) throw divergence('weights are', step, run);
@@ -90,6 +94,7 @@ export async function saveState(run: string, saved: Saved): Promise<string> {
     model,
     ema: await state.average?.weights.save(),
     optimizer: await saveOptimizer(state),
+    compression,
     tokenizer,
     dvae,
   });

@@ -5,7 +5,10 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Cluster } from '../cluster/cluster.ts';
 import { DataError } from '../util/errors.ts';
+import type { Logger } from '../util/logger.ts';
+import { handErrors, shareErrors } from './error-feedback.ts';
 import type { Metrics, Resumed, Trainee } from './loop.ts';
+import { carriedBy } from './same-parts.ts';
 import { type ModelState, sharedState } from './state.ts';
 
 /** `trainee` as one of several workers; its `update` is theirs together already. */
@@ -25,6 +28,8 @@ export function sharedTrainee<Batch>(
     picture: async (step) => (leads ? trainee.picture(step) : undefined),
     async save(step, batch, evaluation) {
       await cluster.agree('weights', await fingerprint(trainee.state), (rank) => apart(rank, step));
+      const { errors } = trainee.state;
+      if (!leads && errors) await handErrors(cluster, errors);
       return cluster.broadcastText(leads ? await trainee.save(step, batch, evaluation) : undefined);
     },
     /** What the first worker found that found something, with the pictures of its part. */
@@ -44,11 +49,16 @@ export async function shareStart(
   cluster: Cluster,
   state: ModelState,
   resumed: Resumed | undefined,
+  log: Logger,
 ): Promise<Resumed | undefined> {
   for (const weights of sharedState(state)) {
     const values = cluster.leads ? await weights.save() : weights.zeros();
     await cluster.broadcast([...values.values()].map(({ data }) => data as Float32Array));
     if (!cluster.leads) await weights.load(values);
+  }
+  if (state.errors) {
+    const checkpoint = resumed && (await carriedBy(resumed.checkpoint));
+    await shareErrors(cluster, state.errors, checkpoint, log);
   }
   const own = resumed && { ...resumed, evaluation: toText(resumed.evaluation) };
   const text = await cluster.broadcastText(JSON.stringify(own ?? null));

@@ -34,6 +34,7 @@ export async function trainDalle(config: DalleConfig, context: RunContext): Prom
   await cluster?.agree('configuration', whatIsTrained(config));
   refuseUneven(config, cluster?.workers ?? 1);
   await checkRun(dalleSchema, config, context);
+  if (train.compression && !cluster) warn('train.compression is for several workers; one sends nothing');
   const dvae = await readCheckpoint(data.dvae, { kind: 'dvae', warn });
   const tokenizer = await BpeTokenizer.load(data.tokenizer);
   checkVocabularies(config, tokenizer);

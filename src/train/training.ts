@@ -84,7 +84,7 @@ export async function runTraining<Batch>(
         await initialize(runtime, trainee.state, config.seed);
         await begin?.();
       }
-      if (cluster) resumed = await shareStart(cluster, trainee.state, resumed);
+      if (cluster) resumed = await shareStart(cluster, trainee.state, resumed, log);
       if (resumed) trainee.resume?.(resumed.evaluation);
       return await trainLoop({
         label: `train-${kind}`,

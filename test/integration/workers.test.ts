@@ -1,7 +1,7 @@
 // Several workers make what one process makes in as many parts: every byte of the weights, moments, metrics and pictures.
 
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -108,24 +108,56 @@ for (const [name, { workers, train }] of Object.entries(cases)) {
   });
 }
 
-for (const stopping of [0, 1]) {
-  test(`Ctrl-C at worker ${stopping} stops both at the same step; they go on to be the same`, async () => {
-    const run = `stopped by ${stopping}`;
-    const train = { plateau: { patience: 1, threshold: 10 } };
-    const alone = join(root, `${run}, alone`);
-    await dalleSession(configOf({ ...train, accumulate: 2 }))(alone);
-    const stop = { label: 'train-dalle', at: 7 };
-    const stopped = await work(run, { workers: 2, train }, (rank) => (rank === stopping ? { stop } : {}));
-    for (const error of reasons(stopped)) {
-      assert.ok(error instanceof InterruptedError);
-      assert.match(error.message, /^stopped at step 7 of 10$/);
-      assert.match(error.where!, /stopped by \d\/checkpoints\/step-7$/);
-    }
-    const resumed = await work(run, { workers: 2, train }, () => ({ resume: true }));
-    for (const { status } of resumed) assert.equal(status, 'fulfilled');
-    assert.deepEqual(made(folderOf(run, 0)), made(alone));
-  });
-}
+test('Ctrl-C at worker 1 stops both at the same step; they go on to be the same', async () => {
+  const run = 'stopped';
+  const train = { plateau: { patience: 1, threshold: 10 } };
+  const alone = join(root, `${run}, alone`);
+  await dalleSession(configOf({ ...train, accumulate: 2 }))(alone);
+  const stop = { label: 'train-dalle', at: 7 };
+  const stopped = await work(run, { workers: 2, train }, (rank) => (rank === 1 ? { stop } : {}));
+  for (const error of reasons(stopped)) {
+    assert.ok(error instanceof InterruptedError);
+    assert.match(error.message, /^stopped at step 7 of 10$/);
+    assert.match(error.where!, /stopped\/checkpoints\/step-7$/);
+  }
+  const resumed = await work(run, { workers: 2, train }, () => ({ resume: true }));
+  for (const { status } of resumed) assert.equal(status, 'fulfilled');
+  assert.deepEqual(made(folderOf(run, 0)), made(alone));
+});
+
+test('compressed gradients: stopped and gone on with is the same, errors of all included; not the exact ones', async () => {
+  const compressed: Work = { workers: 2, train: { compression: { rank: 2 } } };
+  const part = 'checkpoints/step-10/compression.safetensors';
+  const whole = join(root, 'compressed');
+  for (const { status } of await work('compressed', compressed)) assert.equal(status, 'fulfilled');
+  const stop = { label: 'train-dalle', at: 7 };
+  const stopped = await work('compressed, stopped', compressed, () => ({ stop }));
+  for (const error of reasons(stopped)) assert.ok(error instanceof InterruptedError);
+  // A copy that goes on with another number of workers.
+  cpSync(join(root, 'compressed, stopped'), join(root, 'compressed, by three'), { recursive: true });
+  for (const { status } of await work('compressed, stopped', compressed, () => ({ resume: true })))
+    assert.equal(status, 'fulfilled');
+  const files = made(whole);
+  assert.deepEqual(made(join(root, 'compressed, stopped')), files);
+  assert.ok(files[part]);
+  assert.notEqual(files['metrics.jsonl'], made(join(root, 'two'))['metrics.jsonl']);
+
+  const byThree = { ...compressed, workers: 3 };
+  for (const { status } of await work('compressed, by three', byThree, () => ({ resume: true })))
+    assert.equal(status, 'fulfilled');
+  // Only the sum of the errors counts: the run is the same but for rounding, which Adam's first steps make larger.
+  const losses = (run: string): number[] =>
+    readFileSync(join(root, run, 'metrics.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, number>)
+      .filter(({ loss }) => loss !== undefined)
+      .map(({ loss }) => loss!);
+  const [expected, actual] = [losses('compressed'), losses('compressed, by three')];
+  assert.equal(actual.length, expected.length);
+  for (const [i, loss] of actual.entries())
+    assert.ok(Math.abs(loss - expected[i]!) < 1e-3, `${loss}, ${expected[i]}`);
+});
 
 test('a gradient that is not finite ends all, with the first tensor that some worker found', async () => {
   const train = { optimizer: { learningRate: { peak: 1e38 } } };
