@@ -42,6 +42,14 @@ export function sharedTrainee<Batch>(
 }
 
 /**
+ * How many threads all workers have; where they differ, sums over gradients would, too.
+ * @param own those of this worker
+ */
+export async function fewestThreads(cluster: Cluster, own: number): Promise<number> {
+  return Math.min(...(await cluster.gather(Float64Array.of(own))).map(([count]) => count as number));
+}
+
+/**
  * Begins where worker 0 begins: with its weights, and what else the updates depend on.
  * @param resumed what worker 0 goes on from, if it does
  */
@@ -89,5 +97,5 @@ async function fingerprint(state: ModelState): Promise<string> {
 
 const apart = (rank: number, step: number): DataError =>
   new DataError(`worker ${rank} has other weights than worker 0 after ${step} updates`, {
-    fix: 'give all workers machines of one kind, with the same number of processors; the last checkpoint is good: go on with --resume',
+    fix: 'give all workers machines of one kind; the last checkpoint is good: go on with --resume',
   });

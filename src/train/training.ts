@@ -5,6 +5,7 @@ import { dumpConfig } from '../config/load.ts';
 import type { Faults } from '../data/faults.ts';
 import type { BatchPosition } from '../data/order.ts';
 import { Runtime } from '../engine/runtime.ts';
+import { threadsInUse, useThreads } from '../engine/threads.ts';
 import { RunFolder } from '../report/run.ts';
 import { DataError } from '../util/errors.ts';
 import { assertWritable } from '../util/files.ts';
@@ -19,7 +20,7 @@ import {
 } from './loop.ts';
 import type { RunContext } from './run-context.ts';
 import { initialize, type ModelState, refuseChanges, resumeRun } from './state.ts';
-import { sharedTrainee, shareStart } from './together.ts';
+import { fewestThreads, sharedTrainee, shareStart } from './together.ts';
 
 /** A model and its data, ready to be trained. */
 export interface Training<Batch> {
@@ -68,6 +69,12 @@ export async function runTraining<Batch>(
   context: RunContext,
 ): Promise<LoopResult> {
   const { path, resume, log, progress, signal, cluster } = context;
+  if (cluster) {
+    const own = threadsInUse();
+    const threads = await fewestThreads(cluster, own);
+    if (threads < own) log.info(`${threads} threads of ${own}, as many as the worker that has the fewest`);
+    if (threads < own) useThreads(threads);
+  }
   const runtime = new Runtime();
   try {
     await cluster?.agree('libtensorflow', runtime.tensorflowVersion);

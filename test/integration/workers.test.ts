@@ -10,7 +10,7 @@ import { constant } from '../../src/nn/parameters.ts';
 import { Weights } from '../../src/nn/weights.ts';
 import type { LoopResult } from '../../src/train/loop.ts';
 import { Adam } from '../../src/train/optimizer.ts';
-import { sharedTrainee } from '../../src/train/together.ts';
+import { fewestThreads, sharedTrainee } from '../../src/train/together.ts';
 import { DataError, InterruptedError, UsageError } from '../../src/util/errors.ts';
 import { writePictures, writeTinyDvae } from '../cli/tiny-dvae.ts';
 import { together } from '../unit/cluster/together.ts';
@@ -196,6 +196,12 @@ describe('what workers must have in common', () => {
       assert.ok(error instanceof DataError);
       assert.equal(error.message, 'worker 1 has other data than worker 0');
     }
+  });
+
+  test('the number of threads: that of the worker with the fewest', async () => {
+    const counts = [8, 3, 4];
+    for (const outcome of await together(3, (cluster) => fewestThreads(cluster, counts[cluster.rank]!)))
+      assert.equal((outcome as PromiseFulfilledResult<number>).value, 3);
   });
 
   test('the weights, at each checkpoint', async () => {
