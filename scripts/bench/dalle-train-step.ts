@@ -1,5 +1,6 @@
 // A train step of mm's own joint Transformer for benches, as `mm train-dalle` makes it, on random tokens.
 
+import type { Cluster } from '../../src/cluster/cluster.ts';
 import { dalleSchema } from '../../src/config/dalle.ts';
 import type { OpTime } from '../../src/engine/op-times.ts';
 import { Runtime } from '../../src/engine/runtime.ts';
@@ -8,18 +9,21 @@ import { dalleSpec } from '../../src/models/dalle/model.ts';
 import { Weights } from '../../src/nn/weights.ts';
 import { DalleStep } from '../../src/train/dalle-step.ts';
 import { Adam } from '../../src/train/optimizer.ts';
+import { PowerSgd } from '../../src/train/power-sgd.ts';
 import { stepKey } from '../../src/train/scalars.ts';
 import { initialize } from '../../src/train/state.ts';
 import { RandomStream } from '../../src/util/random.ts';
 
 /**
- * Draws the weights. @param model a model section @param train keys of a train section
+ * Draws the weights. @param model a model section @param train keys of a train section @param cluster of workers that
+ * share out the batch
  * @returns the step numbered `at`, with its loss; `times` collects the time and memory of each op
  */
 export async function trainStep(
   model: object,
   batch: number,
   train: object = {},
+  cluster?: Cluster,
 ): Promise<(at: number, times?: OpTime[]) => Promise<number>> {
   const config = dalleSchema.parse({
     data: { path: 'random', dvae: 'none', tokenizer: 'none' },
@@ -29,9 +33,13 @@ export async function trainStep(
   const runtime = new Runtime();
   const weights = new Weights(runtime, 'dalle', dalleSpec(config.model));
   const optimizer = new Adam(runtime, 'dalle', weights.entries, config.train.optimizer);
+  const rank = config.train.compression?.rank;
+  const compression = cluster && rank ? new PowerSgd(runtime, 'dalle', weights.entries, rank) : undefined;
   const state = { weights, trained: weights.entries, optimizer, average: undefined, lossScale: undefined };
-  const step = new DalleStep(runtime, config, state);
+  const step = new DalleStep(runtime, config, { ...state, compression }, cluster);
   await initialize(runtime, state, 0);
+  await compression?.factors.draw(0);
+  await compression?.errors.load(compression.errors.zeros());
   const { textLength, textVocabulary, imageVocabulary } = config.model;
   return async (at, times) => {
     const random = new RandomStream('bench', at);

@@ -1,0 +1,57 @@
+// A train step of the joint Transformer by two workers on this machine against the same step of one process in two
+// parts: what the exchange of gradients takes, whole and compressed, and how much is sent. The workers share the machine's
+// processors, so that two of them are no faster than one process; on machines of their own they would be.
+//
+//   node --import tsx scripts/bench/workers.ts [--batch 8] [--rank 4] [--rounds 8] [--steps 3] [--json]
+
+import { parseArgs } from 'node:util';
+import { SMALL } from './dalle-models.ts';
+import { type Contestant, inTurn, ratio, spread, type Turn } from './in-turn.ts';
+import { count, runScript } from './script.ts';
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      batch: { type: 'string', default: '8' },
+      rank: { type: 'string', default: '4' },
+      rounds: { type: 'string', default: '8' },
+      steps: { type: 'string', default: '3' },
+      json: { type: 'boolean', default: false },
+    },
+  });
+  const compression = { rank: count('--rank', values.rank) };
+  const contestant = <Name extends string>(
+    name: Name,
+    what: string,
+    train: object,
+  ): Contestant & { name: Name } => ({
+    name,
+    module: new URL('workers-mm.ts', import.meta.url),
+    args: [what, JSON.stringify(SMALL), values.batch, JSON.stringify(train)],
+  });
+  const turns = await inTurn(
+    [
+      contestant('one process', 'alone', {}),
+      contestant('two workers', 'step', {}),
+      contestant('two workers, compressed', 'step', { compression }),
+      contestant('exchange', 'exchange', {}),
+      contestant('exchange, compressed', 'exchange', { compression }),
+    ],
+    { rounds: count('--rounds', values.rounds), steps: count('--steps', values.steps), warmup: 2 },
+  );
+  const alone = turns['one process'];
+  for (const [name, of] of Object.entries<Turn[]>(turns)) {
+    const milliseconds = spread(of.slice(1).map((turn) => spread(turn.milliseconds).median));
+    const toAlone = ratio(of, alone);
+    const value = of.at(-1)?.values.at(-1) as number;
+    const result = name.startsWith('exchange') ? { megabytesSent: value } : { loss: value };
+    if (values.json) console.log(JSON.stringify({ name, milliseconds, toAlone, ...result }));
+    else {
+      const told = Object.entries(result).map(([what, number]) => `${what} ${number.toFixed(4)}`);
+      const times = `${milliseconds.median.toFixed(0)} ms (${milliseconds.min.toFixed(0)}–${milliseconds.max.toFixed(0)})`;
+      console.log(`${name.padEnd(26)}${times.padEnd(24)}× ${toAlone.median.toFixed(3)}  ${told.join()}`);
+    }
+  }
+}
+
+await runScript(main);
