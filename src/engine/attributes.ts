@@ -24,10 +24,22 @@ export const intAttr = (name: string, value: number | readonly number[]): Attrib
   type: ATTR.int,
   value,
 });
+export const stringListAttr = (name: string, value: readonly string[]): Attribute => ({
+  name,
+  type: ATTR.string,
+  value,
+});
 export const stringAttr = (name: string, value: string): Attribute => ({ name, type: ATTR.string, value });
 
 interface Setters {
   string(op: Pointer, name: string, value: Uint8Array, length: number): void;
+  stringList?(
+    op: Pointer,
+    name: string,
+    values: readonly string[],
+    lengths: readonly bigint[],
+    count: number,
+  ): void;
   int(op: Pointer, name: string, value: bigint): void;
   intList(op: Pointer, name: string, values: readonly bigint[], length: number): void;
   float(op: Pointer, name: string, value: number): void;
@@ -39,6 +51,7 @@ interface Setters {
 
 export const graphSetters = (api: CApi): Setters => ({
   string: api.setAttrString,
+  stringList: api.setAttrStringList,
   int: api.setAttrInt,
   intList: api.setAttrIntList,
   float: api.setAttrFloat,
@@ -65,11 +78,10 @@ export function setAttribute(
   status: Pointer,
 ): void {
   switch (type) {
-    case ATTR.string: {
-      const bytes = Buffer.from(value as string);
-      set.string(op, name, bytes, bytes.length);
+    case ATTR.string:
+      if (typeof value === 'string') set.string(op, name, Buffer.from(value), Buffer.byteLength(value));
+      else setStrings(set, op, name, value as readonly string[]);
       break;
-    }
     case ATTR.int:
       if (typeof value === 'number') set.int(op, name, bigint(value));
       else set.intList(op, name, bigints(value), bigints(value).length);
@@ -93,6 +105,13 @@ export function setAttribute(
     default:
       throw new RangeError(`attribute ${name}: kind ${type} is not supported`);
   }
+}
+
+function setStrings(set: Setters, op: Pointer, name: string, values: readonly string[]): void {
+  if (!set.stringList)
+    throw new RangeError(`attribute ${name}: lists of strings are set on graph nodes only`);
+  const lengths = values.map((value) => BigInt(Buffer.byteLength(value)));
+  set.stringList(op, name, values, lengths, values.length);
 }
 
 /** Fractions are dropped, as the native addon does it: tfjs's own tests give a seed of 3.14. */

@@ -65,6 +65,9 @@ function declare(library: LibraryHandle, libc: LibraryHandle) {
     setAttrString: f<[Pointer, string, Uint8Array, number]>(
       'void TF_SetAttrString(void*, const char*, const void*, size_t)',
     ),
+    setAttrStringList: f<[Pointer, string, readonly string[], readonly bigint[], number]>(
+      'void TF_SetAttrStringList(void*, const char*, const char**, size_t*, int)',
+    ),
     setAttrInt: f<[Pointer, string, bigint]>('void TF_SetAttrInt(void*, const char*, int64_t)'),
     setAttrIntList: f<[Pointer, string, readonly bigint[], number]>(
       'void TF_SetAttrIntList(void*, const char*, int64_t*, int)',

@@ -33,7 +33,7 @@ export class Graph {
   add(type: string, inputs: readonly Output[], { attributes = [], after = [] }: NodeOptions = {}): Pointer {
     const { api } = this;
     const definition = opDefinition(api, type);
-    const name = `${type}_${this.#origins.size}`;
+    const name = `${type.replace(/^_+/, '')}_${this.#origins.size}`;
     this.#origins.set(name, whereNow());
     const op = api.newOperation(this.pointer, type, name);
     if (this.device !== undefined) api.setDevice(op, this.device);

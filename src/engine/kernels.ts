@@ -59,12 +59,14 @@ export function gatherAlong(x: Tensor, indices: Tensor, axis: number, batchDims 
 function matMulInBlocks(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor {
   const [rows, block] = [a.shape[0] as number, rowsOfBlock()];
   if (block === undefined || transposeA || rows === block) return matMul(a, b, transposeA, transposeB);
-  if (rows % block !== 0) throw new RangeError(`a product of ${rows} rows is not one of blocks of ${block}`);
-  const blocks = tf.split(a, rows / block, 0);
-  return tf.concat(
+  const count = Math.ceil(rows / block);
+  const missing: [number, number] = [0, count * block - rows];
+  const blocks = tf.split(missing[1] > 0 ? tf.pad(a, [missing, [0, 0]]) : a, count, 0);
+  const products = tf.concat(
     blocks.map((part) => matMul(part, b, false, transposeB)),
     0,
   );
+  return tf.slice(products, [0, 0], [rows, -1]);
 }
 
 /** The product of two matrices: faster than a batch of one, and what Grappler's fusions look for. */

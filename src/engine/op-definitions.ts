@@ -37,6 +37,11 @@ export function opDefinition(api: CApi, name: string): OpDefinition {
   return definition;
 }
 
+export function hasOp(api: CApi, name: string): boolean {
+  definitions ??= readDefinitions(api);
+  return definitions.has(name);
+}
+
 function readDefinitions(api: CApi): Map<string, Uint8Array> {
   const buffer = api.allOps();
   const list = copyBuffer(api, buffer);

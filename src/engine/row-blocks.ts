@@ -7,10 +7,7 @@ let block: number | undefined;
 /** Rows of a product made now, or undefined for all at once. */
 export const rowsOfBlock = (): number | undefined => block;
 
-/**
- * Runs `body`; the products of two matrices it makes take `rows` rows of the first at a time. Their number is a
- * multiple of it.
- */
+/** Runs `body`; the products of two matrices it makes take `rows` rows of the first at a time, zeros after its last. */
 export function inRowBlocks<T>(rows: number, body: () => T): T {
   const outer = block;
   block = rows;

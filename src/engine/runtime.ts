@@ -10,6 +10,7 @@ import { finiteChecks } from './finite.ts';
 import { Graph } from './graph.ts';
 import type { OpTime } from './op-times.ts';
 import { withModelLine } from './origin.ts';
+import { canPackWeights } from './packed-weights.ts';
 import type { Precision } from './precision.ts';
 import { RecordingBinding } from './recording-binding.ts';
 import { Session } from './session.ts';
@@ -26,11 +27,7 @@ export interface CompileOptions {
   readonly xla?: boolean;
   /** Run op after op in one thread: for many small ops, each of which would cost more to hand over than to run. */
   readonly inOneThread?: boolean;
-  /**
-   * Variables that the function takes for constants, with the values they have at its first call. A processor is
-   * faster at products of few rows with constant matrices, which it packs once in place of at each call. Where that
-   * does not pay, on other devices and above 256 MB (a constant takes several times its memory), they stay variables.
-   */
+  /** Variables that keep the values they have at its first run, which makes `affine` faster: see packed-weights.ts. */
   readonly frozen?: readonly Variable[];
 }
 
@@ -65,12 +62,6 @@ interface Built {
 
 /** Signatures a function may be built for before that is taken for a mistake. */
 const MOST_SIGNATURES = 32;
-
-/** Of a variable, float32 or int32. */
-const BYTES_OF_A_NUMBER = 4;
-const MOST_FROZEN_BYTES = 256 * 2 ** 20;
-
-type Values = ReadonlyMap<Variable, HostTensor>;
 
 export class Runtime {
   readonly #graph: Graph;
@@ -119,12 +110,7 @@ export class Runtime {
     options: CompileOptions = {},
   ): Compiled<Inputs, Outputs> {
     const cache = new Map<string, Built>();
-    let constants: Values | undefined = options.frozen ? undefined : new Map();
-    const readConstants = async (): Promise<Values> => {
-      constants ??= await this.#frozenValues(name, options.frozen ?? []);
-      return constants;
-    };
-    const builtFor = (inputs: OnHost<Inputs>, frozen: Values): Built => {
+    const builtFor = (inputs: OnHost<Inputs>): Built => {
       if (this.#closed) throw new Error(`${name} was called after the runtime was closed`);
       checkInputs(name, inputs);
       const key = signature(inputs);
@@ -135,7 +121,7 @@ export class Runtime {
             `${name} was built for ${cache.size} input signatures already; the newest is ${key}: give it inputs of fixed shapes`,
           );
         }
-        built = this.#build(name, inputs, body as never, options, this.#hasOnlyCpus, frozen);
+        built = this.#build(name, inputs, body as never, options, this.#hasOnlyCpus);
         cache.set(key, built);
       }
       return built;
@@ -143,7 +129,7 @@ export class Runtime {
     const feed = ({ placeholders }: Built, inputs: OnHost<Inputs>) =>
       Object.entries(inputs).map(([input, value]) => ({ output: placeholders.get(input) as Output, value }));
     const call = async (inputs: OnHost<Inputs>, times?: OpTime[]): Promise<OnHost<Outputs>> => {
-      const built = builtFor(inputs, constants ?? (await readConstants()));
+      const built = builtFor(inputs);
       const { fetches, targets, names } = built;
       const { inOneThread = false } = options;
       const run = { times, inOneThread };
@@ -151,7 +137,7 @@ export class Runtime {
       return Object.fromEntries(names.map((n, i) => [n, results[i]])) as OnHost<Outputs>;
     };
     const firstNonFinite = async (inputs: OnHost<Inputs>): Promise<string | undefined> => {
-      const built = builtFor(inputs, constants ?? (await readConstants()));
+      const built = builtFor(inputs);
       const checks = finiteChecks(this.#graph, built.floats);
       const [results] = await this.#session.run(name, feed(built, inputs), [checks], []);
       const first = results?.data.indexOf(0 as never) ?? -1;
@@ -163,36 +149,23 @@ export class Runtime {
       return call(inputs, times);
     };
     const examineFor = (inputs: { readonly [K in keyof Inputs]: InputType }): Examined =>
-      examine(this.#graph, () => this.#build(name, inputs, body as never, options, false, new Map()).fetches);
+      examine(this.#graph, () => this.#build(name, inputs, body as never, options, false).fetches);
     return Object.assign(compiled, { firstNonFinite, examine: examineFor });
-  }
-
-  /** Their values now; none where freezing them does not pay. */
-  async #frozenValues(name: string, variables: readonly Variable[]): Promise<Values> {
-    const bytes = variables.reduce((sum, { shape }) => sum + BYTES_OF_A_NUMBER * sizeOf(shape), 0);
-    if (!this.#hasOnlyCpus || bytes === 0 || bytes > MOST_FROZEN_BYTES) return new Map();
-    const read = this.compile(`${name}: constants`, () =>
-      Object.fromEntries(variables.map((variable) => [variable.name, variable.read()])),
-    );
-    const values: OnHost<Tensors> = await read({});
-    return new Map(variables.map((variable) => [variable, values[variable.name] as HostTensor]));
   }
 
   #build(
     name: string,
     inputs: Readonly<Record<string, InputType>>,
     body: (inputs: Tensors) => Tensors,
-    { precision = 'float32', xla = false }: CompileOptions,
+    { precision = 'float32', xla = false, frozen = [] }: CompileOptions,
     forCpu: boolean,
-    frozen: Values,
   ): Built {
     const graph = this.#graph;
     const recording = new RecordingBinding(graph, useTensorFlow().binding.eager, precision);
-    const trace = newTrace(graph, recording, forCpu);
+    const packs = forCpu && precision === 'float32' && canPackWeights(graph.api);
+    const trace = newTrace(graph, recording, forCpu, packs ? frozen : []);
     graph.ambient = xla ? xlaAttributes(`${name}_${this.#functions++}`) : [];
     const build = (): Built => {
-      for (const [variable, { data, shape, dtype }] of frozen)
-        trace.reads.set(variable, tf.tensor(data as Float32Array, [...shape], dtype as 'float32'));
       const placeholders = new Map<string, Output>();
       const tensors: Record<string, Tensor> = {};
       for (const [input, { dtype, shape }] of Object.entries(inputs)) {
@@ -204,9 +177,6 @@ export class Runtime {
         );
       }
       const outputs = body(tensors);
-      for (const variable of frozen.keys())
-        if (trace.updated.has(variable))
-          throw new Error(`variable ${variable.name} is updated by ${name}, to which it is a constant`);
       // What is fed cannot be fetched, but a copy of it can.
       const fetches = Object.values(outputs).map((tensor) => graph.identity(outputOf(recording, tensor)));
       return {

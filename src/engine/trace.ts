@@ -17,11 +17,18 @@ export interface Trace {
   readonly updated: Set<Variable>;
   /** Operations that run with the function although no result needs them. */
   readonly targets: Pointer[];
+  /** Variables that keep the values they have at the function's first run. */
+  readonly frozen: ReadonlySet<Variable>;
   /** Whether ops may take a detour that pays on processors alone. */
   readonly forCpu: boolean;
 }
 
-export const newTrace = (graph: Graph, recording: RecordingBinding, forCpu: boolean): Trace => ({
+export const newTrace = (
+  graph: Graph,
+  recording: RecordingBinding,
+  forCpu: boolean,
+  frozen: Iterable<Variable> = [],
+): Trace => ({
   graph,
   recording,
   reads: new Map(),
@@ -29,6 +36,7 @@ export const newTrace = (graph: Graph, recording: RecordingBinding, forCpu: bool
   uses: new Map(),
   updated: new Set(),
   targets: [],
+  frozen: new Set(frozen),
   forCpu,
 });
 
@@ -37,6 +45,12 @@ let current: Trace | undefined;
 export const isBuilding = (): boolean => current !== undefined;
 
 export const isBuildingForCpu = (): boolean => current?.forCpu ?? false;
+
+/** Whether this is what a frozen variable reads as. */
+export function isFrozen(tensor: Tensor): boolean {
+  for (const variable of current?.frozen ?? []) if (current?.reads.get(variable) === tensor) return true;
+  return false;
+}
 
 export function currentTrace(): Trace {
   if (!current) throw new Error('variables can only be used while a function is being built');

@@ -6,7 +6,6 @@ import { type AttentionPattern, attendStream, type Heads } from './attention-pat
 import { linear, linearSpec } from './linear.ts';
 import type { Parameters } from './parameters.ts';
 import { type Rotation, rotate } from './rotary.ts';
-import { filledRows, firstRows } from './rows.ts';
 
 /** Keys and values of one layer. */
 export interface KeyValues {
@@ -75,8 +74,6 @@ export function attention(
 export interface LayerMemory<Part extends string> {
   /** Keys and values before all that is kept, which every new position attends to. */
   readonly prefix?: KeyValues | undefined;
-  /** Rows of the batch that count, the first ones; all where it is left out. Nothing is kept of the others. */
-  readonly rows?: number | undefined;
   /** Keeps the new position's row of a part, [B, …, 1, …], and gives all that is kept of it, [B, …, N, …]. */
   keep(part: Part, row: Tensor4D): Tensor4D;
 }
@@ -101,9 +98,8 @@ export function attentionStep(
   { rows_W, mask_1W }: KeptRows,
 ): Tensor2D {
   const [batch] = x_BD.shape;
-  const { prefix, rows = batch } = memory;
-  const qkv_BE = firstRows(linear(p.qkv, x_BD), rows);
-  const qkv_BNE = tf.expandDims(qkv_BE, 1);
+  const { prefix } = memory;
+  const qkv_BNE = tf.expandDims(linear(p.qkv, x_BD), 1);
   const { queries_BHNd: q, ...row } = splitHeads(qkv_BNE, options);
   const kept = (part: keyof KeyValues): Tensor => {
     const all = memory.keep(part, row[part]);
@@ -120,8 +116,7 @@ export function attentionStep(
     : tf.matMul(weights, own.values);
   const mean_BHNd = tf.div(sum, tf.sum(weights, -1, true)) as Tensor4D;
   // One position's heads stand side by side already.
-  const mean_BE = tf.reshape(mean_BHNd, [rows, -1]);
-  return linear(p.output, filledRows(mean_BE, batch)) as Tensor2D;
+  return linear(p.output, tf.reshape(mean_BHNd, [batch, -1])) as Tensor2D;
 }
 
 /** Of values in two parts. */

@@ -1,7 +1,7 @@
 // x W + b over the last axis.
 //   … leading axes, I inputs, O outputs
 
-import { addBias } from '../engine/ops.ts';
+import { affine } from '../engine/ops.ts';
 import { type Tensor, tf } from '../engine/tf.ts';
 import { constant, normal, type ParameterSpec, type Parameters } from './parameters.ts';
 
@@ -20,6 +20,6 @@ export const linearSpec = (inputs: number, outputs: number, stddev: number): Lin
 /** x_…I → [..., O], plus the bias where there is one. One product of two matrices whatever the rank of x. */
 export function linear(p: Partial<LinearParameters> & Pick<LinearParameters, 'weight'>, x: Tensor): Tensor {
   const [inputs, outputs] = p.weight.shape as [number, number];
-  const product = tf.matMul(tf.reshape(x, [-1, inputs]), p.weight);
-  return tf.reshape(p.bias ? addBias(product, p.bias) : product, [...x.shape.slice(0, -1), outputs]);
+  const product = affine(tf.reshape(x, [-1, inputs]), p.weight, p.bias);
+  return tf.reshape(product, [...x.shape.slice(0, -1), outputs]);
 }

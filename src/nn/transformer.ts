@@ -21,7 +21,6 @@ import { type LayerNormParameters, type LayerNormSpec, layerNorm, layerNormSpec 
 import { type LinearParameters, linear, linearSpec } from './linear.ts';
 import { constant, type ParameterSpec, type Parameters } from './parameters.ts';
 import type { Rotation } from './rotary.ts';
-import { filledRows, firstRows } from './rows.ts';
 import { shiftedChannels, shiftTokens } from './token-shift.ts';
 import { withoutActivations } from './without-activations.ts';
 
@@ -278,11 +277,9 @@ function shiftedInput(
 ): Tensor2D {
   if (!shifted) return x_BD;
   const [batch] = x_BD.shape;
-  const { rows = batch } = memory;
-  const own = firstRows(x_BD, rows);
-  const channels = shiftedChannels(own);
-  const row = tf.reshape(channels, [rows, 1, 1, channels.shape[1] as number]) as Tensor4D;
-  return filledRows(shifted(own, memory.keep(part, row)), batch);
+  const channels = shiftedChannels(x_BD);
+  const row = tf.reshape(channels, [batch, 1, 1, channels.shape[1] as number]) as Tensor4D;
+  return shifted(x_BD, memory.keep(part, row));
 }
 
 /** `block` for one new position. */

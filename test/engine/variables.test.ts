@@ -54,31 +54,6 @@ describe('a variable', () => {
     }
   });
 
-  test('is a constant to a function that has it frozen, with the value of the first call', async () => {
-    const variable = runtime.variable('frozen', [2]);
-    await setTo(variable, [1, 2]);
-    const times = runtime.compile(
-      'times',
-      ({ factor }: { factor: Tensor }) => ({ product: variable.read().mul(factor) }),
-      { frozen: [variable] },
-    );
-    for (const now of [3, 4]) {
-      const { product } = await times({ factor: floats([], [10]) });
-      assert.deepEqual([...product.data], [10, 20]);
-      await setTo(variable, [now, now]);
-    }
-    assert.deepEqual(await stored(variable), [4, 4]);
-    const double = runtime.compile(
-      'double frozen',
-      ({ factor }: { factor: Tensor }) => {
-        variable.assign(variable.read().mul(factor));
-        return {};
-      },
-      { frozen: [variable] },
-    );
-    await assert.rejects(double({ factor: floats([], [2]) }), /variable frozen .* constant/);
-  });
-
   test('takes several updates in their order', async () => {
     const variable = runtime.variable('order', [1]);
     await setTo(variable, [0]);

@@ -98,7 +98,6 @@ export class DecodeCache {
   readonly #layers: readonly LayerTables[];
   readonly #prefixes: readonly (Readonly<Record<keyof KeyValues, Table>> | undefined)[];
   readonly #prefix: number;
-  readonly #rows: number;
 
   /**
    * @param name tells its variables from those of other caches of the runtime
@@ -128,7 +127,6 @@ export class DecodeCache {
       table(`${of}_shift`, layer, prefix, prefix + positions, 1, width / 2);
     const firsts = layerAttention(config).map((kind) => (kind === 'full' ? 0 : prefix));
     this.#prefix = prefix;
-    this.#rows = rows;
     this.#prefixes = firsts.map((first, layer) =>
       first > 0 ? keysAndValues('prefix_', layer, 0, first) : undefined,
     );
@@ -171,7 +169,6 @@ export class DecodeCache {
     return this.#layers.map((tables, layer) => {
       const prefix = this.#prefixes[layer];
       return {
-        rows: this.#rows,
         prefix: prefix && { keys_BHNd: prefix.keys_BHNd.read(), values_BHNd: prefix.values_BHNd.read() },
         keep: (part, row) => (tables[part] as Table).writePosition(position, row),
       };

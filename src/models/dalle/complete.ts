@@ -22,7 +22,10 @@ export class CaptionCompleter {
   readonly #first;
   readonly #next;
 
-  /** @param name tells its variables from those of other completers and samplers of the runtime */
+  /**
+   * @param name tells its variables from those of other completers and samplers of the runtime
+   * @param weights which do not change any more
+   */
   constructor(
     runtime: Runtime,
     name: string,
@@ -51,7 +54,7 @@ export class CaptionCompleter {
         const memory = cache.memory(position as Scalar);
         return draw(decodeTextStep(weights.read(), memory, token_1, position as Scalar, config), key);
       },
-      { inOneThread: true },
+      { inOneThread: true, frozen: weights.variables },
     );
   }
 

@@ -9,7 +9,6 @@ import { inRowBlocks } from '../../engine/row-blocks.ts';
 import type { Compiled, Runtime } from '../../engine/runtime.ts';
 import { type HostTensor, intScalar } from '../../engine/tensor.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tf.ts';
-import { filledRows, firstRows } from '../../nn/rows.ts';
 import type { Weights } from '../../nn/weights.ts';
 import { graphSeed } from '../../util/random.ts';
 import { clearedOnce, DecodeCache } from './cache.ts';
@@ -70,7 +69,6 @@ export class Sampler {
     this.#batch = batch;
     this.#isGuided = settings.guidance !== 1;
     const rows = this.#isGuided ? 2 * batch : batch;
-    const filled = BLOCK * Math.ceil(rows / BLOCK);
     this.#rows = rows;
     const prefix = prefixLength(config);
     const cache = new DecodeCache(runtime, name, config, { rows, prefix, positions: keptTokens(config) });
@@ -116,10 +114,10 @@ export class Sampler {
         const last_R = this.#isGuided ? tf.concat([last_B, last_B]) : last_B;
         const before = tf.sub(place, tf.scalar(1, 'int32')) as Scalar;
         const memory = cache.memory(before);
-        const filled_RV = inRowBlocks(BLOCK, () =>
-          decodeStep(weights.read(), memory, filledRows(last_R, filled), before, config),
+        const logits_RV = inRowBlocks(BLOCK, () =>
+          decodeStep(weights.read(), memory, last_R as Tensor1D, before, config),
         );
-        return draw(firstRows(filled_RV, rows), place);
+        return draw(logits_RV, place);
       },
       { inOneThread: true, frozen: frozen ? weights.variables : [] },
     );
