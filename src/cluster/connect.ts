@@ -96,7 +96,8 @@ class Meeting {
   get waitingFor(): string {
     const { rank, timeoutSeconds } = this.#options;
     const missing = this.#door?.missing ?? [];
-    if (rank === 0) return `worker ${missing.join(', ')} did not join in ${timeoutSeconds} seconds`;
+    if (rank === 0)
+      return `worker${missing.length > 1 ? 's' : ''} ${missing.join(', ')} did not join in ${timeoutSeconds} seconds`;
     return `the workers did not come together in ${timeoutSeconds} seconds`;
   }
 

@@ -132,7 +132,7 @@ describe('workers that do not fit together are told so, all of them', () => {
 test('whoever is missing is named when time is up', async () => {
   await assert.rejects(Cluster.join({ ...alone, workers: 3 }), (error: Error) => {
     assert.ok(error instanceof DataError);
-    assert.equal(error.message, 'worker 1, 2 did not join in 0.3 seconds');
+    assert.equal(error.message, 'workers 1, 2 did not join in 0.3 seconds');
     return true;
   });
   const { port, end } = await hosting();
