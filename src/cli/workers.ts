@@ -50,6 +50,7 @@ export function workerFlags<T>(yargs: Argv<T>) {
 
 /** Where this process stands among how many; undefined when it is the only one. */
 function placeOf({ workers, rank, join, 'worker-timeout': timeout }: WorkerFlags) {
+  if (workers === undefined && rank === undefined && join === undefined) return undefined;
   const whole = (flag: string, value: number, least: number, most: number): void => {
     if (Number.isInteger(value) && value >= least && value <= most) return;
     throw new UsageError(`--${flag} ${value} is no whole number from ${least} to ${most}`, {
@@ -63,13 +64,12 @@ function placeOf({ workers, rank, join, 'worker-timeout': timeout }: WorkerFlags
       fix: 'give more than 0',
     });
   }
-  if ((rank === undefined) !== (join === undefined) || (rank !== undefined && workers === undefined)) {
+  if (workers === undefined || (rank === undefined) !== (join === undefined)) {
     throw new UsageError('--rank and --join go together, with --workers', {
       where: rank === undefined ? '--join' : '--rank',
       fix: 'give all three to start each process yourself, or --workers alone to have them started on this machine',
     });
   }
-  if (workers === undefined) return undefined;
   whole('workers', workers, 1, MOST_WORKERS);
   if (rank !== undefined) whole('rank', rank, 0, workers - 1);
   if (workers === 1) return undefined;
