@@ -24,12 +24,11 @@ export const intAttr = (name: string, value: number | readonly number[]): Attrib
   type: ATTR.int,
   value,
 });
-export const stringListAttr = (name: string, value: readonly string[]): Attribute => ({
+export const stringAttr = (name: string, value: string | readonly string[]): Attribute => ({
   name,
   type: ATTR.string,
   value,
 });
-export const stringAttr = (name: string, value: string): Attribute => ({ name, type: ATTR.string, value });
 
 interface Setters {
   string(op: Pointer, name: string, value: Uint8Array, length: number): void;

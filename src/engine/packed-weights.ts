@@ -6,7 +6,7 @@
 // What it computes for a row is, bit for bit, the same whatever the number of rows. This was found for every shape tried
 // (AVX2; docs/LOG.md), and test/engine/packed-weights.test.ts holds it.
 
-import { boolAttr, intAttr, stringAttr, stringListAttr, typeAttr } from './attributes.ts';
+import { boolAttr, intAttr, stringAttr, typeAttr } from './attributes.ts';
 import type { CApi } from './capi.ts';
 import { DT } from './dtype.ts';
 import { executeOp } from './execute.ts';
@@ -26,7 +26,7 @@ export const packedProduct = (x_NI: Tensor, weight_IO: Tensor, bias_O: Tensor): 
     [
       typeAttr('T', DT.float32),
       intAttr('num_args', 1),
-      stringListAttr('fused_ops', ['BiasAdd']),
+      stringAttr('fused_ops', ['BiasAdd']),
       boolAttr('transpose_a', false),
       boolAttr('transpose_b', false),
       boolAttr('is_filter_const', true),

@@ -99,14 +99,10 @@ export class Weights<S extends SpecTree = SpecTree> {
   /** Zeros of the shape of each parameter, by name, to be filled and loaded. */
   zeros(): Map<string, HostTensor> {
     return new Map(
-      [...this.entries].map(
-        ([
-          name,
-          {
-            variable: { shape },
-          },
-        ]) => [name, { dtype: 'float32', shape, data: new Float32Array(sizeOf(shape)) }],
-      ),
+      this.expected().map(([name, { shape }]) => [
+        name,
+        { dtype: 'float32', shape, data: new Float32Array(sizeOf(shape)) },
+      ]),
     );
   }
 

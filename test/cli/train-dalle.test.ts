@@ -1,47 +1,22 @@
 import assert from 'node:assert/strict';
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { readCheckpoint } from '../../src/checkpoint/read.ts';
-import { dumpConfig } from '../../src/config/load.ts';
 import { EXIT } from '../../src/util/errors.ts';
-import { dalleConfig, digests, lasting, writeTokenizer } from '../integration/tiny-runs.ts';
+import { digests, lasting, writeTokenizer } from '../integration/tiny-runs.ts';
 import { signalWhen } from './interruption.ts';
 import { mm } from './mm.ts';
 import { type Refusal, testRefusals } from './refusal.ts';
-import { TINY, writePictures, writeTinyDvae } from './tiny-dvae.ts';
+import { tinyDalle } from './tiny-dalle.ts';
+import { TINY, writeTinyDvae } from './tiny-dvae.ts';
 
 const STEPS = 40;
 
-const root = mkdtempSync(join(tmpdir(), 'mm-train-dalle-'));
-const path = join(root, 'pictures');
-const dvae = join(root, 'dvae');
-const tokenizer = join(root, 'tokenizer.json');
+const { root, path, dvae, tokenizer, config, train } = tinyDalle('train-dalle', STEPS);
 const tokens = join(root, 'tokens');
-const config = join(root, 'config.yaml');
 const whole = join(root, 'whole');
 const model = `checkpoints/step-${STEPS}/model.safetensors`;
-const train = (run: string, flags: readonly string[] = [], watch?: ReturnType<typeof signalWhen>) =>
-  mm(['train-dalle', '--config', config, '--run', run, ...flags], watch);
-
-before(async () => {
-  await writePictures(path, 14);
-  await writeTinyDvae(dvae);
-  await writeTokenizer(tokenizer, path);
-  const rhythm = { steps: STEPS, evaluateEvery: 10, saveEvery: 5 };
-  writeFileSync(config, dumpConfig(dalleConfig({ path, dvae, tokenizer }, 3, rhythm)));
-});
-after(() => rmSync(root, { recursive: true }));
 
 test('prints where the checkpoint is; with --json the losses too; it carries the dVAE and the tokenizer', async () => {
   const { code, stdout, stderr } = await train(whole, ['--json']);

@@ -1,29 +1,21 @@
 // mm train-dalle by several processes: started by the first one, or each by itself as on several machines.
 
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { dumpConfig } from '../../src/config/load.ts';
+import { before, test } from 'node:test';
 import { EXIT } from '../../src/util/errors.ts';
-import { dalleConfig, lasting, writeTokenizer } from '../integration/tiny-runs.ts';
+import { lasting } from '../integration/tiny-runs.ts';
 import { signalWhen } from './interruption.ts';
-import { mm, type Outcome } from './mm.ts';
+import type { Outcome } from './mm.ts';
 import { type Refusal, testRefusals } from './refusal.ts';
-import { writePictures, writeTinyDvae } from './tiny-dvae.ts';
+import { tinyDalle } from './tiny-dalle.ts';
 
 const STEPS = 20;
 
-const root = mkdtempSync(join(tmpdir(), 'mm-workers-'));
-const path = join(root, 'pictures');
-const dvae = join(root, 'dvae');
-const tokenizer = join(root, 'tokenizer.json');
-const config = join(root, 'config.yaml');
+const { root, config, train } = tinyDalle('workers', STEPS);
 const alone = join(root, 'alone');
-const train = (run: string, flags: readonly string[] = [], watch?: ReturnType<typeof signalWhen>) =>
-  mm(['train-dalle', '--config', config, '--run', run, ...flags], watch);
 
 /** What a run leaves in the end but for its configuration. */
 const made = (run: string): Record<string, string> =>
@@ -34,15 +26,9 @@ const made = (run: string): Record<string, string> =>
   );
 
 before(async () => {
-  await writePictures(path, 14);
-  await writeTinyDvae(dvae);
-  await writeTokenizer(tokenizer, path);
-  const rhythm = { steps: STEPS, evaluateEvery: 10, saveEvery: 5 };
-  writeFileSync(config, dumpConfig(dalleConfig({ path, dvae, tokenizer }, 3, rhythm)));
   const { code, stderr } = await train(alone, ['--set', 'train.accumulate=2']);
   assert.equal(code, 0, stderr);
 });
-after(() => rmSync(root, { recursive: true }));
 
 test('--workers 2: Ctrl-C stops both after saving, and they go on to be the same as one process', async () => {
   const run = join(root, 'interrupted');
