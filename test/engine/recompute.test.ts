@@ -15,6 +15,8 @@ const runtime = new Runtime();
 after(() => runtime.close());
 
 const MEGABYTE = 2 ** 20;
+/** Else it is chance how many ops that are ready early run early, and how much is there at once. */
+const IN_ORDER = { inOneThread: true };
 /** 4 MB of float32. */
 const SIDE = 1024;
 const DEPTH = 16;
@@ -79,11 +81,15 @@ describe('memory at most while a graph runs', () => {
     name: string,
     layer: (x: Tensor, key: Tensor1D, at: number) => Tensor,
   ): Promise<number> {
-    const f = runtime.compile(name, ({ x, key }: Record<'x' | 'key', Tensor>) => {
-      const chain = (input: Tensor): Tensor =>
-        Array.from({ length: DEPTH }).reduce((h: Tensor, _, at) => layer(h, key as Tensor1D, at), input);
-      return { slope: tf.sum(tf.grad((input) => tf.sum(chain(input)))(x)) };
-    });
+    const f = runtime.compile(
+      name,
+      ({ x, key }: Record<'x' | 'key', Tensor>) => {
+        const chain = (input: Tensor): Tensor =>
+          Array.from({ length: DEPTH }).reduce((h: Tensor, _, at) => layer(h, key as Tensor1D, at), input);
+        return { slope: tf.sum(tf.grad((input) => tf.sum(chain(input)))(x)) };
+      },
+      IN_ORDER,
+    );
     const inputs = { x: normals([SIDE, SIDE], 'memory'), key: integers([2], [3, 4]) };
     const times: OpTime[] = [];
     await f(inputs);
@@ -106,7 +112,8 @@ describe('memory at most while a graph runs', () => {
     const drop = (x: Tensor, key: Tensor1D, at: number): Tensor =>
       dropout(x, 0.25, tf.add(key, tf.scalar(at, 'int32')) as Tensor1D);
     const alone = await megabytes('dropout', drop);
-    assert.ok(alone < 4 * 10, `${alone} MB`);
+    // 30 as it is, 68 were the masks kept.
+    assert.ok(alone < 4 * 12, `${alone} MB`);
     const within = await megabytes('dropout again', (x, key, at) =>
       recomputed((y) => gelu(drop(gelu(y), key, at)), x, [], []),
     );
