@@ -4,6 +4,7 @@
 
 import { dalleModelSchema } from '../../src/config/dalle.ts';
 import { Runtime } from '../../src/engine/runtime.ts';
+import { useCallingThread } from '../../src/engine/threads.ts';
 import { imageLength } from '../../src/models/dalle/config.ts';
 import { keptCodes } from '../../src/models/dalle/filter.ts';
 import { dalleSpec } from '../../src/models/dalle/model.ts';
@@ -20,6 +21,7 @@ const [model = '{}', batch = '4', value = 'mean'] = process.argv.slice(2);
 await serve(async () => {
   const config = dalleModelSchema.parse(JSON.parse(model));
   const { textLength, textVocabulary, imageVocabulary } = config;
+  useCallingThread();
   const runtime = new Runtime();
   const weights = new Weights(runtime, 'dalle', dalleSpec(config));
   await weights.draw(0);

@@ -3,6 +3,7 @@
 
 import { readCheckpoint } from '../checkpoint/read.ts';
 import { Runtime } from '../engine/runtime.ts';
+import { useCallingThread } from '../engine/threads.ts';
 import { Clip } from '../models/clip/clip.ts';
 import { Artist, type DrawRequest } from '../models/dalle/artist.ts';
 import { keptCodes } from '../models/dalle/filter.ts';
@@ -59,6 +60,7 @@ export async function* sample(
   const checkpoint = await readCheckpoint(pathOf(asked, recipe, named), { kind: 'dalle', warn });
   const chooser =
     asked.clip === undefined ? undefined : await readCheckpoint(asked.clip, { kind: 'clip', warn });
+  useCallingThread();
   const runtime = new Runtime();
   let preview: Preview | undefined;
   try {

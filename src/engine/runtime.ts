@@ -1,6 +1,7 @@
 // One graph and one session for a program run: variables live here and are shared by name, functions are
 // compiled here. Two times are kept apart: a function is *built* once for each input signature, then *run*.
 
+import { setImmediate } from 'node:timers/promises';
 import { type Attribute, boolAttr, stringAttr } from './attributes.ts';
 import { outputOf, record, useTensorFlow, wrapOutput } from './backend.ts';
 import type { Output, Pointer } from './capi.ts';
@@ -25,7 +26,10 @@ export interface CompileOptions {
   readonly precision?: Precision;
   /** Compile with XLA: slower to start, sometimes faster to run; measure it. */
   readonly xla?: boolean;
-  /** Run op after op in one thread: for many small ops, each of which would cost more to hand over than to run. */
+  /**
+   * Run op after op in one thread: for many small ops, each of which would cost more to hand over than to run. Short
+   * runs take the calling thread.
+   */
   readonly inOneThread?: boolean;
   /** Variables that keep the values they have at its first run, which makes `affine` faster: see packed-weights.ts. */
   readonly frozen?: readonly Variable[];
@@ -58,7 +62,12 @@ interface Built {
   readonly targets: readonly Pointer[];
   /** float32 tensors recorded before the first update. */
   readonly floats: readonly Output[];
+  /** Milliseconds that its last run took. */
+  took: number;
 }
+
+/** A run in one thread that takes no more milliseconds is done at once: handing it to another thread costs 0.1 and a cold cache. */
+const BRIEF = 20;
 
 /** Signatures a function may be built for before that is taken for a mistake. */
 const MOST_SIGNATURES = 32;
@@ -132,8 +141,13 @@ export class Runtime {
       const built = builtFor(inputs);
       const { fetches, targets, names } = built;
       const { inOneThread = false } = options;
-      const run = { times, inOneThread };
-      const results = await this.#session.run(name, feed(built, inputs), fetches, targets, run);
+      const blocking = inOneThread && built.took <= BRIEF;
+      const started = performance.now();
+      const way = { times, inOneThread, blocking };
+      const results = await this.#session.run(name, feed(built, inputs), fetches, targets, way);
+      built.took = performance.now() - started;
+      // A loop of such calls alone would keep timers, signals and files waiting.
+      if (blocking) await setImmediate();
       return Object.fromEntries(names.map((n, i) => [n, results[i]])) as OnHost<Outputs>;
     };
     const firstNonFinite = async (inputs: OnHost<Inputs>): Promise<string | undefined> => {
@@ -185,6 +199,7 @@ export class Runtime {
         fetches,
         targets: trace.targets,
         floats: recording.floats,
+        took: Number.POSITIVE_INFINITY,
       };
     };
     tf.engine().startScope(name);

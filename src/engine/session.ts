@@ -13,6 +13,15 @@ export interface Feed {
   readonly value: HostTensor;
 }
 
+export interface WayToRun {
+  /** Collects the time of each op, which slows the run. */
+  readonly times?: OpTime[] | undefined;
+  /** See `RunOptions`. */
+  readonly inOneThread?: boolean;
+  /** In the calling thread, which can do nothing else meanwhile. */
+  readonly blocking?: boolean;
+}
+
 export class Session {
   readonly #api: CApi;
   readonly #graph: Graph;
@@ -47,18 +56,15 @@ export class Session {
     });
   }
 
-  /**
-   * Runs the operations and fetches; `name` is for error messages. With `times`, the time of each op is
-   * collected there, which slows the run; for `inOneThread` see `RunOptions`.
-   */
+  /** Runs the operations and fetches; `name` is for error messages. */
   run(
     name: string,
     feeds: readonly Feed[],
     fetches: readonly Output[],
     targets: readonly Pointer[],
-    { times, inOneThread = false }: { times?: OpTime[] | undefined; inOneThread?: boolean } = {},
+    way: WayToRun = {},
   ): Promise<HostTensor[]> {
-    const run = this.#run(name, feeds, fetches, targets, times, inOneThread);
+    const run = this.#run(name, feeds, fetches, targets, way);
     this.#running.add(run);
     leaveOnExit(this.#api, run);
     const forget = (): void => void this.#running.delete(run);
@@ -71,8 +77,7 @@ export class Session {
     feeds: readonly Feed[],
     fetches: readonly Output[],
     targets: readonly Pointer[],
-    times: OpTime[] | undefined,
-    inOneThread: boolean,
+    { times, inOneThread = false, blocking = false }: WayToRun,
   ): Promise<HostTensor[]> {
     const api = this.#api;
     const set = runOptions({ traced: times !== undefined, inOneThread });
@@ -82,23 +87,25 @@ export class Session {
     const outputs: (Pointer | null)[] = new Array(fetches.length).fill(null);
     const status = api.newStatus();
     try {
-      await new Promise<void>((resolve, reject) => {
-        api.sessionRun.async(
-          this.#pointer,
-          options,
-          feeds.map((feed) => feed.output),
-          inputs,
-          inputs.length,
-          [...fetches],
-          outputs,
-          fetches.length,
-          [...targets],
-          targets.length,
-          metadata,
-          status,
-          (error) => (error ? reject(error) : resolve()),
+      const run: Parameters<CApi['sessionRun']> = [
+        this.#pointer,
+        options,
+        feeds.map((feed) => feed.output),
+        inputs,
+        inputs.length,
+        [...fetches],
+        outputs,
+        fetches.length,
+        [...targets],
+        targets.length,
+        metadata,
+        status,
+      ];
+      if (blocking) api.sessionRun(...run);
+      else
+        await new Promise<void>((resolve, reject) =>
+          api.sessionRun.async(...run, (error) => (error ? reject(error) : resolve())),
         );
-      });
       if (api.statusCode(status) !== 0)
         throw new TensorFlowError(name, this.#graph.explain(api.statusMessage(status)));
       if (times && metadata !== null) times.push(...readTimes(copyBuffer(api, metadata)));
