@@ -7,7 +7,7 @@ import { gatherAlong } from './kernels.ts';
 import { packedProduct } from './packed-weights.ts';
 import { rowsOfBlock } from './row-blocks.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from './tf.ts';
-import { isFrozen } from './trace.ts';
+import { isBuildingForCpu, isFrozen } from './trace.ts';
 
 type Save = (tensors: Tensor[]) => void;
 
@@ -100,6 +100,16 @@ export const squaredNorm = (x: Tensor): Tensor =>
 /** x · y, and 0 where y is 0, whatever x is: infinite and not a number too. It has no gradient. */
 export const multiplyNoNaN = (x: Tensor, y: Tensor): Tensor =>
   executeOp('MulNoNan', [typeAttr('T', DT.float32)], [x, y]);
+
+/**
+ * Of each row the k-th largest entry, counted from 1: [B, 1]. It has no gradient. Processors need not sort for it.
+ * @param x_BV float32
+ */
+export function kthLargest(x_BV: Tensor2D, k: number): Tensor2D {
+  if (!isBuildingForCpu()) return tf.min(tf.topk(x_BV, k, true).values, 1, true);
+  const attributes = [typeAttr('T', DT.float32), boolAttr('reverse', true)];
+  return tf.expandDims(executeOp('NthElement', attributes, [x_BV, tf.scalar(k - 1, 'int32')]), 1);
+}
 
 /** Orthonormal columns that span those of x_nr, r ≤ n, by Householder reflections. It has no gradient. */
 export const orthonormal = (x_nr: Tensor2D): Tensor2D =>

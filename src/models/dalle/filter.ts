@@ -1,6 +1,7 @@
 // Narrowing the distribution of the next token before drawing from it.
 //   B batch, V vocabulary, K tokens sorted
 
+import { kthLargest } from '../../engine/ops.ts';
 import { type Tensor, type Tensor2D, tf } from '../../engine/tf.ts';
 import { filledUp } from '../../nn/rows.ts';
 
@@ -16,8 +17,10 @@ export function filterLogits(logits_BV: Tensor2D, topK?: number, topP?: number):
   const [, vocabulary] = logits_BV.shape;
   const count = Math.min(topK ?? vocabulary, vocabulary);
   if (count === vocabulary && (topP ?? 1) >= 1) return logits_BV;
-  const sorted_BK: Tensor = tf.topk(logits_BV, count, true).values;
-  const threshold_B1 = tf.min(topP === undefined ? sorted_BK : nucleus(sorted_BK, topP), 1, true);
+  const threshold_B1 =
+    topP === undefined
+      ? kthLargest(logits_BV, count)
+      : tf.min(nucleus(tf.topk(logits_BV, count, true).values, topP), 1, true);
   return tf.where(tf.greaterEqual(logits_BV, threshold_B1), logits_BV as Tensor, NEVER) as Tensor2D;
 }
 
