@@ -118,7 +118,9 @@ export class Runtime {
     body: (inputs: Inputs) => Outputs,
     options: CompileOptions = {},
   ): Compiled<Inputs, Outputs> {
+    const { inOneThread = false, frozen = [] } = options;
     const cache = new Map<string, Built>();
+    let constants: ReadonlyMap<Variable, HostTensor> | undefined;
     const builtFor = (inputs: OnHost<Inputs>): Built => {
       if (this.#closed) throw new Error(`${name} was called after the runtime was closed`);
       checkInputs(name, inputs);
@@ -130,7 +132,7 @@ export class Runtime {
             `${name} was built for ${cache.size} input signatures already; the newest is ${key}: give it inputs of fixed shapes`,
           );
         }
-        built = this.#build(name, inputs, body as never, options, this.#hasOnlyCpus);
+        built = this.#build(name, inputs, body as never, options, this.#hasOnlyCpus, constants);
         cache.set(key, built);
       }
       return built;
@@ -138,9 +140,9 @@ export class Runtime {
     const feed = ({ placeholders }: Built, inputs: OnHost<Inputs>) =>
       Object.entries(inputs).map(([input, value]) => ({ output: placeholders.get(input) as Output, value }));
     const call = async (inputs: OnHost<Inputs>, times?: OpTime[]): Promise<OnHost<Outputs>> => {
+      if (frozen.length > 0) constants ??= await this.#vectors(frozen);
       const built = builtFor(inputs);
       const { fetches, targets, names } = built;
-      const { inOneThread = false } = options;
       const blocking = inOneThread && built.took <= BRIEF;
       const started = performance.now();
       const way = { times, inOneThread, blocking };
@@ -173,11 +175,12 @@ export class Runtime {
     body: (inputs: Tensors) => Tensors,
     { precision = 'float32', xla = false, frozen = [] }: CompileOptions,
     forCpu: boolean,
+    constants?: ReadonlyMap<Variable, HostTensor>,
   ): Built {
     const graph = this.#graph;
     const recording = new RecordingBinding(graph, useTensorFlow().binding.eager, precision);
     const packs = forCpu && precision === 'float32' && canPackWeights(graph.api);
-    const trace = newTrace(graph, recording, forCpu, packs ? frozen : []);
+    const trace = newTrace(graph, recording, forCpu, packs ? frozen : [], constants);
     graph.ambient = xla ? xlaAttributes(`${name}_${this.#functions++}`) : [];
     const build = (): Built => {
       const placeholders = new Map<string, Output>();
@@ -209,6 +212,16 @@ export class Runtime {
       tf.engine().endScope();
       graph.ambient = [];
     }
+  }
+
+  /** Values of those of the variables that have one axis: constants of a graph cost less than reads, and these are small. */
+  async #vectors(variables: readonly Variable[]): Promise<ReadonlyMap<Variable, HostTensor>> {
+    const vectors = variables.filter(({ shape }) => shape.length === 1);
+    const read = this.compile('frozen vectors', () =>
+      Object.fromEntries(vectors.map((variable) => [variable.name, variable.read()])),
+    );
+    const values = await read({});
+    return new Map(vectors.map((variable) => [variable, values[variable.name] as HostTensor]));
   }
 
   /** Waits for what runs and frees the session. The runtime is of no use afterwards. */

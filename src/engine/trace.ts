@@ -3,6 +3,7 @@
 import type { Output, Pointer } from './capi.ts';
 import type { Graph } from './graph.ts';
 import type { RecordingBinding } from './recording-binding.ts';
+import type { HostTensor } from './tensor.ts';
 import type { Tensor } from './tf.ts';
 import type { Variable } from './variable.ts';
 
@@ -19,6 +20,8 @@ export interface Trace {
   readonly targets: Pointer[];
   /** Variables that keep the values they have at the function's first run. */
   readonly frozen: ReadonlySet<Variable>;
+  /** Values of frozen variables that are constants of the graph. */
+  readonly constants: ReadonlyMap<Variable, HostTensor>;
   /** Whether ops may take a detour that pays on processors alone. */
   readonly forCpu: boolean;
 }
@@ -28,6 +31,7 @@ export const newTrace = (
   recording: RecordingBinding,
   forCpu: boolean,
   frozen: Iterable<Variable> = [],
+  constants: ReadonlyMap<Variable, HostTensor> = new Map(),
 ): Trace => ({
   graph,
   recording,
@@ -37,6 +41,7 @@ export const newTrace = (
   updated: new Set(),
   targets: [],
   frozen: new Set(frozen),
+  constants,
   forCpu,
 });
 

@@ -28,13 +28,16 @@ export class Variable {
 
   /** Its value at the start of the run. To be read before the function's first update of it. */
   read(): Tensor {
-    const { reads, updated } = currentTrace();
+    const { graph, recording, reads, updated, constants } = currentTrace();
     let value = reads.get(this);
     if (!value) {
       if (updated.has(this)) {
         throw new Error(`variable ${this.name} is read after its update: read it before, or use readAfter`);
       }
-      value = this.#read([]);
+      const known = constants.get(this);
+      value = known
+        ? wrapOutput(recording, graph.constant(DT[this.dtype], this.shape, known.data))
+        : this.#read([]);
       reads.set(this, value);
     }
     return value;
