@@ -88,13 +88,17 @@ export class Sampler {
       cache.clear(zero);
       logits.assign(tf.sub(tf.zeros([...logits.shape]), zero));
     });
-    this.#prompt = runtime.compile(`${name}: prompt`, ({ text, image, row }) => {
-      const start = (image.shape[1] as number) > 0 ? (image as Tensor2D) : undefined;
-      const done = prefill(weights.read(), text as Tensor2D, config, start);
-      cache.writePrompt(done.cache, row as Scalar);
-      logits.writeRows(tf.reshape(row, [1]), done.logits_BV);
-      return {};
-    });
+    this.#prompt = runtime.compile(
+      `${name}: prompt`,
+      ({ text, image, row }) => {
+        const start = (image.shape[1] as number) > 0 ? (image as Tensor2D) : undefined;
+        const done = prefill(weights.read(), text as Tensor2D, config, start);
+        cache.writePrompt(done.cache, row as Scalar);
+        logits.writeRows(tf.reshape(row, [1]), done.logits_BV);
+        return {};
+      },
+      { inOneThread: true },
+    );
     this.#spread = runtime.compile(`${name}: shared prompts`, ({ from }: { from: Tensor }) => {
       cache.spread(from as Tensor1D);
       logits.assign(tf.gather(logits.read(), from as Tensor1D));
