@@ -103,6 +103,23 @@ describe('a compiled function', () => {
     }
   });
 
+  test('whose short runs take the calling thread lets other work in between them', async () => {
+    const f = runtime.compile('short', ({ x }: { x: Tensor }) => ({ y: tf.add(x, 1) }), {
+      inOneThread: true,
+    });
+    const input = { x: floats([2], [1, 2]) };
+    for (let run = 0; run < 5; run++) await f(input);
+    let turns = 0;
+    const turn = (): void => {
+      turns++;
+      pending = setImmediate(turn);
+    };
+    let pending = setImmediate(turn);
+    for (let run = 0; run < 20; run++) assert.deepEqual((await f(input)).y.data, Float32Array.of(2, 3));
+    clearImmediate(pending);
+    assert.ok(turns > 10, `${turns} turns of the event loop`);
+  });
+
   test('gives data of its own with every call', async () => {
     const next = runtime.compile('next', ({ x }: { x: Tensor }) => ({ y: tf.add(x, 1) }));
     const first = await next({ x: scalar(1) });

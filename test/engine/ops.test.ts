@@ -6,6 +6,7 @@ import { after, describe, test } from 'node:test';
 import {
   gather,
   gelu,
+  kthLargest,
   layerNorm,
   reinmax,
   sparseCrossEntropy,
@@ -54,6 +55,10 @@ differentiable('sqrt, rsqrt, log', [positive_23], (a) => [tf.sqrt(a!), tf.rsqrt(
 differentiable('exp, erf', [x_23], (a) => [tf.exp(a!), tf.erf(a!)]);
 differentiable('sigmoid, tanh, relu', [x_23], (a) => [tf.sigmoid(a!), tf.tanh(a!), tf.relu(a!)]);
 differentiable('clipByValue', [x_23], (a) => tf.clipByValue(a!, -0.5, 0.5));
+// Recorded by another op than eagerly.
+plain('kthLargest, with ties', [floats([2, 5], [3, -1, 3, 0, 7, -2, -2, -2, -2, 5])], (a) =>
+  [1, 2, 3, 5].map((k) => kthLargest(a as Tensor2D, k)),
+);
 plain(
   'products of tall matrices, rows of whole pages among them',
   [normals([512, 1024], 'pages', 0.1), normals([512, 24], 'no pages', 0.1)],

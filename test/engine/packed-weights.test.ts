@@ -67,6 +67,18 @@ describe('x W + b', () => {
     else assert.deepEqual(again.data, first.data);
   });
 
+  test('keeps the frozen vectors of the first run', async () => {
+    const { set, product } = await layer(16, 24);
+    const run = product(true, true);
+    const x = { dtype: 'float32', shape: [1, 16], data: new Float32Array(16) } as const;
+    const { y: first } = await run({ x });
+    await set({ weight: normal(16, 24), bias: normal(24) });
+    const { y: again } = await run({ x });
+    assert.deepEqual(again.data, first.data);
+    const { y: fresh } = await product(true, false)({ x });
+    assert.ok(difference(again, fresh) > 0.1);
+  });
+
   for (const [inputs, outputs] of [
     [256, 768],
     [1024, 256],
