@@ -1,11 +1,21 @@
-// Runs the program from its sources, as a process.
+// Runs the program as a process: as `npm test` has just built it, or from its sources, which starts more slowly.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const PROGRAM = "const { main } = await import('./src/cli/main.ts'); await main(process.argv.slice(1))";
+const IS_BUILT = process.env.MM_TEST_BUILT === '1';
+
+/** Node's parameters for a module given as text, to be run in the repository's root. */
+export const asModule = (text: string): string[] => [
+  ...(IS_BUILT ? [] : ['--import', 'tsx']),
+  ...['--input-type=module', '-e', text, '--'],
+];
+/** What such a module imports the program from. */
+export const MAIN = IS_BUILT ? './dist/cli/main.js' : './src/cli/main.ts';
+
+const PROGRAM = `const { main } = await import('${MAIN}'); await main(process.argv.slice(1))`;
 
 export interface Outcome {
   /** Null when a signal ended it. */
@@ -16,8 +26,10 @@ export interface Outcome {
 
 /** Runs `mm …flags` from the repository's root; `watch` may send it signals. */
 export async function mm(flags: readonly string[], watch?: (child: ChildProcess) => void): Promise<Outcome> {
-  const program = ['--import', 'tsx', '--input-type=module', '-e', PROGRAM, '--', ...flags];
-  const child = spawn(process.execPath, program, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [...asModule(PROGRAM), ...flags], {
+    cwd: ROOT,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   watch?.(child);
   const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
   const [stdout, stderr, code] = await Promise.all([text(child.stdout), text(child.stderr), ended]);

@@ -6,7 +6,7 @@ import { before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { EXIT } from '../../src/util/errors.ts';
-import type { Outcome } from './mm.ts';
+import { asModule, MAIN, type Outcome } from './mm.ts';
 
 export interface Refusal {
   readonly flags: readonly string[];
@@ -17,7 +17,7 @@ export interface Refusal {
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const PROGRAM = `
-  const { main } = await import('./src/cli/main.ts');
+  const { main } = await import('${MAIN}');
   const streams = [process.stdout, process.stderr];
   const writes = streams.map((stream) => stream.write);
   const outcomes = [];
@@ -36,7 +36,7 @@ async function each(
   commands: readonly (readonly string[])[],
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<Outcome[]> {
-  const program = ['--import', 'tsx', '--input-type=module', '-e', PROGRAM, '--', JSON.stringify(commands)];
+  const program = [...asModule(PROGRAM), JSON.stringify(commands)];
   const { stdout } = await promisify(execFile)(process.execPath, program, {
     cwd: ROOT,
     env,

@@ -1,29 +1,12 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { BpeTokenizer } from '../../src/tokenizers/bpe.ts';
+import { type Outcome, mm as program } from './mm.ts';
 
-const root = fileURLToPath(new URL('../../', import.meta.url));
-const PROGRAM = "const { main } = await import('./src/cli/main.ts'); await main(process.argv.slice(1))";
-
-interface Outcome {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function mm(...flags: string[]): Promise<Outcome> {
-  const program = ['--import', 'tsx', '--input-type=module', '-e', PROGRAM, '--', 'train-bpe', ...flags];
-  return new Promise((resolve) => {
-    execFile(process.execPath, program, { cwd: root }, (error, stdout, stderr) =>
-      resolve({ code: error ? Number(error.code) : 0, stdout, stderr }),
-    );
-  });
-}
+const mm = (...flags: string[]): Promise<Outcome> => program(['train-bpe', ...flags]);
 
 let folder: string;
 before(() => {
