@@ -38,6 +38,7 @@ export interface SampledPicture {
 /**
  * Draws pictures for prompts; each prompt's in the order of their seeds, or of CLIP's scores. The picture of a prompt,
  * a seed and settings is the same whatever else is drawn. Everything is closed when the iteration ends, also early.
+ * The process gets TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD, where it has none.
  * @param named what messages call the options, for programs that have names of their own for them
  * @throws UsageError for options that are wrong, DataError for files that are, EngineError without libtensorflow, and
  * the reason of `signal`
