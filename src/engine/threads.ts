@@ -1,15 +1,16 @@
-// How many threads an op of libtensorflow may use. Sums over many numbers depend on it, in their last bits.
+// The threads that an op of libtensorflow uses: how many, on which sums over many numbers depend in their last bits, and
+// whether the one that runs it is among them. libtensorflow reads both when it is first used.
 
 import { availableParallelism } from 'node:os';
 
-/** libtensorflow reads it when it is first used. */
-const VARIABLE = 'TF_NUM_INTRAOP_THREADS';
+const COUNT = 'TF_NUM_INTRAOP_THREADS';
+const CALLER_TOO = 'TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD';
 
-export const threadsInUse = (): number => Number(process.env[VARIABLE]) || availableParallelism();
+export const threadsInUse = (): number => Number(process.env[COUNT]) || availableParallelism();
 
 /** To be called before anything is computed. */
 export function useThreads(count: number): void {
-  process.env[VARIABLE] = String(count);
+  process.env[COUNT] = String(count);
 }
 
 /**
@@ -17,5 +18,5 @@ export function useThreads(count: number): void {
  * This pays where one op runs at a time, and costs where several do. To be called before anything is computed.
  */
 export function useCallingThread(): void {
-  process.env.TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD ??= '1';
+  process.env[CALLER_TOO] ??= '1';
 }

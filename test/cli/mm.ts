@@ -6,12 +6,10 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const IS_BUILT = process.env.MM_TEST_BUILT === '1';
+const LOADER = IS_BUILT ? [] : ['--import', 'tsx'];
 
 /** Node's parameters for a module given as text, to be run in the repository's root. */
-export const asModule = (text: string): string[] => [
-  ...(IS_BUILT ? [] : ['--import', 'tsx']),
-  ...['--input-type=module', '-e', text, '--'],
-];
+export const asModule = (text: string): string[] => [...LOADER, '--input-type=module', '-e', text, '--'];
 /** What such a module imports the program from. */
 export const MAIN = IS_BUILT ? './dist/cli/main.js' : './src/cli/main.ts';
 
