@@ -1,6 +1,6 @@
 // mm's side of clip-encode.ts: the pictures as bytes, through the encoder that mm rank and mm classify use.
 
-import { Runtime } from '../../src/engine/runtime.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
 import { openFullClip } from '../check/full-clip.ts';
 import { serve } from './in-turn.ts';
 

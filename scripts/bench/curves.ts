@@ -1,7 +1,7 @@
 // Curves as a PNG, for the docs: panels beside each other over one axis of seconds.
 
 import sharp from 'sharp';
-import { textSvg } from '../../src/report/text.ts';
+import { textSvg } from '../../src/report/images/text.ts';
 
 export interface Curve {
   readonly name: string;

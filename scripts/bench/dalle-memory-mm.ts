@@ -1,7 +1,7 @@
 // A process of dalle-memory.ts. dalle-memory-mm.ts MODEL BATCH TRAIN process|allocator, where MODEL and TRAIN are sections
 // as JSON and the last says whose memory is measured
 
-import type { OpTime } from '../../src/engine/op-times.ts';
+import type { OpTime } from '../../src/engine/session/op-times.ts';
 import { trainStep } from './dalle-train-step.ts';
 import { megabytes } from './in-turn.ts';
 

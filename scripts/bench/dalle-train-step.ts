@@ -2,16 +2,16 @@
 
 import type { Cluster } from '../../src/cluster/cluster.ts';
 import { dalleSchema } from '../../src/config/dalle.ts';
-import type { OpTime } from '../../src/engine/op-times.ts';
-import { Runtime } from '../../src/engine/runtime.ts';
+import type { OpTime } from '../../src/engine/session/op-times.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
 import { imageLength } from '../../src/models/dalle/config.ts';
 import { dalleSpec } from '../../src/models/dalle/model.ts';
 import { Weights } from '../../src/nn/weights.ts';
-import { DalleStep } from '../../src/train/dalle-step.ts';
-import { Adam } from '../../src/train/optimizer.ts';
-import { PowerSgd } from '../../src/train/power-sgd.ts';
-import { stepKey } from '../../src/train/scalars.ts';
-import { initialize } from '../../src/train/state.ts';
+import { DalleStep } from '../../src/train/dalle/step.ts';
+import { Adam } from '../../src/train/optim/adam.ts';
+import { PowerSgd } from '../../src/train/distributed/power-sgd.ts';
+import { stepKey } from '../../src/train/loop/scalars.ts';
+import { initialize } from '../../src/train/loop/resume.ts';
 import { RandomStream } from '../../src/util/random.ts';
 
 /**

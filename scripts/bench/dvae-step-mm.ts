@@ -6,12 +6,12 @@
 import { dvaeSchema } from '../../src/config/dvae.ts';
 import { chunks, decodeBatches } from '../../src/data/decode-batches.ts';
 import { Faults } from '../../src/data/faults.ts';
-import { readPictures } from '../../src/data/pictures.ts';
-import { Runtime } from '../../src/engine/runtime.ts';
-import { type Tensor, type Tensor4D, tf } from '../../src/engine/tf.ts';
+import { readPictures } from '../../src/data/sources/resolve.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
+import { type Tensor, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
 import { dvaeArchitecture } from '../../src/models/dvae/architecture.ts';
-import { DvaeTrainee } from '../../src/train/dvae.ts';
-import { initialize } from '../../src/train/state.ts';
+import { DvaeTrainee } from '../../src/train/dvae/task.ts';
+import { initialize } from '../../src/train/loop/resume.ts';
 import { createLogger } from '../../src/util/logger.ts';
 import { RandomStream } from '../../src/util/random.ts';
 import { serve } from './in-turn.ts';

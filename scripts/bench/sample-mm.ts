@@ -3,12 +3,12 @@
 // of its tokens, or how many times as long the last eighth of the positions took as the second
 
 import { dalleModelSchema } from '../../src/config/dalle.ts';
-import { Runtime } from '../../src/engine/runtime.ts';
-import { useCallingThread } from '../../src/engine/threads.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
+import { useCallingThread } from '../../src/engine/session/threads.ts';
 import { imageLength } from '../../src/models/dalle/config.ts';
-import { keptCodes } from '../../src/models/dalle/filter.ts';
+import { keptCodes } from '../../src/inference/dalle/logits-processor.ts';
 import { dalleSpec } from '../../src/models/dalle/model.ts';
-import { Sampler } from '../../src/models/dalle/sample.ts';
+import { Sampler } from '../../src/inference/dalle/sampler.ts';
 import { Weights } from '../../src/nn/weights.ts';
 import { RandomStream } from '../../src/util/random.ts';
 import { serve, spread } from './in-turn.ts';

@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { capi } from '../../src/engine/capi.ts';
+import { capi } from '../../src/engine/native/capi.ts';
 import { downloadWheel } from '../../src/engine/library/download.ts';
 import { cacheFolder, type LibraryFiles, locateLibrary } from '../../src/engine/library/locate.ts';
 import { zipFiles } from '../../src/engine/library/packed.ts';

@@ -1,13 +1,13 @@
 // mm's side of the train-step bench: the same model compiled by the engine, with its ops and mm's optimizer.
 
 import { optimizer } from '../../src/config/fields.ts';
-import { gather, gelu, layerNorm, sparseCrossEntropy } from '../../src/engine/ops.ts';
-import { Runtime } from '../../src/engine/runtime.ts';
-import { type Scalar, type Tensor, tf } from '../../src/engine/tf.ts';
+import { gather, gelu, layerNorm, sparseCrossEntropy } from '../../src/engine/ops/ops.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
+import { type Scalar, type Tensor, tf } from '../../src/engine/tfjs/tf.ts';
 import { unflatten } from '../../src/nn/parameters.ts';
 import { Weights } from '../../src/nn/weights.ts';
-import { valueAndGradients } from '../../src/train/gradients.ts';
-import { Adam } from '../../src/train/optimizer.ts';
+import { valueAndGradients } from '../../src/train/optim/gradients.ts';
+import { Adam } from '../../src/train/optim/adam.ts';
 import { serve } from './in-turn.ts';
 import { ADAM, batch, causalMask, initialWeights, loss, type Ops, TRANSFORMER } from './transformer.ts';
 

@@ -2,7 +2,7 @@
 // train-step-stock.ts ADDON
 
 import { createRequire } from 'node:module';
-import { type Scalar, type Tensor, type Tensor1D, tf } from '../../src/engine/tf.ts';
+import { type Scalar, type Tensor, type Tensor1D, tf } from '../../src/engine/tfjs/tf.ts';
 import { unflatten } from '../../src/nn/parameters.ts';
 import { serve } from './in-turn.ts';
 import { ADAM, batch, causalMask, initialWeights, loss, type Ops, TRANSFORMER } from './transformer.ts';

@@ -2,7 +2,7 @@
 // cores train in about a second a step. Both sides run this function; they differ only in the `Ops` they give it.
 //   B batch, T text tokens, I image tokens, N = T + I, D width, H heads, d width of a head, V vocabulary
 
-import type { HostTensor } from '../../src/engine/tensor.ts';
+import type { HostTensor } from '../../src/engine/native/tensor.ts';
 import {
   type Scalar,
   type Tensor,
@@ -10,7 +10,7 @@ import {
   type Tensor2D,
   type Tensor3D,
   tf,
-} from '../../src/engine/tf.ts';
+} from '../../src/engine/tfjs/tf.ts';
 import { constant, flatten, type Initializer, normal, type Parameters } from '../../src/nn/parameters.ts';
 import { RandomStream } from '../../src/util/random.ts';
 

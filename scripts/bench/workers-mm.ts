@@ -6,12 +6,12 @@ import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { Cluster } from '../../src/cluster/cluster.ts';
 import { dalleSchema } from '../../src/config/dalle.ts';
-import { Runtime } from '../../src/engine/runtime.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
 import { dalleSpec } from '../../src/models/dalle/model.ts';
 import { Weights } from '../../src/nn/weights.ts';
-import { GradientExchange } from '../../src/train/gradient-exchange.ts';
-import { GradientSum } from '../../src/train/gradient-sum.ts';
-import { PowerSgd } from '../../src/train/power-sgd.ts';
+import { GradientExchange } from '../../src/train/distributed/all-reduce.ts';
+import { GradientSum } from '../../src/train/optim/accumulate.ts';
+import { PowerSgd } from '../../src/train/distributed/power-sgd.ts';
 import { trainStep } from './dalle-train-step.ts';
 import { serve } from './in-turn.ts';
 

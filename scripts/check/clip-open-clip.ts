@@ -7,7 +7,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Runtime } from '../../src/engine/runtime.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
 import { UsageError } from '../../src/util/errors.ts';
 import { runProgram, runScript } from '../bench/script.ts';
 import { openFullClip } from './full-clip.ts';

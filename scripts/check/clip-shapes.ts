@@ -3,9 +3,9 @@
 //   node --import tsx scripts/check/clip-shapes.ts runs/clip [COUNT]
 
 import { readCheckpoint } from '../../src/checkpoint/read.ts';
-import { Runtime } from '../../src/engine/runtime.ts';
-import { measureOnShapes } from '../../src/eval/shapes/clip.ts';
-import { Clip } from '../../src/models/clip/clip.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
+import { measureOnShapes } from './shapes-figures.ts';
+import { Clip } from '../../src/inference/clip/clip.ts';
 
 const [path, count = '256'] = process.argv.slice(2);
 if (!path) throw new Error('usage: clip-shapes.ts CLIP [COUNT]');

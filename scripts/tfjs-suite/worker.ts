@@ -35,7 +35,7 @@ const requireThere = createRequire(join(folder, 'package.json'));
 
 async function binding(): Promise<unknown> {
   if (addon !== undefined) return requireThere(addon);
-  const { EagerBinding } = await import('../../src/engine/eager-binding.ts');
+  const { EagerBinding } = await import('../../src/engine/tfjs/eager-binding.ts');
   return new EagerBinding();
 }
 

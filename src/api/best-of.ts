@@ -1,9 +1,9 @@
 // The best of many candidates by CLIP's score, as DALL·E's samples were chosen (arXiv 2102.12092, section 2.6).
 
 import { decodeBuffer } from '../data/decode.ts';
-import type { Clip } from '../models/clip/clip.ts';
-import type { Picture } from '../models/dalle/artist.ts';
-import { encodePng } from '../report/png.ts';
+import type { Clip } from '../inference/clip/clip.ts';
+import type { Picture } from '../inference/dalle/pipeline.ts';
+import { encodePng } from '../report/images/png.ts';
 import { DataError } from '../util/errors.ts';
 
 export interface ScoredPicture extends Picture {

@@ -1,8 +1,8 @@
 // Pictures shown while they are drawn: the rows of codes so far are decoded beside the sampling, never more often than
 // about once a second, and never so often that they take more than a fifth of the time.
 
-import type { DrawRequest, Unfinished } from '../models/dalle/artist.ts';
-import type { DvaeCodec } from '../models/dvae/codec.ts';
+import type { DrawRequest, Unfinished } from '../inference/dalle/pipeline.ts';
+import type { DvaeCodec } from '../inference/dvae/codec.ts';
 import type { PreviewPicture } from './options.ts';
 
 export interface Pace {

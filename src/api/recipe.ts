@@ -2,8 +2,8 @@
 // is not as `sample` writes it is refused.
 
 import { z } from 'zod';
-import type { SampleSettings } from '../models/dalle/sample.ts';
-import { readPngMetadata } from '../report/png.ts';
+import type { SampleSettings } from '../inference/dalle/sampler.ts';
+import { readPngMetadata } from '../report/images/png.ts';
 import { DataError } from '../util/errors.ts';
 import { version } from '../util/version.ts';
 

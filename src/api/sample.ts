@@ -2,13 +2,13 @@
 // ends no process.
 
 import { readCheckpoint } from '../checkpoint/read.ts';
-import { Runtime } from '../engine/runtime.ts';
-import { useCallingThread } from '../engine/threads.ts';
-import { Clip } from '../models/clip/clip.ts';
-import { Artist, type DrawRequest } from '../models/dalle/artist.ts';
-import { keptCodes } from '../models/dalle/filter.ts';
-import type { SampleSettings } from '../models/dalle/sample.ts';
-import { encodePng } from '../report/png.ts';
+import { Runtime } from '../engine/session/runtime.ts';
+import { useCallingThread } from '../engine/session/threads.ts';
+import { Clip } from '../inference/clip/clip.ts';
+import { Artist, type DrawRequest } from '../inference/dalle/pipeline.ts';
+import { keptCodes } from '../inference/dalle/logits-processor.ts';
+import type { SampleSettings } from '../inference/dalle/sampler.ts';
+import { encodePng } from '../report/images/png.ts';
 import { DataError, UsageError } from '../util/errors.ts';
 import { type BestOf, bestOf, checkPrompts, type ScoredPicture } from './best-of.ts';
 import { checkOptions, DEFAULTS, type Named, type SampleOptions } from './options.ts';

@@ -44,10 +44,10 @@ export async function withClip<R>(
   { clip: path, cache: isCached }: ClipFlags,
   { log, progress, signal }: Context,
   use: (tools: {
-    clip: import('../models/clip/clip.ts').Clip;
+    clip: import('../inference/clip/clip.ts').Clip;
     embed: <P extends PictureFile>(
       pictures: readonly P[],
-    ) => Promise<import('../eval/embed-pictures.ts').Embedded<P>>;
+    ) => Promise<import('../inference/jobs/embed.ts').Embedded<P>>;
     faults: import('../data/faults.ts').Faults;
   }) => Promise<R>,
 ): Promise<R> {
@@ -63,10 +63,10 @@ export async function withClip<R>(
     import('../checkpoint/read.ts'),
     import('../data/faults.ts'),
     import('../engine/library/locate.ts'),
-    import('../engine/runtime.ts'),
-    import('../eval/embed-pictures.ts'),
-    import('../eval/embedding-cache.ts'),
-    import('../models/clip/clip.ts'),
+    import('../engine/session/runtime.ts'),
+    import('../inference/jobs/embed.ts'),
+    import('../inference/jobs/embedding-cache.ts'),
+    import('../inference/clip/clip.ts'),
   ]);
   const checkpoint = await readCheckpoint(path, { kind: 'clip', warn: (message) => log.warn(message) });
   const faults = new Faults(log);

@@ -11,8 +11,8 @@ export async function findPictures(paths: readonly string[]): Promise<PictureFil
 }
 
 async function findIn(path: string): Promise<readonly PictureFile[]> {
-  const { archivesOf, readPictures } = await import('../data/pictures.ts');
-  const { isList } = await import('../data/lists.ts');
+  const { archivesOf, readPictures } = await import('../data/sources/resolve.ts');
+  const { isList } = await import('../data/sources/lists.ts');
   if (isList(path) || (await archivesOf(path))) return readPictures(path, { captions: 'ignore' });
   const stats = await stat(path).catch((cause: unknown) => {
     throw new DataError('there is no such picture or folder', { where: path, fix: 'check the path', cause });

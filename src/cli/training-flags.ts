@@ -2,7 +2,7 @@
 
 import type { Argv } from 'yargs';
 import type { Cluster } from '../cluster/cluster.ts';
-import type { RunContext } from '../train/run-context.ts';
+import type { RunContext } from '../train/loop/run-context.ts';
 import { UsageError } from '../util/errors.ts';
 import { SILENT } from '../util/progress.ts';
 import type { Context } from './command.ts';

@@ -3,12 +3,12 @@
 
 import { DataError } from '../util/errors.ts';
 import { RandomStream } from '../util/random.ts';
-import { captionsOf, drawCaption } from './captions.ts';
+import { captionsOf, drawCaption } from './sources/captions.ts';
 import { type Crop, type DecodeOptions, decodePicture } from './decode.ts';
 import type { Faults } from './faults.ts';
 import { type BatchPosition, ShuffledOrder } from './order.ts';
 import { mirror } from './orientation.ts';
-import type { Picture } from './source.ts';
+import type { Picture } from './sources/folder.ts';
 
 export type { BatchPosition } from './order.ts';
 

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { InterruptedError } from '../util/errors.ts';
 import { type Progress, SILENT } from '../util/progress.ts';
 import { type CheckedPicture, type CheckedSource, readSource } from './checked-source.ts';
-import { mapConcurrently } from './concurrent.ts';
+import { mapConcurrently } from '../util/concurrent.ts';
 import { decodeBuffer, PictureFault, type PictureInfo, readPictureFile } from './decode.ts';
 
 const FILES_AT_ONCE = 6;

@@ -2,13 +2,13 @@
 
 import { relative } from 'node:path';
 import { DataError } from '../util/errors.ts';
-import { readArchives } from './archive.ts';
-import { captionsOf } from './captions.ts';
-import { mapConcurrently } from './concurrent.ts';
+import { readArchives } from './sources/archive.ts';
+import { captionsOf } from './sources/captions.ts';
+import { mapConcurrently } from '../util/concurrent.ts';
 import type { PictureFile } from './decode.ts';
-import { isList, readList } from './lists.ts';
-import { archivesOf, baseFolder } from './pictures.ts';
-import { listFolder, type Picture, readCaptions } from './source.ts';
+import { isList, readList } from './sources/lists.ts';
+import { archivesOf, baseFolder } from './sources/resolve.ts';
+import { listFolder, type Picture, readCaptions } from './sources/folder.ts';
 
 export interface CheckedPicture {
   /** Relative to the source's folder. */

@@ -1,7 +1,7 @@
 // Pictures decoded in batches, in order, ahead of who uses them: centre-cropped, as models take them, unless told otherwise.
 
 import { DataError } from '../util/errors.ts';
-import { mapConcurrently } from './concurrent.ts';
+import { mapConcurrently } from '../util/concurrent.ts';
 import { type DecodeOptions, decodePicture, type PictureFile } from './decode.ts';
 import type { Faults } from './faults.ts';
 

@@ -5,9 +5,9 @@
 import { open as openFile, readFile } from 'node:fs/promises';
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import type { RandomStream } from '../util/random.ts';
-import { gate } from './concurrent.ts';
+import { gate } from '../util/concurrent.ts';
 import { reorient } from './orientation.ts';
-import type { Region } from './source.ts';
+import type { Region } from './sources/folder.ts';
 
 /** About 24,000 × 20,000; a guard against files that unpack to more than a machine holds. */
 const MOST_PIXELS = 480_000_000;

@@ -1,7 +1,7 @@
 // Zero-shot classifiers (arXiv 2103.00020, section 3.1.4): a label becomes texts by templates; their features are
 // averaged and brought to length 1 again. A picture is of the label whose feature is the nearest.
 
-import type { Clip } from '../models/clip/clip.ts';
+import type { Clip } from '../inference/clip/clip.ts';
 import { UsageError } from '../util/errors.ts';
 import { cosine, descending, softmax } from './features.ts';
 

@@ -3,9 +3,9 @@
 //   … batch axes, G groups of queries, Q queries and K keys of a group, S keys that all groups share,
 //   d width of a head
 
-import { withGradient } from '../engine/ops.ts';
-import { kept } from '../engine/recompute.ts';
-import { type Tensor, tf } from '../engine/tf.ts';
+import { withGradient } from '../engine/ops/ops.ts';
+import { kept } from '../engine/ops/recompute.ts';
+import { type Tensor, tf } from '../engine/tfjs/tf.ts';
 
 /** What queries attend to. */
 export interface KeyedValues {

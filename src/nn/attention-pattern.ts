@@ -9,7 +9,7 @@
 //   R = ⌈I / G⌉ rows of the picture, W keys of a block, d width of a head
 
 import type { AttentionKind } from '../config/dalle.ts';
-import { type Tensor, type Tensor4D, tf } from '../engine/tf.ts';
+import { type Tensor, type Tensor4D, tf } from '../engine/tfjs/tf.ts';
 import { attend, type KeyedValues } from './attend.ts';
 import { attends, type StreamLayout } from './attention-mask.ts';
 

@@ -1,7 +1,7 @@
 // Multi-head attention, over a whole stream and one position at a time with cached keys and values.
 //   B batch, N positions, D width, H heads, d width of a head, W cached rows that count
 
-import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '../engine/tf.ts';
+import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '../engine/tfjs/tf.ts';
 import { type AttentionPattern, attendStream, type Heads } from './attention-pattern.ts';
 import { linear, linearSpec } from './linear.ts';
 import type { Parameters } from './parameters.ts';

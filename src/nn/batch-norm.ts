@@ -1,6 +1,6 @@
 // Batch normalization over all but the last axis (arXiv 1502.03167).
 
-import { type Tensor, tf } from '../engine/tf.ts';
+import { type Tensor, tf } from '../engine/tfjs/tf.ts';
 import { constant, type ParameterSpec, type Parameters, statistic } from './parameters.ts';
 
 const EPSILON = 1e-5;

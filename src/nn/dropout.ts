@@ -1,9 +1,9 @@
 // Dropout (arXiv 1207.0580): the same key drops the same numbers.
 
-import { withGradient } from '../engine/ops.ts';
-import { randomUniform } from '../engine/random.ts';
-import { notBefore } from '../engine/recompute.ts';
-import { type Tensor, type Tensor1D, tf } from '../engine/tf.ts';
+import { withGradient } from '../engine/ops/ops.ts';
+import { randomUniform } from '../engine/ops/random.ts';
+import { notBefore } from '../engine/ops/recompute.ts';
+import { type Tensor, type Tensor1D, tf } from '../engine/tfjs/tf.ts';
 
 /**
  * A share `rate` of x becomes 0, the rest grows by 1 / (1 − rate). What was dropped is drawn again for the gradient, not

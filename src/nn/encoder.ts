@@ -1,6 +1,6 @@
 // What is particular to the blocks of CLIP's encoders (transformer.ts): how they start, and their activation.
 
-import { type Tensor, tf } from '../engine/tf.ts';
+import { type Tensor, tf } from '../engine/tfjs/tf.ts';
 import { layerNormSpec } from './layer-norm.ts';
 import { linearSpec } from './linear.ts';
 import { constant, normal } from './parameters.ts';

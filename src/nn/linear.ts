@@ -1,8 +1,8 @@
 // x W + b over the last axis.
 //   … leading axes, I inputs, O outputs
 
-import { affine } from '../engine/ops.ts';
-import { type Tensor, tf } from '../engine/tf.ts';
+import { affine } from '../engine/ops/ops.ts';
+import { type Tensor, tf } from '../engine/tfjs/tf.ts';
 import { constant, normal, type ParameterSpec, type Parameters } from './parameters.ts';
 
 export type LinearSpec = {

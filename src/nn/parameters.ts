@@ -1,7 +1,7 @@
 // Named parameter trees. A layer declares what it needs as a tree of specs; a forward function takes the
 // same tree with tensors in place of the specs. Names join with dots into the checkpoint's tensor names.
 
-import type { Tensor } from '../engine/tf.ts';
+import type { Tensor } from '../engine/tfjs/tf.ts';
 
 export type Initializer =
   | { readonly kind: 'constant'; readonly value: number }

@@ -3,7 +3,7 @@
 // keys and values all turn.
 //   B batch, H heads, N positions, d width of a head, R = ⌊d / 3⌋ channels of each third
 
-import { type Tensor, tf } from '../engine/tf.ts';
+import { type Tensor, tf } from '../engine/tfjs/tf.ts';
 import type { StreamLayout } from './attention-mask.ts';
 
 /** Where image tokens stand in the text's third, far from all text; and text in the picture's, whose sides are −1 … 1. */

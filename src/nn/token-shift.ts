@@ -3,7 +3,7 @@
 // from the one to the left. Outside there are zeros.
 //   B batch, N positions, D width, a multiple of 4, S = D / 2 channels that can come from elsewhere
 
-import { type Tensor, type Tensor2D, type Tensor3D, tf } from '../engine/tf.ts';
+import { type Tensor, type Tensor2D, type Tensor3D, tf } from '../engine/tfjs/tf.ts';
 import type { StreamLayout } from './attention-mask.ts';
 
 /** x_BND of the first N positions → BND. */

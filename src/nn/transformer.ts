@@ -3,8 +3,8 @@
 // the block of encoders too.
 //   B batch, N positions, D width, H heads, d width of a head, S = D / 2 channels that token shift moves
 
-import { gelu } from '../engine/ops.ts';
-import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '../engine/tf.ts';
+import { gelu } from '../engine/ops/ops.ts';
+import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '../engine/tfjs/tf.ts';
 import {
   attention,
   attentionSpec,

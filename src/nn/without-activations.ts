@@ -1,8 +1,8 @@
 // Layers that keep little for the gradient: what is quickly computed is computed again (selective recomputation,
 // arXiv 2205.05198, section 5).
 
-import { recomputed } from '../engine/recompute.ts';
-import type { Tensor } from '../engine/tf.ts';
+import { recomputed } from '../engine/ops/recompute.ts';
+import type { Tensor } from '../engine/tfjs/tf.ts';
 import { tensorsOf, withTensors } from './parameters.ts';
 
 /**

@@ -8,9 +8,9 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import sharp from 'sharp';
-import { type GalleryCard, type GalleryPage, galleryHtml, writeGallery } from '../../src/report/gallery.ts';
-import { encodePng } from '../../src/report/png.ts';
-import { browse, without as skip } from './chromium.ts';
+import { type GalleryCard, type GalleryPage, galleryHtml, writeGallery } from '../../src/report/pages/gallery.ts';
+import { encodePng } from '../../src/report/images/png.ts';
+import { browse, without as skip } from '../support/chromium.ts';
 
 let folder: string;
 before(async () => {

@@ -7,10 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { encodePng } from '../../src/report/png.ts';
-import { runHtml } from '../../src/report/run-page.ts';
-import type { RunRecord } from '../../src/report/run-record.ts';
-import { browse, without } from './chromium.ts';
+import { encodePng } from '../../src/report/images/png.ts';
+import { runHtml } from '../../src/report/pages/run-page.ts';
+import type { RunRecord } from '../../src/report/run/record.ts';
+import { browse, without } from '../support/chromium.ts';
 
 let folder: string;
 before(async () => {

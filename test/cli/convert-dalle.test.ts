@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { EXIT } from '../../src/util/errors.ts';
-import { mm } from './mm.ts';
+import { mm } from '../support/mm.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mm-convert-dalle-'));
 after(() => rmSync(root, { recursive: true }));

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import sharp from 'sharp';
-import { mm } from './mm.ts';
+import { mm } from '../support/mm.ts';
 
 let folder: string;
 before(async () => {

@@ -12,7 +12,7 @@ import {
   temporaryFolder,
   writeFiles,
 } from '../unit/engine/library/fake.ts';
-import { mm } from './mm.ts';
+import { mm } from '../support/mm.ts';
 
 interface Report {
   readonly ok: boolean;

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isGroup, REGISTRY } from '../../src/cli/registry.ts';
 import { EXIT } from '../../src/util/errors.ts';
-import { mm } from './mm.ts';
-import { type Refusal, testRefusals } from './refusal.ts';
+import { mm } from '../support/mm.ts';
+import { type Refusal, testRefusals } from '../support/refusal.ts';
 
 /** Every command line's beginning, with words for its positionals. */
 const commands = REGISTRY.flatMap((entry) =>

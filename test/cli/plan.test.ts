@@ -5,7 +5,7 @@ import { dalleModelSchema } from '../../src/config/dalle.ts';
 import { dalleSpec } from '../../src/models/dalle/model.ts';
 import { countParameters } from '../../src/nn/parameters.ts';
 import { EXIT } from '../../src/util/errors.ts';
-import { mm } from './mm.ts';
+import { mm } from '../support/mm.ts';
 
 async function plan(...flags: string[]) {
   const { code, stdout, stderr } = await mm(['plan', '--json', ...flags]);

@@ -6,14 +6,14 @@ import { after, before, describe, test } from 'node:test';
 import { hashOf, readCheckpoint } from '../../src/checkpoint/read.ts';
 import { decodePicture } from '../../src/data/decode.ts';
 import { readTokenFolder } from '../../src/data/tokens/read.ts';
-import { Runtime } from '../../src/engine/runtime.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
 import { codebookUse } from '../../src/eval/codebook.ts';
 import { psnr, psnrOf, ssim } from '../../src/eval/reconstruction.ts';
-import { DvaeCodec } from '../../src/models/dvae/codec.ts';
-import { reconstructionGrid } from '../../src/report/reconstructions.ts';
+import { DvaeCodec } from '../../src/inference/dvae/codec.ts';
+import { reconstructionGrid } from '../../src/report/images/reconstructions.ts';
 import { EXIT } from '../../src/util/errors.ts';
-import { mm } from './mm.ts';
-import { TINY, writePicture, writePictures, writeTinyDvae } from './tiny-dvae.ts';
+import { mm } from '../support/mm.ts';
+import { TINY, writePicture, writePictures, writeTinyDvae } from '../support/tiny-dvae.ts';
 
 /** More than a batch. */
 const PICTURES = 40;

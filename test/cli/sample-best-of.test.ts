@@ -7,16 +7,16 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
 import { readCheckpoint } from '../../src/checkpoint/read.ts';
-import { Runtime } from '../../src/engine/runtime.ts';
-import { Clip } from '../../src/models/clip/clip.ts';
-import { imageGrid } from '../../src/report/grid.ts';
-import { readPngMetadata } from '../../src/report/png.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
+import { Clip } from '../../src/inference/clip/clip.ts';
+import { imageGrid } from '../../src/report/images/grid.ts';
+import { readPngMetadata } from '../../src/report/images/png.ts';
 import { EXIT } from '../../src/util/errors.ts';
-import { dalleConfig, dalleSession, writeTokenizer } from '../integration/tiny-runs.ts';
-import { mm } from './mm.ts';
-import { type Refusal, testRefusals } from './refusal.ts';
-import { writeTinyClip } from './tiny-clip.ts';
-import { TINY, writePictures, writeTinyDvae } from './tiny-dvae.ts';
+import { dalleConfig, dalleSession, writeTokenizer } from '../support/tiny-runs.ts';
+import { mm } from '../support/mm.ts';
+import { type Refusal, testRefusals } from '../support/refusal.ts';
+import { writeTinyClip } from '../support/tiny-clip.ts';
+import { TINY, writePictures, writeTinyDvae } from '../support/tiny-dvae.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mm-best-of-'));
 const [dvae, dalle, tokenizer] = ['dvae', 'dalle', 'tokenizer.json'].map((name) => join(root, name)) as [

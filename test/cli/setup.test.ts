@@ -13,7 +13,7 @@ import {
   writeFiles,
   zip,
 } from '../unit/engine/library/fake.ts';
-import { mm } from './mm.ts';
+import { mm } from '../support/mm.ts';
 
 test('a library that is there is found at once, for people and for programs', async (t) => {
   await temporaryCache(t);

@@ -17,8 +17,8 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { EXIT } from '../../src/util/errors.ts';
-import { mm } from './mm.ts';
-import { writePictures, writeTinyDvae } from './tiny-dvae.ts';
+import { mm } from '../support/mm.ts';
+import { writePictures, writeTinyDvae } from '../support/tiny-dvae.ts';
 
 const PICTURES = 12;
 const SHARD = 2;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { BpeTokenizer } from '../../src/tokenizers/bpe.ts';
-import { type Outcome, mm as program } from './mm.ts';
+import { type Outcome, mm as program } from '../support/mm.ts';
 
 const mm = (...flags: string[]): Promise<Outcome> => program(['train-bpe', ...flags]);
 

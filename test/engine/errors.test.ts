@@ -4,10 +4,10 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { executeOp } from '../../src/engine/execute.ts';
-import { gather } from '../../src/engine/ops.ts';
-import { Runtime } from '../../src/engine/runtime.ts';
-import { type Tensor, tf } from '../../src/engine/tf.ts';
+import { executeOp } from '../../src/engine/tfjs/execute.ts';
+import { gather } from '../../src/engine/ops/ops.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
+import { type Tensor, tf } from '../../src/engine/tfjs/tf.ts';
 import { floats, integers } from './compare.ts';
 
 const runtime = new Runtime();

@@ -3,10 +3,10 @@
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { addBias, gather, gelu, layerNorm, sparseCrossEntropy, upsample2x } from '../../src/engine/ops.ts';
-import { Runtime } from '../../src/engine/runtime.ts';
-import type { HostTensor } from '../../src/engine/tensor.ts';
-import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../src/engine/tf.ts';
+import { addBias, gather, gelu, layerNorm, sparseCrossEntropy, upsample2x } from '../../src/engine/ops/ops.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
+import type { HostTensor } from '../../src/engine/native/tensor.ts';
+import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
 import { floats, integers, normals, runRecorded } from './compare.ts';
 
 const runtime = new Runtime();

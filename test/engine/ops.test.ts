@@ -12,10 +12,10 @@ import {
   sparseCrossEntropy,
   straightThrough,
   upsample2x,
-} from '../../src/engine/ops.ts';
-import { Runtime } from '../../src/engine/runtime.ts';
-import type { HostTensor } from '../../src/engine/tensor.ts';
-import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../src/engine/tf.ts';
+} from '../../src/engine/ops/ops.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
+import type { HostTensor } from '../../src/engine/native/tensor.ts';
+import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
 import { assertNear, eager, floats, integers, normals, onHost, runEagerly, runRecorded } from './compare.ts';
 
 const runtime = new Runtime();

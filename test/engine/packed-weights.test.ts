@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { affine } from '../../src/engine/ops.ts';
-import { Runtime } from '../../src/engine/runtime.ts';
-import type { HostTensor } from '../../src/engine/tensor.ts';
-import type { Tensor, Tensor2D } from '../../src/engine/tf.ts';
+import { affine } from '../../src/engine/ops/ops.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
+import type { HostTensor } from '../../src/engine/native/tensor.ts';
+import type { Tensor, Tensor2D } from '../../src/engine/tfjs/tf.ts';
 import { RandomStream } from '../../src/util/random.ts';
 
 const runtime = new Runtime();

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { foldIn, randomGumbel, randomNormal, randomUniform } from '../../src/engine/random.ts';
-import { Runtime } from '../../src/engine/runtime.ts';
-import { type Tensor, type Tensor1D, tf } from '../../src/engine/tf.ts';
+import { foldIn, randomGumbel, randomNormal, randomUniform } from '../../src/engine/ops/random.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
+import { type Tensor, type Tensor1D, tf } from '../../src/engine/tfjs/tf.ts';
 import { graphSeed } from '../../src/util/random.ts';
 import { difference, integers, onHost, runRecorded } from './compare.ts';
 

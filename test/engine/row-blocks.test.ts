@@ -2,11 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { layerNorm } from '../../src/engine/ops.ts';
-import { inRowBlocks } from '../../src/engine/row-blocks.ts';
-import { Runtime } from '../../src/engine/runtime.ts';
-import type { HostTensor } from '../../src/engine/tensor.ts';
-import { type Tensor, tf } from '../../src/engine/tf.ts';
+import { layerNorm } from '../../src/engine/ops/ops.ts';
+import { inRowBlocks } from '../../src/engine/tfjs/row-blocks.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
+import type { HostTensor } from '../../src/engine/native/tensor.ts';
+import { type Tensor, tf } from '../../src/engine/tfjs/tf.ts';
 import { RandomStream } from '../../src/util/random.ts';
 
 const runtime = new Runtime();

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import type { Pointer } from '../../src/engine/capi.ts';
-import { Runtime } from '../../src/engine/runtime.ts';
-import { type Scalar, type Tensor, tf } from '../../src/engine/tf.ts';
-import type { Variable } from '../../src/engine/variable.ts';
+import type { Pointer } from '../../src/engine/native/capi.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
+import { type Scalar, type Tensor, tf } from '../../src/engine/tfjs/tf.ts';
+import type { Variable } from '../../src/engine/tfjs/variable.ts';
 import { floats, integers } from './compare.ts';
 
 const runtime = new Runtime();

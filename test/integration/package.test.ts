@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { writePictures, writeTinyDvae } from '../cli/tiny-dvae.ts';
-import { dalleConfig, dalleSession, writeTokenizer } from './tiny-runs.ts';
+import { writePictures, writeTinyDvae } from '../support/tiny-dvae.ts';
+import { dalleConfig, dalleSession, writeTokenizer } from '../support/tiny-runs.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const TSC = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');

@@ -7,10 +7,10 @@ import { before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { TensorData } from '../../src/checkpoint/dtype.ts';
 import { SafetensorsFile } from '../../src/checkpoint/safetensors.ts';
-import { TorchFile } from '../../src/checkpoint/torch/file.ts';
-import { stateDict } from '../../src/checkpoint/torch/state-dict.ts';
-import { useTensorFlow } from '../../src/engine/backend.ts';
-import { type Tensor, type Tensor2D, tf } from '../../src/engine/tf.ts';
+import { TorchFile } from '../../src/convert/torch/file.ts';
+import { stateDict } from '../../src/convert/torch/state-dict.ts';
+import { useTensorFlow } from '../../src/engine/tfjs/backend.ts';
+import { type Tensor, type Tensor2D, tf } from '../../src/engine/tfjs/tf.ts';
 import { clipLoss, similarities } from '../../src/models/clip/loss.ts';
 import {
   type ClipParameters,
@@ -26,11 +26,11 @@ import {
   fromLucid,
   fromOpenai,
   type StateDict,
-} from '../../src/models/clip/weights.ts';
+} from '../../src/convert/clip/weights.ts';
 import { flatten, unflatten } from '../../src/nn/parameters.ts';
 import { DataError } from '../../src/util/errors.ts';
 import { RandomStream } from '../../src/util/random.ts';
-import { largestDifference, numbers, randomTensor } from '../unit/nn/perturbed.ts';
+import { largestDifference, numbers, randomTensor } from '../support/perturbed.ts';
 
 useTensorFlow();
 

@@ -13,11 +13,11 @@ import {
   dvaeCheckpointSchema,
 } from '../../src/config/dvae.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import { randomGumbel } from '../../src/engine/random.ts';
-import { Runtime } from '../../src/engine/runtime.ts';
-import { type Tensor, type Tensor1D, type Tensor3D, type Tensor4D, tf } from '../../src/engine/tf.ts';
-import { convertWeights } from '../../src/models/convert.ts';
-import { DvaeCodec } from '../../src/models/dvae/codec.ts';
+import { randomGumbel } from '../../src/engine/ops/random.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
+import { type Tensor, type Tensor1D, type Tensor3D, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
+import { convertWeights } from '../../src/convert/convert.ts';
+import { DvaeCodec } from '../../src/inference/dvae/codec.ts';
 import {
   type DiscreteVaeParameters,
   decodeCodes,
@@ -27,8 +27,8 @@ import {
 } from '../../src/models/dvae/dalle-pytorch.ts';
 import { discreteVaeLoss } from '../../src/models/dvae/dalle-pytorch-loss.ts';
 import { flatten, unflatten } from '../../src/nn/parameters.ts';
-import { stepKey } from '../../src/train/scalars.ts';
-import { expected, parametersOf, relativeDifference, tensorOf, unpack } from './parity.ts';
+import { stepKey } from '../../src/train/loop/scalars.ts';
+import { expected, parametersOf, relativeDifference, tensorOf, unpack } from '../support/parity.ts';
 
 const TOLERANCE = 1e-4;
 const TEMPERATURE = 0.7;

@@ -4,15 +4,15 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { type DalleConfig, dalleSchema } from '../../src/config/dalle.ts';
-import { Runtime } from '../../src/engine/runtime.ts';
-import type { HostTensor } from '../../src/engine/tensor.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
+import type { HostTensor } from '../../src/engine/native/tensor.ts';
 import { dalleSpec } from '../../src/models/dalle/model.ts';
 import { Weights } from '../../src/nn/weights.ts';
-import { DalleStep } from '../../src/train/dalle-step.ts';
-import { Adam, Average } from '../../src/train/optimizer.ts';
-import { stepKey } from '../../src/train/scalars.ts';
-import { startAverage } from '../../src/train/state.ts';
-import { expected } from './parity.ts';
+import { DalleStep } from '../../src/train/dalle/step.ts';
+import { Adam, Average } from '../../src/train/optim/adam.ts';
+import { stepKey } from '../../src/train/loop/scalars.ts';
+import { startAverage } from '../../src/train/loop/resume.ts';
+import { expected } from '../support/parity.ts';
 
 const reference = await expected('dalle-step.safetensors');
 const RATES = [1e-2, 2e-2, 1.5e-2];

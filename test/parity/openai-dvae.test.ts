@@ -9,14 +9,14 @@ import type { TensorData } from '../../src/checkpoint/dtype.ts';
 import { type Checkpoint, readCheckpoint } from '../../src/checkpoint/read.ts';
 import { dvaeCheckpointSchema, type OpenaiDvaeConfig, openaiModelSchema } from '../../src/config/dvae.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import { Runtime } from '../../src/engine/runtime.ts';
-import { type Tensor3D, type Tensor4D, tf } from '../../src/engine/tf.ts';
-import { convertWeights } from '../../src/models/convert.ts';
-import { DvaeCodec } from '../../src/models/dvae/codec.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
+import { type Tensor3D, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
+import { convertWeights } from '../../src/convert/convert.ts';
+import { DvaeCodec } from '../../src/inference/dvae/codec.ts';
 import { type DvaeParameters, decodeCodes, dvaeSpec, encode } from '../../src/models/dvae/model.ts';
 import { mapPixels } from '../../src/models/dvae/pixels.ts';
 import { flatten } from '../../src/nn/parameters.ts';
-import { expected, parametersOf, relativeDifference, tensorOf, unpack } from './parity.ts';
+import { expected, parametersOf, relativeDifference, tensorOf, unpack } from '../support/parity.ts';
 
 const TOLERANCE = 1e-4;
 

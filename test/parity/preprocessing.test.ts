@@ -6,7 +6,7 @@ import { before, describe, test } from 'node:test';
 import sharp from 'sharp';
 import type { TensorData } from '../../src/checkpoint/dtype.ts';
 import { decodeBuffer } from '../../src/data/decode.ts';
-import { expected } from './parity.ts';
+import { expected } from '../support/parity.ts';
 
 const SIZE = 32;
 

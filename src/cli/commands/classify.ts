@@ -105,7 +105,7 @@ async function readLabelFlags({
     throw new UsageError('there are no labels', {
       fix: 'name them: --labels FILE, --label cat --label dog, or --classifier FILE of an earlier --save',
     });
-  const { readLabels } = await import('../../data/labelled.ts');
+  const { readLabels } = await import('../../data/sources/labelled.ts');
   return readLabels(labels);
 }
 
@@ -115,7 +115,7 @@ async function labelledPictures(
   truth: string | undefined,
 ): Promise<(PictureFile & { readonly label?: string })[]> {
   if (truth === undefined) return findPictures(images);
-  const { readClasses, readLabelTable } = await import('../../data/labelled.ts');
+  const { readClasses, readLabelTable } = await import('../../data/sources/labelled.ts');
   if (truth === 'folders') return (await Promise.all(images.map(readClasses))).flat();
   const { resolve } = await import('node:path');
   const known = new Map((await readLabelTable(truth)).map(({ path, label }) => [path, label]));
@@ -172,7 +172,7 @@ async function report(
   }
   if (csvFile === undefined) return;
   const [{ csv }, { writeFileAtomic }] = await Promise.all([
-    import('../../report/table.ts'),
+    import('../csv.ts'),
     import('../../util/files.ts'),
   ]);
   const rows = predictions.flatMap(({ file, labels: likeliest, truth }) =>

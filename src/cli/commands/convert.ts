@@ -49,7 +49,7 @@ export const command = defineCommand({
       });
     }
     await refuseFilled(to);
-    const { convertWeights } = await import('../../models/convert.ts');
+    const { convertWeights } = await import('../../convert/convert.ts');
     const options = { imageSize, tokenizer, activation };
     const { what, contents } = await convertWeights(from, to, options, signal);
     print(`${to}: ${what}`);

@@ -1,7 +1,7 @@
 // mm data make-shapes, and mm data check.
 
 import type { DataReport, Range } from '../../data/check.ts';
-import { SOURCES } from '../../data/pictures.ts';
+import { SOURCES } from '../../data/sources/resolve.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import { type Context, defineCommand } from '../command.ts';
 

@@ -3,8 +3,8 @@
 import { existsSync } from 'node:fs';
 import { UsageError } from '../../util/errors.ts';
 import { type Context, defineCommand } from '../command.ts';
-import { clear, type DemoResult, readResult, writeResult } from '../demo/progress-file.ts';
-import { demoStages, places } from '../demo/stages.ts';
+import { clear, type DemoResult, readResult, writeResult } from './demo/progress-file.ts';
+import { demoStages, places } from './demo/stages.ts';
 
 export const command = defineCommand({
   flags: (yargs) =>
@@ -97,8 +97,8 @@ export const command = defineCommand({
       `\n[${stages.length + 1}/${stages.length + 1}] sample prompts that nobody trained on`,
     );
     const began = performance.now();
-    const { sampleHeldOut, heldOutFigures, rankedFigures } = await import('../demo/held-out.ts');
-    const { percent, writeGrid, writePage } = await import('../demo/page.ts');
+    const { sampleHeldOut, heldOutFigures, rankedFigures } = await import('./demo/held-out.ts');
+    const { percent, writeGrid, writePage } = await import('./demo/page.ts');
     const settings = { temperature, guidance };
     const judged = await sampleHeldOut(
       { dalle: at.dalle, clip: at.clip, prompts, candidates, seed, settings },

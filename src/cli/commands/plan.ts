@@ -7,7 +7,7 @@ import { clipSchema } from '../../config/clip.ts';
 import { dalleSchema } from '../../config/dalle.ts';
 import { dvaeSchema } from '../../config/dvae.ts';
 import { loadConfig } from '../../config/load.ts';
-import type { Runtime } from '../../engine/runtime.ts';
+import type { Runtime } from '../../engine/session/runtime.ts';
 import type { Plan, Planned } from '../../train/plan/plan.ts';
 import { InterruptedError, UsageError } from '../../util/errors.ts';
 import { defineCommand } from '../command.ts';
@@ -48,7 +48,7 @@ export const command = defineCommand({
         where: '--devices',
       });
     }
-    const { Runtime } = await import('../../engine/runtime.ts');
+    const { Runtime } = await import('../../engine/session/runtime.ts');
     const { plan } = await import('../../train/plan/plan.ts');
     const runtime = new Runtime();
     try {

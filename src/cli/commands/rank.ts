@@ -48,7 +48,7 @@ export const command = defineCommand({
     const { print, json } = context;
     const files = await findPictures(flags.images);
     const rankings = await withClip(flags, context, async ({ clip, embed }) => {
-      const { rank } = await import('../../eval/rank.ts');
+      const { rank } = await import('../../inference/jobs/rank.ts');
       const texts = await clip.encodeTexts(flags.prompt, flags.truncate);
       return rank(flags.prompt, texts, await embed(files), clip.scale);
     });
@@ -62,7 +62,7 @@ export const command = defineCommand({
     }
     const { writeFileAtomic } = await import('../../util/files.ts');
     if (flags.csv !== undefined) {
-      const { csv } = await import('../../report/table.ts');
+      const { csv } = await import('../csv.ts');
       const rows = rankings.flatMap(({ prompt, pictures }) =>
         pictures
           .slice(0, flags.top)
@@ -75,7 +75,7 @@ export const command = defineCommand({
       print(flags.csv);
     }
     if (flags.out !== undefined) {
-      const { contactSheet } = await import('../../report/contact-sheet.ts');
+      const { contactSheet } = await import('../../report/images/contact-sheet.ts');
       await writeFileAtomic(flags.out, await contactSheet(rankings, flags.show, files));
       print(flags.out);
     }

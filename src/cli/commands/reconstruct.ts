@@ -73,11 +73,11 @@ export const command = defineCommand({
     ] = await Promise.all([
       import('../../checkpoint/read.ts'),
       import('../../data/faults.ts'),
-      import('../../engine/runtime.ts'),
-      import('../../eval/reconstruct-pictures.ts'),
-      import('../../models/dvae/codec.ts'),
-      import('../../report/reconstructions.ts'),
-      import('../../train/temperature.ts'),
+      import('../../engine/session/runtime.ts'),
+      import('../../inference/jobs/reconstruct.ts'),
+      import('../../inference/dvae/codec.ts'),
+      import('../../report/images/reconstructions.ts'),
+      import('../../train/dvae/temperature.ts'),
       import('../../util/files.ts'),
     ]);
     const files = await findPictures(images);
@@ -139,9 +139,9 @@ async function reconstructTokens(
   const [{ readCheckpoint }, { Runtime }, { decodeTokens }, { DvaeCodec }, { writeFileAtomic }] =
     await Promise.all([
       import('../../checkpoint/read.ts'),
-      import('../../engine/runtime.ts'),
-      import('../../eval/decode-tokens.ts'),
-      import('../../models/dvae/codec.ts'),
+      import('../../engine/session/runtime.ts'),
+      import('../../inference/jobs/decode-tokens.ts'),
+      import('../../inference/dvae/codec.ts'),
       import('../../util/files.ts'),
     ]);
   const checkpoint = await readCheckpoint(dvae, { kind: 'dvae', warn: (message) => log.warn(message) });

@@ -24,8 +24,8 @@ export const command = defineCommand({
 
   async run({ run: path, out = join(path, 'report.html') }, { json, print }) {
     const [{ readRun }, { writeRunPage }] = await Promise.all([
-      import('../../report/run-record.ts'),
-      import('../../report/run-page.ts'),
+      import('../../report/run/record.ts'),
+      import('../../report/pages/run-page.ts'),
     ]);
     const run = await readRun(path);
     await writeRunPage(out, run);

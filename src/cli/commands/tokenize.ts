@@ -1,6 +1,6 @@
 // mm tokenize: pictures and captions to token shards.
 
-import { SOURCES } from '../../data/pictures.ts';
+import { SOURCES } from '../../data/sources/resolve.ts';
 import { UsageError } from '../../util/errors.ts';
 import { defineCommand } from '../command.ts';
 
@@ -53,7 +53,7 @@ export const command = defineCommand({
         },
       );
     }
-    const { tokenizeFolder } = await import('../../train/tokenize.ts');
+    const { tokenizeFolder } = await import('../../inference/jobs/tokenize.ts');
     const manifest = await tokenizeFolder({ data, dvae, out, shardSize, resume }, context);
     const { pictures, grid, shards } = manifest;
     const skipped = shards.reduce((sum, shard) => sum + shard.skipped.length, 0);

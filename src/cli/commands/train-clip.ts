@@ -2,7 +2,7 @@
 
 import { clipSchema } from '../../config/clip.ts';
 import { loadConfig } from '../../config/load.ts';
-import { SOURCES } from '../../data/pictures.ts';
+import { SOURCES } from '../../data/sources/resolve.ts';
 import { defineCommand } from '../command.ts';
 import { runContext, trainingFlags, truncateFlag } from '../training-flags.ts';
 
@@ -41,7 +41,7 @@ export const command = defineCommand({
         'data.truncateCaptions': flags.truncate,
       },
     });
-    const { trainClip } = await import('../../train/train-clip.ts');
+    const { trainClip } = await import('../../train/clip/train.ts');
     const { evaluation, ...result } = await trainClip(config, runContext(flags, context));
     context.print(result.checkpoint);
     context.json({ ...result, negatives: config.train.batch - 1, ...evaluation });

@@ -2,7 +2,7 @@
 
 import { dalleSchema } from '../../config/dalle.ts';
 import { loadConfig } from '../../config/load.ts';
-import { SOURCES } from '../../data/pictures.ts';
+import { SOURCES } from '../../data/sources/resolve.ts';
 import { defineCommand } from '../command.ts';
 import { runContext, trainingFlags, truncateFlag } from '../training-flags.ts';
 import { withWorkers, workerFlags } from '../workers.ts';
@@ -68,7 +68,7 @@ export const command = defineCommand({
         'train.from': flags.from,
       },
     });
-    const { trainDalle } = await import('../../train/train-dalle.ts');
+    const { trainDalle } = await import('../../train/dalle/train.ts');
     await withWorkers(flags, context, async (cluster) => {
       const { evaluation, ...result } = await trainDalle(config, runContext(flags, context, cluster));
       if (cluster && !cluster.leads) return;

@@ -2,7 +2,7 @@
 
 import { dvaeSchema } from '../../config/dvae.ts';
 import { loadConfig } from '../../config/load.ts';
-import { SOURCES } from '../../data/pictures.ts';
+import { SOURCES } from '../../data/sources/resolve.ts';
 import { defineCommand } from '../command.ts';
 import { runContext, trainingFlags } from '../training-flags.ts';
 
@@ -27,7 +27,7 @@ export const command = defineCommand({
       set: flags.set,
       flags: { seed: flags.seed, 'data.path': flags.data },
     });
-    const { trainDvae } = await import('../../train/train-dvae.ts');
+    const { trainDvae } = await import('../../train/dvae/train.ts');
     const { evaluation, ...result } = await trainDvae(config, runContext(flags, context));
     context.print(result.checkpoint);
     context.json({ ...result, ...evaluation });

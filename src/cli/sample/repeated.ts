@@ -1,7 +1,7 @@
 // Whether a picture that was to be the same as one in a file is.
 
 import type { SampledPicture } from '../../api/sample.ts';
-import { readPngMetadata, readPngPixels } from '../../report/png.ts';
+import { readPngMetadata, readPngPixels } from '../../report/images/png.ts';
 
 /** What of a picture's texts determines its pixels. */
 const DETERMINE = ['prompt', 'seed', 'settings', 'negative', 'prime', 'model'];

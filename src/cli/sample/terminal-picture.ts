@@ -2,7 +2,7 @@
 // (sw.kovidgoyal.net/kitty/graphics-protocol) or iTerm2's inline images (iterm2.com/documentation-images.html). The
 // picture stays in its place above the progress bar and is drawn over.
 
-import { pngSize } from '../../report/png.ts';
+import { pngSize } from '../../report/images/png.ts';
 
 export type PictureProtocol = 'kitty' | 'iterm2';
 

@@ -1,7 +1,7 @@
 // Texts as the text tower takes them: start and end token around the tokenizer's ids, and padding.
 
 import type { ClipModelConfig } from '../../config/clip.ts';
-import type { HostTensor } from '../../engine/tensor.ts';
+import type { HostTensor } from '../../engine/native/tensor.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError } from '../../util/errors.ts';
 

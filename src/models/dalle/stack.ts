@@ -3,11 +3,11 @@
 //   B batch, N positions, D width
 
 import type { DalleModelConfig } from '../../config/dalle.ts';
-import { withGradient } from '../../engine/ops.ts';
-import { inPart } from '../../engine/origin.ts';
-import { foldIn } from '../../engine/random.ts';
-import { gradientsWithin, notBefore, recomputed } from '../../engine/recompute.ts';
-import { type Tensor, type Tensor1D, type Tensor3D, tf } from '../../engine/tf.ts';
+import { withGradient } from '../../engine/ops/ops.ts';
+import { inPart } from '../../engine/graph/origin.ts';
+import { foldIn } from '../../engine/ops/random.ts';
+import { gradientsWithin, notBefore, recomputed } from '../../engine/ops/recompute.ts';
+import { type Tensor, type Tensor1D, type Tensor3D, tf } from '../../engine/tfjs/tf.ts';
 import { dropout } from '../../nn/dropout.ts';
 import { tensorsOf, withTensors } from '../../nn/parameters.ts';
 import {

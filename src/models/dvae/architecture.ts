@@ -9,7 +9,7 @@ import {
   type Tensor3D,
   type Tensor4D,
   tf,
-} from '../../engine/tf.ts';
+} from '../../engine/tfjs/tf.ts';
 import { kernelMatrix } from '../../nn/convolution.ts';
 import type { Parameters, SpecTree } from '../../nn/parameters.ts';
 import { codeGrid } from './config.ts';

@@ -3,8 +3,8 @@
 //   B batch, H height, W width, C channels, G codes on a side, V vocabulary, D width of a code
 
 import type { DallePytorchDvaeConfig } from '../../config/dvae.ts';
-import { gather } from '../../engine/ops.ts';
-import { type Tensor3D, type Tensor4D, tf } from '../../engine/tf.ts';
+import { gather } from '../../engine/ops/ops.ts';
+import { type Tensor3D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 import {
   type ConvolutionParameters,
   type ConvolutionSpec,

@@ -2,7 +2,7 @@
 // Points and centres are rows of flat arrays.
 //   N points, F features, V centres
 
-import { tf } from '../../engine/tf.ts';
+import { tf } from '../../engine/tfjs/tf.ts';
 import type { RandomStream } from '../../util/random.ts';
 
 /** Bounds the memory of the distances: 512 centres take 16 MiB. */

@@ -3,8 +3,8 @@
 //   B batch, H height, W width, G codes on a side, V vocabulary
 
 import type { OpenaiDvaeConfig } from '../../config/dvae.ts';
-import { randomGumbel } from '../../engine/random.ts';
-import { type Scalar, type Tensor1D, type Tensor4D, tf } from '../../engine/tf.ts';
+import { randomGumbel } from '../../engine/ops/random.ts';
+import { type Scalar, type Tensor1D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 import type { DvaeLoss } from './architecture.ts';
 import { type DvaeParameters, decode, encode } from './model.ts';
 import { location, logit, mapPixels, reconstruction } from './pixels.ts';

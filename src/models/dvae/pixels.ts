@@ -1,7 +1,7 @@
 // The map between pixels and the range of the logit-Laplace distribution (arXiv 2102.12092, appendix A.3): it keeps
 // pixels away from 0 and 1, where the logit is not finite.
 
-import { type Tensor4D, tf } from '../../engine/tf.ts';
+import { type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 
 const EPSILON = 0.1;
 

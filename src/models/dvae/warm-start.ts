@@ -6,7 +6,7 @@
 //   B batch, H height, W width, G codes on a side, C channels, F width of the bottleneck, V vocabulary
 
 import type { OpenaiDvaeConfig } from '../../config/dvae.ts';
-import { randomNormal } from '../../engine/random.ts';
+import { randomNormal } from '../../engine/ops/random.ts';
 import {
   type Scalar,
   type Tensor,
@@ -14,7 +14,7 @@ import {
   type Tensor2D,
   type Tensor4D,
   tf,
-} from '../../engine/tf.ts';
+} from '../../engine/tfjs/tf.ts';
 import {
   type ConvolutionParameters,
   type ConvolutionSpec,

@@ -1,15 +1,15 @@
 // Planning a CLIP. In chunks (train.chunk) features are computed twice; the operations counted are those of once.
 
 import type { ClipConfig } from '../../config/clip.ts';
-import type { Runtime } from '../../engine/runtime.ts';
-import type { Tensor, Tensor2D } from '../../engine/tf.ts';
+import type { Runtime } from '../../engine/session/runtime.ts';
+import type { Tensor, Tensor2D } from '../../engine/tfjs/tf.ts';
 import { clipLoss } from '../../models/clip/loss.ts';
 import { clipSpec, encodeImage, encodeText, normalizePixels } from '../../models/clip/model.ts';
 import { BatchStatistics } from '../../nn/batch-norm.ts';
 import { unflatten } from '../../nn/parameters.ts';
 import { Weights } from '../../nn/weights.ts';
-import { type ClipInputs, LOGIT_SCALE } from '../clip-step.ts';
-import { valueAndGradients } from '../gradients.ts';
+import { type ClipInputs, LOGIT_SCALE } from '../clip/step.ts';
+import { valueAndGradients } from '../optim/gradients.ts';
 import type { Planned } from './plan.ts';
 
 export function planClip(runtime: Runtime, { model, train }: ClipConfig): Planned {

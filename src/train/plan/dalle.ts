@@ -1,15 +1,15 @@
 // Planning a joint Transformer.
 
 import type { DalleConfig } from '../../config/dalle.ts';
-import type { Runtime } from '../../engine/runtime.ts';
-import type { Scalar, Tensor, Tensor1D, Tensor2D } from '../../engine/tf.ts';
+import type { Runtime } from '../../engine/session/runtime.ts';
+import type { Scalar, Tensor, Tensor1D, Tensor2D } from '../../engine/tfjs/tf.ts';
 import { imageLength } from '../../models/dalle/config.ts';
 import { dalleLoss } from '../../models/dalle/loss.ts';
 import { dalleSpec } from '../../models/dalle/model.ts';
 import { unflatten } from '../../nn/parameters.ts';
 import { Weights } from '../../nn/weights.ts';
-import { trainedEntries } from '../fine-tune.ts';
-import { valueAndGradients } from '../gradients.ts';
+import { trainedEntries } from '../dalle/fine-tune.ts';
+import { valueAndGradients } from '../optim/gradients.ts';
 import type { Planned } from './plan.ts';
 
 /** `recompute` takes the place of the configuration's. */

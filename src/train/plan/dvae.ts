@@ -1,12 +1,12 @@
 // Planning a discrete VAE.
 
 import type { DvaeConfig } from '../../config/dvae.ts';
-import type { Runtime } from '../../engine/runtime.ts';
-import { type Scalar, type Tensor, type Tensor1D, type Tensor4D, tf } from '../../engine/tf.ts';
+import type { Runtime } from '../../engine/session/runtime.ts';
+import { type Scalar, type Tensor, type Tensor1D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 import { dvaeArchitecture } from '../../models/dvae/architecture.ts';
 import { unflatten } from '../../nn/parameters.ts';
 import { Weights } from '../../nn/weights.ts';
-import { valueAndGradients } from '../gradients.ts';
+import { valueAndGradients } from '../optim/gradients.ts';
 import type { Planned } from './plan.ts';
 
 export function planDvae(runtime: Runtime, { model, train }: DvaeConfig): Planned {

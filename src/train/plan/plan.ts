@@ -1,7 +1,7 @@
 // What a configuration would take, found by building its gradients' real graph and running nothing.
 
-import { flopsOf, type GraphNode, onlyNeeded, peakBytes } from '../../engine/cost.ts';
-import type { Examined } from '../../engine/examine.ts';
+import { flopsOf, type GraphNode, onlyNeeded, peakBytes } from '../../engine/graph/cost.ts';
+import type { Examined } from '../../engine/graph/examine.ts';
 import { flatten, type SpecTree } from '../../nn/parameters.ts';
 import type { WeightEntries } from '../../nn/weights.ts';
 

@@ -1,8 +1,8 @@
 // Ends in the way its parameter names, most of them while a run is in flight.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Runtime } from '../../../src/engine/runtime.ts';
-import { type Tensor, tf } from '../../../src/engine/tf.ts';
+import { Runtime } from '../../../src/engine/session/runtime.ts';
+import { type Tensor, tf } from '../../../src/engine/tfjs/tf.ts';
 
 const runtime = new Runtime();
 const SIDE = 800;

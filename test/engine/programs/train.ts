@@ -2,9 +2,9 @@
 // digest of everything it learned.
 
 import { createHash } from 'node:crypto';
-import { gather, gelu, layerNorm, sparseCrossEntropy } from '../../../src/engine/ops.ts';
-import { foldIn, randomGumbel } from '../../../src/engine/random.ts';
-import { Runtime } from '../../../src/engine/runtime.ts';
+import { gather, gelu, layerNorm, sparseCrossEntropy } from '../../../src/engine/ops/ops.ts';
+import { foldIn, randomGumbel } from '../../../src/engine/ops/random.ts';
+import { Runtime } from '../../../src/engine/session/runtime.ts';
 import {
   type Scalar,
   type Tensor,
@@ -12,11 +12,11 @@ import {
   type Tensor2D,
   type Tensor4D,
   tf,
-} from '../../../src/engine/tf.ts';
+} from '../../../src/engine/tfjs/tf.ts';
 import { constant, normal } from '../../../src/nn/parameters.ts';
 import { Weights } from '../../../src/nn/weights.ts';
-import { valueAndGradients } from '../../../src/train/gradients.ts';
-import { Adam } from '../../../src/train/optimizer.ts';
+import { valueAndGradients } from '../../../src/train/optim/gradients.ts';
+import { Adam } from '../../../src/train/optim/adam.ts';
 import { graphSeed, RandomStream } from '../../../src/util/random.ts';
 
 const seed = Number(process.argv[2]);

@@ -6,7 +6,7 @@ import {
   pictureSequence,
   TerminalPicture,
 } from '../../../src/cli/sample/terminal-picture.ts';
-import { encodePng } from '../../../src/report/png.ts';
+import { encodePng } from '../../../src/report/images/png.ts';
 import { RandomStream } from '../../../src/util/random.ts';
 
 const ESC = '\u001b';

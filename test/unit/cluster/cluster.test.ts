@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 import { CHUNK } from '../../../src/cluster/frame.ts';
 import { DataError, InterruptedError, UsageError } from '../../../src/util/errors.ts';
 import { RandomStream } from '../../../src/util/random.ts';
-import { allOf, together } from './together.ts';
+import { allOf, together } from '../../support/cluster.ts';
 
 /** Numbers of very different sizes: sums of them depend on the order. */
 function numbersOf(rank: number, lengths: readonly number[]): Float32Array[] {

@@ -7,7 +7,7 @@ import { isLoopback, parseAddress } from '../../../src/cluster/address.ts';
 import { Cluster } from '../../../src/cluster/cluster.ts';
 import type { JoinOptions } from '../../../src/cluster/connect.ts';
 import { DataError, InterruptedError, UsageError } from '../../../src/util/errors.ts';
-import { joinAll, LOOPBACK } from './together.ts';
+import { joinAll, LOOPBACK } from '../../support/cluster.ts';
 
 type Outcome = PromiseSettledResult<unknown>;
 

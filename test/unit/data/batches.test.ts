@@ -6,10 +6,10 @@ import { type PictureBatch, PictureBatches, type PictureBatchOptions } from '../
 import { decodePicture } from '../../../src/data/decode.ts';
 import { Faults } from '../../../src/data/faults.ts';
 import { mirror } from '../../../src/data/orientation.ts';
-import { type Picture, readFolder } from '../../../src/data/source.ts';
+import { type Picture, readFolder } from '../../../src/data/sources/folder.ts';
 import { DataError } from '../../../src/util/errors.ts';
 import { RandomStream } from '../../../src/util/random.ts';
-import { halves, keepingLogger, plain, temporaryFolder, write } from './pictures.ts';
+import { halves, keepingLogger, plain, temporaryFolder, write } from '../../support/pictures.ts';
 
 const SIZE = 8;
 const folder = await temporaryFolder();

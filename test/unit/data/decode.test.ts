@@ -6,7 +6,7 @@ import { crc32 } from 'node:zlib';
 import sharp from 'sharp';
 import { type DecodeOptions, decodePicture, PictureFault } from '../../../src/data/decode.ts';
 import { RandomStream } from '../../../src/util/random.ts';
-import { halves, noise, pixel, plain, temporaryFolder, write } from './pictures.ts';
+import { halves, noise, pixel, plain, temporaryFolder, write } from '../../support/pictures.ts';
 
 const folder = await temporaryFolder();
 const isRoot = process.getuid?.() === 0;

@@ -1,0 +1,125 @@
+// Samples for prompts that nobody trained on, each judged from its pixels, and ranked by the demo's CLIP.
+
+import { readCheckpoint } from '../../../checkpoint/read.ts';
+import { type HeldOutPrompt, heldOutPrompts } from '../../../data/shapes/heldout.ts';
+import { Runtime } from '../../../engine/session/runtime.ts';
+import { measureScene, type SceneMeasure } from '../../../data/shapes/measure/measure.ts';
+import { Clip } from '../../../inference/clip/clip.ts';
+import { Artist, type Picture } from '../../../inference/dalle/pipeline.ts';
+import type { SampleSettings } from '../../../inference/dalle/sampler.ts';
+import { InterruptedError } from '../../../util/errors.ts';
+import type { Context } from '../../command.ts';
+
+export const HELD_OUT_KINDS = ['scenes', 'pairs'] as const;
+export type HeldOutKind = (typeof HELD_OUT_KINDS)[number];
+
+export interface JudgedSample extends Picture {
+  readonly measure: SceneMeasure;
+  /** Cosine of prompt and picture in CLIP's space. */
+  readonly score: number;
+}
+
+/** A prompt and all of its samples, in the order they were drawn. */
+export interface JudgedPrompt {
+  readonly kind: HeldOutKind;
+  readonly prompt: string;
+  readonly samples: readonly JudgedSample[];
+}
+
+export interface HeldOutOptions {
+  /** Of mm train-dalle. */
+  readonly dalle: string;
+  /** Of mm train-clip. */
+  readonly clip: string;
+  /** Prompts of each kind. */
+  readonly prompts: number;
+  /** Samples of each prompt. */
+  readonly candidates: number;
+  readonly seed: number;
+  readonly settings: SampleSettings;
+}
+
+/** Pictures drawn at a time. */
+const BATCH = 64;
+
+/** Samples of held-out scenes and of held-out pairs. None is left out; each carries CLIP's score. */
+export async function sampleHeldOut(
+  { dalle, clip: clipPath, prompts, candidates, seed, settings }: HeldOutOptions,
+  { log, progress, signal }: Context,
+): Promise<JudgedPrompt[]> {
+  const asked = HELD_OUT_KINDS.flatMap((kind) =>
+    heldOutPrompts(kind, prompts, seed).map((prompt) => ({ kind, ...prompt })),
+  );
+  const warn = (message: string): void => log.warn(message);
+  const runtime = new Runtime();
+  try {
+    const artist = await Artist.open(runtime, await readCheckpoint(dalle, { kind: 'dalle', warn }));
+    const clip = await Clip.open(runtime, await readCheckpoint(clipPath, { kind: 'clip', warn }));
+    const requests = asked.flatMap(({ prompt }, i) =>
+      Array.from({ length: candidates }, (_, k) => ({
+        prompt,
+        tokens: artist.encode(prompt, false),
+        seed: seed + i * candidates + k,
+      })),
+    );
+    progress.start('sampling held-out prompts', requests.length * artist.codec.grid ** 2);
+    const pictures: Picture[] = [];
+    const drawn = artist.draw(requests, settings, {
+      batch: BATCH,
+      onToken: (done) => progress.update(done),
+      signal,
+    });
+    for await (const picture of drawn) pictures.push(picture);
+    progress.stop();
+    const judged: JudgedPrompt[] = [];
+    for (const [i, { kind, prompt, scene }] of asked.entries()) {
+      const own = pictures.slice(i * candidates, (i + 1) * candidates);
+      judged.push({ kind, prompt, samples: await judge(own, prompt, scene, clip) });
+    }
+    return judged;
+  } catch (error) {
+    if ((error as Error).name !== 'AbortError') throw error;
+    throw new InterruptedError('stopped while sampling', {
+      where: dalle,
+      fix: 'mm demo goes on from here',
+    });
+  } finally {
+    await runtime.close();
+  }
+}
+
+async function judge(
+  pictures: readonly Picture[],
+  prompt: string,
+  scene: HeldOutPrompt['scene'],
+  clip: Clip,
+): Promise<JudgedSample[]> {
+  const scores = await clip.score(prompt, Buffer.concat(pictures.map(({ pixels }) => pixels)));
+  return pictures.map((picture, i) => ({
+    ...picture,
+    measure: measureScene(picture.pixels, picture.size, scene),
+    score: scores[i] as number,
+  }));
+}
+
+/** The sample that CLIP puts first. */
+export const best = ({ samples }: JudgedPrompt): JudgedSample =>
+  samples.reduce((a, b) => (b.score > a.score ? b : a));
+
+export type HeldOutFigures = Record<HeldOutKind, { samples: number; right: number }>;
+
+function figures(judged: readonly JudgedPrompt[], of: (prompt: JudgedPrompt) => readonly JudgedSample[]) {
+  const count = (kind: HeldOutKind) => {
+    const samples = judged.filter((prompt) => prompt.kind === kind).flatMap(of);
+    return { samples: samples.length, right: samples.filter(({ measure }) => measure.right).length };
+  };
+  return { scenes: count('scenes'), pairs: count('pairs') };
+}
+
+/** Of all samples: what result.json calls heldOut. */
+export const heldOutFigures = (judged: readonly JudgedPrompt[]): HeldOutFigures =>
+  figures(judged, ({ samples }) => samples);
+
+/** Of the one that CLIP puts first for each prompt: what result.json calls ranked. */
+export const rankedFigures = (judged: readonly JudgedPrompt[]): HeldOutFigures =>
+  figures(judged, (prompt) => [best(prompt)]);

@@ -1,0 +1,115 @@
+// What the demo leaves to look at: a grid of samples and a page with everything.
+
+import { join } from 'node:path';
+import { type GalleryTable, writeGallery } from '../../../report/pages/gallery.ts';
+import { type GridCell, imageGrid, RIGHT, WRONG } from '../../../report/images/grid.ts';
+import { encodePng } from '../../../report/images/png.ts';
+import { writeFileAtomic } from '../../../util/files.ts';
+import {
+  HELD_OUT_KINDS,
+  type HeldOutKind,
+  heldOutFigures,
+  type JudgedPrompt,
+  type JudgedSample,
+  rankedFigures,
+} from './held-out.ts';
+
+export interface StageResult {
+  readonly seconds: number;
+  readonly steps?: number;
+  readonly firstLoss?: number;
+  readonly lastLoss?: number;
+}
+
+const TITLES: Readonly<Record<HeldOutKind, string>> = {
+  scenes: 'Scenes: two objects that were each seen, but never together',
+  pairs: 'Pairs: a colour and a shape that were never seen together',
+};
+
+const IN_GRID = 16;
+const COLUMNS = 8;
+
+function cell({ pixels, size, prompt, measure }: JudgedSample): GridCell {
+  return { pixels, width: size, height: size, caption: prompt, border: measure.right ? RIGHT : WRONG };
+}
+
+const ofKind = (judged: readonly JudgedPrompt[], kind: HeldOutKind): JudgedPrompt[] =>
+  judged.filter((prompt) => prompt.kind === kind);
+
+/** The first sample of the first prompts of each kind, unranked, right ones framed green; written as grid.png. */
+export async function writeGrid(out: string, judged: readonly JudgedPrompt[]): Promise<string> {
+  const shown = HELD_OUT_KINDS.flatMap((kind) =>
+    ofKind(judged, kind)
+      .slice(0, IN_GRID)
+      .map(({ samples }) => samples[0] as JudgedSample),
+  );
+  const path = join(out, 'grid.png');
+  await writeFileAtomic(
+    path,
+    await imageGrid(shown.map(cell), {
+      columns: COLUMNS,
+      kernel: 'lanczos3',
+      title: 'Prompts that nobody trained on: scenes, then pairs',
+    }),
+  );
+  return path;
+}
+
+/** "83 %" */
+export const percent = ({ samples, right }: { samples: number; right: number }): string =>
+  `${Math.round((100 * right) / samples)} %`;
+
+/** index.html, whole in itself: each prompt's samples, the best by CLIP first. */
+export async function writePage(
+  out: string,
+  judged: readonly JudgedPrompt[],
+  stages: Readonly<Record<string, StageResult>>,
+): Promise<string> {
+  const all = heldOutFigures(judged);
+  const ranked = rankedFigures(judged);
+  const table: GalleryTable = {
+    title: 'Stages',
+    columns: ['stage', 'seconds', 'steps', 'first loss', 'last loss'],
+    rows: Object.entries(stages).map(([name, { seconds, steps, firstLoss, lastLoss }]) => [
+      name,
+      Math.round(seconds),
+      steps,
+      firstLoss && Number(firstLoss.toFixed(3)),
+      lastLoss && Number(lastLoss.toFixed(3)),
+    ]),
+  };
+  const sections = await Promise.all(
+    HELD_OUT_KINDS.map(async (kind) => ({
+      title: TITLES[kind],
+      text:
+        `${all[kind].right} of ${all[kind].samples} samples show every object in its colour, shape and place; ` +
+        `of the ones that CLIP puts first, ${ranked[kind].right} of ${ranked[kind].samples}. None was left out.`,
+      cards: await Promise.all(
+        ofKind(judged, kind)
+          .flatMap(({ samples }) => samples.toSorted((a, b) => b.score - a.score))
+          .map(async ({ pixels, size, prompt, seed, measure, score }) => ({
+            png: await encodePng(pixels, size, size),
+            prompt,
+            seed,
+            score,
+            mark: measure.right ? ('right' as const) : ('wrong' as const),
+          })),
+      ),
+    })),
+  );
+  const path = join(out, 'index.html');
+  await writeGallery(path, {
+    title: 'mm demo',
+    subtitle: 'Pictures for captions that the model never saw, judged from their pixels',
+    figures: [
+      { value: percent(all.scenes), label: 'of held-out scenes right' },
+      { value: percent(all.pairs), label: 'of held-out pairs right' },
+      { value: percent(ranked.scenes), label: 'of scenes, ranked by CLIP' },
+      { value: percent(ranked.pairs), label: 'of pairs, ranked by CLIP' },
+    ],
+    tables: [table],
+    sections,
+    footer: 'mm demo',
+  });
+  return path;
+}

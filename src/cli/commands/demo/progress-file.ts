@@ -1,0 +1,65 @@
+// result.json: what the demo has done so far, so that an interrupted one goes on, and its result in the end.
+
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { UsageError } from '../../../util/errors.ts';
+import { writeFileAtomic } from '../../../util/files.ts';
+
+const schema = z.looseObject({
+  seed: z.int(),
+  pictures: z.int(),
+  stages: z.record(z.string(), z.looseObject({ seconds: z.number() })),
+});
+
+export type DemoResult = z.output<typeof schema>;
+
+const file = (out: string): string => join(out, 'result.json');
+
+/** What an earlier run in the folder did, if its settings are the same. */
+export async function readResult(
+  out: string,
+  seed: number,
+  pictures: number,
+): Promise<DemoResult | undefined> {
+  let text: string;
+  try {
+    text = await readFile(file(out), 'utf8');
+  } catch {
+    return undefined;
+  }
+  const parsed = schema.safeParse(parseJson(text));
+  if (!parsed.success) {
+    throw new UsageError('result.json is not of mm demo', {
+      where: file(out),
+      fix: 'name another folder with --out, or begin anew with --restart',
+    });
+  }
+  if (parsed.data.seed !== seed || parsed.data.pictures !== pictures) {
+    throw new UsageError(
+      `the folder holds a demo of seed ${parsed.data.seed} with ${parsed.data.pictures} pictures`,
+      {
+        where: out,
+        fix: 'name another folder with --out, or begin anew with --restart',
+      },
+    );
+  }
+  return parsed.data;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+export const writeResult = (out: string, result: DemoResult): Promise<void> =>
+  writeFileAtomic(file(out), `${JSON.stringify(result, null, 2)}\n`);
+
+/** Removes what an earlier demo left in the folder, and nothing else. */
+export async function clear(out: string, paths: readonly string[]): Promise<void> {
+  for (const path of [...paths, file(out), join(out, 'grid.png'), join(out, 'index.html')])
+    await rm(path, { recursive: true, force: true });
+}

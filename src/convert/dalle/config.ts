@@ -1,0 +1,88 @@
+// The configuration of a DALLE-pytorch model, from its settings (the arguments of its constructor) and, where they were
+// added over time, from the names and shapes of its weights.
+
+import type { PickleValue } from '../pickle/values.ts';
+import type { StateDict } from '../torch/state-dict.ts';
+import { type AttentionKind, type DalleModelConfig, dalleModelSchema } from '../../config/dalle.ts';
+import { DataError } from '../../util/errors.ts';
+
+export type Settings = ReadonlyMap<PickleValue, PickleValue>;
+
+const ATTENTION: Readonly<Record<string, AttentionKind>> = {
+  full: 'full',
+  axial_row: 'ownRow',
+  axial_col: 'column',
+  conv_like: 'corner',
+};
+/** DALLE-pytorch has no setting for it. */
+const CONV_LIKE_SIDE = 5;
+
+export const unusable = (what: string, where: string, fix: string): DataError =>
+  new DataError(what, { where, fix });
+
+/** Throws DataError when it is not one that mm has. */
+export function modelConfig(settings: Settings, tensors: StateDict, where: string): DalleModelConfig {
+  const number = (key: string, otherwise?: number): number => {
+    const value = settings.get(key) ?? otherwise;
+    if (typeof value === 'number') return value;
+    throw unusable(`its settings have no ${key}`, where, 'name a checkpoint of train_dalle');
+  };
+  const names = [...tensors.keys()];
+  const textLength = number('text_seq_len');
+  const classes = shapeOf(tensors, 'to_logits.1.bias', where)[0] as number;
+  const textVocabulary = number('num_text_tokens');
+  const given = settings.get('attn_types');
+  const kinds = given === null || given === undefined ? ['full'] : [given].flat();
+  const isRotary = !tensors.has('text_pos_emb.weight');
+  const ids = (key: string): number[] | undefined => {
+    const value = settings.get(key);
+    return Array.isArray(value) ? value.map(Number) : undefined;
+  };
+  const candidate = {
+    textLength,
+    textVocabulary,
+    grid: isRotary
+      ? Math.sqrt((shapeOf(tensors, 'transformer.pos_emb', where)[1] as number) - textLength - 1)
+      : shapeOf(tensors, 'image_pos_emb.weights.0', where)[1],
+    imageVocabulary: classes - textVocabulary - textLength,
+    width: number('dim'),
+    layers: number('depth'),
+    heads: number('heads', 8),
+    headWidth: number('dim_head', 64),
+    attention: kinds.map((kind) => attentionKind(kind, where)),
+    convolution: CONV_LIKE_SIDE,
+    rotary: isRotary,
+    // Each option wraps the layer once more, or adds weights.
+    tokenShift: names.some((name) => /\.(1|g\.net)\.fn\.fn\.fn(\.fn)?\.net\.0\.weight$/.test(name)),
+    sharedAttention: ids('shared_attn_ids'),
+    sharedFeedForward: ids('shared_ff_ids'),
+    tiedEmbeddings: tensors.has('text_emb.linear.weight'),
+    stable: settings.get('stable') === true,
+    sandwichNorm: names.some((name) => name.includes('.norm_out.')),
+    layerScale: true,
+    gated: true,
+    reversible: names.some((name) => name.startsWith('transformer.layers.blocks.')),
+    paddingTargets: 'each',
+  };
+  const parsed = dalleModelSchema.safeParse(candidate);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw unusable(
+    `its ${issue?.path.join('.')} cannot be used: ${issue?.message}`,
+    where,
+    'convert another model',
+  );
+}
+
+function attentionKind(kind: PickleValue | undefined, where: string): AttentionKind {
+  const ours = typeof kind === 'string' ? ATTENTION[kind] : undefined;
+  if (ours) return ours;
+  const known = Object.keys(ATTENTION).join(', ');
+  throw unusable(`it has ${String(kind)} attention`, where, `mm reads models of ${known}`);
+}
+
+function shapeOf(tensors: StateDict, name: string, where: string): readonly number[] {
+  const tensor = tensors.get(name);
+  if (tensor) return tensor.shape;
+  throw unusable(`it has no tensor ${name}`, where, 'name a checkpoint of train_dalle');
+}

@@ -1,0 +1,191 @@
+// What an object is: its colour by the direction from the background, its shape by the template that covers
+// its soft mask best.
+
+import { GEOMETRY } from '../geometry.ts';
+import { type Colour, type Rgb, SHAPES, type Shape } from '../vocabulary.ts';
+import { difference, nearestColour, shareOf } from './colour.ts';
+import { neighbours, type Picture, pixelAt, type Region } from './segment.ts';
+
+/** Least intersection over union with the best template. */
+const LEAST_FIT = 0.7;
+/** Least cosine to a palette colour: about 12°; the nearest two of the palette are 16° apart. */
+const LEAST_COSINE = Math.cos((12 * Math.PI) / 180);
+/** Least strength of an object's colour, taken at its stronger pixels; a tint of it is weaker. */
+const LEAST_STRENGTH = 0.5;
+/** Widths of a template's edge in pixels: as drawn, and blurred. */
+const EDGES = [1, 2.2];
+/** How far behind the best start, in intersection over union, a shape is given up. */
+const HOPELESS = 0.15;
+
+export interface FoundObject {
+  /** Undefined when no colour of the palette is near. */
+  readonly colour: Colour | undefined;
+  /** Undefined when no shape fits. */
+  readonly shape: Shape | undefined;
+  /** Centroid, as a share of the side. */
+  readonly x: number;
+  readonly y: number;
+  /** Middle of what the fitted shape spans, as a share of the side. */
+  readonly middle: readonly [x: number, y: number];
+  /** Of the fitted shape, as a share of the side. */
+  readonly radius: number;
+  /** Intersection over union of the object and the fitted shape. */
+  readonly fit: number;
+}
+
+/** How much of the object each pixel of a window holds, 0 … 1. */
+interface Mask {
+  readonly left: number;
+  readonly top: number;
+  readonly width: number;
+  readonly height: number;
+  readonly values: Float64Array;
+}
+
+interface Moments {
+  readonly x: number;
+  readonly y: number;
+  readonly mass: number;
+}
+
+interface Candidate {
+  readonly shape: Shape;
+  readonly x: number;
+  readonly y: number;
+  readonly radius: number;
+  readonly edge: number;
+  readonly fit: number;
+}
+
+function identifyColour(picture: Picture, region: Region, background: Rgb): Colour | undefined {
+  const sum: [number, number, number] = [0, 0, 0];
+  for (const index of region) {
+    const away = difference(background, pixelAt(picture, index));
+    for (const channel of [0, 1, 2] as const) sum[channel] += away[channel];
+  }
+  const { colour, cosine } = nearestColour(sum, background);
+  const strengths = region.map((index) => share(picture, index, background, colour)).sort((a, b) => a - b);
+  const strength = strengths[Math.floor(0.8 * strengths.length)]!;
+  return cosine >= LEAST_COSINE && strength >= LEAST_STRENGTH ? colour : undefined;
+}
+
+/** How much of `colour` a pixel holds, the rest being background. */
+function share(picture: Picture, index: number, background: Rgb, colour: Colour): number {
+  return shareOf(colour, difference(background, pixelAt(picture, index)), background);
+}
+
+/** The region and the pixels beside it, which its edge covers in part. */
+function softMask(picture: Picture, region: Region, background: Rgb, colour: Colour): Mask {
+  const { size } = picture;
+  const covered = new Set(region);
+  for (const index of region) for (const next of neighbours(index, size)) covered.add(next);
+  const columns = region.map((index) => index % size);
+  const rows = region.map((index) => Math.floor(index / size));
+  const left = Math.min(...columns) - 2;
+  const top = Math.min(...rows) - 2;
+  const width = Math.max(...columns) + 3 - left;
+  const height = Math.max(...rows) + 3 - top;
+  const values = new Float64Array(width * height);
+  for (const index of covered)
+    values[(Math.floor(index / size) - top) * width + (index % size) - left] = share(
+      picture,
+      index,
+      background,
+      colour,
+    );
+  return { left, top, width, height, values };
+}
+
+/** Soft intersection over union of the mask and a shape. */
+function overlap(mask: Mask, shape: Shape, x: number, y: number, radius: number, edge: number): number {
+  const { distance } = GEOMETRY[shape];
+  let intersection = 0;
+  let union = 0;
+  for (let row = 0; row < mask.height; row++) {
+    const v = (mask.top + row + 0.5 - y) / radius;
+    for (let column = 0; column < mask.width; column++) {
+      const u = (mask.left + column + 0.5 - x) / radius;
+      const covered = Math.min(1, Math.max(0, 0.5 - (distance(u, v) * radius) / edge));
+      const value = mask.values[row * mask.width + column]!;
+      intersection += Math.min(covered, value);
+      union += Math.max(covered, value);
+    }
+  }
+  return intersection / union;
+}
+
+/** The shape at the mask's centroid with the mask's area. */
+function startShape(mask: Mask, shape: Shape, { x, y, mass }: Moments): Candidate {
+  const radius = Math.sqrt(mass / GEOMETRY[shape].area);
+  const fits = EDGES.map((edge) => ({
+    shape,
+    x,
+    y,
+    radius,
+    edge,
+    fit: overlap(mask, shape, x, y, radius, edge),
+  }));
+  return fits.reduce((a, b) => (b.fit > a.fit ? b : a));
+}
+
+/** Climbs from a start to the placement of its shape that covers the mask best. */
+function climb(mask: Mask, start: Candidate): Candidate {
+  let best = start;
+  const improve = (change: Partial<Candidate>, from: Candidate): boolean => {
+    const next = { ...from, ...change };
+    const fit = overlap(mask, next.shape, next.x, next.y, next.radius, next.edge);
+    if (fit <= best.fit) return false;
+    best = { ...next, fit };
+    return true;
+  };
+  for (let step = start.radius / 8; step > 0.1; step /= 2) {
+    for (let moved = true; moved; ) {
+      const from = best;
+      moved = [-step, step]
+        .flatMap((by) => [{ x: from.x + by }, { y: from.y + by }, { radius: from.radius + by }])
+        .map((change) => improve(change, from))
+        .some(Boolean);
+    }
+    for (const edge of EDGES) improve({ edge }, best);
+  }
+  return best;
+}
+
+/** The shape that covers the mask best; those far behind at the start are not followed up. */
+function fitShape(mask: Mask, start: Moments): Candidate {
+  const starts = SHAPES.map((shape) => startShape(mask, shape, start));
+  const leader = Math.max(...starts.map(({ fit }) => fit));
+  return starts
+    .filter(({ fit }) => fit > leader - HOPELESS)
+    .map((candidate) => climb(mask, candidate))
+    .reduce((a, b) => (b.fit > a.fit ? b : a));
+}
+
+function moments(mask: Mask): Moments {
+  let [x, y, mass] = [0, 0, 0];
+  mask.values.forEach((value, i) => {
+    x += value * (mask.left + (i % mask.width) + 0.5);
+    y += value * (mask.top + Math.floor(i / mask.width) + 0.5);
+    mass += value;
+  });
+  return { x: x / mass, y: y / mass, mass };
+}
+
+/** Names the object that covers `region`. */
+export function identify(picture: Picture, region: Region, background: Rgb): FoundObject {
+  const { size } = picture;
+  const colour = identifyColour(picture, region, background);
+  const mask = softMask(picture, region, background, colour ?? 'black');
+  const start = moments(mask);
+  const best = fitShape(mask, start);
+  const { up, down } = GEOMETRY[best.shape].extent;
+  return {
+    colour,
+    shape: best.fit >= LEAST_FIT ? best.shape : undefined,
+    x: start.x / size,
+    y: start.y / size,
+    middle: [best.x / size, (best.y + (best.radius * (down - up)) / 2) / size],
+    radius: best.radius / size,
+    fit: best.fit,
+  };
+}

@@ -1,0 +1,136 @@
+// Objects of a shape picture, found by their colour against the background. Looks at nothing but the pixels:
+// what the picture should show plays no part here.
+
+import { COLOUR_NAMES, type Rgb } from '../vocabulary.ts';
+import { difference, nearestColour, shareOf } from './colour.ts';
+
+/** Share of an object's colour, the rest being background, from which a pixel belongs to it. */
+const PRESENCE = 0.45;
+/** Backgrounds are light; on anything else nothing is found. */
+const LIGHTEST_BACKGROUND = 190;
+/** Blots smaller than this share of the picture are noise (12 pixels of 32 × 32). */
+const SMALLEST_OBJECT = 12 / 1024;
+/** A part of another colour, touching an object, that is an object of its own. */
+const SMALLEST_PART = 0.2;
+
+export interface Picture {
+  /** RGB, rows first. */
+  readonly pixels: Uint8Array;
+  /** Pixels on a side. */
+  readonly size: number;
+}
+
+/** Pixel indices, row · size + column. */
+export type Region = readonly number[];
+
+export interface Segmentation {
+  readonly background: Rgb;
+  readonly regions: readonly Region[];
+}
+
+export function pixelAt({ pixels }: Picture, index: number): Rgb {
+  return [pixels[3 * index]!, pixels[3 * index + 1]!, pixels[3 * index + 2]!];
+}
+
+function median(values: number[]): number {
+  values.sort((a, b) => a - b);
+  return values[Math.floor(values.length / 2)]!;
+}
+
+/** The median colour of the picture's frame, where objects do not reach. */
+function estimateBackground(picture: Picture): Rgb {
+  const { size } = picture;
+  const frame: Rgb[] = [];
+  for (let i = 0; i < size; i++)
+    for (const index of [i, (size - 1) * size + i, i * size, i * size + size - 1])
+      frame.push(pixelAt(picture, index));
+  return [0, 1, 2].map((channel) => median(frame.map((rgb) => rgb[channel]!))) as unknown as Rgb;
+}
+
+/** `background − pixel` summed over the pixel and those around it: colour is coarser than lightness in JPEG. */
+function awayAround(picture: Picture, index: number, background: Rgb): Rgb {
+  const { size } = picture;
+  const [row, column] = [Math.floor(index / size), index % size];
+  const sum: [number, number, number] = [0, 0, 0];
+  for (let y = Math.max(0, row - 1); y <= Math.min(size - 1, row + 1); y++) {
+    for (let x = Math.max(0, column - 1); x <= Math.min(size - 1, column + 1); x++) {
+      const away = difference(background, pixelAt(picture, y * size + x));
+      for (const channel of [0, 1, 2] as const) sum[channel] += away[channel];
+    }
+  }
+  return sum;
+}
+
+/** Regions of equal positive labels, connected by sides. */
+function components(labels: Int32Array, size: number): number[][] {
+  const seen = new Uint8Array(labels.length);
+  const found: number[][] = [];
+  for (let start = 0; start < labels.length; start++) {
+    if (seen[start] || labels[start]! <= 0) continue;
+    const region = [start];
+    seen[start] = 1;
+    for (let head = 0; head < region.length; head++) {
+      for (const next of neighbours(region[head]!, size)) {
+        if (seen[next] || labels[next] !== labels[start]) continue;
+        seen[next] = 1;
+        region.push(next);
+      }
+    }
+    found.push(region);
+  }
+  return found;
+}
+
+export function neighbours(index: number, size: number): number[] {
+  const column = index % size;
+  const around = [];
+  if (column > 0) around.push(index - 1);
+  if (column < size - 1) around.push(index + 1);
+  if (index >= size) around.push(index - size);
+  if (index < size * (size - 1)) around.push(index + size);
+  return around;
+}
+
+/** Cuts a region where objects of different colours touch: each pixel goes to the nearest of the parts. */
+function splitByColour(region: Region, colours: Int32Array, size: number): Region[] {
+  const labels = new Int32Array(colours.length);
+  for (const index of region) labels[index] = colours[index]!;
+  const parts = components(labels, size).filter((part) => part.length >= SMALLEST_PART * region.length);
+  if (new Set(parts.map((part) => labels[part[0]!])).size < 2) return [region];
+
+  const owner = new Int32Array(colours.length).fill(-1);
+  parts.forEach((part, i) => {
+    for (const index of part) owner[index] = i;
+  });
+  const queue = parts.flat();
+  for (let head = 0; head < queue.length; head++) {
+    for (const next of neighbours(queue[head]!, size)) {
+      if (labels[next] === 0 || owner[next] !== -1) continue;
+      owner[next] = owner[queue[head]!]!;
+      queue.push(next);
+    }
+  }
+  return parts.map((_, i) => region.filter((index) => owner[index] === i));
+}
+
+/** The picture's objects, each a connected region of one colour, and the background they lie on. */
+export function segment(picture: Picture): Segmentation {
+  const { size } = picture;
+  const background = estimateBackground(picture);
+  if (Math.min(...background) < LIGHTEST_BACKGROUND) return { background, regions: [] };
+  const colours = new Int32Array(size * size);
+  for (let index = 0; index < colours.length; index++) {
+    const away = difference(background, pixelAt(picture, index));
+    const { colour } = nearestColour(awayAround(picture, index, background), background);
+    if (shareOf(colour, away, background) >= PRESENCE) colours[index] = 1 + COLOUR_NAMES.indexOf(colour);
+  }
+  const smallest = SMALLEST_OBJECT * size * size;
+  const regions = components(
+    colours.map((colour) => Math.min(colour, 1)),
+    size,
+  )
+    .filter((region) => region.length >= smallest)
+    .flatMap((region) => splitByColour(region, colours, size))
+    .filter((region) => region.length >= smallest);
+  return { background, regions };
+}

@@ -1,0 +1,124 @@
+// Pictures in WebDataset tars: files of one stem are one example, KEY.jpg with KEY.txt or the `caption` of KEY.json.
+// An archive is read through once, for its index; afterwards each picture is read from its place in it.
+
+import { createReadStream } from 'node:fs';
+import { basename } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
+import * as tar from 'tar-stream';
+import { DataError } from '../../util/errors.ts';
+import { captioned } from './captions.ts';
+import { PICTURE_EXTENSIONS, type Picture, textLines } from './folder.ts';
+
+const CHUNK = 2 ** 20;
+/** Longer texts are no captions. */
+const MOST_TEXT = 2 ** 20;
+
+export const isArchive = (path: string): boolean => /\.tar$/i.test(path);
+/** What people have, and what cannot be read at random. */
+export const isPackedArchive = (path: string): boolean => /\.(tar\.\w+|tgz|tbz2?|txz)$/i.test(path);
+
+interface Example {
+  picture?: { readonly name: string; readonly offset: number; readonly length: number };
+  text?: string;
+  json?: string;
+}
+
+/**
+ * The pictures of the archives, in their order; keys begin with the archive's name.
+ * @param captions whether captions are read
+ * @param alone gets the names of captions that belong to no picture
+ * @throws DataError when an archive cannot be read, is cut short, or two pictures of it share a key
+ */
+export async function readArchives(
+  paths: readonly string[],
+  captions: boolean,
+  alone: string[] = [],
+): Promise<Picture[]> {
+  const pictures: Picture[] = [];
+  for (const path of paths) {
+    for (const [stem, { picture, text, json }] of await indexOf(path, captions)) {
+      if (!picture) {
+        if (text !== undefined) alone.push(`${path}/${stem}.txt`);
+        continue;
+      }
+      const { name, offset, length } = picture;
+      const caption = text ?? captionOf(json);
+      pictures.push({
+        key: `${basename(path).replace(/\.tar$/i, '')}/${stem}`,
+        path: `${path}/${name}`,
+        ...captioned(textLines(caption ?? '')),
+        region: { path, offset, length },
+      });
+    }
+  }
+  return pictures;
+}
+
+/** Examples by stem, in the order of their first files. A stem ends at the first dot of the file's name. */
+async function indexOf(path: string, captions: boolean): Promise<Map<string, Example>> {
+  const examples = new Map<string, Example>();
+  const extract = tar.extract();
+  const index = async (): Promise<void> => {
+    for await (const entry of extract) {
+      const {
+        name,
+        size = 0,
+        type,
+        byteOffset,
+      } = entry.header as typeof entry.header & {
+        readonly byteOffset: number;
+      };
+      const [, stem, extension] = /^(?:\.\/)?((?:.*\/)?[^./][^./]*)\.([^/]+)$/.exec(name) ?? [];
+      if ((type !== 'file' && type !== 'contiguous-file') || stem === undefined || extension === undefined) {
+        entry.resume();
+        continue;
+      }
+      const example = examples.get(stem) ?? {};
+      examples.set(stem, example);
+      const kind = `.${extension.toLowerCase()}`;
+      if (PICTURE_EXTENSIONS.has(kind)) {
+        if (example.picture) throw twins(path, example.picture.name, name);
+        example.picture = { name, offset: byteOffset, length: size };
+      } else if (captions && size <= MOST_TEXT && (kind === '.txt' || kind === '.json')) {
+        example[kind === '.txt' ? 'text' : 'json'] = (await buffer(entry)).toString('utf8');
+        continue;
+      }
+      entry.resume();
+    }
+  };
+  try {
+    await Promise.all([pipeline(createReadStream(path, { highWaterMark: CHUNK }), extract), index()]);
+  } catch (cause) {
+    throw cause instanceof DataError ? cause : damaged(path, cause);
+  }
+  return examples;
+}
+
+/** The `caption` of an example's JSON, as img2dataset writes it; undefined where there is none. */
+function captionOf(json: string | undefined): string | undefined {
+  if (json === undefined) return undefined;
+  try {
+    const { caption } = JSON.parse(json) as { caption?: unknown };
+    return typeof caption === 'string' ? caption : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const twins = (path: string, one: string, other: string): DataError =>
+  new DataError(`two pictures of the archive share a name: ${one}, ${other}`, {
+    where: path,
+    fix: 'an example is the files of one stem, KEY.jpg and KEY.txt; rename one of the pictures',
+  });
+
+function damaged(path: string, cause: unknown): DataError {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  const what =
+    code === 'ENOENT'
+      ? 'there is no such archive'
+      : code === 'EACCES'
+        ? 'no permission to read the archive'
+        : `not a whole tar file: ${message}`;
+  return new DataError(what, { where: path, fix: 'copy the archive again, or leave it out', cause });
+}

@@ -1,0 +1,185 @@
+// Pictures of a folder, flat or nested, with the captions beside them.
+
+import { readdir, readFile } from 'node:fs/promises';
+import { extname, join, relative, sep } from 'node:path';
+import { DataError } from '../../util/errors.ts';
+import { captioned } from './captions.ts';
+import { mapConcurrently } from '../../util/concurrent.ts';
+import type { Faults } from '../faults.ts';
+
+export interface Picture {
+  /** Path relative to the folder, without the extension, with forward slashes. */
+  readonly key: string;
+  readonly path: string;
+  /** The first line of the same-stem `.txt`. */
+  readonly caption: string | undefined;
+  /** Its further lines: other captions of the picture, as DALLE-pytorch has it. Training draws one of all each epoch. */
+  readonly others?: readonly string[];
+  /** The part of an archive that holds it, where it is not a file of its own. */
+  readonly region?: Region;
+}
+
+/** Some bytes of a file. */
+export interface Region {
+  readonly path: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface ReadOptions {
+  /** Whether pictures without a caption are left out, are kept, or captions are not looked at. */
+  readonly captions: 'required' | 'optional' | 'ignore';
+  /** Gets the pictures left out for want of a caption; without it, one such picture is an error. */
+  readonly faults?: Faults | undefined;
+}
+
+export const PICTURE_EXTENSIONS: ReadonlySet<string> = new Set([
+  '.jpg',
+  '.jpeg',
+  '.png',
+  '.webp',
+  '.avif',
+  '.tif',
+  '.tiff',
+  '.gif',
+]);
+
+/** Caption files read at a time. */
+const FILES_AT_ONCE = 32;
+
+/** The files of a folder that matter here, by key: path relative to the folder, without the extension. */
+export interface FolderListing {
+  /** Paths, sorted by key. */
+  readonly pictures: ReadonlyMap<string, string>;
+  readonly captions: ReadonlyMap<string, string>;
+}
+
+/**
+ * What a folder holds. Hidden files are passed over, and links to folders are not followed.
+ * @throws DataError when there is no such folder, no picture in it, or two pictures share a key
+ */
+export async function listFolder(path: string): Promise<FolderListing> {
+  const names = await listFiles(path);
+  const pictures = names.filter((name) => PICTURE_EXTENSIONS.has(extname(name).toLowerCase()));
+  if (pictures.length === 0) {
+    throw new DataError(
+      names.length === 0 ? 'the folder is empty' : `none of the ${names.length} files is a picture`,
+      {
+        where: path,
+        fix: `put pictures in it (${[...PICTURE_EXTENSIONS].join(' ')}), or name another folder`,
+      },
+    );
+  }
+  const byKey = (some: readonly string[]): [key: string, path: string][] =>
+    some
+      .map((name): [string, string] => [keyOf(name), join(path, name)])
+      .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+  const keyed = byKey(pictures);
+  refuseTwins(keyed, path);
+  const texts = names.filter((name) => extname(name).toLowerCase() === '.txt');
+  return { pictures: new Map(keyed), captions: new Map(byKey(texts)) };
+}
+
+/**
+ * The pictures of a folder in the order of their keys.
+ * @throws DataError as `listFolder` does, and where captions are required but none is there
+ */
+export async function readFolder(path: string, { captions, faults }: ReadOptions): Promise<Picture[]> {
+  const listing = await listFolder(path);
+  const keyed = [...listing.pictures];
+  if (captions === 'ignore') return keyed.map(([key, file]) => ({ key, path: file, caption: undefined }));
+  const read = await mapConcurrently(keyed, FILES_AT_ONCE, async ([key, file]) => {
+    const text = listing.captions.get(key);
+    const lines = text === undefined ? undefined : await readCaptions(text);
+    return {
+      picture: { key, path: file, ...captioned(lines ?? []) },
+      reason: lines ? 'its caption is empty' : 'it has no caption',
+    };
+  });
+  return keepCaptioned(read, { captions, faults });
+}
+
+/**
+ * Of pictures with the reason why they have no caption, those that the options ask for.
+ * @throws DataError as `readFolder` does
+ */
+export function keepCaptioned(
+  read: readonly { readonly picture: Picture; readonly reason: string }[],
+  { captions, faults }: ReadOptions,
+): Picture[] {
+  const captioned = read.filter(({ picture }) => picture.caption !== undefined);
+  if (captions !== 'required') return read.map(({ picture }) => picture);
+  if (captioned.length === 0 || (captioned.length < read.length && faults === undefined)) {
+    const first = read.find(({ picture }) => picture.caption === undefined)!;
+    throw new DataError(
+      `${read.length - captioned.length} of ${read.length} pictures have no caption, or an empty one`,
+      {
+        where: first.picture.path,
+        fix: 'each picture needs a .txt of the same name beside it; mm data check lists those without',
+      },
+    );
+  }
+  for (const { picture, reason } of read)
+    if (picture.caption === undefined) faults?.record(picture.path, reason);
+  return captioned.map(({ picture }) => picture);
+}
+
+/**
+ * The lines of a caption file that are not blank.
+ * @throws DataError when it cannot be read
+ */
+export async function readCaptions(path: string): Promise<string[]> {
+  try {
+    return textLines(await readFile(path, 'utf8'));
+  } catch (error) {
+    throw new DataError(`the caption cannot be read (${(error as NodeJS.ErrnoException).code})`, {
+      where: path,
+      fix: 'change the permissions of the file, or remove it and its picture',
+      cause: error,
+    });
+  }
+}
+
+/** The lines of a text that are not blank, without white space around them. */
+export const textLines = (text: string): string[] =>
+  text
+    .replace(/^\uFEFF/, '')
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
+
+const keyOf = (name: string): string =>
+  name
+    .slice(0, name.length - extname(name).length)
+    .split(sep)
+    .join('/');
+
+async function listFiles(path: string): Promise<string[]> {
+  try {
+    const entries = await readdir(path, { recursive: true, withFileTypes: true });
+    return entries
+      .filter((entry) => entry.isFile() || entry.isSymbolicLink())
+      .map((entry) => relative(path, join(entry.parentPath, entry.name)))
+      .filter((name) => !name.split(sep).some((part) => part.startsWith('.')));
+  } catch (error) {
+    const { code, path: at = path } = error as NodeJS.ErrnoException;
+    const what =
+      code === 'ENOENT'
+        ? 'there is no such folder'
+        : code === 'ENOTDIR'
+          ? 'this is a file, not a folder'
+          : `the folder cannot be read (${code})`;
+    throw new DataError(what, { where: at, fix: 'name a folder of pictures', cause: error });
+  }
+}
+
+/** Two pictures of one stem would share a caption and overwrite each other's tokens. */
+function refuseTwins(keyed: readonly (readonly [key: string, path: string])[], path: string): void {
+  const twin = keyed.find(([key], i) => i > 0 && keyed[i - 1]![0] === key);
+  if (!twin) return;
+  const names = keyed.filter(([key]) => key === twin[0]).map(([, file]) => relative(path, file));
+  throw new DataError(`pictures share a name: ${names.join(', ')}`, {
+    where: path,
+    fix: 'rename one of them; captions and tokens go by the name without its extension',
+  });
+}

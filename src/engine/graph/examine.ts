@@ -1,0 +1,53 @@
+// The nodes that building a function adds to a graph, for cost.ts. TensorFlow infers the shapes; nothing is allocated.
+
+import type { Output, Pointer } from '../native/capi.ts';
+import type { GraphNode } from './cost.ts';
+import { elementBytes } from '../native/dtype.ts';
+import type { Graph } from './graph.ts';
+import { sizeOf } from '../native/tensor.ts';
+
+export interface Examined {
+  readonly nodes: readonly GraphNode[];
+  /** Places of the nodes that make the function's results. */
+  readonly results: ReadonlySet<number>;
+}
+
+/** Runs `build`, which gives a function's results, and looks at what it adds. */
+export function examine(graph: Graph, build: () => readonly Output[]): Examined {
+  const nodes: GraphNode[] = [];
+  const places = new Map<Pointer, number>();
+  graph.onNode = (type, oper, inputs) => {
+    const outputs = outputsOf(graph, oper);
+    places.set(oper, nodes.length);
+    nodes.push({
+      type,
+      inputs: inputs.flatMap((input) => places.get(input.oper) ?? []),
+      inputShapes: inputs.map((input) => shapeOf(graph, input) ?? []),
+      shape: outputs[0]?.shape ?? [],
+      bytes: outputs.reduce((sum, { bytes }) => sum + bytes, 0),
+    });
+  };
+  try {
+    const fetches = build();
+    return { nodes, results: new Set(fetches.flatMap(({ oper }) => places.get(oper) ?? [])) };
+  } finally {
+    graph.onNode = undefined;
+  }
+}
+
+function outputsOf(graph: Graph, oper: Pointer): { shape: readonly number[]; bytes: number }[] {
+  return Array.from({ length: graph.api.outputCount(oper) }, (_, index) => {
+    const output = { oper, index };
+    const shape = shapeOf(graph, output);
+    return { shape: shape ?? [], bytes: shape ? sizeOf(shape) * elementBytes(graph.dtype(output)) : 0 };
+  });
+}
+
+/** Undefined for resources, and for what is only known at run time. */
+function shapeOf(graph: Graph, output: Output): number[] | undefined {
+  try {
+    return graph.isNumeric(output) ? graph.shape(output) : undefined;
+  } catch {
+    return undefined;
+  }
+}

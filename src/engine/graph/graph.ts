@@ -1,0 +1,157 @@
+// A TensorFlow graph under construction: adds nodes, asks TensorFlow for the shapes it infers, and remembers
+// who made each node, so that an error at run time can name the model line. Nothing runs here.
+
+import { ATTR, type Attribute, boolAttr, graphSetters, setAttribute, typeAttr } from './attributes.ts';
+import { type CApi, capi, checked, type Output, type Pointer, TensorFlowError } from '../native/capi.ts';
+import { DT } from '../native/dtype.ts';
+import { groupInputs, opDefinition } from './op-definitions.ts';
+import { byModelLine, type Origin, whereNow } from './origin.ts';
+import { createNative, type LooseValues } from '../native/tensor.ts';
+
+export interface NodeOptions {
+  readonly attributes?: readonly Attribute[];
+  /** Operations that must have run before this one. */
+  readonly after?: readonly Pointer[];
+}
+
+export class Graph {
+  readonly api: CApi = capi();
+  readonly pointer: Pointer = this.api.newGraph();
+  readonly #origins = new Map<string, Origin>();
+  /** Attributes for every node made now: those of a compiled function, such as its XLA scope. */
+  ambient: readonly Attribute[] = [];
+  /** Told of every node that is added. */
+  onNode: ((type: string, oper: Pointer, inputs: readonly Output[]) => void) | undefined;
+  /** Device for every node made now, or where TensorFlow likes. */
+  device: string | undefined;
+
+  get nodeCount(): number {
+    return this.#origins.size;
+  }
+
+  /** Adds a node; `inputs` are flat, lists are found by the op's definition. Returns the operation. */
+  add(type: string, inputs: readonly Output[], { attributes = [], after = [] }: NodeOptions = {}): Pointer {
+    const { api } = this;
+    const definition = opDefinition(api, type);
+    const name = `${type.replace(/^_+/, '')}_${this.#origins.size}`;
+    this.#origins.set(name, whereNow());
+    const op = api.newOperation(this.pointer, type, name);
+    if (this.device !== undefined) api.setDevice(op, this.device);
+    for (const input of groupInputs(definition, inputs)) {
+      if (Array.isArray(input)) api.addInputList(op, input, input.length);
+      else api.addInput(op, input);
+    }
+    for (const control of after) api.addControlInput(op, control);
+    const set = graphSetters(api);
+    const status = api.newStatus();
+    try {
+      // XLA draws other numbers than TensorFlow from the same key.
+      const ambient = type.startsWith('StatelessRandom') ? [] : this.ambient;
+      for (const attribute of [...attributes, ...ambient]) {
+        if (!definition.impliedAttributes.has(attribute.name)) setAttribute(set, op, attribute, status);
+      }
+      const finished = api.finishOperation(op, status);
+      if (api.statusCode(status) !== 0) {
+        throw new TensorFlowError(type, `${api.statusMessage(status)}${this.madeAt(name)}`);
+      }
+      this.onNode?.(type, finished as Pointer, inputs);
+      return finished as Pointer;
+    } finally {
+      api.deleteStatus(status);
+    }
+  }
+
+  /** Adds a node and returns its first output. */
+  output(type: string, inputs: readonly Output[], options?: NodeOptions): Output {
+    return { oper: this.add(type, inputs, options), index: 0 };
+  }
+
+  constant(dtype: number, shape: readonly number[], values: LooseValues): Output {
+    const native = createNative(this.api, dtype, shape, values);
+    try {
+      return this.constantFrom(native);
+    } finally {
+      this.api.deleteTensor(native);
+    }
+  }
+
+  /** A constant of a native tensor's value, which is copied. */
+  constantFrom(native: Pointer): Output {
+    const dtype = this.api.tensorType(native);
+    return this.output('Const', [], {
+      attributes: [typeAttr('dtype', dtype), { name: 'value', type: ATTR.tensor, value: native }],
+    });
+  }
+
+  placeholder(dtype: number, shape: readonly number[]): Output {
+    return this.output('Placeholder', [], {
+      attributes: [typeAttr('dtype', dtype), { name: 'shape', type: ATTR.shape, value: shape }],
+    });
+  }
+
+  identity(input: Output, after: readonly Pointer[] = []): Output {
+    return this.output('Identity', [input], { attributes: [typeAttr('T', this.dtype(input))], after });
+  }
+
+  cast(input: Output, dtype: number): Output {
+    const from = this.dtype(input);
+    if (from === dtype) return input;
+    return this.output('Cast', [input], {
+      attributes: [typeAttr('SrcT', from), typeAttr('DstT', dtype), boolAttr('Truncate', false)],
+    });
+  }
+
+  dtype(output: Output): number {
+    return this.api.outputType(output);
+  }
+
+  /** Whether an output holds numbers, and not the handle of a variable. */
+  isNumeric(output: Output): boolean {
+    return this.dtype(output) !== DT.resource && this.dtype(output) !== DT.string;
+  }
+
+  /** The shape TensorFlow inferred; throws when it is not fully known at graph-building time. */
+  shape(output: Output): number[] {
+    const { api } = this;
+    return checked(api, 'shape', (status) => {
+      const rank = api.outputRank(this.pointer, output, status);
+      const dims: (number | bigint)[] = new Array(Math.max(rank, 0)).fill(0);
+      if (rank > 0) api.outputShape(this.pointer, output, dims, rank, status);
+      const shape = dims.map(Number);
+      if (rank < 0 || shape.some((dim) => dim < 0)) {
+        throw new TensorFlowError(
+          this.opType(output),
+          `the shape of its result depends on values that are only known at run time${this.madeAt(api.operationName(output.oper))}`,
+        );
+      }
+      return shape;
+    });
+  }
+
+  /** Type of the op behind an output, such as MatMul. */
+  opType(output: Output): string {
+    return this.api.operationType(output.oper);
+  }
+
+  /** " (made by FILE:LINE:COLUMN)" for a node, or nothing. */
+  madeAt(name: string): string {
+    const origin = this.#origins.get(name);
+    const by = origin && byModelLine(origin);
+    return by ? ` (made${by})` : '';
+  }
+
+  /** The op of an output, the part of the model and the line that made it. */
+  describe(output: Output): string {
+    return `the result of ${this.opType(output)}${this.madeAt(this.api.operationName(output.oper))}`;
+  }
+
+  /** Adds the model line to a run-time message that names nodes as {{node NAME}}. */
+  explain(reason: string): string {
+    const named = /\{\{node ([\w/.]+?)\}\}/.exec(reason)?.[1] ?? /\[\[\{?\{?node ([\w/.]+)/.exec(reason)?.[1];
+    return named === undefined ? reason : reason + this.madeAt(named);
+  }
+
+  delete(): void {
+    this.api.deleteGraph(this.pointer);
+  }
+}

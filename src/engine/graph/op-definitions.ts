@@ -1,0 +1,93 @@
+// TensorFlow's own op definitions: which inputs are lists and which attributes the inputs imply. Read once from the library, so that no list of ops
+// is kept by hand.
+
+import { readMessage } from '../../util/protobuf.ts';
+import { type CApi, copyBuffer } from '../native/capi.ts';
+
+interface InputDefinition {
+  readonly isList: boolean;
+}
+
+export interface OpDefinition {
+  readonly inputs: readonly InputDefinition[];
+  /** Attributes that follow from the inputs, their types and numbers: setting them could only contradict. */
+  readonly impliedAttributes: ReadonlySet<string>;
+}
+
+// Field numbers of tensorflow/core/framework/op_def.proto.
+const OP_LIST = { op: 1 } as const;
+const OP = { name: 1, input: 2 } as const;
+const ARGUMENT = { typeAttribute: 4, numberAttribute: 5, typeListAttribute: 6 } as const;
+
+const TEXT = new TextDecoder();
+
+let definitions: Map<string, Uint8Array> | undefined;
+const parsed = new Map<string, OpDefinition>();
+
+/** The definition of `name`; throws when this TensorFlow does not know the op. */
+export function opDefinition(api: CApi, name: string): OpDefinition {
+  definitions ??= readDefinitions(api);
+  let definition = parsed.get(name);
+  if (!definition) {
+    const bytes = definitions.get(name);
+    if (!bytes) throw new RangeError(`TensorFlow ${api.version()} has no op ${name}`);
+    definition = parseDefinition(bytes);
+    parsed.set(name, definition);
+  }
+  return definition;
+}
+
+export function hasOp(api: CApi, name: string): boolean {
+  definitions ??= readDefinitions(api);
+  return definitions.has(name);
+}
+
+function readDefinitions(api: CApi): Map<string, Uint8Array> {
+  const buffer = api.allOps();
+  const list = copyBuffer(api, buffer);
+  api.deleteBuffer(buffer);
+  return indexByName(list);
+}
+
+function indexByName(list: Uint8Array): Map<string, Uint8Array> {
+  const index = new Map<string, Uint8Array>();
+  readMessage(list, (field, op) => {
+    if (field !== OP_LIST.op) return;
+    readMessage(op as Uint8Array, (f, value) => {
+      if (f === OP.name) index.set(TEXT.decode(value as Uint8Array), op as Uint8Array);
+    });
+  });
+  return index;
+}
+
+function parseDefinition(bytes: Uint8Array): OpDefinition {
+  const inputs: InputDefinition[] = [];
+  const impliedAttributes = new Set<string>();
+  readMessage(bytes, (field, argument) => {
+    if (field !== OP.input) return;
+    let isList = false;
+    readMessage(argument as Uint8Array, (f, value) => {
+      const marksList = f === ARGUMENT.numberAttribute || f === ARGUMENT.typeListAttribute;
+      if (!marksList && f !== ARGUMENT.typeAttribute) return;
+      isList ||= marksList;
+      impliedAttributes.add(TEXT.decode(value as Uint8Array));
+    });
+    inputs.push({ isList });
+  });
+  return { inputs, impliedAttributes };
+}
+
+/** Groups flat inputs as the op takes them. Lists of one op share their length in all ops that tfjs uses. */
+export function groupInputs<T>(definition: OpDefinition, inputs: readonly T[]): (T | T[])[] {
+  const lists = definition.inputs.filter((input) => input.isList).length;
+  if (lists === 0) return [...inputs];
+  const length = (inputs.length - (definition.inputs.length - lists)) / lists;
+  if (!Number.isInteger(length) || length < 0)
+    throw new RangeError(`${inputs.length} inputs do not fit the op`);
+  let at = 0;
+  return definition.inputs.map((input) => {
+    if (!input.isList) return inputs[at++] as T;
+    at += length;
+    return inputs.slice(at - length, at);
+  });
+}

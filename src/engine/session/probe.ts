@@ -1,0 +1,33 @@
+// A program of its own: loads libtensorflow through the engine, multiplies two matrices, and prints what it found.
+// In a child process, because a library that does not fit the machine can end the process that loads it.
+
+import { writeSync } from 'node:fs';
+import { capi } from '../native/capi.ts';
+import { DT } from '../native/dtype.ts';
+import { Graph } from '../graph/graph.ts';
+import { Session } from './session.ts';
+import { sessionConfig } from './session-config.ts';
+import type { ProbeFailure, ProbeResult } from '../library/verify.ts';
+
+async function probe(): Promise<ProbeResult> {
+  const started = performance.now();
+  const version = capi().version();
+  const graph = new Graph();
+  const left = graph.constant(DT.float32, [2, 2], [1, 2, 3, 4]);
+  const right = graph.constant(DT.float32, [2, 2], [5, 6, 7, 8]);
+  const session = new Session(graph, sessionConfig({}));
+  const [product] = await session.run('self-test', [], [graph.output('MatMul', [left, right])], []);
+  const devices = session.devices().map(([name]) => name);
+  await session.close();
+  const correct = String(product?.data) === '19,22,43,50';
+  return { version, devices, correct, seconds: (performance.now() - started) / 1000 };
+}
+
+// Straight to the descriptor, so that the report is whole however the process ends.
+const report = (found: ProbeResult | ProbeFailure): number => writeSync(1, JSON.stringify(found));
+
+try {
+  report(await probe());
+} catch (error) {
+  report({ error: (error as Error).message });
+}

@@ -1,0 +1,43 @@
+// TensorFlow's ConfigProto and RunOptions, as far as the program sets them.
+
+import { bytesField, integerField, message } from '../../util/protobuf.ts';
+
+export interface SessionConfig {
+  /** Threads inside one op; 0 lets TensorFlow choose. */
+  readonly intraOpThreads?: number;
+  /** Ops at once; 0 lets TensorFlow choose. */
+  readonly interOpThreads?: number;
+}
+
+// Field numbers of tensorflow/core/protobuf/config.proto.
+const CONFIG = { intraOpThreads: 2, interOpThreads: 5, gpuOptions: 6, allowSoftPlacement: 7 } as const;
+const GPU_OPTIONS = { allowGrowth: 4 } as const;
+
+export function sessionConfig({ intraOpThreads = 0, interOpThreads = 0 }: SessionConfig): Uint8Array {
+  return message(
+    integerField(CONFIG.intraOpThreads, intraOpThreads),
+    integerField(CONFIG.interOpThreads, interOpThreads),
+    integerField(CONFIG.allowSoftPlacement, true),
+    bytesField(CONFIG.gpuOptions, integerField(GPU_OPTIONS.allowGrowth, true)),
+  );
+}
+
+export interface RunOptions {
+  /** Collect the time of each op, which slows the run. */
+  readonly traced: boolean;
+  /** Run the ops one after the other in one thread, each still with the threads inside it. */
+  readonly inOneThread: boolean;
+}
+
+const RUN = { traceLevel: 1, interOpThreadPool: 3 } as const;
+const FULL_TRACE = 3;
+const CALLING_THREAD = -1;
+
+/** Undefined where TensorFlow's defaults do. */
+export function runOptions({ traced, inOneThread }: RunOptions): Uint8Array | undefined {
+  if (!traced && !inOneThread) return undefined;
+  return message(
+    ...(traced ? [integerField(RUN.traceLevel, FULL_TRACE)] : []),
+    ...(inOneThread ? [integerField(RUN.interOpThreadPool, CALLING_THREAD)] : []),
+  );
+}

@@ -1,0 +1,135 @@
+// A TensorFlow session: runs a graph with feeds, off the event loop.
+
+import { type CApi, checked, copyBuffer, type Output, type Pointer, TensorFlowError } from '../native/capi.ts';
+import { DT, dtypeName, type HostArray } from '../native/dtype.ts';
+import type { Graph } from '../graph/graph.ts';
+import { leaveOnExit } from './in-flight.ts';
+import { type OpTime, readTimes } from './op-times.ts';
+import { runOptions } from './session-config.ts';
+import { createNative, type HostTensor, readNative, shapeOfNative } from '../native/tensor.ts';
+
+export interface Feed {
+  readonly output: Output;
+  readonly value: HostTensor;
+}
+
+export interface WayToRun {
+  /** Collects the time of each op, which slows the run. */
+  readonly times?: OpTime[] | undefined;
+  /** See `RunOptions`. */
+  readonly inOneThread?: boolean;
+  /** In the calling thread, which can do nothing else meanwhile. */
+  readonly blocking?: boolean;
+}
+
+export class Session {
+  readonly #api: CApi;
+  readonly #graph: Graph;
+  readonly #pointer: Pointer;
+  readonly #running = new Set<Promise<unknown>>();
+
+  /** @param config a serialized ConfigProto */
+  constructor(graph: Graph, config: Uint8Array) {
+    this.#graph = graph;
+    this.#api = graph.api;
+    const options = this.#api.newSessionOptions();
+    checked(this.#api, 'session options', (status) =>
+      this.#api.setConfig(options, config, config.length, status),
+    );
+    this.#pointer = checked(this.#api, 'session', (status) =>
+      this.#api.newSession(graph.pointer, options, status),
+    );
+    this.#api.deleteSessionOptions(options);
+  }
+
+  /** Names and types of the devices, such as ['/device:CPU:0', 'CPU']. */
+  devices(): [name: string, type: string][] {
+    const api = this.#api;
+    return checked(api, 'devices', (status) => {
+      const list = api.listDevices(this.#pointer, status);
+      const devices = Array.from({ length: api.deviceCount(list) }, (_, i): [string, string] => [
+        api.deviceName(list, i, status),
+        api.deviceType(list, i, status),
+      ]);
+      api.deleteDeviceList(list);
+      return devices;
+    });
+  }
+
+  /** Runs the operations and fetches; `name` is for error messages. */
+  run(
+    name: string,
+    feeds: readonly Feed[],
+    fetches: readonly Output[],
+    targets: readonly Pointer[],
+    way: WayToRun = {},
+  ): Promise<HostTensor[]> {
+    const run = this.#run(name, feeds, fetches, targets, way);
+    this.#running.add(run);
+    leaveOnExit(this.#api, run);
+    const forget = (): void => void this.#running.delete(run);
+    run.then(forget, forget);
+    return run;
+  }
+
+  async #run(
+    name: string,
+    feeds: readonly Feed[],
+    fetches: readonly Output[],
+    targets: readonly Pointer[],
+    { times, inOneThread = false, blocking = false }: WayToRun,
+  ): Promise<HostTensor[]> {
+    const api = this.#api;
+    const set = runOptions({ traced: times !== undefined, inOneThread });
+    const options = set ? api.newBufferFrom(set, set.length) : null;
+    const metadata = times ? api.newBuffer() : null;
+    const inputs = feeds.map(({ value }) => createNative(api, DT[value.dtype], value.shape, value.data));
+    const outputs: (Pointer | null)[] = new Array(fetches.length).fill(null);
+    const status = api.newStatus();
+    try {
+      const run: Parameters<CApi['sessionRun']> = [
+        this.#pointer,
+        options,
+        feeds.map((feed) => feed.output),
+        inputs,
+        inputs.length,
+        [...fetches],
+        outputs,
+        fetches.length,
+        [...targets],
+        targets.length,
+        metadata,
+        status,
+      ];
+      if (blocking) api.sessionRun(...run);
+      else
+        await new Promise<void>((resolve, reject) =>
+          api.sessionRun.async(...run, (error) => (error ? reject(error) : resolve())),
+        );
+      if (api.statusCode(status) !== 0)
+        throw new TensorFlowError(name, this.#graph.explain(api.statusMessage(status)));
+      if (times && metadata !== null) times.push(...readTimes(copyBuffer(api, metadata)));
+      return outputs.map((output) => this.#take(output as Pointer));
+    } finally {
+      for (const buffer of [options, metadata]) if (buffer !== null) api.deleteBuffer(buffer);
+      for (const native of [...inputs, ...outputs]) if (native !== null) api.deleteTensor(native);
+      api.deleteStatus(status);
+    }
+  }
+
+  #take(native: Pointer): HostTensor {
+    const dtype = dtypeName(this.#api.tensorType(native)) as HostTensor['dtype'];
+    return {
+      dtype,
+      shape: shapeOfNative(this.#api, native),
+      data: readNative(this.#api, native) as HostArray,
+    };
+  }
+
+  /** Waits for what runs, then frees the session. */
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#running);
+    checked(this.#api, 'close', (status) => this.#api.closeSession(this.#pointer, status));
+    checked(this.#api, 'close', (status) => this.#api.deleteSession(this.#pointer, status));
+  }
+}

@@ -1,0 +1,118 @@
+// The recording half of the engine: each tfjs kernel call becomes a node of a TensorFlow graph, and
+// TensorFlow itself infers every shape. Values that exist before the run (constants) stay eager tensors and
+// become Const nodes where they are used; values that depend on an input cannot be read here.
+
+import type { Attribute } from '../graph/attributes.ts';
+import type { Output } from '../native/capi.ts';
+import { DT, type HostArray } from '../native/dtype.ts';
+import type { EagerBinding, TensorMetadata } from './eager-binding.ts';
+import type { Graph } from '../graph/graph.ts';
+import { byModelLine, whereNow } from '../graph/origin.ts';
+import { isKeptInFloat32, type Precision } from '../graph/precision.ts';
+import type { LooseValues } from '../native/tensor.ts';
+
+/** Ops whose inputs are lowered under mixed precision: the ones that matrix units speed up. */
+const MATRIX_OPS: ReadonlySet<string> = new Set([
+  'MatMul',
+  'BatchMatMul',
+  'BatchMatMulV2',
+  'Conv2D',
+  'Conv2DBackpropInput',
+  'Conv2DBackpropFilter',
+]);
+
+/** Numbers from here on name recorded values; below are eager tensors. */
+const FIRST_RECORDED = 2 ** 40;
+let next = FIRST_RECORDED;
+
+export const isRecorded = (id: number): boolean => id >= FIRST_RECORDED;
+
+export class RecordingBinding {
+  readonly graph: Graph;
+  /** float32 results recorded before the first update of a variable. */
+  readonly floats: Output[] = [];
+  /** Set with the first update. */
+  isUpdating = false;
+  readonly #eager: EagerBinding;
+  readonly #precision: Precision;
+  readonly #outputs = new Map<number, Output>();
+  readonly #constants = new Map<number, Output>();
+
+  constructor(graph: Graph, eager: EagerBinding, precision: Precision) {
+    this.graph = graph;
+    this.#eager = eager;
+    this.#precision = precision;
+  }
+
+  createTensor(shape: readonly number[], dtype: number, values: LooseValues): number {
+    return this.#eager.createTensor(shape, dtype, values);
+  }
+
+  deleteTensor(id: number): void {
+    if (isRecorded(id)) {
+      this.#outputs.delete(id);
+    } else {
+      this.#constants.delete(id);
+      this.#eager.deleteTensor(id);
+    }
+  }
+
+  tensorDataSync(id: number): HostArray | Uint8Array[] {
+    if (!isRecorded(id)) return this.#eager.tensorDataSync(id);
+    throw new Error(
+      `the result of ${this.graph.opType(this.output(id))} was read at graph-building time${byModelLine(whereNow())}: ` +
+        'it depends on an input, so it is only known at run time; compute with tensors instead, or return it from the function',
+    );
+  }
+
+  executeOp(
+    name: string,
+    attributes: readonly Attribute[],
+    inputs: readonly number[],
+    outputCount: number,
+  ): TensorMetadata[] {
+    const { graph } = this;
+    const outputs = inputs.map((id) => this.output(id));
+    if (this.#precision !== 'float32' && MATRIX_OPS.has(name) && !isKeptInFloat32())
+      return [this.#lowered(name, attributes, outputs)];
+    const oper = graph.add(name, outputs, { attributes });
+    return Array.from({ length: outputCount }, (_, index) => this.register({ oper, index }));
+  }
+
+  /** The graph output behind a number; eager tensors become constants. */
+  output(id: number): Output {
+    const output = this.#outputs.get(id) ?? this.#constants.get(id);
+    if (output) return output;
+    if (isRecorded(id)) {
+      throw new Error(
+        `a tensor of another compiled function, or one already disposed, was used${byModelLine(whereNow())}`,
+      );
+    }
+    const native = this.#eager.resolve(id);
+    try {
+      const constant = this.graph.constantFrom(native);
+      this.#constants.set(id, constant);
+      return constant;
+    } finally {
+      this.graph.api.deleteTensor(native);
+    }
+  }
+
+  register(output: Output): TensorMetadata {
+    const id = next++;
+    this.#outputs.set(id, output);
+    const dtype = this.graph.dtype(output);
+    if (dtype === DT.float32 && !this.isUpdating) this.floats.push(output);
+    return { id, shape: this.graph.shape(output), dtype };
+  }
+
+  #lowered(name: string, attributes: readonly Attribute[], inputs: readonly Output[]): TensorMetadata {
+    const { graph } = this;
+    const low = DT[this.#precision];
+    const lowered = inputs.map((input) =>
+      graph.dtype(input) === DT.float32 ? graph.cast(input, low) : input,
+    );
+    const result = graph.output(name, lowered, { attributes });
+    return this.register(graph.cast(result, DT.float32));
+  }
+}

@@ -1,0 +1,72 @@
+// The function being built: its graph, what it reads, and the updates it includes.
+
+import type { Output, Pointer } from '../native/capi.ts';
+import type { Graph } from '../graph/graph.ts';
+import type { RecordingBinding } from './recording-binding.ts';
+import type { HostTensor } from '../native/tensor.ts';
+import type { Tensor } from './tf.ts';
+import type { Variable } from './variable.ts';
+
+export interface Trace {
+  readonly graph: Graph;
+  readonly recording: RecordingBinding;
+  /** Values at the start of the run. */
+  readonly reads: Map<Variable, Tensor>;
+  readonly handles: Map<Variable, Output>;
+  /** Operations that the next update of a variable waits for: reads, and the update before. */
+  readonly uses: Map<Variable, Pointer[]>;
+  readonly updated: Set<Variable>;
+  /** Operations that run with the function although no result needs them. */
+  readonly targets: Pointer[];
+  /** Variables that keep the values they have at the function's first run. */
+  readonly frozen: ReadonlySet<Variable>;
+  /** Values of frozen variables that are constants of the graph. */
+  readonly constants: ReadonlyMap<Variable, HostTensor>;
+  /** Whether ops may take a detour that pays on processors alone. */
+  readonly forCpu: boolean;
+}
+
+export const newTrace = (
+  graph: Graph,
+  recording: RecordingBinding,
+  forCpu: boolean,
+  frozen: Iterable<Variable> = [],
+  constants: ReadonlyMap<Variable, HostTensor> = new Map(),
+): Trace => ({
+  graph,
+  recording,
+  reads: new Map(),
+  handles: new Map(),
+  uses: new Map(),
+  updated: new Set(),
+  targets: [],
+  frozen: new Set(frozen),
+  constants,
+  forCpu,
+});
+
+let current: Trace | undefined;
+
+export const isBuilding = (): boolean => current !== undefined;
+
+export const isBuildingForCpu = (): boolean => current?.forCpu ?? false;
+
+/** Whether this is what a frozen variable reads as. */
+export function isFrozen(tensor: Tensor): boolean {
+  for (const variable of current?.frozen ?? []) if (current?.reads.get(variable) === tensor) return true;
+  return false;
+}
+
+export function currentTrace(): Trace {
+  if (!current) throw new Error('variables can only be used while a function is being built');
+  return current;
+}
+
+export function withTrace<T>(trace: Trace, body: () => T): T {
+  current = trace;
+  try {
+    return body();
+  } finally {
+    current = undefined;
+  }
+}

@@ -1,0 +1,152 @@
+// Variables: arrays that live in the session and are shared by all compiled functions. Inside a function a
+// variable reads as its value at the start of the run; updates happen after every such read, in their order.
+
+import { intAttr, shapeAttr, stringAttr, typeAttr } from '../graph/attributes.ts';
+import { outputOf, wrapOutput } from './backend.ts';
+import type { Output, Pointer } from '../native/capi.ts';
+import { DT, type DTypeName } from '../native/dtype.ts';
+import type { NodeOptions } from '../graph/graph.ts';
+import { type Tensor, tf } from './tf.ts';
+import { currentTrace } from './trace.ts';
+
+export type VariableType = Extract<DTypeName, 'float32' | 'int32'>;
+
+export interface UpdateOptions extends NodeOptions {
+  readonly resources?: readonly Variable[];
+}
+
+export class Variable {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly dtype: VariableType;
+
+  constructor(name: string, shape: readonly number[], dtype: VariableType = 'float32') {
+    this.name = name;
+    this.shape = shape;
+    this.dtype = dtype;
+  }
+
+  /** Its value at the start of the run. To be read before the function's first update of it. */
+  read(): Tensor {
+    const { graph, recording, reads, updated, constants } = currentTrace();
+    let value = reads.get(this);
+    if (!value) {
+      if (updated.has(this)) {
+        throw new Error(`variable ${this.name} is read after its update: read it before, or use readAfter`);
+      }
+      const known = constants.get(this);
+      value = known
+        ? wrapOutput(recording, graph.constant(DT[this.dtype], this.shape, known.data))
+        : this.#read([]);
+      reads.set(this, value);
+    }
+    return value;
+  }
+
+  /** Its value after `operation`, an update made in the same run, and before the updates still to come. */
+  readAfter(operation: Pointer): Tensor {
+    return this.#read([operation]);
+  }
+
+  #read(after: readonly Pointer[]): Tensor {
+    const { graph, recording, uses } = currentTrace();
+    const output = graph.output('ReadVariableOp', [this.handle()], {
+      attributes: this.#type('dtype'),
+      after,
+    });
+    uses.set(this, [...(uses.get(this) ?? []), output.oper]);
+    return wrapOutput(recording, output);
+  }
+
+  /** Gives it `value` at the end of the run. */
+  assign(value: Tensor): Pointer {
+    return this.update('AssignVariableOp', [value], { attributes: this.#type('dtype') });
+  }
+
+  /** value += `delta`. */
+  add(delta: Tensor): Pointer {
+    return this.update('AssignAddVariableOp', [delta], { attributes: this.#type('dtype') });
+  }
+
+  /** value −= `delta`. */
+  subtract(delta: Tensor): Pointer {
+    return this.update('AssignSubVariableOp', [delta], { attributes: this.#type('dtype') });
+  }
+
+  /**
+   * The part from `begin` up to `end` (int32[rank] each) becomes `value`, in place. `after` is a tensor made from
+   * what was read of this variable: while the old value is still needed the whole variable would be copied.
+   */
+  writeSlice(begin: Tensor, end: Tensor, value: Tensor, after: Tensor): Pointer {
+    const masks = ['begin_mask', 'end_mask', 'ellipsis_mask', 'new_axis_mask', 'shrink_axis_mask'];
+    return this.update('ResourceStridedSliceAssign', [begin, end, tf.onesLike(begin), value], {
+      attributes: [
+        typeAttr('T', DT[this.dtype]),
+        typeAttr('Index', DT.int32),
+        ...masks.map((mask) => intAttr(mask, 0)),
+      ],
+      after: [outputOf(currentTrace().recording, after).oper],
+    });
+  }
+
+  /**
+   * Rows `indices` (int32[n]) of its first axis become `rows`, [n, …], in place; returns the whole as it is then. The
+   * function must not read it otherwise. Unlike `writeSlice` it keeps later reads from being copies. What was assigned
+   * before must have been computed from an input: a constant's memory would be written to.
+   */
+  writeRows(indices: Tensor, rows: Tensor): Tensor {
+    const { graph, recording, reads, uses, updated, targets } = currentTrace();
+    if (reads.has(this) || updated.has(this))
+      throw new Error(`variable ${this.name} is read or updated before its rows are written`);
+    recording.isUpdating = true;
+    const inputs = [this.#read([]), indices, rows].map((tensor) => outputOf(recording, tensor));
+    const operation = graph.add('InplaceUpdate', inputs, { attributes: this.#type('T') });
+    uses.set(this, [operation]);
+    updated.add(this);
+    targets.push(operation);
+    return wrapOutput(recording, { oper: operation, index: 0 });
+  }
+
+  /**
+   * Runs an op whose first inputs are this variable and `resources`, after all reads and updates of them so far;
+   * the function then includes the op.
+   */
+  update(op: string, inputs: readonly Tensor[], { resources = [], ...options }: UpdateOptions = {}): Pointer {
+    const { graph, recording, uses, updated, targets } = currentTrace();
+    recording.isUpdating = true;
+    const variables = [this, ...resources];
+    const flat = [
+      ...variables.map((variable) => variable.handle()),
+      ...inputs.map((tensor) => outputOf(recording, tensor)),
+    ];
+    const earlier = variables.flatMap((variable) => uses.get(variable) ?? []);
+    const operation = graph.add(op, flat, { ...options, after: [...(options.after ?? []), ...earlier] });
+    for (const variable of variables) {
+      uses.set(variable, [operation]);
+      updated.add(variable);
+    }
+    targets.push(operation);
+    return operation;
+  }
+
+  /** The resource handle in the function being built. */
+  handle(): Output {
+    const trace = currentTrace();
+    let handle = trace.handles.get(this);
+    if (!handle) {
+      handle = trace.graph.output('VarHandleOp', [], {
+        attributes: [
+          ...this.#type('dtype'),
+          shapeAttr('shape', this.shape),
+          stringAttr('shared_name', this.name),
+        ],
+      });
+      trace.handles.set(this, handle);
+    }
+    return handle;
+  }
+
+  #type(name: string) {
+    return [typeAttr(name, DT[this.dtype])];
+  }
+}

@@ -1,0 +1,90 @@
+// A trained CLIP, whole: pictures and texts in, features and similarities out. Opened from one checkpoint folder, which
+// carries the tokenizer.
+
+import { type Checkpoint, hashOf } from '../../checkpoint/read.ts';
+import { type ClipModelConfig, clipCheckpointSchema } from '../../config/clip.ts';
+import { loadConfig } from '../../config/load.ts';
+import type { Runtime } from '../../engine/session/runtime.ts';
+import { Weights } from '../../nn/weights.ts';
+import { loadTokenizer } from '../../tokenizers/load.ts';
+import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
+import { ClipEncoder } from './encoder.ts';
+import { clipSpec } from '../../models/clip/model.ts';
+import { textTokens } from '../../models/clip/text.ts';
+
+export class Clip {
+  readonly config: ClipModelConfig;
+  /** Identifies the weights. */
+  readonly hash: string;
+  /** The factor on cosines before a softmax. */
+  readonly scale: number;
+  readonly #tokenizer: Tokenizer;
+  readonly #encoder: ClipEncoder;
+
+  constructor(
+    config: ClipModelConfig,
+    hash: string,
+    scale: number,
+    tokenizer: Tokenizer,
+    encoder: ClipEncoder,
+  ) {
+    this.config = config;
+    this.hash = hash;
+    this.scale = scale;
+    this.#tokenizer = tokenizer;
+    this.#encoder = encoder;
+  }
+
+  /** The averaged weights of a checkpoint where it has them. Throws DataError when they do not fit its configuration. */
+  static async open(runtime: Runtime, checkpoint: Checkpoint): Promise<Clip> {
+    const config = loadConfig(clipCheckpointSchema, { file: checkpoint.configFile }).model;
+    const tokenizer = await loadTokenizer(checkpoint.tokenizerFile);
+    const weights = new Weights(runtime, 'clip', clipSpec(config));
+    const values = await checkpoint.read(checkpoint.bestPart, weights.expected());
+    await weights.load(values);
+    const scale = Math.exp(Number(values.get('logit_scale')?.data[0]));
+    return new Clip(
+      config,
+      hashOf(checkpoint),
+      scale,
+      tokenizer,
+      new ClipEncoder(runtime, 'CLIP', config, weights),
+    );
+  }
+
+  /**
+   * Features of pictures, of length 1.
+   * @param pixels RGB, count × size × size × 3
+   * @returns count × embedding
+   */
+  encodeImages(pixels: Uint8Array): Promise<Float32Array> {
+    return this.#encoder.images(pixels);
+  }
+
+  /**
+   * Features of texts, of length 1: count × embedding.
+   * @throws DataError for a text that is empty, or longer than the model reads unless `truncate` is set
+   */
+  encodeTexts(texts: readonly string[], truncate = false): Promise<Float32Array> {
+    return this.#encoder.texts(texts.map((text) => textTokens(text, this.#tokenizer, this.config, truncate)));
+  }
+
+  /** Refuses a text as `encodeTexts` and `score` do, without running anything. */
+  checkText(text: string, truncate = false): void {
+    textTokens(text, this.#tokenizer, this.config, truncate);
+  }
+
+  /**
+   * Cosines of a prompt and pictures: what ranks them.
+   * @param pixels RGB, count × size × size × 3
+   * @throws DataError for a prompt as `encodeTexts` does
+   */
+  async score(prompt: string, pixels: Uint8Array, truncate = false): Promise<number[]> {
+    const text = await this.encodeTexts([prompt], truncate);
+    const images = await this.encodeImages(pixels);
+    const { embedding } = this.config;
+    return Array.from({ length: images.length / embedding }, (_, i) =>
+      text.reduce((sum, value, k) => sum + value * (images[i * embedding + k] as number), 0),
+    );
+  }
+}

@@ -1,0 +1,91 @@
+// Captions that the joint model goes on with: it models the text as well. Keys and values are cached as in sample.ts.
+//   T text positions, V vocabulary
+
+import type { DalleModelConfig } from '../../config/dalle.ts';
+import type { Runtime } from '../../engine/session/runtime.ts';
+import { intScalar } from '../../engine/native/tensor.ts';
+import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
+import type { Weights } from '../../nn/weights.ts';
+import { graphSeed } from '../../util/random.ts';
+import { clearedOnce, DecodeCache } from './kv-cache.ts';
+import { padCaption } from '../../models/dalle/config.ts';
+import { decodeTextStep, keptText, prefillText } from './decode.ts';
+import { type DrawSettings, drawTokens } from './sampling.ts';
+import type { dalleSpec } from '../../models/dalle/model.ts';
+
+type Inputs<Name extends string> = Readonly<Record<Name, Tensor>>;
+
+/** Continues captions, one at a time. */
+export class CaptionCompleter {
+  readonly #config: DalleModelConfig;
+  readonly #clear;
+  readonly #first;
+  readonly #next;
+
+  /**
+   * @param name tells its variables from those of other completers and samplers of the runtime
+   * @param weights which do not change any more
+   */
+  constructor(
+    runtime: Runtime,
+    name: string,
+    config: DalleModelConfig,
+    weights: Weights<ReturnType<typeof dalleSpec>>,
+    settings: DrawSettings,
+  ) {
+    this.#config = config;
+    const cache = new DecodeCache(runtime, name, config, { rows: 1, prefix: 0, positions: keptText(config) });
+    const draw = (logits_1V: Tensor2D, key: Tensor) => ({
+      tokens: drawTokens(logits_1V, tf.reshape(key, [1, 2]), settings),
+    });
+    this.#clear = clearedOnce(runtime, name, (zero) => cache.clear(zero));
+    this.#first = runtime.compile(
+      `${name}: beginning`,
+      ({ text, count, key }: Inputs<'text' | 'count' | 'key'>) => {
+        const done = prefillText(weights.read(), text as Tensor2D, count as Scalar, config);
+        cache.writePrompt(done.cache, tf.scalar(0, 'int32'));
+        return draw(done.logits_BV, key);
+      },
+    );
+    this.#next = runtime.compile(
+      `${name}: token`,
+      ({ token, position, key }: Inputs<'token' | 'position' | 'key'>) => {
+        const token_1 = tf.reshape(token, [1]) as Tensor1D;
+        const memory = cache.memory(position as Scalar);
+        return draw(decodeTextStep(weights.read(), memory, token_1, position as Scalar, config), key);
+      },
+      { inOneThread: true, frozen: weights.variables },
+    );
+  }
+
+  /**
+   * The caption that begins with `tokens`, drawn on from the model's distribution up to its end or to textLength.
+   * The same seed and settings give the same.
+   * @param tokens at most textLength
+   * @param signal ends the drawing early by an AbortError
+   */
+  async complete(tokens: readonly number[], seed: number, signal?: AbortSignal): Promise<number[]> {
+    const { textLength, textVocabulary } = this.#config;
+    const caption = [...tokens];
+    const text = padCaption(caption, this.#config);
+    await this.#clear();
+    while (caption.length < textLength) {
+      signal?.throwIfAborted();
+      const count = caption.length;
+      const key = { dtype: 'int32', shape: [2], data: graphSeed(seed, 'text token', count) } as const;
+      const drawn =
+        count === tokens.length
+          ? await this.#first({
+              text: { dtype: 'int32', shape: [1, textLength], data: text },
+              count: intScalar(count),
+              key,
+            })
+          : await this.#next({ token: intScalar(caption.at(-1) as number), position: intScalar(count), key });
+      const token = drawn.tokens.data[0] as number;
+      // The classes after the vocabulary are padding: the caption has ended.
+      if (token >= textVocabulary) break;
+      caption.push(token);
+    }
+    return caption;
+  }
+}

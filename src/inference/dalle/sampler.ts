@@ -1,0 +1,211 @@
+// Sampling image tokens for captions, with keys and values cached in the session. Each prompt, which is a caption and
+// perhaps the beginning of a picture, is processed once in one pass and copied to the rows of its pictures; then
+// there is one call a token. With guidance each picture has a second row, for what the guidance steers away from.
+//   R rows (pictures, or twice as many with guidance), B pictures, T text positions, I image tokens, P first image
+//   tokens, V vocabulary
+
+import type { DalleModelConfig } from '../../config/dalle.ts';
+import { inRowBlocks } from '../../engine/tfjs/row-blocks.ts';
+import type { Compiled, Runtime } from '../../engine/session/runtime.ts';
+import { type HostTensor, intScalar } from '../../engine/native/tensor.ts';
+import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
+import type { Weights } from '../../nn/weights.ts';
+import { graphSeed } from '../../util/random.ts';
+import { clearedOnce, DecodeCache } from './kv-cache.ts';
+import { imageLength, padCaption, prefixLength } from '../../models/dalle/config.ts';
+import { decodeStep, keptTokens, prefill } from './decode.ts';
+import { type DrawSettings, drawTokens, guided } from './sampling.ts';
+import type { dalleSpec } from '../../models/dalle/model.ts';
+
+export interface SampleSettings extends DrawSettings {
+  /** Weight of the caption against no caption, or the negative one; 1 is none. The model must have seen empty captions. */
+  readonly guidance: number;
+}
+
+export interface SampleRequest {
+  /** The caption's tokens, at most textLength. */
+  readonly caption: readonly number[];
+  /** The tokens of what guidance steers away from; the empty caption where it is left out. */
+  readonly negative?: readonly number[] | undefined;
+  /** The picture's first tokens, at most all but one; the others are drawn. The same number in all requests of a call. */
+  readonly start?: Int32Array | undefined;
+  /** With the rest and the settings, determines the picture. */
+  readonly seed: number;
+}
+
+/**
+ * Rows of a matrix product. Four, because products of fewer are rounded otherwise, and of more, otherwise in their last
+ * rows: a picture would depend on how many there are.
+ */
+const BLOCK = 4;
+
+/** Draws pictures `batch` at a time. A picture is the same, bit for bit, whatever the batch and its other requests. */
+export class Sampler {
+  readonly #config: DalleModelConfig;
+  readonly #batch: number;
+  readonly #rows: number;
+  readonly #isGuided: boolean;
+  readonly #clear;
+  readonly #prompt: Compiled<Record<'text' | 'image' | 'row', Tensor>, Record<never, Tensor>>;
+  readonly #spread;
+  readonly #keys;
+  readonly #first;
+  readonly #next;
+
+  /**
+   * @param name tells its variables from those of other samplers of the runtime
+   * @param frozen the weights will not change any more, which makes drawing faster
+   */
+  constructor(
+    runtime: Runtime,
+    name: string,
+    config: DalleModelConfig,
+    weights: Weights<ReturnType<typeof dalleSpec>>,
+    batch: number,
+    settings: SampleSettings,
+    frozen = false,
+  ) {
+    this.#config = config;
+    this.#batch = batch;
+    this.#isGuided = settings.guidance !== 1;
+    const rows = this.#isGuided ? 2 * batch : batch;
+    this.#rows = rows;
+    const prefix = prefixLength(config);
+    const cache = new DecodeCache(runtime, name, config, { rows, prefix, positions: keptTokens(config) });
+    /** Of the first token that is drawn. */
+    const logits = runtime.variable(`${name}/logits`, [rows, config.imageVocabulary]);
+    const keys = runtime.variable(`${name}/keys`, [imageLength(config), batch, 2], 'int32');
+    const tokens = runtime.variable(`${name}/tokens`, [batch], 'int32');
+    const draw = (logits_RV: Tensor2D, place: Tensor) => {
+      const keys_B2 = tf.reshape(tf.gather(keys.read(), tf.reshape(place, [1]) as Tensor1D), [batch, 2]);
+      const logits_BV = this.#isGuided ? guided(logits_RV, settings.guidance) : logits_RV;
+      const tokens_B = drawTokens(logits_BV, keys_B2 as Tensor2D, settings);
+      tokens.assign(tokens_B);
+      return { tokens: tokens_B };
+    };
+
+    this.#clear = clearedOnce(runtime, name, (zero) => {
+      cache.clear(zero);
+      logits.assign(tf.sub(tf.zeros([...logits.shape]), zero));
+    });
+    this.#prompt = runtime.compile(
+      `${name}: prompt`,
+      ({ text, image, row }) => {
+        const start = (image.shape[1] as number) > 0 ? (image as Tensor2D) : undefined;
+        const done = prefill(weights.read(), text as Tensor2D, config, start);
+        cache.writePrompt(done.cache, row as Scalar);
+        logits.writeRows(tf.reshape(row, [1]), done.logits_BV);
+        return {};
+      },
+      { inOneThread: true },
+    );
+    this.#spread = runtime.compile(`${name}: shared prompts`, ({ from }: { from: Tensor }) => {
+      cache.spread(from as Tensor1D);
+      logits.assign(tf.gather(logits.read(), from as Tensor1D));
+      return {};
+    });
+    this.#keys = runtime.compile(`${name}: keys`, (inputs: { keys: Tensor }) => {
+      keys.assign(inputs.keys);
+      return {};
+    });
+    this.#first = runtime.compile(`${name}: first token`, ({ place }: { place: Tensor }) =>
+      draw(logits.read() as Tensor2D, place),
+    );
+    this.#next = runtime.compile(
+      `${name}: token`,
+      ({ place }: { place: Tensor }) => {
+        const last_B = tokens.read() as Tensor1D;
+        const last_R = this.#isGuided ? tf.concat([last_B, last_B]) : last_B;
+        const before = tf.sub(place, tf.scalar(1, 'int32')) as Scalar;
+        const memory = cache.memory(before);
+        const logits_RV = inRowBlocks(BLOCK, () =>
+          decodeStep(weights.read(), memory, last_R as Tensor1D, before, config),
+        );
+        return draw(logits_RV, place);
+      },
+      { inOneThread: true, frozen: frozen ? weights.variables : [] },
+    );
+  }
+
+  /**
+   * Image tokens for at most `batch` requests, [requests × I], drawn from the model's distribution.
+   * @param onToken told after each position how many tokens of every picture there are, those it started with
+   *   included, and the tokens, [requests × I], 0 where there is none yet; the same array each time
+   * @param signal ends the drawing early by an AbortError
+   */
+  async sample(
+    requests: readonly SampleRequest[],
+    onToken?: (tokens: number, codes: Int32Array) => void,
+    signal?: AbortSignal,
+  ): Promise<Int32Array> {
+    const count = imageLength(this.#config);
+    const primed = this.#check(requests);
+    const codes = new Int32Array(requests.length * count);
+    for (const [r, { start }] of requests.entries()) if (start) codes.set(start, r * count);
+    await this.#begin(requests, signal);
+    for (let place = primed; place < count; place++) {
+      signal?.throwIfAborted();
+      const draw = place === primed ? this.#first : this.#next;
+      const { tokens } = await draw({ place: intScalar(place) });
+      for (let r = 0; r < requests.length; r++) codes[r * count + place] = tokens.data[r] as number;
+      onToken?.(place + 1, codes);
+    }
+    return codes;
+  }
+
+  /** How many tokens the pictures start with. */
+  #check(requests: readonly SampleRequest[]): number {
+    if (requests.length > this.#batch)
+      throw new RangeError(`${requests.length} requests for a sampler of ${this.#batch}`);
+    const { imageVocabulary } = this.#config;
+    const [primed = 0, ...others] = new Set(requests.map(({ start }) => start?.length ?? 0));
+    if (others.length > 0)
+      throw new RangeError(
+        `pictures of one call start with the same number of tokens, got ${primed} and ${others[0]}`,
+      );
+    const most = imageLength(this.#config) - 1;
+    if (primed > most) throw new RangeError(`a picture starts with at most ${most} tokens, got ${primed}`);
+    for (const { start } of requests)
+      for (const code of start ?? [])
+        if (code < 0 || code >= imageVocabulary)
+          throw new RangeError(`a picture starts with codes below ${imageVocabulary}, got ${code}`);
+    return primed;
+  }
+
+  /** The prompts in their rows, and what keys the draws. */
+  async #begin(requests: readonly SampleRequest[], signal: AbortSignal | undefined): Promise<void> {
+    await this.#clear();
+    const none = new Int32Array();
+    const captions = requests.map(({ caption, start = none }) => ({ caption, start }));
+    const aways = requests.map(({ negative = [], start = none }) => ({ caption: negative, start }));
+    const from = Int32Array.from({ length: this.#rows }, (_, row) => row);
+    const rows = new Map<string, number>();
+    for (const [first, prompts] of [captions, this.#isGuided ? aways : []].entries())
+      for (const [r, { caption, start }] of prompts.entries()) {
+        signal?.throwIfAborted();
+        const row = first * this.#batch + r;
+        const text = padCaption(caption, this.#config);
+        const prompt = `${text};${start}`;
+        const same = rows.get(prompt);
+        if (same === undefined)
+          await this.#prompt({ text: sequence(text), image: sequence(start), row: intScalar(row) });
+        from[row] = same ?? row;
+        rows.set(prompt, from[row]);
+      }
+    if (from.some((same, row) => same !== row))
+      await this.#spread({ from: { dtype: 'int32', shape: [from.length], data: from } });
+    await this.#keys({ keys: this.#keysOf(requests) });
+  }
+
+  #keysOf(requests: readonly SampleRequest[]): HostTensor {
+    const count = imageLength(this.#config);
+    const keys = new Int32Array(count * this.#batch * 2);
+    for (let place = 0; place < count; place++)
+      for (const [r, { seed }] of requests.entries())
+        keys.set(graphSeed(seed, 'image token', place), 2 * (place * this.#batch + r));
+    return { dtype: 'int32', shape: [count, this.#batch, 2], data: keys };
+  }
+}
+
+/** A batch of one, [1, n]. */
+const sequence = (ids: Int32Array): HostTensor => ({ dtype: 'int32', shape: [1, ids.length], data: ids });

@@ -1,0 +1,79 @@
+// Token shards back to pictures.
+
+import { join } from 'node:path';
+import { textLines } from '../../data/sources/folder.ts';
+import { checkDvae } from '../../data/tokens/check.ts';
+import { readTokenFolder } from '../../data/tokens/read.ts';
+import type { DvaeCodec } from '../dvae/codec.ts';
+import { type GridCell, imageGrid } from '../../report/images/grid.ts';
+import { writePng } from '../../report/images/png.ts';
+import { codebookUse, useFigures } from '../../eval/codebook.ts';
+
+export interface DecodeTokensOptions {
+  /** Pictures in the grid. */
+  readonly show: number;
+  /** Folder for a PNG of each picture, named by its key; none are written without it. */
+  readonly pictures: string | undefined;
+  /** The dVAE's checkpoint, for messages. */
+  readonly dvae: string;
+  /** Told how many pictures there are, once, and how many are done with. */
+  readonly onStart: (total: number) => void;
+  readonly onProgress: (done: number) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Pictures decoded at a time. */
+const BATCH = 32;
+const COLUMNS = 8;
+
+/**
+ * Decodes every picture of a folder that `mm tokenize` made.
+ * @returns the first pictures under their captions as a PNG, and the figures of the codes
+ * @throws DataError when the folder is damaged, or another dVAE made it (both hashes are named)
+ */
+export async function decodeTokens(path: string, codec: DvaeCodec, options: DecodeTokensOptions) {
+  const { show, pictures, dvae, onStart, onProgress, signal } = options;
+  const set = await readTokenFolder(path);
+  checkDvae(set, codec.hash, dvae);
+  const { imageSize, vocabulary } = codec.config;
+  const [codesEach, bytesEach] = [set.grid ** 2, imageSize ** 2 * 3];
+  const cells: GridCell[] = [];
+  // Without a folder for them, only the pictures of the grid are looked at.
+  const total = pictures === undefined ? Math.min(show, set.keys.length) : set.keys.length;
+  onStart(total);
+  for (let start = 0; start < total; start += BATCH) {
+    signal.throwIfAborted();
+    const end = Math.min(total, start + BATCH);
+    const decoded = await codec.decode(
+      Int32Array.from(set.codes.subarray(start * codesEach, end * codesEach)),
+    );
+    for (let i = start; i < end; i++) {
+      const pixels = decoded.subarray((i - start) * bytesEach, (i - start + 1) * bytesEach);
+      const [caption] = textLines(set.captions[i] ?? '');
+      if (cells.length < show)
+        cells.push({
+          pixels,
+          width: imageSize,
+          height: imageSize,
+          ...(caption !== undefined && { caption }),
+        });
+      if (pictures !== undefined)
+        await writePng(join(pictures, `${inside(set.keys[i] as string)}.png`), pixels, imageSize, imageSize);
+    }
+    onProgress(end);
+  }
+  return {
+    grid: await imageGrid(cells, { columns: Math.min(COLUMNS, cells.length) }),
+    totals: {
+      pictures: set.keys.length,
+      ...useFigures(codebookUse([set.codes], vocabulary), vocabulary),
+    },
+  };
+}
+
+/** A key as a path that stays inside its folder, whatever the shard says. */
+const inside = (key: string): string =>
+  key
+    .split(/[/\\]/)
+    .filter((part) => !/^\.*$/.test(part))
+    .join('/') || 'picture';

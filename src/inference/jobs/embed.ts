@@ -1,0 +1,118 @@
+// Features of picture files, a few in memory at a time; those of contents seen before come from the cache.
+
+import { createHash } from 'node:crypto';
+import { mapConcurrently } from '../../util/concurrent.ts';
+import { decodeBuffer, type PictureFile, readPictureFile } from '../../data/decode.ts';
+import { chunks } from '../../data/decode-batches.ts';
+import type { Faults } from '../../data/faults.ts';
+import type { Clip } from '../clip/clip.ts';
+import { DataError } from '../../util/errors.ts';
+import type { EmbeddingCache } from './embedding-cache.ts';
+
+export interface EmbedOptions {
+  readonly cache: EmbeddingCache | undefined;
+  readonly faults: Faults;
+  /** Told how many pictures are done with. */
+  readonly onProgress: (done: number) => void;
+  readonly signal: AbortSignal;
+}
+
+export interface Embedded<P> {
+  /** Those that could be read. */
+  readonly pictures: readonly P[];
+  /** pictures × embedding, each of length 1 */
+  readonly features: Float32Array;
+  /** How many came from the cache. */
+  readonly cached: number;
+}
+
+/** Pictures encoded at a time, and chunks read and decoded while one is encoded. */
+const BATCH = 32;
+const AHEAD = 2;
+const FILES_AT_ONCE = 4;
+
+/** A file's content hash with its feature or its pixels, whichever there is. */
+interface Prepared<P> {
+  readonly picture: P;
+  readonly hash: string;
+  readonly feature?: Float32Array | undefined;
+  readonly pixels?: Uint8Array;
+}
+
+/**
+ * Encodes the pictures that can be read, in their order.
+ * @throws DataError when too many are at fault, or all; the signal's reason when it is aborted
+ */
+export async function embedPictures<P extends PictureFile>(
+  clip: Clip,
+  pictures: readonly P[],
+  { cache, faults, onProgress, signal }: EmbedOptions,
+): Promise<Embedded<P>> {
+  const { embedding, image } = clip.config;
+  const prepare = async (picture: P): Promise<Prepared<P> | undefined> =>
+    faults.guard(picture, async () => {
+      const data = await readPictureFile(picture);
+      const hash = createHash('sha256').update(data).digest('hex');
+      const feature = await cache?.get(hash);
+      if (feature) return { picture, hash, feature };
+      const { pixels } = await decodeBuffer(data, {
+        size: image.size,
+        crop: 'center',
+        preprocessing: 'clip',
+      });
+      return { picture, hash, pixels };
+    });
+
+  const found: Prepared<P>[] = [];
+  const features = new Float32Array(pictures.length * embedding);
+  let done = 0;
+  let cached = 0;
+  for await (const chunk of prefetched(pictures, prepare)) {
+    signal.throwIfAborted();
+    const fresh = chunk.filter(({ pixels }) => pixels !== undefined);
+    const encoded = await clip.encodeImages(Buffer.concat(fresh.map(({ pixels }) => pixels as Uint8Array)));
+    const made = new Map(
+      fresh.map(({ hash }, i) => [hash, encoded.slice(i * embedding, (i + 1) * embedding)]),
+    );
+    await cache?.add(made);
+    for (const { picture, hash, feature } of chunk) {
+      features.set((feature ?? made.get(hash)) as Float32Array, found.length * embedding);
+      found.push({ picture, hash });
+    }
+    cached += chunk.length - fresh.length;
+    done += BATCH;
+    onProgress(Math.min(done, pictures.length));
+  }
+  if (found.length === 0) {
+    throw new DataError('none of the pictures can be read', {
+      where: pictures[0]?.path ?? '',
+      fix: 'name pictures that other programs can open',
+    });
+  }
+  return {
+    pictures: found.map(({ picture }) => picture),
+    features: features.subarray(0, found.length * embedding),
+    cached,
+  };
+}
+
+/** Chunks of what `prepare` gives for the pictures, some ahead of who uses them. */
+async function* prefetched<P, R>(
+  pictures: readonly P[],
+  prepare: (picture: P) => Promise<R | undefined>,
+): AsyncGenerator<R[], void> {
+  const running: Promise<(R | undefined)[]>[] = [];
+  const next = async (): Promise<R[]> =>
+    (await (running.shift() as Promise<(R | undefined)[]>)).filter((result) => result !== undefined);
+  try {
+    for (const chunk of chunks(pictures, BATCH)) {
+      const preparing = mapConcurrently(chunk, FILES_AT_ONCE, prepare);
+      preparing.catch(() => {}); // seen when its turn comes
+      running.push(preparing);
+      if (running.length > AHEAD) yield await next();
+    }
+    while (running.length > 0) yield await next();
+  } finally {
+    await Promise.allSettled(running);
+  }
+}

@@ -1,0 +1,43 @@
+// Pictures in the order of their cosines with a prompt (arXiv 2102.12092, section 2.6: samples ranked by CLIP).
+
+import type { Embedded } from './embed.ts';
+import { cosine, descending, softmax } from '../../eval/features.ts';
+
+export interface RankedPicture {
+  readonly file: string;
+  /** Cosine of picture and prompt. */
+  readonly similarity: number;
+  /** Softmax over the pictures of the prompt. */
+  readonly probability: number;
+}
+
+export interface Ranking {
+  readonly prompt: string;
+  /** The best first. */
+  readonly pictures: readonly RankedPicture[];
+}
+
+/**
+ * @param texts prompts × embedding, of length 1
+ * @param scale exp(logit scale)
+ */
+export function rank(
+  prompts: readonly string[],
+  texts: Float32Array,
+  { pictures, features }: Pick<Embedded<{ readonly path: string }>, 'pictures' | 'features'>,
+  scale: number,
+): Ranking[] {
+  const width = texts.length / prompts.length;
+  return prompts.map((prompt, p) => {
+    const similarities = pictures.map((_, i) => cosine(texts, p, features, i, width));
+    const probabilities = softmax(similarities, scale);
+    return {
+      prompt,
+      pictures: descending(similarities).map((i) => ({
+        file: pictures[i]!.path,
+        similarity: similarities[i] as number,
+        probability: probabilities[i] as number,
+      })),
+    };
+  });
+}

@@ -1,0 +1,123 @@
+// Pictures through a dVAE's hard codes and back, measured.
+
+import type { PictureFile } from '../../data/decode.ts';
+import { chunks, decodeBatches } from '../../data/decode-batches.ts';
+import type { Faults } from '../../data/faults.ts';
+import type { DvaeCodec } from '../dvae/codec.ts';
+import { DataError } from '../../util/errors.ts';
+import { codebookUse, useFigures } from '../../eval/codebook.ts';
+import { psnr, softHardGap, ssim } from '../../eval/reconstruction.ts';
+
+export interface PictureMeasures {
+  readonly file: string;
+  /** dB; Infinity for equal pictures. */
+  readonly psnr: number;
+  readonly ssim: number;
+}
+
+export interface ReconstructionTotals {
+  /** Pictures measured, and pictures that could not be read. */
+  readonly pictures: number;
+  readonly skipped: number;
+  /** Means over the pictures. */
+  readonly psnr: number;
+  readonly ssim: number;
+  /** Mean squared error of pixels in [0, 1] from hard codes, and from relaxed ones; and what lies between, in dB. */
+  readonly mse: number;
+  readonly softMse: number;
+  readonly softHardGap: number;
+  /** Different codes that occur, their share of the codebook, codes that do not occur, and the codes' perplexity. */
+  readonly codesUsed: number;
+  readonly codebookUse: number;
+  readonly deadCodes: number;
+  readonly perplexity: number;
+}
+
+export interface Reconstructions {
+  readonly measures: readonly PictureMeasures[];
+  readonly totals: ReconstructionTotals;
+  /** The first pictures, RGB: count × imageSize × imageSize × 3. */
+  readonly originals: Uint8Array;
+  readonly reconstructions: Uint8Array;
+}
+
+export interface ReconstructOptions {
+  /** How many originals and reconstructions to return. */
+  readonly show: number;
+  /** τ of the relaxed codes. */
+  readonly temperature: number;
+  readonly faults: Faults;
+  /** Told how many pictures are done with. */
+  readonly onProgress: (done: number) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Pictures encoded at a time. */
+const BATCH = 32;
+
+/**
+ * Reconstructs the pictures that can be read.
+ * @throws DataError when too many are at fault, or all; the signal's reason when it is aborted
+ */
+export async function reconstructPictures(
+  codec: DvaeCodec,
+  pictures: readonly PictureFile[],
+  { show, temperature, faults, onProgress, signal }: ReconstructOptions,
+): Promise<Reconstructions> {
+  const { imageSize: size, vocabulary } = codec.config;
+  const length = size ** 2 * 3;
+  const shown: { original: Uint8Array; made: Uint8Array }[] = [];
+  const measures: PictureMeasures[] = [];
+  let done = 0;
+  const allCodes: Int32Array[] = [];
+  let [hardError, softError] = [0, 0];
+  for await (const batch of decodeBatches(chunks(pictures, BATCH), { size, grid: codec.grid }, faults)) {
+    signal.throwIfAborted();
+    const codes = await codec.encode(batch.pixels);
+    const decoded = await codec.decode(codes);
+    allCodes.push(codes);
+    if (batch.pictures.length > 0) {
+      hardError += squaredError(batch.pixels, decoded) * batch.pictures.length;
+      softError += (await codec.relaxedError(batch.pixels, temperature, done)) * batch.pictures.length;
+    }
+    for (const [i, { path: file }] of batch.pictures.entries()) {
+      const original = batch.pixels.subarray(i * length, (i + 1) * length);
+      const made = decoded.subarray(i * length, (i + 1) * length);
+      measures.push({ file, psnr: psnr(original, made), ssim: ssim(original, made, size) });
+      if (shown.length < show) shown.push({ original, made });
+    }
+    done += batch.all.length;
+    onProgress(done);
+  }
+  if (measures.length === 0) {
+    throw new DataError('none of the pictures can be read', {
+      where: pictures[0]?.path ?? '',
+      fix: 'name pictures that other programs can open',
+    });
+  }
+  const mean = (key: 'psnr' | 'ssim'): number =>
+    measures.reduce((sum, values) => sum + values[key], 0) / measures.length;
+  const [mse, softMse] = [hardError / measures.length, softError / measures.length];
+  return {
+    measures,
+    totals: {
+      pictures: measures.length,
+      skipped: pictures.length - measures.length,
+      psnr: mean('psnr'),
+      ssim: mean('ssim'),
+      mse,
+      softMse,
+      softHardGap: softHardGap(softMse, mse),
+      ...useFigures(codebookUse(allCodes, vocabulary), vocabulary),
+    },
+    originals: Buffer.concat(shown.map(({ original }) => original)),
+    reconstructions: Buffer.concat(shown.map(({ made }) => made)),
+  };
+}
+
+/** Mean over pixels in [0, 1]. */
+function squaredError(a: Uint8Array, b: Uint8Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += ((a[i]! - b[i]!) / 255) ** 2;
+  return sum / a.length;
+}

@@ -1,0 +1,161 @@
+// Pictures to token shards. Which picture goes into which shard follows from the source alone, so that an
+// interrupted run goes on with the shards that are missing.
+
+import { relative, sep } from 'node:path';
+import { readCheckpoint } from '../../checkpoint/read.ts';
+import { captionsOf } from '../../data/sources/captions.ts';
+import { chunks, type DecodedBatch, decodeBatches } from '../../data/decode-batches.ts';
+import { Faults } from '../../data/faults.ts';
+import { baseFolder, readPictures } from '../../data/sources/resolve.ts';
+import type { Picture } from '../../data/sources/folder.ts';
+import { TokenFolder } from '../../data/tokens/folder.ts';
+import { type Skipped, sha256, type TokenManifest, type TokenPlan } from '../../data/tokens/manifest.ts';
+import type { TokenSample } from '../../data/tokens/shard.ts';
+import { Runtime } from '../../engine/session/runtime.ts';
+import { DvaeCodec } from '../dvae/codec.ts';
+import { DataError, InterruptedError } from '../../util/errors.ts';
+import type { RunContext } from '../../train/loop/run-context.ts';
+
+export interface TokenizeOptions {
+  /** Source of pictures (data/pictures.ts), with captions where there are any. */
+  readonly data: string;
+  /** Checkpoint or run of the dVAE. */
+  readonly dvae: string;
+  /** Folder for the shards. */
+  readonly out: string;
+  /** Pictures in a shard. */
+  readonly shardSize: number;
+  /** Keep the finished shards that are in `out`. */
+  readonly resume: boolean;
+}
+
+/** Pictures encoded at a time. */
+const BATCH = 32;
+/** Codes are kept in 16 bits. */
+const MOST_CODES = 2 ** 16;
+
+/** A picture at its place in the whole set, with a line for each caption. */
+interface Placed extends Picture {
+  readonly index: number;
+  /** Relative to the data set, with forward slashes. */
+  readonly file: string;
+}
+
+/**
+ * Encodes every picture that can be read, and writes the shards and the manifest, which it returns.
+ * @throws UsageError, DataError, EngineError as the data, the checkpoint and the storage do
+ * @throws InterruptedError when `signal` is aborted, after the shard that is being made
+ */
+export async function tokenizeFolder(
+  { data, dvae, out, shardSize, resume }: TokenizeOptions,
+  { log, progress, signal }: Pick<RunContext, 'log' | 'progress' | 'signal'>,
+): Promise<TokenManifest> {
+  const warn = (message: string): void => log.warn(message);
+  const checkpoint = await readCheckpoint(dvae, { kind: 'dvae', warn });
+  const base = await baseFolder(data);
+  const pictures = (await readPictures(data, { captions: 'optional' })).map((picture, index) => ({
+    ...picture,
+    caption: picture.caption && captionsOf(picture).join('\n'),
+    index,
+    file: relative(base, picture.path).replaceAll(sep, '/'),
+  }));
+  const bare = pictures.filter(({ caption }) => caption === undefined).length;
+  if (bare > 0) warn(`${bare} of ${pictures.length} pictures have no caption`);
+  const faults = new Faults(log);
+  const runtime = new Runtime();
+  try {
+    const codec = await DvaeCodec.open(runtime, checkpoint);
+    const folder = await TokenFolder.open(out, makePlan(codec, pictures, shardSize, dvae), { resume, warn });
+    progress.start('tokenizing', pictures.length, folder.done);
+    const rate = new Rate();
+    const missing = pictures.filter(({ index }) => !folder.has(Math.floor(index / shardSize)));
+    const batches = [...chunks(missing, shardSize)].flatMap((shard) => [...chunks(shard, BATCH)]);
+    let samples: TokenSample[] = [];
+    let skipped: Skipped[] = [];
+    const size = { size: codec.config.imageSize, grid: codec.grid };
+    for await (const batch of decodeBatches(batches, size, faults)) {
+      const { index: first } = batch.all[0] as Placed;
+      const { index: last } = batch.all.at(-1) as Placed;
+      if (signal.aborted && first % shardSize === 0) {
+        throw new InterruptedError('stopped; the finished shards are kept', {
+          where: out,
+          fix: 'run the same command with --resume to make the others',
+        });
+      }
+      samples.push(...(await encode(batch, codec)));
+      skipped.push(...leftOut(batch, faults));
+      rate.add(batch.all.length);
+      progress.update(folder.done + samples.length + skipped.length, { 'pictures/s': rate.toString() });
+      if ((last + 1) % shardSize !== 0 && last + 1 !== pictures.length) continue;
+      await folder.write(Math.floor(last / shardSize), samples, skipped);
+      samples = [];
+      skipped = [];
+    }
+    return await finish(folder, data);
+  } finally {
+    progress.stop();
+    faults.summarize();
+    await runtime.close();
+  }
+}
+
+function makePlan(
+  { config, grid, hash }: DvaeCodec,
+  pictures: readonly Placed[],
+  shardSize: number,
+  where: string,
+): TokenPlan {
+  const { imageSize, vocabulary } = config;
+  if (vocabulary > MOST_CODES) {
+    throw new DataError(`a vocabulary of ${vocabulary} codes does not fit in token shards`, {
+      where,
+      fix: `use a dVAE with at most ${MOST_CODES} codes`,
+    });
+  }
+  const source = sha256(pictures.map(({ file, caption }) => JSON.stringify([file, caption])).join('\n'));
+  return { dvae: hash, imageSize, grid, vocabulary, shardSize, source };
+}
+
+async function encode({ pictures, pixels }: DecodedBatch<Placed>, codec: DvaeCodec): Promise<TokenSample[]> {
+  const { grid } = codec;
+  const codes = Uint16Array.from(await codec.encode(pixels));
+  return pictures.map(({ index, key, file, caption }, i) => ({
+    index,
+    key,
+    file,
+    caption,
+    rows: grid,
+    columns: grid,
+    codes: codes.subarray(i * grid ** 2, (i + 1) * grid ** 2),
+  }));
+}
+
+function leftOut({ all, pictures }: DecodedBatch<Placed>, faults: Faults): Skipped[] {
+  if (pictures.length === all.length) return [];
+  const reasons = new Map(faults.all.map(({ path, reason }) => [path, reason]));
+  return all
+    .filter((picture) => !pictures.includes(picture))
+    .map(({ path, file }) => ({ file, why: reasons.get(path) ?? '' }));
+}
+
+async function finish(folder: TokenFolder, data: string): Promise<TokenManifest> {
+  if (folder.manifest.pictures > 0) return folder.finish();
+  throw new DataError('none of the pictures can be read', {
+    where: data,
+    fix: 'mm data check lists what is wrong with each file',
+  });
+}
+
+/** Pictures a second, since it was made. */
+class Rate {
+  readonly #start = performance.now();
+  #count = 0;
+
+  add(count: number): void {
+    this.#count += count;
+  }
+
+  toString(): string {
+    return ((this.#count * 1000) / (performance.now() - this.#start)).toFixed(1);
+  }
+}

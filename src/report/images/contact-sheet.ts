@@ -1,0 +1,43 @@
+// The best pictures of each prompt side by side, in order, as one PNG; decoded anew, at the sheet's size.
+
+import { basename } from 'node:path';
+import { decodePicture, type PictureFile } from '../../data/decode.ts';
+import { imageGrid } from './grid.ts';
+
+const SIDE = 128;
+const COLUMNS = 8;
+
+export interface SheetRow {
+  readonly prompt: string;
+  readonly pictures: readonly { readonly file: string; readonly similarity: number }[];
+}
+
+/**
+ * With one prompt it is the title, with several each has a row of its own.
+ * @param files the pictures, some of which may lie in archives
+ */
+export async function contactSheet(
+  rows: readonly SheetRow[],
+  show: number,
+  files: readonly PictureFile[],
+): Promise<Buffer> {
+  const byPath = new Map(files.map((file) => [file.path, file]));
+  const [only] = rows;
+  const columns =
+    rows.length > 1 ? Math.min(show, Math.max(...rows.map(({ pictures }) => pictures.length))) : COLUMNS;
+  const cells = await Promise.all(
+    rows
+      .flatMap(({ pictures }) => pictures.slice(0, show))
+      .map(async ({ file, similarity }) => ({
+        pixels: await decodePicture(byPath.get(file) ?? file, { size: SIDE, crop: 'center' }),
+        width: SIDE,
+        height: SIDE,
+        caption: `${similarity.toFixed(3)} ${basename(file)}`,
+      })),
+  );
+  return imageGrid(cells, {
+    columns,
+    scale: 1,
+    ...(rows.length > 1 ? { rowLabels: rows.map(({ prompt }) => prompt) } : { title: only?.prompt ?? '' }),
+  });
+}

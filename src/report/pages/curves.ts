@@ -1,0 +1,123 @@
+// Curves as SVG: one chart of a few series over the steps of a run. Colours come from the page's style, by class, so
+// that a chart fits light and dark pages.
+
+import { linearTicks, logTicks, type Point, scaleOf, thin } from './curve-scales.ts';
+import { escapeMarkup } from '../images/text.ts';
+
+export interface Series {
+  readonly name: string;
+  /** Class of the colour, `s0` to `s5`. */
+  readonly colour: number;
+  /** Measured now and then, not at each logged step: its points are marked. */
+  readonly isSparse: boolean;
+  /** By step; values that are not finite are marked where they occur. */
+  readonly points: readonly Point[];
+}
+
+export interface Chart {
+  readonly title: string;
+  /** What the values are, where the title does not say. */
+  readonly note?: string;
+  readonly series: readonly Series[];
+  /** Never logarithmic. */
+  readonly isLinear?: boolean;
+  /** Values that the range takes in whatever is drawn, such as 0 and 1 of a share. */
+  readonly includes?: readonly number[];
+}
+
+const WIDTH = 560;
+const HEIGHT = 236;
+const PLOT = { left: 66, right: 542, top: 18, bottom: 204 } as const;
+
+/** The chart as an SVG element. */
+export function chartSvg({ title, series, isLinear = false, includes = [] }: Chart): string {
+  const all = series.flatMap(({ points }) => points);
+  const finite = all.filter(({ value }) => Number.isFinite(value));
+  const lastStep = all.reduce((last, { step }) => Math.max(last, step), 1);
+  const bounds = includes.map((value) => ({ step: lastStep, value }));
+  const scale = scaleOf([...finite, ...bounds], lastStep, isLinear);
+  const x = (step: number): number => PLOT.left + (step / lastStep) * (PLOT.right - PLOT.left);
+  const y = (value: number): number => PLOT.bottom - scale.share(value) * (PLOT.bottom - PLOT.top);
+  const ticks = scale.isLog ? logTicks(scale.low, scale.high) : linearTicks(scale.low, scale.high, 5);
+  const grid = ticks.map(
+    (tick) =>
+      `<line class="grid" x1="${PLOT.left}" x2="${PLOT.right}" y1="${at(y(tick))}" y2="${at(y(tick))}"/>` +
+      `<text class="tick" x="${PLOT.left - 8}" y="${at(y(tick) + 4)}" text-anchor="end">${shortNumber(tick)}</text>`,
+  );
+  const steps = linearTicks(0, lastStep, 6).map(
+    (tick) =>
+      `<text class="tick" x="${at(x(tick))}" y="${PLOT.bottom + 19}" text-anchor="middle">${shortNumber(tick)}</text>`,
+  );
+  const clip = `clip-${title.replaceAll(/\W+/g, '-')}`;
+  const label = `${title} over ${lastStep} steps: ${series.map(summary).join('; ')}`;
+  return `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeMarkup(label)}">
+<clipPath id="${clip}"><rect x="${PLOT.left - 4}" y="${PLOT.top - 4}" width="${PLOT.right - PLOT.left + 8}" height="${PLOT.bottom - PLOT.top + 8}"/></clipPath>
+${grid.join('')}${steps.join('')}
+<line class="axis" x1="${PLOT.left}" x2="${PLOT.right}" y1="${PLOT.bottom}" y2="${PLOT.bottom}"/>
+<g clip-path="url(#${clip})">${series.map((one) => drawn(one, x, y)).join('')}</g>
+</svg>`;
+}
+
+/** First and last value, in words. */
+export function summary({ name, points }: Series): string {
+  const [first, last] = [points[0], points.at(-1)];
+  if (!first || !last) return `${name} –`;
+  return points.length === 1
+    ? `${name} ${shortNumber(last.value)}`
+    : `${name} ${shortNumber(first.value)} → ${shortNumber(last.value)}`;
+}
+
+function drawn(
+  { points, isSparse, name, colour }: Series,
+  x: (step: number) => number,
+  y: (value: number) => number,
+): string {
+  const place = ({ step, value }: Point): string => `${at(x(step))} ${at(y(value))}`;
+  const runs = finiteRuns(points);
+  const shapes = runs.map((run) => {
+    const { middle, least, most } = thin(run);
+    const band = least.length > 0 && `M${[...most, ...least.toReversed()].map(place).join('L')}Z`;
+    return (
+      (band ? `<path class="band s${colour}" d="${band}"/>` : '') +
+      `<path class="line s${colour}${isSparse ? ' sparse' : ''}" d="M${middle.map(place).join('L')}"/>`
+    );
+  });
+  const dots = isSparse
+    ? runs
+        .flat()
+        .map(
+          (point) =>
+            `<circle class="dot s${colour}" cx="${at(x(point.step))}" cy="${at(y(point.value))}" r="3.2">` +
+            `<title>${escapeMarkup(`${name}, step ${point.step}: ${shortNumber(point.value)}`)}</title></circle>`,
+        )
+    : [];
+  const broken = points
+    .filter(({ value }) => !Number.isFinite(value))
+    .map(
+      ({ step, value }) =>
+        `<path class="broken" d="M${at(x(step))} ${PLOT.top}V${PLOT.bottom}"><title>${escapeMarkup(`${name}, step ${step}: ${value}`)}</title></path>`,
+    );
+  return [...shapes, ...dots, ...broken].join('');
+}
+
+/** Stretches of finite values. */
+function finiteRuns(points: readonly Point[]): Point[][] {
+  const runs: Point[][] = [[]];
+  for (const point of points) {
+    if (Number.isFinite(point.value)) runs.at(-1)?.push(point);
+    else runs.push([]);
+  }
+  return runs.filter((run) => run.length > 0);
+}
+
+const at = (pixels: number): string => String(Number(pixels.toFixed(1)));
+
+/** 12k, 0.0034, 3.2e-7: at most four digits. */
+export function shortNumber(value: number): string {
+  if (!Number.isFinite(value)) return String(value);
+  const size = Math.abs(value);
+  if (size >= 1e6) return `${Number((value / 1e6).toPrecision(3))}M`;
+  if (size >= 1e4) return `${Number((value / 1e3).toPrecision(3))}k`;
+  if (size !== 0 && size < 1e-3) return value.toExponential(1).replace('.0e', 'e');
+  return String(Number(value.toPrecision(4)));
+}

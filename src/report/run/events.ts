@@ -1,0 +1,70 @@
+// TensorBoard event files: scalars and PNG images. Source: tensorflow/core/util/event.proto and
+// tensorflow/core/framework/summary.proto; the messages are few enough to encode by hand.
+
+import { appendFileSync, closeSync, mkdirSync, openSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { storageError } from '../../util/files.ts';
+import { bytesField, doubleField, type Field, floatField, integerField, message } from '../../util/protobuf.ts';
+import { pngSize } from '../images/png.ts';
+import { tfRecord } from './tfrecord.ts';
+
+const SESSION_START = 1;
+const RGB = 3;
+
+/** Appends to an event file of its own, each record handed to the system before the call returns. */
+export class EventWriter {
+  readonly path: string;
+  readonly #file: number;
+
+  /** Begins a new file in `folder`; a run that was interrupted leaves several, which TensorBoard reads in order. */
+  constructor(folder: string) {
+    const seconds = Math.floor(Date.now() / 1000);
+    try {
+      mkdirSync(folder, { recursive: true });
+      const number = String(readdirSync(folder).length).padStart(4, '0');
+      this.path = join(folder, `events.out.tfevents.${seconds}.mm.${number}`);
+      this.#file = openSync(this.path, 'ax');
+    } catch (error) {
+      throw storageError(error, folder);
+    }
+    this.#append(0, bytesField(3, 'brain.Event:2'));
+  }
+
+  scalars(step: number, values: Readonly<Record<string, number>>): void {
+    const entries = Object.entries(values).map(([tag, value]) =>
+      bytesField(1, message(bytesField(1, tag), floatField(2, value))),
+    );
+    this.#append(step, bytesField(5, message(...entries)));
+  }
+
+  /** An encoded RGB PNG. */
+  image(step: number, tag: string, png: Uint8Array): void {
+    const { width, height } = pngSize(png);
+    const image = message(
+      integerField(1, height),
+      integerField(2, width),
+      integerField(3, RGB),
+      bytesField(4, png),
+    );
+    const value = message(bytesField(1, tag), bytesField(4, image));
+    this.#append(step, bytesField(5, bytesField(1, value)));
+  }
+
+  /** Tells readers to forget what earlier files say about `step` and later ones. */
+  restartAt(step: number): void {
+    this.#append(step, bytesField(7, integerField(1, SESSION_START)));
+  }
+
+  close(): void {
+    closeSync(this.#file);
+  }
+
+  #append(step: number, content: Field): void {
+    const event = message(doubleField(1, Date.now() / 1000), integerField(2, step), content);
+    try {
+      appendFileSync(this.#file, tfRecord(event));
+    } catch (error) {
+      throw storageError(error, this.path);
+    }
+  }
+}

@@ -1,0 +1,114 @@
+// A whole CLIP training run: its pairs, its labelled pictures.
+
+import { type ClipConfig, clipSchema } from '../../config/clip.ts';
+import { decodeAll } from '../../data/decode-batches.ts';
+import { Faults } from '../../data/faults.ts';
+import { readClasses, readLabels } from '../../data/sources/labelled.ts';
+import { readPictures } from '../../data/sources/resolve.ts';
+import type { Picture } from '../../data/sources/folder.ts';
+import { split } from '../../data/split.ts';
+import { checkClassifier } from '../../eval/classifier.ts';
+import { textIds } from '../../models/clip/text.ts';
+import { loadTokenizer } from '../../tokenizers/load.ts';
+import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
+import { DataError, UsageError } from '../../util/errors.ts';
+import { ClipTrainee, type ClipValidation, type ZeroShot } from './task.ts';
+import { checkCaptions, clipBatches } from './batches.ts';
+import type { LoopResult } from '../loop/loop.ts';
+import type { RunContext } from '../loop/run-context.ts';
+import { carriedBy, refuseOtherTokenizer } from '../loop/resume-checks.ts';
+import { checkRun, refuseFew, runTraining } from '../run.ts';
+
+/** Most held-out pairs, and most labelled pictures, looked at in one validation. */
+const VALIDATION_PAIRS = 512;
+const ZERO_SHOT_PICTURES = 1024;
+
+/**
+ * Trains CLIP into the run folder.
+ * @throws UsageError, DataError, EngineError, InterruptedError as `runTraining` and the data do
+ */
+export async function trainClip(config: ClipConfig, context: RunContext): Promise<LoopResult> {
+  const { path, log } = context;
+  const { data, model } = config;
+  const { batch, chunk = batch } = config.train;
+  await checkRun(clipSchema, config, context);
+  const tokenizer = await loadTokenizer(data.tokenizer);
+  checkVocabulary(config, tokenizer);
+  const faults = new Faults(log);
+  const pictures = await readPictures(data.path, { captions: 'required', faults });
+  const cut = checkCaptions(pictures, tokenizer, config);
+  if (cut > 0) log.warn(`${cut} captions are longer than ${model.text.length} tokens and will be cut`);
+  const { training, heldOut } = split(pictures, data.validation);
+  refuseFew(training.length, batch, data.path);
+  const validation = await decodeValidation(heldOut, config, faults);
+  const zeroShot = data.zeroShot && (await decodeZeroShot(config, data.zeroShot, faults));
+  const inMemory = chunk < batch ? `, ${chunk} pictures in memory at a time` : '';
+  log.info(`each picture against ${batch - 1} other texts${inMemory}`);
+  return runTraining(
+    {
+      kind: 'clip',
+      config,
+      faults,
+      async build(runtime) {
+        return {
+          trainee: new ClipTrainee(runtime, config, { tokenizer, validation, zeroShot, run: path }),
+          batches: (position) => clipBatches({ pictures: training, tokenizer, faults }, config, position),
+          async goOn({ checkpoint }) {
+            await refuseOtherTokenizer(await carriedBy(checkpoint), tokenizer, data.tokenizer);
+          },
+        };
+      },
+    },
+    context,
+  );
+}
+
+function checkVocabulary({ model, data }: ClipConfig, tokenizer: Tokenizer): void {
+  const most = textIds(model);
+  if (tokenizer.vocabularySize <= most) return;
+  const own = model.text.vocabulary - most;
+  throw new UsageError(
+    `the tokenizer has ${tokenizer.vocabularySize} entries, model.text.vocabulary is ${model.text.vocabulary}${own > 0 ? `, ${own} of them its own` : ''}`,
+    { where: data.tokenizer, fix: `set model.text.vocabulary to at least ${tokenizer.vocabularySize + own}` },
+  );
+}
+
+const modelSize = ({ model }: ClipConfig) => ({ size: model.image.size, preprocessing: 'clip' }) as const;
+
+async function decodeValidation(
+  heldOut: readonly Picture[],
+  config: ClipConfig,
+  faults: Faults,
+): Promise<ClipValidation> {
+  const { pictures, pixels } = await decodeAll(
+    heldOut,
+    modelSize(config),
+    faults,
+    'held-out',
+    VALIDATION_PAIRS,
+  );
+  return { pixels, captions: pictures.map(({ caption }) => caption as string) };
+}
+
+async function decodeZeroShot(
+  config: ClipConfig,
+  { pictures, labels: file, templates }: NonNullable<ClipConfig['data']['zeroShot']>,
+  faults: Faults,
+): Promise<ZeroShot> {
+  const all = await readClasses(pictures);
+  const labels = file === undefined ? [...new Set(all.map(({ label }) => label))] : await readLabels(file);
+  checkClassifier(labels, templates, file ?? pictures);
+  const stranger = all.find(({ label }) => !labels.includes(label));
+  if (stranger) {
+    throw new DataError(`${stranger.label} is not among the labels`, {
+      where: stranger.path,
+      fix: `add it to ${file ?? 'the folders'}, or name the folder as a label`,
+    });
+  }
+  // Evenly from all classes, whatever their order.
+  const stride = Math.max(1, Math.ceil(all.length / ZERO_SHOT_PICTURES));
+  const spread = all.filter((_, i) => i % stride === 0);
+  const decoded = await decodeAll(spread, modelSize(config), faults, 'labelled');
+  const truth = decoded.pictures.map(({ label }) => labels.indexOf(label));
+  return { pixels: decoded.pixels, truth, labels, templates };
+}

@@ -1,0 +1,173 @@
+// A whole DALL·E training run: its parts, its tokens, what its weights begin with.
+
+import { createHash } from 'node:crypto';
+import { hashOf, readCheckpoint } from '../../checkpoint/read.ts';
+import { type DalleConfig, dalleSchema } from '../../config/dalle.ts';
+import { Faults } from '../../data/faults.ts';
+import { DvaeCodec } from '../../inference/dvae/codec.ts';
+import { BpeTokenizer } from '../../tokenizers/bpe.ts';
+import { DataError, UsageError } from '../../util/errors.ts';
+import { type CaptionedCodes, readCodes, splitCodes } from './dataset.ts';
+import { codebookStart } from './codebook-init.ts';
+import { DalleTrainee } from './task.ts';
+import { beginWith } from './fine-tune.ts';
+import type { LoopResult } from '../loop/loop.ts';
+import type { RunContext } from '../loop/run-context.ts';
+import { carriedBy, refuseOther, refuseOtherTokenizer } from '../loop/resume-checks.ts';
+import { startAverage } from '../loop/resume.ts';
+import { checkCaptions, firstCaption, trainingBatches, validationBatches } from './batches.ts';
+import { checkRun, refuseFew, runTraining } from '../run.ts';
+
+/** Most batches looked at in one validation. */
+const VALIDATION_BATCHES = 8;
+
+/**
+ * Trains the joint Transformer into the run folder.
+ * @throws UsageError, DataError, EngineError, InterruptedError as `runTraining` and the data do
+ */
+export async function trainDalle(config: DalleConfig, context: RunContext): Promise<LoopResult> {
+  const { path, resume, log, cluster } = context;
+  const { data, model } = config;
+  const leads = cluster?.leads ?? true;
+  const train = ofWorker(config.train, leads);
+  const warn = (message: string): void => log.warn(message);
+  await cluster?.agree('configuration', whatIsTrained(config));
+  refuseUneven(config, cluster?.workers ?? 1);
+  await checkRun(dalleSchema, config, context);
+  if (train.compression && !cluster) warn('train.compression is for several workers; one sends nothing');
+  const dvae = await readCheckpoint(data.dvae, { kind: 'dvae', warn });
+  const tokenizer = await BpeTokenizer.load(data.tokenizer);
+  checkVocabularies(config, tokenizer);
+  const origin =
+    train.from === undefined || resume || !leads
+      ? undefined
+      : await readCheckpoint(train.from, { kind: 'dalle', warn });
+  const faults = new Faults(log);
+  return runTraining(
+    {
+      kind: 'dalle',
+      config,
+      faults,
+      async build(runtime) {
+        const codec = await DvaeCodec.open(runtime, dvae);
+        checkCodec(config, codec);
+        const all = await readCodes(config, codec, dvae, faults, context);
+        const source = data.tokens ?? data.path ?? '';
+        const cut = checkCaptions(all, tokenizer, config, source);
+        if (cut > 0) warn(`${cut} captions are longer than ${model.textLength} tokens and will be cut`);
+        const { training, heldOut } = splitCodes(all, data.validation);
+        refuseFew(training.captions.length, train.batch, source);
+        await cluster?.agree('data', contentOf(all, tokenizer, codec), (rank) => otherData(rank, source));
+        const trainee = new DalleTrainee(
+          runtime,
+          { ...config, train },
+          {
+            codec,
+            dvae,
+            tokenizer,
+            validation: leads ? validationBatches(heldOut, tokenizer, config, VALIDATION_BATCHES) : [],
+            prompts: leads ? samplePrompts(config, heldOut, tokenizer) : [],
+            run: path,
+            cluster,
+          },
+        );
+        return {
+          trainee,
+          batches: (position) => trainingBatches(training, tokenizer, config, position),
+          async begin() {
+            const { weights } = trainee.state;
+            if (train.codebookStart) await codebookStart(runtime, weights, await codec.codeVectors(), config);
+            if (origin) await beginWith(weights, origin, model);
+            if (origin || train.codebookStart) await startAverage(runtime, trainee.state);
+          },
+          async goOn({ checkpoint }) {
+            const carried = await carriedBy(checkpoint);
+            refuseOther('dVAE', hashOf(await carried.dvae()) === codec.hash, data.dvae);
+            await refuseOtherTokenizer(carried, tokenizer, data.tokenizer);
+          },
+        };
+      },
+    },
+    context,
+  );
+}
+
+/** Only worker 0 looks at what an average is for. */
+const ofWorker = (train: DalleConfig['train'], leads: boolean): DalleConfig['train'] =>
+  leads ? train : { ...train, averaging: undefined };
+
+/** The configuration without the places of files, which may be others on another machine. */
+function whatIsTrained({ data, train, ...config }: DalleConfig): string {
+  const { path: _path, tokens: _tokens, dvae: _dvae, tokenizer: _tokenizer, ...ofData } = data;
+  const { from: _from, ...ofTraining } = train;
+  const text = JSON.stringify({ ...config, data: ofData, train: ofTraining });
+  return createHash('sha256').update(text).digest('hex');
+}
+
+/** Throws UsageError unless a batch can be shared out. */
+function refuseUneven({ train: { batch, accumulate } }: DalleConfig, workers: number): void {
+  if (batch % (workers * accumulate) === 0) return;
+  const parts = accumulate > 1 ? `${workers} workers × train.accumulate ${accumulate}` : `${workers} workers`;
+  throw new UsageError(`train.batch ${batch} cannot be shared out equally among ${parts}`, {
+    where: '--workers',
+    fix: `set train.batch to a multiple of ${workers * accumulate}`,
+  });
+}
+
+/** Identifies what is trained on: pictures and captions in their order, and what their numbers mean. */
+function contentOf(
+  { keys, captions, codes }: CaptionedCodes,
+  tokenizer: BpeTokenizer,
+  codec: DvaeCodec,
+): string {
+  const hash = createHash('sha256').update(codes);
+  return hash.update(JSON.stringify([keys, captions, tokenizer, codec.hash])).digest('hex');
+}
+
+const otherData = (rank: number, where: string): DataError =>
+  new DataError(`worker ${rank} has other data than worker 0`, {
+    where,
+    fix: 'give all workers the same pictures, captions, tokenizer and dVAE; best the same token shards (mm tokenize)',
+  });
+
+/** The captions to sample while training: those of the configuration, or the first of the data. */
+function samplePrompts(
+  config: DalleConfig,
+  shown: CaptionedCodes,
+  tokenizer: BpeTokenizer,
+): readonly string[] {
+  const { prompts, count } = config.train.samples;
+  checkCaptions(
+    { keys: prompts.map((_, i) => `train.samples.prompts.${i}`), captions: prompts },
+    tokenizer,
+    config,
+  );
+  if (prompts.length > 0) return prompts;
+  return shown.captions.slice(0, count).map((_, i) => firstCaption(shown, i));
+}
+
+function checkVocabularies({ model, data }: DalleConfig, tokenizer: BpeTokenizer): void {
+  if (tokenizer.vocabularySize > model.textVocabulary) {
+    throw new UsageError(
+      `the tokenizer has ${tokenizer.vocabularySize} entries, model.textVocabulary is ${model.textVocabulary}`,
+      {
+        where: data.tokenizer,
+        fix: `set model.textVocabulary to at least ${tokenizer.vocabularySize}`,
+      },
+    );
+  }
+}
+
+function checkCodec({ model, data }: DalleConfig, codec: DvaeCodec): void {
+  for (const [key, ours, theirs] of [
+    ['grid', model.grid, codec.grid],
+    ['imageVocabulary', model.imageVocabulary, codec.config.vocabulary],
+  ] as const) {
+    if (ours !== theirs) {
+      throw new UsageError(`model.${key} is ${ours}, the dVAE's is ${theirs}`, {
+        where: data.dvae,
+        fix: `set model.${key} to ${theirs}`,
+      });
+    }
+  }
+}

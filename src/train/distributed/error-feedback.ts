@@ -1,0 +1,91 @@
+// What compression has taken from the gradients of each worker and will give back: every worker's own, and yet part of
+// the run's checkpoint, where worker 0 keeps those of all.
+
+import type { Checkpoint } from '../../checkpoint/read.ts';
+import type { Tensors } from '../../checkpoint/write.ts';
+import type { Cluster } from '../../cluster/cluster.ts';
+import type { Weights } from '../../nn/weights.ts';
+import { DataError } from '../../util/errors.ts';
+import type { Logger } from '../../util/logger.ts';
+
+const nameOf = (rank: number, name: string): string => `${rank}.${name}`;
+
+const ranksOf = (workers: number): number[] => Array.from({ length: workers }, (_, rank) => rank);
+
+/** At worker 0: the errors of all workers, each fetched when its turn comes. The others `handErrors` meanwhile. */
+export async function errorsOfAll(cluster: Cluster, errors: Weights): Promise<Tensors> {
+  return [...(await errors.save())].flatMap(([name, { shape, data }]) =>
+    ranksOf(cluster.workers).map((rank) => {
+      const fetched = async (): Promise<Float32Array> => {
+        const array = new Float32Array(data.length);
+        await cluster.hand(rank, array);
+        return array;
+      };
+      const source = rank === cluster.rank ? (data as Float32Array) : fetched;
+      return [nameOf(rank, name), { dtype: 'float32', shape, data: source }] as const;
+    }),
+  );
+}
+
+/** At the other workers: gives worker 0 its errors, in the order in which it asks for them. */
+export async function handErrors(cluster: Cluster, errors: Weights): Promise<void> {
+  for (const { data } of (await errors.save()).values()) {
+    for (const rank of ranksOf(cluster.workers).slice(1)) await cluster.hand(rank, data as Float32Array);
+  }
+}
+
+/**
+ * Each worker goes on with its own errors. Where there were another number of workers, each gets an equal share of
+ * all: the updates depend on no more than their sum. Without any they begin at 0.
+ * @param checkpoint at worker 0, what the run goes on from
+ */
+export async function shareErrors(
+  cluster: Cluster,
+  errors: Weights,
+  checkpoint: Checkpoint | undefined,
+  log: Logger,
+): Promise<void> {
+  const values = errors.zeros();
+  const names = checkpoint?.has('compression') ? await checkpoint.names('compression') : [];
+  const before = Number(await cluster.broadcastText(String(Math.ceil(names.length / values.size))));
+  const source = before > 0 ? checkpoint?.tensors('compression', expectedOf(before, errors)) : undefined;
+  const isSame = before === cluster.workers;
+  try {
+    for (const [name, { data }] of values) {
+      const own = data as Float32Array;
+      for (const rank of ranksOf(before)) {
+        const saved = source && (await take(source, nameOf(rank, name), checkpoint?.path));
+        if (isSame && rank > 0) await cluster.deal(rank, saved ?? own);
+        else if (saved)
+          for (let i = 0; i < own.length; i++) own[i] = (own[i] as number) + (saved[i] as number);
+      }
+      if (isSame || before === 0) continue;
+      for (let i = 0; i < own.length; i++) own[i] = (own[i] as number) / cluster.workers;
+      await cluster.broadcast([own]);
+    }
+  } finally {
+    await source?.return(undefined);
+  }
+  await errors.load(values);
+  if (before > 0 && !isSame && cluster.leads)
+    log.info(`what compression kept back at ${before} workers is shared out among ${cluster.workers}`);
+}
+
+const expectedOf = (workers: number, errors: Weights) =>
+  errors
+    .expected()
+    .flatMap(([name, spec]) => ranksOf(workers).map((rank) => [nameOf(rank, name), spec] as const));
+
+/** The next tensor, which is the one of this name in a file that `errorsOfAll` filled. */
+async function take(
+  source: AsyncGenerator<[name: string, tensor: { readonly data: ArrayLike<unknown> }]>,
+  name: string,
+  where = '',
+): Promise<Float32Array> {
+  const { value } = await source.next();
+  if (value?.[0] === name) return value[1].data as Float32Array;
+  throw new DataError(`${name} is not where it was written`, {
+    where,
+    fix: 'use another checkpoint of the run, or a copy of this one',
+  });
+}

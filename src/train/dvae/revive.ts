@@ -1,0 +1,126 @@
+// Dead codes revived while a dVAE is trained: codes are counted in the train step, and at the end of a window those
+// that never occurred get new places (models/dvae/revive.ts), in the weights and their average; their moments start anew.
+
+import type { OpenaiDvaeConfig } from '../../config/dvae.ts';
+import { gather, histogram } from '../../engine/ops/ops.ts';
+import type { Runtime } from '../../engine/session/runtime.ts';
+import type { HostTensor } from '../../engine/native/tensor.ts';
+import { type Tensor, type Tensor1D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
+import type { Variable } from '../../engine/tfjs/variable.ts';
+import { type DvaeSpec, encoderFeatures } from '../../models/dvae/model.ts';
+import { mapPixels } from '../../models/dvae/pixels.ts';
+import { reviveCodes } from '../../models/dvae/revive.ts';
+import { kernelMatrix } from '../../nn/convolution.ts';
+import { constant } from '../../nn/parameters.ts';
+import { Weights } from '../../nn/weights.ts';
+import { RandomStream } from '../../util/random.ts';
+import type { ModelState } from '../loop/resume.ts';
+
+/** Features looked at in one revival. */
+const FEATURES = 4096;
+
+const PLACES = {
+  weight: 'encoder.output.weight',
+  bias: 'encoder.output.bias',
+  rows: 'decoder.input.weight',
+} as const;
+
+export class Revival {
+  /** How often each code occurred in this window. */
+  readonly counts: Weights;
+  readonly #model: OpenaiDvaeConfig;
+  readonly #seed: number;
+  readonly #look;
+  readonly #write;
+
+  constructor(runtime: Runtime, state: ModelState<DvaeSpec>, model: OpenaiDvaeConfig, seed: number) {
+    const { weights, average, optimizer } = state;
+    this.#model = model;
+    this.#seed = seed;
+    this.counts = new Weights(runtime, 'dvae/codebook', {
+      codebook: { counts: constant([model.vocabulary], 0) },
+    });
+    const variable = (of: Weights, name: string): Variable => of.entries.get(name)!.variable;
+    this.#look = runtime.compile(
+      'look at the codebook',
+      ({ pixels, places }: { pixels: Tensor; places: Tensor }) => {
+        const { encoder, decoder } = weights.read();
+        const x = mapPixels(tf.div(pixels, 255) as Tensor4D);
+        const grid = encoderFeatures(encoder, x, model);
+        const features = gather(tf.reshape(grid, [-1, grid.shape[3]]), places);
+        const logits = tf.add(tf.matMul(features, kernelMatrix(encoder.output.weight)), encoder.output.bias);
+        return {
+          counts: variable(this.counts, 'codebook.counts').read(),
+          features,
+          codes: tf.argMax(logits, -1),
+          weight: encoder.output.weight,
+          bias: encoder.output.bias,
+          rows: decoder.input.weight,
+        };
+      },
+    );
+    type Written = Record<'isRevived' | keyof typeof PLACES, Tensor>;
+    this.#write = runtime.compile('write the codebook', ({ isRevived, ...given }: Written) => {
+      const masks = {
+        weight: tf.cast(isRevived, 'bool'),
+        bias: tf.cast(isRevived, 'bool'),
+        rows: tf.cast(tf.reshape(isRevived, [-1, 1]), 'bool'),
+      };
+      for (const [part, name] of Object.entries(PLACES) as [keyof typeof PLACES, string][]) {
+        const put = (of: Weights, place: string, value: Tensor): void => {
+          const entry = variable(of, place);
+          entry.assign(tf.where(masks[part], value, entry.read()));
+        };
+        put(weights, name, given[part]);
+        if (average) put(average.weights, name, given[part]);
+        for (const moment of ['m', 'v'])
+          put(optimizer.moments, `${moment}.${name}`, tf.zerosLike(given[part]));
+      }
+      const counts = variable(this.counts, 'codebook.counts');
+      counts.assign(tf.zeros([model.vocabulary]));
+      return {};
+    });
+  }
+
+  /** Counts the codes of logits_BGGV; inside the train step. */
+  count(logits_BGGV: Tensor4D): void {
+    const codes = tf.reshape(tf.argMax(logits_BGGV, -1), [-1]) as Tensor1D;
+    const { variable } = this.counts.entries.get('codebook.counts')!;
+    variable.assign(tf.add(variable.read(), histogram(codes, this.#model.vocabulary)));
+  }
+
+  /**
+   * Ends a window: gives each code that did not occur in it a place among the features of `pictures`.
+   * @returns how many codes were revived
+   */
+  async run(step: number, pixels: HostTensor): Promise<number> {
+    const random = new RandomStream(this.#seed, 'revive', step);
+    const side = this.#model.imageSize / 2 ** (this.#model.groups - 1);
+    const all = Int32Array.from({ length: (pixels.shape[0] as number) * side ** 2 }, (_, i) => i);
+    const places = random.shuffle(all).slice(0, FEATURES);
+    const seen = await this.#look({
+      pixels,
+      places: { dtype: 'int32', shape: [places.length], data: places },
+    });
+    const floats = (name: 'counts' | 'features' | 'weight' | 'bias' | 'rows'): Float32Array =>
+      seen[name].data as Float32Array;
+    const counts = floats('counts');
+    const dead = [...counts.keys()].filter((code) => counts[code] === 0);
+    const book = {
+      encoderWeight: floats('weight'),
+      encoderBias: floats('bias'),
+      decoderWeight: floats('rows'),
+    };
+    const codes = seen.codes.data as Int32Array;
+    const revived = reviveCodes(book, { features: floats('features'), codes }, dead, random);
+    const isRevived = new Float32Array(counts.length);
+    for (const code of revived) isRevived[code] = 1;
+    await this.#write({
+      isRevived: { dtype: 'float32', shape: [counts.length], data: isRevived },
+      weight: seen.weight,
+      bias: seen.bias,
+      rows: seen.rows,
+    });
+    return revived.length;
+  }
+}

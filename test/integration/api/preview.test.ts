@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { setImmediate, setTimeout } from 'node:timers/promises';
+import type { PreviewPicture } from '../../../src/api/options.ts';
+import { Preview, UNDRAWN } from '../../../src/api/preview.ts';
+import type { DvaeCodec } from '../../../src/inference/dvae/codec.ts';
+import { dvaeConfig } from '../../support/tiny-runs.ts';
+
+const GRID = 4;
+const { model: config } = dvaeConfig('nowhere');
+const SIZE = config.imageSize;
+const CELL = SIZE / GRID;
+
+/** Paints each code as a square of its number. */
+const codec: Pick<DvaeCodec, 'config' | 'grid' | 'decode'> = {
+  config,
+  grid: GRID,
+  decode: async (codes) => {
+    const pixels = new Uint8Array((codes.length / GRID ** 2) * SIZE ** 2 * 3);
+    for (let i = 0; i < pixels.length; i++) {
+      const place = Math.floor(i / 3);
+      const [row, column] = [Math.floor((place % SIZE ** 2) / SIZE), place % SIZE];
+      const picture = Math.floor(place / SIZE ** 2);
+      pixels[i] = codes[picture * GRID ** 2 + Math.floor(row / CELL) * GRID + Math.floor(column / CELL)]!;
+    }
+    return pixels;
+  },
+};
+
+const AT_ONCE = { interval: 0, pause: 0 };
+
+const requests = [3, 4, 5].map((seed) => ({ prompt: `picture ${seed}`, tokens: [1], seed }));
+
+/** Codes 1, 2, 3, … of two pictures, of which the first `tokens` are drawn. */
+const codesOf = (tokens: number): Int32Array =>
+  Int32Array.from({ length: 2 * GRID ** 2 }, (_, i) => (i % GRID ** 2 < tokens ? i + 1 : 0));
+
+/** Draws batch 1 of the requests a code at a time, and waits `turns` turns of the event loop after each. */
+async function draw(preview: Preview, turns = 5): Promise<void> {
+  for (let tokens = 1; tokens <= GRID ** 2; tokens++) {
+    preview.offer({ first: 1, tokens, codes: codesOf(tokens) });
+    for (let i = 0; i < turns; i++) await setImmediate();
+  }
+  await preview.settle();
+}
+
+describe('pictures while they are drawn', () => {
+  test('are shown after each row: the rows that are there as they will be, grey below', async () => {
+    const shown: (readonly PreviewPicture[])[] = [];
+    await draw(new Preview(codec, requests, (pictures) => void shown.push(pictures), AT_ONCE));
+    assert.equal(shown.length, GRID - 1, 'the whole pictures come by themselves');
+    const whole = await codec.decode(codesOf(GRID ** 2));
+    for (const [at, pictures] of shown.entries()) {
+      assert.deepEqual(
+        pictures.map(({ prompt, seed, index, size }) => [prompt, seed, index, size]),
+        [
+          ['picture 4', 4, 1, SIZE],
+          ['picture 5', 5, 2, SIZE],
+        ],
+      );
+      for (const [i, { pixels }] of pictures.entries()) {
+        const drawn = (at + 1) * CELL * SIZE * 3;
+        const start = i * SIZE ** 2 * 3;
+        assert.deepEqual(pixels.slice(0, drawn), whole.slice(start, start + drawn));
+        assert.ok(pixels.slice(drawn).every((value) => value === UNDRAWN));
+      }
+    }
+  });
+
+  test('come no more often than the interval says', async () => {
+    let shown = 0;
+    await draw(new Preview(codec, requests, () => void shown++, { interval: 60_000, pause: 0 }));
+    assert.equal(shown, 0);
+  });
+
+  test('take no more than their share of the time, but for the first', async () => {
+    let shown = 0;
+    const slow = async (): Promise<void> => {
+      shown++;
+      await setTimeout(20);
+    };
+    const preview = new Preview(codec, requests, slow, { interval: 0, pause: 1000 });
+    for (let batch = 0; batch < 3; batch++) await draw(preview);
+    assert.equal(shown, 2, 'the first, whose time does not count, and one more');
+  });
+
+  test('are passed over while the last ones are still being shown, and waited for in the end', async () => {
+    let release = (): void => {};
+    let shown = 0;
+    let isDone = false;
+    const slow = (): Promise<void> => {
+      shown++;
+      return new Promise((resolve) => {
+        release = resolve;
+      });
+    };
+    const preview = new Preview(codec, requests, slow, AT_ONCE);
+    const drawn = draw(preview).then(() => {
+      isDone = true;
+    });
+    for (let i = 0; i < 500; i++) await setImmediate();
+    assert.deepEqual([shown, isDone], [1, false]);
+    release();
+    await drawn;
+    assert.equal(shown, 1);
+  });
+
+  test('that cannot be shown are an error in the end, not an unhandled one', async () => {
+    const preview = new Preview(
+      codec,
+      requests,
+      () => Promise.reject(new Error('the disk is full')),
+      AT_ONCE,
+    );
+    await assert.rejects(draw(preview), /the disk is full/);
+  });
+});

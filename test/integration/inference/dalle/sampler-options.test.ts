@@ -1,0 +1,144 @@
+// The likeliest token each time, cached, is that of the whole model run again for every token: in every kind of
+// attention, with every option of the model, primed, guided and away from another caption. And captions likewise.
+
+import assert from 'node:assert/strict';
+import { after, describe, test } from 'node:test';
+import { ATTENTION_KINDS, type DalleModelConfig } from '../../../../src/config/dalle.ts';
+import { imageLength } from '../../../../src/models/dalle/config.ts';
+import type { SampleRequest } from '../../../../src/inference/dalle/sampler.ts';
+import { MODEL_OPTIONS } from '../../../support/tiny-dalle-model.ts';
+import { CAPTIONS, config, likeliest, SlowModel } from '../../../support/slow-sampler.ts';
+
+const LENGTH = imageLength(config);
+const START = [
+  [4, 9, 0, 7, 7, 1, 2, 10],
+  [1, 1, 5, 3, 8, 0, 6, 2],
+] as const;
+const NEGATIVE = [2, 2, 4];
+
+const OPTIONS: readonly Partial<DalleModelConfig>[] = [
+  ...ATTENTION_KINDS.map((kind) => ({ layers: 2, attention: [kind], lastAttention: kind })),
+  ...MODEL_OPTIONS,
+];
+const nameOf = (change: Partial<DalleModelConfig>): string =>
+  change.attention ? `${change.attention} attention` : Object.keys(change).join(', ');
+
+const models: SlowModel[] = [];
+after(() => Promise.all(models.map((model) => model.close())));
+function slowModel(change: Partial<DalleModelConfig> = {}, seed?: number): SlowModel {
+  const model = new SlowModel(change, seed);
+  models.push(model);
+  return model;
+}
+
+const rows = (codes: Int32Array): number[][] =>
+  Array.from({ length: codes.length / LENGTH }, (_, r) => [...codes.subarray(r * LENGTH, (r + 1) * LENGTH)]);
+
+describe('pictures by top-k 1', () => {
+  for (const change of OPTIONS) {
+    test(`primed, and away from another caption: ${nameOf(change)}`, async () => {
+      const model = slowModel(change);
+      const guidance = 2;
+      const sampler = await model.sampler(2, { topK: 1, guidance });
+      const starts = START.map((start) => start.slice(0, 2));
+      const requests: SampleRequest[] = [
+        { caption: CAPTIONS[0], start: Int32Array.from(starts[0]!), seed: 1 },
+        { caption: CAPTIONS[1], start: Int32Array.from(starts[1]!), negative: NEGATIVE, seed: 2 },
+      ];
+      const expected = [
+        model.greedy(CAPTIONS[0], { start: starts[0]!, away: [], guidance }),
+        model.greedy(CAPTIONS[1], { start: starts[1]!, away: NEGATIVE, guidance }),
+      ];
+      assert.deepEqual(rows(await sampler.sample(requests)), expected);
+    });
+  }
+
+  test('after any number of first tokens, one sampler after the other', async () => {
+    const model = slowModel();
+    const sampler = await model.sampler(2, { topK: 1 });
+    for (const count of [LENGTH - 1, 0, 1, 3, 4]) {
+      const starts = START.map((start) => start.slice(0, count));
+      const told: number[] = [];
+      const codes = await sampler.sample(
+        starts.map((start, r) => ({ caption: CAPTIONS[r]!, start: Int32Array.from(start), seed: 0 })),
+        (tokens, soFar) => {
+          told.push(tokens);
+          assert.ok(soFar.every((code, i) => i % LENGTH < tokens || code === 0));
+          assert.deepEqual(rows(soFar)[1]!.slice(0, count), starts[1]);
+        },
+      );
+      assert.deepEqual(
+        rows(codes),
+        starts.map((start, r) => model.greedy(CAPTIONS[r]!, { start })),
+      );
+      assert.deepEqual(
+        told,
+        Array.from({ length: LENGTH - count }, (_, i) => count + 1 + i),
+      );
+    }
+  });
+
+  test('of prompts that some share', async () => {
+    const model = slowModel();
+    const sampler = await model.sampler(4, { topK: 1, guidance: 3 });
+    const asked = [CAPTIONS[1], CAPTIONS[0], CAPTIONS[1], []];
+    const codes = await sampler.sample(asked.map((caption, seed) => ({ caption, seed })));
+    assert.deepEqual(
+      rows(codes),
+      asked.map((caption) => model.greedy(caption, { away: [], guidance: 3 })),
+    );
+  });
+
+  test('starts that do not go together, or fill the picture, are refused', async () => {
+    const sampler = await slowModel().sampler(2);
+    const ask = (...starts: number[][]) =>
+      sampler.sample(starts.map((start) => ({ caption: [1], start: Int32Array.from(start), seed: 0 })));
+    await assert.rejects(ask([1], [1, 2]), /same number of tokens, got 1 and 2/);
+    await assert.rejects(ask(new Array(LENGTH).fill(0)), /at most 8 tokens, got 9/);
+    await assert.rejects(ask([11]), /below 11, got 11/);
+  });
+});
+
+describe('captions', () => {
+  /** Goes on with the likeliest token until it is not one of the vocabulary. */
+  const slowly = (model: SlowModel, beginning: readonly number[]): number[] => {
+    const tokens = [...beginning];
+    while (tokens.length < model.config.textLength) {
+      const token = likeliest(model.textLogits(tokens));
+      if (token >= model.config.textVocabulary) break;
+      tokens.push(token);
+    }
+    return tokens;
+  };
+
+  const ends = new Set<number>();
+  for (const change of OPTIONS) {
+    test(`by top-k 1: ${nameOf(change)}`, async () => {
+      const model = slowModel({ ...change, textLength: 7, textVocabulary: 5 }, 12);
+      const completer = await model.completer({ topK: 1 });
+      for (const beginning of [[], [3], [1, 4], [0, 0, 2, 1], [1, 1, 1, 1, 1, 1, 1]]) {
+        const completed = await completer.complete(beginning, 1);
+        assert.deepEqual(completed, slowly(model, beginning));
+        assert.deepEqual(completed.slice(0, beginning.length), beginning);
+        ends.add(completed.length - beginning.length);
+      }
+    });
+  }
+
+  test('of these went on for different lengths', () => assert.ok(ends.size > 3, `${[...ends]}`));
+
+  test('are the same for the same seed, and differ between seeds', async () => {
+    const completer = await slowModel({ textLength: 7 }, 12).completer();
+    const drawn = async (seed: number): Promise<string> => String(await completer.complete([1], seed));
+    const first = await drawn(3);
+    const others = new Set<string>();
+    for (let seed = 4; seed < 10; seed++) others.add(await drawn(seed));
+    assert.ok(others.size > 1);
+    assert.equal(await drawn(3), first);
+  });
+
+  test('stop when asked to', async () => {
+    const completer = await slowModel().completer();
+    await assert.rejects(completer.complete([1], 0, AbortSignal.abort()), { name: 'AbortError' });
+  });
+});

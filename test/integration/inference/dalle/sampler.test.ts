@@ -1,0 +1,286 @@
+// Sampling against the slow, obvious versions: the whole model run again for every token, softmax and counting.
+
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { type Tensor2D, tf } from '../../../../src/engine/tfjs/tf.ts';
+import { imageLength } from '../../../../src/models/dalle/config.ts';
+import { drawTokens } from '../../../../src/inference/dalle/sampling.ts';
+import { filterLogits, keptCodes } from '../../../../src/inference/dalle/logits-processor.ts';
+import type { SampleRequest, SampleSettings } from '../../../../src/inference/dalle/sampler.ts';
+import { RandomStream } from '../../../../src/util/random.ts';
+import { bound, chiSquare, filtered } from '../../../support/distribution.ts';
+import { CAPTIONS, config, likeliest, PLAIN, SlowModel } from '../../../support/slow-sampler.ts';
+
+const LENGTH = imageLength(config);
+const model = new SlowModel();
+after(() => model.close());
+
+const sampler = (batch: number, settings: Partial<SampleSettings> = {}) => model.sampler(batch, settings);
+
+const row = (tokens: Int32Array, index: number): number[] => [
+  ...tokens.subarray(index * LENGTH, (index + 1) * LENGTH),
+];
+
+const slowLogits = (caption: readonly number[], drawn: readonly number[]): number[] =>
+  model.imageLogits(caption, drawn);
+
+describe('the likeliest token each time is that of the whole model, run again for every token', () => {
+  const greedy = (next: (drawn: readonly number[]) => number[]): number[] => {
+    const drawn: number[] = [];
+    while (drawn.length < LENGTH) drawn.push(likeliest(next(drawn)));
+    return drawn;
+  };
+
+  test('by top-k 1', async () => {
+    const tokens = await (await sampler(CAPTIONS.length, { topK: 1 })).sample(
+      CAPTIONS.map((caption, seed) => ({ caption, seed })),
+    );
+    const expected = CAPTIONS.map((caption) => greedy((drawn) => slowLogits(caption, drawn)));
+    assert.deepEqual(
+      CAPTIONS.map((_, i) => row(tokens, i)),
+      expected,
+    );
+    assert.ok(new Set(expected.map(String)).size > 1, 'the captions make no difference');
+  });
+
+  test('by a temperature near 0', async () => {
+    const [caption] = CAPTIONS;
+    const tokens = await (await sampler(1, { temperature: 1e-4 })).sample([{ caption, seed: 5 }]);
+    assert.deepEqual(
+      row(tokens, 0),
+      greedy((drawn) => slowLogits(caption, drawn)),
+    );
+  });
+
+  for (const guidance of [0, 0.5, 3]) {
+    test(`with guidance ${guidance}: empty caption + ${guidance} × (caption − empty caption)`, async () => {
+      const tokens = await (await sampler(2, { topK: 1, guidance })).sample(
+        CAPTIONS.slice(0, 2).map((caption, seed) => ({ caption, seed })),
+      );
+      for (const [i, caption] of CAPTIONS.slice(0, 2).entries()) {
+        const expected = greedy((drawn) => {
+          const empty = slowLogits([], drawn);
+          return slowLogits(caption, drawn).map((value, v) => empty[v]! + guidance * (value - empty[v]!));
+        });
+        assert.deepEqual(row(tokens, i), expected);
+      }
+    });
+  }
+});
+
+describe('many draws are distributed as the model says', () => {
+  const BATCH = 64;
+  const DRAWS = 1024;
+  const [caption] = CAPTIONS;
+  const count = (tokens: readonly number[]): number[] => {
+    const counts = new Array<number>(config.imageVocabulary).fill(0);
+    for (const token of tokens) counts[token]! += 1;
+    return counts;
+  };
+  const check = (tokens: readonly number[], probabilities: readonly number[], what: string): void => {
+    const { value, cells } = chiSquare(count(tokens), probabilities);
+    if (cells > 1) assert.ok(value < bound(cells - 1), `${what}: chi-square ${value} of ${cells} tokens`);
+  };
+
+  for (const [what, settings] of [
+    ['temperature 1', {}],
+    ['temperature 0.7', { temperature: 0.7 }],
+    ['top-k 3', { topK: 3 }],
+    ['top-p 0.8', { topP: 0.8 }],
+    ['temperature 1.5, top-k 6 and top-p 0.7', { temperature: 1.5, topK: 6, topP: 0.7 }],
+  ] as const) {
+    test(what, async () => {
+      const { temperature, topK, topP } = { ...PLAIN, topK: undefined, topP: undefined, ...settings };
+      const expected = (drawn: readonly number[]): number[] =>
+        filtered(
+          slowLogits(caption, drawn).map((value) => value / temperature),
+          topK,
+          topP,
+        );
+      const draw = await sampler(BATCH, settings);
+      const pictures: number[][] = [];
+      for (let start = 0; start < DRAWS; start += BATCH) {
+        const requests = Array.from({ length: BATCH }, (_, i) => ({ caption, seed: start + i }));
+        const tokens = await draw.sample(requests);
+        for (let i = 0; i < BATCH; i++) pictures.push(row(tokens, i));
+      }
+      check(
+        pictures.map(([first]) => first!),
+        expected([]),
+        'the first token',
+      );
+      // The second and third, given the likeliest beginning.
+      for (const known of [1, 2]) {
+        const beginnings = pictures.map((tokens) => tokens.slice(0, known).join());
+        const counts = new Map<string, number>();
+        for (const beginning of beginnings) counts.set(beginning, (counts.get(beginning) ?? 0) + 1);
+        const [common] = [...counts].sort(([, a], [, b]) => b - a)[0]!;
+        check(
+          pictures.filter((_, i) => beginnings[i] === common).map((tokens) => tokens[known]!),
+          expected(common.split(',').map(Number)),
+          `token ${known + 1} after ${common}`,
+        );
+      }
+    });
+  }
+});
+
+describe('a request has the same tokens', () => {
+  const asked: SampleRequest = { caption: CAPTIONS[1], seed: 11 };
+  const others = (count: number): SampleRequest[] =>
+    Array.from({ length: count }, (_, i) => ({ caption: CAPTIONS[i % CAPTIONS.length]!, seed: 100 + i }));
+  const settings = { temperature: 1.3, topK: 8 };
+  let alone: number[];
+  before(async () => {
+    alone = row(await (await sampler(1, settings)).sample([asked]), 0);
+  });
+
+  test('in a batch of any size, at any place in it, whatever else is asked for', async () => {
+    const four = await sampler(4, settings);
+    assert.deepEqual(row(await four.sample([asked]), 0), alone, 'the batch is not full');
+    assert.deepEqual(row(await four.sample([asked, ...others(3)]), 0), alone, 'first of four');
+    assert.deepEqual(row(await four.sample([...others(3), asked]), 3), alone, 'last of four');
+    const seven = await sampler(7, settings);
+    assert.deepEqual(row(await seven.sample([...others(5), asked]), 5), alone, 'sixth of seven');
+  });
+
+  test('from a sampler that drew something else before', async () => {
+    const two = await sampler(2, settings);
+    await two.sample(others(2));
+    assert.deepEqual(row(await two.sample([asked, ...others(1)]), 0), alone);
+  });
+
+  test('and with another seed or caption others', async () => {
+    const tokens = await (await sampler(3, settings)).sample([
+      asked,
+      { ...asked, seed: 12 },
+      { ...asked, caption: CAPTIONS[0] },
+    ]);
+    assert.deepEqual(row(tokens, 0), alone);
+    assert.notDeepEqual(row(tokens, 1), alone);
+    assert.notDeepEqual(row(tokens, 2), alone);
+  });
+
+  test('with guidance 1 as without, and with guidance 0 as for an empty caption', async () => {
+    const empty = row(await (await sampler(1, settings)).sample([{ ...asked, caption: [] }]), 0);
+    // So near to 1 that it makes no difference, but drawn by way of both captions.
+    const one = await (await sampler(2, { ...settings, guidance: 1 + 2 ** -23 })).sample([asked]);
+    assert.deepEqual(row(one, 0), alone);
+    const zero = await (await sampler(2, { ...settings, guidance: 0 })).sample([asked]);
+    assert.deepEqual(row(zero, 0), empty);
+    assert.notDeepEqual(empty, alone);
+  });
+});
+
+describe('the drawing of a batch', () => {
+  test('tells after each token how many there are, and stops when asked to', async () => {
+    const told: number[] = [];
+    const controller = new AbortController();
+    const drawing = (await sampler(1)).sample(
+      [{ caption: CAPTIONS[2], seed: 0 }],
+      (tokens) => {
+        told.push(tokens);
+        if (tokens === 4) controller.abort();
+      },
+      controller.signal,
+    );
+    await assert.rejects(drawing, { name: 'AbortError' });
+    assert.deepEqual(told, [1, 2, 3, 4]);
+  });
+
+  test('is refused for more requests than the sampler is for', async () => {
+    const two = Array.from({ length: 2 }, (_, seed) => ({ caption: CAPTIONS[2], seed }));
+    await assert.rejects((await sampler(1)).sample(two), RangeError);
+  });
+});
+
+describe('filters', () => {
+  const VOCABULARY = 9;
+  const random = new RandomStream('filters');
+  const rows = Array.from({ length: 5 }, () => Array.from({ length: VOCABULARY }, () => 2 * random.normal()));
+  const filter = (values: readonly number[][], topK?: number, topP?: number): number[][] => {
+    const result = filterLogits(tf.tensor2d(values as number[][]) as Tensor2D, topK, topP);
+    return tf.softmax(result).arraySync() as number[][];
+  };
+
+  for (const topK of [undefined, 1, 2, 5, VOCABULARY]) {
+    for (const topP of [undefined, 1e-6, 0.3, 0.8, 0.99]) {
+      test(`top-k ${topK ?? 'none'}, top-p ${topP ?? 'none'}`, () => {
+        const actual = filter(rows, topK, topP);
+        for (const [r, values] of rows.entries()) {
+          const expected = filtered(values, topK, topP);
+          assert.deepEqual(
+            actual[r]!.map((p) => p > 0),
+            expected.map((p) => p > 0),
+          );
+          for (const [v, probability] of expected.entries())
+            assert.ok(Math.abs(actual[r]![v]! - probability) < 1e-6);
+        }
+      });
+    }
+  }
+
+  for (const [what, topK, topP] of [
+    ['k above the vocabulary', VOCABULARY + 5, undefined],
+    ['p 1', undefined, 1],
+    ['k above the vocabulary and p 1', 1e6, 1],
+  ] as const) {
+    test(`${what} keeps everything, the least likely too`, () => {
+      const unlikely = rows.map((values) => values.with(3, -60));
+      const kept = filterLogits(tf.tensor2d(unlikely) as Tensor2D, topK, topP);
+      assert.deepEqual([...kept.dataSync()], [...Float32Array.from(unlikely.flat())]);
+    });
+  }
+
+  test('k above the vocabulary leaves p to decide', () => {
+    assert.deepEqual(filter(rows, 100, 0.5), filter(rows, undefined, 0.5));
+  });
+
+  test('of tokens that are all alike, each stays, and each is drawn', () => {
+    const alike = [new Array<number>(VOCABULARY).fill(2)];
+    for (const [topK, topP] of [
+      [1, undefined],
+      [undefined, 0.1],
+      [3, 0.5],
+    ] as const)
+      for (const p of filter(alike, topK, topP)[0]!) assert.ok(Math.abs(p - 1 / VOCABULARY) < 1e-6);
+    const many = tf.tile(tf.tensor2d(alike) as Tensor2D, [200, 1]) as Tensor2D;
+    const keys = tf.tensor2d(
+      Array.from({ length: 400 }, (_, i) => i),
+      [200, 2],
+      'int32',
+    );
+    const drawn = drawTokens(many, keys, { temperature: 1, topK: 1 }).dataSync();
+    assert.equal(new Set(drawn).size, VOCABULARY);
+  });
+
+  test('the lowest temperatures draw the likeliest token, whatever else is set', () => {
+    const keys = tf.tensor2d(
+      rows.flatMap((_, i) => [i, 5]),
+      [rows.length, 2],
+      'int32',
+    );
+    // As large as logits of an untrained or guided model may be.
+    const large = rows.map((values) => values.map((value) => 1e4 * value));
+    for (const temperature of [1e-3, 1e-20, 1e-38, Number.MIN_VALUE])
+      for (const settings of [{}, { topK: 4 }, { topP: 0.9 }, { topK: 4, topP: 0.9 }]) {
+        const drawn = drawTokens(tf.tensor2d(large) as Tensor2D, keys, { temperature, ...settings });
+        assert.deepEqual([...drawn.dataSync()], large.map(likeliest));
+      }
+  });
+
+  test('tokens as likely as the last one kept stay', () => {
+    assert.deepEqual(
+      filter([[1, 0, 0, -1]], 2)[0]!.map((p) => p > 0),
+      [true, true, true, false],
+    );
+  });
+
+  test('a share below 1 is left out, as DALLE-pytorch’s filter_thres', () => {
+    assert.equal(keptCodes(undefined, 512), undefined);
+    assert.equal(keptCodes(0.9, 512), 51);
+    assert.equal(keptCodes(0.999, 512), 1);
+    assert.equal(keptCodes(64, 512), 64);
+    assert.equal(keptCodes(1000, 512), 512);
+  });
+});

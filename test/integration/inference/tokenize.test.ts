@@ -1,0 +1,273 @@
+import assert from 'node:assert/strict';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import { after, before, beforeEach, mock, test } from 'node:test';
+import * as tar from 'tar-stream';
+import { readCheckpoint } from '../../../src/checkpoint/read.ts';
+import { decodePicture } from '../../../src/data/decode.ts';
+import { readFolder } from '../../../src/data/sources/folder.ts';
+import { readTokenFolder } from '../../../src/data/tokens/read.ts';
+import { Runtime } from '../../../src/engine/session/runtime.ts';
+import { DvaeCodec } from '../../../src/inference/dvae/codec.ts';
+import { type TokenizeOptions, tokenizeFolder } from '../../../src/inference/jobs/tokenize.ts';
+import { DataError, InterruptedError } from '../../../src/util/errors.ts';
+import { createLogger } from '../../../src/util/logger.ts';
+import { SILENT } from '../../../src/util/progress.ts';
+import { TINY, writePicture, writePictures, writeTinyDvae } from '../../support/tiny-dvae.ts';
+
+const PICTURES = 75;
+/** Two batches, the second one short. */
+const SHARD = 35;
+
+let root: string;
+let out: string;
+before(async () => {
+  root = mkdtempSync(join(tmpdir(), 'mm-tokenize-'));
+  await writeTinyDvae(join(root, 'dvae'));
+  await writePictures(join(root, 'pictures'), PICTURES);
+});
+after(() => rmSync(root, { recursive: true }));
+beforeEach(() => {
+  out = mkdtempSync(join(root, 'tokens-'));
+});
+
+const tokenize = (
+  options: Partial<TokenizeOptions> = {},
+  { progress = SILENT, signal = new AbortController().signal } = {},
+) =>
+  tokenizeFolder(
+    {
+      data: join(root, 'pictures'),
+      dvae: join(root, 'dvae'),
+      out,
+      shardSize: SHARD,
+      resume: false,
+      ...options,
+    },
+    { log: createLogger('silent'), progress, signal },
+  );
+
+const contents = (path: string): Record<string, string> =>
+  Object.fromEntries(readdirSync(path).map((name) => [name, readFileSync(join(path, name), 'latin1')]));
+
+test('every picture has the codes of the dVAE, its caption and its key, in order', async () => {
+  const manifest = await tokenize();
+  assert.deepEqual(
+    manifest.shards.map(({ count }) => count),
+    [35, 35, 5],
+  );
+  const set = await readTokenFolder(out);
+  const names = Array.from({ length: PICTURES }, (_, i) => String(i).padStart(3, '0'));
+  const even = names.filter((_, i) => i % 2 === 0);
+  const odd = names.filter((_, i) => i % 2 === 1);
+  assert.deepEqual(set.keys, [...even.map((name) => `a/${name}`), ...odd.map((name) => `b/${name}`)]);
+  assert.deepEqual(
+    set.captions,
+    [...even, ...odd].map((name) => `picture ${Number(name)}`),
+  );
+
+  const runtime = new Runtime();
+  try {
+    const checkpoint = await readCheckpoint(join(root, 'dvae'), { kind: 'dvae', warn: assert.fail });
+    const codec = await DvaeCodec.open(runtime, checkpoint);
+    assert.equal(set.dvaeHash, codec.hash);
+    assert.equal(set.grid, codec.grid);
+    assert.equal(set.vocabulary, TINY.vocabulary);
+    const expected: number[] = [];
+    for (const key of set.keys) {
+      const path = join(root, 'pictures', `${key}.png`);
+      expected.push(
+        ...(await codec.encode(await decodePicture(path, { size: TINY.imageSize, crop: 'center' }))),
+      );
+    }
+    assert.deepEqual([...set.codes], expected);
+    assert.ok(new Set(expected).size >= 8, 'the codes differ');
+  } finally {
+    await runtime.close();
+  }
+});
+
+test('interrupted after any shard and resumed, the folder is as if made at once', async () => {
+  await tokenize();
+  const whole = contents(out);
+  rmSync(out, { recursive: true });
+
+  for (let runs = 1; ; runs++) {
+    const controller = new AbortController();
+    const progress = { ...methods(SILENT), update: () => controller.abort() };
+    try {
+      await tokenize({ resume: runs > 1 }, { progress, signal: controller.signal });
+      assert.equal(runs, 3);
+      break;
+    } catch (error) {
+      assert.ok(error instanceof InterruptedError, String(error));
+      assert.match(error.fix ?? '', /--resume/);
+      const shards = readdirSync(out).filter((name) => name.startsWith('shard-'));
+      assert.equal(shards.length, runs, 'each run finishes the shard it is making');
+    }
+  }
+  assert.deepEqual(contents(out), whole);
+});
+
+const methods = (progress: typeof SILENT) => ({
+  start: progress.start.bind(progress),
+  update: progress.update.bind(progress),
+  stop: progress.stop.bind(progress),
+  note: progress.note.bind(progress),
+});
+
+test('progress counts finished shards first, then every picture', async () => {
+  const events: (string | number)[] = [];
+  const progress = {
+    ...methods(SILENT),
+    start: (label: string, total: number, done = 0) => void events.push(label, total, done),
+    update: (done: number) => void events.push(done),
+  };
+  await tokenize({}, { progress });
+  assert.deepEqual(events, ['tokenizing', 75, 0, 32, 35, 67, 70, 75]);
+  rmSync(join(out, 'shard-000000.tar'));
+  events.length = 0;
+  await tokenize({ resume: true }, { progress });
+  assert.deepEqual(events, ['tokenizing', 75, 40, 72, 75]);
+});
+
+test('pictures that cannot be read are left out and listed; the others keep their places', async () => {
+  const data = join(root, 'faulty');
+  for (let i = 0; i < 8; i++) await writePicture(join(data, `${i}.png`), i);
+  writeFileSync(join(data, '1.png'), 'not a picture');
+  writeFileSync(join(data, '5.png'), readFileSync(join(data, '5.png')).subarray(0, 60));
+  writeFileSync(join(data, '4.txt'), 'only one has a caption');
+  const manifest = await tokenize({ data, shardSize: 5 });
+  assert.equal(manifest.pictures, 6);
+  assert.deepEqual(
+    manifest.shards.map(({ count, skipped }) => [count, skipped.map(({ file }) => file)]),
+    [
+      [4, ['1.png']],
+      [2, ['5.png']],
+    ],
+  );
+  for (const { skipped } of manifest.shards) assert.ok(skipped[0]!.why.length > 3);
+  const { keys, captions } = await readTokenFolder(out);
+  assert.deepEqual(keys, ['0', '2', '3', '4', '6', '7']);
+  assert.deepEqual(captions[3], 'only one has a caption');
+  assert.equal(captions[0], undefined);
+});
+
+test('a shard with no usable picture is empty; when all are unusable that is an error', async () => {
+  const data = join(root, 'worse');
+  for (let i = 0; i < 4; i++) await writePicture(join(data, `${i}.png`), i);
+  for (const i of [2, 3]) writeFileSync(join(data, `${i}.png`), '');
+  assert.deepEqual(
+    (await tokenize({ data, shardSize: 2 })).shards.map(({ count }) => count),
+    [2, 0],
+  );
+  assert.deepEqual((await readTokenFolder(out)).keys, ['0', '1']);
+
+  rmSync(out, { recursive: true });
+  for (const i of [0, 1]) writeFileSync(join(data, `${i}.png`), '');
+  await assert.rejects(tokenize({ data, shardSize: 2 }), DataError);
+  await assert.rejects(readTokenFolder(out), DataError);
+});
+
+test('resuming refuses other pictures, captions or another dVAE', async () => {
+  const data = join(root, 'changing');
+  for (let i = 0; i < 3; i++) await writePicture(join(data, `${i}.png`), i);
+  await tokenize({ data, shardSize: 2 });
+  const resume = () => tokenize({ data, shardSize: 2, resume: true });
+  await resume();
+
+  writeFileSync(join(data, '0.txt'), 'a caption');
+  await assert.rejects(resume(), /names and captions/);
+  rmSync(join(data, '0.txt'));
+  renameSync(join(data, '0.png'), join(data, '7.png'));
+  await assert.rejects(resume(), /names and captions/);
+  renameSync(join(data, '7.png'), join(data, '0.png'));
+  await resume();
+
+  await writeTinyDvae(join(root, 'other'), 2);
+  await assert.rejects(
+    tokenize({ data, shardSize: 2, resume: true, dvae: join(root, 'other') }),
+    /begun with dvae/,
+  );
+});
+
+test('a codebook that 16 bits do not hold is refused', async () => {
+  await writeTinyDvae(join(root, 'huge'), 1, { ...TINY, vocabulary: 65_537 });
+  await assert.rejects(tokenize({ dvae: join(root, 'huge') }), /65537 codes does not fit/);
+  assert.deepEqual(readdirSync(out), []);
+});
+
+test('tars give the tokens that their pictures give as files', async () => {
+  const tars = join(root, 'tars');
+  mkdirSync(tars);
+  const pictures = await readFolder(join(root, 'pictures'), { captions: 'optional' });
+  // Two archives, cut where no shard ends.
+  for (const [i, part] of [pictures.slice(0, 40), pictures.slice(40)].entries()) {
+    const archive = tar.pack();
+    for (const { key, path, caption } of part) {
+      const stem = key.replace('/', '-');
+      archive.entry({ name: `${stem}.png` }, readFileSync(path));
+      archive.entry({ name: `${stem}.txt` }, `${caption}\n`);
+    }
+    archive.finalize();
+    writeFileSync(join(tars, `${i}.tar`), await buffer(archive));
+  }
+  await tokenize();
+  const expected = await readTokenFolder(out);
+  const other = join(root, 'tokens of tars');
+  const manifest = await tokenize({ data: tars, out: other });
+  const set = await readTokenFolder(other);
+  assert.deepEqual(set.codes, expected.codes);
+  assert.deepEqual(set.captions, expected.captions);
+  assert.deepEqual(
+    set.keys,
+    expected.keys.map((key, i) => `${i < 40 ? 0 : 1}/${key.replace('/', '-')}`),
+  );
+  assert.equal(manifest.pictures, PICTURES);
+});
+
+test('a disk that fills in the middle of a shard: no half shard stays, resuming loses none and repeats none', async () => {
+  await tokenize();
+  const whole = contents(out);
+  const full = join(root, 'full');
+  const handle = await open(join(root, 'dvae', 'state.json'));
+  const prototype = Object.getPrototypeOf(handle) as FileHandle;
+  await handle.close();
+  const { writeFile } = prototype;
+  let shards = 0;
+  const injected = mock.method(
+    prototype,
+    'writeFile',
+    async function (this: FileHandle, data: Uint8Array | string) {
+      // The second shard fits half.
+      if (typeof data !== 'string' && ++shards === 2) {
+        await writeFile.call(this, data.subarray(0, data.length / 2));
+        throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+      }
+      return writeFile.call(this, data);
+    },
+  );
+  try {
+    await assert.rejects(
+      tokenize({ out: full }),
+      (error: DataError) =>
+        error instanceof DataError && /disk is full/.test(error.message) && /--resume/.test(error.fix ?? ''),
+    );
+  } finally {
+    injected.mock.restore();
+  }
+  assert.deepEqual(readdirSync(full).sort(), ['manifest.partial.json', 'shard-000000.tar']);
+  await tokenize({ out: full, resume: true });
+  assert.deepEqual(contents(full), whole);
+});

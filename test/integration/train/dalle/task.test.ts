@@ -1,0 +1,165 @@
+// The joint Transformer learns eight captioned pictures by heart, and paints them again from their captions.
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { readCheckpoint } from '../../../../src/checkpoint/read.ts';
+import { type DalleConfig, dalleSchema } from '../../../../src/config/dalle.ts';
+import { decodePicture } from '../../../../src/data/decode.ts';
+import { type Picture, readFolder } from '../../../../src/data/sources/folder.ts';
+import { Runtime } from '../../../../src/engine/session/runtime.ts';
+import { Artist } from '../../../../src/inference/dalle/pipeline.ts';
+import { dalleSpec } from '../../../../src/models/dalle/model.ts';
+import { Sampler } from '../../../../src/inference/dalle/sampler.ts';
+import { Weights } from '../../../../src/nn/weights.ts';
+import { readMetrics } from '../../../../src/report/run/metrics.ts';
+import type { LoopResult } from '../../../../src/train/loop/loop.ts';
+import { DataError } from '../../../../src/util/errors.ts';
+import { TINY, writePictures, writeTinyDvae } from '../../../support/tiny-dvae.ts';
+import { dalleConfig, dalleSession, writeTokenizer } from '../../../support/tiny-runs.ts';
+
+const PICTURES = 8;
+
+const root = mkdtempSync(join(tmpdir(), 'mm-dalle-'));
+const data = {
+  path: join(root, 'pictures'),
+  dvae: join(root, 'dvae'),
+  tokenizer: join(root, 'tokenizer.json'),
+};
+before(async () => {
+  await writePictures(data.path, PICTURES);
+  await writeTinyDvae(data.dvae);
+  await writeTokenizer(data.tokenizer, data.path);
+});
+after(() => rmSync(root, { recursive: true }));
+
+describe('eight captioned pictures', () => {
+  const run = join(root, 'run');
+  let config: DalleConfig;
+  let result: LoopResult;
+  let pictures: Picture[];
+  before(async () => {
+    const tiny = dalleConfig(data);
+    config = dalleSchema.parse({
+      ...tiny,
+      data: { ...tiny.data, validation: 0, bpeDropout: 0 },
+      model: { ...tiny.model, width: 32, attention: ['full'] },
+      train: {
+        ...tiny.train,
+        steps: 200,
+        batch: PICTURES,
+        logEvery: 50,
+        evaluateEvery: 100,
+        saveEvery: 200,
+        nullCaptions: 0,
+        averaging: undefined,
+        optimizer: { learningRate: { peak: 1e-2, warmup: 10 }, clipNorm: 1 },
+      },
+    });
+    result = await dalleSession(config)(run);
+    pictures = await readFolder(data.path, { captions: 'required' });
+  });
+
+  test('are learned: next to no doubt about any of their tokens', async () => {
+    const { imageLoss, textLoss } = result.evaluation;
+    assert.ok(imageLoss! < 0.1, `${imageLoss} nats a code`);
+    assert.ok(textLoss! < 1, `${textLoss} nats a text token`);
+    const [first] = await readMetrics(join(run, 'metrics.jsonl'));
+    const untrained = first!.values['validation/imageLoss']!;
+    assert.ok(Math.abs(untrained - Math.log(TINY.vocabulary)) < 0.5, `${untrained} before training`);
+  });
+
+  test('come back from their captions, code for code and pixel for pixel', async () => {
+    const runtime = new Runtime();
+    const checkpoint = await readCheckpoint(run, { kind: 'dalle', warn: assert.fail });
+    const artist = await Artist.open(runtime, checkpoint);
+    const { codec } = artist;
+    const decoded = await Promise.all(
+      pictures.map(({ path }) => decodePicture(path, { size: TINY.imageSize, crop: 'center' })),
+    );
+    const codes = await codec.encode(Buffer.concat(decoded));
+    const tokens = pictures.map(({ caption }) => artist.encode(caption as string, false));
+    const settings = { temperature: 0.1, guidance: 1 };
+
+    const weights = new Weights(runtime, 'trained', dalleSpec(config.model));
+    await weights.load(await checkpoint.read('model', weights.expected()));
+    const sampler = new Sampler(runtime, 'codes', config.model, weights, PICTURES, settings);
+    const drawn = await sampler.sample(tokens.map((caption, seed) => ({ caption, seed })));
+    const right = drawn.filter((code, i) => code === codes[i]).length;
+    assert.ok(right >= 0.9 * codes.length, `${right} of ${codes.length} codes`);
+    assert.ok(new Set(codes).size > 5, 'the pictures are all alike');
+
+    // The artist does the same in batches of three, and decodes.
+    const expected = await codec.decode(drawn);
+    const requests = tokens.map((caption, seed) => ({ prompt: `${seed}`, tokens: caption, seed }));
+    const progress: number[] = [];
+    let at = 0;
+    const onToken = (done: number): void => void progress.push(done);
+    for await (const { prompt, seed, pixels, size } of artist.draw(requests, settings, {
+      batch: 3,
+      onToken,
+    })) {
+      const length = size ** 2 * 3;
+      assert.deepEqual([prompt, seed, size], [String(at), at, TINY.imageSize]);
+      assert.deepEqual(pixels, expected.subarray(at * length, (at + 1) * length));
+      at += 1;
+    }
+    assert.equal(at, PICTURES);
+    assert.equal(progress.at(-1), PICTURES * codec.grid ** 2);
+    assert.deepEqual(
+      progress,
+      progress.toSorted((a, b) => a - b),
+    );
+    await runtime.close();
+  });
+});
+
+describe('captions longer than the model reads, or blank', () => {
+  const short = (train: object = {}, truncateCaptions = false): DalleConfig => {
+    const tiny = dalleConfig(data, 0, { steps: 1, batch: 2, ...train });
+    return { ...tiny, data: { ...tiny.data, truncateCaptions }, model: { ...tiny.model, textLength: 2 } };
+  };
+
+  test('are refused before anything is written', async () => {
+    const run = dalleSession(short())(join(root, 'long'));
+    await assert.rejects(run, (error: DataError) => {
+      assert.ok(error instanceof DataError);
+      assert.match(error.message, /8 captions are longer than model.textLength 2/);
+      assert.match(String(error.where), /: a\/000$/);
+      return true;
+    });
+    await assert.rejects(readCheckpoint(join(root, 'long'), { kind: 'dalle', warn: assert.fail }), /no such/);
+  });
+
+  test('are cut where the configuration says so, those of the sample pictures too', async () => {
+    const { steps } = await dalleSession(short({}, true))(join(root, 'cut'));
+    assert.equal(steps, 1);
+  });
+
+  test('of nothing but spaces is refused, and named', async () => {
+    const blank = dalleConfig(data, 0, { samples: { prompts: ['picture 1', '  '] } });
+    await assert.rejects(dalleSession(blank)(join(root, 'blank')), (error: DataError) => {
+      assert.ok(error instanceof DataError);
+      assert.equal(error.where, 'train.samples.prompts.1');
+      return /nothing but spaces/.test(error.message);
+    });
+  });
+
+  test('are refused as prompts of the sample pictures, before anything is written', async () => {
+    const long = 'a caption of very many letters indeed';
+    const tiny = dalleConfig(data, 0, { samples: { prompts: ['picture 1', long] } });
+    const run = dalleSession(tiny)(join(root, 'prompts'));
+    await assert.rejects(run, (error: DataError) => {
+      assert.ok(error instanceof DataError);
+      assert.match(error.message, /longer than model.textLength 12/);
+      assert.equal(error.where, 'train.samples.prompts.1');
+      return true;
+    });
+    await assert.rejects(
+      readCheckpoint(join(root, 'prompts'), { kind: 'dalle', warn: assert.fail }),
+      /no such/,
+    );
+  });
+});

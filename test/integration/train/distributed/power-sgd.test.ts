@@ -1,0 +1,321 @@
+// PowerSGD over real workers against the algorithm in plain numbers, in doubles and with Gram–Schmidt.
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { readCheckpoint } from '../../../../src/checkpoint/read.ts';
+import { writeCheckpoint } from '../../../../src/checkpoint/write.ts';
+import type { Cluster } from '../../../../src/cluster/cluster.ts';
+import { Runtime } from '../../../../src/engine/session/runtime.ts';
+import type { Tensor } from '../../../../src/engine/tfjs/tf.ts';
+import { constant, normal } from '../../../../src/nn/parameters.ts';
+import { Weights } from '../../../../src/nn/weights.ts';
+import { errorsOfAll, handErrors, shareErrors } from '../../../../src/train/distributed/error-feedback.ts';
+import { GradientExchange } from '../../../../src/train/distributed/all-reduce.ts';
+import { GradientSum } from '../../../../src/train/optim/accumulate.ts';
+import { PowerSgd } from '../../../../src/train/distributed/power-sgd.ts';
+import { UsageError } from '../../../../src/util/errors.ts';
+import { createLogger } from '../../../../src/util/logger.ts';
+import { RandomStream } from '../../../../src/util/random.ts';
+import { allOf } from '../../../support/cluster.ts';
+
+const RANK = 2;
+const SPEC = {
+  matrix: normal([14, 9], 1),
+  kernel: normal([2, 6, 11], 1),
+  small: normal([3, 4], 1),
+  bias: constant([9], 0),
+};
+type Name = keyof typeof SPEC;
+const NAMES = Object.keys(SPEC) as Name[];
+const COMPRESSED: Record<'matrix' | 'kernel', readonly [n: number, m: number]> = {
+  matrix: [14, 9],
+  kernel: [12, 11],
+};
+const isCompressed = (name: Name): name is keyof typeof COMPRESSED => name in COMPRESSED;
+type Arrays = Record<Name, number[]>;
+
+const runtimes: Runtime[] = [];
+const root = mkdtempSync(join(tmpdir(), 'mm-power-sgd-'));
+after(async () => {
+  for (const runtime of runtimes) await runtime.close();
+  rmSync(root, { recursive: true });
+});
+
+const sizeOf = (name: Name): number => SPEC[name].shape.reduce((a, b) => a * b, 1);
+
+/** Gradients that resemble each other from step to step, some far larger than others. */
+function gradientsOf(rank: number, step: number): Arrays {
+  const random = new RandomStream('power', rank, step);
+  const common = new RandomStream('power');
+  return Object.fromEntries(
+    NAMES.map((name) => [
+      name,
+      Array.from({ length: sizeOf(name) }, () => Math.fround(common.normal() + 0.3 * random.normal())),
+    ]),
+  ) as Arrays;
+}
+
+/** A worker's exchange, and what it holds. */
+async function setUp(cluster: Cluster, isExact = false) {
+  const runtime = new Runtime();
+  runtimes.push(runtime);
+  const weights = new Weights(runtime, 'model', SPEC);
+  const sums = new GradientSum(runtime, 'model', weights.entries);
+  const compression = isExact ? undefined : new PowerSgd(runtime, 'model', weights.entries, RANK);
+  await compression?.factors.draw(0);
+  await compression?.errors.load(compression.errors.zeros());
+  const exchange = new GradientExchange(runtime, 'test', { cluster, sums, compression });
+  const start = runtime.compile('set', (inputs: Record<string, Tensor>) => {
+    sums.clear();
+    sums.add(new Map(Object.entries(inputs)));
+    return {};
+  });
+  const finish = runtime.compile('finish', (inputs: Record<string, Tensor>) =>
+    Object.fromEntries(exchange.gradients(inputs)),
+  );
+  const step = async (gradients: Arrays): Promise<Arrays> => {
+    await start(
+      Object.fromEntries(
+        NAMES.map((name) => [
+          name,
+          { dtype: 'float32', shape: SPEC[name].shape, data: Float32Array.from(gradients[name]) },
+        ]),
+      ),
+    );
+    const results = await finish(await exchange.run());
+    return Object.fromEntries(
+      NAMES.map((name) => [name, [...(results[name]!.data as Float32Array)]]),
+    ) as Arrays;
+  };
+  return { step, compression: compression as PowerSgd };
+}
+
+type Matrix = number[][];
+const columns = (flat: ArrayLike<number>, n: number, m: number): Matrix =>
+  Array.from({ length: n }, (_, i) => Array.from({ length: m }, (_, j) => flat[i * m + j]!));
+const times = (a: Matrix, b: Matrix): Matrix =>
+  a.map((row) => b[0]!.map((_, j) => row.reduce((sum, x, k) => sum + x * b[k]![j]!, 0)));
+const transposed = (a: Matrix): Matrix => a[0]!.map((_, j) => a.map((row) => row[j]!));
+const combined = (a: Matrix, b: Matrix, sign: number): Matrix =>
+  a.map((row, i) => row.map((x, j) => x + sign * b[i]![j]!));
+const sumOf = (all: readonly Matrix[]): Matrix => all.reduce((a, b) => combined(a, b, 1));
+
+function gramSchmidt(p: Matrix): Matrix {
+  const done: number[][] = [];
+  for (const column of transposed(p)) {
+    let rest = column;
+    for (const other of done) {
+      const along = rest.reduce((sum, x, i) => sum + x * other[i]!, 0);
+      rest = rest.map((x, i) => x - along * other[i]!);
+    }
+    const norm = Math.hypot(...rest);
+    done.push(rest.map((x) => x / norm));
+  }
+  return transposed(done);
+}
+
+/** One parameter's compression at all workers. */
+class SlowPowerSgd {
+  #factor: Matrix;
+  errors: Matrix[];
+
+  constructor(factor: Matrix, errors: Matrix[]) {
+    this.#factor = factor;
+    this.errors = errors;
+  }
+
+  step(gradients: readonly Matrix[]): Matrix {
+    const matrices = gradients.map((gradient, worker) => combined(gradient, this.errors[worker]!, 1));
+    const basis = gramSchmidt(sumOf(matrices.map((matrix) => times(matrix, this.#factor))));
+    const factors = matrices.map((matrix) => times(transposed(matrix), basis));
+    this.errors = matrices.map((matrix, worker) =>
+      combined(matrix, times(basis, transposed(factors[worker]!)), -1),
+    );
+    this.#factor = sumOf(factors);
+    return times(basis, transposed(this.#factor));
+  }
+}
+
+function assertNear(
+  actual: readonly number[],
+  expected: readonly number[],
+  what: string,
+  within = 1e-4,
+): void {
+  const norm = Math.hypot(...expected) + 1e-3;
+  const far = Math.hypot(...actual.map((value, i) => value - expected[i]!));
+  assert.ok(actual.length === expected.length && far < within * norm, `${what}: ${far} of ${norm}`);
+}
+
+const WORKERS = 3;
+const STEPS = 5;
+
+test('steps of three workers: gradients and errors are those of the plain algorithm, what is small is exact', async () => {
+  const runs = await allOf(WORKERS, async (cluster) => {
+    const { step, compression } = await setUp(cluster);
+    const factors = await compression.factors.save();
+    const results: Arrays[] = [];
+    for (let i = 0; i < STEPS; i++) results.push(await step(gradientsOf(cluster.rank, i)));
+    return { factors, results, errors: await compression.errors.save() };
+  });
+  for (const name of NAMES) {
+    const slow = isCompressed(name)
+      ? new SlowPowerSgd(
+          columns(runs[0]!.factors.get(`factors.${name}`)!.data as Float32Array, COMPRESSED[name][1], RANK),
+          runs.map(() => columns(new Float32Array(sizeOf(name)), ...COMPRESSED[name])),
+        )
+      : undefined;
+    const total = new Array<number>(sizeOf(name)).fill(0);
+    const applied = new Array<number>(sizeOf(name)).fill(0);
+    for (let i = 0; i < STEPS; i++) {
+      const gradients = runs.map((_, rank) => gradientsOf(rank, i)[name]);
+      const exact = gradients[0]!.map((_, at) =>
+        gradients.reduce((sum, one) => Math.fround(sum + one[at]!), 0),
+      );
+      const { results } = runs[0]!;
+      for (const run of runs) assert.deepEqual(run.results[i], results[i]);
+      const actual = results[i]![name];
+      for (const at of total.keys()) {
+        total[at]! += gradients.reduce((sum, one) => sum + one[at]!, 0);
+        applied[at]! += actual[at]!;
+      }
+      if (!slow) assert.deepEqual(actual, exact, name);
+      else {
+        const size = COMPRESSED[name as keyof typeof COMPRESSED];
+        assertNear(
+          actual,
+          slow.step(gradients.map((one) => columns(one, ...size))).flat(),
+          `${name} at step ${i}`,
+        );
+        // What is compared is another gradient than the exact one.
+        assert.throws(() => assertNear(actual, exact, name, 0.1));
+      }
+    }
+    if (!slow) continue;
+    const errors = runs.map((run) => [...(run.errors.get(`error.${name}`)!.data as Float32Array)]);
+    for (const [rank, error] of errors.entries())
+      assertNear(error, slow.errors[rank]!.flat(), `error of ${name} at ${rank}`, 1e-3);
+    // Nothing is lost: what has been applied and what is still kept back is all there was.
+    const kept = applied.map((value, at) => errors.reduce((sum, error) => sum + error[at]!, value));
+    assertNear(kept, total, `${name} in all`);
+  }
+});
+
+test('a sum of the rank of the compression comes through as it is, at the first step too', async () => {
+  const random = new RandomStream('low');
+  const lowRank = (name: keyof typeof COMPRESSED): number[] => {
+    const [n, m] = COMPRESSED[name];
+    const factor = (rows: number): Matrix =>
+      Array.from({ length: rows }, () => Array.from({ length: RANK }, () => random.normal()));
+    return times(factor(n), transposed(factor(m))).flat();
+  };
+  const sum: Arrays = { ...gradientsOf(0, 0), matrix: lowRank('matrix'), kernel: lowRank('kernel') };
+  // Two summands that are of full rank themselves.
+  const first = gradientsOf(1, 1);
+  const second = Object.fromEntries(
+    NAMES.map((name) => [name, sum[name].map((value, i) => value - first[name][i]!)]),
+  ) as Arrays;
+  const results = await allOf(2, async (cluster) =>
+    (await setUp(cluster)).step(cluster.leads ? first : second),
+  );
+  for (const result of results) for (const name of NAMES) assertNear(result[name], sum[name], name, 1e-3);
+});
+
+test('it sends less', async () => {
+  const bytes = async (isExact: boolean): Promise<number> => {
+    const [sent] = await allOf(2, async (cluster) => {
+      const { step } = await setUp(cluster, isExact);
+      const before = cluster.bytesSent;
+      await step(gradientsOf(cluster.rank, 0));
+      return cluster.bytesSent - before;
+    });
+    return sent!;
+  };
+  const numbers = 14 * 9 + 12 * 11 + 12 + 9;
+  const compressed = RANK * (14 + 9 + 12 + 11) + 12 + 9;
+  // Half of the numbers each way, twice; a head for each of few frames.
+  const isAbout = (count: number, sent: number): boolean => sent >= 4 * count && sent < 4 * count + 100;
+  assert.ok(isAbout(numbers, await bytes(true)));
+  assert.ok(isAbout(compressed, await bytes(false)));
+});
+
+test('a rank at which nothing becomes smaller is refused', () => {
+  const runtime = new Runtime();
+  runtimes.push(runtime);
+  const { entries } = new Weights(runtime, 'model', SPEC);
+  assert.throws(() => new PowerSgd(runtime, 'model', entries, 6), UsageError);
+});
+
+describe('errors in a checkpoint', () => {
+  const path = join(root, 'checkpoint');
+  const errorsAt = (runtime: Runtime) =>
+    new Weights(runtime, 'errors', { error: { a: constant([3, 2], 0), b: constant([5], 0) } });
+  const valuesOf = (rank: number) => ({
+    'error.a': [1, 2, 3, 4, 5, 6].map((value) => value + 10 * rank),
+    'error.b': [0, 1, 2, 3, 4].map((value) => value * 2 ** rank),
+  });
+  const numbersOf = async (errors: Weights): Promise<Record<string, number[]>> =>
+    Object.fromEntries(
+      [...(await errors.save())].map(([name, { data }]) => [name, [...(data as Float32Array)]]),
+    );
+
+  test('are those of every worker; each gets its own again, or a share of all where there are more or fewer', async () => {
+    await allOf(3, async (cluster) => {
+      const runtime = new Runtime();
+      runtimes.push(runtime);
+      const errors = errorsAt(runtime);
+      const values = Object.entries(valuesOf(cluster.rank));
+      await errors.load(
+        new Map(
+          values.map(([name, data]) => [
+            name,
+            {
+              dtype: 'float32',
+              shape: name === 'error.a' ? [3, 2] : [5],
+              data: Float32Array.from(data),
+            },
+          ]),
+        ),
+      );
+      if (!cluster.leads) {
+        await handErrors(cluster, errors);
+        return;
+      }
+      const compression = await errorsOfAll(cluster, errors);
+      const rest = { kind: 'dalle', step: 1, seed: 0, dataPosition: null, metrics: {}, config: {} } as const;
+      await writeCheckpoint(path, { ...rest, model: [], optimizer: [], compression });
+    });
+    const goOn = (workers: number) =>
+      allOf(workers, async (cluster) => {
+        const runtime = new Runtime();
+        runtimes.push(runtime);
+        const errors = errorsAt(runtime);
+        const checkpoint = cluster.leads
+          ? await readCheckpoint(path, { kind: 'dalle', optimizer: true, warn: assert.fail })
+          : undefined;
+        await shareErrors(cluster, errors, checkpoint, createLogger('error'));
+        return numbersOf(errors);
+      });
+    assert.deepEqual(await goOn(3), [0, 1, 2].map(valuesOf));
+    const shared = (workers: number) => ({
+      'error.a': [1, 2, 3, 4, 5, 6].map((value) => Math.fround((3 * value + 30) / workers)),
+      'error.b': [0, 1, 2, 3, 4].map((value) => Math.fround((7 * value) / workers)),
+    });
+    assert.deepEqual(await goOn(2), [shared(2), shared(2)]);
+    assert.deepEqual(await goOn(4), Array(4).fill(shared(4)));
+  });
+
+  test('are 0 where there are none', async () => {
+    const [first] = await allOf(2, async (cluster) => {
+      const runtime = new Runtime();
+      runtimes.push(runtime);
+      const errors = errorsAt(runtime);
+      await shareErrors(cluster, errors, undefined, createLogger('error'));
+      return numbersOf(errors);
+    });
+    assert.deepEqual(first, { 'error.a': [0, 0, 0, 0, 0, 0], 'error.b': [0, 0, 0, 0, 0] });
+  });
+});

@@ -1,0 +1,260 @@
+// The training loop with a trainee of one number: stopped at every event there is, by Ctrl-C and by a crash, and gone
+// on with, it leaves what it leaves when nothing stops it.
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { RunFolder } from '../../../src/report/run/folder.ts';
+import { type LoopResult, type Resumed, type Trainee, trainLoop } from '../../../src/train/loop/loop.ts';
+import { DataError, InterruptedError } from '../../../src/util/errors.ts';
+import { createLogger } from '../../../src/util/logger.ts';
+import { SILENT } from '../../../src/util/progress.ts';
+
+/** Validation, checkpoints and the log fall on the same steps and on different ones. */
+const RHYTHM = { steps: 12, logEvery: 3, evaluateEvery: 4, saveEvery: 6 };
+
+interface Batch {
+  readonly value: number;
+  readonly position: number;
+}
+
+interface Saved {
+  readonly step: number;
+  readonly x: number;
+  readonly position: number | undefined;
+  readonly evaluation: Readonly<Record<string, number>>;
+}
+
+class Crash extends Error {}
+
+let root: string;
+let runs = 0;
+before(() => {
+  root = mkdtempSync(join(tmpdir(), 'mm-loop-'));
+});
+after(() => rmSync(root, { recursive: true }));
+
+async function* batchesFrom(position: number): AsyncGenerator<Batch, void> {
+  for (let value = position; ; value++) yield { value, position: value + 1 };
+}
+
+/** A run in a folder of its own, in as many sessions as it takes. */
+class Run {
+  readonly path = join(root, String(runs++));
+  readonly saves: Saved[] = [];
+  #events = 0;
+  #began = false;
+
+  /** One session; `onEvent` is told the number of each event, counted over all sessions, before it happens. */
+  async session(
+    onEvent: (event: number, abort: () => void) => void = () => {},
+    rhythm = RHYTHM,
+  ): Promise<LoopResult> {
+    const controller = new AbortController();
+    const event = (): void => onEvent(this.#events++, () => controller.abort());
+    const run = await RunFolder.open(this.path, { resume: this.#began, config: 'seed: 0\n' });
+    this.#began = true;
+    const latest = this.saves.at(-1);
+    await run.truncateAfter(latest?.step ?? -1);
+    let x = latest?.x ?? 1;
+    const trainee: Trainee<Batch> = {
+      update: async (_, { value }) => {
+        event();
+        x = Math.sin(x + value);
+        return { loss: x, value };
+      },
+      evaluate: async (step) => {
+        event();
+        return { x, step };
+      },
+      picture: async () => {
+        event();
+        return undefined;
+      },
+      save: async (step, batch, evaluation) => {
+        event();
+        this.saves.push({ step, x, position: batch?.position, evaluation });
+        return `step-${step}`;
+      },
+    };
+    const resumed: Resumed | undefined = latest && { checkpoint: `step-${latest.step}`, ...latest };
+    try {
+      return await trainLoop({
+        label: 'test',
+        trainee,
+        batches: batchesFrom(latest?.position ?? 0),
+        rhythm,
+        resumed,
+        run,
+        progress: SILENT,
+        log: createLogger('error'),
+        signal: controller.signal,
+      });
+    } finally {
+      run.close();
+    }
+  }
+
+  get metrics(): string {
+    return readFileSync(join(this.path, 'metrics.jsonl'), 'utf8');
+  }
+}
+
+let whole: Run;
+let events: number;
+before(async () => {
+  whole = new Run();
+  await whole.session((event) => {
+    events = event + 1;
+  });
+});
+
+test('at a step: evaluate, picture, save, update', () => {
+  const steps = whole.metrics
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, number>);
+  assert.deepEqual(
+    steps.map(({ step, ...values }) => `${step} ${Object.keys(values)[0]}`),
+    [
+      '0 validation/x',
+      '1 loss',
+      '3 loss',
+      '4 validation/x',
+      '6 loss',
+      '8 validation/x',
+      '9 loss',
+      '12 loss',
+      '12 validation/x',
+    ],
+  );
+  assert.deepEqual(
+    whole.saves.map(({ step, position, evaluation }) => ({ step, position, evaluated: evaluation.step })),
+    [
+      { step: 6, position: 6, evaluated: 4 },
+      { step: 12, position: 12, evaluated: 12 },
+    ],
+  );
+});
+
+describe('stopped at any event and gone on with, a run is as if it had not been', () => {
+  const compare = (run: Run, what: string): void => {
+    assert.equal(run.metrics, whole.metrics, what);
+    assert.deepEqual(run.saves.at(-1), whole.saves.at(-1), what);
+  };
+
+  test('by Ctrl-C, which saves first', async () => {
+    for (let stop = 0; stop < events; stop++) {
+      const run = new Run();
+      const session = run.session((event, abort) => event === stop && abort());
+      const what = `Ctrl-C at event ${stop}`;
+      const outcome = await session.then(
+        () => 'finished',
+        (error: InterruptedError) => error,
+      );
+      if (outcome === 'finished') {
+        compare(run, what);
+        continue;
+      }
+      assert.ok(outcome instanceof InterruptedError, what);
+      assert.equal(outcome.where, `step-${run.saves.at(-1)?.step}`, what);
+      await run.session();
+      compare(run, what);
+    }
+  });
+
+  test('by a crash, which saves nothing', async () => {
+    for (let stop = 0; stop < events; stop++) {
+      const run = new Run();
+      const session = run.session((event) => {
+        if (event === stop) throw new Crash();
+      });
+      await assert.rejects(session, Crash);
+      await run.session();
+      compare(run, `crash at event ${stop}`);
+    }
+  });
+
+  test('again and again, at once after going on and after one more event', async () => {
+    for (const patience of [0, 1, 2]) {
+      const run = new Run();
+      for (let session = 0; ; session++) {
+        assert.ok(session < 10 * events, 'it does not get on');
+        let seen = 0;
+        // A new session looks at the signal before its first update, so that it makes one at least.
+        const outcome = await run
+          .session((_, abort) => seen++ === patience && abort())
+          .catch((error: unknown) => error);
+        if (!(outcome instanceof InterruptedError)) break;
+      }
+      compare(run, `patience ${patience}`);
+    }
+  });
+});
+
+describe('a run that has its steps', () => {
+  test('ends at once, touches nothing, and still has its result', async () => {
+    const run = new Run();
+    const first = await run.session();
+    const { metrics } = run;
+    const again = await run.session(() => assert.fail('nothing is left to do'));
+    assert.deepEqual(
+      { ...again, seconds: 0 },
+      { ...first, seconds: 0, firstLoss: undefined, lastLoss: undefined },
+    );
+    assert.equal(run.metrics, metrics);
+    assert.equal(run.saves.length, 2);
+  });
+
+  test('ends at once when it has more of them than it is asked for', async () => {
+    const run = new Run();
+    await run.session();
+    const { steps, checkpoint } = await run.session(() => assert.fail(), { ...RHYTHM, steps: 5 });
+    assert.deepEqual({ steps, checkpoint }, { steps: 12, checkpoint: 'step-12' });
+  });
+
+  test('goes on when more are asked for', async () => {
+    const longer = { ...RHYTHM, steps: 18 };
+    const run = new Run();
+    await run.session();
+    await run.session(undefined, longer);
+    const straight = new Run();
+    await straight.session(undefined, longer);
+    assert.deepEqual(run.saves.at(-1), straight.saves.at(-1));
+    assert.equal(run.metrics, straight.metrics);
+  });
+});
+
+test('a loss that is not finite ends the run, names the step, and is logged', async () => {
+  const run = await RunFolder.open(join(root, 'diverging'), { resume: false, config: '' });
+  const saves: number[] = [];
+  const loop = trainLoop<Batch>({
+    label: 'test',
+    trainee: {
+      update: async (step) => ({ loss: step === 7 ? Number.NaN : step }),
+      evaluate: async () => ({}),
+      picture: async () => undefined,
+      save: async (step) => {
+        saves.push(step);
+        return `step-${step}`;
+      },
+    },
+    batches: batchesFrom(0),
+    rhythm: RHYTHM,
+    resumed: undefined,
+    run,
+    progress: SILENT,
+    log: createLogger('error'),
+    signal: new AbortController().signal,
+  });
+  await assert.rejects(loop, (error: DataError) => {
+    assert.ok(error instanceof DataError);
+    assert.match(error.message, /not finite at step 8/);
+    return true;
+  });
+  run.close();
+  assert.deepEqual(saves, [6]);
+  assert.match(readFileSync(join(run.path, 'metrics.jsonl'), 'utf8'), /\n\{"step":8,"loss":"NaN"\}\n$/);
+});

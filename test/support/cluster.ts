@@ -1,0 +1,54 @@
+// Workers of one cluster in this process, over the loopback.
+
+import { Cluster, withCluster } from '../../src/cluster/cluster.ts';
+import type { JoinOptions } from '../../src/cluster/connect.ts';
+
+export const LOOPBACK = { host: '127.0.0.1', port: 0 };
+
+export type Over = (rank: number) => Partial<JoinOptions>;
+
+/** What `run` comes to with the options of each worker, in their order. */
+async function everyWorker<T>(
+  workers: number,
+  run: (options: JoinOptions) => Promise<T>,
+  over: Over = () => ({}),
+): Promise<PromiseSettledResult<T>[]> {
+  const { signal } = new AbortController();
+  const ranks = Array.from({ length: workers - 1 }, (_, i) => i + 1);
+  let others: Promise<PromiseSettledResult<T>[]> = Promise.resolve([]);
+  const start = (rank: number, port: number, onListening?: (port: number) => void): Promise<T> =>
+    run({
+      rank,
+      workers,
+      address: { ...LOOPBACK, port },
+      secret: 'of this test',
+      timeoutSeconds: 10,
+      signal,
+      ...(onListening && { onListening }),
+      ...over(rank),
+    });
+  const first = start(0, 0, (port) => {
+    // They come in an order that is not theirs.
+    others = Promise.allSettled(ranks.toReversed().map((rank) => start(rank, port)));
+  });
+  const [outcome] = await Promise.allSettled([first]);
+  return [outcome, ...(await others).toReversed()];
+}
+
+/** The outcome of each worker's joining. */
+export const joinAll = (workers: number, over?: Over): Promise<PromiseSettledResult<Cluster>[]> =>
+  everyWorker(workers, (options) => Cluster.join(options), over);
+
+/** Runs `body` on each of `workers` workers, then ends them; gives what each came to. */
+export const together = <T>(
+  workers: number,
+  body: (cluster: Cluster) => Promise<T>,
+): Promise<PromiseSettledResult<T>[]> => everyWorker(workers, (options) => withCluster(options, body));
+
+/** What each came to, where all of them came to something. */
+export async function allOf<T>(workers: number, body: (cluster: Cluster) => Promise<T>): Promise<T[]> {
+  return (await together(workers, body)).map((outcome) => {
+    if (outcome.status === 'rejected') throw outcome.reason;
+    return outcome.value;
+  });
+}

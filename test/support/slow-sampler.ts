@@ -1,0 +1,107 @@
+// A tiny joint Transformer with random weights, its samplers, and the slow, obvious way: the whole model run again
+// for every token.
+
+import type { DalleModelConfig } from '../../src/config/dalle.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
+import type { HostTensor } from '../../src/engine/native/tensor.ts';
+import { type Tensor, tf } from '../../src/engine/tfjs/tf.ts';
+import { CaptionCompleter } from '../../src/inference/dalle/complete.ts';
+import { imageLength, padCaption } from '../../src/models/dalle/config.ts';
+import type { DrawSettings } from '../../src/inference/dalle/sampling.ts';
+import { type DalleParameters, dalleSpec, logits } from '../../src/models/dalle/model.ts';
+import { Sampler, type SampleSettings } from '../../src/inference/dalle/sampler.ts';
+import { flatten } from '../../src/nn/parameters.ts';
+import { Weights } from '../../src/nn/weights.ts';
+import { config as tiny } from './tiny-dalle-model.ts';
+import { numbers, perturbed } from './perturbed.ts';
+
+export const config: DalleModelConfig = { ...tiny, imageVocabulary: 11 };
+
+export const CAPTIONS = [[3, 8], [1, 2, 5, 0], [7], [6, 6, 6]] as const;
+export const PLAIN: SampleSettings = { temperature: 1, guidance: 1 };
+
+export const likeliest = (values: readonly number[]): number => values.indexOf(Math.max(...values));
+
+/** A model with random, perturbed weights. */
+export class SlowModel {
+  readonly config: DalleModelConfig;
+  readonly parameters: DalleParameters;
+  readonly #runtimes: Runtime[] = [];
+
+  constructor(change: Partial<DalleModelConfig> = {}, seed = 10) {
+    this.config = { ...config, ...change };
+    this.parameters = perturbed(dalleSpec(this.config), seed);
+  }
+
+  /** A runtime of its own with the weights: each function makes the graph that the next is optimized with larger. */
+  async #open() {
+    const spec = dalleSpec(this.config);
+    const runtime = new Runtime();
+    this.#runtimes.push(runtime);
+    const weights = new Weights(runtime, 'dalle', spec);
+    await weights.load(new Map(flatten(spec).map(([name]) => [name, this.#value(name)])));
+    return { runtime, weights };
+  }
+
+  #value(name: string): HostTensor {
+    const tensor = name
+      .split('.')
+      .reduce<unknown>((tree, key) => (tree as Record<string, unknown>)[key], this.parameters) as Tensor;
+    return { dtype: 'float32', shape: tensor.shape, data: tensor.dataSync() as Float32Array };
+  }
+
+  async sampler(batch: number, settings: Partial<SampleSettings> = {}): Promise<Sampler> {
+    const { runtime, weights } = await this.#open();
+    return new Sampler(runtime, 'test', this.config, weights, batch, { ...PLAIN, ...settings }, true);
+  }
+
+  async completer(settings: Partial<DrawSettings> = {}): Promise<CaptionCompleter> {
+    const { runtime, weights } = await this.#open();
+    return new CaptionCompleter(runtime, 'test', this.config, weights, { temperature: 1, ...settings });
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#runtimes.map((runtime) => runtime.close()));
+  }
+
+  /** The logits of the token after `drawn`, from the whole model; what is not drawn yet does not matter. */
+  imageLogits(caption: readonly number[], drawn: readonly number[]): number[] {
+    const { image_BIV } = this.#logits(caption, drawn);
+    return numbers(tf.slice(image_BIV, [0, drawn.length, 0], [1, 1, -1]));
+  }
+
+  /** The logits of the text token after `tokens`. */
+  textLogits(tokens: readonly number[]): number[] {
+    const { text_BTV } = this.#logits(tokens, []);
+    return numbers(tf.slice(text_BTV, [0, tokens.length, 0], [1, 1, -1]));
+  }
+
+  #logits(caption: readonly number[], drawn: readonly number[]) {
+    const length = imageLength(this.config);
+    const text = tf.tensor2d([...padCaption(caption, this.config)], [1, this.config.textLength], 'int32');
+    const image = tf.tensor2d(
+      Array.from({ length }, (_, i) => drawn[i] ?? 0),
+      [1, length],
+      'int32',
+    );
+    return logits(this.parameters, text, image, this.config);
+  }
+
+  /** The picture that begins with `start` and goes on with the likeliest token each time. */
+  greedy(
+    caption: readonly number[],
+    {
+      start = [],
+      away,
+      guidance = 1,
+    }: { start?: readonly number[]; away?: readonly number[]; guidance?: number },
+  ): number[] {
+    const drawn = [...start];
+    while (drawn.length < imageLength(this.config)) {
+      const captioned = this.imageLogits(caption, drawn);
+      const other = away ? this.imageLogits(away, drawn) : captioned;
+      drawn.push(likeliest(captioned.map((value, v) => other[v]! + guidance * (value - other[v]!))));
+    }
+    return drawn;
+  }
+}
