@@ -5,7 +5,7 @@
 
 import { dvaeSchema } from '../../src/config/dvae.ts';
 import { chunks, decodeBatches } from '../../src/data/decode-batches.ts';
-import { Faults } from '../../src/data/faults.ts';
+import { Faults } from '../../src/data/sources/faults.ts';
 import { readPictures } from '../../src/data/sources/resolve.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';

@@ -5,10 +5,10 @@
 import { dalleModelSchema } from '../../src/config/dalle.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { useCallingThread } from '../../src/engine/session/threads.ts';
-import { imageLength } from '../../src/models/dalle/config.ts';
 import { keptCodes } from '../../src/inference/dalle/logits-processor.ts';
-import { dalleSpec } from '../../src/models/dalle/model.ts';
 import { Sampler } from '../../src/inference/dalle/sampler.ts';
+import { imageLength } from '../../src/models/dalle/config.ts';
+import { dalleSpec } from '../../src/models/dalle/model.ts';
 import { Weights } from '../../src/nn/weights.ts';
 import { RandomStream } from '../../src/util/random.ts';
 import { serve, spread } from './in-turn.ts';

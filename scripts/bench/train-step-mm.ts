@@ -6,8 +6,8 @@ import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Scalar, type Tensor, tf } from '../../src/engine/tfjs/tf.ts';
 import { unflatten } from '../../src/nn/parameters.ts';
 import { Weights } from '../../src/nn/weights.ts';
-import { valueAndGradients } from '../../src/train/optim/gradients.ts';
 import { Adam } from '../../src/train/optim/adam.ts';
+import { valueAndGradients } from '../../src/train/optim/gradients.ts';
 import { serve } from './in-turn.ts';
 import { ADAM, batch, causalMask, initialWeights, loss, type Ops, TRANSFORMER } from './transformer.ts';
 

@@ -10,8 +10,8 @@ import { Runtime } from '../../src/engine/session/runtime.ts';
 import { dalleSpec } from '../../src/models/dalle/model.ts';
 import { Weights } from '../../src/nn/weights.ts';
 import { GradientExchange } from '../../src/train/distributed/all-reduce.ts';
-import { GradientSum } from '../../src/train/optim/accumulate.ts';
 import { PowerSgd } from '../../src/train/distributed/power-sgd.ts';
+import { GradientSum } from '../../src/train/optim/accumulate.ts';
 import { trainStep } from './dalle-train-step.ts';
 import { serve } from './in-turn.ts';
 

@@ -4,8 +4,8 @@
 
 import { readCheckpoint } from '../../src/checkpoint/read.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
-import { measureOnShapes } from './shapes-figures.ts';
 import { Clip } from '../../src/inference/clip/clip.ts';
+import { measureOnShapes } from './shapes-figures.ts';
 
 const [path, count = '256'] = process.argv.slice(2);
 if (!path) throw new Error('usage: clip-shapes.ts CLIP [COUNT]');

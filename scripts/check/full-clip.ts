@@ -3,11 +3,11 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SafetensorsFile } from '../../src/checkpoint/safetensors.ts';
-import type { Runtime } from '../../src/engine/session/runtime.ts';
+import { fromOpenai } from '../../src/convert/clip/weights.ts';
 import type { HostTensor } from '../../src/engine/native/tensor.ts';
+import type { Runtime } from '../../src/engine/session/runtime.ts';
 import { ClipEncoder } from '../../src/inference/clip/encoder.ts';
 import { clipSpec } from '../../src/models/clip/model.ts';
-import { fromOpenai } from '../../src/convert/clip/weights.ts';
 import { Weights } from '../../src/nn/weights.ts';
 
 /** Opens FOLDER/model.safetensors of open_clip_peer.py, and the pictures beside it. */

@@ -4,9 +4,9 @@ import { drawScenes } from '../../src/data/shapes/draw.ts';
 import { heldOutPrompts } from '../../src/data/shapes/heldout.ts';
 import type { Scene, SceneObject } from '../../src/data/shapes/scene.ts';
 import { COLOUR_NAMES, RELATIONS, type Relation, SHAPES } from '../../src/data/shapes/vocabulary.ts';
+import { makeClassifier, predict } from '../../src/inference/clip/classifier.ts';
 import type { Clip } from '../../src/inference/clip/clip.ts';
 import { RandomStream } from '../../src/util/random.ts';
-import { makeClassifier, predict } from '../../src/eval/classifier.ts';
 
 export interface ShapesFigures {
   /** Zero-shot accuracy on single objects, held-out pairs of colour and shape among them. */

@@ -1,6 +1,7 @@
 // The beginning of a picture: the first rows of another one's codes.
 
-import { decodeBuffer, decodePicture, PictureFault } from '../data/decode.ts';
+import { decodeBuffer, decodePicture } from '../data/decode.ts';
+import { PictureFault } from '../data/picture.ts';
 import type { DvaeCodec } from '../inference/dvae/codec.ts';
 import { DataError, UsageError } from '../util/errors.ts';
 import type { Named, Prime } from './options.ts';

@@ -2,7 +2,8 @@
 
 import { join } from 'node:path';
 import type { Argv } from 'yargs';
-import type { PictureFile } from '../data/decode.ts';
+import type { PictureFile } from '../data/picture.ts';
+
 import { InterruptedError } from '../util/errors.ts';
 import type { Context } from './command.ts';
 
@@ -48,7 +49,7 @@ export async function withClip<R>(
     embed: <P extends PictureFile>(
       pictures: readonly P[],
     ) => Promise<import('../inference/jobs/embed.ts').Embedded<P>>;
-    faults: import('../data/faults.ts').Faults;
+    faults: import('../data/sources/faults.ts').Faults;
   }) => Promise<R>,
 ): Promise<R> {
   const [
@@ -61,7 +62,7 @@ export async function withClip<R>(
     { Clip },
   ] = await Promise.all([
     import('../checkpoint/read.ts'),
-    import('../data/faults.ts'),
+    import('../data/sources/faults.ts'),
     import('../engine/library/locate.ts'),
     import('../engine/session/runtime.ts'),
     import('../inference/jobs/embed.ts'),

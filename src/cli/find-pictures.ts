@@ -1,7 +1,8 @@
 // The pictures that a command line names.
 
 import { stat } from 'node:fs/promises';
-import type { PictureFile } from '../data/decode.ts';
+import type { PictureFile } from '../data/picture.ts';
+
 import { DataError } from '../util/errors.ts';
 
 /** The pictures named: files, and all pictures of folders, of tars and of lists. */

@@ -2,12 +2,12 @@
 
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import type { PickleValue } from './pickle/values.ts';
 import { SafetensorsFile, type TensorSource } from '../checkpoint/safetensors.ts';
-import { TorchFile } from './torch/file.ts';
-import type { TorchTensor } from './torch/tensor.ts';
 import type { CheckpointContents } from '../checkpoint/write.ts';
 import { DataError } from '../util/errors.ts';
+import type { PickleValue } from './pickle/values.ts';
+import { TorchFile } from './torch/file.ts';
+import type { TorchTensor } from './torch/tensor.ts';
 
 const TORCH_FILE = /\.(pt|pth|pkl|bin|ckpt)$/i;
 /** A model is in a few files; a folder of checkpoints is not one model. */

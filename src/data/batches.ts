@@ -3,12 +3,12 @@
 
 import { DataError } from '../util/errors.ts';
 import { RandomStream } from '../util/random.ts';
-import { captionsOf, drawCaption } from './sources/captions.ts';
 import { type Crop, type DecodeOptions, decodePicture } from './decode.ts';
-import type { Faults } from './faults.ts';
 import { type BatchPosition, ShuffledOrder } from './order.ts';
 import { mirror } from './orientation.ts';
-import type { Picture } from './sources/folder.ts';
+import type { Picture } from './picture.ts';
+import { captionsOf, drawCaption } from './sources/captions.ts';
+import type { Faults } from './sources/faults.ts';
 
 export type { BatchPosition } from './order.ts';
 

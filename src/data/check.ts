@@ -1,11 +1,12 @@
 // What training would stumble over in pictures and captions, found by reading and decoding every file.
 
 import { createHash } from 'node:crypto';
+import { mapConcurrently } from '../util/concurrent.ts';
 import { InterruptedError } from '../util/errors.ts';
 import { type Progress, SILENT } from '../util/progress.ts';
 import { type CheckedPicture, type CheckedSource, readSource } from './checked-source.ts';
-import { mapConcurrently } from '../util/concurrent.ts';
-import { decodeBuffer, PictureFault, type PictureInfo, readPictureFile } from './decode.ts';
+import { decodeBuffer, type PictureInfo, readPictureFile } from './decode.ts';
+import { PictureFault } from './picture.ts';
 
 const FILES_AT_ONCE = 6;
 /** Pixels on a side of the trial decoding: damage shows at any size. */

@@ -1,14 +1,14 @@
 // Everything of a source of pictures that can be looked through, its faulty parts named rather than refused.
 
 import { relative } from 'node:path';
+import { mapConcurrently } from '../util/concurrent.ts';
 import { DataError } from '../util/errors.ts';
+import type { Picture, PictureFile } from './picture.ts';
 import { readArchives } from './sources/archive.ts';
 import { captionsOf } from './sources/captions.ts';
-import { mapConcurrently } from '../util/concurrent.ts';
-import type { PictureFile } from './decode.ts';
+import { listFolder, readCaptions } from './sources/folder.ts';
 import { isList, readList } from './sources/lists.ts';
 import { archivesOf, baseFolder } from './sources/resolve.ts';
-import { listFolder, type Picture, readCaptions } from './sources/folder.ts';
 
 export interface CheckedPicture {
   /** Relative to the source's folder. */

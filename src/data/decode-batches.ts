@@ -1,9 +1,10 @@
 // Pictures decoded in batches, in order, ahead of who uses them: centre-cropped, as models take them, unless told otherwise.
 
-import { DataError } from '../util/errors.ts';
 import { mapConcurrently } from '../util/concurrent.ts';
-import { type DecodeOptions, decodePicture, type PictureFile } from './decode.ts';
-import type { Faults } from './faults.ts';
+import { DataError } from '../util/errors.ts';
+import { type DecodeOptions, decodePicture } from './decode.ts';
+import type { PictureFile } from './picture.ts';
+import type { Faults } from './sources/faults.ts';
 
 export interface DecodedBatch<P> {
   /** The batch as it was asked for. */

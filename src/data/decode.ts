@@ -4,10 +4,10 @@
 
 import { open as openFile, readFile } from 'node:fs/promises';
 import sharp, { type Metadata, type Sharp } from 'sharp';
-import type { RandomStream } from '../util/random.ts';
 import { gate } from '../util/concurrent.ts';
+import type { RandomStream } from '../util/random.ts';
 import { reorient } from './orientation.ts';
-import type { Region } from './sources/folder.ts';
+import { PictureFault, type PictureFile, type Region } from './picture.ts';
 
 /** About 24,000 × 20,000; a guard against files that unpack to more than a machine holds. */
 const MOST_PIXELS = 480_000_000;
@@ -54,9 +54,6 @@ interface Stored {
   readonly height: number;
   readonly orientation: number;
 }
-
-/** A file that cannot be used; the message is the reason, in a few words. */
-export class PictureFault extends Error {}
 
 function readError(error: unknown): PictureFault {
   if (error instanceof PictureFault) return error;
@@ -178,13 +175,6 @@ export async function decodeBuffer(
 
 function upright({ format, width, height, orientation }: Stored): PictureInfo {
   return orientation >= 5 ? { format, width: height, height: width } : { format, width, height };
-}
-
-/** A picture file: a file of its own, or some bytes of an archive. */
-export interface PictureFile {
-  /** Names it in messages. */
-  readonly path: string;
-  readonly region?: Region;
 }
 
 /**

@@ -1,15 +1,15 @@
 // A discrete VAE on held-out pictures: errors from hard and from relaxed codes, the loss's terms without their weights,
 // and the codebook's health.
 
-import type { Runtime } from '../engine/session/runtime.ts';
 import { floatScalar, type HostTensor } from '../engine/native/tensor.ts';
+import type { Runtime } from '../engine/session/runtime.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor4D, tf } from '../engine/tfjs/tf.ts';
+import { codebookUse, collapse, useFigures } from '../inference/measures/codebook.ts';
+import { psnrOf, softHardGap, ssim } from '../inference/measures/reconstruction.ts';
 import { type DvaeArchitecture, hardReconstruction } from '../models/dvae/architecture.ts';
 import type { Weights } from '../nn/weights.ts';
 import { reconstructionGrid } from '../report/images/reconstructions.ts';
 import { graphSeed } from '../util/random.ts';
-import { codebookUse, collapse, useFigures } from './codebook.ts';
-import { psnrOf, softHardGap, ssim } from './reconstruction.ts';
 
 /** Held-out pictures: batches of equal size. */
 export interface Validation {

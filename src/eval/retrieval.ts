@@ -1,7 +1,7 @@
 // Retrieval on held-out pairs (arXiv 2103.00020, appendix E.1): whether a picture's own text is among the nearest k, and
 // a text's own picture.
 
-import { cosine } from './features.ts';
+import { cosine } from '../inference/measures/features.ts';
 
 export const RECALL_AT = [1, 5, 10] as const;
 

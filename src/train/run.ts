@@ -2,14 +2,15 @@
 
 import type { z } from 'zod';
 import { dumpConfig } from '../config/load.ts';
-import type { Faults } from '../data/faults.ts';
 import type { BatchPosition } from '../data/order.ts';
+import type { Faults } from '../data/sources/faults.ts';
 import { Runtime } from '../engine/session/runtime.ts';
 import { threadsInUse, useThreads } from '../engine/session/threads.ts';
 import { RunFolder } from '../report/run/folder.ts';
 import { DataError } from '../util/errors.ts';
 import { assertWritable } from '../util/files.ts';
 import { alsoLogTo } from '../util/logger.ts';
+import { fewestThreads, sharedTrainee, shareStart } from './distributed/data-parallel.ts';
 import {
   type LoopResult,
   type Resumed,
@@ -18,9 +19,8 @@ import {
   type Trainee,
   trainLoop,
 } from './loop/loop.ts';
-import type { RunContext } from './loop/run-context.ts';
 import { initialize, type ModelState, refuseChanges, resumeRun } from './loop/resume.ts';
-import { fewestThreads, sharedTrainee, shareStart } from './distributed/data-parallel.ts';
+import type { RunContext } from './loop/run-context.ts';
 
 /** A model and its data, ready to be trained. */
 export interface Training<Batch> {

@@ -8,8 +8,13 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import sharp from 'sharp';
-import { type GalleryCard, type GalleryPage, galleryHtml, writeGallery } from '../../src/report/pages/gallery.ts';
 import { encodePng } from '../../src/report/images/png.ts';
+import {
+  type GalleryCard,
+  type GalleryPage,
+  galleryHtml,
+  writeGallery,
+} from '../../src/report/pages/gallery.ts';
 import { browse, without as skip } from '../support/chromium.ts';
 
 let folder: string;

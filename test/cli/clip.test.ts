@@ -21,11 +21,11 @@ import { decodePicture } from '../../src/data/decode.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { Clip } from '../../src/inference/clip/clip.ts';
 import { EXIT } from '../../src/util/errors.ts';
-import { writeTokenizer } from '../support/tiny-runs.ts';
 import { mm } from '../support/mm.ts';
 import { testRefusals } from '../support/refusal.ts';
 import { writeTinyClip } from '../support/tiny-clip.ts';
 import { writePicture, writePictures, writeTinyDvae } from '../support/tiny-dvae.ts';
+import { writeTokenizer } from '../support/tiny-runs.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mm-clip-cli-'));
 const pictures = join(root, 'pictures');

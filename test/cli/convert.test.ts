@@ -14,8 +14,8 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { convertWeights } from '../../src/convert/convert.ts';
 import { EXIT } from '../../src/util/errors.ts';
-import { unpack } from '../support/parity.ts';
 import { mm } from '../support/mm.ts';
+import { unpack } from '../support/parity.ts';
 import { testRefusals } from '../support/refusal.ts';
 import { writePictures } from '../support/tiny-dvae.ts';
 

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { EXIT } from '../../src/util/errors.ts';
-import { unpack } from '../support/parity.ts';
 import { mm } from '../support/mm.ts';
+import { unpack } from '../support/parity.ts';
 import { testRefusals } from '../support/refusal.ts';
 import { writePictures } from '../support/tiny-dvae.ts';
 

@@ -5,8 +5,8 @@ import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 import tar from 'tar-stream';
 import type { DataReport } from '../../src/data/check.ts';
-import { noise, plain, temporaryFolder, write } from '../support/pictures.ts';
 import { mm } from '../support/mm.ts';
+import { noise, plain, temporaryFolder, write } from '../support/pictures.ts';
 
 const isRoot = process.getuid?.() === 0;
 

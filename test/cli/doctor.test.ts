@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { Finding } from '../../src/cli/diagnosis.ts';
 import { checkDisk, checkEngine, checkNode } from '../../src/cli/diagnosis.ts';
 import { type LibraryFiles, locateLibrary } from '../../src/engine/library/locate.ts';
+import { mm } from '../support/mm.ts';
 import {
   FRAMEWORK,
   PROBED,
@@ -12,7 +13,6 @@ import {
   temporaryFolder,
   writeFiles,
 } from '../unit/engine/library/fake.ts';
-import { mm } from '../support/mm.ts';
 
 interface Report {
   readonly ok: boolean;

@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { EXIT } from '../../src/util/errors.ts';
-import { dvaeConfig, dvaeSession, lasting } from '../support/tiny-runs.ts';
 import { mm } from '../support/mm.ts';
 import { testRefusals } from '../support/refusal.ts';
 import { writePictures } from '../support/tiny-dvae.ts';
+import { dvaeConfig, dvaeSession, lasting } from '../support/tiny-runs.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mm-report-'));
 const run = join(root, 'run <1>');

@@ -12,11 +12,11 @@ import { Clip } from '../../src/inference/clip/clip.ts';
 import { imageGrid } from '../../src/report/images/grid.ts';
 import { readPngMetadata } from '../../src/report/images/png.ts';
 import { EXIT } from '../../src/util/errors.ts';
-import { dalleConfig, dalleSession, writeTokenizer } from '../support/tiny-runs.ts';
 import { mm } from '../support/mm.ts';
 import { type Refusal, testRefusals } from '../support/refusal.ts';
 import { writeTinyClip } from '../support/tiny-clip.ts';
 import { TINY, writePictures, writeTinyDvae } from '../support/tiny-dvae.ts';
+import { dalleConfig, dalleSession, writeTokenizer } from '../support/tiny-runs.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mm-best-of-'));
 const [dvae, dalle, tokenizer] = ['dvae', 'dalle', 'tokenizer.json'].map((name) => join(root, name)) as [

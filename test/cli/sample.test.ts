@@ -6,11 +6,11 @@ import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
 import { pngSize, readPngMetadata } from '../../src/report/images/png.ts';
 import { EXIT } from '../../src/util/errors.ts';
-import { dalleConfig, dalleSession, writeTokenizer } from '../support/tiny-runs.ts';
 import { signalWhen } from '../support/interruption.ts';
 import { mm } from '../support/mm.ts';
 import { asksForSetup, type Refusal, testRefusals } from '../support/refusal.ts';
 import { TINY, writePictures, writeTinyDvae } from '../support/tiny-dvae.ts';
+import { dalleConfig, dalleSession, writeTokenizer } from '../support/tiny-runs.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mm-sample-'));
 const dvae = join(root, 'dvae');

@@ -3,6 +3,7 @@ import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { libraryFolder } from '../../src/engine/library/locate.ts';
+import { mm } from '../support/mm.ts';
 import {
   FRAMEWORK,
   TENSORFLOW,
@@ -13,7 +14,6 @@ import {
   writeFiles,
   zip,
 } from '../unit/engine/library/fake.ts';
-import { mm } from '../support/mm.ts';
 
 test('a library that is there is found at once, for people and for programs', async (t) => {
   await temporaryCache(t);

@@ -7,10 +7,10 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { dumpConfig } from '../../src/config/load.ts';
 import { EXIT } from '../../src/util/errors.ts';
-import { clipConfig, writeTokenizer } from '../support/tiny-runs.ts';
 import { mm } from '../support/mm.ts';
 import { testRefusals } from '../support/refusal.ts';
 import { writePictures } from '../support/tiny-dvae.ts';
+import { clipConfig, writeTokenizer } from '../support/tiny-runs.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mm-train-clip-'));
 const data = join(root, 'pictures');

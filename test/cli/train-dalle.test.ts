@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { readCheckpoint } from '../../src/checkpoint/read.ts';
 import { EXIT } from '../../src/util/errors.ts';
-import { digests, lasting, writeTokenizer } from '../support/tiny-runs.ts';
 import { signalWhen } from '../support/interruption.ts';
 import { mm } from '../support/mm.ts';
 import { type Refusal, testRefusals } from '../support/refusal.ts';
 import { tinyDalle } from '../support/tiny-dalle.ts';
 import { TINY, writeTinyDvae } from '../support/tiny-dvae.ts';
+import { digests, lasting, writeTokenizer } from '../support/tiny-runs.ts';
 
 const STEPS = 40;
 

@@ -15,11 +15,11 @@ import { after, before, describe, test } from 'node:test';
 import { readCheckpoint } from '../../src/checkpoint/read.ts';
 import { dumpConfig } from '../../src/config/load.ts';
 import { EXIT } from '../../src/util/errors.ts';
-import { digests, dvaeConfig, lasting } from '../support/tiny-runs.ts';
 import { signalWhen } from '../support/interruption.ts';
 import { mm } from '../support/mm.ts';
 import { asksForSetup, type Refusal, testRefusals } from '../support/refusal.ts';
 import { writePictures } from '../support/tiny-dvae.ts';
+import { digests, dvaeConfig, lasting } from '../support/tiny-runs.ts';
 
 const STEPS = 40;
 

@@ -6,11 +6,11 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { EXIT } from '../../src/util/errors.ts';
-import { lasting } from '../support/tiny-runs.ts';
 import { signalWhen } from '../support/interruption.ts';
 import type { Outcome } from '../support/mm.ts';
 import { type Refusal, testRefusals } from '../support/refusal.ts';
 import { tinyDalle } from '../support/tiny-dalle.ts';
+import { lasting } from '../support/tiny-runs.ts';
 
 const STEPS = 20;
 

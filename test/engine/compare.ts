@@ -1,9 +1,9 @@
 // What the engine's tests share: tensors from numbers, and one function run eagerly and recorded.
 
 import assert from 'node:assert/strict';
-import { useTensorFlow } from '../../src/engine/tfjs/backend.ts';
-import type { CompileOptions, Runtime } from '../../src/engine/session/runtime.ts';
 import type { HostTensor } from '../../src/engine/native/tensor.ts';
+import type { CompileOptions, Runtime } from '../../src/engine/session/runtime.ts';
+import { useTensorFlow } from '../../src/engine/tfjs/backend.ts';
 import { type Tensor, tf } from '../../src/engine/tfjs/tf.ts';
 import { RandomStream } from '../../src/util/random.ts';
 

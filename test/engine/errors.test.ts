@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { executeOp } from '../../src/engine/tfjs/execute.ts';
 import { gather } from '../../src/engine/ops/ops.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
+import { executeOp } from '../../src/engine/tfjs/execute.ts';
 import { type Tensor, tf } from '../../src/engine/tfjs/tf.ts';
 import { floats, integers } from './compare.ts';
 

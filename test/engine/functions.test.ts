@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { useTensorFlow } from '../../src/engine/tfjs/backend.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
+import { useTensorFlow } from '../../src/engine/tfjs/backend.ts';
 import { type Tensor, tf } from '../../src/engine/tfjs/tf.ts';
 import { floats, integers } from './compare.ts';
 

@@ -3,9 +3,16 @@
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { addBias, gather, gelu, layerNorm, sparseCrossEntropy, upsample2x } from '../../src/engine/ops/ops.ts';
-import { Runtime } from '../../src/engine/session/runtime.ts';
 import type { HostTensor } from '../../src/engine/native/tensor.ts';
+import {
+  addBias,
+  gather,
+  gelu,
+  layerNorm,
+  sparseCrossEntropy,
+  upsample2x,
+} from '../../src/engine/ops/ops.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
 import { floats, integers, normals, runRecorded } from './compare.ts';
 

@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
+import type { HostTensor } from '../../src/engine/native/tensor.ts';
 import {
   gather,
   gelu,
@@ -14,7 +15,6 @@ import {
   upsample2x,
 } from '../../src/engine/ops/ops.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
-import type { HostTensor } from '../../src/engine/native/tensor.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
 import { assertNear, eager, floats, integers, normals, onHost, runEagerly, runRecorded } from './compare.ts';
 

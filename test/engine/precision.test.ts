@@ -2,12 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import type { OpTime } from '../../src/engine/session/op-times.ts';
-import { gather, gelu, layerNorm, sparseCrossEntropy } from '../../src/engine/ops/ops.ts';
 import { inFloat32 } from '../../src/engine/graph/precision.ts';
-import { foldIn, randomNormal } from '../../src/engine/ops/random.ts';
-import { type CompileOptions, Runtime } from '../../src/engine/session/runtime.ts';
 import type { HostTensor } from '../../src/engine/native/tensor.ts';
+import { gather, gelu, layerNorm, sparseCrossEntropy } from '../../src/engine/ops/ops.ts';
+import { foldIn, randomNormal } from '../../src/engine/ops/random.ts';
+import type { OpTime } from '../../src/engine/session/op-times.ts';
+import { type CompileOptions, Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
 import { difference, floats, integers, normals, runRecorded } from './compare.ts';
 

@@ -3,9 +3,9 @@
 import './counting-allocator.ts';
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import type { OpTime } from '../../src/engine/session/op-times.ts';
 import { gelu, withGradient } from '../../src/engine/ops/ops.ts';
 import { kept, recomputed } from '../../src/engine/ops/recompute.ts';
+import type { OpTime } from '../../src/engine/session/op-times.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, tf } from '../../src/engine/tfjs/tf.ts';
 import { dropout } from '../../src/nn/dropout.ts';

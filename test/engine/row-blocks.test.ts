@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { layerNorm } from '../../src/engine/ops/ops.ts';
-import { inRowBlocks } from '../../src/engine/tfjs/row-blocks.ts';
-import { Runtime } from '../../src/engine/session/runtime.ts';
 import type { HostTensor } from '../../src/engine/native/tensor.ts';
+import { layerNorm } from '../../src/engine/ops/ops.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
+import { inRowBlocks } from '../../src/engine/tfjs/row-blocks.ts';
 import { type Tensor, tf } from '../../src/engine/tfjs/tf.ts';
 import { RandomStream } from '../../src/util/random.ts';
 

@@ -7,6 +7,13 @@ import { before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { TensorData } from '../../src/checkpoint/dtype.ts';
 import { SafetensorsFile } from '../../src/checkpoint/safetensors.ts';
+import {
+  type ConvertedClip,
+  fromHuggingFace,
+  fromLucid,
+  fromOpenai,
+  type StateDict,
+} from '../../src/convert/clip/weights.ts';
 import { TorchFile } from '../../src/convert/torch/file.ts';
 import { stateDict } from '../../src/convert/torch/state-dict.ts';
 import { useTensorFlow } from '../../src/engine/tfjs/backend.ts';
@@ -20,13 +27,6 @@ import {
   normalizePixels,
 } from '../../src/models/clip/model.ts';
 import { textBatch } from '../../src/models/clip/text.ts';
-import {
-  type ConvertedClip,
-  fromHuggingFace,
-  fromLucid,
-  fromOpenai,
-  type StateDict,
-} from '../../src/convert/clip/weights.ts';
 import { flatten, unflatten } from '../../src/nn/parameters.ts';
 import { DataError } from '../../src/util/errors.ts';
 import { RandomStream } from '../../src/util/random.ts';

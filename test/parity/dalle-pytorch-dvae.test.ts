@@ -13,10 +13,10 @@ import {
   dvaeCheckpointSchema,
 } from '../../src/config/dvae.ts';
 import { loadConfig } from '../../src/config/load.ts';
+import { convertWeights } from '../../src/convert/convert.ts';
 import { randomGumbel } from '../../src/engine/ops/random.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, type Tensor3D, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
-import { convertWeights } from '../../src/convert/convert.ts';
 import { DvaeCodec } from '../../src/inference/dvae/codec.ts';
 import {
   type DiscreteVaeParameters,

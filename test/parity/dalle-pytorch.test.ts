@@ -4,15 +4,15 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import type { DalleModelConfig } from '../../src/config/dalle.ts';
+import { dallePytorchModel } from '../../src/convert/dalle/weights.ts';
 import type { PickleValue } from '../../src/convert/pickle/values.ts';
 import { TorchFile } from '../../src/convert/torch/file.ts';
 import { stateDict } from '../../src/convert/torch/state-dict.ts';
-import type { DalleModelConfig } from '../../src/config/dalle.ts';
 import { useTensorFlow } from '../../src/engine/tfjs/backend.ts';
 import { type Tensor, type Tensor2D, tf } from '../../src/engine/tfjs/tf.ts';
 import { dalleLoss } from '../../src/models/dalle/loss.ts';
 import { dalleSpec, logits } from '../../src/models/dalle/model.ts';
-import { dallePytorchModel } from '../../src/convert/dalle/weights.ts';
 import { unflatten } from '../../src/nn/parameters.ts';
 import { largestDifference, numbers } from '../support/perturbed.ts';
 

@@ -4,14 +4,14 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { type DalleConfig, dalleSchema } from '../../src/config/dalle.ts';
-import { Runtime } from '../../src/engine/session/runtime.ts';
 import type { HostTensor } from '../../src/engine/native/tensor.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
 import { dalleSpec } from '../../src/models/dalle/model.ts';
 import { Weights } from '../../src/nn/weights.ts';
 import { DalleStep } from '../../src/train/dalle/step.ts';
-import { Adam, Average } from '../../src/train/optim/adam.ts';
-import { stepKey } from '../../src/train/loop/scalars.ts';
 import { startAverage } from '../../src/train/loop/resume.ts';
+import { stepKey } from '../../src/train/loop/scalars.ts';
+import { Adam, Average } from '../../src/train/optim/adam.ts';
 import { expected } from '../support/parity.ts';
 
 const reference = await expected('dalle-step.safetensors');

@@ -2,18 +2,18 @@
 // for every token.
 
 import type { DalleModelConfig } from '../../src/config/dalle.ts';
-import { Runtime } from '../../src/engine/session/runtime.ts';
 import type { HostTensor } from '../../src/engine/native/tensor.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, tf } from '../../src/engine/tfjs/tf.ts';
 import { CaptionCompleter } from '../../src/inference/dalle/complete.ts';
-import { imageLength, padCaption } from '../../src/models/dalle/config.ts';
-import type { DrawSettings } from '../../src/inference/dalle/sampling.ts';
-import { type DalleParameters, dalleSpec, logits } from '../../src/models/dalle/model.ts';
 import { Sampler, type SampleSettings } from '../../src/inference/dalle/sampler.ts';
+import type { DrawSettings } from '../../src/inference/dalle/sampling.ts';
+import { imageLength, padCaption } from '../../src/models/dalle/config.ts';
+import { type DalleParameters, dalleSpec, logits } from '../../src/models/dalle/model.ts';
 import { flatten } from '../../src/nn/parameters.ts';
 import { Weights } from '../../src/nn/weights.ts';
-import { config as tiny } from './tiny-dalle-model.ts';
 import { numbers, perturbed } from './perturbed.ts';
+import { config as tiny } from './tiny-dalle-model.ts';
 
 export const config: DalleModelConfig = { ...tiny, imageVocabulary: 11 };
 

@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before } from 'node:test';
 import { dumpConfig } from '../../src/config/load.ts';
-import { dalleConfig, writeTokenizer } from './tiny-runs.ts';
 import type { signalWhen } from './interruption.ts';
 import { mm } from './mm.ts';
 import { writePictures, writeTinyDvae } from './tiny-dvae.ts';
+import { dalleConfig, writeTokenizer } from './tiny-runs.ts';
 
 /** Where pictures, dVAE, tokenizer and configuration will be before the first test, and the command that trains with them. */
 export function tinyDalle(name: string, steps: number) {

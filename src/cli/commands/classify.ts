@@ -1,6 +1,6 @@
 // mm classify: zero-shot prediction with labels in the user's own words.
 
-import type { PictureFile } from '../../data/decode.ts';
+import type { PictureFile } from '../../data/picture.ts';
 import { InterruptedError, UsageError } from '../../util/errors.ts';
 import { clipFlags, withClip } from '../clip-flags.ts';
 import { type Context, defineCommand } from '../command.ts';
@@ -55,9 +55,9 @@ export const command = defineCommand({
         fix: 'leave it out for the 5 likeliest',
       });
     const { DEFAULT_TEMPLATES, checkClassifier, makeClassifier, predict } = await import(
-      '../../eval/classifier.ts'
+      '../../inference/clip/classifier.ts'
     );
-    const { loadClassifier, saveClassifier } = await import('../../eval/classifier-file.ts');
+    const { loadClassifier, saveClassifier } = await import('../../inference/clip/classifier-file.ts');
     const labels = await readLabelFlags(flags);
     const templates = flags.template ?? DEFAULT_TEMPLATES;
     const where = flags.labels ?? '--label';
@@ -153,7 +153,7 @@ async function report(
   }
   const known = predictions.filter(({ truth }) => truth !== undefined);
   if (known.length > 0) {
-    const { confusion } = await import('../../eval/classifier.ts');
+    const { confusion } = await import('../../inference/clip/classifier.ts');
     const figures = confusion(
       labels.length,
       known.map(({ truth, labels: [best] }) => [

@@ -72,7 +72,7 @@ export const command = defineCommand({
       { writeFileAtomic },
     ] = await Promise.all([
       import('../../checkpoint/read.ts'),
-      import('../../data/faults.ts'),
+      import('../../data/sources/faults.ts'),
       import('../../engine/session/runtime.ts'),
       import('../../inference/jobs/reconstruct.ts'),
       import('../../inference/dvae/codec.ts'),

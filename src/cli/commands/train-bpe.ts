@@ -2,11 +2,11 @@
 
 import { access, constants, mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { captionFiles, readLines } from '../../data/sources/caption-files.ts';
 import { captionsOf } from '../../data/sources/captions.ts';
 import { isList } from '../../data/sources/lists.ts';
 import { archivesOf, readPictures } from '../../data/sources/resolve.ts';
 import type { BpeTokenizer } from '../../tokenizers/bpe.ts';
-import { captionFiles, readLines } from '../../data/sources/caption-files.ts';
 import { normalize } from '../../tokenizers/text.ts';
 import { trainBpe } from '../../tokenizers/train.ts';
 import { DataError, InterruptedError, UsageError } from '../../util/errors.ts';

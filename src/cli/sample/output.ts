@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import type { PreviewPicture } from '../../api/options.ts';
 import { UNDRAWN } from '../../api/preview.ts';
 import type { SampledPicture } from '../../api/sample.ts';
-import type { GalleryCard, GallerySection } from '../../report/pages/gallery.ts';
-import { writeGallery } from '../../report/pages/gallery.ts';
 import { imageGrid } from '../../report/images/grid.ts';
 import type { GridCell } from '../../report/images/grid-layout.ts';
 import { safeFileName } from '../../report/images/png.ts';
 import { graphemes } from '../../report/images/text.ts';
+import type { GalleryCard, GallerySection } from '../../report/pages/gallery.ts';
+import { writeGallery } from '../../report/pages/gallery.ts';
 import { writeFileAtomic } from '../../util/files.ts';
 
 /** Pictures in a grid, and in a page, at most: a file of thousands no program opens. */

@@ -2,15 +2,15 @@
 
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { PickleObject, type PickleValue } from '../pickle/values.ts';
 import type { SafetensorsFile } from '../../checkpoint/safetensors.ts';
-import { stateDict } from '../torch/state-dict.ts';
-import { TorchTensor } from '../torch/tensor.ts';
+import { textIds } from '../../models/clip/text.ts';
 import { loadTokenizer } from '../../tokenizers/load.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import type { Converted, Converter, ConvertOptions, ForeignFiles } from '../external.ts';
-import { textIds } from '../../models/clip/text.ts';
+import { PickleObject, type PickleValue } from '../pickle/values.ts';
+import { stateDict } from '../torch/state-dict.ts';
+import { TorchTensor } from '../torch/tensor.ts';
 import {
   type ConvertedClip,
   fromHuggingFace,

@@ -6,9 +6,9 @@ import type { TensorData, TensorType } from '../../checkpoint/dtype.ts';
 import { widen } from '../../checkpoint/half.ts';
 import type { TensorSource } from '../../checkpoint/safetensors.ts';
 import { type ClipModelConfig, clipModelSchema, RESNET_STRIDE } from '../../config/clip.ts';
+import { clipSpec } from '../../models/clip/model.ts';
 import { flatten } from '../../nn/parameters.ts';
 import { DataError } from '../../util/errors.ts';
-import { clipSpec } from '../../models/clip/model.ts';
 import { huggingFaceRules, lucidRules, openaiRules, type Rule } from './names.ts';
 
 /** A tensor of another program, read when its turn comes. */

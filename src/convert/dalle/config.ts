@@ -1,10 +1,10 @@
 // The configuration of a DALLE-pytorch model, from its settings (the arguments of its constructor) and, where they were
 // added over time, from the names and shapes of its weights.
 
-import type { PickleValue } from '../pickle/values.ts';
-import type { StateDict } from '../torch/state-dict.ts';
 import { type AttentionKind, type DalleModelConfig, dalleModelSchema } from '../../config/dalle.ts';
 import { DataError } from '../../util/errors.ts';
+import type { PickleValue } from '../pickle/values.ts';
+import type { StateDict } from '../torch/state-dict.ts';
 
 export type Settings = ReadonlyMap<PickleValue, PickleValue>;
 

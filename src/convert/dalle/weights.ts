@@ -4,11 +4,9 @@
 
 import { widen } from '../../checkpoint/half.ts';
 import { matchTensors } from '../../checkpoint/match.ts';
-import type { PickleValue } from '../pickle/values.ts';
 import type { TensorSource } from '../../checkpoint/safetensors.ts';
-import { type StateDict, stateDict } from '../torch/state-dict.ts';
-import type { TorchTensor } from '../torch/tensor.ts';
 import type { DalleModelConfig } from '../../config/dalle.ts';
+import { dalleSpec } from '../../models/dalle/model.ts';
 import { flatten } from '../../nn/parameters.ts';
 import { BpeTokenizer } from '../../tokenizers/bpe.ts';
 import { UsageError } from '../../util/errors.ts';
@@ -20,8 +18,10 @@ import {
   type ForeignFiles,
   weightSource,
 } from '../external.ts';
+import type { PickleValue } from '../pickle/values.ts';
+import { type StateDict, stateDict } from '../torch/state-dict.ts';
+import type { TorchTensor } from '../torch/tensor.ts';
 import { modelConfig, type Settings, unusable } from './config.ts';
-import { dalleSpec } from '../../models/dalle/model.ts';
 
 /** dalle.pt of DALLE-pytorch's train_dalle: { hparams, vae_params, weights, … }. */
 export const dallePytorch: Converter = {

@@ -2,10 +2,8 @@
 // wide], here [high, wide, in, out].
 
 import { matchTensors } from '../../checkpoint/match.ts';
-import { type PickleMap, PickleObject, type PickleValue } from '../pickle/values.ts';
-import { type StateDict, stateDict } from '../torch/state-dict.ts';
-import type { TorchTensor } from '../torch/tensor.ts';
 import { type DvaeModelConfig, dvaeModelSchema } from '../../config/dvae.ts';
+import { dvaeArchitecture } from '../../models/dvae/architecture.ts';
 import { flatten } from '../../nn/parameters.ts';
 import { DataError } from '../../util/errors.ts';
 import {
@@ -16,7 +14,9 @@ import {
   type ForeignFiles,
   weightSource,
 } from '../external.ts';
-import { dvaeArchitecture } from '../../models/dvae/architecture.ts';
+import { type PickleMap, PickleObject, type PickleValue } from '../pickle/values.ts';
+import { type StateDict, stateDict } from '../torch/state-dict.ts';
+import type { TorchTensor } from '../torch/tensor.ts';
 
 /** Pixels on a side that OpenAI's dVAE was trained for. */
 const PUBLISHED_SIZE = 256;

@@ -2,12 +2,12 @@
 // object, the keys of the storages), then each storage as a count of eight bytes and its elements.
 
 import type { FileHandle } from 'node:fs/promises';
-import { DataError } from '../../util/errors.ts';
 import { bytesPerElement } from '../../checkpoint/dtype.ts';
+import { readFully } from '../../checkpoint/read-fully.ts';
+import { DataError } from '../../util/errors.ts';
 import type { PickleHost } from '../pickle/operations.ts';
 import { readPickle } from '../pickle/read.ts';
 import type { PickleValue } from '../pickle/values.ts';
-import { readFully } from '../../checkpoint/read-fully.ts';
 import { damaged } from './archive.ts';
 import type { Storages, TorchStorage } from './storage.ts';
 

@@ -3,11 +3,11 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import sharp from 'sharp';
+import { mapConcurrently } from '../../util/concurrent.ts';
 import { DataError, InterruptedError, UsageError } from '../../util/errors.ts';
 import { writeFolderAtomic } from '../../util/files.ts';
 import { type Progress, SILENT } from '../../util/progress.ts';
 import { RandomStream } from '../../util/random.ts';
-import { mapConcurrently } from '../../util/concurrent.ts';
 import { captionOf } from './caption.ts';
 import { drawScenes } from './draw.ts';
 import { HELD_OUT_PAIRINGS, HELD_OUT_PAIRS, heldOutDescription } from './heldout.ts';

@@ -7,8 +7,9 @@ import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import * as tar from 'tar-stream';
 import { DataError } from '../../util/errors.ts';
+import type { Picture } from '../picture.ts';
 import { captioned } from './captions.ts';
-import { PICTURE_EXTENSIONS, type Picture, textLines } from './folder.ts';
+import { PICTURE_EXTENSIONS, textLines } from './folder.ts';
 
 const CHUNK = 2 ** 20;
 /** Longer texts are no captions. */

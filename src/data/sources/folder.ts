@@ -2,29 +2,11 @@
 
 import { readdir, readFile } from 'node:fs/promises';
 import { extname, join, relative, sep } from 'node:path';
-import { DataError } from '../../util/errors.ts';
-import { captioned } from './captions.ts';
 import { mapConcurrently } from '../../util/concurrent.ts';
-import type { Faults } from '../faults.ts';
-
-export interface Picture {
-  /** Path relative to the folder, without the extension, with forward slashes. */
-  readonly key: string;
-  readonly path: string;
-  /** The first line of the same-stem `.txt`. */
-  readonly caption: string | undefined;
-  /** Its further lines: other captions of the picture, as DALLE-pytorch has it. Training draws one of all each epoch. */
-  readonly others?: readonly string[];
-  /** The part of an archive that holds it, where it is not a file of its own. */
-  readonly region?: Region;
-}
-
-/** Some bytes of a file. */
-export interface Region {
-  readonly path: string;
-  readonly offset: number;
-  readonly length: number;
-}
+import { DataError } from '../../util/errors.ts';
+import type { Picture } from '../picture.ts';
+import { captioned } from './captions.ts';
+import type { Faults } from './faults.ts';
 
 export interface ReadOptions {
   /** Whether pictures without a caption are left out, are kept, or captions are not looked at. */

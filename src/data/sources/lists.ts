@@ -5,8 +5,9 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, extname, isAbsolute, join, relative, sep } from 'node:path';
 import { DataError } from '../../util/errors.ts';
+import type { Picture } from '../picture.ts';
 import { captioned, captionsOf } from './captions.ts';
-import { type Picture, textLines } from './folder.ts';
+import { textLines } from './folder.ts';
 
 /** Names that columns and keys have in other people's lists. */
 const FILE_NAMES = ['file', 'file_name', 'filename', 'filepath', 'path', 'image', 'image_path'];
@@ -134,7 +135,13 @@ function cocoCaptions(path: string, text: string): Row[] {
     });
   }
   const split = basename(path, extname(path)).replace(/^.*_/, '');
-  const folders = ['.', join('../..', split), 'images', join('../..', 'images'), join('../..', 'images', split)];
+  const folders = [
+    '.',
+    join('../..', split),
+    'images',
+    join('../..', 'images'),
+    join('../..', 'images', split),
+  ];
   const first = images[0]?.file_name ?? '';
   const folder = folders.find((candidate) => existsSync(join(dirname(path), candidate, first)));
   if (folder === undefined) {

@@ -3,9 +3,10 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { DataError, UsageError } from '../../util/errors.ts';
+import type { Picture } from '../picture.ts';
 import { isArchive, isPackedArchive, readArchives } from './archive.ts';
+import { keepCaptioned, listFolder, type ReadOptions, readFolder } from './folder.ts';
 import { isList, readList } from './lists.ts';
-import { keepCaptioned, listFolder, type Picture, type ReadOptions, readFolder } from './folder.ts';
 
 /** In words, for flags. */
 export const SOURCES =

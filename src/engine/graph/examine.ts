@@ -1,10 +1,10 @@
 // The nodes that building a function adds to a graph, for cost.ts. TensorFlow infers the shapes; nothing is allocated.
 
 import type { Output, Pointer } from '../native/capi.ts';
-import type { GraphNode } from './cost.ts';
 import { elementBytes } from '../native/dtype.ts';
-import type { Graph } from './graph.ts';
 import { sizeOf } from '../native/tensor.ts';
+import type { GraphNode } from './cost.ts';
+import type { Graph } from './graph.ts';
 
 export interface Examined {
   readonly nodes: readonly GraphNode[];

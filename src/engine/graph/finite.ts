@@ -1,9 +1,9 @@
 // Finding the first tensor of a function that is not finite: a check behind each of its numbers, in the order in which
 // they were recorded.
 
-import { boolAttr, typeAttr } from './attributes.ts';
 import type { Output } from '../native/capi.ts';
 import { DT } from '../native/dtype.ts';
+import { boolAttr, typeAttr } from './attributes.ts';
 import type { Graph } from './graph.ts';
 
 /** bool[n]: whether each of the float32 outputs is finite. */

@@ -1,12 +1,12 @@
 // A TensorFlow graph under construction: adds nodes, asks TensorFlow for the shapes it infers, and remembers
 // who made each node, so that an error at run time can name the model line. Nothing runs here.
 
-import { ATTR, type Attribute, boolAttr, graphSetters, setAttribute, typeAttr } from './attributes.ts';
 import { type CApi, capi, checked, type Output, type Pointer, TensorFlowError } from '../native/capi.ts';
 import { DT } from '../native/dtype.ts';
+import { createNative, type LooseValues } from '../native/tensor.ts';
+import { ATTR, type Attribute, boolAttr, graphSetters, setAttribute, typeAttr } from './attributes.ts';
 import { groupInputs, opDefinition } from './op-definitions.ts';
 import { byModelLine, type Origin, whereNow } from './origin.ts';
-import { createNative, type LooseValues } from '../native/tensor.ts';
 
 export interface NodeOptions {
   readonly attributes?: readonly Attribute[];

@@ -4,10 +4,10 @@ import { boolAttr, stringAttr, typeAttr } from '../graph/attributes.ts';
 import { DT } from '../native/dtype.ts';
 import { executeOp, executeOps } from '../tfjs/execute.ts';
 import { gatherAlong } from '../tfjs/kernels.ts';
-import { packedProduct } from './packed-weights.ts';
 import { rowsOfBlock } from '../tfjs/row-blocks.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../tfjs/tf.ts';
 import { isBuildingForCpu, isFrozen } from '../tfjs/trace.ts';
+import { packedProduct } from './packed-weights.ts';
 
 type Save = (tensors: Tensor[]) => void;
 

@@ -7,10 +7,10 @@
 // (AVX2; docs/LOG.md), and test/engine/packed-weights.test.ts holds it.
 
 import { boolAttr, intAttr, stringAttr, typeAttr } from '../graph/attributes.ts';
+import { hasOp } from '../graph/op-definitions.ts';
 import type { CApi } from '../native/capi.ts';
 import { DT } from '../native/dtype.ts';
 import { executeOp } from '../tfjs/execute.ts';
-import { hasOp } from '../graph/op-definitions.ts';
 import type { Tensor } from '../tfjs/tf.ts';
 
 /** What TensorFlow makes of MatMul and BiasAdd where oneDNN is on; present in builds for x86 and ARM servers. */

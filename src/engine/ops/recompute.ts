@@ -2,9 +2,9 @@
 // would merge the second computation with the first, or run it early, if it did not have to wait for the gradient.
 
 import { outputOf, wrapOutput } from '../tfjs/backend.ts';
-import { withGradient } from './ops.ts';
 import { type Tensor, tf } from '../tfjs/tf.ts';
 import { currentTrace, isBuilding } from '../tfjs/trace.ts';
+import { withGradient } from './ops.ts';
 
 /** x, but not before `awaited` is there. */
 export function notBefore(x: Tensor, awaited: Tensor): Tensor {

@@ -2,12 +2,12 @@
 // In a child process, because a library that does not fit the machine can end the process that loads it.
 
 import { writeSync } from 'node:fs';
+import { Graph } from '../graph/graph.ts';
+import type { ProbeFailure, ProbeResult } from '../library/verify.ts';
 import { capi } from '../native/capi.ts';
 import { DT } from '../native/dtype.ts';
-import { Graph } from '../graph/graph.ts';
 import { Session } from './session.ts';
 import { sessionConfig } from './session-config.ts';
-import type { ProbeFailure, ProbeResult } from '../library/verify.ts';
 
 async function probe(): Promise<ProbeResult> {
   const started = performance.now();

@@ -3,23 +3,23 @@
 
 import { setImmediate } from 'node:timers/promises';
 import { type Attribute, boolAttr, stringAttr } from '../graph/attributes.ts';
-import { outputOf, record, useTensorFlow, wrapOutput } from '../tfjs/backend.ts';
-import type { Output, Pointer } from '../native/capi.ts';
-import { DT } from '../native/dtype.ts';
 import { type Examined, examine } from '../graph/examine.ts';
 import { finiteChecks } from '../graph/finite.ts';
 import { Graph } from '../graph/graph.ts';
-import type { OpTime } from './op-times.ts';
 import { withModelLine } from '../graph/origin.ts';
-import { canPackWeights } from '../ops/packed-weights.ts';
 import type { Precision } from '../graph/precision.ts';
-import { RecordingBinding } from '../tfjs/recording-binding.ts';
-import { Session } from './session.ts';
-import { type SessionConfig, sessionConfig } from './session-config.ts';
+import type { Output, Pointer } from '../native/capi.ts';
+import { DT } from '../native/dtype.ts';
 import { type HostTensor, sizeOf } from '../native/tensor.ts';
+import { canPackWeights } from '../ops/packed-weights.ts';
+import { outputOf, record, useTensorFlow, wrapOutput } from '../tfjs/backend.ts';
+import { RecordingBinding } from '../tfjs/recording-binding.ts';
 import { type Tensor, tf } from '../tfjs/tf.ts';
 import { isBuilding, newTrace, withTrace } from '../tfjs/trace.ts';
 import { Variable, type VariableType } from '../tfjs/variable.ts';
+import type { OpTime } from './op-times.ts';
+import { Session } from './session.ts';
+import { type SessionConfig, sessionConfig } from './session-config.ts';
 
 export interface CompileOptions {
   /** Type of matrix products and convolutions, except those made under `inFloat32` (precision.ts). */

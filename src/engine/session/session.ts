@@ -1,12 +1,19 @@
 // A TensorFlow session: runs a graph with feeds, off the event loop.
 
-import { type CApi, checked, copyBuffer, type Output, type Pointer, TensorFlowError } from '../native/capi.ts';
-import { DT, dtypeName, type HostArray } from '../native/dtype.ts';
 import type { Graph } from '../graph/graph.ts';
+import {
+  type CApi,
+  checked,
+  copyBuffer,
+  type Output,
+  type Pointer,
+  TensorFlowError,
+} from '../native/capi.ts';
+import { DT, dtypeName, type HostArray } from '../native/dtype.ts';
+import { createNative, type HostTensor, readNative, shapeOfNative } from '../native/tensor.ts';
 import { leaveOnExit } from './in-flight.ts';
 import { type OpTime, readTimes } from './op-times.ts';
 import { runOptions } from './session-config.ts';
-import { createNative, type HostTensor, readNative, shapeOfNative } from '../native/tensor.ts';
 
 export interface Feed {
   readonly output: Output;

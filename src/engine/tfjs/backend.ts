@@ -4,14 +4,14 @@
 import { createRequire } from 'node:module';
 import type { Tensor } from '@tensorflow/tfjs';
 import type { Attribute } from '../graph/attributes.ts';
+import { byModelLine, whereNow } from '../graph/origin.ts';
 import type { Output } from '../native/capi.ts';
+import type { LooseValues } from '../native/tensor.ts';
 import { BINDING_CONSTANTS, EagerBinding, type TensorMetadata } from './eager-binding.ts';
 import type { NodeBackend } from './execute.ts';
 import { traceGradients } from './gradient-origin.ts';
 import { replaceKernels } from './kernels.ts';
-import { byModelLine, whereNow } from '../graph/origin.ts';
 import { isRecorded, type RecordingBinding } from './recording-binding.ts';
-import type { LooseValues } from '../native/tensor.ts';
 import { tf } from './tf.ts';
 
 /** Hands each call to the eager binding, or to the recording one while a function is being built. */

@@ -2,8 +2,8 @@
 
 import type { Tensor } from '@tensorflow/tfjs';
 import type { Attribute } from '../graph/attributes.ts';
-import type { TensorMetadata } from './eager-binding.ts';
 import type { LooseValues } from '../native/tensor.ts';
+import type { TensorMetadata } from './eager-binding.ts';
 import { tf } from './tf.ts';
 
 /** What of tfjs-node's backend class the engine uses. */

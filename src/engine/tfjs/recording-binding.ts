@@ -3,13 +3,13 @@
 // become Const nodes where they are used; values that depend on an input cannot be read here.
 
 import type { Attribute } from '../graph/attributes.ts';
-import type { Output } from '../native/capi.ts';
-import { DT, type HostArray } from '../native/dtype.ts';
-import type { EagerBinding, TensorMetadata } from './eager-binding.ts';
 import type { Graph } from '../graph/graph.ts';
 import { byModelLine, whereNow } from '../graph/origin.ts';
 import { isKeptInFloat32, type Precision } from '../graph/precision.ts';
+import type { Output } from '../native/capi.ts';
+import { DT, type HostArray } from '../native/dtype.ts';
 import type { LooseValues } from '../native/tensor.ts';
+import type { EagerBinding, TensorMetadata } from './eager-binding.ts';
 
 /** Ops whose inputs are lowered under mixed precision: the ones that matrix units speed up. */
 const MATRIX_OPS: ReadonlySet<string> = new Set([

@@ -1,27 +1,31 @@
 // The function being built: its graph, what it reads, and the updates it includes.
 
-import type { Output, Pointer } from '../native/capi.ts';
 import type { Graph } from '../graph/graph.ts';
-import type { RecordingBinding } from './recording-binding.ts';
+import type { Output, Pointer } from '../native/capi.ts';
 import type { HostTensor } from '../native/tensor.ts';
+import type { RecordingBinding } from './recording-binding.ts';
 import type { Tensor } from './tf.ts';
-import type { Variable } from './variable.ts';
+
+/** What a trace knows of a variable: it is a key of its maps. */
+export interface TracedVariable {
+  readonly name: string;
+}
 
 export interface Trace {
   readonly graph: Graph;
   readonly recording: RecordingBinding;
   /** Values at the start of the run. */
-  readonly reads: Map<Variable, Tensor>;
-  readonly handles: Map<Variable, Output>;
+  readonly reads: Map<TracedVariable, Tensor>;
+  readonly handles: Map<TracedVariable, Output>;
   /** Operations that the next update of a variable waits for: reads, and the update before. */
-  readonly uses: Map<Variable, Pointer[]>;
-  readonly updated: Set<Variable>;
+  readonly uses: Map<TracedVariable, Pointer[]>;
+  readonly updated: Set<TracedVariable>;
   /** Operations that run with the function although no result needs them. */
   readonly targets: Pointer[];
   /** Variables that keep the values they have at the function's first run. */
-  readonly frozen: ReadonlySet<Variable>;
+  readonly frozen: ReadonlySet<TracedVariable>;
   /** Values of frozen variables that are constants of the graph. */
-  readonly constants: ReadonlyMap<Variable, HostTensor>;
+  readonly constants: ReadonlyMap<TracedVariable, HostTensor>;
   /** Whether ops may take a detour that pays on processors alone. */
   readonly forCpu: boolean;
 }
@@ -30,8 +34,8 @@ export const newTrace = (
   graph: Graph,
   recording: RecordingBinding,
   forCpu: boolean,
-  frozen: Iterable<Variable> = [],
-  constants: ReadonlyMap<Variable, HostTensor> = new Map(),
+  frozen: Iterable<TracedVariable> = [],
+  constants: ReadonlyMap<TracedVariable, HostTensor> = new Map(),
 ): Trace => ({
   graph,
   recording,

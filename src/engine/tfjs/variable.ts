@@ -2,10 +2,10 @@
 // variable reads as its value at the start of the run; updates happen after every such read, in their order.
 
 import { intAttr, shapeAttr, stringAttr, typeAttr } from '../graph/attributes.ts';
-import { outputOf, wrapOutput } from './backend.ts';
+import type { NodeOptions } from '../graph/graph.ts';
 import type { Output, Pointer } from '../native/capi.ts';
 import { DT, type DTypeName } from '../native/dtype.ts';
-import type { NodeOptions } from '../graph/graph.ts';
+import { outputOf, wrapOutput } from './backend.ts';
 import { type Tensor, tf } from './tf.ts';
 import { currentTrace } from './trace.ts';
 

@@ -5,12 +5,12 @@ import { type Checkpoint, hashOf } from '../../checkpoint/read.ts';
 import { type ClipModelConfig, clipCheckpointSchema } from '../../config/clip.ts';
 import { loadConfig } from '../../config/load.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
+import { clipSpec } from '../../models/clip/model.ts';
+import { textTokens } from '../../models/clip/text.ts';
 import { Weights } from '../../nn/weights.ts';
 import { loadTokenizer } from '../../tokenizers/load.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { ClipEncoder } from './encoder.ts';
-import { clipSpec } from '../../models/clip/model.ts';
-import { textTokens } from '../../models/clip/text.ts';
 
 export class Clip {
   readonly config: ClipModelConfig;

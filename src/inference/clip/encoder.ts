@@ -1,12 +1,12 @@
 // The towers as compiled functions: pictures and texts to features, in batches of a few sizes.
 
 import type { ClipModelConfig } from '../../config/clip.ts';
-import type { Runtime } from '../../engine/session/runtime.ts';
 import type { HostTensor } from '../../engine/native/tensor.ts';
+import type { Runtime } from '../../engine/session/runtime.ts';
 import type { Tensor, Tensor2D } from '../../engine/tfjs/tf.ts';
-import type { Parameters } from '../../nn/parameters.ts';
 import { type ClipSpec, encodeImage, encodeText, normalizePixels } from '../../models/clip/model.ts';
 import { textBatch } from '../../models/clip/text.ts';
+import type { Parameters } from '../../nn/parameters.ts';
 
 /** Examples in one run of the graph; what is left over goes into the smallest that holds it. */
 const BATCHES = [1, 8, 32] as const;

@@ -2,16 +2,16 @@
 //   T text positions, V vocabulary
 
 import type { DalleModelConfig } from '../../config/dalle.ts';
-import type { Runtime } from '../../engine/session/runtime.ts';
 import { intScalar } from '../../engine/native/tensor.ts';
+import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
+import { padCaption } from '../../models/dalle/config.ts';
+import type { dalleSpec } from '../../models/dalle/model.ts';
 import type { Weights } from '../../nn/weights.ts';
 import { graphSeed } from '../../util/random.ts';
-import { clearedOnce, DecodeCache } from './kv-cache.ts';
-import { padCaption } from '../../models/dalle/config.ts';
 import { decodeTextStep, keptText, prefillText } from './decode.ts';
+import { clearedOnce, DecodeCache } from './kv-cache.ts';
 import { type DrawSettings, drawTokens } from './sampling.ts';
-import type { dalleSpec } from '../../models/dalle/model.ts';
 
 type Inputs<Name extends string> = Readonly<Record<Name, Tensor>>;
 

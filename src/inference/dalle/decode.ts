@@ -6,19 +6,6 @@
 import type { AttentionKind, DalleModelConfig } from '../../config/dalle.ts';
 import { gather } from '../../engine/ops/ops.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
-import type { KeptRows } from '../../nn/attention.ts';
-import { attends } from '../../nn/attention-mask.ts';
-import { maskOf } from '../../nn/attention-pattern.ts';
-import { type Rotation, rotation } from '../../nn/rotary.ts';
-import { filledUp } from '../../nn/rows.ts';
-import { shiftTextToken, shiftToken } from '../../nn/token-shift.ts';
-import {
-  attentionBranchStep,
-  type BlockMemory,
-  blockStep,
-  feedForwardBranchStep,
-  type StepOptions,
-} from '../../nn/transformer.ts';
 import { blockParameters, stackOptions } from '../../models/dalle/blocks.ts';
 import {
   headWidth,
@@ -36,6 +23,19 @@ import {
   textLogits,
   transform,
 } from '../../models/dalle/model.ts';
+import type { KeptRows } from '../../nn/attention.ts';
+import { attends } from '../../nn/attention-mask.ts';
+import { maskOf } from '../../nn/attention-pattern.ts';
+import { type Rotation, rotation } from '../../nn/rotary.ts';
+import { filledUp } from '../../nn/rows.ts';
+import { shiftTextToken, shiftToken } from '../../nn/token-shift.ts';
+import {
+  attentionBranchStep,
+  type BlockMemory,
+  blockStep,
+  feedForwardBranchStep,
+  type StepOptions,
+} from '../../nn/transformer.ts';
 
 /**
  * Begins cached decoding: the logits of the image token after the prompt, and what the layers keep of the prompt's

@@ -7,15 +7,15 @@
 // lines of a first axis in place.
 
 import type { DalleModelConfig } from '../../config/dalle.ts';
-import type { Runtime } from '../../engine/session/runtime.ts';
 import { floatScalar } from '../../engine/native/tensor.ts';
+import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 import type { Variable } from '../../engine/tfjs/variable.ts';
+import { headWidth, layerAttention } from '../../models/dalle/config.ts';
+import type { DalleCache } from '../../models/dalle/model.ts';
 import type { KeyValues } from '../../nn/attention.ts';
 import type { LayerCache } from '../../nn/transformer.ts';
-import { headWidth, layerAttention } from '../../models/dalle/config.ts';
 import type { DalleMemory } from './decode.ts';
-import type { DalleCache } from '../../models/dalle/model.ts';
 
 /** [R, H, N, d] */
 class Table {

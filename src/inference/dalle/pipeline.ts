@@ -6,14 +6,14 @@ import { hashOf } from '../../checkpoint/read.ts';
 import { type DalleCheckpointConfig, dalleCheckpointSchema } from '../../config/dalle.ts';
 import { loadConfig } from '../../config/load.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
+import { textClasses } from '../../models/dalle/config.ts';
+import { dalleSpec } from '../../models/dalle/model.ts';
 import { Weights } from '../../nn/weights.ts';
 import { BpeTokenizer } from '../../tokenizers/bpe.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import { DvaeCodec } from '../dvae/codec.ts';
 import { CaptionCompleter } from './complete.ts';
-import { textClasses } from '../../models/dalle/config.ts';
 import { keptCodes } from './logits-processor.ts';
-import { dalleSpec } from '../../models/dalle/model.ts';
 import { Sampler, type SampleSettings } from './sampler.ts';
 
 export interface Picture {

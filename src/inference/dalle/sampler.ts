@@ -5,17 +5,17 @@
 //   tokens, V vocabulary
 
 import type { DalleModelConfig } from '../../config/dalle.ts';
-import { inRowBlocks } from '../../engine/tfjs/row-blocks.ts';
-import type { Compiled, Runtime } from '../../engine/session/runtime.ts';
 import { type HostTensor, intScalar } from '../../engine/native/tensor.ts';
+import type { Compiled, Runtime } from '../../engine/session/runtime.ts';
+import { inRowBlocks } from '../../engine/tfjs/row-blocks.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
+import { imageLength, padCaption, prefixLength } from '../../models/dalle/config.ts';
+import type { dalleSpec } from '../../models/dalle/model.ts';
 import type { Weights } from '../../nn/weights.ts';
 import { graphSeed } from '../../util/random.ts';
-import { clearedOnce, DecodeCache } from './kv-cache.ts';
-import { imageLength, padCaption, prefixLength } from '../../models/dalle/config.ts';
 import { decodeStep, keptTokens, prefill } from './decode.ts';
+import { clearedOnce, DecodeCache } from './kv-cache.ts';
 import { type DrawSettings, drawTokens, guided } from './sampling.ts';
-import type { dalleSpec } from '../../models/dalle/model.ts';
 
 export interface SampleSettings extends DrawSettings {
   /** Weight of the caption against no caption, or the negative one; 1 is none. The model must have seen empty captions. */

@@ -3,8 +3,8 @@
 import { type Checkpoint, hashOf } from '../../checkpoint/read.ts';
 import { type DvaeModelConfig, dvaeCheckpointSchema } from '../../config/dvae.ts';
 import { loadConfig } from '../../config/load.ts';
-import type { Runtime } from '../../engine/session/runtime.ts';
 import { floatScalar, type HostTensor } from '../../engine/native/tensor.ts';
+import type { Runtime } from '../../engine/session/runtime.ts';
 import {
   type Scalar,
   type Tensor,
@@ -13,9 +13,9 @@ import {
   type Tensor4D,
   tf,
 } from '../../engine/tfjs/tf.ts';
+import { type DvaeArchitecture, dvaeArchitecture } from '../../models/dvae/architecture.ts';
 import { Weights } from '../../nn/weights.ts';
 import { graphSeed } from '../../util/random.ts';
-import { type DvaeArchitecture, dvaeArchitecture } from '../../models/dvae/architecture.ts';
 
 /** Pictures encoded in one run of the graph; what is left over is filled up. */
 const BATCH = 32;

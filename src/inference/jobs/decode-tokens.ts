@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { textLines } from '../../data/sources/folder.ts';
 import { checkDvae } from '../../data/tokens/check.ts';
 import { readTokenFolder } from '../../data/tokens/read.ts';
-import type { DvaeCodec } from '../dvae/codec.ts';
 import { type GridCell, imageGrid } from '../../report/images/grid.ts';
 import { writePng } from '../../report/images/png.ts';
-import { codebookUse, useFigures } from '../../eval/codebook.ts';
+import type { DvaeCodec } from '../dvae/codec.ts';
+import { codebookUse, useFigures } from '../measures/codebook.ts';
 
 export interface DecodeTokensOptions {
   /** Pictures in the grid. */

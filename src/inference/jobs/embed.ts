@@ -1,12 +1,13 @@
 // Features of picture files, a few in memory at a time; those of contents seen before come from the cache.
 
 import { createHash } from 'node:crypto';
-import { mapConcurrently } from '../../util/concurrent.ts';
-import { decodeBuffer, type PictureFile, readPictureFile } from '../../data/decode.ts';
+import { decodeBuffer, readPictureFile } from '../../data/decode.ts';
 import { chunks } from '../../data/decode-batches.ts';
-import type { Faults } from '../../data/faults.ts';
-import type { Clip } from '../clip/clip.ts';
+import type { PictureFile } from '../../data/picture.ts';
+import type { Faults } from '../../data/sources/faults.ts';
+import { mapConcurrently } from '../../util/concurrent.ts';
 import { DataError } from '../../util/errors.ts';
+import type { Clip } from '../clip/clip.ts';
 import type { EmbeddingCache } from './embedding-cache.ts';
 
 export interface EmbedOptions {

@@ -1,7 +1,7 @@
 // Pictures in the order of their cosines with a prompt (arXiv 2102.12092, section 2.6: samples ranked by CLIP).
 
+import { cosine, descending, softmax } from '../measures/features.ts';
 import type { Embedded } from './embed.ts';
-import { cosine, descending, softmax } from '../../eval/features.ts';
 
 export interface RankedPicture {
   readonly file: string;

@@ -1,12 +1,12 @@
 // Pictures through a dVAE's hard codes and back, measured.
 
-import type { PictureFile } from '../../data/decode.ts';
 import { chunks, decodeBatches } from '../../data/decode-batches.ts';
-import type { Faults } from '../../data/faults.ts';
-import type { DvaeCodec } from '../dvae/codec.ts';
+import type { PictureFile } from '../../data/picture.ts';
+import type { Faults } from '../../data/sources/faults.ts';
 import { DataError } from '../../util/errors.ts';
-import { codebookUse, useFigures } from '../../eval/codebook.ts';
-import { psnr, softHardGap, ssim } from '../../eval/reconstruction.ts';
+import type { DvaeCodec } from '../dvae/codec.ts';
+import { codebookUse, useFigures } from '../measures/codebook.ts';
+import { psnr, softHardGap, ssim } from '../measures/reconstruction.ts';
 
 export interface PictureMeasures {
   readonly file: string;

@@ -3,18 +3,19 @@
 
 import { relative, sep } from 'node:path';
 import { readCheckpoint } from '../../checkpoint/read.ts';
-import { captionsOf } from '../../data/sources/captions.ts';
 import { chunks, type DecodedBatch, decodeBatches } from '../../data/decode-batches.ts';
-import { Faults } from '../../data/faults.ts';
+import type { Picture } from '../../data/picture.ts';
+import { captionsOf } from '../../data/sources/captions.ts';
+import { Faults } from '../../data/sources/faults.ts';
 import { baseFolder, readPictures } from '../../data/sources/resolve.ts';
-import type { Picture } from '../../data/sources/folder.ts';
+
 import { TokenFolder } from '../../data/tokens/folder.ts';
 import { type Skipped, sha256, type TokenManifest, type TokenPlan } from '../../data/tokens/manifest.ts';
 import type { TokenSample } from '../../data/tokens/shard.ts';
 import { Runtime } from '../../engine/session/runtime.ts';
-import { DvaeCodec } from '../dvae/codec.ts';
 import { DataError, InterruptedError } from '../../util/errors.ts';
-import type { RunContext } from '../../train/loop/run-context.ts';
+import type { JobContext } from '../../util/job.ts';
+import { DvaeCodec } from '../dvae/codec.ts';
 
 export interface TokenizeOptions {
   /** Source of pictures (data/pictures.ts), with captions where there are any. */
@@ -48,7 +49,7 @@ interface Placed extends Picture {
  */
 export async function tokenizeFolder(
   { data, dvae, out, shardSize, resume }: TokenizeOptions,
-  { log, progress, signal }: Pick<RunContext, 'log' | 'progress' | 'signal'>,
+  { log, progress, signal }: JobContext,
 ): Promise<TokenManifest> {
   const warn = (message: string): void => log.warn(message);
   const checkpoint = await readCheckpoint(dvae, { kind: 'dvae', warn });

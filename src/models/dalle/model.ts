@@ -12,8 +12,8 @@
 // read at a position, not of the next one, which is predicted there.
 
 import type { DalleModelConfig } from '../../config/dalle.ts';
-import { gather, scaledGradient } from '../../engine/ops/ops.ts';
 import { inFloat32 } from '../../engine/graph/precision.ts';
+import { gather, scaledGradient } from '../../engine/ops/ops.ts';
 import { type Tensor, type Tensor2D, type Tensor3D, tf } from '../../engine/tfjs/tf.ts';
 import { layerNorm, layerNormSpec } from '../../nn/layer-norm.ts';
 import { linear, linearSpec } from '../../nn/linear.ts';

@@ -3,8 +3,8 @@
 //   B batch, N positions, D width
 
 import type { DalleModelConfig } from '../../config/dalle.ts';
-import { withGradient } from '../../engine/ops/ops.ts';
 import { inPart } from '../../engine/graph/origin.ts';
+import { withGradient } from '../../engine/ops/ops.ts';
 import { foldIn } from '../../engine/ops/random.ts';
 import { gradientsWithin, notBefore, recomputed } from '../../engine/ops/recompute.ts';
 import { type Tensor, type Tensor1D, type Tensor3D, tf } from '../../engine/tfjs/tf.ts';

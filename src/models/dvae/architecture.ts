@@ -2,14 +2,7 @@
 //   B batch, H height, W width, G codes on a side, V vocabulary
 
 import type { DvaeModelConfig } from '../../config/dvae.ts';
-import {
-  type Scalar,
-  type Tensor1D,
-  type Tensor2D,
-  type Tensor3D,
-  type Tensor4D,
-  tf,
-} from '../../engine/tfjs/tf.ts';
+import { type Scalar, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 import { kernelMatrix } from '../../nn/convolution.ts';
 import type { Parameters, SpecTree } from '../../nn/parameters.ts';
 import { codeGrid } from './config.ts';
@@ -18,31 +11,7 @@ import { discreteVaeLoss } from './dalle-pytorch-loss.ts';
 import { dvaeLoss } from './loss.ts';
 import { type DvaeSpec, decodeCodes, dvaeSpec, encode } from './model.ts';
 import { mapPixels, reconstruction } from './pixels.ts';
-
-/** How codes are relaxed for a training step, and what their KL weighs. */
-export interface Relaxation {
-  /** Draws the Gumbel noise: int32[2]. */
-  readonly key: Tensor1D;
-  /** τ */
-  readonly temperature: Scalar;
-  /** β */
-  readonly klWeight: Scalar;
-  /** Least ln b of the logit-Laplace likelihood, where there is one. */
-  readonly minLogScale?: number | undefined;
-}
-
-export interface DvaeLoss {
-  /** What is minimised: reconstruction and weighted KL, as the architecture adds them. */
-  readonly loss: Scalar;
-  /** The reconstruction term, unweighted, per pixel and channel: −ln p(x|z) in nats, or the error of normalized pixels. */
-  readonly reconstruction: Scalar;
-  /** KL of a picture's codes to the uniform prior, in nats, summed over the grid. */
-  readonly kl: Scalar;
-  /** Mean squared error of the pictures decoded from the relaxed codes; pixels in [0, 1]. */
-  readonly mse: Scalar;
-  /** Of the codes, BGGV. */
-  readonly logits: Tensor4D;
-}
+import type { DvaeLoss, Relaxation } from './types.ts';
 
 export interface DvaeArchitecture<S extends SpecTree = SpecTree> {
   /** Codes on a side. */

@@ -4,9 +4,9 @@
 import type { DallePytorchDvaeConfig } from '../../config/dvae.ts';
 import { reinmax, straightThrough } from '../../engine/ops/ops.ts';
 import { type Scalar, type Tensor2D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
-import type { DvaeLoss, Relaxation } from './architecture.ts';
 import { type DiscreteVaeParameters, decode, denormalize, encode, normalize } from './dalle-pytorch.ts';
 import { gumbelSoftmax, uniformKl } from './loss.ts';
+import type { DvaeLoss, Relaxation } from './types.ts';
 
 /** Mean of d²/2 where |d| < 1, and of |d| − 1/2 elsewhere. */
 function smoothL1(a: Tensor4D, b: Tensor4D): Scalar {

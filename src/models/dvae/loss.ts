@@ -5,9 +5,9 @@
 import type { OpenaiDvaeConfig } from '../../config/dvae.ts';
 import { randomGumbel } from '../../engine/ops/random.ts';
 import { type Scalar, type Tensor1D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
-import type { DvaeLoss } from './architecture.ts';
 import { type DvaeParameters, decode, encode } from './model.ts';
 import { location, logit, mapPixels, reconstruction } from './pixels.ts';
+import type { DvaeLoss } from './types.ts';
 
 /**
  * A sample of the relaxed codes: softmax((logits + Gumbel noise) / τ) over the vocabulary.

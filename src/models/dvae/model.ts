@@ -3,8 +3,8 @@
 //   B batch, H height, W width, C channels, G codes on a side, V vocabulary
 
 import type { OpenaiDvaeConfig } from '../../config/dvae.ts';
-import { gather, upsample2x } from '../../engine/ops/ops.ts';
 import { inFloat32 } from '../../engine/graph/precision.ts';
+import { gather, upsample2x } from '../../engine/ops/ops.ts';
 import { type Tensor3D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 import { type ConvolutionSpec, convolution, convolutionSpec, kernelMatrix } from '../../nn/convolution.ts';
 import type { Parameters } from '../../nn/parameters.ts';

@@ -1,7 +1,8 @@
 // The best pictures of each prompt side by side, in order, as one PNG; decoded anew, at the sheet's size.
 
 import { basename } from 'node:path';
-import { decodePicture, type PictureFile } from '../../data/decode.ts';
+import { decodePicture } from '../../data/decode.ts';
+import type { PictureFile } from '../../data/picture.ts';
 import { imageGrid } from './grid.ts';
 
 const SIDE = 128;

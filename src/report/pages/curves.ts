@@ -1,8 +1,8 @@
 // Curves as SVG: one chart of a few series over the steps of a run. Colours come from the page's style, by class, so
 // that a chart fits light and dark pages.
 
-import { linearTicks, logTicks, type Point, scaleOf, thin } from './curve-scales.ts';
 import { escapeMarkup } from '../images/text.ts';
+import { linearTicks, logTicks, type Point, scaleOf, thin } from './curve-scales.ts';
 
 export interface Series {
   readonly name: string;

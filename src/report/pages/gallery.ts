@@ -1,9 +1,9 @@
 // A page of pictures in one HTML file: no scripts, nothing loaded from elsewhere, readable from a mail attachment.
 
 import { writeFileAtomic } from '../../util/files.ts';
-import { GALLERY_STYLE } from './gallery-style.ts';
 import { pngSize } from '../images/png.ts';
 import { escapeMarkup } from '../images/text.ts';
+import { GALLERY_STYLE } from './gallery-style.ts';
 
 export interface GalleryPage {
   readonly title: string;

@@ -1,7 +1,7 @@
 // The metrics of a run as charts: what is measured in training beside the same on held-out data.
 
-import type { Chart, Series } from './curves.ts';
 import type { MetricsLine } from '../run/metrics.ts';
+import type { Chart, Series } from './curves.ts';
 
 export interface ChartGroup {
   readonly title: string;

@@ -1,12 +1,12 @@
 // A run as one HTML page: figures, curves, pictures over time, configuration. No scripts, nothing loaded from elsewhere.
 
 import { writeFileAtomic } from '../../util/files.ts';
+import { escapeMarkup } from '../images/text.ts';
+import type { RunRecord } from '../run/record.ts';
 import { type Chart, chartSvg, shortNumber, summary } from './curves.ts';
 import { type GalleryFigure, type GalleryTable, htmlPage, section, table } from './gallery.ts';
 import { type ChartGroup, lastValue, runCharts } from './run-charts.ts';
-import type { RunRecord } from '../run/record.ts';
 import { RUN_STYLE } from './run-style.ts';
-import { escapeMarkup } from '../images/text.ts';
 
 const KINDS = { dvae: 'Discrete VAE', dalle: 'Joint Transformer', clip: 'CLIP' } as const;
 

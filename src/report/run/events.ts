@@ -4,7 +4,14 @@
 import { appendFileSync, closeSync, mkdirSync, openSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { storageError } from '../../util/files.ts';
-import { bytesField, doubleField, type Field, floatField, integerField, message } from '../../util/protobuf.ts';
+import {
+  bytesField,
+  doubleField,
+  type Field,
+  floatField,
+  integerField,
+  message,
+} from '../../util/protobuf.ts';
 import { pngSize } from '../images/png.ts';
 import { tfRecord } from './tfrecord.ts';
 

@@ -3,10 +3,11 @@
 
 import type { ClipConfig } from '../../config/clip.ts';
 import { type PictureBatch, PictureBatches } from '../../data/batches.ts';
-import { captionsOf } from '../../data/sources/captions.ts';
-import type { Faults } from '../../data/faults.ts';
 import type { BatchPosition } from '../../data/order.ts';
-import type { Picture } from '../../data/sources/folder.ts';
+import type { Picture } from '../../data/picture.ts';
+import { captionsOf } from '../../data/sources/captions.ts';
+import type { Faults } from '../../data/sources/faults.ts';
+
 import type { OnHost } from '../../engine/session/runtime.ts';
 import { textBatch, textTokens } from '../../models/clip/text.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';

@@ -3,12 +3,14 @@
 // time, then each chunk again, its features' gradient flowing back. With batch norm the statistics are those of a chunk.
 //   B batch, C chunk, E embedding
 
-import { gather, sparseCrossEntropy } from '../../engine/ops/ops.ts';
 import { floatScalar, intScalar } from '../../engine/native/tensor.ts';
+import { gather, sparseCrossEntropy } from '../../engine/ops/ops.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
 import type { Variable } from '../../engine/tfjs/variable.ts';
 import { similarities } from '../../models/clip/loss.ts';
 import { BatchStatistics } from '../../nn/batch-norm.ts';
+import { clear, GradientSum } from '../optim/accumulate.ts';
+import { valueAndGradients } from '../optim/gradients.ts';
 import {
   applyUpdate,
   type ClipInputs,
@@ -19,8 +21,6 @@ import {
   type StepParts,
   updateStatistics,
 } from './step.ts';
-import { clear, GradientSum } from '../optim/accumulate.ts';
-import { valueAndGradients } from '../optim/gradients.ts';
 
 /** The rows of x_BE that belong to the chunk at `start`. */
 const rowsOf = (x_BE: Tensor, chunk: number, start: Tensor): Tensor2D =>

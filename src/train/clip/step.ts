@@ -2,16 +2,16 @@
 
 import type { ClipConfig } from '../../config/clip.ts';
 import type { Pointer } from '../../engine/native/capi.ts';
-import type { OnHost, Runtime } from '../../engine/session/runtime.ts';
 import { floatScalar } from '../../engine/native/tensor.ts';
+import type { OnHost, Runtime } from '../../engine/session/runtime.ts';
 import { type Scalar, type Tensor, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
 import { clipLoss, MOST_LOGIT_SCALE } from '../../models/clip/loss.ts';
 import { type ClipSpec, encodeImage, encodeText, normalizePixels } from '../../models/clip/model.ts';
 import { BatchStatistics } from '../../nn/batch-norm.ts';
 import { unflatten } from '../../nn/parameters.ts';
 import type { Weights } from '../../nn/weights.ts';
-import { valueAndGradients } from '../optim/gradients.ts';
 import type { Adam, Average } from '../optim/adam.ts';
+import { valueAndGradients } from '../optim/gradients.ts';
 
 /** A chunk's pictures and texts; see `textBatch`. */
 export type ClipInputs = Readonly<Record<'pixels' | 'text' | 'mask', Tensor>>;

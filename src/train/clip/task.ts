@@ -2,22 +2,22 @@
 
 import type { ClipConfig } from '../../config/clip.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
-import { type Classifier, confusion, makeClassifier, predict } from '../../eval/classifier.ts';
-import { cosine, descending } from '../../eval/features.ts';
 import { RECALL_AT, retrieval } from '../../eval/retrieval.ts';
+import { type Classifier, confusion, makeClassifier, predict } from '../../inference/clip/classifier.ts';
 import { Clip } from '../../inference/clip/clip.ts';
 import { ClipEncoder } from '../../inference/clip/encoder.ts';
+import { cosine, descending } from '../../inference/measures/features.ts';
 import { type ClipSpec, clipSpec } from '../../models/clip/model.ts';
 import { Weights } from '../../nn/weights.ts';
 import { imageGrid, RIGHT, WRONG } from '../../report/images/grid.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
+import type { Metrics, Trainee } from '../loop/loop.ts';
+import { type ModelState, saveState } from '../loop/resume.ts';
+import { Adam, Average } from '../optim/adam.ts';
+import { learningRateAt } from '../optim/schedules.ts';
 import type { ClipBatch } from './batches.ts';
 import { cachedStep } from './cached-step.ts';
 import { type ClipStep, wholeStep } from './step.ts';
-import type { Metrics, Trainee } from '../loop/loop.ts';
-import { Adam, Average } from '../optim/adam.ts';
-import { learningRateAt } from '../optim/schedules.ts';
-import { type ModelState, saveState } from '../loop/resume.ts';
 
 /** Held-out pairs. */
 export interface ClipValidation {

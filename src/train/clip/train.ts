@@ -2,22 +2,23 @@
 
 import { type ClipConfig, clipSchema } from '../../config/clip.ts';
 import { decodeAll } from '../../data/decode-batches.ts';
-import { Faults } from '../../data/faults.ts';
+import type { Picture } from '../../data/picture.ts';
+import { Faults } from '../../data/sources/faults.ts';
 import { readClasses, readLabels } from '../../data/sources/labelled.ts';
 import { readPictures } from '../../data/sources/resolve.ts';
-import type { Picture } from '../../data/sources/folder.ts';
+
 import { split } from '../../data/split.ts';
-import { checkClassifier } from '../../eval/classifier.ts';
+import { checkClassifier } from '../../inference/clip/classifier.ts';
 import { textIds } from '../../models/clip/text.ts';
 import { loadTokenizer } from '../../tokenizers/load.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
-import { ClipTrainee, type ClipValidation, type ZeroShot } from './task.ts';
-import { checkCaptions, clipBatches } from './batches.ts';
 import type { LoopResult } from '../loop/loop.ts';
-import type { RunContext } from '../loop/run-context.ts';
 import { carriedBy, refuseOtherTokenizer } from '../loop/resume-checks.ts';
+import type { RunContext } from '../loop/run-context.ts';
 import { checkRun, refuseFew, runTraining } from '../run.ts';
+import { checkCaptions, clipBatches } from './batches.ts';
+import { ClipTrainee, type ClipValidation, type ZeroShot } from './task.ts';
 
 /** Most held-out pairs, and most labelled pictures, looked at in one validation. */
 const VALIDATION_PAIRS = 512;

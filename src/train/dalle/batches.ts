@@ -1,8 +1,8 @@
 // Captioned pictures as tokens, in shuffled batches: captions are encoded anew each time, with dropout of merges.
 
 import type { DalleConfig } from '../../config/dalle.ts';
-import { drawCaption } from '../../data/sources/captions.ts';
 import { type BatchPosition, ShuffledOrder } from '../../data/order.ts';
+import { drawCaption } from '../../data/sources/captions.ts';
 import { textLines } from '../../data/sources/folder.ts';
 import { imageLength, padCaption } from '../../models/dalle/config.ts';
 import type { BpeTokenizer } from '../../tokenizers/bpe.ts';

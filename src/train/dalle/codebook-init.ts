@@ -5,9 +5,9 @@
 //   V codes, C channels of a code vector, D width
 
 import type { DalleConfig } from '../../config/dalle.ts';
+import type { HostTensor } from '../../engine/native/tensor.ts';
 import { randomNormal } from '../../engine/ops/random.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
-import type { HostTensor } from '../../engine/native/tensor.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
 import type { DalleSpec } from '../../models/dalle/model.ts';
 import type { Weights } from '../../nn/weights.ts';

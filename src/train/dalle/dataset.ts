@@ -2,9 +2,9 @@
 
 import type { Checkpoint } from '../../checkpoint/read.ts';
 import type { DalleConfig } from '../../config/dalle.ts';
-import { captionsOf } from '../../data/sources/captions.ts';
 import { chunks, decodeBatches } from '../../data/decode-batches.ts';
-import type { Faults } from '../../data/faults.ts';
+import { captionsOf } from '../../data/sources/captions.ts';
+import type { Faults } from '../../data/sources/faults.ts';
 import { readPictures } from '../../data/sources/resolve.ts';
 import { split } from '../../data/split.ts';
 import { checkDvae } from '../../data/tokens/check.ts';

@@ -3,22 +3,22 @@
 
 import type { Cluster } from '../../cluster/cluster.ts';
 import type { DalleConfig } from '../../config/dalle.ts';
+import { floatScalar, type HostTensor } from '../../engine/native/tensor.ts';
 import type { OpTime } from '../../engine/session/op-times.ts';
 import type { Compiled, Runtime } from '../../engine/session/runtime.ts';
-import { floatScalar, type HostTensor } from '../../engine/native/tensor.ts';
 import type { Scalar, Tensor, Tensor1D, Tensor2D } from '../../engine/tfjs/tf.ts';
 import { imageLength } from '../../models/dalle/config.ts';
 import { countTextTokens, dalleLoss } from '../../models/dalle/loss.ts';
 import type { dalleSpec } from '../../models/dalle/model.ts';
 import { unflatten } from '../../nn/parameters.ts';
 import type { WeightEntries, Weights } from '../../nn/weights.ts';
-import type { BlockScales } from '../optim/block-loss-scale.ts';
 import { GradientExchange } from '../distributed/all-reduce.ts';
-import { GradientSum } from '../optim/accumulate.ts';
-import { valueAndGradients } from '../optim/gradients.ts';
-import type { Adam, Average } from '../optim/adam.ts';
 import type { PowerSgd } from '../distributed/power-sgd.ts';
 import { numbers } from '../loop/scalars.ts';
+import { GradientSum } from '../optim/accumulate.ts';
+import type { Adam, Average } from '../optim/adam.ts';
+import type { BlockScales } from '../optim/block-loss-scale.ts';
+import { valueAndGradients } from '../optim/gradients.ts';
 
 type Spec = ReturnType<typeof dalleSpec>;
 

@@ -3,30 +3,30 @@
 import type { Checkpoint } from '../../checkpoint/read.ts';
 import type { Cluster } from '../../cluster/cluster.ts';
 import type { DalleConfig } from '../../config/dalle.ts';
-import type { Runtime } from '../../engine/session/runtime.ts';
 import type { HostTensor } from '../../engine/native/tensor.ts';
+import type { Runtime } from '../../engine/session/runtime.ts';
 import type { Tensor, Tensor2D } from '../../engine/tfjs/tf.ts';
-import { dalleLoss } from '../../models/dalle/loss.ts';
-import { dalleSpec } from '../../models/dalle/model.ts';
 import { Sampler } from '../../inference/dalle/sampler.ts';
 import type { DvaeCodec } from '../../inference/dvae/codec.ts';
+import { dalleLoss } from '../../models/dalle/loss.ts';
+import { dalleSpec } from '../../models/dalle/model.ts';
 import { Weights } from '../../nn/weights.ts';
 import { imageGrid } from '../../report/images/grid.ts';
 import type { BpeTokenizer } from '../../tokenizers/bpe.ts';
-import { BlockScales } from '../optim/block-loss-scale.ts';
-import { DalleStep } from './step.ts';
-import type { Diagnosis } from '../optim/divergence.ts';
 import { errorsOfAll } from '../distributed/error-feedback.ts';
-import { trainedEntries } from './fine-tune.ts';
-import type { Metrics, Trainee } from '../loop/loop.ts';
-import { checkLossScale } from '../optim/loss-scale.ts';
-import { Adam, Average } from '../optim/adam.ts';
-import { Plateau } from '../loop/plateau.ts';
 import { PowerSgd } from '../distributed/power-sgd.ts';
-import { numbers, stepKey } from '../loop/scalars.ts';
-import { learningRateAt, warmedUp } from '../optim/schedules.ts';
+import type { Metrics, Trainee } from '../loop/loop.ts';
+import { Plateau } from '../loop/plateau.ts';
 import { type ModelState, saveState } from '../loop/resume.ts';
+import { numbers, stepKey } from '../loop/scalars.ts';
+import { Adam, Average } from '../optim/adam.ts';
+import { BlockScales } from '../optim/block-loss-scale.ts';
+import type { Diagnosis } from '../optim/divergence.ts';
+import { checkLossScale } from '../optim/loss-scale.ts';
+import { learningRateAt, warmedUp } from '../optim/schedules.ts';
 import type { TokenBatch } from './batches.ts';
+import { trainedEntries } from './fine-tune.ts';
+import { DalleStep } from './step.ts';
 
 /** What the trainee needs besides its configuration. */
 export interface DalleParts {

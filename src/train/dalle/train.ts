@@ -3,20 +3,20 @@
 import { createHash } from 'node:crypto';
 import { hashOf, readCheckpoint } from '../../checkpoint/read.ts';
 import { type DalleConfig, dalleSchema } from '../../config/dalle.ts';
-import { Faults } from '../../data/faults.ts';
+import { Faults } from '../../data/sources/faults.ts';
 import { DvaeCodec } from '../../inference/dvae/codec.ts';
 import { BpeTokenizer } from '../../tokenizers/bpe.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
-import { type CaptionedCodes, readCodes, splitCodes } from './dataset.ts';
-import { codebookStart } from './codebook-init.ts';
-import { DalleTrainee } from './task.ts';
-import { beginWith } from './fine-tune.ts';
 import type { LoopResult } from '../loop/loop.ts';
-import type { RunContext } from '../loop/run-context.ts';
-import { carriedBy, refuseOther, refuseOtherTokenizer } from '../loop/resume-checks.ts';
 import { startAverage } from '../loop/resume.ts';
-import { checkCaptions, firstCaption, trainingBatches, validationBatches } from './batches.ts';
+import { carriedBy, refuseOther, refuseOtherTokenizer } from '../loop/resume-checks.ts';
+import type { RunContext } from '../loop/run-context.ts';
 import { checkRun, refuseFew, runTraining } from '../run.ts';
+import { checkCaptions, firstCaption, trainingBatches, validationBatches } from './batches.ts';
+import { codebookStart } from './codebook-init.ts';
+import { type CaptionedCodes, readCodes, splitCodes } from './dataset.ts';
+import { beginWith } from './fine-tune.ts';
+import { DalleTrainee } from './task.ts';
 
 /** Most batches looked at in one validation. */
 const VALIDATION_BATCHES = 8;

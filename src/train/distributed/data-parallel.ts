@@ -6,10 +6,10 @@ import { z } from 'zod';
 import type { Cluster } from '../../cluster/cluster.ts';
 import { DataError } from '../../util/errors.ts';
 import type { Logger } from '../../util/logger.ts';
-import { handErrors, shareErrors } from './error-feedback.ts';
 import type { Metrics, Resumed, Trainee } from '../loop/loop.ts';
-import { carriedBy } from '../loop/resume-checks.ts';
 import { type ModelState, sharedState } from '../loop/resume.ts';
+import { carriedBy } from '../loop/resume-checks.ts';
+import { handErrors, shareErrors } from './error-feedback.ts';
 
 /** `trainee` as one of several workers; its `update` is theirs together already. */
 export function sharedTrainee<Batch>(

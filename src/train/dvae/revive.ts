@@ -2,9 +2,9 @@
 // that never occurred get new places (models/dvae/revive.ts), in the weights and their average; their moments start anew.
 
 import type { OpenaiDvaeConfig } from '../../config/dvae.ts';
+import type { HostTensor } from '../../engine/native/tensor.ts';
 import { gather, histogram } from '../../engine/ops/ops.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
-import type { HostTensor } from '../../engine/native/tensor.ts';
 import { type Tensor, type Tensor1D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 import type { Variable } from '../../engine/tfjs/variable.ts';
 import { type DvaeSpec, encoderFeatures } from '../../models/dvae/model.ts';

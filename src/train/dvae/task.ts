@@ -2,24 +2,24 @@
 
 import type { DvaeConfig } from '../../config/dvae.ts';
 import type { PictureBatch } from '../../data/batches.ts';
-import type { Runtime } from '../../engine/session/runtime.ts';
 import { floatScalar, type HostTensor } from '../../engine/native/tensor.ts';
+import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
-import { COLLAPSE_ADVICE } from '../../eval/codebook.ts';
 import { DvaeValidation, type Validation } from '../../eval/dvae-validation.ts';
+import { COLLAPSE_ADVICE } from '../../inference/measures/codebook.ts';
 import { type DvaeArchitecture, dvaeArchitecture } from '../../models/dvae/architecture.ts';
 import type { DvaeSpec } from '../../models/dvae/model.ts';
 import { unflatten } from '../../nn/parameters.ts';
 import { Weights } from '../../nn/weights.ts';
 import type { Logger } from '../../util/logger.ts';
-import { valueAndGradients } from '../optim/gradients.ts';
 import type { Metrics, Trainee } from '../loop/loop.ts';
-import { checkLossScale, type LossScale, lossScaleFor } from '../optim/loss-scale.ts';
-import { Adam, Average } from '../optim/adam.ts';
-import { Revival } from './revive.ts';
-import { numbers, stepKey } from '../loop/scalars.ts';
-import { learningRateAt, ramp } from '../optim/schedules.ts';
 import { type ModelState, saveState } from '../loop/resume.ts';
+import { numbers, stepKey } from '../loop/scalars.ts';
+import { Adam, Average } from '../optim/adam.ts';
+import { valueAndGradients } from '../optim/gradients.ts';
+import { checkLossScale, type LossScale, lossScaleFor } from '../optim/loss-scale.ts';
+import { learningRateAt, ramp } from '../optim/schedules.ts';
+import { Revival } from './revive.ts';
 import { temperatureAt } from './temperature.ts';
 
 export class DvaeTrainee implements Trainee<PictureBatch> {

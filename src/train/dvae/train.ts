@@ -3,20 +3,21 @@
 import { type DvaeConfig, dvaeSchema } from '../../config/dvae.ts';
 import { PictureBatches } from '../../data/batches.ts';
 import { decodeAll } from '../../data/decode-batches.ts';
-import { Faults } from '../../data/faults.ts';
 import type { BatchPosition } from '../../data/order.ts';
+import type { Picture } from '../../data/picture.ts';
+import { Faults } from '../../data/sources/faults.ts';
 import { readPictures } from '../../data/sources/resolve.ts';
-import type { Picture } from '../../data/sources/folder.ts';
+
 import { split } from '../../data/split.ts';
 import type { Validation } from '../../eval/dvae-validation.ts';
 import { codeGrid } from '../../models/dvae/config.ts';
 import type { DvaeSpec } from '../../models/dvae/model.ts';
 import { DataError } from '../../util/errors.ts';
-import { DvaeTrainee } from './task.ts';
 import type { LoopResult } from '../loop/loop.ts';
-import type { RunContext } from '../loop/run-context.ts';
 import type { ModelState } from '../loop/resume.ts';
+import type { RunContext } from '../loop/run-context.ts';
 import { checkRun, runTraining } from '../run.ts';
+import { DvaeTrainee } from './task.ts';
 import { warmStart } from './warm-start.ts';
 
 /** Most held-out pictures looked at in one validation, and at a time. */

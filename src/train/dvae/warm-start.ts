@@ -3,9 +3,16 @@
 
 import type { DvaeConfig, OpenaiDvaeConfig } from '../../config/dvae.ts';
 import type { PictureBatch, PictureBatches } from '../../data/batches.ts';
-import type { Runtime } from '../../engine/session/runtime.ts';
 import { floatScalar, type HostTensor } from '../../engine/native/tensor.ts';
-import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
+import type { Runtime } from '../../engine/session/runtime.ts';
+import {
+  type Scalar,
+  type Tensor,
+  type Tensor1D,
+  type Tensor2D,
+  type Tensor4D,
+  tf,
+} from '../../engine/tfjs/tf.ts';
 import { kMeans } from '../../models/dvae/k-means.ts';
 import type { DvaeSpec } from '../../models/dvae/model.ts';
 import {
@@ -18,13 +25,13 @@ import { unflatten } from '../../nn/parameters.ts';
 import { Weights } from '../../nn/weights.ts';
 import { InterruptedError } from '../../util/errors.ts';
 import { RandomStream } from '../../util/random.ts';
-import { valueAndGradients } from '../optim/gradients.ts';
-import { lossScaleFor } from '../optim/loss-scale.ts';
-import { Adam } from '../optim/adam.ts';
+import { type ModelState, startAverage } from '../loop/resume.ts';
 import type { RunContext } from '../loop/run-context.ts';
 import { numbers, stepKey } from '../loop/scalars.ts';
+import { Adam } from '../optim/adam.ts';
+import { valueAndGradients } from '../optim/gradients.ts';
+import { lossScaleFor } from '../optim/loss-scale.ts';
 import { learningRateAt } from '../optim/schedules.ts';
-import { type ModelState, startAverage } from '../loop/resume.ts';
 
 const WARMUP = 100;
 

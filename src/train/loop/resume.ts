@@ -9,16 +9,16 @@ import { type Checkpoint, readCheckpoint } from '../../checkpoint/read.ts';
 import type { ModelKind } from '../../checkpoint/state.ts';
 import { type Tensors, writeCheckpoint } from '../../checkpoint/write.ts';
 import { loadConfig } from '../../config/load.ts';
-import type { Runtime } from '../../engine/session/runtime.ts';
 import type { HostTensor } from '../../engine/native/tensor.ts';
+import type { Runtime } from '../../engine/session/runtime.ts';
 import type { SpecTree } from '../../nn/parameters.ts';
 import type { Weights } from '../../nn/weights.ts';
 import type { RunFolder } from '../../report/run/folder.ts';
 import { UsageError } from '../../util/errors.ts';
 import type { Logger } from '../../util/logger.ts';
+import type { Adam, Average } from '../optim/adam.ts';
 import { divergence, isFiniteTensor } from '../optim/divergence.ts';
 import type { Metrics, Resumed } from './loop.ts';
-import type { Adam, Average } from '../optim/adam.ts';
 
 export interface ModelState<S extends SpecTree = SpecTree> {
   readonly weights: Weights<S>;

@@ -5,9 +5,9 @@ import type { z } from 'zod';
 import type { averaging, optimizer } from '../../config/fields.ts';
 import type { Pointer } from '../../engine/native/capi.ts';
 import { multiplyNoNaN, squaredNorm } from '../../engine/ops/ops.ts';
+import { applyAdam } from '../../engine/ops/updates.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Scalar, type Tensor, tf } from '../../engine/tfjs/tf.ts';
-import { applyAdam } from '../../engine/ops/updates.ts';
 import { constant, type SpecTree } from '../../nn/parameters.ts';
 import { type WeightEntries, Weights } from '../../nn/weights.ts';
 

@@ -8,8 +8,8 @@ import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Scalar, type Tensor, tf } from '../../engine/tfjs/tf.ts';
 import { constant } from '../../nn/parameters.ts';
 import { Weights } from '../../nn/weights.ts';
-import { areFinite } from './loss-scale.ts';
 import type { Unscaling } from './adam.ts';
+import { areFinite } from './loss-scale.ts';
 
 export type GradientScaleConfig = z.output<typeof gradientScale>;
 

@@ -9,8 +9,8 @@ import { type Scalar, type Tensor, tf } from '../../engine/tfjs/tf.ts';
 import { constant } from '../../nn/parameters.ts';
 import { Weights } from '../../nn/weights.ts';
 import { DataError } from '../../util/errors.ts';
-import { goOn } from './divergence.ts';
 import type { Unscaling } from './adam.ts';
+import { goOn } from './divergence.ts';
 
 export type LossScaleConfig = z.output<typeof lossScale>;
 

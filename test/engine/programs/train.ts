@@ -15,8 +15,8 @@ import {
 } from '../../../src/engine/tfjs/tf.ts';
 import { constant, normal } from '../../../src/nn/parameters.ts';
 import { Weights } from '../../../src/nn/weights.ts';
-import { valueAndGradients } from '../../../src/train/optim/gradients.ts';
 import { Adam } from '../../../src/train/optim/adam.ts';
+import { valueAndGradients } from '../../../src/train/optim/gradients.ts';
 import { graphSeed, RandomStream } from '../../../src/util/random.ts';
 
 const seed = Number(process.argv[2]);

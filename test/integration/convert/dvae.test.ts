@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { TorchStorage } from '../../../src/convert/torch/storage.ts';
-import { TorchTensor } from '../../../src/convert/torch/tensor.ts';
 import { discreteVae } from '../../../src/convert/dvae/weights.ts';
 import { weightSource } from '../../../src/convert/external.ts';
+import { TorchStorage } from '../../../src/convert/torch/storage.ts';
+import { TorchTensor } from '../../../src/convert/torch/tensor.ts';
 import { DataError } from '../../../src/util/errors.ts';
 
 /** A tensor of counting numbers. */

@@ -3,7 +3,13 @@ import { test } from 'node:test';
 import { tf } from '../../../src/engine/tfjs/tf.ts';
 import { BatchStatistics, batchNorm, batchNormSpec } from '../../../src/nn/batch-norm.ts';
 import { RandomStream } from '../../../src/util/random.ts';
-import { directionalDerivatives, largestDifference, numbers, perturbed, randomTensor } from '../../support/perturbed.ts';
+import {
+  directionalDerivatives,
+  largestDifference,
+  numbers,
+  perturbed,
+  randomTensor,
+} from '../../support/perturbed.ts';
 
 const CHANNELS = 3;
 const ROWS = 2 * 4 * 5;

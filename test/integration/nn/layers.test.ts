@@ -9,7 +9,13 @@ import { layerNorm, layerNormSpec } from '../../../src/nn/layer-norm.ts';
 import { linear, linearSpec } from '../../../src/nn/linear.ts';
 import { block, blockSpec } from '../../../src/nn/transformer.ts';
 import { RandomStream } from '../../../src/util/random.ts';
-import { directionalDerivatives, largestDifference, numbers, perturbed, randomTensor } from '../../support/perturbed.ts';
+import {
+  directionalDerivatives,
+  largestDifference,
+  numbers,
+  perturbed,
+  randomTensor,
+} from '../../support/perturbed.ts';
 
 const random = new RandomStream('layers');
 const near = (a: ArrayLike<number>, b: ArrayLike<number>, tolerance = 1e-5): void => {

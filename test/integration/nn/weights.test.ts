@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { Runtime } from '../../../src/engine/session/runtime.ts';
 import type { HostTensor } from '../../../src/engine/native/tensor.ts';
+import { Runtime } from '../../../src/engine/session/runtime.ts';
 import { type Tensor, tf } from '../../../src/engine/tfjs/tf.ts';
 import { constant, normal, type SpecTree, uniform } from '../../../src/nn/parameters.ts';
 import { Weights } from '../../../src/nn/weights.ts';

@@ -8,12 +8,12 @@ import { after, before, describe, test } from 'node:test';
 import { Runtime } from '../../../src/engine/session/runtime.ts';
 import { constant } from '../../../src/nn/parameters.ts';
 import { Weights } from '../../../src/nn/weights.ts';
+import { fewestThreads, sharedTrainee } from '../../../src/train/distributed/data-parallel.ts';
 import type { LoopResult } from '../../../src/train/loop/loop.ts';
 import { Adam } from '../../../src/train/optim/adam.ts';
-import { fewestThreads, sharedTrainee } from '../../../src/train/distributed/data-parallel.ts';
 import { DataError, InterruptedError, UsageError } from '../../../src/util/errors.ts';
-import { writePictures, writeTinyDvae } from '../../support/tiny-dvae.ts';
 import { together } from '../../support/cluster.ts';
+import { writePictures, writeTinyDvae } from '../../support/tiny-dvae.ts';
 import {
   type DalleData,
   dalleConfig,

@@ -1,13 +1,13 @@
 // Repeats what its parameter names, and prints by how many bytes the process's memory grew, once it was warm.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { useTensorFlow } from '../../../src/engine/tfjs/backend.ts';
 import { Runtime } from '../../../src/engine/session/runtime.ts';
+import { useTensorFlow } from '../../../src/engine/tfjs/backend.ts';
 import { type Tensor, type Tensor2D, tf } from '../../../src/engine/tfjs/tf.ts';
 import { constant, normal } from '../../../src/nn/parameters.ts';
 import { Weights } from '../../../src/nn/weights.ts';
-import { valueAndGradients } from '../../../src/train/optim/gradients.ts';
 import { Adam } from '../../../src/train/optim/adam.ts';
+import { valueAndGradients } from '../../../src/train/optim/gradients.ts';
 
 type Repeated = () => Promise<void> | void;
 

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { crc32 } from 'node:zlib';
 import sharp from 'sharp';
-import { type DecodeOptions, decodePicture, PictureFault } from '../../../src/data/decode.ts';
+import { type DecodeOptions, decodePicture } from '../../../src/data/decode.ts';
+import { PictureFault } from '../../../src/data/picture.ts';
 import { RandomStream } from '../../../src/util/random.ts';
 import { halves, noise, pixel, plain, temporaryFolder, write } from '../../support/pictures.ts';
 

@@ -2,8 +2,8 @@
 
 import { readCheckpoint } from '../../../checkpoint/read.ts';
 import { type HeldOutPrompt, heldOutPrompts } from '../../../data/shapes/heldout.ts';
-import { Runtime } from '../../../engine/session/runtime.ts';
 import { measureScene, type SceneMeasure } from '../../../data/shapes/measure/measure.ts';
+import { Runtime } from '../../../engine/session/runtime.ts';
 import { Clip } from '../../../inference/clip/clip.ts';
 import { Artist, type Picture } from '../../../inference/dalle/pipeline.ts';
 import type { SampleSettings } from '../../../inference/dalle/sampler.ts';

@@ -1,9 +1,9 @@
 // What the demo leaves to look at: a grid of samples and a page with everything.
 
 import { join } from 'node:path';
-import { type GalleryTable, writeGallery } from '../../../report/pages/gallery.ts';
 import { type GridCell, imageGrid, RIGHT, WRONG } from '../../../report/images/grid.ts';
 import { encodePng } from '../../../report/images/png.ts';
+import { type GalleryTable, writeGallery } from '../../../report/pages/gallery.ts';
 import { writeFileAtomic } from '../../../util/files.ts';
 import {
   HELD_OUT_KINDS,

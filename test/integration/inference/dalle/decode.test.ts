@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { ATTENTION_KINDS, type AttentionKind, type DalleModelConfig } from '../../../../src/config/dalle.ts';
-import { Runtime } from '../../../../src/engine/session/runtime.ts';
 import type { HostTensor } from '../../../../src/engine/native/tensor.ts';
+import { Runtime } from '../../../../src/engine/session/runtime.ts';
 import {
   type Scalar,
   type Tensor,
@@ -13,8 +13,8 @@ import {
   type Tensor4D,
   tf,
 } from '../../../../src/engine/tfjs/tf.ts';
-import { imageLength, prefixLength } from '../../../../src/models/dalle/config.ts';
 import { type DalleMemory, decodeStep, keptTokens, prefill } from '../../../../src/inference/dalle/decode.ts';
+import { imageLength, prefixLength } from '../../../../src/models/dalle/config.ts';
 import { type DalleCache, dalleSpec, logits } from '../../../../src/models/dalle/model.ts';
 import { largestDifference, numbers, perturbed } from '../../../support/perturbed.ts';
 import { config as every, image_BI, MODEL_OPTIONS, text_BT } from '../../../support/tiny-dalle-model.ts';

@@ -4,10 +4,10 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { ATTENTION_KINDS, type DalleModelConfig } from '../../../../src/config/dalle.ts';
-import { imageLength } from '../../../../src/models/dalle/config.ts';
 import type { SampleRequest } from '../../../../src/inference/dalle/sampler.ts';
-import { MODEL_OPTIONS } from '../../../support/tiny-dalle-model.ts';
+import { imageLength } from '../../../../src/models/dalle/config.ts';
 import { CAPTIONS, config, likeliest, SlowModel } from '../../../support/slow-sampler.ts';
+import { MODEL_OPTIONS } from '../../../support/tiny-dalle-model.ts';
 
 const LENGTH = imageLength(config);
 const START = [

@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type Tensor2D, tf } from '../../../../src/engine/tfjs/tf.ts';
-import { imageLength } from '../../../../src/models/dalle/config.ts';
-import { drawTokens } from '../../../../src/inference/dalle/sampling.ts';
 import { filterLogits, keptCodes } from '../../../../src/inference/dalle/logits-processor.ts';
 import type { SampleRequest, SampleSettings } from '../../../../src/inference/dalle/sampler.ts';
+import { drawTokens } from '../../../../src/inference/dalle/sampling.ts';
+import { imageLength } from '../../../../src/models/dalle/config.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
 import { bound, chiSquare, filtered } from '../../../support/distribution.ts';
 import { CAPTIONS, config, likeliest, PLAIN, SlowModel } from '../../../support/slow-sampler.ts';

@@ -15,7 +15,7 @@ test('text up to the first padding token, image, and their weights', () => {
   const result = dalleLoss(p, text_BT, image_BI, config, 0.125);
   const images = image_BI.arraySync();
   const slow = text_BT.arraySync().map((text, b) => slowLogits(p, text, images[b]!, config, kinds));
-  // The captions of tiny.ts: two tokens and an end, four tokens and no room for an end.
+  // The captions of tiny-dalle-model.ts: two tokens and an end, four tokens and no room for an end.
   const targets = [
     [3, 8, END],
     [1, 2, 5, 0],

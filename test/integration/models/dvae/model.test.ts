@@ -7,7 +7,13 @@ import { decode, decodeCodes, dvaeSpec, encode } from '../../../../src/models/dv
 import { mapPixels, reconstruction, unmapPixels } from '../../../../src/models/dvae/pixels.ts';
 import { countParameters, flatten } from '../../../../src/nn/parameters.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
-import { largestDifference, numbers, perturbed, randomIds, randomTensor } from '../../../support/perturbed.ts';
+import {
+  largestDifference,
+  numbers,
+  perturbed,
+  randomIds,
+  randomTensor,
+} from '../../../support/perturbed.ts';
 import { type Picture, slowDecoder, slowEncoder } from '../../../support/slow-dvae.ts';
 
 const random = new RandomStream('dvae');

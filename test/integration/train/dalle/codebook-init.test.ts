@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { dalleModelSchema } from '../../../../src/config/dalle.ts';
-import { Runtime } from '../../../../src/engine/session/runtime.ts';
 import type { HostTensor } from '../../../../src/engine/native/tensor.ts';
+import { Runtime } from '../../../../src/engine/session/runtime.ts';
 import { dalleSpec } from '../../../../src/models/dalle/model.ts';
 import { Weights } from '../../../../src/nn/weights.ts';
 import { codebookStart } from '../../../../src/train/dalle/codebook-init.ts';

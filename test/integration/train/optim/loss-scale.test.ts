@@ -2,14 +2,14 @@
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { Runtime } from '../../../../src/engine/session/runtime.ts';
 import type { HostTensor } from '../../../../src/engine/native/tensor.ts';
+import { Runtime } from '../../../../src/engine/session/runtime.ts';
 import { type Scalar, type Tensor, tf } from '../../../../src/engine/tfjs/tf.ts';
 import { constant, normal } from '../../../../src/nn/parameters.ts';
 import { Weights } from '../../../../src/nn/weights.ts';
+import { Adam, Average } from '../../../../src/train/optim/adam.ts';
 import { valueAndGradients } from '../../../../src/train/optim/gradients.ts';
 import { checkLossScale, LossScale } from '../../../../src/train/optim/loss-scale.ts';
-import { Adam, Average } from '../../../../src/train/optim/adam.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
 
 const runtime = new Runtime();

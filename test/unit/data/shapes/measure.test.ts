@@ -3,10 +3,10 @@ import { test } from 'node:test';
 import sharp, { type Sharp } from 'sharp';
 import { drawScenes } from '../../../../src/data/shapes/draw.ts';
 import { heldOutPrompts } from '../../../../src/data/shapes/heldout.ts';
+import { measureScene } from '../../../../src/data/shapes/measure/measure.ts';
 import { randomScene } from '../../../../src/data/shapes/random-scene.ts';
 import type { Scene, SceneObject } from '../../../../src/data/shapes/scene.ts';
 import { COLOUR_NAMES, RELATIONS, SHAPES } from '../../../../src/data/shapes/vocabulary.ts';
-import { measureScene } from '../../../../src/data/shapes/measure/measure.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
 
 // Clean, blurred and recompressed pictures of 2,000 scenes pass too; the counts here keep the test short.

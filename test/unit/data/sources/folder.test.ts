@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { chmod, mkdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Faults } from '../../../../src/data/faults.ts';
+import { Faults } from '../../../../src/data/sources/faults.ts';
 import { readFolder } from '../../../../src/data/sources/folder.ts';
 import { DataError } from '../../../../src/util/errors.ts';
 import { keepingLogger, temporaryFolder, write } from '../../../support/pictures.ts';

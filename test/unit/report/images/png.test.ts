@@ -4,7 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import sharp from 'sharp';
-import { encodePng, pngSize, readPngMetadata, safeFileName, writePng } from '../../../../src/report/images/png.ts';
+import {
+  encodePng,
+  pngSize,
+  readPngMetadata,
+  safeFileName,
+  writePng,
+} from '../../../../src/report/images/png.ts';
 import { DataError } from '../../../../src/util/errors.ts';
 
 let folder: string;

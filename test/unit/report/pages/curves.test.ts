@@ -2,7 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { linearTicks, logTicks, type Point, scaleOf, thin } from '../../../../src/report/pages/curve-scales.ts';
+import {
+  linearTicks,
+  logTicks,
+  type Point,
+  scaleOf,
+  thin,
+} from '../../../../src/report/pages/curve-scales.ts';
 import { chartSvg, shortNumber } from '../../../../src/report/pages/curves.ts';
 import { runCharts } from '../../../../src/report/pages/run-charts.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type GalleryPage, galleryHtml } from '../../../../src/report/pages/gallery.ts';
 import { encodePng } from '../../../../src/report/images/png.ts';
+import { type GalleryPage, galleryHtml } from '../../../../src/report/pages/gallery.ts';
 
 const png = await encodePng(new Uint8Array(12), 2, 2);
 const hostile = `</style><script>alert(1)</script><img src=x onerror='a("b")'>&`;

@@ -3,8 +3,8 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { EventWriter } from '../../../../src/report/run/events.ts';
 import { encodePng } from '../../../../src/report/images/png.ts';
+import { EventWriter } from '../../../../src/report/run/events.ts';
 import { crc32c, maskedCrc32c, tfRecord } from '../../../../src/report/run/tfrecord.ts';
 
 let folder: string;

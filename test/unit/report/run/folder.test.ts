@@ -4,9 +4,9 @@ import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
-import { readMetrics } from '../../../../src/report/run/metrics.ts';
 import { encodePng } from '../../../../src/report/images/png.ts';
 import { RunFolder } from '../../../../src/report/run/folder.ts';
+import { readMetrics } from '../../../../src/report/run/metrics.ts';
 import { DataError, UsageError } from '../../../../src/util/errors.ts';
 
 let root: string;

@@ -1,8 +1,8 @@
 // Picture files that cannot be used: skipped, said once each, counted, and an error when they are most of the data.
 
-import { DataError } from '../util/errors.ts';
-import type { Logger } from '../util/logger.ts';
-import { PictureFault } from './decode.ts';
+import { DataError } from '../../util/errors.ts';
+import type { Logger } from '../../util/logger.ts';
+import { PictureFault } from '../picture.ts';
 
 export interface Fault {
   readonly path: string;

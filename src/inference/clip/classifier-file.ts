@@ -1,8 +1,8 @@
 // A classifier as a safetensors file: the labels' features, and in its metadata the labels, the templates and the CLIP.
 
 import { z } from 'zod';
-import { SafetensorsFile, writeSafetensors } from '../checkpoint/safetensors.ts';
-import { DataError } from '../util/errors.ts';
+import { SafetensorsFile, writeSafetensors } from '../../checkpoint/safetensors.ts';
+import { DataError } from '../../util/errors.ts';
 import type { Classifier } from './classifier.ts';
 
 const FORMAT = 'mm-classifier';

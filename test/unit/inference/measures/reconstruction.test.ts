@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { psnr, ssim } from '../../../src/eval/reconstruction.ts';
-import { RandomStream } from '../../../src/util/random.ts';
+import { psnr, ssim } from '../../../../src/inference/measures/reconstruction.ts';
+import { RandomStream } from '../../../../src/util/random.ts';
 
 interface Fixture {
   readonly size: number;

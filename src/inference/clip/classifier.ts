@@ -1,9 +1,9 @@
 // Zero-shot classifiers (arXiv 2103.00020, section 3.1.4): a label becomes texts by templates; their features are
 // averaged and brought to length 1 again. A picture is of the label whose feature is the nearest.
 
-import type { Clip } from '../inference/clip/clip.ts';
-import { UsageError } from '../util/errors.ts';
-import { cosine, descending, softmax } from './features.ts';
+import { UsageError } from '../../util/errors.ts';
+import { cosine, descending, softmax } from '../measures/features.ts';
+import type { Clip } from './clip.ts';
 
 export const DEFAULT_TEMPLATES: readonly string[] = ['A photo of a {label}'];
 const PLACE = '{label}';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { COLLAPSE_ADVICE, codebookUse, collapse } from '../../../src/eval/codebook.ts';
-import { softHardGap } from '../../../src/eval/reconstruction.ts';
-import { RandomStream } from '../../../src/util/random.ts';
+import { COLLAPSE_ADVICE, codebookUse, collapse } from '../../../../src/inference/measures/codebook.ts';
+import { softHardGap } from '../../../../src/inference/measures/reconstruction.ts';
+import { RandomStream } from '../../../../src/util/random.ts';
 
 test('use, dead codes and perplexity of counted codes', () => {
   const { used, dead, perplexity, positions } = codebookUse([[0, 0, 3], Int32Array.of(3, 3, 5)], 8);

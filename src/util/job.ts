@@ -1,0 +1,11 @@
+// What work that takes a while is given by whoever starts it.
+
+import type { Logger } from './logger.ts';
+import type { Progress } from './progress.ts';
+
+export interface JobContext {
+  readonly log: Logger;
+  readonly progress: Progress;
+  /** Aborted when the user asks to stop. */
+  readonly signal: AbortSignal;
+}
