@@ -35,11 +35,11 @@ export async function trainStep(
   const optimizer = new Adam(runtime, 'dalle', weights.entries, config.train.optimizer);
   const rank = config.train.compression?.rank;
   const compression = cluster && rank ? new PowerSgd(runtime, 'dalle', weights.entries, rank) : undefined;
-  const state = { weights, trained: weights.entries, optimizer, average: undefined, lossScale: undefined };
+  const state = { weights, trained: weights.entries, optimizer, ema: undefined, lossScale: undefined };
   const step = new DalleStep(runtime, config, { ...state, compression }, cluster);
   await initialize(runtime, state, 0);
-  await compression?.factors.draw(0);
-  await compression?.errors.load(compression.errors.zeros());
+  await compression?.factors.initialize(0);
+  await compression?.residuals.load(compression.residuals.zeros());
   const { textLength, textVocabulary, imageVocabulary } = config.model;
   return async (at, times) => {
     const random = new RandomStream('bench', at);

@@ -10,7 +10,7 @@ import { readPictures } from '../../src/data/sources/resolve.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
 import { dvaeArchitecture } from '../../src/models/dvae/architecture.ts';
-import { DvaeTrainee } from '../../src/train/dvae/task.ts';
+import { DvaeTask } from '../../src/train/dvae/task.ts';
 import { initialize } from '../../src/train/loop/resume.ts';
 import { createLogger } from '../../src/util/logger.ts';
 import { RandomStream } from '../../src/util/random.ts';
@@ -50,22 +50,22 @@ const config = dvaeSchema.parse({
 
 await serve(async () => {
   const runtime = new Runtime();
-  const trainee = new DvaeTrainee(runtime, config, { batches: [], batch: 1 }, 'none', log);
-  await initialize(runtime, trainee.state, 0);
-  return what === 'train' ? trainStep(trainee) : tokenizeStep(runtime, trainee);
+  const task = new DvaeTask(runtime, config, { batches: [], batch: 1 }, 'none', log);
+  await initialize(runtime, task.state, 0);
+  return what === 'train' ? trainStep(task) : tokenizeStep(runtime, task);
 });
 
-function trainStep(trainee: DvaeTrainee) {
+function trainStep(task: DvaeTask) {
   return async (step: number): Promise<number> => {
     const random = new RandomStream('bench', step);
     const pixels = Uint8Array.from({ length: batch * imageSize ** 2 * 3 }, () => random.integer(256));
     const keys = Array.from({ length: batch }, (_, i) => String(i));
     const position = { epoch: 0, index: 0 };
-    return (await trainee.update(step, { pixels, keys, captions: [], position })).loss as number;
+    return (await task.update(step, { pixels, keys, captions: [], position })).loss as number;
   };
 }
 
-async function tokenizeStep(runtime: Runtime, { state }: DvaeTrainee) {
+async function tokenizeStep(runtime: Runtime, { state }: DvaeTask) {
   const architecture = dvaeArchitecture(config.model);
   const encode = runtime.compile('encode', ({ pixels }: { pixels: Tensor }) => ({
     codes: tf.argMax(architecture.encode(state.weights.read(), tf.div(pixels, 255) as Tensor4D), -1),

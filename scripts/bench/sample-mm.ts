@@ -5,7 +5,7 @@
 import { dalleModelSchema } from '../../src/config/dalle.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { useCallingThread } from '../../src/engine/session/threads.ts';
-import { keptCodes } from '../../src/inference/dalle/logits-processor.ts';
+import { topKCount } from '../../src/inference/dalle/logits-processor.ts';
 import { Sampler } from '../../src/inference/dalle/sampler.ts';
 import { imageLength } from '../../src/models/dalle/config.ts';
 import { dalleSpec } from '../../src/models/dalle/model.ts';
@@ -24,9 +24,9 @@ await serve(async () => {
   useCallingThread();
   const runtime = new Runtime();
   const weights = new Weights(runtime, 'dalle', dalleSpec(config));
-  await weights.draw(0);
+  await weights.initialize(0);
   await perturb(weights);
-  const settings = { temperature: 1, guidance: 1, topK: keptCodes(FILTER, imageVocabulary) };
+  const settings = { temperature: 1, guidance: 1, topK: topKCount(FILTER, imageVocabulary) };
   const sampler = new Sampler(runtime, 'bench', config, weights, Number(batch), settings, true);
 
   return async (step) => {

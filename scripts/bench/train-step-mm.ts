@@ -25,7 +25,7 @@ await serve(async () => {
   const config = optimizer.parse({ ...rest, learningRate: { peak: learningRate } });
   const adam = new Adam(runtime, 'transformer', weights.entries, config);
   await weights.load(initialWeights());
-  await adam.moments.draw(0);
+  await adam.moments.initialize(0);
 
   const train = runtime.compile('train', (inputs: Record<'text' | 'image' | 'step', Tensor>) => {
     const mask = causalMask();

@@ -11,7 +11,7 @@ import { dalleSpec } from '../../src/models/dalle/model.ts';
 import { Weights } from '../../src/nn/weights.ts';
 import { GradientExchange } from '../../src/train/distributed/all-reduce.ts';
 import { PowerSgd } from '../../src/train/distributed/power-sgd.ts';
-import { GradientSum } from '../../src/train/optim/accumulate.ts';
+import { GradientAccumulator } from '../../src/train/optim/accumulate.ts';
 import { trainStep } from './dalle-train-step.ts';
 import { serve } from './in-turn.ts';
 
@@ -39,11 +39,11 @@ async function exchangeOnly(cluster: Cluster): Promise<Run> {
   const runtime = new Runtime();
   const weights = new Weights(runtime, 'dalle', dalleSpec(dalleSchema.shape.model.parse(JSON.parse(model))));
   const { entries } = weights;
-  await weights.draw(cluster.rank);
-  const sums = new GradientSum(runtime, 'dalle', entries);
+  await weights.initialize(cluster.rank);
+  const sums = new GradientAccumulator(runtime, 'dalle', entries);
   const compression = rank ? new PowerSgd(runtime, 'dalle', entries, rank) : undefined;
-  await compression?.factors.draw(0);
-  await compression?.errors.load(compression.errors.zeros());
+  await compression?.factors.initialize(0);
+  await compression?.residuals.load(compression.residuals.zeros());
   const set = runtime.compile('gradients', () => {
     sums.clear();
     sums.add(new Map([...entries].map(([name, { variable }]) => [name, variable.read()])));

@@ -4,14 +4,17 @@
 
 import { readCheckpoint } from '../../src/checkpoint/read.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
-import { Clip } from '../../src/inference/clip/clip.ts';
+import { ClipModel } from '../../src/inference/clip/clip.ts';
 import { measureOnShapes } from './shapes-figures.ts';
 
 const [path, count = '256'] = process.argv.slice(2);
 if (!path) throw new Error('usage: clip-shapes.ts CLIP [COUNT]');
 const runtime = new Runtime();
 try {
-  const clip = await Clip.open(runtime, await readCheckpoint(path, { kind: 'clip', warn: console.error }));
+  const clip = await ClipModel.open(
+    runtime,
+    await readCheckpoint(path, { kind: 'clip', warn: console.error }),
+  );
   console.log(JSON.stringify(await measureOnShapes(clip, Number(count), 1), null, 2));
 } finally {
   await runtime.close();

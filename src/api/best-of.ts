@@ -1,18 +1,18 @@
 // The best of many candidates by CLIP's score, as DALL·E's samples were chosen (arXiv 2102.12092, section 2.6).
 
 import { decodeBuffer } from '../data/decode.ts';
-import type { Clip } from '../inference/clip/clip.ts';
-import type { Picture } from '../inference/dalle/pipeline.ts';
+import type { ClipModel } from '../inference/clip/clip.ts';
+import type { GeneratedImage } from '../inference/dalle/pipeline.ts';
 import { encodePng } from '../report/images/png.ts';
 import { DataError } from '../util/errors.ts';
 
-export interface ScoredPicture extends Picture {
+export interface ScoredPicture extends GeneratedImage {
   /** The cosine with the prompt. */
   readonly score: number;
 }
 
 export interface BestOf {
-  readonly clip: Pick<Clip, 'config' | 'score' | 'checkText'>;
+  readonly clip: Pick<ClipModel, 'config' | 'score' | 'checkText'>;
   /** Candidates of each prompt. */
   readonly drawn: number;
   readonly kept: number;
@@ -49,12 +49,12 @@ export function checkPrompts({ clip, truncate }: BestOf, prompts: readonly strin
  * @throws DataError when a score is not a number
  */
 export async function* bestOf(
-  pictures: AsyncIterable<Picture>,
+  pictures: AsyncIterable<GeneratedImage>,
   options: BestOf,
 ): AsyncGenerator<ScoredPicture> {
   const { drawn, kept, batch } = options;
   let best: ScoredPicture[] = [];
-  let waiting: Picture[] = [];
+  let waiting: GeneratedImage[] = [];
   let seen = 0;
   for await (const picture of pictures) {
     waiting.push(picture);
@@ -74,11 +74,11 @@ export async function* bestOf(
 
 /** Scores pictures of one prompt: of their files, so that mm rank says the same. */
 async function scores(
-  pictures: readonly Picture[],
+  pictures: readonly GeneratedImage[],
   { clip, truncate }: BestOf,
 ): Promise<readonly ScoredPicture[]> {
   const { size } = clip.config.image;
-  const prompt = (pictures[0] as Picture).prompt;
+  const prompt = (pictures[0] as GeneratedImage).prompt;
   const views = await Promise.all(
     pictures.map(async (picture) => {
       const png = await encodePng(picture.pixels, picture.size, picture.size);

@@ -1,7 +1,7 @@
 // Pictures shown while they are drawn: the rows of codes so far are decoded beside the sampling, never more often than
 // about once a second, and never so often that they take more than a fifth of the time.
 
-import type { DrawRequest, Unfinished } from '../inference/dalle/pipeline.ts';
+import type { GenerateRequest, Unfinished } from '../inference/dalle/pipeline.ts';
 import type { DvaeCodec } from '../inference/dvae/codec.ts';
 import type { PreviewPicture } from './options.ts';
 
@@ -18,7 +18,7 @@ export const UNDRAWN = 200;
 
 export class Preview {
   readonly #codec: Pick<DvaeCodec, 'config' | 'grid' | 'decode'>;
-  readonly #requests: readonly DrawRequest[];
+  readonly #requests: readonly GenerateRequest[];
   readonly #show: (pictures: readonly PreviewPicture[]) => Promise<void> | void;
   readonly #pace: Pace;
   #running: Promise<void> | undefined;
@@ -28,7 +28,7 @@ export class Preview {
   /** @param show is told of the pictures of a batch; while it is at it, others are passed over */
   constructor(
     codec: Pick<DvaeCodec, 'config' | 'grid' | 'decode'>,
-    requests: readonly DrawRequest[],
+    requests: readonly GenerateRequest[],
     show: (pictures: readonly PreviewPicture[]) => Promise<void> | void,
     pace = PACE,
   ) {
@@ -40,7 +40,7 @@ export class Preview {
   }
 
   /** Begins to decode and show what there is, if a row is complete and it is time. */
-  offer({ first, tokens, codes }: Unfinished): void {
+  offer({ first, tokenCount: tokens, codes }: Unfinished): void {
     const { grid } = this.#codec;
     if (tokens % grid !== 0 || tokens === grid ** 2) return;
     if (this.#running || performance.now() < this.#next) return;
@@ -76,7 +76,7 @@ export class Preview {
     const pictures = Array.from({ length: count }, (_, i): PreviewPicture => {
       const own = pixels.subarray(i * size ** 2 * 3, (i + 1) * size ** 2 * 3);
       own.fill(UNDRAWN, drawn);
-      const { prompt, seed } = this.#requests[first + i] as DrawRequest;
+      const { prompt, seed } = this.#requests[first + i] as GenerateRequest;
       return { prompt, seed, index: first + i, pixels: own, size };
     });
     await this.#show(pictures);

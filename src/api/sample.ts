@@ -4,9 +4,9 @@
 import { readCheckpoint } from '../checkpoint/read.ts';
 import { Runtime } from '../engine/session/runtime.ts';
 import { useCallingThread } from '../engine/session/threads.ts';
-import { Clip } from '../inference/clip/clip.ts';
-import { keptCodes } from '../inference/dalle/logits-processor.ts';
-import { Artist, type DrawRequest } from '../inference/dalle/pipeline.ts';
+import { ClipModel } from '../inference/clip/clip.ts';
+import { topKCount } from '../inference/dalle/logits-processor.ts';
+import { DallePipeline, type GenerateRequest } from '../inference/dalle/pipeline.ts';
 import type { SampleSettings } from '../inference/dalle/sampler.ts';
 import { encodePng } from '../report/images/png.ts';
 import { DataError, UsageError } from '../util/errors.ts';
@@ -65,11 +65,11 @@ export async function* sample(
   const runtime = new Runtime();
   let preview: Preview | undefined;
   try {
-    const artist = await Artist.open(runtime, checkpoint);
+    const artist = await DallePipeline.open(runtime, checkpoint);
     if (recipe) refuseOther(recipe, artist, checkpoint.path, asked.like as string);
     const settings: SampleSettings = {
       temperature: asked.temperature ?? DEFAULTS.temperature,
-      topK: keptCodes(asked.topK, artist.config.model.imageVocabulary),
+      topK: topKCount(asked.topK, artist.config.model.imageVocabulary),
       topP: asked.topP,
       guidance: asked.guidance ?? DEFAULTS.guidance,
     };
@@ -80,7 +80,7 @@ export async function* sample(
     const negative = asked.negative === undefined ? '' : asked.negative.trim();
     const negativeTokens = negative === '' ? undefined : artist.encode(negative, truncate);
     for (const prompt of prompts) artist.encode(prompt, truncate);
-    const clip = chooser && (await Clip.open(runtime, chooser));
+    const clip = chooser && (await ClipModel.open(runtime, chooser));
     const selection = (all: readonly string[]): BestOf | undefined => {
       const batch = Math.min(asked.batchSize ?? DEFAULTS.batchSize, all.length * choice.drawn);
       const selected = clip && { ...choice, clip, batch, truncate };
@@ -96,11 +96,11 @@ export async function* sample(
     }
     const all = [...prompts, ...beginnings.keys()];
     const selected = selection(all);
-    const requests = all.flatMap((prompt): DrawRequest[] => {
-      const tokens = artist.encode(prompt, truncate || beginnings.has(prompt));
+    const requests = all.flatMap((prompt): GenerateRequest[] => {
+      const captionTokens = artist.encode(prompt, truncate || beginnings.has(prompt));
       return Array.from({ length: choice.drawn }, (_, i) => ({
         prompt,
-        tokens,
+        captionTokens,
         seed: seed + i,
         ...(negativeTokens && { negative: negativeTokens }),
         ...(start && { start }),
@@ -109,7 +109,7 @@ export async function* sample(
     if (asked.onPreview) preview = new Preview(artist.codec, requests, asked.onPreview);
     const total = requests.length * artist.codec.grid ** 2;
     asked.onProgress?.(0, total);
-    const pictures = artist.draw(requests, settings, {
+    const pictures = artist.generate(requests, settings, {
       batch: Math.min(asked.batchSize ?? DEFAULTS.batchSize, requests.length),
       onToken: (done, unfinished) => {
         asked.onProgress?.(done, total);
@@ -186,7 +186,7 @@ function pathOf({ dalle, like }: SampleOptions, recipe: Recipe | undefined, name
 }
 
 /** A picture is not repeated by other weights than those that drew it. */
-function refuseOther(recipe: Recipe, artist: Artist, path: string, like: string): void {
+function refuseOther(recipe: Recipe, artist: DallePipeline, path: string, like: string): void {
   for (const [what, drawn, found] of [
     ['DALL·E', recipe.model, artist.hash],
     ['dVAE', recipe.dvae, artist.codec.hash],

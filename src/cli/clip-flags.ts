@@ -45,7 +45,7 @@ export async function withClip<R>(
   { clip: path, cache: isCached }: ClipFlags,
   { log, progress, signal }: Context,
   use: (tools: {
-    clip: import('../inference/clip/clip.ts').Clip;
+    clip: import('../inference/clip/clip.ts').ClipModel;
     embed: <P extends PictureFile>(
       pictures: readonly P[],
     ) => Promise<import('../inference/jobs/embed.ts').Embedded<P>>;
@@ -57,9 +57,9 @@ export async function withClip<R>(
     { Faults },
     { cacheFolder },
     { Runtime },
-    { embedPictures },
+    { embedImages },
     { EmbeddingCache },
-    { Clip },
+    { ClipModel },
   ] = await Promise.all([
     import('../checkpoint/read.ts'),
     import('../data/sources/faults.ts'),
@@ -73,7 +73,7 @@ export async function withClip<R>(
   const faults = new Faults(log);
   const runtime = new Runtime();
   try {
-    const clip = await Clip.open(runtime, checkpoint);
+    const clip = await ClipModel.open(runtime, checkpoint);
     const cache = isCached
       ? await EmbeddingCache.open(join(cacheFolder(), 'features'), clip.hash, clip.config.embedding)
       : undefined;
@@ -83,7 +83,7 @@ export async function withClip<R>(
         faults,
         embed: async (pictures) => {
           progress.start('encoding pictures', pictures.length);
-          const embedded = await embedPictures(clip, pictures, {
+          const embedded = await embedImages(clip, pictures, {
             cache,
             faults,
             onProgress: (done) => progress.update(done),

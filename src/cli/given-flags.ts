@@ -3,7 +3,7 @@
 
 import type { Argv } from 'yargs';
 import { UsageError } from '../util/errors.ts';
-import { nearest } from '../util/near.ts';
+import { closest } from '../util/near.ts';
 
 const HELP = 'mm --help, or mm COMMAND --help, lists what there is';
 
@@ -44,7 +44,7 @@ export function checkGiven(
   );
   const [first] = written;
   if (first !== undefined) {
-    const near = nearest(
+    const near = closest(
       first,
       names.filter((name) => name.length > 1),
     );

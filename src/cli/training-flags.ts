@@ -59,5 +59,12 @@ export function runContext(
   if (run === '')
     throw new UsageError('--run is empty', { fix: 'name a folder, for example --run runs/first' });
   // Worker 0 shows how far they are.
-  return { path: run, resume, log, progress: cluster && !cluster.leads ? SILENT : progress, signal, cluster };
+  return {
+    path: run,
+    resume,
+    log,
+    progress: cluster && !cluster.isPrimary ? SILENT : progress,
+    signal,
+    cluster,
+  };
 }

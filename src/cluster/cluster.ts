@@ -57,7 +57,7 @@ export class Cluster {
   }
 
   /** Whether this is worker 0, which the run belongs to. */
-  get leads(): boolean {
+  get isPrimary(): boolean {
     return this.rank === 0;
   }
 
@@ -70,7 +70,7 @@ export class Cluster {
    * Replaces the numbers of the arrays by their sums over all workers, of which each sums up a part. The sums are those
    * of float32 additions in the order of the workers. The arrays have the same lengths for all of them.
    */
-  async sum(arrays: readonly Float32Array[]): Promise<void> {
+  async allReduceSum(arrays: readonly Float32Array[]): Promise<void> {
     const sequence = this.#exchanges++;
     const slices = slicesOf(lengthOf(arrays), this.workers);
     const own = slices[this.rank] as Slice;
@@ -92,31 +92,32 @@ export class Cluster {
   async broadcast(arrays: readonly Float32Array[]): Promise<void> {
     const sequence = this.#exchanges++;
     const all = (): Iterable<Chunk> => chunksOf(arrays, { begin: 0, end: lengthOf(arrays) });
-    if (this.leads) {
+    if (this.isPrimary) {
       await Promise.all(this.#links.map((link) => send(link, KIND.broadcast, sequence, all())));
     } else await receive(this.#linkTo(0), KIND.broadcast, sequence, all());
   }
 
   /** Copies the array of worker `rank` over that of worker 0; the others take part by calling it, too. */
-  async hand(rank: number, array: Float32Array): Promise<void> {
+  async sendToPrimary(rank: number, array: Float32Array): Promise<void> {
     const sequence = this.#exchanges++;
     const all = chunksOf([array], { begin: 0, end: array.length });
     if (this.rank === rank) await send(this.#linkTo(0), KIND.gather, sequence, all);
-    else if (this.leads) await receive(this.#linkTo(rank), KIND.gather, sequence, all);
+    else if (this.isPrimary) await receive(this.#linkTo(rank), KIND.gather, sequence, all);
   }
 
   /** Copies the array of worker 0 over that of worker `rank`; the others take part by calling it, too. */
-  async deal(rank: number, array: Float32Array): Promise<void> {
+  async receiveFromPrimary(rank: number, array: Float32Array): Promise<void> {
     const sequence = this.#exchanges++;
     const all = chunksOf([array], { begin: 0, end: array.length });
-    if (this.leads) await send(this.#linkTo(rank), KIND.broadcast, sequence, all);
+    if (this.isPrimary) await send(this.#linkTo(rank), KIND.broadcast, sequence, all);
     else if (this.rank === rank) await receive(this.#linkTo(0), KIND.broadcast, sequence, all);
   }
 
   /** A text of worker 0 for all. */
   async broadcastText(text: string | undefined): Promise<string> {
     const sequence = this.#exchanges++;
-    if (!this.leads) return decode(await this.#linkTo(0).receiveUpTo(KIND.broadcast, sequence, MOST_TEXT));
+    if (!this.isPrimary)
+      return decode(await this.#linkTo(0).receiveUpTo(KIND.broadcast, sequence, MOST_TEXT));
     const bytes = encode(text ?? '');
     await Promise.all(this.#links.map((link) => link.send(KIND.broadcast, sequence, [bytes])));
     return text ?? '';
@@ -148,7 +149,7 @@ export class Cluster {
   }
 
   /** Whether it is so for any of the workers. */
-  async any(isSo: boolean): Promise<boolean> {
+  async anyTrue(isSo: boolean): Promise<boolean> {
     return (await this.gather(Float64Array.of(Number(isSo)))).some(([value]) => value !== 0);
   }
 
@@ -156,7 +157,7 @@ export class Cluster {
    * Throws, for all workers alike, what `refuse` says of the first worker whose text is not that of worker 0.
    * @param refuse may be left out where the text says what `what` is
    */
-  async agree(
+  async assertSame(
     what: string,
     text: string,
     refuse: (rank: number) => Error = (rank) => otherThing(what, rank),

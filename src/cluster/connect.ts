@@ -7,8 +7,8 @@ import { setTimeout } from 'node:timers/promises';
 import { z } from 'zod';
 import { DataError, InterruptedError, UsageError, UserError } from '../util/errors.ts';
 import { type Address, formatAddress, isLoopback, resolveHost } from './address.ts';
-import { type Connection, Door } from './door.ts';
-import { introduce } from './handshake.ts';
+import { type Connection, RendezvousListener } from './door.ts';
+import { sendHandshake } from './handshake.ts';
 import { readMessage, writeMessage } from './message.ts';
 import { SocketReader } from './reader.ts';
 import { plainText } from './stop.ts';
@@ -48,7 +48,7 @@ export async function connect(options: JoinOptions): Promise<Connection[]> {
       fix: 'set the environment variable MM_WORKERS_SECRET to the same random text for all workers',
     });
   }
-  const meeting = new Meeting(options, address);
+  const meeting = new Rendezvous(options, address);
   const isLate = AbortSignal.timeout(1000 * options.timeoutSeconds);
   const end = AbortSignal.any([options.signal, isLate]);
   try {
@@ -80,12 +80,12 @@ function explain(error: unknown, { signal }: JoinOptions, waitingFor: string | u
   });
 }
 
-class Meeting {
+class Rendezvous {
   readonly #options: JoinOptions;
   readonly #address: Address;
   readonly #called: Connection[] = [];
   readonly #sockets: Socket[] = [];
-  #door: Door | undefined;
+  #door: RendezvousListener | undefined;
   #isOver = false;
 
   constructor(options: JoinOptions, address: Address) {
@@ -105,7 +105,7 @@ class Meeting {
     const { workers, onListening } = this.#options;
     const door = await this.#open(this.#address, others(1, workers), 0);
     onListening?.(door.port);
-    const all = (await door.filled).toSorted((a, b) => a.rank - b.rank);
+    const all = (await door.ready).toSorted((a, b) => a.rank - b.rank);
     door.close();
     const addresses = all.map(({ socket, port }) => ({ host: socket.remoteAddress ?? '', port }));
     for (const { socket } of all) writeMessage(socket, { addresses } satisfies z.input<typeof tableSchema>);
@@ -126,7 +126,7 @@ class Meeting {
       const address = { host: isLoopback(host) ? this.#address.host : host, port };
       await this.#introduce(await this.#call(address, i + 1, end), 0);
     }
-    const later = (await door?.filled) ?? [];
+    const later = (await door?.ready) ?? [];
     door?.close();
     return [...this.#called, ...later];
   }
@@ -139,10 +139,10 @@ class Meeting {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  async #open(address: Address, awaited: readonly number[], rank: number): Promise<Door> {
+  async #open(address: Address, awaited: readonly number[], rank: number): Promise<RendezvousListener> {
     const { secret, workers, onRefused = () => {} } = this.#options;
     const introduction = { workers, rank, port: 0 };
-    const door = await Door.open({ address, secret, introduction, awaited, onRefused });
+    const door = await RendezvousListener.open({ address, secret, introduction, awaited, onRefused });
     if (this.#isOver) door.close();
     this.#door = door;
     return door;
@@ -171,7 +171,7 @@ class Meeting {
 
   async #introduce(connection: Connection, port: number): Promise<void> {
     const { secret, workers, rank } = this.#options;
-    await introduce(connection.socket, connection.reader, secret, { workers, rank, port });
+    await sendHandshake(connection.socket, connection.reader, secret, { workers, rank, port });
     this.#called.push(connection);
   }
 }

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { UsageError, UserError } from '../util/errors.ts';
 import { type Address, formatAddress } from './address.ts';
-import { answer, type Introduction } from './handshake.ts';
+import { acceptHandshake, type Introduction } from './handshake.ts';
 import { writeMessage } from './message.ts';
 import { SocketReader } from './reader.ts';
 
@@ -17,7 +17,7 @@ export interface Connection {
   readonly port: number;
 }
 
-export interface DoorOptions {
+export interface RendezvousListenerOptions {
   readonly address: Address;
   readonly secret: string;
   readonly introduction: Introduction;
@@ -29,12 +29,12 @@ export interface DoorOptions {
 /** Of a handshake; they are short. */
 const HANDSHAKE_MS = 10_000;
 /** Callers there may be besides those that are awaited. */
-const STRANGERS = 8;
+const MAX_UNEXPECTED = 8;
 
-export class Door {
+export class RendezvousListener {
   /** All that are awaited, when they have come. Rejects with UsageError when one of them does not fit. */
-  readonly filled: Promise<Connection[]>;
-  readonly #options: DoorOptions;
+  readonly ready: Promise<Connection[]>;
+  readonly #options: RendezvousListenerOptions;
   readonly #server: Server;
   readonly #inside = new Map<number, Connection>();
   readonly #sockets = new Set<Socket>();
@@ -42,21 +42,21 @@ export class Door {
   #finish!: (all: Connection[]) => void;
   #fail!: (error: Error) => void;
 
-  private constructor(options: DoorOptions, server: Server) {
+  private constructor(options: RendezvousListenerOptions, server: Server) {
     this.#options = options;
     this.#server = server;
-    this.filled = new Promise((resolve, reject) => {
+    this.ready = new Promise((resolve, reject) => {
       this.#finish = resolve;
       this.#fail = reject;
     });
     // Whoever opened the door may be busy elsewhere when it fails.
-    this.filled.catch(() => {});
-    server.maxConnections = options.awaited.length + STRANGERS;
+    this.ready.catch(() => {});
+    server.maxConnections = options.awaited.length + MAX_UNEXPECTED;
     server.on('connection', (socket) => void this.#receive(socket));
   }
 
   /** @throws UsageError when the address is taken or not this machine's */
-  static async open(options: DoorOptions): Promise<Door> {
+  static async open(options: RendezvousListenerOptions): Promise<RendezvousListener> {
     const { address } = options;
     const server = createServer();
     server.listen(address.port, address.host);
@@ -72,7 +72,7 @@ export class Door {
         cause,
       });
     }
-    return new Door(options, server);
+    return new RendezvousListener(options, server);
   }
 
   get port(): number {
@@ -115,7 +115,7 @@ export class Door {
     socket.on('close', () => reader.fail(new Error(how)));
     socket.setTimeout(HANDSHAKE_MS, () => socket.destroy());
     try {
-      const { rank, port } = await answer(socket, reader, secret, introduction, (rank) =>
+      const { rank, port } = await acceptHandshake(socket, reader, secret, introduction, (rank) =>
         this.#objection(rank),
       );
       socket.setTimeout(0);

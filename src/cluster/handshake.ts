@@ -6,7 +6,7 @@ import type { Socket } from 'node:net';
 import { z } from 'zod';
 import { UsageError } from '../util/errors.ts';
 import { version } from '../util/version.ts';
-import { parseMessage, readMessage, Stranger, writeMessage } from './message.ts';
+import { HandshakeError, parseMessage, readMessage, writeMessage } from './message.ts';
 import type { SocketReader } from './reader.ts';
 import { plainText } from './stop.ts';
 
@@ -71,7 +71,7 @@ const FIX =
  * @param objection what stands in the way of a worker of this rank, if anything
  * @throws Stranger when it is no worker; UsageError when it is one, with the secret, that does not fit
  */
-export async function answer(
+export async function acceptHandshake(
   socket: Socket,
   reader: SocketReader,
   secret: string,
@@ -86,7 +86,7 @@ export async function answer(
   writeMessage(socket, { mm: 'workers', nonce: ours.nonce } satisfies z.input<typeof challengeSchema>);
   const call = await readMessage(reader, callSchema);
   if (!isSame(call.proof, proofOf(secret, 'caller', ours.nonce, call.hello))) {
-    throw refuse(new Stranger('the secrets differ: MM_WORKERS_SECRET'));
+    throw refuse(new HandshakeError('the secrets differ: MM_WORKERS_SECRET'));
   }
   const theirs = parseMessage(call.hello, helloSchema);
   const what = mismatch(theirs, ours) ?? objection(theirs.rank);
@@ -101,7 +101,7 @@ export async function answer(
  * The side that calls.
  * @throws UsageError when it is refused; Stranger when no worker with the secret answers
  */
-export async function introduce(
+export async function sendHandshake(
   socket: Socket,
   reader: SocketReader,
   secret: string,
@@ -117,5 +117,5 @@ export async function introduce(
   const { proof, refused } = await readMessage(reader, replySchema);
   if (refused !== undefined) throw new UsageError(plainText(refused), { where: '--join', fix: FIX });
   if (proof === undefined || !isSame(proof, proofOf(secret, 'called', challenge.nonce, ours.nonce)))
-    throw new Stranger('what answers there does not have the secret');
+    throw new HandshakeError('what answers there does not have the secret');
 }

@@ -8,7 +8,7 @@ const MOST_BYTES = 2 ** 16;
 const LENGTH_BYTES = 4;
 
 /** Whoever speaks is no worker of this run. */
-export class Stranger extends Error {
+export class HandshakeError extends Error {
   constructor(what = 'it does not speak as workers do') {
     super(what);
   }
@@ -26,7 +26,7 @@ export async function readMessage<T>(reader: SocketReader, schema: z.ZodType<T>)
   const head = Buffer.alloc(LENGTH_BYTES);
   await reader.fill(head);
   const length = head.readUInt32LE();
-  if (length > MOST_BYTES) throw new Stranger();
+  if (length > MOST_BYTES) throw new HandshakeError();
   const body = Buffer.alloc(length);
   await reader.fill(body);
   return parseMessage(body.toString(), schema);
@@ -36,6 +36,6 @@ export function parseMessage<T>(text: string, schema: z.ZodType<T>): T {
   try {
     return schema.parse(JSON.parse(text));
   } catch {
-    throw new Stranger();
+    throw new HandshakeError();
   }
 }

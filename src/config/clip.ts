@@ -1,7 +1,7 @@
 // Configuration of `mm train-clip`: contrastive pretraining (CLIP, arXiv 2103.00020).
 
 import { z } from 'zod';
-import { averaging, optimizer, positiveInteger, rhythm, seed, validationShare } from './fields.ts';
+import { averaging, loopSchedule, optimizer, positiveInteger, seed, validationShare } from './fields.ts';
 
 /** Means and deviations of the channels of the published models' pictures, in [0, 1]. */
 const MEAN = [0.48145466, 0.4578275, 0.40821073];
@@ -165,7 +165,7 @@ export const clipSchema = z
     model: clipModelSchema,
     train: z
       .strictObject({
-        ...rhythm,
+        ...loopSchedule,
         chunk: positiveInteger()
           .optional()
           .describe(

@@ -1,7 +1,15 @@
 // Configuration of `mm train-dalle`: DALL·E's second stage (arXiv 2102.12092, section 2.2 and appendix B).
 
 import { z } from 'zod';
-import { averaging, optimizer, positiveInteger, precision, rhythm, seed, validationShare } from './fields.ts';
+import {
+  averaging,
+  loopSchedule,
+  optimizer,
+  positiveInteger,
+  precision,
+  seed,
+  validationShare,
+} from './fields.ts';
 
 export const ATTENTION_KINDS = ['full', 'row', 'column', 'conv', 'ownRow', 'corner'] as const;
 export type AttentionKind = (typeof ATTENTION_KINDS)[number];
@@ -190,7 +198,7 @@ export const dalleSchema = z
     model: dalleModelSchema,
     train: z
       .strictObject({
-        ...rhythm,
+        ...loopSchedule,
         precision,
         optimizer,
         gradientScale,

@@ -3,11 +3,11 @@
 import { z } from 'zod';
 import {
   averaging,
+  loopSchedule,
   lossScale,
   optimizer,
   positiveInteger,
   precision,
-  rhythm,
   seed,
   validationShare,
 } from './fields.ts';
@@ -155,7 +155,7 @@ export const dvaeSchema = z
     model: dvaeModelSchema,
     train: z
       .strictObject({
-        ...rhythm,
+        ...loopSchedule,
         precision,
         lossScale,
         optimizer,

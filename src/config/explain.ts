@@ -2,7 +2,7 @@
 // which has descriptions, defaults and bounds in one plain shape.
 
 import { z } from 'zod';
-import { nearest } from '../util/near.ts';
+import { closest } from '../util/near.ts';
 import type { Path } from './source.ts';
 
 export type JsonSchema = z.core.JSONSchema.BaseSchema;
@@ -91,7 +91,7 @@ function elsewhere(schema: JsonSchema, name: string, prefix = ''): string[] {
 
 function unknownKey(root: JsonSchema, parent: Path, key: string): string {
   const known = schemasAt(root, parent).flatMap((schema) => Object.keys(schema.properties ?? {}));
-  const near = nearest(key, known) ?? elsewhere(root, key)[0];
+  const near = closest(key, known) ?? elsewhere(root, key)[0];
   const hint = near === undefined ? `known here: ${known.join(', ')}` : `did you mean \`${near}\`?`;
   return `${[...parent, key].join('.')} is not a known key; ${hint}`;
 }
@@ -102,7 +102,7 @@ function wrongValue(root: JsonSchema, path: Path, value: unknown): string {
   const name = path.join('.') || 'the configuration';
   if (value === undefined) return `${name} is missing; expected ${expected}`;
   const choices = schemas.flatMap((schema) => schema.enum ?? []).map(String);
-  const near = typeof value === 'string' ? nearest(value, choices) : undefined;
+  const near = typeof value === 'string' ? closest(value, choices) : undefined;
   const hint = near === undefined ? '' : `; did you mean \`${near}\`?`;
   return `${name}: expected ${expected}, received ${received(value)}${hint}`;
 }

@@ -78,7 +78,7 @@ export const averaging = z
   .describe('exponentially weighted average of the iterates; used for validation and samples');
 
 /** When a run reports, looks at itself and saves. */
-export const rhythm = {
+export const loopSchedule = {
   steps: z.int().positive().describe('updates in the run'),
   batch: z.int().positive().describe('examples in an update'),
   logEvery: z.int().positive().default(10).describe('steps between lines in metrics.jsonl'),

@@ -8,7 +8,7 @@ import { DataError, InterruptedError } from '../util/errors.ts';
 import { dallePytorchClip, huggingFaceClip, openaiClip } from './clip/convert.ts';
 import { dallePytorch } from './dalle/weights.ts';
 import { dallePytorchDvae, openaiDvae } from './dvae/weights.ts';
-import { type Converted, type Converter, type ConvertOptions, ForeignFiles } from './external.ts';
+import { type Converted, type Converter, type ConvertOptions, ExternalFiles } from './external.ts';
 
 /** Each is asked in turn whether the files are its own. */
 export const CONVERTERS: readonly Converter[] = [
@@ -20,7 +20,7 @@ export const CONVERTERS: readonly Converter[] = [
   dallePytorchClip,
 ];
 
-async function recognize(files: ForeignFiles, options: ConvertOptions): Promise<Converted> {
+async function recognize(files: ExternalFiles, options: ConvertOptions): Promise<Converted> {
   for (const converter of CONVERTERS) {
     const converted = await converter.convert(files, options);
     if (converted) return converted;
@@ -73,7 +73,7 @@ export async function convertWeights(
   options: ConvertOptions,
   signal?: AbortSignal,
 ): Promise<Converted> {
-  const files = await ForeignFiles.find(from);
+  const files = await ExternalFiles.find(from);
   try {
     const converted = await recognize(files, options);
     await write(to, converted, signal);

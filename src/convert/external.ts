@@ -14,13 +14,13 @@ const TORCH_FILE = /\.(pt|pth|pkl|bin|ckpt)$/i;
 const MOST_FILES = 16;
 
 /** A file of torch.save, opened. */
-export interface ForeignFile {
+export interface ExternalFile {
   readonly path: string;
   readonly value: PickleValue;
 }
 
 /** What `mm convert` was given, opened as converters ask for it. */
-export class ForeignFiles {
+export class ExternalFiles {
   readonly paths: readonly string[];
   readonly #opened = new Map<string, TorchFile>();
   readonly #safetensors = new Map<string, SafetensorsFile>();
@@ -30,7 +30,7 @@ export class ForeignFiles {
   }
 
   /** Files, and the files in folders. Throws DataError when one is missing. */
-  static async find(paths: readonly string[]): Promise<ForeignFiles> {
+  static async find(paths: readonly string[]): Promise<ExternalFiles> {
     const found = await Promise.all(
       paths.map(async (path) => {
         const stats = await stat(path).catch((cause: unknown) => {
@@ -43,7 +43,7 @@ export class ForeignFiles {
         return stats.isDirectory() ? (await readdir(path)).sort().map((name) => join(path, name)) : [path];
       }),
     );
-    return new ForeignFiles(found.flat());
+    return new ExternalFiles(found.flat());
   }
 
   /** For messages. */
@@ -57,7 +57,7 @@ export class ForeignFiles {
   }
 
   /** All files that look like torch's, by their names. Throws DataError. */
-  async torchFiles(): Promise<readonly ForeignFile[]> {
+  async torchFiles(): Promise<readonly ExternalFile[]> {
     const paths = this.paths.filter((path) => TORCH_FILE.test(path));
     if (paths.length > MOST_FILES) {
       throw new DataError(`${paths.length} files of weights, where a model has a few`, {
@@ -109,7 +109,7 @@ export interface Converter {
    * The model in the files, or undefined when they are not of this kind.
    * @throws DataError when they are, and something about them is wrong
    */
-  convert(files: ForeignFiles, options: ConvertOptions): Promise<Converted | undefined>;
+  convert(files: ExternalFiles, options: ConvertOptions): Promise<Converted | undefined>;
 }
 
 const FLOATS: readonly string[] = ['float32', 'float16', 'bfloat16', 'float64'];

@@ -4,7 +4,7 @@
 
 import { open as openFile, readFile } from 'node:fs/promises';
 import sharp, { type Metadata, type Sharp } from 'sharp';
-import { gate } from '../util/concurrent.ts';
+import { semaphore } from '../util/concurrent.ts';
 import type { RandomStream } from '../util/random.ts';
 import { reorient } from './orientation.ts';
 import { PictureFault, type PictureFile, type Region } from './picture.ts';
@@ -201,7 +201,7 @@ async function readRegion({ path, offset, length }: Region): Promise<Uint8Array>
 }
 
 /** However many callers ask: as many as sharp has threads for; more would only hold files in memory. */
-const atOnce = gate(6);
+const decodeSlots = semaphore(6);
 
 /**
  * Decodes a picture file into `size` · `size` · 3 bytes, RGB, rows first.
@@ -209,5 +209,5 @@ const atOnce = gate(6);
  */
 export function decodePicture(file: string | PictureFile, options: DecodeOptions): Promise<Uint8Array> {
   const picture = typeof file === 'string' ? { path: file } : file;
-  return atOnce(async () => (await decodeBuffer(await readPictureFile(picture), options)).pixels);
+  return decodeSlots(async () => (await decodeBuffer(await readPictureFile(picture), options)).pixels);
 }

@@ -4,7 +4,7 @@
 //   d width of a head
 
 import { withGradient } from '../engine/ops/ops.ts';
-import { kept } from '../engine/ops/recompute.ts';
+import { checkpointed } from '../engine/ops/recompute.ts';
 import { type Tensor, tf } from '../engine/tfjs/tf.ts';
 
 /** What queries attend to. */
@@ -31,7 +31,7 @@ export interface AttendOptions {
  */
 export function attend(queries: Tensor, own: KeyedValues, options: AttendOptions = {}): Tensor {
   const { mask, shared, sharpness = 1, keeps = false } = options;
-  const perhapsKept = keeps ? kept : (make: () => Tensor): Tensor => make();
+  const perhapsKept = keeps ? checkpointed : (make: () => Tensor): Tensor => make();
   const inputs = [queries, own.keys, own.values, ...(shared ? [shared.keys, shared.values] : [])];
   return withGradient(
     (save, ...tensors) => {

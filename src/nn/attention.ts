@@ -71,15 +71,15 @@ export function attention(
 }
 
 /** What a layer keeps of earlier positions, for a new one. */
-export interface LayerMemory<Part extends string> {
+export interface LayerCacheView<Part extends string> {
   /** Keys and values before all that is kept, which every new position attends to. */
   readonly prefix?: KeyValues | undefined;
   /** Keeps the new position's row of a part, [B, …, 1, …], and gives all that is kept of it, [B, …, N, …]. */
-  keep(part: Part, row: Tensor4D): Tensor4D;
+  append(part: Part, row: Tensor4D): Tensor4D;
 }
 
 /** The rows of what is kept that a new position attends to, itself included. */
-export interface KeptRows {
+export interface AttendedRows {
   /** Their places, int32; all rows where there are none. */
   readonly rows_W: Tensor | undefined;
   /** 0 where a row counts and far below elsewhere. */
@@ -94,15 +94,15 @@ export function attentionStep(
   p: AttentionParameters,
   x_BD: Tensor2D,
   options: HeadOptions,
-  memory: LayerMemory<keyof KeyValues>,
-  { rows_W, mask_1W }: KeptRows,
+  memory: LayerCacheView<keyof KeyValues>,
+  { rows_W, mask_1W }: AttendedRows,
 ): Tensor2D {
   const [batch] = x_BD.shape;
   const { prefix } = memory;
   const qkv_BNE = tf.expandDims(linear(p.qkv, x_BD), 1);
   const { queries_BHNd: q, ...row } = splitHeads(qkv_BNE, options);
   const kept = (part: keyof KeyValues): Tensor => {
-    const all = memory.keep(part, row[part]);
+    const all = memory.append(part, row[part]);
     return rows_W ? tf.gather(all, rows_W as never, 2) : all;
   };
   const own = { keys: kept('keys_BHNd'), values: kept('values_BHNd') };

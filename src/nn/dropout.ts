@@ -2,7 +2,7 @@
 
 import { withGradient } from '../engine/ops/ops.ts';
 import { randomUniform } from '../engine/ops/random.ts';
-import { notBefore } from '../engine/ops/recompute.ts';
+import { withControlDependency } from '../engine/ops/recompute.ts';
 import { type Tensor, type Tensor1D, tf } from '../engine/tfjs/tf.ts';
 
 /**
@@ -12,7 +12,10 @@ import { type Tensor, type Tensor1D, tf } from '../engine/tfjs/tf.ts';
 export function dropout(x: Tensor, rate: number, key: Tensor1D): Tensor {
   if (rate === 0) return x;
   const drop = (all: Tensor, drawnWith: Tensor): Tensor => {
-    const isKept = tf.greaterEqual(randomUniform(notBefore(drawnWith, all) as Tensor1D, all.shape), rate);
+    const isKept = tf.greaterEqual(
+      randomUniform(withControlDependency(drawnWith, all) as Tensor1D, all.shape),
+      rate,
+    );
     return tf.mul(all, tf.mul(tf.cast(isKept, 'float32'), 1 / (1 - rate)));
   };
   return withGradient((save, input) => {

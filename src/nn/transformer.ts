@@ -6,12 +6,12 @@
 import { gelu } from '../engine/ops/ops.ts';
 import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '../engine/tfjs/tf.ts';
 import {
+  type AttendedRows,
   attention,
   attentionSpec,
   attentionStep,
-  type KeptRows,
   type KeyValues,
-  type LayerMemory,
+  type LayerCacheView,
   splitHeads,
 } from './attention.ts';
 import type { StreamLayout } from './attention-mask.ts';
@@ -235,11 +235,11 @@ export function block(
 }
 
 /** What a layer keeps, for one new position. */
-export type BlockMemory = LayerMemory<keyof LayerCache>;
+export type BlockMemory = LayerCacheView<keyof LayerCache>;
 
 /** A branch for one new position. */
 export interface StepOptions extends Omit<StackOptions, 'shift'> {
-  readonly rows: KeptRows;
+  readonly rows: AttendedRows;
   /** The new position's. */
   readonly rotation?: Rotation | undefined;
   /** Where tokens shift: x_BD with the channels that it sees of earlier positions in place of its own. */
@@ -279,7 +279,7 @@ function shiftedInput(
   const [batch] = x_BD.shape;
   const channels = shiftedChannels(x_BD);
   const row = tf.reshape(channels, [batch, 1, 1, channels.shape[1] as number]) as Tensor4D;
-  return shifted(x_BD, memory.keep(part, row));
+  return shifted(x_BD, memory.append(part, row));
 }
 
 /** `block` for one new position. */

@@ -60,7 +60,7 @@ export class Weights<S extends SpecTree = SpecTree> {
   }
 
   /** Draws every parameter from its initializer; the same seed draws the same, whatever else is drawn. */
-  async draw(seed: number): Promise<void> {
+  async initialize(seed: number): Promise<void> {
     const draw = this.#runtime.compile(`draw ${this.#prefix}`, ({ key }: { key: Tensor }) => {
       for (const [name, { variable, spec }] of this.entries) {
         variable.assign(initial(spec.init, foldIn(key as Tensor1D, name), spec.shape));

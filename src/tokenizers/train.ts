@@ -25,7 +25,7 @@ const LEAST_COUNT = 2;
 const WORD_LIMIT = 2 ** 22;
 
 /** Lets the event loop run now and then, so that Ctrl-C is heard. */
-class Breath {
+class EventLoopYielder {
   readonly #signal: AbortSignal | undefined;
   #last = performance.now();
 
@@ -52,7 +52,7 @@ function forgetRarest(counts: Map<string, number>, limit: number): void {
 async function countWords(
   captions: Iterable<string> | AsyncIterable<string>,
   limit: number,
-  breath: Breath,
+  breath: EventLoopYielder,
 ): Promise<Map<string, number>> {
   const counts = new Map<string, number>();
   for await (const caption of captions) {
@@ -72,7 +72,7 @@ export async function trainBpe(
   { vocabulary, progress = SILENT, signal, wordLimit = WORD_LIMIT }: TrainOptions,
 ): Promise<BpeTokenizer> {
   if (!(vocabulary >= ALPHABET.length)) throw new RangeError(`a vocabulary of ${vocabulary}; at least 256`);
-  const breath = new Breath(signal);
+  const breath = new EventLoopYielder(signal);
   const counts = await countWords(captions, wordLimit, breath);
   const tokens = [...ALPHABET];
   const known = new Set(tokens);

@@ -10,32 +10,32 @@ import { RunFolder } from '../report/run/folder.ts';
 import { DataError } from '../util/errors.ts';
 import { assertWritable } from '../util/files.ts';
 import { alsoLogTo } from '../util/logger.ts';
-import { fewestThreads, sharedTrainee, shareStart } from './distributed/data-parallel.ts';
+import { broadcastInitialState, dataParallelTask, minThreads } from './distributed/data-parallel.ts';
 import {
   type LoopResult,
-  type Resumed,
-  type Rhythm,
-  type RunRecord,
-  type Trainee,
+  type LoopSchedule,
+  type ResumedState,
+  type RunWriter,
+  type TrainingTask,
   trainLoop,
 } from './loop/loop.ts';
-import { initialize, type ModelState, refuseChanges, resumeRun } from './loop/resume.ts';
+import { assertSameModel, initialize, type ModelState, resumeRun } from './loop/resume.ts';
 import type { RunContext } from './loop/run-context.ts';
 
 /** A model and its data, ready to be trained. */
 export interface Training<Batch> {
-  readonly trainee: Trainee<Batch> & { readonly state: ModelState };
+  readonly task: TrainingTask<Batch> & { readonly state: ModelState };
   /** Endless, from a place in the data on. */
   batches(position: BatchPosition | undefined): AsyncIterator<Batch>;
   /** Changes what the initializers drew, when a run begins. */
-  begin?(): Promise<void>;
+  onStart?(): Promise<void>;
   /** Looks at what a run goes on from; refuses other parts than it began with. */
-  goOn?(from: Resumed): Promise<void>;
+  onResume?(from: ResumedState): Promise<void>;
 }
 
-export interface TrainingPlan<Batch> {
+export interface TrainingRun<Batch> {
   readonly kind: 'dvae' | 'dalle' | 'clip';
-  readonly config: { readonly seed: number; readonly train: Rhythm };
+  readonly config: { readonly seed: number; readonly train: LoopSchedule };
   /** What of the data was left out; summed up at the end. */
   readonly faults: Faults;
   build(runtime: Runtime): Promise<Training<Batch>>;
@@ -51,59 +51,59 @@ export async function checkRun<S extends z.ZodType<{ model: unknown; seed: numbe
   config: z.output<S>,
   { path, resume, cluster }: RunContext,
 ): Promise<void> {
-  if (cluster && !cluster.leads) return;
-  if (resume) refuseChanges(schema, path, config);
+  if (cluster && !cluster.isPrimary) return;
+  if (resume) assertSameModel(schema, path, config);
   else await RunFolder.refuseFilled(path);
   await assertWritable(path);
 }
 
 /** What workers that do not lead write down. */
-const nothing = (path: string): RunRecord => ({ path, log: () => {}, image: async () => '' });
+const nothing = (path: string): RunWriter => ({ path, log: () => {}, image: async () => '' });
 
 /**
  * Trains into the run folder, which is worker 0's where there are several.
  * @throws UsageError, DataError, EngineError, InterruptedError as `build` and `trainLoop` do
  */
 export async function runTraining<Batch>(
-  { kind, config, faults, build }: TrainingPlan<Batch>,
+  { kind, config, faults, build }: TrainingRun<Batch>,
   context: RunContext,
 ): Promise<LoopResult> {
   const { path, resume, log, progress, signal, cluster } = context;
   if (cluster) {
     const own = threadsInUse();
-    const threads = await fewestThreads(cluster, own);
+    const threads = await minThreads(cluster, own);
     if (threads < own) log.info(`${threads} threads of ${own}, as many as the worker that has the fewest`);
     if (threads < own) useThreads(threads);
   }
   const runtime = new Runtime();
   try {
-    await cluster?.agree('libtensorflow', runtime.tensorflowVersion);
-    const { trainee, batches, begin, goOn } = await build(runtime);
+    await cluster?.assertSame('libtensorflow', runtime.tensorflowVersion);
+    const { task, batches, onStart, onResume } = await build(runtime);
     const run =
-      cluster && !cluster.leads
+      cluster && !cluster.isPrimary
         ? undefined
         : await RunFolder.open(path, { resume, config: dumpConfig(config) });
     const endLog = run && alsoLogTo(log, run.logFile);
     try {
-      let resumed = run && resume ? await resumeRun(run, kind, trainee.state, log) : undefined;
-      if (resumed) await goOn?.(resumed);
+      let resumed = run && resume ? await resumeRun(run, kind, task.state, log) : undefined;
+      if (resumed) await onResume?.(resumed);
       else if (run) {
-        await initialize(runtime, trainee.state, config.seed);
-        await begin?.();
+        await initialize(runtime, task.state, config.seed);
+        await onStart?.();
       }
-      if (cluster) resumed = await shareStart(cluster, trainee.state, resumed, log);
-      if (resumed) trainee.resume?.(resumed.evaluation);
+      if (cluster) resumed = await broadcastInitialState(cluster, task.state, resumed, log);
+      if (resumed) task.resume?.(resumed.evaluation);
       return await trainLoop({
         label: `train-${kind}`,
-        trainee: cluster ? sharedTrainee(cluster, trainee) : trainee,
-        batches: batches((resumed?.position ?? undefined) as BatchPosition | undefined),
-        rhythm: config.train,
+        task: cluster ? dataParallelTask(cluster, task) : task,
+        batches: batches((resumed?.dataPosition ?? undefined) as BatchPosition | undefined),
+        schedule: config.train,
         resumed,
         run: run ?? nothing(path),
         progress,
         log,
         signal,
-        stops: cluster && ((isAsked) => cluster.any(isAsked)),
+        stops: cluster && ((isAsked) => cluster.anyTrue(isAsked)),
       });
     } finally {
       endLog?.();
@@ -116,7 +116,7 @@ export async function runTraining<Batch>(
 }
 
 /** Throws DataError when the captioned pictures to train on do not fill a batch. */
-export function refuseFew(count: number, batch: number, where: string): void {
+export function assertEnoughImages(count: number, batch: number, where: string): void {
   if (count >= batch) return;
   throw new DataError(`${count} captioned pictures are fewer than one batch of ${batch}`, {
     where,

@@ -28,10 +28,10 @@ export async function mapConcurrently<Item, Result>(
 }
 
 /** Runs a task now or when its turn comes. */
-export type Gate = <Result>(task: () => Promise<Result>) => Promise<Result>;
+export type Semaphore = <Result>(task: () => Promise<Result>) => Promise<Result>;
 
 /** A gate that lets at most `limit` tasks through at once, in the order in which they came. */
-export function gate(limit: number): Gate {
+export function semaphore(limit: number): Semaphore {
   let running = 0;
   const waiting: (() => void)[] = [];
   return async (task) => {

@@ -23,7 +23,7 @@ export function editDistance(a: string, b: string): number {
 const plain = (name: string): string => name.toLowerCase().replace(/[-_ ]/g, '');
 
 /** The known name at most a third of its letters away (at least one), or undefined. */
-export function nearest(name: string, known: Iterable<string>): string | undefined {
+export function closest(name: string, known: Iterable<string>): string | undefined {
   // Longer input cannot be a slip of the finger, and the distance is quadratic.
   if (name.length > 100) return undefined;
   let best: string | undefined;

@@ -9,7 +9,7 @@ import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { encodePng } from '../../src/report/images/png.ts';
 import { runHtml } from '../../src/report/pages/run-page.ts';
-import type { RunRecord } from '../../src/report/run/record.ts';
+import type { RunHistory } from '../../src/report/run/record.ts';
 import { browse, without } from '../support/chromium.ts';
 
 let folder: string;
@@ -18,7 +18,7 @@ before(async () => {
 });
 after(() => rm(folder, { recursive: true }));
 
-async function record(): Promise<RunRecord> {
+async function record(): Promise<RunHistory> {
   const png = await encodePng(new Uint8Array(900 * 40 * 3).fill(90), 900, 40);
   const metrics = Array.from({ length: 600 }, (_, i) => ({
     step: i,

@@ -4,7 +4,7 @@ import './counting-allocator.ts';
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { gelu, withGradient } from '../../src/engine/ops/ops.ts';
-import { kept, recomputed } from '../../src/engine/ops/recompute.ts';
+import { checkpointed, recomputed } from '../../src/engine/ops/recompute.ts';
 import type { OpTime } from '../../src/engine/session/op-times.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, tf } from '../../src/engine/tfjs/tf.ts';
@@ -28,7 +28,7 @@ function bell(x: Tensor, count: () => void, keeps: boolean): Tensor {
       count();
       return (input as Tensor).square().neg().exp();
     };
-    const value = keeps ? kept(compute) : compute();
+    const value = keeps ? checkpointed(compute) : compute();
     save([input as Tensor, value]);
     return { value, gradFunc: (dy, [saved, y]) => [dy.mul(saved!).mul(y!).mul(-2)] };
   }, x);

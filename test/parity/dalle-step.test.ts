@@ -9,9 +9,9 @@ import { Runtime } from '../../src/engine/session/runtime.ts';
 import { dalleSpec } from '../../src/models/dalle/model.ts';
 import { Weights } from '../../src/nn/weights.ts';
 import { DalleStep } from '../../src/train/dalle/step.ts';
-import { startAverage } from '../../src/train/loop/resume.ts';
+import { startEma } from '../../src/train/loop/resume.ts';
 import { stepKey } from '../../src/train/loop/scalars.ts';
-import { Adam, Average } from '../../src/train/optim/adam.ts';
+import { Adam, Ema } from '../../src/train/optim/adam.ts';
 import { expected } from '../support/parity.ts';
 
 const reference = await expected('dalle-step.safetensors');
@@ -71,12 +71,12 @@ async function train(how: DalleConfig): Promise<Record<string, number>> {
   runtimes.push(runtime);
   const weights = new Weights(runtime, 'dalle', dalleSpec(how.model));
   const optimizer = new Adam(runtime, 'dalle', weights.entries, how.train.optimizer);
-  const average = new Average(runtime, 'dalle', weights, how.train.averaging!);
-  const state = { weights, trained: weights.entries, optimizer, average, lossScale: undefined };
+  const ema = new Ema(runtime, 'dalle', weights, how.train.averaging!);
+  const state = { weights, trained: weights.entries, optimizer, ema, lossScale: undefined };
   const step = new DalleStep(runtime, how, state);
   await weights.load(part('before'));
-  await optimizer.moments.draw(0);
-  await startAverage(runtime, state);
+  await optimizer.moments.initialize(0);
+  await startEma(runtime, state);
   let losses = 0;
   for (const [i, rate] of RATES.entries()) {
     const tokens = (name: string): Int32Array => reference.get(`${name}.${i}`)!.data as Int32Array;
@@ -103,7 +103,7 @@ async function train(how: DalleConfig): Promise<Record<string, number>> {
     weights: far(await weights.save(), 'after'),
     first: far(moments, 'm', 'm.'),
     second: far(moments, 'v', 'v.'),
-    average: far(await average.weights.save(), 'average'),
+    ema: far(await ema.weights.save(), 'average'),
   };
 }
 

@@ -13,9 +13,9 @@ import { loadConfig } from '../../src/config/load.ts';
 import { convertWeights } from '../../src/convert/convert.ts';
 import { openaiName } from '../../src/convert/dvae/weights.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
-import { DvaeTrainee } from '../../src/train/dvae/task.ts';
+import { DvaeTask } from '../../src/train/dvae/task.ts';
 import type { Metrics } from '../../src/train/loop/loop.ts';
-import { startAverage } from '../../src/train/loop/resume.ts';
+import { startEma } from '../../src/train/loop/resume.ts';
 import { createLogger } from '../../src/util/logger.ts';
 import { expected, unpack } from '../support/parity.ts';
 
@@ -59,7 +59,7 @@ describe('training steps of the dVAE against PyTorch', () => {
   let kept: Map<string, TensorData>;
   let start: Map<string, TensorData>;
   let first: Map<string, { data: TensorArray }>;
-  let average: Map<string, { data: TensorArray }>;
+  let ema: Map<string, { data: TensorArray }>;
   const metrics: Metrics[] = [];
   before(async () => {
     kept = await expected('openai-a/steps.safetensors');
@@ -79,24 +79,18 @@ describe('training steps of the dVAE against PyTorch', () => {
         kl: { weight: 6.6, steps: 0 },
       },
     });
-    const trainee = new DvaeTrainee(
-      runtime,
-      config,
-      { batches: [], batch: 1 },
-      folder,
-      createLogger('silent'),
-    );
-    const { weights, optimizer, average: averaged } = trainee.state;
+    const task = new DvaeTask(runtime, config, { batches: [], batch: 1 }, folder, createLogger('silent'));
+    const { weights, optimizer, ema: averaged } = task.state;
     await weights.load(start);
-    await optimizer.moments.draw(0);
-    await startAverage(runtime, trainee.state);
+    await optimizer.moments.initialize(0);
+    await startEma(runtime, task.state);
     const pixels = (await expected('openai-a/expected.safetensors')).get('pixels')!.data as Uint8Array;
     for (let step = 0; step < STEPS; step++) {
       const batch = { pixels, keys: ['a', 'b'], captions: [], position: { epoch: 0, index: 0 } };
-      metrics.push(await trainee.update(step, batch));
+      metrics.push(await task.update(step, batch));
       if (step === 0) first = await weights.save();
     }
-    average = await averaged!.weights.save();
+    ema = await averaged!.weights.save();
   });
 
   test('the losses and the gradient norm are the same', () => {
@@ -127,5 +121,5 @@ describe('training steps of the dVAE against PyTorch', () => {
 
   test('the weights after a step are the same within 1e-5', () => compare(first, changes(kept, 'weights.')));
 
-  test('and so is their average after two', () => compare(average, changes(kept, 'average.')));
+  test('and so is their average after two', () => compare(ema, changes(kept, 'average.')));
 });

@@ -7,7 +7,7 @@ import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, tf } from '../../src/engine/tfjs/tf.ts';
 import { CaptionCompleter } from '../../src/inference/dalle/complete.ts';
 import { Sampler, type SampleSettings } from '../../src/inference/dalle/sampler.ts';
-import type { DrawSettings } from '../../src/inference/dalle/sampling.ts';
+import type { SamplingSettings } from '../../src/inference/dalle/sampling.ts';
 import { imageLength, padCaption } from '../../src/models/dalle/config.ts';
 import { type DalleParameters, dalleSpec, logits } from '../../src/models/dalle/model.ts';
 import { flatten } from '../../src/nn/parameters.ts';
@@ -55,7 +55,7 @@ export class SlowModel {
     return new Sampler(runtime, 'test', this.config, weights, batch, { ...PLAIN, ...settings }, true);
   }
 
-  async completer(settings: Partial<DrawSettings> = {}): Promise<CaptionCompleter> {
+  async completer(settings: Partial<SamplingSettings> = {}): Promise<CaptionCompleter> {
     const { runtime, weights } = await this.#open();
     return new CaptionCompleter(runtime, 'test', this.config, weights, { temperature: 1, ...settings });
   }

@@ -48,7 +48,7 @@ export const command = defineCommand({
         fix: 'leave it out for the size the weights were published for',
       });
     }
-    await refuseFilled(to);
+    await assertEmptyFolder(to);
     const { convertWeights } = await import('../../convert/convert.ts');
     const options = { imageSize, tokenizer, activation };
     const { what, contents } = await convertWeights(from, to, options, signal);
@@ -58,7 +58,7 @@ export const command = defineCommand({
 });
 
 /** A folder with something in it is somebody's. */
-async function refuseFilled(to: string): Promise<void> {
+async function assertEmptyFolder(to: string): Promise<void> {
   const names = await readdir(to).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [];
     throw new UsageError(error.code === 'ENOTDIR' ? 'there is a file of this name' : error.message, {

@@ -56,7 +56,7 @@ export const command = defineCommand({
       const what = kind ?? kindOf(file);
       if (what !== 'dalle') {
         const result = plan(await planOther(what, runtime, given), devices);
-        await heed(signal);
+        await throwIfAborted(signal);
         print(describe(result).join('\n'));
         json(result);
         return;
@@ -65,9 +65,9 @@ export const command = defineCommand({
       const { planDalle } = await import('../../train/plan/dalle.ts');
       const { recompute } = config.train;
       const result = plan(planDalle(runtime, config, recompute), devices);
-      await heed(signal);
+      await throwIfAborted(signal);
       const other = plan(planDalle(runtime, config, !recompute), devices).memory.activations;
-      await heed(signal);
+      await throwIfAborted(signal);
       const how = recompute ? 'kept' : 'computed again (train.recompute)';
       print([...describe(result), `  with activations ${how}: ${gigabytes(other)} of them`].join('\n'));
       json({ ...result, recompute, activationsOtherwise: other });
@@ -78,7 +78,7 @@ export const command = defineCommand({
 });
 
 /** Graphs are built in one go: Ctrl-C is seen between them. */
-async function heed(signal: AbortSignal): Promise<void> {
+async function throwIfAborted(signal: AbortSignal): Promise<void> {
   await setImmediate();
   if (signal.aborted) throw new InterruptedError('stopped; a plan writes nothing');
 }

@@ -71,7 +71,7 @@ export const command = defineCommand({
     const { trainDalle } = await import('../../train/dalle/train.ts');
     await withWorkers(flags, context, async (cluster) => {
       const { evaluation, ...result } = await trainDalle(config, runContext(flags, context, cluster));
-      if (cluster && !cluster.leads) return;
+      if (cluster && !cluster.isPrimary) return;
       context.print(result.checkpoint);
       context.json({ ...result, ...evaluation });
     });

@@ -7,7 +7,7 @@ import { textIds } from '../../models/clip/text.ts';
 import { loadTokenizer } from '../../tokenizers/load.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
-import type { Converted, Converter, ConvertOptions, ForeignFiles } from '../external.ts';
+import type { Converted, Converter, ConvertOptions, ExternalFiles } from '../external.ts';
 import { PickleObject, type PickleValue } from '../pickle/values.ts';
 import { stateDict } from '../torch/state-dict.ts';
 import { TorchTensor } from '../torch/tensor.ts';
@@ -29,7 +29,7 @@ interface Found {
 
 /** The first file whose tensors are those of a CLIP as `isOurs` knows it. */
 async function find(
-  files: ForeignFiles,
+  files: ExternalFiles,
   isOurs: (tensors: StateDict) => boolean,
 ): Promise<Found | undefined> {
   for (const file of await files.safetensorsFiles()) {
@@ -67,7 +67,7 @@ async function readJson(path: string): Promise<unknown> {
 
 /** The tokenizer named, or the one among the files. */
 async function tokenizerFor(
-  files: ForeignFiles,
+  files: ExternalFiles,
   { model }: ConvertedClip,
   { tokenizer: named }: ConvertOptions,
 ): Promise<Tokenizer> {
@@ -92,7 +92,7 @@ async function tokenizerFor(
 
 async function converted(
   what: string,
-  files: ForeignFiles,
+  files: ExternalFiles,
   clip: ConvertedClip,
   options: ConvertOptions,
 ): Promise<Converted> {
@@ -142,7 +142,7 @@ export const openaiClip: Converter = {
 };
 
 /** open_clip says it in the file beside its weights. */
-async function openClipActivation(files: ForeignFiles): Promise<ConvertOptions['activation']> {
+async function openClipActivation(files: ExternalFiles): Promise<ConvertOptions['activation']> {
   const path = files.named('open_clip_config.json');
   if (path === undefined) return undefined;
   const { model_cfg: model } = (await readJson(path)) as { model_cfg?: { quick_gelu?: boolean } };

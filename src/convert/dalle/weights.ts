@@ -14,8 +14,8 @@ import { discreteVae } from '../dvae/weights.ts';
 import {
   type Converter,
   type ConvertOptions,
-  type ForeignFile,
-  type ForeignFiles,
+  type ExternalFile,
+  type ExternalFiles,
   weightSource,
 } from '../external.ts';
 import type { PickleValue } from '../pickle/values.ts';
@@ -27,7 +27,7 @@ import { modelConfig, type Settings, unusable } from './config.ts';
 export const dallePytorch: Converter = {
   reads: "DALLE-pytorch's DALLE with a DiscreteVAE: the dalle.pt of its train_dalle, and --tokenizer",
 
-  async convert(files: ForeignFiles, { tokenizer: tokenizerFile }: ConvertOptions) {
+  async convert(files: ExternalFiles, { tokenizer: tokenizerFile }: ConvertOptions) {
     const found = (await files.torchFiles()).find(isDalle);
     if (!found) return undefined;
     const { path: where } = found;
@@ -69,7 +69,7 @@ export const dallePytorch: Converter = {
   },
 };
 
-const isDalle = ({ value }: ForeignFile): boolean =>
+const isDalle = ({ value }: ExternalFile): boolean =>
   value instanceof Map &&
   value.get('hparams') instanceof Map &&
   value.get('weights') instanceof Map &&

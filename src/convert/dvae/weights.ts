@@ -10,8 +10,8 @@ import {
   type Converted,
   type Converter,
   type ConvertOptions,
-  type ForeignFile,
-  type ForeignFiles,
+  type ExternalFile,
+  type ExternalFiles,
   weightSource,
 } from '../external.ts';
 import { type PickleMap, PickleObject, type PickleValue } from '../pickle/values.ts';
@@ -56,7 +56,7 @@ function converted(what: string, settings: object, tensors: readonly Named[], wh
 export const openaiDvae: Converter = {
   reads: "OpenAI's dVAE: encoder.pkl and decoder.pkl, or their folder",
 
-  async convert(files: ForeignFiles, { imageSize = PUBLISHED_SIZE }: ConvertOptions) {
+  async convert(files: ExternalFiles, { imageSize = PUBLISHED_SIZE }: ConvertOptions) {
     const coders = (await files.torchFiles()).flatMap((file) => {
       const coder = openaiCoder(file);
       return coder === undefined ? [] : [coder];
@@ -104,7 +104,7 @@ interface Coder {
 }
 
 /** Which half of OpenAI's dVAE is in a file: the first convolution of the encoder is wider than 1×1. */
-function openaiCoder({ path, value }: ForeignFile): Coder | undefined {
+function openaiCoder({ path, value }: ExternalFile): Coder | undefined {
   const isModule = value instanceof PickleObject && value.className.startsWith('dall_e.');
   const isDictionary = value instanceof Map && value.has('blocks.input.w');
   if (!isModule && !isDictionary) return undefined;
@@ -117,7 +117,7 @@ function openaiCoder({ path, value }: ForeignFile): Coder | undefined {
 export const dallePytorchDvae: Converter = {
   reads: "DALLE-pytorch's DiscreteVAE: the vae.pt of its train_vae",
 
-  async convert(files: ForeignFiles) {
+  async convert(files: ExternalFiles) {
     const found = (await files.torchFiles()).find(({ value }) => isDiscreteVae(value));
     if (!found) return undefined;
     const { path, value } = found;

@@ -57,7 +57,7 @@ export async function listFolder(path: string): Promise<FolderListing> {
       .map((name): [string, string] => [keyOf(name), join(path, name)])
       .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
   const keyed = byKey(pictures);
-  refuseTwins(keyed, path);
+  assertUniqueKeys(keyed, path);
   const texts = names.filter((name) => extname(name).toLowerCase() === '.txt');
   return { pictures: new Map(keyed), captions: new Map(byKey(texts)) };
 }
@@ -156,7 +156,7 @@ async function listFiles(path: string): Promise<string[]> {
 }
 
 /** Two pictures of one stem would share a caption and overwrite each other's tokens. */
-function refuseTwins(keyed: readonly (readonly [key: string, path: string])[], path: string): void {
+function assertUniqueKeys(keyed: readonly (readonly [key: string, path: string])[], path: string): void {
   const twin = keyed.find(([key], i) => i > 0 && keyed[i - 1]![0] === key);
   if (!twin) return;
   const names = keyed.filter(([key]) => key === twin[0]).map(([, file]) => relative(path, file));

@@ -11,13 +11,13 @@ import {
   makeManifest,
   PARTIAL_MANIFEST,
   readManifest,
+  type ShardLayout,
   type ShardRecord,
   type Skipped,
   sha256,
   shardName,
   shardNumber,
   type TokenManifest,
-  type TokenPlan,
 } from './manifest.ts';
 import { readShard } from './read.ts';
 import { packShard, type TokenSample } from './shard.ts';
@@ -33,10 +33,10 @@ export interface FolderOptions {
 
 export class TokenFolder {
   readonly #path: string;
-  readonly #plan: TokenPlan;
+  readonly #plan: ShardLayout;
   readonly #shards: Map<number, ShardRecord>;
 
-  private constructor(path: string, plan: TokenPlan, shards: readonly ShardRecord[]) {
+  private constructor(path: string, plan: ShardLayout, shards: readonly ShardRecord[]) {
     this.#path = path;
     this.#plan = plan;
     this.#shards = new Map(shards.map((record) => [shardNumber(record.file), record]));
@@ -47,7 +47,7 @@ export class TokenFolder {
    * @throws UsageError when the folder holds something else, or shards and `resume` is not set
    * @throws DataError when it was begun with another plan
    */
-  static async open(path: string, plan: TokenPlan, { resume, warn }: FolderOptions): Promise<TokenFolder> {
+  static async open(path: string, plan: ShardLayout, { resume, warn }: FolderOptions): Promise<TokenFolder> {
     const names = await contents(path);
     const previous =
       (await readManifest(join(path, MANIFEST))) ?? (await readManifest(join(path, PARTIAL_MANIFEST)));
@@ -128,7 +128,7 @@ async function contents(path: string): Promise<string[]> {
 }
 
 /** What the user can do about a plan that differs. */
-const PLAN_FIXES: Readonly<Record<keyof TokenPlan, string>> = {
+const PLAN_FIXES: Readonly<Record<keyof ShardLayout, string>> = {
   dvae: 'name the dVAE checkpoint the shards were begun with',
   imageSize: 'name the dVAE checkpoint the shards were begun with',
   grid: 'name the dVAE checkpoint the shards were begun with',
@@ -137,8 +137,8 @@ const PLAN_FIXES: Readonly<Record<keyof TokenPlan, string>> = {
   source: 'restore the pictures and captions',
 };
 
-function refuseChanges(previous: TokenManifest, plan: TokenPlan, path: string): void {
-  for (const key of Object.keys(PLAN_FIXES) as (keyof TokenPlan)[]) {
+function refuseChanges(previous: TokenManifest, plan: ShardLayout, path: string): void {
+  for (const key of Object.keys(PLAN_FIXES) as (keyof ShardLayout)[]) {
     if (previous[key] === plan[key]) continue;
     const what = key === 'source' ? 'hash of the pictures’ names and captions' : key;
     throw new DataError(`the shards were begun with ${what} ${previous[key]}, and now it is ${plan[key]}`, {

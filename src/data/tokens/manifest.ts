@@ -58,7 +58,7 @@ const manifestSchema = formatSchema
     message: 'is not the sum of the shards’ counts',
   });
 
-export type TokenPlan = z.output<typeof planSchema>;
+export type ShardLayout = z.output<typeof planSchema>;
 export type ShardRecord = z.output<typeof shardSchema>;
 export type Skipped = ShardRecord['skipped'][number];
 export type TokenManifest = z.output<typeof manifestSchema>;
@@ -77,7 +77,7 @@ const countPictures = (shards: readonly ShardRecord[]): number =>
   shards.reduce((sum, { count }) => sum + count, 0);
 
 /** The manifest of a plan whose `shards` are written, in order. */
-export function makeManifest(plan: TokenPlan, shards: readonly ShardRecord[]): TokenManifest {
+export function makeManifest(plan: ShardLayout, shards: readonly ShardRecord[]): TokenManifest {
   return { format: FORMAT, version: VERSION, ...plan, pictures: countPictures(shards), shards: [...shards] };
 }
 

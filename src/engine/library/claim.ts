@@ -17,7 +17,7 @@ interface Owner {
   readonly host: string;
 }
 
-export interface ClaimOptions {
+export interface FileLockOptions {
   readonly signal?: AbortSignal | undefined;
   /** Told once, when another process is at work. */
   readonly onWait?: (pid: number) => void;
@@ -28,9 +28,9 @@ export interface ClaimOptions {
  * deleted afterwards; what a killed predecessor left is deleted first.
  * @throws InterruptedError when `signal` is aborted while waiting
  */
-export async function withClaim<T>(
+export async function withFileLock<T>(
   path: string,
-  { signal, onWait }: ClaimOptions,
+  { signal, onWait }: FileLockOptions,
   body: (workFolder: string) => Promise<T>,
 ): Promise<T> {
   await mkdir(dirname(path), { recursive: true });
@@ -55,7 +55,7 @@ const unique = (): string => `${process.pid}-${randomBytes(4).toString('hex')}`;
 async function acquire(
   lock: string,
   signal: AbortSignal | undefined,
-  onWait: ClaimOptions['onWait'],
+  onWait: FileLockOptions['onWait'],
 ): Promise<void> {
   const owner: Owner = { pid: process.pid, host: hostname() };
   for (let told = false; ; ) {

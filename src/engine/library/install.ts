@@ -5,7 +5,7 @@ import { mkdir, open, readdir, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DataError, InterruptedError, UserError } from '../../util/errors.ts';
 import type { Progress } from '../../util/progress.ts';
-import { withClaim } from './claim.ts';
+import { withFileLock } from './claim.ts';
 import { orderCompanions } from './companions.ts';
 import { fetchSources } from './fetch.ts';
 import {
@@ -55,7 +55,7 @@ export async function installLibrary(options: InstallOptions): Promise<Installed
   try {
     return (
       present() ??
-      (await withClaim(
+      (await withFileLock(
         folder,
         { signal, onWait },
         async (work) => present() ?? install(work, folder, options),

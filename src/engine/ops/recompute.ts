@@ -7,7 +7,7 @@ import { currentTrace, isBuilding } from '../tfjs/trace.ts';
 import { withGradient } from './ops.ts';
 
 /** x, but not before `awaited` is there. */
-export function notBefore(x: Tensor, awaited: Tensor): Tensor {
+export function withControlDependency(x: Tensor, awaited: Tensor): Tensor {
   if (!isBuilding()) return x.clone();
   const { graph, recording } = currentTrace();
   const identity = graph.identity(outputOf(recording, x), [outputOf(recording, awaited).oper]);
@@ -51,15 +51,15 @@ interface Stash {
   taken: number;
 }
 
-let stash: Stash | undefined;
+let saved: Stash | undefined;
 
 function withStash<T>(own: Stash, body: () => T): T {
-  const outer = stash;
-  stash = own;
+  const outer = saved;
+  saved = own;
   try {
     return body();
   } finally {
-    stash = outer;
+    saved = outer;
   }
 }
 
@@ -67,11 +67,11 @@ function withStash<T>(own: Stash, body: () => T): T {
  * What `make` gives. Within `recomputed` it is kept for the gradient and not made again; no gradient flows through
  * it then, so this is for values inside `withGradient`.
  */
-export function kept(make: () => Tensor): Tensor {
-  if (!stash) return make();
-  if (stash.isFull) return (stash.tensors[stash.taken++] as Tensor).clone();
+export function checkpointed(make: () => Tensor): Tensor {
+  if (!saved) return make();
+  if (saved.isFull) return (saved.tensors[saved.taken++] as Tensor).clone();
   const made = tf.keep(make());
-  stash.tensors.push(made);
+  saved.tensors.push(made);
   return made.clone();
 }
 
@@ -101,7 +101,7 @@ export function recomputed(
           const full = { tensors: others.slice(count + constants.length), isFull: true, taken: 0 };
           return gradientsWithin(
             (input, ...own) => withStash(full, () => f(input, own, keptConstants)),
-            [notBefore(again, dy), ...others.slice(0, count)],
+            [withControlDependency(again, dy), ...others.slice(0, count)],
             dy,
           ).gradients;
         },

@@ -67,10 +67,10 @@ interface Built {
 }
 
 /** A run in one thread that takes no more milliseconds is done at once: handing it to another thread costs 0.1 and a cold cache. */
-const BRIEF = 20;
+const SHORT_RUN_MS = 20;
 
 /** Signatures a function may be built for before that is taken for a mistake. */
-const MOST_SIGNATURES = 32;
+const MAX_SIGNATURES = 32;
 
 export class Runtime {
   readonly #graph: Graph;
@@ -127,7 +127,7 @@ export class Runtime {
       const key = signature(inputs);
       let built = cache.get(key);
       if (!built) {
-        if (cache.size >= MOST_SIGNATURES) {
+        if (cache.size >= MAX_SIGNATURES) {
           throw new Error(
             `${name} was built for ${cache.size} input signatures already; the newest is ${key}: give it inputs of fixed shapes`,
           );
@@ -143,7 +143,7 @@ export class Runtime {
       if (frozen.length > 0) constants ??= await this.#vectors(frozen);
       const built = builtFor(inputs);
       const { fetches, targets, names } = built;
-      const blocking = inOneThread && built.took <= BRIEF;
+      const blocking = inOneThread && built.took <= SHORT_RUN_MS;
       const started = performance.now();
       const way = { times, inOneThread, blocking };
       const results = await this.#session.run(name, feed(built, inputs), fetches, targets, way);

@@ -20,7 +20,7 @@ export interface Feed {
   readonly value: HostTensor;
 }
 
-export interface WayToRun {
+export interface RunMode {
   /** Collects the time of each op, which slows the run. */
   readonly times?: OpTime[] | undefined;
   /** See `RunOptions`. */
@@ -69,7 +69,7 @@ export class Session {
     feeds: readonly Feed[],
     fetches: readonly Output[],
     targets: readonly Pointer[],
-    way: WayToRun = {},
+    way: RunMode = {},
   ): Promise<HostTensor[]> {
     const run = this.#run(name, feeds, fetches, targets, way);
     this.#running.add(run);
@@ -84,7 +84,7 @@ export class Session {
     feeds: readonly Feed[],
     fetches: readonly Output[],
     targets: readonly Pointer[],
-    { times, inOneThread = false, blocking = false }: WayToRun,
+    { times, inOneThread = false, blocking = false }: RunMode,
   ): Promise<HostTensor[]> {
     const api = this.#api;
     const set = runOptions({ traced: times !== undefined, inOneThread });

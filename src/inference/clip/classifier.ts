@@ -3,7 +3,7 @@
 
 import { UsageError } from '../../util/errors.ts';
 import { cosine, descending, softmax } from '../measures/features.ts';
-import type { Clip } from './clip.ts';
+import type { ClipModel } from './clip.ts';
 
 export const DEFAULT_TEMPLATES: readonly string[] = ['A photo of a {label}'];
 const PLACE = '{label}';
@@ -59,7 +59,7 @@ export function checkClassifier(
 
 /** Makes a classifier of label texts. Throws as `checkClassifier`, and DataError for texts that are too long. */
 export async function makeClassifier(
-  clip: Clip,
+  clip: ClipModel,
   labels: readonly string[],
   templates: readonly string[],
   where: string,

@@ -12,7 +12,7 @@ import { loadTokenizer } from '../../tokenizers/load.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { ClipEncoder } from './encoder.ts';
 
-export class Clip {
+export class ClipModel {
   readonly config: ClipModelConfig;
   /** Identifies the weights. */
   readonly hash: string;
@@ -36,14 +36,14 @@ export class Clip {
   }
 
   /** The averaged weights of a checkpoint where it has them. Throws DataError when they do not fit its configuration. */
-  static async open(runtime: Runtime, checkpoint: Checkpoint): Promise<Clip> {
+  static async open(runtime: Runtime, checkpoint: Checkpoint): Promise<ClipModel> {
     const config = loadConfig(clipCheckpointSchema, { file: checkpoint.configFile }).model;
     const tokenizer = await loadTokenizer(checkpoint.tokenizerFile);
     const weights = new Weights(runtime, 'clip', clipSpec(config));
     const values = await checkpoint.read(checkpoint.bestPart, weights.expected());
     await weights.load(values);
     const scale = Math.exp(Number(values.get('logit_scale')?.data[0]));
-    return new Clip(
+    return new ClipModel(
       config,
       hashOf(checkpoint),
       scale,

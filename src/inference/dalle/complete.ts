@@ -10,8 +10,8 @@ import type { dalleSpec } from '../../models/dalle/model.ts';
 import type { Weights } from '../../nn/weights.ts';
 import { graphSeed } from '../../util/random.ts';
 import { decodeTextStep, keptText, prefillText } from './decode.ts';
-import { clearedOnce, DecodeCache } from './kv-cache.ts';
-import { type DrawSettings, drawTokens } from './sampling.ts';
+import { clearedOnce, KvCache } from './kv-cache.ts';
+import { type SamplingSettings, sampleTokens } from './sampling.ts';
 
 type Inputs<Name extends string> = Readonly<Record<Name, Tensor>>;
 
@@ -31,12 +31,12 @@ export class CaptionCompleter {
     name: string,
     config: DalleModelConfig,
     weights: Weights<ReturnType<typeof dalleSpec>>,
-    settings: DrawSettings,
+    settings: SamplingSettings,
   ) {
     this.#config = config;
-    const cache = new DecodeCache(runtime, name, config, { rows: 1, prefix: 0, positions: keptText(config) });
+    const cache = new KvCache(runtime, name, config, { rows: 1, prefix: 0, positions: keptText(config) });
     const draw = (logits_1V: Tensor2D, key: Tensor) => ({
-      tokens: drawTokens(logits_1V, tf.reshape(key, [1, 2]), settings),
+      tokens: sampleTokens(logits_1V, tf.reshape(key, [1, 2]), settings),
     });
     this.#clear = clearedOnce(runtime, name, (zero) => cache.clear(zero));
     this.#first = runtime.compile(
@@ -51,7 +51,7 @@ export class CaptionCompleter {
       `${name}: token`,
       ({ token, position, key }: Inputs<'token' | 'position' | 'key'>) => {
         const token_1 = tf.reshape(token, [1]) as Tensor1D;
-        const memory = cache.memory(position as Scalar);
+        const memory = cache.view(position as Scalar);
         return draw(decodeTextStep(weights.read(), memory, token_1, position as Scalar, config), key);
       },
       { inOneThread: true, frozen: weights.variables },

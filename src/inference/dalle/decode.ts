@@ -23,11 +23,11 @@ import {
   textLogits,
   transform,
 } from '../../models/dalle/model.ts';
-import type { KeptRows } from '../../nn/attention.ts';
+import type { AttendedRows } from '../../nn/attention.ts';
 import { attends } from '../../nn/attention-mask.ts';
 import { maskOf } from '../../nn/attention-pattern.ts';
 import { type Rotation, rotation } from '../../nn/rotary.ts';
-import { filledUp } from '../../nn/rows.ts';
+import { padToMultipleOf16 } from '../../nn/rows.ts';
 import { shiftTextToken, shiftToken } from '../../nn/token-shift.ts';
 import {
   attentionBranchStep,
@@ -112,7 +112,7 @@ export function decodeTextStep(
   const inText = tf.sub(position, tf.scalar(1, 'int32'));
   const embedded_BD = p.text_position ? tf.add(token_BD, rowAt(p.text_position, inText)) : token_BD;
   const mask_NN = maskOf([keptText(config)], (query, key) => key <= query);
-  const rows: KeptRows = { rows_W: undefined, mask_1W: rowAt(mask_NN, position) };
+  const rows: AttendedRows = { rows_W: undefined, mask_1W: rowAt(mask_NN, position) };
   const x_BD = decodeLayers(p, embedded_BD as Tensor2D, memory, config, {
     position,
     rowsOf: () => rows,
@@ -122,11 +122,11 @@ export function decodeTextStep(
 }
 
 /** How a token of the text, or of the picture, sees those before it. */
-interface Sight {
+interface VisibleRows {
   /** In the stream, int32 scalar. */
   readonly position: Tensor;
   /** Of layers of this kind; `withPrefix` where the prefix is among what they keep. */
-  readonly rowsOf: (kind: AttentionKind, withPrefix: boolean) => KeptRows;
+  readonly rowsOf: (kind: AttentionKind, withPrefix: boolean) => AttendedRows;
   readonly shifted: NonNullable<StepOptions['shifted']>;
 }
 
@@ -136,7 +136,7 @@ function decodeLayers(
   embedded_BD: Tensor2D,
   memory: DalleMemory,
   config: DalleModelConfig,
-  { position, rowsOf, shifted }: Sight,
+  { position, rowsOf, shifted }: VisibleRows,
 ): Tensor2D {
   const kinds = layerAttention(config);
   const rows = new Map(
@@ -151,7 +151,7 @@ function decodeLayers(
       ...stack,
       shifted: shift && shifted,
       rotation: turned,
-      rows: rows.get(kinds[layer] as AttentionKind) as KeptRows,
+      rows: rows.get(kinds[layer] as AttentionKind) as AttendedRows,
     };
     const kept = memory[layer] as BlockMemory;
     if (config.reversible) {
@@ -178,10 +178,10 @@ function embedToken(
 
 /** Image tokens that are kept: with the prefix a multiple of 16, see `attentionStep`. */
 export const keptTokens = (config: DalleModelConfig): number =>
-  filledUp(prefixLength(config) + imageLength(config) - 1) - prefixLength(config);
+  padToMultipleOf16(prefixLength(config) + imageLength(config) - 1) - prefixLength(config);
 
 /** Positions of text that are kept to complete captions. */
-export const keptText = (config: DalleModelConfig): number => filledUp(prefixLength(config));
+export const keptText = (config: DalleModelConfig): number => padToMultipleOf16(prefixLength(config));
 
 /**
  * The kept rows that the image token at `place` attends to: as many as any token does, from tables for all places.
@@ -192,7 +192,7 @@ function rowsThatCount(
   place: Tensor,
   config: DalleModelConfig,
   withPrefix: boolean,
-): KeptRows {
+): AttendedRows {
   const layout = streamLayout(config);
   const { prefix } = layout;
   const count = imageLength(config);
@@ -206,7 +206,7 @@ function rowsThatCount(
       attends(kind, prefix + query, prefix + key, layout),
     ),
   );
-  const most = filledUp(prefix + Math.max(...attended.map(({ length }) => length))) - prefix;
+  const most = padToMultipleOf16(prefix + Math.max(...attended.map(({ length }) => length))) - prefix;
   const rows = attended.map((keys) => Array.from({ length: most }, (_, i) => keys[i] ?? 0));
   const mask_IW = maskOf([count, most], (query, i) => i < (attended[query] as number[]).length);
   const rows_IW = tf.tensor2d(rows, [count, most], 'int32');

@@ -18,7 +18,7 @@ import type { LayerCache } from '../../nn/transformer.ts';
 import type { DalleMemory } from './decode.ts';
 
 /** [R, H, N, d] */
-class Table {
+class KvTable {
   readonly variable: Variable;
   /** Its first position, in the stream. */
   readonly first: number;
@@ -65,7 +65,7 @@ class Table {
   }
 
   /** Makes each row what row `from_R` of it was. */
-  spread(from_R: Tensor1D): void {
+  repeatRows(from_R: Tensor1D): void {
     this.variable.assign(tf.reshape(tf.gather(this.read(), from_R), [...this.variable.shape]));
   }
 
@@ -74,7 +74,7 @@ class Table {
   }
 }
 
-type LayerTables = Readonly<Partial<Record<keyof LayerCache, Table>>>;
+type LayerTables = Readonly<Partial<Record<keyof LayerCache, KvTable>>>;
 
 /** Runs `clear`, which gets the input that `DecodeCache.clear` wants, at the first call and never again. */
 export function clearedOnce(
@@ -94,9 +94,9 @@ export function clearedOnce(
 }
 
 /** Its methods are for the bodies of compiled functions. */
-export class DecodeCache {
+export class KvCache {
   readonly #layers: readonly LayerTables[];
-  readonly #prefixes: readonly (Readonly<Record<keyof KeyValues, Table>> | undefined)[];
+  readonly #prefixes: readonly (Readonly<Record<keyof KeyValues, KvTable>> | undefined)[];
   readonly #prefix: number;
 
   /**
@@ -118,7 +118,7 @@ export class DecodeCache {
       end: number,
       parts: number,
       channels: number,
-    ) => new Table(runtime, `${name}/${part}_${layer}`, [rows, parts, end - first, channels], first);
+    ) => new KvTable(runtime, `${name}/${part}_${layer}`, [rows, parts, end - first, channels], first);
     const keysAndValues = (of: string, layer: number, first: number, end: number) => ({
       keys_BHNd: table(`${of}keys`, layer, first, end, heads, headWidth(config)),
       values_BHNd: table(`${of}values`, layer, first, end, heads, headWidth(config)),
@@ -152,7 +152,7 @@ export class DecodeCache {
   writePrompt(prompt: DalleCache, row: Scalar): void {
     for (const [layer, cache] of prompt.entries()) {
       for (const [part, values] of Object.entries(cache) as [keyof LayerCache, Tensor4D][]) {
-        const own = this.#layers[layer]?.[part] as Table;
+        const own = this.#layers[layer]?.[part] as KvTable;
         const [before, kept] = tf.split(values, [own.first, values.shape[2] - own.first], 2) as [
           Tensor4D,
           Tensor4D,
@@ -164,23 +164,23 @@ export class DecodeCache {
   }
 
   /** Keeps what the layers say of position `place`, counted from the first after the prefix. */
-  memory(place: Scalar): DalleMemory {
+  view(place: Scalar): DalleMemory {
     const position = tf.add(place, tf.scalar(this.#prefix, 'int32'));
     return this.#layers.map((tables, layer) => {
       const prefix = this.#prefixes[layer];
       return {
         prefix: prefix && { keys_BHNd: prefix.keys_BHNd.read(), values_BHNd: prefix.values_BHNd.read() },
-        keep: (part, row) => (tables[part] as Table).writePosition(position, row),
+        append: (part, row) => (tables[part] as KvTable).writePosition(position, row),
       };
     });
   }
 
   /** Makes each row what row `from_R` was. */
-  spread(from_R: Tensor1D): void {
-    for (const table of this.#tables()) table.spread(from_R);
+  repeatRows(from_R: Tensor1D): void {
+    for (const table of this.#tables()) table.repeatRows(from_R);
   }
 
-  #tables(): Table[] {
-    return [...this.#layers, ...this.#prefixes].flatMap((tables): Table[] => Object.values(tables ?? {}));
+  #tables(): KvTable[] {
+    return [...this.#layers, ...this.#prefixes].flatMap((tables): KvTable[] => Object.values(tables ?? {}));
   }
 }

@@ -3,9 +3,9 @@
 
 import { kthLargest } from '../../engine/ops/ops.ts';
 import { type Tensor, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
-import { filledUp } from '../../nn/rows.ts';
+import { padToMultipleOf16 } from '../../nn/rows.ts';
 
-const NEVER = -1e9;
+const MASKED_LOGIT = -1e9;
 
 /**
  * Keeps the `topK` most likely tokens, and of these the fewest whose probabilities sum to at least `topP`; the
@@ -21,7 +21,7 @@ export function filterLogits(logits_BV: Tensor2D, topK?: number, topP?: number):
     topP === undefined
       ? kthLargest(logits_BV, count)
       : tf.min(nucleus(tf.topk(logits_BV, count, true).values, topP), 1, true);
-  return tf.where(tf.greaterEqual(logits_BV, threshold_B1), logits_BV as Tensor, NEVER) as Tensor2D;
+  return tf.where(tf.greaterEqual(logits_BV, threshold_B1), logits_BV as Tensor, MASKED_LOGIT) as Tensor2D;
 }
 
 /**
@@ -31,14 +31,14 @@ export function filterLogits(logits_BV: Tensor2D, topK?: number, topP?: number):
 function nucleus(sorted_BK: Tensor, topP: number): Tensor {
   const count = sorted_BK.shape[1] as number;
   const first_B1 = tf.slice(sorted_BK, [0, 0], [-1, 1]);
-  const missing = filledUp(count) - count;
+  const missing = padToMultipleOf16(count) - count;
   const below_BK = tf.pad(
     tf.sub(sorted_BK, first_B1),
     [
       [0, 0],
       [0, missing],
     ],
-    NEVER,
+    MASKED_LOGIT,
   );
   const masses_BK = tf.slice(tf.exp(below_BK), [0, 0], [-1, count]);
   const before_BK = tf.cumsum(masses_BK, 1, true);
@@ -50,7 +50,7 @@ function nucleus(sorted_BK: Tensor, topP: number): Tensor {
  * The number of tokens to keep: a whole number means itself, a share below 1 is left out of the vocabulary, as
  * DALLE-pytorch's filter_thres does.
  */
-export function keptCodes(topK: number | undefined, vocabulary: number): number | undefined {
+export function topKCount(topK: number | undefined, vocabulary: number): number | undefined {
   if (topK === undefined) return undefined;
   return topK < 1 ? Math.max(1, Math.floor((1 - topK) * vocabulary)) : Math.min(topK, vocabulary);
 }

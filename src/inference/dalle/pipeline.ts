@@ -13,10 +13,10 @@ import { BpeTokenizer } from '../../tokenizers/bpe.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import { DvaeCodec } from '../dvae/codec.ts';
 import { CaptionCompleter } from './complete.ts';
-import { keptCodes } from './logits-processor.ts';
+import { topKCount } from './logits-processor.ts';
 import { Sampler, type SampleSettings } from './sampler.ts';
 
-export interface Picture {
+export interface GeneratedImage {
   readonly prompt: string;
   readonly seed: number;
   /** RGB, size × size × 3 */
@@ -25,10 +25,10 @@ export interface Picture {
 }
 
 /** A picture to be drawn. */
-export interface DrawRequest {
+export interface GenerateRequest {
   readonly prompt: string;
   /** Of the prompt: see `encode`. */
-  readonly tokens: readonly number[];
+  readonly captionTokens: readonly number[];
   /** What guidance steers away from; the empty caption where it is left out. */
   readonly negative?: readonly number[];
   /** The first codes of the picture; those of all requests are equally many. */
@@ -41,12 +41,12 @@ export interface Unfinished {
   /** Index of the first of them among all requests. */
   readonly first: number;
   /** Codes of each picture so far, those it started with among them. */
-  readonly tokens: number;
+  readonly tokenCount: number;
   /** pictures × grid × grid; what is not drawn yet is 0 */
   readonly codes: Int32Array;
 }
 
-export interface DrawOptions {
+export interface GenerateOptions {
   /** Pictures drawn at a time. */
   readonly batch: number;
   /** Told after each code how many codes of all pictures there are, and what they are. */
@@ -54,7 +54,7 @@ export interface DrawOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-export class Artist {
+export class DallePipeline {
   readonly config: DalleCheckpointConfig;
   /** Identifies the Transformer's weights. */
   readonly hash: string;
@@ -81,13 +81,13 @@ export class Artist {
   }
 
   /** The averaged weights where the checkpoint has them. */
-  static async open(runtime: Runtime, checkpoint: Checkpoint): Promise<Artist> {
+  static async open(runtime: Runtime, checkpoint: Checkpoint): Promise<DallePipeline> {
     const config = loadConfig(dalleCheckpointSchema, { file: checkpoint.configFile });
     const codec = await DvaeCodec.open(runtime, await checkpoint.dvae());
     const tokenizer = await BpeTokenizer.load(checkpoint.tokenizerFile);
     const weights = new Weights(runtime, 'dalle', dalleSpec(config.model));
     await weights.load(await checkpoint.read(checkpoint.bestPart, weights.expected()));
-    return new Artist(runtime, config, hashOf(checkpoint), codec, tokenizer, weights);
+    return new DallePipeline(runtime, config, hashOf(checkpoint), codec, tokenizer, weights);
   }
 
   /**
@@ -144,7 +144,7 @@ export class Artist {
   ): AsyncGenerator<readonly [beginning: string, caption: string]> {
     if (beginnings.length === 0) return;
     const { model } = this.config;
-    const drawn = { temperature, topP, topK: keptCodes(topK, textClasses(model)) };
+    const drawn = { temperature, topP, topK: topKCount(topK, textClasses(model)) };
     const name = `completer ${this.#samplers++}`;
     const completer = new CaptionCompleter(this.#runtime, name, model, this.#weights, drawn);
     for (const beginning of beginnings) {
@@ -164,11 +164,11 @@ export class Artist {
   }
 
   /** Pictures for prompts, in batches; each as soon as its batch is decoded. */
-  async *draw(
-    requests: readonly DrawRequest[],
+  async *generate(
+    requests: readonly GenerateRequest[],
     settings: SampleSettings,
-    { batch, onToken, signal }: DrawOptions,
-  ): AsyncGenerator<Picture> {
+    { batch, onToken, signal }: GenerateOptions,
+  ): AsyncGenerator<GeneratedImage> {
     this.checkSettings(settings);
     const sampler = new Sampler(
       this.#runtime,
@@ -184,8 +184,9 @@ export class Artist {
     for (let first = 0; first < requests.length; first += batch) {
       const group = requests.slice(first, first + batch);
       const drawn = await sampler.sample(
-        group.map(({ tokens, ...request }) => ({ ...request, caption: tokens })),
-        (tokens, codes) => onToken?.(first * length + tokens * group.length, { first, tokens, codes }),
+        group.map(({ captionTokens: tokens, ...request }) => ({ ...request, caption: tokens })),
+        (tokens, codes) =>
+          onToken?.(first * length + tokens * group.length, { first, tokenCount: tokens, codes }),
         signal,
       );
       const pixels = await this.codec.decode(drawn);

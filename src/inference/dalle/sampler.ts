@@ -14,10 +14,10 @@ import type { dalleSpec } from '../../models/dalle/model.ts';
 import type { Weights } from '../../nn/weights.ts';
 import { graphSeed } from '../../util/random.ts';
 import { decodeStep, keptTokens, prefill } from './decode.ts';
-import { clearedOnce, DecodeCache } from './kv-cache.ts';
-import { type DrawSettings, drawTokens, guided } from './sampling.ts';
+import { clearedOnce, KvCache } from './kv-cache.ts';
+import { guided, type SamplingSettings, sampleTokens } from './sampling.ts';
 
-export interface SampleSettings extends DrawSettings {
+export interface SampleSettings extends SamplingSettings {
   /** Weight of the caption against no caption, or the negative one; 1 is none. The model must have seen empty captions. */
   readonly guidance: number;
 }
@@ -71,7 +71,7 @@ export class Sampler {
     const rows = this.#isGuided ? 2 * batch : batch;
     this.#rows = rows;
     const prefix = prefixLength(config);
-    const cache = new DecodeCache(runtime, name, config, { rows, prefix, positions: keptTokens(config) });
+    const cache = new KvCache(runtime, name, config, { rows, prefix, positions: keptTokens(config) });
     /** Of the first token that is drawn. */
     const logits = runtime.variable(`${name}/logits`, [rows, config.imageVocabulary]);
     const keys = runtime.variable(`${name}/keys`, [imageLength(config), batch, 2], 'int32');
@@ -79,7 +79,7 @@ export class Sampler {
     const draw = (logits_RV: Tensor2D, place: Tensor) => {
       const keys_B2 = tf.reshape(tf.gather(keys.read(), tf.reshape(place, [1]) as Tensor1D), [batch, 2]);
       const logits_BV = this.#isGuided ? guided(logits_RV, settings.guidance) : logits_RV;
-      const tokens_B = drawTokens(logits_BV, keys_B2 as Tensor2D, settings);
+      const tokens_B = sampleTokens(logits_BV, keys_B2 as Tensor2D, settings);
       tokens.assign(tokens_B);
       return { tokens: tokens_B };
     };
@@ -100,7 +100,7 @@ export class Sampler {
       { inOneThread: true },
     );
     this.#spread = runtime.compile(`${name}: shared prompts`, ({ from }: { from: Tensor }) => {
-      cache.spread(from as Tensor1D);
+      cache.repeatRows(from as Tensor1D);
       logits.assign(tf.gather(logits.read(), from as Tensor1D));
       return {};
     });
@@ -117,7 +117,7 @@ export class Sampler {
         const last_B = tokens.read() as Tensor1D;
         const last_R = this.#isGuided ? tf.concat([last_B, last_B]) : last_B;
         const before = tf.sub(place, tf.scalar(1, 'int32')) as Scalar;
-        const memory = cache.memory(before);
+        const memory = cache.view(before);
         const logits_RV = inRowBlocks(BLOCK, () =>
           decodeStep(weights.read(), memory, last_R as Tensor1D, before, config),
         );

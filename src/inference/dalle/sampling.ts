@@ -5,7 +5,7 @@ import { randomGumbel } from '../../engine/ops/random.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
 import { filterLogits } from './logits-processor.ts';
 
-export interface DrawSettings {
+export interface SamplingSettings {
   /** Divides the logits: below 1 likelier, above 1 more varied pictures. */
   readonly temperature: number;
   /** Most likely tokens kept; all when undefined. */
@@ -27,7 +27,7 @@ export function guided(logits_RV: Tensor2D, guidance: number): Tensor2D {
  * One token for each row, by the Gumbel-max trick.
  * @param keys_B2 int32, a key of its own for each row: what is drawn does not depend on the other rows
  */
-export function drawTokens(logits_BV: Tensor2D, keys_B2: Tensor2D, settings: DrawSettings): Tensor1D {
+export function sampleTokens(logits_BV: Tensor2D, keys_B2: Tensor2D, settings: SamplingSettings): Tensor1D {
   const { temperature, topK, topP } = settings;
   const [rows, vocabulary] = logits_BV.shape;
   const filtered_BV = filterLogits(cooled(logits_BV, temperature), topK, topP);

@@ -7,7 +7,7 @@ import type { PictureFile } from '../../data/picture.ts';
 import type { Faults } from '../../data/sources/faults.ts';
 import { mapConcurrently } from '../../util/concurrent.ts';
 import { DataError } from '../../util/errors.ts';
-import type { Clip } from '../clip/clip.ts';
+import type { ClipModel } from '../clip/clip.ts';
 import type { EmbeddingCache } from './embedding-cache.ts';
 
 export interface EmbedOptions {
@@ -44,8 +44,8 @@ interface Prepared<P> {
  * Encodes the pictures that can be read, in their order.
  * @throws DataError when too many are at fault, or all; the signal's reason when it is aborted
  */
-export async function embedPictures<P extends PictureFile>(
-  clip: Clip,
+export async function embedImages<P extends PictureFile>(
+  clip: ClipModel,
   pictures: readonly P[],
   { cache, faults, onProgress, signal }: EmbedOptions,
 ): Promise<Embedded<P>> {

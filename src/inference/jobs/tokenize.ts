@@ -10,7 +10,7 @@ import { Faults } from '../../data/sources/faults.ts';
 import { baseFolder, readPictures } from '../../data/sources/resolve.ts';
 
 import { TokenFolder } from '../../data/tokens/folder.ts';
-import { type Skipped, sha256, type TokenManifest, type TokenPlan } from '../../data/tokens/manifest.ts';
+import { type ShardLayout, type Skipped, sha256, type TokenManifest } from '../../data/tokens/manifest.ts';
 import type { TokenSample } from '../../data/tokens/shard.ts';
 import { Runtime } from '../../engine/session/runtime.ts';
 import { DataError, InterruptedError } from '../../util/errors.ts';
@@ -105,7 +105,7 @@ function makePlan(
   pictures: readonly Placed[],
   shardSize: number,
   where: string,
-): TokenPlan {
+): ShardLayout {
   const { imageSize, vocabulary } = config;
   if (vocabulary > MOST_CODES) {
     throw new DataError(`a vocabulary of ${vocabulary} codes does not fit in token shards`, {

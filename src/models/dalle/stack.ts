@@ -6,7 +6,7 @@ import type { DalleModelConfig } from '../../config/dalle.ts';
 import { inPart } from '../../engine/graph/origin.ts';
 import { withGradient } from '../../engine/ops/ops.ts';
 import { foldIn } from '../../engine/ops/random.ts';
-import { gradientsWithin, notBefore, recomputed } from '../../engine/ops/recompute.ts';
+import { gradientsWithin, recomputed, withControlDependency } from '../../engine/ops/recompute.ts';
 import { type Tensor, type Tensor1D, type Tensor3D, tf } from '../../engine/tfjs/tf.ts';
 import { dropout } from '../../nn/dropout.ts';
 import { tensorsOf, withTensors } from '../../nn/parameters.ts';
@@ -145,17 +145,17 @@ function reversibleWithoutActivations(
             const split = partsOf(p, weights[layer] as Tensor[]);
             const fed = gradientsWithin(
               (x2, ...own) => feedForwardBranch(split.feedForward(own), x2 as Tensor3D, options).update,
-              [notBefore(y1, dy2), ...split.ofFeedForward],
+              [withControlDependency(y1, dy2), ...split.ofFeedForward],
               dy2,
             );
-            y2 = tf.sub(notBefore(y2, dy2), fed.value);
+            y2 = tf.sub(withControlDependency(y2, dy2), fed.value);
             dy1 = tf.add(dy1, fed.gradients[0] as Tensor);
             const attended = gradientsWithin(
               (x2, ...own) => attentionBranch(split.attention(own), x2 as Tensor3D, options).update,
-              [notBefore(y2, dy1), ...split.ofAttention],
+              [withControlDependency(y2, dy1), ...split.ofAttention],
               dy1,
             );
-            y1 = tf.sub(notBefore(y1, dy1), attended.value);
+            y1 = tf.sub(withControlDependency(y1, dy1), attended.value);
             dy2 = tf.add(dy2, attended.gradients[0] as Tensor);
             gradients[layer] = split.inOrder(attended.gradients.slice(1), fed.gradients.slice(1));
           }

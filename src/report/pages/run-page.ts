@@ -2,7 +2,7 @@
 
 import { writeFileAtomic } from '../../util/files.ts';
 import { escapeMarkup } from '../images/text.ts';
-import type { RunRecord } from '../run/record.ts';
+import type { RunHistory } from '../run/record.ts';
 import { type Chart, chartSvg, shortNumber, summary } from './curves.ts';
 import { type GalleryFigure, type GalleryTable, htmlPage, section, table } from './gallery.ts';
 import { type ChartGroup, lastValue, runCharts } from './run-charts.ts';
@@ -11,7 +11,7 @@ import { RUN_STYLE } from './run-style.ts';
 const KINDS = { dvae: 'Discrete VAE', dalle: 'Joint Transformer', clip: 'CLIP' } as const;
 
 /** The figures that matter most, by model: a metric, in words. */
-const FIGURES: Readonly<Record<RunRecord['kind'], readonly (readonly [metric: string, label: string])[]>> = {
+const FIGURES: Readonly<Record<RunHistory['kind'], readonly (readonly [metric: string, label: string])[]>> = {
   dvae: [
     ['validation/psnr', 'PSNR, held out, dB'],
     ['validation/ssim', 'SSIM, held out'],
@@ -32,12 +32,12 @@ const FIGURES: Readonly<Record<RunRecord['kind'], readonly (readonly [metric: st
 const SHARES = /codebookUse|@\d+$/;
 
 /** Writes the page whole or not at all. */
-export async function writeRunPage(path: string, run: RunRecord): Promise<void> {
+export async function writeRunPage(path: string, run: RunHistory): Promise<void> {
   await writeFileAtomic(path, runHtml(run));
 }
 
 /** The page's HTML; every text in it is escaped. */
-export function runHtml(run: RunRecord): string {
+export function runHtml(run: RunHistory): string {
   const groups = runCharts(run.metrics);
   const main = [
     ...(groups.length > 0 ? groups.map(chartGroup) : ['<p>Nothing has been logged yet.</p>']),
@@ -56,7 +56,7 @@ export function runHtml(run: RunRecord): string {
   });
 }
 
-function progressOf({ metrics, steps, checkpoints }: RunRecord): string {
+function progressOf({ metrics, steps, checkpoints }: RunHistory): string {
   const done = metrics.reduce((last, { step }) => Math.max(last, step), 0);
   const of = steps === undefined ? '' : ` of ${steps.toLocaleString('en')}`;
   const newest = checkpoints.at(-1);
@@ -64,7 +64,7 @@ function progressOf({ metrics, steps, checkpoints }: RunRecord): string {
   return `${done.toLocaleString('en')}${of} steps, ${saved}`;
 }
 
-function figures({ kind, metrics }: RunRecord): GalleryFigure[] {
+function figures({ kind, metrics }: RunHistory): GalleryFigure[] {
   return FIGURES[kind].flatMap(([metric, label]) => {
     const value = lastValue(metrics, metric);
     if (value === undefined) return [];
@@ -93,7 +93,7 @@ ${chartSvg(chart)}
 <ul class="legend">${legend.join('')}</ul></figure>`;
 }
 
-function samples({ kind, samples }: RunRecord): string {
+function samples({ kind, samples }: RunHistory): string {
   const what = kind === 'dvae' ? 'Originals and reconstructions' : 'Pictures';
   const cards = samples.map(({ step, name, png }) => ({
     png,
@@ -103,7 +103,7 @@ function samples({ kind, samples }: RunRecord): string {
   return `<div class="wide">${section({ title: 'Over time', cards })}</div>`;
 }
 
-function timings({ sessions }: RunRecord): GalleryTable {
+function timings({ sessions }: RunHistory): GalleryTable {
   return {
     title: 'Time',
     columns: ['session', 'began', 'steps', 'minutes', 'seconds a step, validation included'],

@@ -14,7 +14,7 @@ export interface Sample {
 }
 
 /** A stretch of a run without an interruption. */
-export interface Session {
+export interface RunSession {
   readonly from: number;
   readonly to: number;
   readonly began: Date;
@@ -22,7 +22,7 @@ export interface Session {
   readonly seconds: number;
 }
 
-export interface RunRecord {
+export interface RunHistory {
   readonly name: string;
   readonly kind: 'dvae' | 'dalle' | 'clip';
   /** config.yaml as it is. */
@@ -33,7 +33,7 @@ export interface RunRecord {
   readonly samples: readonly Sample[];
   /** Steps with a checkpoint. */
   readonly checkpoints: readonly number[];
-  readonly sessions: readonly Session[];
+  readonly sessions: readonly RunSession[];
   /** Warnings and errors of the log. */
   readonly warnings: readonly string[];
 }
@@ -45,7 +45,7 @@ const MOST_SAMPLES = 16;
  * Reads the run in a folder.
  * @throws DataError when there is none, or a file of it is damaged
  */
-export async function readRun(path: string): Promise<RunRecord> {
+export async function readRun(path: string): Promise<RunHistory> {
   const file = join(path, 'config.yaml');
   const config = await readFile(file, 'utf8').catch((cause: unknown) => {
     throw new DataError('there is no run here', {
@@ -69,7 +69,7 @@ export async function readRun(path: string): Promise<RunRecord> {
   };
 }
 
-function shapeOf(config: string, where: string): Pick<RunRecord, 'kind' | 'steps'> {
+function shapeOf(config: string, where: string): Pick<RunHistory, 'kind' | 'steps'> {
   try {
     const { data, train } = parse(config) as {
       data: Record<string, unknown>;
@@ -125,7 +125,7 @@ async function readLog(path: string): Promise<LogEntry[]> {
   });
 }
 
-function sessionsOf(entries: readonly LogEntry[]): Session[] {
+function sessionsOf(entries: readonly LogEntry[]): RunSession[] {
   const sessions: LogEntry[][] = [[]];
   for (const entry of entries) {
     if (/^(going on from step|no checkpoint to go on from)/.test(entry.msg ?? '')) sessions.push([]);

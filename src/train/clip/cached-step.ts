@@ -9,7 +9,7 @@ import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../.
 import type { Variable } from '../../engine/tfjs/variable.ts';
 import { similarities } from '../../models/clip/loss.ts';
 import { BatchStatistics } from '../../nn/batch-norm.ts';
-import { clear, GradientSum } from '../optim/accumulate.ts';
+import { clear, GradientAccumulator } from '../optim/accumulate.ts';
 import { valueAndGradients } from '../optim/gradients.ts';
 import {
   applyUpdate,
@@ -36,7 +36,7 @@ export function cachedStep(parts: StepParts, chunk: number): ClipStep {
   const texts = features('texts');
   const imageGradients = features('image gradients');
   const textGradients = features('text gradients');
-  const sum = new GradientSum(runtime, 'clip', weights.trained);
+  const sum = new GradientAccumulator(runtime, 'clip', weights.trained);
   const towers = new Map([...weights.entries].filter(([name]) => name !== LOGIT_SCALE));
   type At = Record<'start', Tensor>;
 

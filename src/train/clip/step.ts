@@ -10,7 +10,7 @@ import { type ClipSpec, encodeImage, encodeText, normalizePixels } from '../../m
 import { BatchStatistics } from '../../nn/batch-norm.ts';
 import { unflatten } from '../../nn/parameters.ts';
 import type { Weights } from '../../nn/weights.ts';
-import type { Adam, Average } from '../optim/adam.ts';
+import type { Adam, Ema } from '../optim/adam.ts';
 import { valueAndGradients } from '../optim/gradients.ts';
 
 /** A chunk's pictures and texts; see `textBatch`. */
@@ -23,7 +23,7 @@ export interface StepParts {
   readonly config: ClipConfig;
   readonly weights: Weights<ClipSpec>;
   readonly optimizer: Adam;
-  readonly average: Average<ClipSpec> | undefined;
+  readonly ema: Ema<ClipSpec> | undefined;
 }
 
 /** Features of both kinds, by reading parameters by name. */
@@ -51,7 +51,7 @@ export function updateStatistics({ weights }: StepParts, statistics: BatchStatis
 
 /** Applies the optimizer, clips the logit scale, moves the average. */
 export function applyUpdate(
-  { weights, optimizer, average }: StepParts,
+  { weights, optimizer, ema }: StepParts,
   gradients: ReadonlyMap<string, Tensor>,
   step: Scalar,
   learningRate: Scalar,
@@ -62,7 +62,7 @@ export function applyUpdate(
   const scale = tf.minimum(variable.readAfter(updates.get(LOGIT_SCALE) as Pointer), MOST_LOGIT_SCALE);
   updates.set(LOGIT_SCALE, variable.assign(scale));
   if (statistics !== 'before') for (const [name, update] of statistics) updates.set(name, update);
-  average?.update(updates, step);
+  ema?.update(updates, step);
   return { gradientNorm, logitScale: tf.exp(scale) };
 }
 

@@ -4,16 +4,16 @@ import type { ClipConfig } from '../../config/clip.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { RECALL_AT, retrieval } from '../../eval/retrieval.ts';
 import { type Classifier, confusion, makeClassifier, predict } from '../../inference/clip/classifier.ts';
-import { Clip } from '../../inference/clip/clip.ts';
+import { ClipModel } from '../../inference/clip/clip.ts';
 import { ClipEncoder } from '../../inference/clip/encoder.ts';
 import { cosine, descending } from '../../inference/measures/features.ts';
 import { type ClipSpec, clipSpec } from '../../models/clip/model.ts';
 import { Weights } from '../../nn/weights.ts';
 import { imageGrid, RIGHT, WRONG } from '../../report/images/grid.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
-import type { Metrics, Trainee } from '../loop/loop.ts';
+import type { Metrics, TrainingTask } from '../loop/loop.ts';
 import { type ModelState, saveState } from '../loop/resume.ts';
-import { Adam, Average } from '../optim/adam.ts';
+import { Adam, Ema } from '../optim/adam.ts';
 import { learningRateAt } from '../optim/schedules.ts';
 import type { ClipBatch } from './batches.ts';
 import { cachedStep } from './cached-step.ts';
@@ -46,12 +46,12 @@ export interface ClipParts {
 /** Held-out pictures shown with the caption that is nearest to each. */
 const SHOWN = 16;
 
-export class ClipTrainee implements Trainee<ClipBatch> {
+export class ClipTask implements TrainingTask<ClipBatch> {
   readonly state: ModelState<ClipSpec>;
   readonly #config: ClipConfig;
   readonly #parts: ClipParts;
   readonly #step: ClipStep;
-  readonly #clip: Clip;
+  readonly #clip: ClipModel;
   /** Of the validation pairs, from the last validation. */
   #features: { images: Float32Array; texts: Float32Array } | undefined;
 
@@ -59,16 +59,16 @@ export class ClipTrainee implements Trainee<ClipBatch> {
     const { model, train } = config;
     const weights = new Weights(runtime, 'clip', clipSpec(model));
     const optimizer = new Adam(runtime, 'clip', weights.trained, train.optimizer);
-    const average = train.averaging && new Average(runtime, 'clip', weights, train.averaging);
+    const ema = train.averaging && new Ema(runtime, 'clip', weights, train.averaging);
     this.#config = config;
     this.#parts = parts;
-    this.state = { weights, optimizer, average };
-    const step = { runtime, config, weights, optimizer, average };
+    this.state = { weights, optimizer, ema };
+    const step = { runtime, config, weights, optimizer, ema };
     const { chunk = train.batch } = train;
     this.#step = chunk < train.batch ? cachedStep(step, chunk) : wholeStep(step);
-    const encoder = new ClipEncoder(runtime, 'CLIP validation', model, average?.weights ?? weights);
+    const encoder = new ClipEncoder(runtime, 'CLIP validation', model, ema?.weights ?? weights);
     // Validation compares with the scale that classification uses; a classifier lives no longer than one validation.
-    this.#clip = new Clip(model, 'in training', 1, parts.tokenizer, encoder);
+    this.#clip = new ClipModel(model, 'in training', 1, parts.tokenizer, encoder);
   }
 
   async update(step: number, batch: ClipBatch): Promise<Metrics> {
@@ -111,7 +111,7 @@ export class ClipTrainee implements Trainee<ClipBatch> {
   }
 
   /** Held-out pictures, each with the held-out caption nearest to it. */
-  async picture(): Promise<Uint8Array | undefined> {
+  async sampleImage(): Promise<Uint8Array | undefined> {
     if (!this.#features) return undefined;
     const { images, texts } = this.#features;
     const { captions, pixels } = this.#parts.validation;
@@ -141,7 +141,7 @@ export class ClipTrainee implements Trainee<ClipBatch> {
       step,
       config: this.#config,
       state: this.state,
-      position: batch?.position,
+      dataPosition: batch?.position,
       metrics: evaluation,
       tokenizer,
     });

@@ -14,11 +14,11 @@ import { loadTokenizer } from '../../tokenizers/load.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import type { LoopResult } from '../loop/loop.ts';
-import { carriedBy, refuseOtherTokenizer } from '../loop/resume-checks.ts';
+import { assertSameTokenizer, openCarriedParts } from '../loop/resume-checks.ts';
 import type { RunContext } from '../loop/run-context.ts';
-import { checkRun, refuseFew, runTraining } from '../run.ts';
+import { assertEnoughImages, checkRun, runTraining } from '../run.ts';
 import { checkCaptions, clipBatches } from './batches.ts';
-import { ClipTrainee, type ClipValidation, type ZeroShot } from './task.ts';
+import { ClipTask, type ClipValidation, type ZeroShot } from './task.ts';
 
 /** Most held-out pairs, and most labelled pictures, looked at in one validation. */
 const VALIDATION_PAIRS = 512;
@@ -40,7 +40,7 @@ export async function trainClip(config: ClipConfig, context: RunContext): Promis
   const cut = checkCaptions(pictures, tokenizer, config);
   if (cut > 0) log.warn(`${cut} captions are longer than ${model.text.length} tokens and will be cut`);
   const { training, heldOut } = split(pictures, data.validation);
-  refuseFew(training.length, batch, data.path);
+  assertEnoughImages(training.length, batch, data.path);
   const validation = await decodeValidation(heldOut, config, faults);
   const zeroShot = data.zeroShot && (await decodeZeroShot(config, data.zeroShot, faults));
   const inMemory = chunk < batch ? `, ${chunk} pictures in memory at a time` : '';
@@ -52,10 +52,10 @@ export async function trainClip(config: ClipConfig, context: RunContext): Promis
       faults,
       async build(runtime) {
         return {
-          trainee: new ClipTrainee(runtime, config, { tokenizer, validation, zeroShot, run: path }),
+          task: new ClipTask(runtime, config, { tokenizer, validation, zeroShot, run: path }),
           batches: (position) => clipBatches({ pictures: training, tokenizer, faults }, config, position),
-          async goOn({ checkpoint }) {
-            await refuseOtherTokenizer(await carriedBy(checkpoint), tokenizer, data.tokenizer);
+          async onResume({ checkpoint }) {
+            await assertSameTokenizer(await openCarriedParts(checkpoint), tokenizer, data.tokenizer);
           },
         };
       },

@@ -8,7 +8,7 @@ import { imageLength, padCaption } from '../../models/dalle/config.ts';
 import type { BpeTokenizer } from '../../tokenizers/bpe.ts';
 import { DataError } from '../../util/errors.ts';
 import { RandomStream } from '../../util/random.ts';
-import type { CaptionedCodes } from './dataset.ts';
+import type { TokenizedDataset } from './dataset.ts';
 
 export interface TokenBatch {
   readonly count: number;
@@ -28,7 +28,7 @@ export interface TokenBatch {
  * @returns how many captions will be cut, 0 unless data.truncateCaptions allows it
  */
 export function checkCaptions(
-  { keys, captions }: Pick<CaptionedCodes, 'keys' | 'captions'>,
+  { keys, captions }: Pick<TokenizedDataset, 'keys' | 'captions'>,
   tokenizer: BpeTokenizer,
   config: DalleConfig,
   source?: string,
@@ -62,7 +62,7 @@ export function checkCaptions(
   return long.length;
 }
 
-export const firstCaption = ({ captions }: CaptionedCodes, index: number): string =>
+export const firstCaption = ({ captions }: TokenizedDataset, index: number): string =>
   textLines(captions[index] as string)[0] as string;
 
 /** Encodes and pads one caption; dropout makes it longer, so what it adds past the end is cut. */
@@ -83,7 +83,7 @@ function encodeCaption(
 }
 
 function toBatch(
-  data: CaptionedCodes,
+  data: TokenizedDataset,
   indices: ArrayLike<number>,
   position: BatchPosition,
   config: DalleConfig,
@@ -104,7 +104,7 @@ function toBatch(
 
 /** Endless training batches from `position` on. */
 export async function* trainingBatches(
-  data: CaptionedCodes,
+  data: TokenizedDataset,
   tokenizer: BpeTokenizer,
   config: DalleConfig,
   position?: BatchPosition,
@@ -127,7 +127,7 @@ export async function* trainingBatches(
 
 /** All of the data in order, under their first captions, without dropout, in whole batches. */
 export function validationBatches(
-  data: CaptionedCodes,
+  data: TokenizedDataset,
   tokenizer: BpeTokenizer,
   config: DalleConfig,
   most: number,

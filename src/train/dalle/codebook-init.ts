@@ -26,7 +26,7 @@ function standardized(x_VC: Tensor2D): Tensor2D {
  * Sets the embeddings of image tokens, and the weights of their logits where those are not the same, of weights just drawn.
  * @param vectors of the codes, VC
  */
-export async function codebookStart(
+export async function codebookInit(
   runtime: Runtime,
   weights: Weights<DalleSpec>,
   vectors: HostTensor,

@@ -14,7 +14,7 @@ import { DataError, InterruptedError, UsageError } from '../../util/errors.ts';
 import type { RunContext } from '../loop/run-context.ts';
 
 /** Pictures by their codes, with captions. */
-export interface CaptionedCodes {
+export interface TokenizedDataset {
   readonly keys: readonly string[];
   /** A line for each caption of a picture. */
   readonly captions: readonly string[];
@@ -35,7 +35,7 @@ export async function readCodes(
   dvae: Checkpoint,
   faults: Faults,
   context: RunContext,
-): Promise<CaptionedCodes> {
+): Promise<TokenizedDataset> {
   if (tokens !== undefined) return readShards(tokens, codec, dvae);
   if (path !== undefined) return encodePictures(path, codec, faults, context);
   throw new UsageError('there is nothing to train on', {
@@ -44,7 +44,7 @@ export async function readCodes(
   });
 }
 
-async function readShards(path: string, codec: DvaeCodec, dvae: Checkpoint): Promise<CaptionedCodes> {
+async function readShards(path: string, codec: DvaeCodec, dvae: Checkpoint): Promise<TokenizedDataset> {
   const set = await readTokenFolder(path);
   checkDvae(set, codec.hash, dvae.path);
   const missing = set.captions.indexOf(undefined);
@@ -54,7 +54,7 @@ async function readShards(path: string, codec: DvaeCodec, dvae: Checkpoint): Pro
       fix: 'add the .txt beside it and tokenize again',
     });
   }
-  return set as CaptionedCodes;
+  return set as TokenizedDataset;
 }
 
 async function encodePictures(
@@ -62,7 +62,7 @@ async function encodePictures(
   codec: DvaeCodec,
   faults: Faults,
   { progress, signal }: RunContext,
-): Promise<CaptionedCodes> {
+): Promise<TokenizedDataset> {
   const pictures = await readPictures(path, { captions: 'required' });
   const keys: string[] = [];
   const captions: string[] = [];
@@ -95,11 +95,11 @@ async function encodePictures(
 
 /** Those to train on and those held out, as `split` has it. */
 export function splitCodes(
-  { keys, captions, codes }: CaptionedCodes,
+  { keys, captions, codes }: TokenizedDataset,
   share: number,
-): { training: CaptionedCodes; heldOut: CaptionedCodes } {
+): { training: TokenizedDataset; heldOut: TokenizedDataset } {
   const length = codes.length / keys.length;
-  const select = (examples: readonly { readonly index: number }[]): CaptionedCodes => {
+  const select = (examples: readonly { readonly index: number }[]): TokenizedDataset => {
     const selected = new Uint16Array(examples.length * length);
     for (const [to, { index }] of examples.entries())
       selected.set(codes.subarray(index * length, (index + 1) * length), to * length);

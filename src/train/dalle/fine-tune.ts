@@ -31,13 +31,13 @@ export function trainedEntries(entries: WeightEntries, freeze: readonly string[]
  * new positions and their padding keep what was drawn.
  * @throws UsageError when the models differ in more than the length of the text
  */
-export async function beginWith<S extends SpecTree>(
+export async function initFrom<S extends SpecTree>(
   weights: Weights<S>,
   checkpoint: Checkpoint,
   model: DalleModelConfig,
 ): Promise<void> {
   const before = loadConfig(dalleCheckpointSchema, { file: checkpoint.configFile }).model;
-  refuseOtherModels(before, model, checkpoint.path);
+  assertSameModels(before, model, checkpoint.path);
   const given = await checkpoint.read(checkpoint.bestPart, flatten(dalleSpec(before)));
   const drawn = await weights.save();
   const merged = [...drawn].map(([name, value]): [string, HostTensor] => [
@@ -50,7 +50,7 @@ export async function beginWith<S extends SpecTree>(
 /** What need not be the same: the text can become longer, and how weights were drawn is of no matter now. */
 const FREE: ReadonlySet<string> = new Set(['textLength', 'initialStddev']);
 
-function refuseOtherModels(before: DalleModelConfig, model: DalleModelConfig, where: string): void {
+function assertSameModels(before: DalleModelConfig, model: DalleModelConfig, where: string): void {
   const keys = [...new Set([...Object.keys(before), ...Object.keys(model)])] as (keyof DalleModelConfig)[];
   const other = keys.filter(
     (key) => !FREE.has(key) && JSON.stringify(before[key]) !== JSON.stringify(model[key]),

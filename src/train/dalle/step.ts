@@ -15,9 +15,9 @@ import type { WeightEntries, Weights } from '../../nn/weights.ts';
 import { GradientExchange } from '../distributed/all-reduce.ts';
 import type { PowerSgd } from '../distributed/power-sgd.ts';
 import { numbers } from '../loop/scalars.ts';
-import { GradientSum } from '../optim/accumulate.ts';
-import type { Adam, Average } from '../optim/adam.ts';
-import type { BlockScales } from '../optim/block-loss-scale.ts';
+import { GradientAccumulator } from '../optim/accumulate.ts';
+import type { Adam, Ema } from '../optim/adam.ts';
+import type { BlockLossScale } from '../optim/block-loss-scale.ts';
 import { valueAndGradients } from '../optim/gradients.ts';
 
 type Spec = ReturnType<typeof dalleSpec>;
@@ -28,8 +28,8 @@ export interface StepState {
   /** Those of the weights that are trained. */
   readonly trained: WeightEntries;
   readonly optimizer: Adam;
-  readonly average: Average<Spec> | undefined;
-  readonly lossScale: BlockScales | undefined;
+  readonly ema: Ema<Spec> | undefined;
+  readonly lossScale: BlockLossScale | undefined;
   /** Of the gradients that workers exchange. */
   readonly compression?: PowerSgd | undefined;
 }
@@ -62,7 +62,7 @@ export class DalleStep {
   readonly #applyAll: Compiled<Record<string, Tensor>, Record<string, Tensor>>;
   readonly #exchange: GradientExchange | undefined;
   /** Of the gradients of a batch's parts, 0 between updates. */
-  readonly #sums: GradientSum | undefined;
+  readonly #sums: GradientAccumulator | undefined;
   readonly #clear: Compiled<Record<never, Tensor>, Record<never, Tensor>>;
   #isCleared = false;
 
@@ -72,7 +72,7 @@ export class DalleStep {
     this.#cluster = cluster;
     const { precision, accumulate } = config.train;
     this.#partCount = accumulate * (cluster?.workers ?? 1);
-    if (this.#partCount > 1) this.#sums = new GradientSum(runtime, 'dalle', state.trained);
+    if (this.#partCount > 1) this.#sums = new GradientAccumulator(runtime, 'dalle', state.trained);
     this.#whole = runtime.compile(
       'DALL·E train step',
       (inputs) => {
@@ -225,11 +225,11 @@ export class DalleStep {
   }
 
   #update(gradients: ReadonlyMap<string, Tensor>, inputs: RateInputs): Record<string, Tensor> {
-    const { optimizer, average, lossScale } = this.#state;
+    const { optimizer, ema, lossScale } = this.#state;
     const [step, learningRate] = [inputs.step as Scalar, inputs.learningRate as Scalar];
     const scaled = lossScale?.update(gradients, step);
     const { gradientNorm, updates } = optimizer.apply(gradients, step, learningRate, scaled?.unscaling);
-    average?.update(updates, step, scaled?.unscaling);
+    ema?.update(updates, step, scaled?.unscaling);
     return { gradientNorm, ...scaled?.metrics };
   }
 }

@@ -13,14 +13,14 @@ import { dalleSpec } from '../../models/dalle/model.ts';
 import { Weights } from '../../nn/weights.ts';
 import { imageGrid } from '../../report/images/grid.ts';
 import type { BpeTokenizer } from '../../tokenizers/bpe.ts';
-import { errorsOfAll } from '../distributed/error-feedback.ts';
+import { gatherResiduals } from '../distributed/error-feedback.ts';
 import { PowerSgd } from '../distributed/power-sgd.ts';
-import type { Metrics, Trainee } from '../loop/loop.ts';
+import type { Metrics, TrainingTask } from '../loop/loop.ts';
 import { Plateau } from '../loop/plateau.ts';
 import { type ModelState, saveState } from '../loop/resume.ts';
 import { numbers, stepKey } from '../loop/scalars.ts';
-import { Adam, Average } from '../optim/adam.ts';
-import { BlockScales } from '../optim/block-loss-scale.ts';
+import { Adam, Ema } from '../optim/adam.ts';
+import { BlockLossScale } from '../optim/block-loss-scale.ts';
 import type { Diagnosis } from '../optim/divergence.ts';
 import { checkLossScale } from '../optim/loss-scale.ts';
 import { learningRateAt, warmedUp } from '../optim/schedules.ts';
@@ -28,7 +28,7 @@ import type { TokenBatch } from './batches.ts';
 import { trainedEntries } from './fine-tune.ts';
 import { DalleStep } from './step.ts';
 
-/** What the trainee needs besides its configuration. */
+/** What the task needs besides its configuration. */
 export interface DalleParts {
   readonly codec: DvaeCodec;
   readonly dvae: Checkpoint;
@@ -45,7 +45,7 @@ export interface DalleParts {
 /** Samples while training are drawn as they are drawn by default. */
 const SETTINGS = { temperature: 1, guidance: 1 } as const;
 
-export class DalleTrainee implements Trainee<TokenBatch> {
+export class DalleTask implements TrainingTask<TokenBatch> {
   readonly state: ModelState<ReturnType<typeof dalleSpec>>;
   readonly #config: DalleConfig;
   readonly #parts: DalleParts;
@@ -59,28 +59,28 @@ export class DalleTrainee implements Trainee<TokenBatch> {
     const weights = new Weights(runtime, 'dalle', dalleSpec(model));
     const trained = trainedEntries(weights.entries, train.freeze);
     const optimizer = new Adam(runtime, 'dalle', trained, train.optimizer);
-    const average = train.averaging && new Average(runtime, 'dalle', weights, train.averaging);
+    const ema = train.averaging && new Ema(runtime, 'dalle', weights, train.averaging);
     const lossScale =
       train.precision === 'float16'
-        ? new BlockScales(runtime, 'dalle', model.layers, train.gradientScale)
+        ? new BlockLossScale(runtime, 'dalle', model.layers, train.gradientScale)
         : undefined;
     const compression =
       parts.cluster && train.compression
         ? new PowerSgd(runtime, 'dalle', trained, train.compression.rank)
         : undefined;
-    const best = average?.weights ?? weights;
+    const best = ema?.weights ?? weights;
     this.#config = config;
     this.#parts = parts;
     this.#plateau = train.plateau && new Plateau(train.plateau);
     this.state = {
       weights,
       optimizer,
-      average,
+      ema,
       lossScale,
-      errors: compression?.errors,
+      residuals: compression?.residuals,
       extra: compression ? [compression.factors] : [],
     };
-    const changed = { weights, trained, optimizer, average, lossScale, compression };
+    const changed = { weights, trained, optimizer, ema, lossScale, compression };
     this.#step = new DalleStep(runtime, config, changed, parts.cluster);
     this.#evaluate = runtime.compile(
       'DALL·E validation',
@@ -133,7 +133,7 @@ export class DalleTrainee implements Trainee<TokenBatch> {
     return { ...sums, ...this.#plateau?.observe(sums.loss) };
   }
 
-  async picture(): Promise<Uint8Array | undefined> {
+  async sampleImage(): Promise<Uint8Array | undefined> {
     if (!this.#sampler) return undefined;
     const { prompts, tokenizer, codec } = this.#parts;
     const requests = prompts.map((prompt, i) => ({
@@ -153,17 +153,17 @@ export class DalleTrainee implements Trainee<TokenBatch> {
 
   async save(step: number, batch: TokenBatch | undefined, evaluation: Metrics): Promise<string> {
     const { run, tokenizer, dvae, cluster } = this.#parts;
-    const { errors } = this.state;
+    const { residuals } = this.state;
     return saveState(run, {
       kind: 'dalle',
       step,
       config: this.#config,
       state: this.state,
-      position: batch?.position,
+      dataPosition: batch?.position,
       metrics: evaluation,
       tokenizer,
       dvae,
-      compression: cluster && errors && (await errorsOfAll(cluster, errors)),
+      compression: cluster && residuals && (await gatherResiduals(cluster, residuals)),
     });
   }
 }

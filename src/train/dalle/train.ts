@@ -8,15 +8,15 @@ import { DvaeCodec } from '../../inference/dvae/codec.ts';
 import { BpeTokenizer } from '../../tokenizers/bpe.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import type { LoopResult } from '../loop/loop.ts';
-import { startAverage } from '../loop/resume.ts';
-import { carriedBy, refuseOther, refuseOtherTokenizer } from '../loop/resume-checks.ts';
+import { startEma } from '../loop/resume.ts';
+import { assertSamePart, assertSameTokenizer, openCarriedParts } from '../loop/resume-checks.ts';
 import type { RunContext } from '../loop/run-context.ts';
-import { checkRun, refuseFew, runTraining } from '../run.ts';
+import { assertEnoughImages, checkRun, runTraining } from '../run.ts';
 import { checkCaptions, firstCaption, trainingBatches, validationBatches } from './batches.ts';
-import { codebookStart } from './codebook-init.ts';
-import { type CaptionedCodes, readCodes, splitCodes } from './dataset.ts';
-import { beginWith } from './fine-tune.ts';
-import { DalleTrainee } from './task.ts';
+import { codebookInit } from './codebook-init.ts';
+import { readCodes, splitCodes, type TokenizedDataset } from './dataset.ts';
+import { initFrom } from './fine-tune.ts';
+import { DalleTask } from './task.ts';
 
 /** Most batches looked at in one validation. */
 const VALIDATION_BATCHES = 8;
@@ -28,11 +28,11 @@ const VALIDATION_BATCHES = 8;
 export async function trainDalle(config: DalleConfig, context: RunContext): Promise<LoopResult> {
   const { path, resume, log, cluster } = context;
   const { data, model } = config;
-  const leads = cluster?.leads ?? true;
+  const leads = cluster?.isPrimary ?? true;
   const train = ofWorker(config.train, leads);
   const warn = (message: string): void => log.warn(message);
-  await cluster?.agree('configuration', whatIsTrained(config));
-  refuseUneven(config, cluster?.workers ?? 1);
+  await cluster?.assertSame('configuration', whatIsTrained(config));
+  assertDivisible(config, cluster?.workers ?? 1);
   await checkRun(dalleSchema, config, context);
   if (train.compression && !cluster) warn('train.compression is for several workers; one sends nothing');
   const dvae = await readCheckpoint(data.dvae, { kind: 'dvae', warn });
@@ -56,9 +56,11 @@ export async function trainDalle(config: DalleConfig, context: RunContext): Prom
         const cut = checkCaptions(all, tokenizer, config, source);
         if (cut > 0) warn(`${cut} captions are longer than ${model.textLength} tokens and will be cut`);
         const { training, heldOut } = splitCodes(all, data.validation);
-        refuseFew(training.captions.length, train.batch, source);
-        await cluster?.agree('data', contentOf(all, tokenizer, codec), (rank) => otherData(rank, source));
-        const trainee = new DalleTrainee(
+        assertEnoughImages(training.captions.length, train.batch, source);
+        await cluster?.assertSame('data', contentOf(all, tokenizer, codec), (rank) =>
+          otherData(rank, source),
+        );
+        const task = new DalleTask(
           runtime,
           { ...config, train },
           {
@@ -72,18 +74,18 @@ export async function trainDalle(config: DalleConfig, context: RunContext): Prom
           },
         );
         return {
-          trainee,
+          task,
           batches: (position) => trainingBatches(training, tokenizer, config, position),
-          async begin() {
-            const { weights } = trainee.state;
-            if (train.codebookStart) await codebookStart(runtime, weights, await codec.codeVectors(), config);
-            if (origin) await beginWith(weights, origin, model);
-            if (origin || train.codebookStart) await startAverage(runtime, trainee.state);
+          async onStart() {
+            const { weights } = task.state;
+            if (train.codebookStart) await codebookInit(runtime, weights, await codec.codeVectors(), config);
+            if (origin) await initFrom(weights, origin, model);
+            if (origin || train.codebookStart) await startEma(runtime, task.state);
           },
-          async goOn({ checkpoint }) {
-            const carried = await carriedBy(checkpoint);
-            refuseOther('dVAE', hashOf(await carried.dvae()) === codec.hash, data.dvae);
-            await refuseOtherTokenizer(carried, tokenizer, data.tokenizer);
+          async onResume({ checkpoint }) {
+            const carried = await openCarriedParts(checkpoint);
+            assertSamePart('dVAE', hashOf(await carried.dvae()) === codec.hash, data.dvae);
+            await assertSameTokenizer(carried, tokenizer, data.tokenizer);
           },
         };
       },
@@ -105,7 +107,7 @@ function whatIsTrained({ data, train, ...config }: DalleConfig): string {
 }
 
 /** Throws UsageError unless a batch can be shared out. */
-function refuseUneven({ train: { batch, accumulate } }: DalleConfig, workers: number): void {
+function assertDivisible({ train: { batch, accumulate } }: DalleConfig, workers: number): void {
   if (batch % (workers * accumulate) === 0) return;
   const parts = accumulate > 1 ? `${workers} workers × train.accumulate ${accumulate}` : `${workers} workers`;
   throw new UsageError(`train.batch ${batch} cannot be shared out equally among ${parts}`, {
@@ -116,7 +118,7 @@ function refuseUneven({ train: { batch, accumulate } }: DalleConfig, workers: nu
 
 /** Identifies what is trained on: pictures and captions in their order, and what their numbers mean. */
 function contentOf(
-  { keys, captions, codes }: CaptionedCodes,
+  { keys, captions, codes }: TokenizedDataset,
   tokenizer: BpeTokenizer,
   codec: DvaeCodec,
 ): string {
@@ -133,7 +135,7 @@ const otherData = (rank: number, where: string): DataError =>
 /** The captions to sample while training: those of the configuration, or the first of the data. */
 function samplePrompts(
   config: DalleConfig,
-  shown: CaptionedCodes,
+  shown: TokenizedDataset,
   tokenizer: BpeTokenizer,
 ): readonly string[] {
   const { prompts, count } = config.train.samples;

@@ -3,7 +3,7 @@
 import type { Cluster } from '../../cluster/cluster.ts';
 import type { Compiled, OnHost, Runtime } from '../../engine/session/runtime.ts';
 import type { Tensor } from '../../engine/tfjs/tf.ts';
-import type { GradientSum } from '../optim/accumulate.ts';
+import type { GradientAccumulator } from '../optim/accumulate.ts';
 import type { PowerSgd } from './power-sgd.ts';
 
 type Named = Record<string, Tensor>;
@@ -12,7 +12,7 @@ type Tensors = ReadonlyMap<string, Tensor>;
 export interface ExchangeOptions {
   readonly cluster: Cluster;
   /** Of this worker; 0 afterwards. */
-  readonly sums: GradientSum;
+  readonly sums: GradientAccumulator;
   readonly compression?: PowerSgd | undefined;
 }
 
@@ -57,7 +57,7 @@ export class GradientExchange {
   }
 
   async #sum(tensors: OnHost<Named>): Promise<OnHost<Named>> {
-    await this.#options.cluster.sum(Object.values(tensors).map(({ data }) => data as Float32Array));
+    await this.#options.cluster.allReduceSum(Object.values(tensors).map(({ data }) => data as Float32Array));
     return tensors;
   }
 }

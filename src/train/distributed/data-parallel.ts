@@ -6,35 +6,35 @@ import { z } from 'zod';
 import type { Cluster } from '../../cluster/cluster.ts';
 import { DataError } from '../../util/errors.ts';
 import type { Logger } from '../../util/logger.ts';
-import type { Metrics, Resumed, Trainee } from '../loop/loop.ts';
+import type { Metrics, ResumedState, TrainingTask } from '../loop/loop.ts';
 import { type ModelState, sharedState } from '../loop/resume.ts';
-import { carriedBy } from '../loop/resume-checks.ts';
-import { handErrors, shareErrors } from './error-feedback.ts';
+import { openCarriedParts } from '../loop/resume-checks.ts';
+import { scatterResiduals, sendResiduals } from './error-feedback.ts';
 
-/** `trainee` as one of several workers; its `update` is theirs together already. */
-export function sharedTrainee<Batch>(
+/** `task` as one of several workers; its `update` is theirs together already. */
+export function dataParallelTask<Batch>(
   cluster: Cluster,
-  trainee: Trainee<Batch> & { readonly state: ModelState },
-): Trainee<Batch> {
-  const { leads } = cluster;
+  task: TrainingTask<Batch> & { readonly state: ModelState },
+): TrainingTask<Batch> {
+  const { isPrimary: leads } = cluster;
   return {
-    update: (step, batch) => trainee.update(step, batch),
+    update: (step, batch) => task.update(step, batch),
     async evaluate(step) {
-      const text = await cluster.broadcastText(leads ? toText(await trainee.evaluate(step)) : undefined);
+      const text = await cluster.broadcastText(leads ? toText(await task.evaluate(step)) : undefined);
       const figures = fromText(text);
-      if (!leads) trainee.resume?.(figures);
+      if (!leads) task.resume?.(figures);
       return figures;
     },
-    picture: async (step) => (leads ? trainee.picture(step) : undefined),
+    sampleImage: async (step) => (leads ? task.sampleImage(step) : undefined),
     async save(step, batch, evaluation) {
-      await cluster.agree('weights', await fingerprint(trainee.state), (rank) => apart(rank, step));
-      const { errors } = trainee.state;
-      if (!leads && errors) await handErrors(cluster, errors);
-      return cluster.broadcastText(leads ? await trainee.save(step, batch, evaluation) : undefined);
+      await cluster.assertSame('weights', await fingerprint(task.state), (rank) => weightsDiffer(rank, step));
+      const { residuals } = task.state;
+      if (!leads && residuals) await sendResiduals(cluster, residuals);
+      return cluster.broadcastText(leads ? await task.save(step, batch, evaluation) : undefined);
     },
     /** What the first worker found that found something, with the pictures of its part. */
     async diagnose(step, batch) {
-      const own = await trainee.diagnose?.(step, batch);
+      const own = await task.diagnose?.(step, batch);
       const tensors = await cluster.gatherTexts(own?.tensor ?? '');
       return { tensor: tensors.find((found) => found !== ''), files: own?.files ?? [] };
     },
@@ -45,7 +45,7 @@ export function sharedTrainee<Batch>(
  * How many threads all workers have; where they differ, sums over gradients would, too.
  * @param own those of this worker
  */
-export async function fewestThreads(cluster: Cluster, own: number): Promise<number> {
+export async function minThreads(cluster: Cluster, own: number): Promise<number> {
   return Math.min(...(await cluster.gather(Float64Array.of(own))).map(([count]) => count as number));
 }
 
@@ -53,20 +53,20 @@ export async function fewestThreads(cluster: Cluster, own: number): Promise<numb
  * Begins where worker 0 begins: with its weights, and what else the updates depend on.
  * @param resumed what worker 0 goes on from, if it does
  */
-export async function shareStart(
+export async function broadcastInitialState(
   cluster: Cluster,
   state: ModelState,
-  resumed: Resumed | undefined,
+  resumed: ResumedState | undefined,
   log: Logger,
-): Promise<Resumed | undefined> {
+): Promise<ResumedState | undefined> {
   for (const weights of sharedState(state)) {
-    const values = cluster.leads ? await weights.save() : weights.zeros();
+    const values = cluster.isPrimary ? await weights.save() : weights.zeros();
     await cluster.broadcast([...values.values()].map(({ data }) => data as Float32Array));
-    if (!cluster.leads) await weights.load(values);
+    if (!cluster.isPrimary) await weights.load(values);
   }
-  if (state.errors) {
-    const checkpoint = resumed && (await carriedBy(resumed.checkpoint));
-    await shareErrors(cluster, state.errors, checkpoint, log);
+  if (state.residuals) {
+    const checkpoint = resumed && (await openCarriedParts(resumed.checkpoint));
+    await scatterResiduals(cluster, state.residuals, checkpoint, log);
   }
   const own = resumed && { ...resumed, evaluation: toText(resumed.evaluation) };
   const text = await cluster.broadcastText(JSON.stringify(own ?? null));
@@ -75,7 +75,7 @@ export async function shareStart(
 }
 
 const startSchema = z
-  .object({ checkpoint: z.string(), step: z.int().min(0), position: z.json(), evaluation: z.string() })
+  .object({ checkpoint: z.string(), step: z.int().min(0), dataPosition: z.json(), evaluation: z.string() })
   .nullable();
 
 const figuresSchema = z.array(z.tuple([z.string(), z.string()]));
@@ -95,7 +95,7 @@ async function fingerprint(state: ModelState): Promise<string> {
   return hash.digest('hex');
 }
 
-const apart = (rank: number, step: number): DataError =>
+const weightsDiffer = (rank: number, step: number): DataError =>
   new DataError(`worker ${rank} has other weights than worker 0 after ${step} updates`, {
     fix: 'give all workers machines of one kind; the last checkpoint is good: go on with --resume',
   });

@@ -13,12 +13,12 @@ const nameOf = (rank: number, name: string): string => `${rank}.${name}`;
 const ranksOf = (workers: number): number[] => Array.from({ length: workers }, (_, rank) => rank);
 
 /** At worker 0: the errors of all workers, each fetched when its turn comes. The others `handErrors` meanwhile. */
-export async function errorsOfAll(cluster: Cluster, errors: Weights): Promise<Tensors> {
-  return [...(await errors.save())].flatMap(([name, { shape, data }]) =>
+export async function gatherResiduals(cluster: Cluster, residuals: Weights): Promise<Tensors> {
+  return [...(await residuals.save())].flatMap(([name, { shape, data }]) =>
     ranksOf(cluster.workers).map((rank) => {
       const fetched = async (): Promise<Float32Array> => {
         const array = new Float32Array(data.length);
-        await cluster.hand(rank, array);
+        await cluster.sendToPrimary(rank, array);
         return array;
       };
       const source = rank === cluster.rank ? (data as Float32Array) : fetched;
@@ -28,9 +28,10 @@ export async function errorsOfAll(cluster: Cluster, errors: Weights): Promise<Te
 }
 
 /** At the other workers: gives worker 0 its errors, in the order in which it asks for them. */
-export async function handErrors(cluster: Cluster, errors: Weights): Promise<void> {
-  for (const { data } of (await errors.save()).values()) {
-    for (const rank of ranksOf(cluster.workers).slice(1)) await cluster.hand(rank, data as Float32Array);
+export async function sendResiduals(cluster: Cluster, residuals: Weights): Promise<void> {
+  for (const { data } of (await residuals.save()).values()) {
+    for (const rank of ranksOf(cluster.workers).slice(1))
+      await cluster.sendToPrimary(rank, data as Float32Array);
   }
 }
 
@@ -39,23 +40,23 @@ export async function handErrors(cluster: Cluster, errors: Weights): Promise<voi
  * all: the updates depend on no more than their sum. Without any they begin at 0.
  * @param checkpoint at worker 0, what the run goes on from
  */
-export async function shareErrors(
+export async function scatterResiduals(
   cluster: Cluster,
-  errors: Weights,
+  residuals: Weights,
   checkpoint: Checkpoint | undefined,
   log: Logger,
 ): Promise<void> {
-  const values = errors.zeros();
+  const values = residuals.zeros();
   const names = checkpoint?.has('compression') ? await checkpoint.names('compression') : [];
   const before = Number(await cluster.broadcastText(String(Math.ceil(names.length / values.size))));
-  const source = before > 0 ? checkpoint?.tensors('compression', expectedOf(before, errors)) : undefined;
+  const source = before > 0 ? checkpoint?.tensors('compression', expectedOf(before, residuals)) : undefined;
   const isSame = before === cluster.workers;
   try {
     for (const [name, { data }] of values) {
       const own = data as Float32Array;
       for (const rank of ranksOf(before)) {
         const saved = source && (await take(source, nameOf(rank, name), checkpoint?.path));
-        if (isSame && rank > 0) await cluster.deal(rank, saved ?? own);
+        if (isSame && rank > 0) await cluster.receiveFromPrimary(rank, saved ?? own);
         else if (saved)
           for (let i = 0; i < own.length; i++) own[i] = (own[i] as number) + (saved[i] as number);
       }
@@ -66,13 +67,13 @@ export async function shareErrors(
   } finally {
     await source?.return(undefined);
   }
-  await errors.load(values);
-  if (before > 0 && !isSame && cluster.leads)
+  await residuals.load(values);
+  if (before > 0 && !isSame && cluster.isPrimary)
     log.info(`what compression kept back at ${before} workers is shared out among ${cluster.workers}`);
 }
 
-const expectedOf = (workers: number, errors: Weights) =>
-  errors
+const expectedOf = (workers: number, residuals: Weights) =>
+  residuals
     .expected()
     .flatMap(([name, spec]) => ranksOf(workers).map((rank) => [nameOf(rank, name), spec] as const));
 

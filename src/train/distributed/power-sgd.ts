@@ -27,7 +27,7 @@ export class PowerSgd {
   /** Q_mr of each compressed parameter, the same for all workers, named factors.NAME. */
   readonly factors: Weights;
   /** What this worker's gradients have lost so far and is still to come, named error.NAME. */
-  readonly errors: Weights;
+  readonly residuals: Weights;
   /** Those that are compressed. */
   readonly #sizes: ReadonlyMap<string, Size>;
   readonly #entries: WeightEntries;
@@ -57,7 +57,9 @@ export class PowerSgd {
     this.factors = new Weights(runtime, `${prefix}/factors`, {
       factors: each(({ m }) => normal([m, rank], 1)),
     });
-    this.errors = new Weights(runtime, `${prefix}/error`, { error: each(({ n, m }) => constant([n, m], 0)) });
+    this.residuals = new Weights(runtime, `${prefix}/error`, {
+      error: each(({ n, m }) => constant([n, m], 0)),
+    });
     this.#bases = new Map(
       sizes.map(([name, { n }]) => [name, runtime.variable(`${prefix}/basis/${name}`, [n, rank])]),
     );
@@ -117,6 +119,6 @@ export class PowerSgd {
   }
 
   #error(name: string): Variable {
-    return this.errors.entries.get(`error.${name}`)!.variable;
+    return this.residuals.entries.get(`error.${name}`)!.variable;
   }
 }

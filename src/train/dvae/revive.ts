@@ -25,7 +25,7 @@ const PLACES = {
   rows: 'decoder.input.weight',
 } as const;
 
-export class Revival {
+export class DeadCodeReviver {
   /** How often each code occurred in this window. */
   readonly counts: Weights;
   readonly #model: OpenaiDvaeConfig;
@@ -34,7 +34,7 @@ export class Revival {
   readonly #write;
 
   constructor(runtime: Runtime, state: ModelState<DvaeSpec>, model: OpenaiDvaeConfig, seed: number) {
-    const { weights, average, optimizer } = state;
+    const { weights, ema, optimizer } = state;
     this.#model = model;
     this.#seed = seed;
     this.counts = new Weights(runtime, 'dvae/codebook', {
@@ -72,7 +72,7 @@ export class Revival {
           entry.assign(tf.where(masks[part], value, entry.read()));
         };
         put(weights, name, given[part]);
-        if (average) put(average.weights, name, given[part]);
+        if (ema) put(ema.weights, name, given[part]);
         for (const moment of ['m', 'v'])
           put(optimizer.moments, `${moment}.${name}`, tf.zerosLike(given[part]));
       }

@@ -12,17 +12,17 @@ import type { DvaeSpec } from '../../models/dvae/model.ts';
 import { unflatten } from '../../nn/parameters.ts';
 import { Weights } from '../../nn/weights.ts';
 import type { Logger } from '../../util/logger.ts';
-import type { Metrics, Trainee } from '../loop/loop.ts';
+import type { Metrics, TrainingTask } from '../loop/loop.ts';
 import { type ModelState, saveState } from '../loop/resume.ts';
 import { numbers, stepKey } from '../loop/scalars.ts';
-import { Adam, Average } from '../optim/adam.ts';
+import { Adam, Ema } from '../optim/adam.ts';
 import { valueAndGradients } from '../optim/gradients.ts';
 import { checkLossScale, type LossScale, lossScaleFor } from '../optim/loss-scale.ts';
 import { learningRateAt, ramp } from '../optim/schedules.ts';
-import { Revival } from './revive.ts';
+import { DeadCodeReviver } from './revive.ts';
 import { temperatureAt } from './temperature.ts';
 
-export class DvaeTrainee implements Trainee<PictureBatch> {
+export class DvaeTask implements TrainingTask<PictureBatch> {
   readonly state: ModelState & { readonly lossScale: LossScale | undefined };
   readonly #architecture: DvaeArchitecture;
   readonly #config: DvaeConfig;
@@ -30,7 +30,7 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
   readonly #validation: DvaeValidation;
   readonly #run: string;
   readonly #log: Logger;
-  readonly #revival: Revival | undefined;
+  readonly #revival: DeadCodeReviver | undefined;
   /** Not said again until it is over. */
   #saidCollapse = false;
 
@@ -46,16 +46,16 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
     const trained = {
       weights,
       optimizer: new Adam(runtime, 'dvae', weights.entries, config.train.optimizer),
-      average: config.train.averaging && new Average(runtime, 'dvae', weights, config.train.averaging),
+      ema: config.train.averaging && new Ema(runtime, 'dvae', weights, config.train.averaging),
       lossScale: lossScaleFor(runtime, 'dvae', config.train),
     };
     if (codebook.revive && config.model.architecture === 'openai') {
       const parts = trained as unknown as ModelState<DvaeSpec>;
-      this.#revival = new Revival(runtime, parts, config.model, config.seed);
+      this.#revival = new DeadCodeReviver(runtime, parts, config.model, config.seed);
     }
     this.state = { ...trained, ...(this.#revival && { extra: [this.#revival.counts] }) };
     this.#compiledUpdate = this.#compileUpdate();
-    const best = this.state.average?.weights ?? weights;
+    const best = this.state.ema?.weights ?? weights;
     this.#validation = new DvaeValidation(runtime, this.#architecture, best, validation, {
       imageSize,
       vocabulary,
@@ -69,7 +69,7 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
 
   #compileUpdate() {
     const { train } = this.#config;
-    const { weights, optimizer, average, lossScale } = this.state;
+    const { weights, optimizer, ema, lossScale } = this.state;
     interface Inputs {
       [name: string]: Tensor;
       pixels: Tensor;
@@ -100,7 +100,7 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
           learningRate as Scalar,
           unscaling,
         );
-        average?.update(updates, step as Scalar, unscaling);
+        ema?.update(updates, step as Scalar, unscaling);
         return { ...terms, gradientNorm, ...scaled?.metrics };
       },
       { precision: train.precision },
@@ -156,7 +156,7 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
     return figures;
   }
 
-  picture(): Promise<Uint8Array> {
+  sampleImage(): Promise<Uint8Array> {
     return this.#validation.picture();
   }
 
@@ -166,7 +166,7 @@ export class DvaeTrainee implements Trainee<PictureBatch> {
       step,
       config: this.#config,
       state: this.state,
-      position: batch?.position,
+      dataPosition: batch?.position,
       metrics: evaluation,
     });
   }

@@ -17,7 +17,7 @@ import type { LoopResult } from '../loop/loop.ts';
 import type { ModelState } from '../loop/resume.ts';
 import type { RunContext } from '../loop/run-context.ts';
 import { checkRun, runTraining } from '../run.ts';
-import { DvaeTrainee } from './task.ts';
+import { DvaeTask } from './task.ts';
 import { warmStart } from './warm-start.ts';
 
 /** Most held-out pictures looked at in one validation, and at a time. */
@@ -50,13 +50,13 @@ export async function trainDvae(config: DvaeConfig, context: RunContext): Promis
       config,
       faults,
       async build(runtime) {
-        const trainee = new DvaeTrainee(runtime, config, validation, path, log);
+        const task = new DvaeTask(runtime, config, validation, path, log);
         return {
-          trainee,
+          task,
           batches: (position) => batches(config.seed, position)[Symbol.asyncIterator](),
-          async begin() {
+          async onStart() {
             if (!train.warmStart || model.architecture !== 'openai') return;
-            const state = trainee.state as ModelState<DvaeSpec>;
+            const state = task.state as ModelState<DvaeSpec>;
             await warmStart(runtime, { ...config, model }, state, batches(config.seed + 1), context);
           },
         };

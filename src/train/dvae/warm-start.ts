@@ -25,7 +25,7 @@ import { unflatten } from '../../nn/parameters.ts';
 import { Weights } from '../../nn/weights.ts';
 import { InterruptedError } from '../../util/errors.ts';
 import { RandomStream } from '../../util/random.ts';
-import { type ModelState, startAverage } from '../loop/resume.ts';
+import { type ModelState, startEma } from '../loop/resume.ts';
 import type { RunContext } from '../loop/run-context.ts';
 import { numbers, stepKey } from '../loop/scalars.ts';
 import { Adam } from '../optim/adam.ts';
@@ -46,16 +46,16 @@ export async function warmStart(
   const settings = config.train.warmStart!;
   const { weights } = state;
   const bottleneck = new Weights(runtime, 'warm-start', bottleneckSpec(config.model, settings.width));
-  await bottleneck.draw(config.seed);
+  await bottleneck.initialize(config.seed);
   const entries = new Map([
     ...[...weights.entries].filter(([name]) => !/^(encoder\.output|decoder\.input)\./.test(name)),
     ...[...bottleneck.entries].map(([name, entry]) => [`bottleneck.${name}`, entry] as const),
   ]);
   const rate = { peak: settings.learningRate, end: settings.learningRate / 10, warmup: WARMUP };
   const optimizer = new Adam(runtime, 'warm-start', entries, { ...config.train.optimizer, weightDecay: 0 });
-  await optimizer.moments.draw(config.seed);
+  await optimizer.moments.initialize(config.seed);
   const lossScale = lossScaleFor(runtime, 'warm-start', config.train);
-  await lossScale?.state.draw(config.seed);
+  await lossScale?.state.initialize(config.seed);
 
   const step = runtime.compile(
     'warm start step',
@@ -151,7 +151,7 @@ export async function warmStart(
     data: clusters.centres,
   };
   await write({ centres, temperature: floatScalar(Math.max(clusters.error, 1e-6) / settings.sharpness) });
-  await startAverage(runtime, state);
+  await startEma(runtime, state);
 }
 
 function pictures(batch: PictureBatch, config: DvaeConfig): HostTensor {

@@ -9,13 +9,13 @@ import { type Diagnosis, divergence } from '../optim/divergence.ts';
 export type Metrics = Readonly<Record<string, number>>;
 
 /** What a model gives the loop. Steps count the updates made before. */
-export interface Trainee<Batch> {
+export interface TrainingTask<Batch> {
   /** One update; its metrics hold the `loss` that is minimised. */
   update(step: number, batch: Batch): Promise<Metrics>;
   /** Figures on held-out data. */
   evaluate(step: number): Promise<Metrics>;
   /** A picture of what the model can do now, as PNG, if there is one to make. */
-  picture(step: number): Promise<Uint8Array | undefined>;
+  sampleImage(step: number): Promise<Uint8Array | undefined>;
   /**
    * Writes a checkpoint to go on from, with the position in the data after `batch` and the last figures on held-out
    * data; returns its path.
@@ -27,7 +27,7 @@ export interface Trainee<Batch> {
   resume?(evaluation: Metrics): void;
 }
 
-export interface Rhythm {
+export interface LoopSchedule {
   readonly steps: number;
   readonly logEvery: number;
   readonly evaluateEvery: number;
@@ -35,26 +35,26 @@ export interface Rhythm {
 }
 
 /** The checkpoint that a run goes on from. */
-export interface Resumed {
+export interface ResumedState {
   readonly checkpoint: string;
   /** Updates made in earlier sessions of the run. */
   readonly step: number;
   /** Where the data goes on. */
-  readonly position: unknown;
+  readonly dataPosition: unknown;
   /** The last figures on held-out data. */
   readonly evaluation: Metrics;
 }
 
 /** Where the run is written down. */
-export type RunRecord = Pick<RunFolder, 'path' | 'log' | 'image'>;
+export type RunWriter = Pick<RunFolder, 'path' | 'log' | 'image'>;
 
 export interface LoopOptions<Batch> {
   readonly label: string;
-  readonly trainee: Trainee<Batch>;
+  readonly task: TrainingTask<Batch>;
   readonly batches: AsyncIterator<Batch>;
-  readonly rhythm: Rhythm;
-  readonly resumed: Resumed | undefined;
-  readonly run: RunRecord;
+  readonly schedule: LoopSchedule;
+  readonly resumed: ResumedState | undefined;
+  readonly run: RunWriter;
   readonly progress: Progress;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -78,8 +78,8 @@ export interface LoopResult {
  * @throws DataError when the loss or a gradient is no longer finite; the last checkpoint stays
  */
 export async function trainLoop<Batch>(options: LoopOptions<Batch>): Promise<LoopResult> {
-  const { label, trainee, batches, rhythm, resumed, run, progress, signal, stops } = options;
-  const { steps, logEvery, evaluateEvery, saveEvery } = rhythm;
+  const { label, task, batches, schedule, resumed, run, progress, signal, stops } = options;
+  const { steps, logEvery, evaluateEvery, saveEvery } = schedule;
   const start = resumed?.step ?? 0;
   const began = performance.now();
   const losses: number[] = [];
@@ -93,7 +93,7 @@ export async function trainLoop<Batch>(options: LoopOptions<Batch>): Promise<Loo
     if (!isSaved && (last || step % evaluateEvery === 0)) evaluation = await evaluate(options, step);
     const resting = step > 0 && step % saveEvery === 0;
     const isStopping = stops ? await stops(signal.aborted) : signal.aborted;
-    if (!isSaved && (last || resting || isStopping)) checkpoint = await trainee.save(step, batch, evaluation);
+    if (!isSaved && (last || resting || isStopping)) checkpoint = await task.save(step, batch, evaluation);
     if (last) {
       progress.stop();
       const seconds = (performance.now() - began) / 1000;
@@ -115,14 +115,14 @@ export async function trainLoop<Batch>(options: LoopOptions<Batch>): Promise<Loo
     const next = await batches.next();
     if (next.done) throw new Error('the batches ended before the run');
     batch = next.value;
-    const metrics = await trainee.update(step, batch);
+    const metrics = await task.update(step, batch);
     const loss = metrics.loss as number;
     const isLogged = (step + 1) % logEvery === 0 || step === 0;
     const hasDiverged = !Number.isFinite(loss) || !Number.isFinite(metrics.gradientNorm ?? 0);
     if (isLogged || hasDiverged) run.log(step + 1, metrics);
     if (hasDiverged) {
       const what = Number.isFinite(loss) ? 'gradients are' : 'loss is';
-      throw divergence(what, step + 1, run.path, await trainee.diagnose?.(step, batch));
+      throw divergence(what, step + 1, run.path, await task.diagnose?.(step, batch));
     }
     if (isLogged || step === start) losses.push(loss);
     progress.update(step + 1, { loss: loss.toFixed(4) });
@@ -130,15 +130,15 @@ export async function trainLoop<Batch>(options: LoopOptions<Batch>): Promise<Loo
 }
 
 async function evaluate<Batch>(
-  { trainee, run, progress, log, label }: LoopOptions<Batch>,
+  { task, run, progress, log, label }: LoopOptions<Batch>,
   step: number,
 ): Promise<Metrics> {
-  const figures = await trainee.evaluate(step);
+  const figures = await task.evaluate(step);
   run.log(
     step,
     Object.fromEntries(Object.entries(figures).map(([name, value]) => [`validation/${name}`, value])),
   );
-  const picture = await trainee.picture(step);
+  const picture = await task.sampleImage(step);
   if (picture) await run.image(step, 'samples', picture);
   const shown = Object.entries(figures).map(([name, value]) => `${name} ${value.toPrecision(4)}`);
   progress.note(`${label}: step ${step}: ${shown.join(', ')}`);

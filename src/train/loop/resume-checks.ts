@@ -7,11 +7,11 @@ import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { UsageError } from '../../util/errors.ts';
 
 /** The parts that a checkpoint at `path` carries; its weights are verified elsewhere. */
-export const carriedBy = async (path: string): Promise<Checkpoint> =>
+export const openCarriedParts = async (path: string): Promise<Checkpoint> =>
   new Checkpoint(path, await readState(path));
 
 /** Throws UsageError unless the run's part is the one at hand, which comes from `where`. */
-export function refuseOther(part: string, isSame: boolean, where: string): void {
+export function assertSamePart(part: string, isSame: boolean, where: string): void {
   if (isSame) return;
   throw new UsageError(`the run that is resumed has another ${part}`, {
     where,
@@ -20,11 +20,11 @@ export function refuseOther(part: string, isSame: boolean, where: string): void 
 }
 
 /** Throws UsageError unless text ids mean what they mean in the checkpoint. */
-export async function refuseOtherTokenizer(
+export async function assertSameTokenizer(
   checkpoint: Checkpoint,
   tokenizer: Tokenizer,
   where: string,
 ): Promise<void> {
   const carried = await loadTokenizer(checkpoint.tokenizerFile);
-  refuseOther('tokenizer', JSON.stringify(carried) === JSON.stringify(tokenizer), where);
+  assertSamePart('tokenizer', JSON.stringify(carried) === JSON.stringify(tokenizer), where);
 }

@@ -16,18 +16,18 @@ import type { Weights } from '../../nn/weights.ts';
 import type { RunFolder } from '../../report/run/folder.ts';
 import { UsageError } from '../../util/errors.ts';
 import type { Logger } from '../../util/logger.ts';
-import type { Adam, Average } from '../optim/adam.ts';
+import type { Adam, Ema } from '../optim/adam.ts';
 import { divergence, isFiniteTensor } from '../optim/divergence.ts';
-import type { Metrics, Resumed } from './loop.ts';
+import type { Metrics, ResumedState } from './loop.ts';
 
 export interface ModelState<S extends SpecTree = SpecTree> {
   readonly weights: Weights<S>;
   readonly optimizer: Adam;
-  readonly average: Average<S> | undefined;
+  readonly ema: Ema<S> | undefined;
   /** Scales of float16's gradients; their names begin with `lossScale.`. */
   readonly lossScale?: { readonly state: Weights } | undefined;
   /** What compression has kept back of this worker's gradients. */
-  readonly errors?: Weights | undefined;
+  readonly residuals?: Weights | undefined;
   /** What else a run goes on from, in the optimizer's file, each under a name of its own: `NAME.…`. */
   readonly extra?: readonly Weights[];
 }
@@ -45,17 +45,17 @@ export const sharedState = (state: ModelState): readonly Weights[] => [
 
 /** Weights drawn from their initializers, moments at zero, the average at the weights. */
 export async function initialize(runtime: Runtime, state: ModelState, seed: number): Promise<void> {
-  await state.weights.draw(seed);
-  await state.optimizer.moments.draw(seed);
-  for (const weights of besides(state)) await weights.draw(seed);
-  await startAverage(runtime, state);
+  await state.weights.initialize(seed);
+  await state.optimizer.moments.initialize(seed);
+  for (const weights of besides(state)) await weights.initialize(seed);
+  await startEma(runtime, state);
 }
 
 /** Sets the average to the weights as they are. */
-export async function startAverage(runtime: Runtime, { average }: ModelState): Promise<void> {
-  if (!average) return;
+export async function startEma(runtime: Runtime, { ema }: ModelState): Promise<void> {
+  if (!ema) return;
   const start = runtime.compile('start the average', () => {
-    average.start();
+    ema.start();
     return {};
   });
   await start({});
@@ -67,7 +67,7 @@ export interface Saved {
   readonly config: { readonly seed: number; readonly train: { readonly keep: number } };
   readonly state: ModelState;
   /** Where the data goes on. */
-  readonly position: unknown;
+  readonly dataPosition: unknown;
   readonly metrics: Metrics;
   readonly tokenizer?: { toJSON(): object };
   readonly dvae?: Checkpoint;
@@ -80,7 +80,7 @@ export interface Saved {
  * @throws DataError when a weight is not finite, or the disk is full or read-only; the checkpoints stay as they are
  */
 export async function saveState(run: string, saved: Saved): Promise<string> {
-  const { kind, step, config, state, position, metrics, tokenizer, dvae, compression } = saved;
+  const { kind, step, config, state, dataPosition: position, metrics, tokenizer, dvae, compression } = saved;
   const path = checkpointPath(run, step);
   const model = await state.weights.save();
   if (![...model.values()].every(isFiniteTensor)) throw divergence('weights are', step, run);
@@ -92,7 +92,7 @@ export async function saveState(run: string, saved: Saved): Promise<string> {
     metrics,
     config,
     model,
-    ema: await state.average?.weights.save(),
+    ema: await state.ema?.weights.save(),
     optimizer: await saveOptimizer(state),
     compression,
     tokenizer,
@@ -111,7 +111,7 @@ export async function resumeRun(
   kind: ModelKind,
   state: ModelState,
   log: Logger,
-): Promise<Resumed | undefined> {
+): Promise<ResumedState | undefined> {
   const warn: Warn = (message) => log.warn(message);
   const path = await latestCheckpoint(run.path, warn);
   if (path === undefined) {
@@ -122,12 +122,17 @@ export async function resumeRun(
   const checkpoint = await readCheckpoint(path, { kind, optimizer: true, warn });
   await load(state.weights, checkpoint, 'model');
   await loadOptimizer(state, checkpoint);
-  if (state.average) await load(state.average.weights, checkpoint, 'ema');
+  if (state.ema) await load(state.ema.weights, checkpoint, 'ema');
   const { step, dataPosition: position, metrics } = checkpoint.state;
   await run.truncateAfter(step);
   log.info(`going on from step ${step}`);
   const figures = Object.entries(metrics).map(([name, value]) => [name, value ?? Number.NaN]);
-  return { checkpoint: path, step, position, evaluation: Object.fromEntries(figures) as Metrics };
+  return {
+    checkpoint: path,
+    step,
+    dataPosition: position,
+    evaluation: Object.fromEntries(figures) as Metrics,
+  };
 }
 
 async function load(
@@ -156,7 +161,7 @@ async function loadOptimizer(state: ModelState, checkpoint: Checkpoint): Promise
     const roots = new Set(expected.map(([name]) => name.split('.')[0]));
     const values = under((root) => roots.has(root));
     if (values.size === 0) {
-      await weights.draw(checkpoint.state.seed);
+      await weights.initialize(checkpoint.state.seed);
       continue;
     }
     matchTensors(values, expected, checkpoint.path);
@@ -168,7 +173,7 @@ async function loadOptimizer(state: ModelState, checkpoint: Checkpoint): Promise
  * What of a configuration may not change when the run in the folder `run` is resumed.
  * @throws UsageError when it has, or there is no run
  */
-export function refuseChanges<S extends z.ZodType<{ model: unknown; seed: number }>>(
+export function assertSameModel<S extends z.ZodType<{ model: unknown; seed: number }>>(
   schema: S,
   run: string,
   config: z.output<S>,

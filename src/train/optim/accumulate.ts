@@ -5,7 +5,7 @@ import { type Tensor, tf } from '../../engine/tfjs/tf.ts';
 import type { Variable } from '../../engine/tfjs/variable.ts';
 import type { WeightEntries } from '../../nn/weights.ts';
 
-export class GradientSum {
+export class GradientAccumulator {
   readonly #sums: ReadonlyMap<string, Variable>;
 
   constructor(runtime: Runtime, prefix: string, entries: WeightEntries) {

@@ -12,7 +12,7 @@ import { constant, type SpecTree } from '../../nn/parameters.ts';
 import { type WeightEntries, Weights } from '../../nn/weights.ts';
 
 export type OptimizerConfig = z.output<typeof optimizer>;
-export type AveragingConfig = z.output<typeof averaging>;
+export type EmaConfig = z.output<typeof averaging>;
 
 /** How gradients of a scaled loss are to be taken. */
 export interface Unscaling {
@@ -126,12 +126,12 @@ function globalNorm(tensors: readonly Tensor[]): Scalar {
 }
 
 /** The averaged iterates. */
-export class Average<S extends SpecTree> {
+export class Ema<S extends SpecTree> {
   readonly weights: Weights<S>;
   readonly #source: Weights<S>;
-  readonly #config: AveragingConfig;
+  readonly #config: EmaConfig;
 
-  constructor(runtime: Runtime, prefix: string, source: Weights<S>, config: AveragingConfig) {
+  constructor(runtime: Runtime, prefix: string, source: Weights<S>, config: EmaConfig) {
     this.#source = source;
     this.#config = config;
     this.weights = new Weights(runtime, `${prefix}/average`, source.spec);

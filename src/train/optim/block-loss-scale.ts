@@ -11,7 +11,7 @@ import { Weights } from '../../nn/weights.ts';
 import type { Unscaling } from './adam.ts';
 import { areFinite } from './loss-scale.ts';
 
-export type GradientScaleConfig = z.output<typeof gradientScale>;
+export type BlockLossScaleConfig = z.output<typeof gradientScale>;
 
 /** Doubles in a thousand updates; two overflows undo that. */
 const GROWTH = 2 ** (1 / 1000);
@@ -25,11 +25,11 @@ const stateSpec = (layers: number, start: number) => ({
   },
 });
 
-export class BlockScales {
+export class BlockLossScale {
   readonly state: Weights<ReturnType<typeof stateSpec>>;
   readonly #layers: number;
 
-  constructor(runtime: Runtime, prefix: string, layers: number, { start }: GradientScaleConfig) {
+  constructor(runtime: Runtime, prefix: string, layers: number, { start }: BlockLossScaleConfig) {
     this.#layers = layers;
     this.state = new Weights(runtime, `${prefix}/gradient scales`, stateSpec(layers, start));
   }

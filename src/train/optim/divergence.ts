@@ -18,12 +18,12 @@ export function divergence(what: string, step: number, run: string, diagnosis?: 
   const files = diagnosis ? `; the batch: ${diagnosis.files.join(', ')}` : '';
   return new DataError(`the ${what} not finite at step ${step}${first}${files}`, {
     where: run,
-    fix: `${goOn(run)} with a lower train.optimizer.learningRate.peak, or set train.optimizer.clipNorm`,
+    fix: `${resumeAdvice(run)} with a lower train.optimizer.learningRate.peak, or set train.optimizer.clipNorm`,
   });
 }
 
 /** From where a run that diverged may go on, for messages. */
-export const goOn = (run: string): string =>
+export const resumeAdvice = (run: string): string =>
   hasCheckpoint(run)
     ? 'the last checkpoint is good: resume from it'
     : 'there is no checkpoint yet: begin anew, in this folder by --resume,';

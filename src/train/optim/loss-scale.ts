@@ -10,7 +10,7 @@ import { constant } from '../../nn/parameters.ts';
 import { Weights } from '../../nn/weights.ts';
 import { DataError } from '../../util/errors.ts';
 import type { Unscaling } from './adam.ts';
-import { goOn } from './divergence.ts';
+import { resumeAdvice } from './divergence.ts';
 
 export type LossScaleConfig = z.output<typeof lossScale>;
 
@@ -84,7 +84,7 @@ export function checkLossScale(scale: number | undefined, step: number, run: str
   if (scale === undefined || scale > LEAST) return;
   throw new DataError(`the gradients overflow float16 at step ${step}, at a loss scale of ${scale} too`, {
     where: run,
-    fix: `${goOn(run)} with train.precision bfloat16 or float32, or a lower train.optimizer.learningRate.peak`,
+    fix: `${resumeAdvice(run)} with train.precision bfloat16 or float32, or a lower train.optimizer.learningRate.peak`,
   });
 }
 

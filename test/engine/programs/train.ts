@@ -69,8 +69,8 @@ const update = runtime.compile('update', ({ pixels, ids, labels, key, step }: Ba
   return { loss: values.loss };
 });
 
-await weights.draw(seed);
-await optimizer.moments.draw(seed);
+await weights.initialize(seed);
+await optimizer.moments.initialize(seed);
 const digest = createHash('sha256');
 for (let step = 0; step < 30; step++) {
   const random = new RandomStream(seed, 'batch', step);

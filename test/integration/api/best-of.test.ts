@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { bestOf, type ScoredPicture } from '../../../src/api/best-of.ts';
-import type { Picture } from '../../../src/inference/dalle/pipeline.ts';
+import type { GeneratedImage } from '../../../src/inference/dalle/pipeline.ts';
 import { DataError } from '../../../src/util/errors.ts';
 import { clipConfig } from '../../support/tiny-runs.ts';
 
@@ -19,7 +19,7 @@ async function* drawn(prompts: Readonly<Record<string, readonly number[]>>, batc
     const pixels = new Uint8Array(group.length * LENGTH);
     for (const [i, { prompt, seed, grey }] of group.entries()) {
       const own = pixels.subarray(i * LENGTH, (i + 1) * LENGTH).fill(grey);
-      yield { prompt, seed, size: SIZE, pixels: own } satisfies Picture;
+      yield { prompt, seed, size: SIZE, pixels: own } satisfies GeneratedImage;
     }
   }
 }

@@ -29,7 +29,7 @@ const codec: Pick<DvaeCodec, 'config' | 'grid' | 'decode'> = {
 
 const AT_ONCE = { interval: 0, pause: 0 };
 
-const requests = [3, 4, 5].map((seed) => ({ prompt: `picture ${seed}`, tokens: [1], seed }));
+const requests = [3, 4, 5].map((seed) => ({ prompt: `picture ${seed}`, captionTokens: [1], seed }));
 
 /** Codes 1, 2, 3, … of two pictures, of which the first `tokens` are drawn. */
 const codesOf = (tokens: number): Int32Array =>
@@ -38,7 +38,7 @@ const codesOf = (tokens: number): Int32Array =>
 /** Draws batch 1 of the requests a code at a time, and waits `turns` turns of the event loop after each. */
 async function draw(preview: Preview, turns = 5): Promise<void> {
   for (let tokens = 1; tokens <= GRID ** 2; tokens++) {
-    preview.offer({ first: 1, tokens, codes: codesOf(tokens) });
+    preview.offer({ first: 1, tokenCount: tokens, codes: codesOf(tokens) });
     for (let i = 0; i < turns; i++) await setImmediate();
   }
   await preview.settle();

@@ -12,7 +12,7 @@ import { type SampledPicture, sample } from '../../../src/api/sample.ts';
 import { readCheckpoint } from '../../../src/checkpoint/read.ts';
 import { decodePicture } from '../../../src/data/decode.ts';
 import { Runtime } from '../../../src/engine/session/runtime.ts';
-import { Artist, type DrawRequest } from '../../../src/inference/dalle/pipeline.ts';
+import { DallePipeline, type GenerateRequest } from '../../../src/inference/dalle/pipeline.ts';
 import { encodePng } from '../../../src/report/images/png.ts';
 import { DataError, UsageError } from '../../../src/util/errors.ts';
 import { TINY, writePicture, writePictures, writeTinyDvae } from '../../support/tiny-dvae.ts';
@@ -63,15 +63,17 @@ async function one(options: SampleOptions): Promise<SampledPicture> {
 }
 
 /** What the models themselves draw. */
-async function draw(make: (artist: Artist) => Promise<Omit<DrawRequest, 'prompt'>>): Promise<Uint8Array> {
+async function draw(
+  make: (artist: DallePipeline) => Promise<Omit<GenerateRequest, 'prompt'>>,
+): Promise<Uint8Array> {
   const runtime = new Runtime();
   try {
-    const artist = await Artist.open(
+    const artist = await DallePipeline.open(
       runtime,
       await readCheckpoint(dalle, { kind: 'dalle', warn: assert.fail }),
     );
     const request = { prompt: '', ...(await make(artist)) };
-    const pictures = await collect(artist.draw([request], SETTINGS, { batch: 1 }));
+    const pictures = await collect(artist.generate([request], SETTINGS, { batch: 1 }));
     return pictures[0]!.pixels;
   } finally {
     await runtime.close();
@@ -91,7 +93,7 @@ describe('a picture that begins with another one', () => {
       const pixels = await decodePicture(photo, { size: TINY.imageSize, crop: 'center' });
       const start = (await codec.encode(pixels)).slice(0, rows * GRID);
       assert.equal(primed.metadata.prime, start.join(' '));
-      return { tokens: tokenizer.encode('picture 1'), seed: 3, start };
+      return { captionTokens: tokenizer.encode('picture 1'), seed: 3, start };
     });
     assert.deepEqual(primed.pixels, expected);
     const fewer = await one({
@@ -130,7 +132,7 @@ describe('a negative prompt', () => {
     const asked = { prompts: ['picture 1'], seed: 3, ...SETTINGS };
     const away = await one({ ...asked, negative: 'Picture 7' });
     const expected = await draw(async ({ tokenizer }) => ({
-      tokens: tokenizer.encode('picture 1'),
+      captionTokens: tokenizer.encode('picture 1'),
       negative: tokenizer.encode('picture 7'),
       seed: 3,
     }));

@@ -20,7 +20,7 @@ const deviation = (values: number[]): number => Math.sqrt(mean(values.map((value
 
 async function drawn<S extends SpecTree>(prefix: string, spec: S, seed: number) {
   const weights = new Weights(runtime, prefix, spec);
-  await weights.draw(seed);
+  await weights.initialize(seed);
   return weights.save();
 }
 
@@ -47,7 +47,7 @@ describe('drawn weights', () => {
     const other = new Runtime();
     try {
       const weights = new Weights(other, 'same', { before: normal([9], 1), block, table });
-      await weights.draw(7);
+      await weights.initialize(7);
       const saved = await weights.save();
       const expected = await drawn('same', SPEC, 7);
       for (const name of expected.keys()) assert.deepEqual(saved.get(name), expected.get(name), name);
@@ -61,7 +61,7 @@ describe('drawn weights', () => {
     const draws = [await drawn('one', spec, 1), await drawn('two', spec, 1)];
     const again = new Weights(runtime, 'three', spec);
     for (const seed of [1, 2]) {
-      await again.draw(seed);
+      await again.initialize(seed);
       draws.push(await again.save());
     }
     const all = draws.flatMap((saved) => [numbers(saved.get('a')), numbers(saved.get('b'))]);
@@ -106,7 +106,7 @@ describe('loaded weights', () => {
 
   test('replace drawn ones', async () => {
     const weights = new Weights(runtime, 'replaced', spec);
-    await weights.draw(1);
+    await weights.initialize(1);
     await weights.load(values);
     assert.deepEqual(numbers((await weights.save()).get('nested.b')), [5, 6]);
   });

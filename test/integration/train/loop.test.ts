@@ -1,4 +1,4 @@
-// The training loop with a trainee of one number: stopped at every event there is, by Ctrl-C and by a crash, and gone
+// The training loop with a task of one number: stopped at every event there is, by Ctrl-C and by a crash, and gone
 // on with, it leaves what it leaves when nothing stops it.
 
 import assert from 'node:assert/strict';
@@ -7,7 +7,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { RunFolder } from '../../../src/report/run/folder.ts';
-import { type LoopResult, type Resumed, type Trainee, trainLoop } from '../../../src/train/loop/loop.ts';
+import {
+  type LoopResult,
+  type ResumedState,
+  type TrainingTask,
+  trainLoop,
+} from '../../../src/train/loop/loop.ts';
 import { DataError, InterruptedError } from '../../../src/util/errors.ts';
 import { createLogger } from '../../../src/util/logger.ts';
 import { SILENT } from '../../../src/util/progress.ts';
@@ -50,7 +55,7 @@ class Run {
   /** One session; `onEvent` is told the number of each event, counted over all sessions, before it happens. */
   async session(
     onEvent: (event: number, abort: () => void) => void = () => {},
-    rhythm = RHYTHM,
+    schedule = RHYTHM,
   ): Promise<LoopResult> {
     const controller = new AbortController();
     const event = (): void => onEvent(this.#events++, () => controller.abort());
@@ -59,7 +64,7 @@ class Run {
     const latest = this.saves.at(-1);
     await run.truncateAfter(latest?.step ?? -1);
     let x = latest?.x ?? 1;
-    const trainee: Trainee<Batch> = {
+    const task: TrainingTask<Batch> = {
       update: async (_, { value }) => {
         event();
         x = Math.sin(x + value);
@@ -69,7 +74,7 @@ class Run {
         event();
         return { x, step };
       },
-      picture: async () => {
+      sampleImage: async () => {
         event();
         return undefined;
       },
@@ -79,13 +84,17 @@ class Run {
         return `step-${step}`;
       },
     };
-    const resumed: Resumed | undefined = latest && { checkpoint: `step-${latest.step}`, ...latest };
+    const resumed: ResumedState | undefined = latest && {
+      checkpoint: `step-${latest.step}`,
+      dataPosition: latest.position,
+      ...latest,
+    };
     try {
       return await trainLoop({
         label: 'test',
-        trainee,
+        task,
         batches: batchesFrom(latest?.position ?? 0),
-        rhythm,
+        schedule,
         resumed,
         run,
         progress: SILENT,
@@ -232,17 +241,17 @@ test('a loss that is not finite ends the run, names the step, and is logged', as
   const saves: number[] = [];
   const loop = trainLoop<Batch>({
     label: 'test',
-    trainee: {
+    task: {
       update: async (step) => ({ loss: step === 7 ? Number.NaN : step }),
       evaluate: async () => ({}),
-      picture: async () => undefined,
+      sampleImage: async () => undefined,
       save: async (step) => {
         saves.push(step);
         return `step-${step}`;
       },
     },
     batches: batchesFrom(0),
-    rhythm: RHYTHM,
+    schedule: RHYTHM,
     resumed: undefined,
     run,
     progress: SILENT,

@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { Runtime } from '../../../src/engine/session/runtime.ts';
 import { constant } from '../../../src/nn/parameters.ts';
 import { Weights } from '../../../src/nn/weights.ts';
-import { fewestThreads, sharedTrainee } from '../../../src/train/distributed/data-parallel.ts';
+import { dataParallelTask, minThreads } from '../../../src/train/distributed/data-parallel.ts';
 import type { LoopResult } from '../../../src/train/loop/loop.ts';
 import { Adam } from '../../../src/train/optim/adam.ts';
 import { DataError, InterruptedError, UsageError } from '../../../src/util/errors.ts';
@@ -200,7 +200,7 @@ describe('what workers must have in common', () => {
 
   test('the number of threads: that of the worker with the fewest', async () => {
     const counts = [8, 3, 4];
-    for (const outcome of await together(3, (cluster) => fewestThreads(cluster, counts[cluster.rank]!)))
+    for (const outcome of await together(3, (cluster) => minThreads(cluster, counts[cluster.rank]!)))
       assert.equal((outcome as PromiseFulfilledResult<number>).value, 3);
   });
 
@@ -213,16 +213,16 @@ describe('what workers must have in common', () => {
         bias: constant([3], cluster.rank === 2 ? 1 + 2 ** -23 : 1),
       });
       const optimizer = new Adam(runtime, 'model', weights.entries, configOf({}).train.optimizer);
-      await weights.draw(0);
-      await optimizer.moments.draw(0);
-      const trainee = {
-        state: { weights, optimizer, average: undefined },
+      await weights.initialize(0);
+      await optimizer.moments.initialize(0);
+      const task = {
+        state: { weights, optimizer, ema: undefined },
         update: async () => ({ loss: 0 }),
         evaluate: async () => ({}),
-        picture: async () => undefined,
+        sampleImage: async () => undefined,
         save: async () => assert.fail('saved'),
       };
-      return sharedTrainee(cluster, trainee).save(5, undefined, {});
+      return dataParallelTask(cluster, task).save(5, undefined, {});
     });
     for (const runtime of runtimes) await runtime.close();
     for (const error of reasons(outcomes)) {

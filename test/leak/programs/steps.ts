@@ -39,8 +39,8 @@ async function trainStep(): Promise<Repeated> {
     optimizer.apply(gradients, tf.scalar(0), tf.scalar(0.001));
     return values;
   });
-  await weights.draw(1);
-  await optimizer.moments.draw(1);
+  await weights.initialize(1);
+  await optimizer.moments.initialize(1);
   return async () => void (await update({ x: batch }));
 }
 

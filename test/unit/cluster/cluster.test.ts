@@ -32,7 +32,7 @@ describe('sums', () => {
         const expected = sumInOrder(inputs, ranks);
         const sums = await allOf(workers, async (cluster) => {
           const arrays = numbersOf(cluster.rank, lengths);
-          await cluster.sum(arrays);
+          await cluster.allReduceSum(arrays);
           return arrays;
         });
         for (const sum of sums) assert.deepEqual(sum, expected);
@@ -50,7 +50,7 @@ describe('sums', () => {
     ];
     for (const sum of await allOf(2, async (cluster) => {
       const array = Float32Array.from(values[cluster.rank]!);
-      await cluster.sum([array]);
+      await cluster.allReduceSum([array]);
       return [...array];
     }))
       assert.deepEqual(sum, [0, 0, Number.POSITIVE_INFINITY, Number.NaN, -(2 ** -125)]);
@@ -69,7 +69,7 @@ test('many exchanges of all kinds, one after the other', async () => {
     const seen: unknown[] = [];
     for (let round = 0; round < 20; round++) {
       const array = Float32Array.of(rank + 1, round);
-      await cluster.sum([array]);
+      await cluster.allReduceSum([array]);
       seen.push([...array]);
       const start = [Float32Array.of(rank * 10 + round), Float32Array.of(rank, rank)];
       await cluster.broadcast(start);
@@ -77,8 +77,8 @@ test('many exchanges of all kinds, one after the other', async () => {
       seen.push(await cluster.broadcastText(rank === 0 ? `round ${round} ✓` : undefined));
       seen.push(await cluster.gatherTexts(`${rank}/${round}`));
       seen.push((await cluster.gather(Float64Array.of(rank, Number.NaN))).map((numbers) => [...numbers]));
-      seen.push(await cluster.any(rank === 2 && round === 7));
-      await cluster.agree('round', String(round));
+      seen.push(await cluster.anyTrue(rank === 2 && round === 7));
+      await cluster.assertSame('round', String(round));
     }
     return seen;
   });
@@ -106,7 +106,7 @@ describe('one for all', () => {
 
   test('who is of another opinion is named to all', async () => {
     const outcomes = await together(3, (cluster) =>
-      cluster.agree('configuration', cluster.rank === 2 ? 'b' : 'a'),
+      cluster.assertSame('configuration', cluster.rank === 2 ? 'b' : 'a'),
     );
     for (const error of reasons(outcomes)) {
       assert.ok(error instanceof UsageError);
@@ -119,8 +119,8 @@ describe('one for all', () => {
       const outcomes = await together(3, async (cluster) => {
         if (cluster.rank === failing)
           throw new InterruptedError('stopped\u001b[31m at step 3', { where: 'there', fix: 'so' });
-        await cluster.sum([new Float32Array(10)]);
-        await cluster.sum([new Float32Array(10)]);
+        await cluster.allReduceSum([new Float32Array(10)]);
+        await cluster.allReduceSum([new Float32Array(10)]);
       });
       for (const [rank, error] of reasons(outcomes).entries()) {
         assert.ok(error instanceof InterruptedError);
@@ -138,7 +138,7 @@ describe('one for all', () => {
     const [, first, second] = reasons(
       await together(3, async (cluster) => {
         if (cluster.rank === 0) throw new TypeError('secret detail');
-        await cluster.any(false);
+        await cluster.anyTrue(false);
       }),
     );
     for (const error of [first!, second!]) {
@@ -149,10 +149,10 @@ describe('one for all', () => {
 
   test('who is done before the others does not disturb them; who waits for it is told', async () => {
     const outcomes = await together(3, async (cluster) => {
-      await cluster.any(false);
+      await cluster.anyTrue(false);
       if (cluster.rank === 0) return;
       if (cluster.rank === 1) await new Promise((resolve) => setTimeout(resolve, 50));
-      else await cluster.any(true);
+      else await cluster.anyTrue(true);
     });
     assert.equal(outcomes[0]!.status, 'fulfilled');
     assert.match(String((outcomes[2] as PromiseRejectedResult).reason), /worker [01]: .*ended before/);
@@ -160,7 +160,7 @@ describe('one for all', () => {
 
   test('who does something else is told from the others', async () => {
     const outcomes = await together(2, async (cluster) => {
-      if (cluster.rank === 0) await cluster.sum([new Float32Array(8)]);
+      if (cluster.rank === 0) await cluster.allReduceSum([new Float32Array(8)]);
       else await cluster.gather(new Float64Array(8));
     });
     assert.ok(

@@ -55,7 +55,7 @@ test('a worker with another secret is turned away, and the others go on waiting'
   assert.match(refused.join(), /127\.0\.0\.1: the secrets differ/);
   const second = await Cluster.join(other);
   const first = await cluster;
-  assert.deepEqual(await Promise.all([first.any(false), second.any(true)]), [true, true]);
+  assert.deepEqual(await Promise.all([first.anyTrue(false), second.anyTrue(true)]), [true, true]);
   await Promise.all([first.close(), second.close()]);
 });
 

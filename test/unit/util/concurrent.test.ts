@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import { gate, mapConcurrently } from '../../../src/util/concurrent.ts';
+import { mapConcurrently, semaphore } from '../../../src/util/concurrent.ts';
 
 /** Counts how many run at once. */
 function meter() {
@@ -44,7 +44,7 @@ test('no items, no work', async () => {
 
 test('a gate lets through the limit, in order, also after a failure', async () => {
   const counter = meter();
-  const through = gate(3);
+  const through = semaphore(3);
   const order: number[] = [];
   const tasks = Array.from({ length: 10 }, (_, i) =>
     through(async () => {

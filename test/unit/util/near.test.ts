@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { editDistance, nearest } from '../../../src/util/near.ts';
+import { closest, editDistance } from '../../../src/util/near.ts';
 
 test('counts insertions, deletions, substitutions and swaps of neighbours', () => {
   assert.equal(editDistance('', 'abc'), 3);
@@ -11,10 +11,10 @@ test('counts insertions, deletions, substitutions and swaps of neighbours', () =
 
 test('finds the nearest name, and none when all are far', () => {
   const known = ['temperature', 'top-k', 'seed', 'lr'];
-  assert.equal(nearest('temprature', known), 'temperature');
-  assert.equal(nearest('TopK', known), 'top-k');
-  assert.equal(nearest('sede', known), 'seed');
-  assert.equal(nearest('lx', known), 'lr');
-  assert.equal(nearest('zebra', known), undefined);
-  assert.equal(nearest('x'.repeat(1e6), known), undefined);
+  assert.equal(closest('temprature', known), 'temperature');
+  assert.equal(closest('TopK', known), 'top-k');
+  assert.equal(closest('sede', known), 'seed');
+  assert.equal(closest('lx', known), 'lr');
+  assert.equal(closest('zebra', known), undefined);
+  assert.equal(closest('x'.repeat(1e6), known), undefined);
 });

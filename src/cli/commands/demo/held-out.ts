@@ -4,8 +4,8 @@ import { readCheckpoint } from '../../../checkpoint/read.ts';
 import { type HeldOutPrompt, heldOutPrompts } from '../../../data/shapes/heldout.ts';
 import { measureScene, type SceneMeasure } from '../../../data/shapes/measure/measure.ts';
 import { Runtime } from '../../../engine/session/runtime.ts';
-import { Clip } from '../../../inference/clip/clip.ts';
-import { Artist, type Picture } from '../../../inference/dalle/pipeline.ts';
+import { ClipModel } from '../../../inference/clip/clip.ts';
+import { DallePipeline, type GeneratedImage } from '../../../inference/dalle/pipeline.ts';
 import type { SampleSettings } from '../../../inference/dalle/sampler.ts';
 import { InterruptedError } from '../../../util/errors.ts';
 import type { Context } from '../../command.ts';
@@ -13,7 +13,7 @@ import type { Context } from '../../command.ts';
 export const HELD_OUT_KINDS = ['scenes', 'pairs'] as const;
 export type HeldOutKind = (typeof HELD_OUT_KINDS)[number];
 
-export interface JudgedSample extends Picture {
+export interface JudgedSample extends GeneratedImage {
   readonly measure: SceneMeasure;
   /** Cosine of prompt and picture in CLIP's space. */
   readonly score: number;
@@ -53,18 +53,18 @@ export async function sampleHeldOut(
   const warn = (message: string): void => log.warn(message);
   const runtime = new Runtime();
   try {
-    const artist = await Artist.open(runtime, await readCheckpoint(dalle, { kind: 'dalle', warn }));
-    const clip = await Clip.open(runtime, await readCheckpoint(clipPath, { kind: 'clip', warn }));
+    const artist = await DallePipeline.open(runtime, await readCheckpoint(dalle, { kind: 'dalle', warn }));
+    const clip = await ClipModel.open(runtime, await readCheckpoint(clipPath, { kind: 'clip', warn }));
     const requests = asked.flatMap(({ prompt }, i) =>
       Array.from({ length: candidates }, (_, k) => ({
         prompt,
-        tokens: artist.encode(prompt, false),
+        captionTokens: artist.encode(prompt, false),
         seed: seed + i * candidates + k,
       })),
     );
     progress.start('sampling held-out prompts', requests.length * artist.codec.grid ** 2);
-    const pictures: Picture[] = [];
-    const drawn = artist.draw(requests, settings, {
+    const pictures: GeneratedImage[] = [];
+    const drawn = artist.generate(requests, settings, {
       batch: BATCH,
       onToken: (done) => progress.update(done),
       signal,
@@ -89,10 +89,10 @@ export async function sampleHeldOut(
 }
 
 async function judge(
-  pictures: readonly Picture[],
+  pictures: readonly GeneratedImage[],
   prompt: string,
   scene: HeldOutPrompt['scene'],
-  clip: Clip,
+  clip: ClipModel,
 ): Promise<JudgedSample[]> {
   const scores = await clip.score(prompt, Buffer.concat(pictures.map(({ pixels }) => pixels)));
   return pictures.map((picture, i) => ({

@@ -68,7 +68,7 @@ function memoryOf(prefix: DalleCache, cache: DalleCache, place: Tensor) {
   const after = cache.map((layer) => ({ ...layer })) as Record<string, Tensor4D>[];
   const memory: DalleMemory = cache.map((_, layer) => ({
     prefix: prefix[layer],
-    keep: (part, row) => {
+    append: (part, row) => {
       const own = after[layer] as Record<string, Tensor4D>;
       own[part] = put(own[part] as Tensor4D, row, place);
       return own[part] as Tensor4D;

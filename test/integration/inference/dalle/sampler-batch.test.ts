@@ -11,7 +11,7 @@ import { Runtime } from '../../../../src/engine/session/runtime.ts';
 import { inRowBlocks } from '../../../../src/engine/tfjs/row-blocks.ts';
 import type { Scalar, Tensor, Tensor1D } from '../../../../src/engine/tfjs/tf.ts';
 import { decodeStep, keptTokens } from '../../../../src/inference/dalle/decode.ts';
-import { DecodeCache } from '../../../../src/inference/dalle/kv-cache.ts';
+import { KvCache } from '../../../../src/inference/dalle/kv-cache.ts';
 import { type SampleRequest, Sampler } from '../../../../src/inference/dalle/sampler.ts';
 import { DvaeCodec } from '../../../../src/inference/dvae/codec.ts';
 import { imageLength } from '../../../../src/models/dalle/config.ts';
@@ -41,7 +41,7 @@ async function open() {
   const runtime = new Runtime();
   runtimes.push(runtime);
   const weights = new Weights(runtime, 'dalle', dalleSpec(config));
-  await weights.draw(1);
+  await weights.initialize(1);
   return { runtime, weights };
 }
 
@@ -86,7 +86,7 @@ describe('the tokens of 16 requests', () => {
 /** The logits of each row after 20 tokens, as bits, where all rows have the same tokens. */
 async function rowsOfLogits(rows: number, how: 'plain' | 'in blocks' | 'packed'): Promise<string[]> {
   const { runtime, weights } = await open();
-  const cache = new DecodeCache(runtime, 'cache', config, { rows, prefix: 9, positions: keptTokens(config) });
+  const cache = new KvCache(runtime, 'cache', config, { rows, prefix: 9, positions: keptTokens(config) });
   const clear = runtime.compile('clear', ({ zero }: { zero: Tensor }) => {
     cache.clear(zero as Scalar);
     return {};
@@ -95,7 +95,7 @@ async function rowsOfLogits(rows: number, how: 'plain' | 'in blocks' | 'packed')
   const step = runtime.compile(
     'step',
     ({ token, place }: Record<'token' | 'place', Tensor>) => {
-      const memory = cache.memory(place as Scalar);
+      const memory = cache.view(place as Scalar);
       const decode = () => decodeStep(weights.read(), memory, token as Tensor1D, place as Scalar, config);
       return { logits: how === 'plain' ? decode() : inRowBlocks(4, decode) };
     },

@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type Tensor2D, tf } from '../../../../src/engine/tfjs/tf.ts';
-import { filterLogits, keptCodes } from '../../../../src/inference/dalle/logits-processor.ts';
+import { filterLogits, topKCount } from '../../../../src/inference/dalle/logits-processor.ts';
 import type { SampleRequest, SampleSettings } from '../../../../src/inference/dalle/sampler.ts';
-import { drawTokens } from '../../../../src/inference/dalle/sampling.ts';
+import { sampleTokens } from '../../../../src/inference/dalle/sampling.ts';
 import { imageLength } from '../../../../src/models/dalle/config.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
 import { bound, chiSquare, filtered } from '../../../support/distribution.ts';
@@ -250,7 +250,7 @@ describe('filters', () => {
       [200, 2],
       'int32',
     );
-    const drawn = drawTokens(many, keys, { temperature: 1, topK: 1 }).dataSync();
+    const drawn = sampleTokens(many, keys, { temperature: 1, topK: 1 }).dataSync();
     assert.equal(new Set(drawn).size, VOCABULARY);
   });
 
@@ -264,7 +264,7 @@ describe('filters', () => {
     const large = rows.map((values) => values.map((value) => 1e4 * value));
     for (const temperature of [1e-3, 1e-20, 1e-38, Number.MIN_VALUE])
       for (const settings of [{}, { topK: 4 }, { topP: 0.9 }, { topK: 4, topP: 0.9 }]) {
-        const drawn = drawTokens(tf.tensor2d(large) as Tensor2D, keys, { temperature, ...settings });
+        const drawn = sampleTokens(tf.tensor2d(large) as Tensor2D, keys, { temperature, ...settings });
         assert.deepEqual([...drawn.dataSync()], large.map(likeliest));
       }
   });
@@ -277,10 +277,10 @@ describe('filters', () => {
   });
 
   test('a share below 1 is left out, as DALLE-pytorch’s filter_thres', () => {
-    assert.equal(keptCodes(undefined, 512), undefined);
-    assert.equal(keptCodes(0.9, 512), 51);
-    assert.equal(keptCodes(0.999, 512), 1);
-    assert.equal(keptCodes(64, 512), 64);
-    assert.equal(keptCodes(1000, 512), 512);
+    assert.equal(topKCount(undefined, 512), undefined);
+    assert.equal(topKCount(0.9, 512), 51);
+    assert.equal(topKCount(0.999, 512), 1);
+    assert.equal(topKCount(64, 512), 64);
+    assert.equal(topKCount(1000, 512), 512);
   });
 });

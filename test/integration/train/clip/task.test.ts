@@ -158,9 +158,9 @@ test('a logit scale that would pass 100 is held there', async () => {
   try {
     const weights = new ModelWeights(runtime, 'clip', clipSpec(config.model));
     const optimizer = new Adam(runtime, 'clip', weights.trained, config.train.optimizer);
-    const parts = { runtime, config, weights, optimizer, average: undefined };
-    await weights.draw(0);
-    await optimizer.moments.draw(0);
+    const parts = { runtime, config, weights, optimizer, ema: undefined };
+    await weights.initialize(0);
+    await optimizer.moments.initialize(0);
     const update = runtime.compile('update', (_: Record<never, Tensor>) => {
       // Adam's first update is as large as the step size, whatever the gradient.
       const gradients = new Map(

@@ -7,7 +7,7 @@ import type { HostTensor } from '../../../../src/engine/native/tensor.ts';
 import { Runtime } from '../../../../src/engine/session/runtime.ts';
 import { dalleSpec } from '../../../../src/models/dalle/model.ts';
 import { Weights } from '../../../../src/nn/weights.ts';
-import { codebookStart } from '../../../../src/train/dalle/codebook-init.ts';
+import { codebookInit } from '../../../../src/train/dalle/codebook-init.ts';
 
 const [CODES, WIDTH, STDDEV] = [24, 64, 0.05];
 const sizes = { textLength: 2, textVocabulary: 4, grid: 2, imageVocabulary: CODES, width: WIDTH };
@@ -28,9 +28,9 @@ async function started(seed: number, tied = false) {
   const runtime = new Runtime();
   try {
     const weights = new Weights(runtime, 'model', dalleSpec(model));
-    await weights.draw(seed);
+    await weights.initialize(seed);
     const drawn = await weights.save();
-    await codebookStart(runtime, weights, vectors, { model, seed });
+    await codebookInit(runtime, weights, vectors, { model, seed });
     return { drawn, start: await weights.save() };
   } finally {
     await runtime.close();

@@ -14,7 +14,7 @@ import { readTokenFolder } from '../../../../src/data/tokens/read.ts';
 import { tokenizeFolder } from '../../../../src/inference/jobs/tokenize.ts';
 import { BpeTokenizer } from '../../../../src/tokenizers/bpe.ts';
 import { checkCaptions, trainingBatches } from '../../../../src/train/dalle/batches.ts';
-import type { CaptionedCodes } from '../../../../src/train/dalle/dataset.ts';
+import type { TokenizedDataset } from '../../../../src/train/dalle/dataset.ts';
 import { createLogger } from '../../../../src/util/logger.ts';
 import { SILENT } from '../../../../src/util/progress.ts';
 import { writePictures, writeTinyDvae } from '../../../support/tiny-dvae.ts';
@@ -89,7 +89,7 @@ test('token shards carry them all, and training draws from them as from the pict
   const out = join(root, 'tokens');
   const context = { log: createLogger('error'), progress: SILENT, signal: new AbortController().signal };
   await tokenizeFolder({ data, dvae, out, shardSize: 4, resume: false }, context);
-  const tokens = (await readTokenFolder(out)) as CaptionedCodes;
+  const tokens = (await readTokenFolder(out)) as TokenizedDataset;
   assert.deepEqual(
     tokens.captions,
     tokens.keys.map((key) => lines(Number(key.slice(-3))).join('\n')),

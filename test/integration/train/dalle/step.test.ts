@@ -15,8 +15,8 @@ import { trainedEntries } from '../../../../src/train/dalle/fine-tune.ts';
 import { DalleStep } from '../../../../src/train/dalle/step.ts';
 import { initialize } from '../../../../src/train/loop/resume.ts';
 import { stepKey } from '../../../../src/train/loop/scalars.ts';
-import { Adam, Average } from '../../../../src/train/optim/adam.ts';
-import { BlockScales } from '../../../../src/train/optim/block-loss-scale.ts';
+import { Adam, Ema } from '../../../../src/train/optim/adam.ts';
+import { BlockLossScale } from '../../../../src/train/optim/block-loss-scale.ts';
 import { DataError, UsageError } from '../../../../src/util/errors.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
 import { writePictures, writeTinyDvae } from '../../../support/tiny-dvae.ts';
@@ -62,12 +62,12 @@ async function setUp(train: object = {}) {
   runtimes.push(runtime);
   const weights = new Weights(runtime, 'dalle', dalleSpec(how.model));
   const optimizer = new Adam(runtime, 'dalle', weights.entries, how.train.optimizer);
-  const average = new Average(runtime, 'dalle', weights, how.train.averaging!);
+  const ema = new Ema(runtime, 'dalle', weights, how.train.averaging!);
   const lossScale =
     how.train.precision === 'float16'
-      ? new BlockScales(runtime, 'dalle', LAYERS, how.train.gradientScale)
+      ? new BlockLossScale(runtime, 'dalle', LAYERS, how.train.gradientScale)
       : undefined;
-  const state = { weights, trained: weights.entries, optimizer, average, lossScale };
+  const state = { weights, trained: weights.entries, optimizer, ema, lossScale };
   const step = new DalleStep(runtime, how, state);
   await initialize(runtime, state, 1);
   return { ...state, step, run: () => step.run(batch, 0, 1e-2, stepKey(0, 0)) };
@@ -81,7 +81,7 @@ const isSame = (a: Values, b: Values, name: string): boolean =>
 
 describe('float16', () => {
   test('an overflow in one resblock skips its update and lowers its scale, and no others', async () => {
-    const { run, weights, optimizer, average, lossScale } = await setUp({ precision: 'float16' });
+    const { run, weights, optimizer, ema, lossScale } = await setUp({ precision: 'float16' });
     const scales = [8192, 2 ** 60, 512];
     const load = (values: number[]) =>
       lossScale!.state.load(
@@ -96,7 +96,7 @@ describe('float16', () => {
     await load(scales);
     const save = async () => ({
       weights: await weights.save(),
-      average: await average.weights.save(),
+      ema: await ema.weights.save(),
       moments: await optimizer.moments.save(),
     });
     const before = await save();
@@ -107,7 +107,7 @@ describe('float16', () => {
     for (const name of before.weights.keys()) {
       const isSkipped = name.startsWith('blocks.block_2.');
       assert.equal(isSame(before.weights, after.weights, name), isSkipped, name);
-      assert.equal(isSame(before.average, after.average, name), isSkipped, `average of ${name}`);
+      assert.equal(isSame(before.ema, after.ema, name), isSkipped, `average of ${name}`);
       for (const moment of [`m.${name}`, `v.${name}`])
         assert.equal(isSame(before.moments, after.moments, moment), isSkipped, moment);
     }
@@ -208,7 +208,7 @@ describe('runs', () => {
     await dalleSession(longer)(run);
     const read = async (path: string, part: 'model' | 'ema') =>
       (await readCheckpoint(path, { kind: 'dalle', warn: assert.fail })).read(part);
-    const [before, tuned, average] = [
+    const [before, tuned, ema] = [
       await read(origin, 'ema'),
       await read(run, 'model'),
       await read(run, 'ema'),
@@ -218,7 +218,7 @@ describe('runs', () => {
       const ours = tuned.get(name)!;
       if (isFrozen) {
         assert.deepEqual(ours.data, tensor.data, name);
-        assert.deepEqual(average.get(name)!.data, tensor.data, `average of ${name}`);
+        assert.deepEqual(ema.get(name)!.data, tensor.data, `average of ${name}`);
         continue;
       }
       // Two small steps away from where it began, the new rows apart.

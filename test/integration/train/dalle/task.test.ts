@@ -11,7 +11,7 @@ import { decodePicture } from '../../../../src/data/decode.ts';
 import type { Picture } from '../../../../src/data/picture.ts';
 import { readFolder } from '../../../../src/data/sources/folder.ts';
 import { Runtime } from '../../../../src/engine/session/runtime.ts';
-import { Artist } from '../../../../src/inference/dalle/pipeline.ts';
+import { DallePipeline } from '../../../../src/inference/dalle/pipeline.ts';
 import { Sampler } from '../../../../src/inference/dalle/sampler.ts';
 import { dalleSpec } from '../../../../src/models/dalle/model.ts';
 import { Weights } from '../../../../src/nn/weights.ts';
@@ -75,7 +75,7 @@ describe('eight captioned pictures', () => {
   test('come back from their captions, code for code and pixel for pixel', async () => {
     const runtime = new Runtime();
     const checkpoint = await readCheckpoint(run, { kind: 'dalle', warn: assert.fail });
-    const artist = await Artist.open(runtime, checkpoint);
+    const artist = await DallePipeline.open(runtime, checkpoint);
     const { codec } = artist;
     const decoded = await Promise.all(
       pictures.map(({ path }) => decodePicture(path, { size: TINY.imageSize, crop: 'center' })),
@@ -94,11 +94,11 @@ describe('eight captioned pictures', () => {
 
     // The artist does the same in batches of three, and decodes.
     const expected = await codec.decode(drawn);
-    const requests = tokens.map((caption, seed) => ({ prompt: `${seed}`, tokens: caption, seed }));
+    const requests = tokens.map((caption, seed) => ({ prompt: `${seed}`, captionTokens: caption, seed }));
     const progress: number[] = [];
     let at = 0;
     const onToken = (done: number): void => void progress.push(done);
-    for await (const { prompt, seed, pixels, size } of artist.draw(requests, settings, {
+    for await (const { prompt, seed, pixels, size } of artist.generate(requests, settings, {
       batch: 3,
       onToken,
     })) {

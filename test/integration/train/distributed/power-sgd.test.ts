@@ -13,10 +13,14 @@ import type { Tensor } from '../../../../src/engine/tfjs/tf.ts';
 import { constant, normal } from '../../../../src/nn/parameters.ts';
 import { Weights } from '../../../../src/nn/weights.ts';
 import { GradientExchange } from '../../../../src/train/distributed/all-reduce.ts';
-import { errorsOfAll, handErrors, shareErrors } from '../../../../src/train/distributed/error-feedback.ts';
+import {
+  gatherResiduals,
+  scatterResiduals,
+  sendResiduals,
+} from '../../../../src/train/distributed/error-feedback.ts';
 import { PowerSgd } from '../../../../src/train/distributed/power-sgd.ts';
-import { GradientSum } from '../../../../src/train/optim/accumulate.ts';
-import { UsageError } from '../../../../src/util/errors.ts';
+import { GradientAccumulator } from '../../../../src/train/optim/accumulate.ts';
+import { UsageError } from '../../../../src/util/residuals.ts';
 import { createLogger } from '../../../../src/util/logger.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
 import { allOf } from '../../../support/cluster.ts';
@@ -63,10 +67,10 @@ async function setUp(cluster: Cluster, isExact = false) {
   const runtime = new Runtime();
   runtimes.push(runtime);
   const weights = new Weights(runtime, 'model', SPEC);
-  const sums = new GradientSum(runtime, 'model', weights.entries);
+  const sums = new GradientAccumulator(runtime, 'model', weights.entries);
   const compression = isExact ? undefined : new PowerSgd(runtime, 'model', weights.entries, RANK);
-  await compression?.factors.draw(0);
-  await compression?.errors.load(compression.errors.zeros());
+  await compression?.factors.initialize(0);
+  await compression?.residuals.load(compression.residuals.zeros());
   const exchange = new GradientExchange(runtime, 'test', { cluster, sums, compression });
   const start = runtime.compile('set', (inputs: Record<string, Tensor>) => {
     sums.clear();
@@ -120,18 +124,18 @@ function gramSchmidt(p: Matrix): Matrix {
 /** One parameter's compression at all workers. */
 class SlowPowerSgd {
   #factor: Matrix;
-  errors: Matrix[];
+  residuals: Matrix[];
 
-  constructor(factor: Matrix, errors: Matrix[]) {
+  constructor(factor: Matrix, residuals: Matrix[]) {
     this.#factor = factor;
-    this.errors = errors;
+    this.residuals = residuals;
   }
 
   step(gradients: readonly Matrix[]): Matrix {
-    const matrices = gradients.map((gradient, worker) => combined(gradient, this.errors[worker]!, 1));
+    const matrices = gradients.map((gradient, worker) => combined(gradient, this.residuals[worker]!, 1));
     const basis = gramSchmidt(sumOf(matrices.map((matrix) => times(matrix, this.#factor))));
     const factors = matrices.map((matrix) => times(transposed(matrix), basis));
-    this.errors = matrices.map((matrix, worker) =>
+    this.residuals = matrices.map((matrix, worker) =>
       combined(matrix, times(basis, transposed(factors[worker]!)), -1),
     );
     this.#factor = sumOf(factors);
@@ -153,13 +157,13 @@ function assertNear(
 const WORKERS = 3;
 const STEPS = 5;
 
-test('steps of three workers: gradients and errors are those of the plain algorithm, what is small is exact', async () => {
+test('steps of three workers: gradients and residuals are those of the plain algorithm, what is small is exact', async () => {
   const runs = await allOf(WORKERS, async (cluster) => {
     const { step, compression } = await setUp(cluster);
     const factors = await compression.factors.save();
     const results: Arrays[] = [];
     for (let i = 0; i < STEPS; i++) results.push(await step(gradientsOf(cluster.rank, i)));
-    return { factors, results, errors: await compression.errors.save() };
+    return { factors, results, residuals: await compression.residuals.save() };
   });
   for (const name of NAMES) {
     const slow = isCompressed(name)
@@ -195,11 +199,11 @@ test('steps of three workers: gradients and errors are those of the plain algori
       }
     }
     if (!slow) continue;
-    const errors = runs.map((run) => [...(run.errors.get(`error.${name}`)!.data as Float32Array)]);
-    for (const [rank, error] of errors.entries())
-      assertNear(error, slow.errors[rank]!.flat(), `error of ${name} at ${rank}`, 1e-3);
+    const residuals = runs.map((run) => [...(run.residuals.get(`error.${name}`)!.data as Float32Array)]);
+    for (const [rank, error] of residuals.entries())
+      assertNear(error, slow.residuals[rank]!.flat(), `error of ${name} at ${rank}`, 1e-3);
     // Nothing is lost: what has been applied and what is still kept back is all there was.
-    const kept = applied.map((value, at) => errors.reduce((sum, error) => sum + error[at]!, value));
+    const kept = applied.map((value, at) => residuals.reduce((sum, error) => sum + error[at]!, value));
     assertNear(kept, total, `${name} in all`);
   }
 });
@@ -219,7 +223,7 @@ test('a sum of the rank of the compression comes through as it is, at the first 
     NAMES.map((name) => [name, sum[name].map((value, i) => value - first[name][i]!)]),
   ) as Arrays;
   const results = await allOf(2, async (cluster) =>
-    (await setUp(cluster)).step(cluster.leads ? first : second),
+    (await setUp(cluster)).step(cluster.isPrimary ? first : second),
   );
   for (const result of results) for (const name of NAMES) assertNear(result[name], sum[name], name, 1e-3);
 });
@@ -249,26 +253,26 @@ test('a rank at which nothing becomes smaller is refused', () => {
   assert.throws(() => new PowerSgd(runtime, 'model', entries, 6), UsageError);
 });
 
-describe('errors in a checkpoint', () => {
+describe('residuals in a checkpoint', () => {
   const path = join(root, 'checkpoint');
   const errorsAt = (runtime: Runtime) =>
-    new Weights(runtime, 'errors', { error: { a: constant([3, 2], 0), b: constant([5], 0) } });
+    new Weights(runtime, 'residuals', { error: { a: constant([3, 2], 0), b: constant([5], 0) } });
   const valuesOf = (rank: number) => ({
     'error.a': [1, 2, 3, 4, 5, 6].map((value) => value + 10 * rank),
     'error.b': [0, 1, 2, 3, 4].map((value) => value * 2 ** rank),
   });
-  const numbersOf = async (errors: Weights): Promise<Record<string, number[]>> =>
+  const numbersOf = async (residuals: Weights): Promise<Record<string, number[]>> =>
     Object.fromEntries(
-      [...(await errors.save())].map(([name, { data }]) => [name, [...(data as Float32Array)]]),
+      [...(await residuals.save())].map(([name, { data }]) => [name, [...(data as Float32Array)]]),
     );
 
   test('are those of every worker; each gets its own again, or a share of all where there are more or fewer', async () => {
     await allOf(3, async (cluster) => {
       const runtime = new Runtime();
       runtimes.push(runtime);
-      const errors = errorsAt(runtime);
+      const residuals = errorsAt(runtime);
       const values = Object.entries(valuesOf(cluster.rank));
-      await errors.load(
+      await residuals.load(
         new Map(
           values.map(([name, data]) => [
             name,
@@ -280,11 +284,11 @@ describe('errors in a checkpoint', () => {
           ]),
         ),
       );
-      if (!cluster.leads) {
-        await handErrors(cluster, errors);
+      if (!cluster.isPrimary) {
+        await sendResiduals(cluster, residuals);
         return;
       }
-      const compression = await errorsOfAll(cluster, errors);
+      const compression = await gatherResiduals(cluster, residuals);
       const rest = { kind: 'dalle', step: 1, seed: 0, dataPosition: null, metrics: {}, config: {} } as const;
       await writeCheckpoint(path, { ...rest, model: [], optimizer: [], compression });
     });
@@ -292,12 +296,12 @@ describe('errors in a checkpoint', () => {
       allOf(workers, async (cluster) => {
         const runtime = new Runtime();
         runtimes.push(runtime);
-        const errors = errorsAt(runtime);
-        const checkpoint = cluster.leads
+        const residuals = errorsAt(runtime);
+        const checkpoint = cluster.isPrimary
           ? await readCheckpoint(path, { kind: 'dalle', optimizer: true, warn: assert.fail })
           : undefined;
-        await shareErrors(cluster, errors, checkpoint, createLogger('error'));
-        return numbersOf(errors);
+        await scatterResiduals(cluster, residuals, checkpoint, createLogger('error'));
+        return numbersOf(residuals);
       });
     assert.deepEqual(await goOn(3), [0, 1, 2].map(valuesOf));
     const shared = (workers: number) => ({
@@ -312,9 +316,9 @@ describe('errors in a checkpoint', () => {
     const [first] = await allOf(2, async (cluster) => {
       const runtime = new Runtime();
       runtimes.push(runtime);
-      const errors = errorsAt(runtime);
-      await shareErrors(cluster, errors, undefined, createLogger('error'));
-      return numbersOf(errors);
+      const residuals = errorsAt(runtime);
+      await scatterResiduals(cluster, residuals, undefined, createLogger('error'));
+      return numbersOf(residuals);
     });
     assert.deepEqual(first, { 'error.a': [0, 0, 0, 0, 0, 0], 'error.b': [0, 0, 0, 0, 0] });
   });

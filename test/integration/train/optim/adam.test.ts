@@ -4,12 +4,7 @@ import { Runtime } from '../../../../src/engine/session/runtime.ts';
 import { type Scalar, type Tensor, tf } from '../../../../src/engine/tfjs/tf.ts';
 import { constant, normal } from '../../../../src/nn/parameters.ts';
 import { Weights } from '../../../../src/nn/weights.ts';
-import {
-  Adam,
-  Average,
-  type AveragingConfig,
-  type OptimizerConfig,
-} from '../../../../src/train/optim/adam.ts';
+import { Adam, Ema, type EmaConfig, type OptimizerConfig } from '../../../../src/train/optim/adam.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
 
 const runtime = new Runtime();
@@ -72,17 +67,17 @@ class SlowAdamW {
 }
 
 /** A model, its optimizer and average, and the compiled update. */
-function trainee(
+function task(
   on: Runtime,
   prefix: string,
   config: OptimizerConfig,
-  averaging: AveragingConfig = { decay: 0.9, every: 1 },
+  averaging: EmaConfig = { decay: 0.9, every: 1 },
 ) {
   const weights = new Weights(on, prefix, SPEC);
   const optimizer = new Adam(on, prefix, weights.entries, config);
-  const average = new Average(on, prefix, weights, averaging);
+  const ema = new Ema(on, prefix, weights, averaging);
   const start = on.compile(`start ${prefix}`, () => {
-    average.start();
+    ema.start();
     return {};
   });
   const compiled = on.compile(
@@ -93,7 +88,7 @@ function trainee(
         step as Scalar,
         learningRate as Scalar,
       );
-      average.update(updates, step as Scalar);
+      ema.update(updates, step as Scalar);
       return { gradientNorm };
     },
   );
@@ -108,11 +103,11 @@ function trainee(
     return Number(gradientNorm!.data[0]);
   };
   const begin = async (seed: number): Promise<void> => {
-    await weights.draw(seed);
-    await optimizer.moments.draw(seed);
+    await weights.initialize(seed);
+    await optimizer.moments.initialize(seed);
     await start({});
   };
-  return { weights, optimizer, average, update, begin };
+  return { weights, optimizer, ema, update, begin };
 }
 
 async function arraysOf(weights: Weights<typeof SPEC>): Promise<Arrays> {
@@ -144,7 +139,7 @@ describe('Adam', () => {
   for (const [name, changes] of settings) {
     test(`${name}: twenty updates as PyTorch's AdamW makes them`, async () => {
       const config = { ...defaults, ...changes };
-      const { weights, update, begin } = trainee(runtime, name, config);
+      const { weights, update, begin } = task(runtime, name, config);
       await begin(1);
       const slow = new SlowAdamW(await arraysOf(weights), config);
       for (let step = 0; step < STEPS; step++) {
@@ -157,7 +152,7 @@ describe('Adam', () => {
   }
 
   test('a gradient of 0 leaves the weights where they are, clipped or not', async () => {
-    const { weights, optimizer, begin } = trainee(runtime, 'zero', { ...defaults, clipNorm: 1 });
+    const { weights, optimizer, begin } = task(runtime, 'zero', { ...defaults, clipNorm: 1 });
     await begin(2);
     const before = await arraysOf(weights);
     const still = runtime.compile('still', ({ step }: { step: Tensor }) => {
@@ -174,17 +169,17 @@ describe('Adam', () => {
 
   test('stopped and taken up elsewhere goes on bit for bit', async () => {
     const config = { ...defaults, weightDecay: 0.1, clipNorm: 1 };
-    const whole = trainee(runtime, 'whole', config);
+    const whole = task(runtime, 'whole', config);
     await whole.begin(3);
     for (let step = 0; step < 7; step++) await whole.update(step);
-    const saved = [whole.weights, whole.optimizer.moments, whole.average.weights];
+    const saved = [whole.weights, whole.optimizer.moments, whole.ema.weights];
     const states = await Promise.all(saved.map((weights) => weights.save()));
     for (let step = 7; step < STEPS; step++) await whole.update(step);
 
     const elsewhere = new Runtime();
     try {
-      const resumed = trainee(elsewhere, 'resumed', config);
-      const loading = [resumed.weights, resumed.optimizer.moments, resumed.average.weights];
+      const resumed = task(elsewhere, 'resumed', config);
+      const loading = [resumed.weights, resumed.optimizer.moments, resumed.ema.weights];
       for (const [i, weights] of loading.entries()) await weights.load(states[i]!);
       for (let step = 7; step < STEPS; step++) await resumed.update(step);
       for (const [i, weights] of loading.entries()) {
@@ -203,7 +198,7 @@ describe('the average', () => {
     { decay: 0.9, every: 3 },
   ]) {
     test(`every ${every} steps, decay ${decay}`, async () => {
-      const { weights, average, update, begin } = trainee(runtime, `average ${decay} ${every}`, defaults, {
+      const { weights, ema, update, begin } = task(runtime, `average ${decay} ${every}`, defaults, {
         decay,
         every,
       });
@@ -219,7 +214,7 @@ describe('the average', () => {
             expected[name] = expected[name].map((old, i) => share * old + (1 - share) * current[name][i]!);
           }
         }
-        assertNear(await arraysOf(average.weights), expected, 1e-6);
+        assertNear(await arraysOf(ema.weights), expected, 1e-6);
       }
     });
   }

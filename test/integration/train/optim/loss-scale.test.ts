@@ -7,7 +7,7 @@ import { Runtime } from '../../../../src/engine/session/runtime.ts';
 import { type Scalar, type Tensor, tf } from '../../../../src/engine/tfjs/tf.ts';
 import { constant, normal } from '../../../../src/nn/parameters.ts';
 import { Weights } from '../../../../src/nn/weights.ts';
-import { Adam, Average } from '../../../../src/train/optim/adam.ts';
+import { Adam, Ema } from '../../../../src/train/optim/adam.ts';
 import { valueAndGradients } from '../../../../src/train/optim/gradients.ts';
 import { checkLossScale, LossScale } from '../../../../src/train/optim/loss-scale.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
@@ -42,15 +42,15 @@ function inputs(step: number): HostTensor {
 }
 
 /** A model with its optimizer and average, whose loss is multiplied by a factor that is fed. */
-function trainee(prefix: string, isScaled: boolean) {
+function task(prefix: string, isScaled: boolean) {
   const weights = new Weights(runtime, prefix, SPEC);
   const optimizer = new Adam(runtime, prefix, weights.entries, CONFIG);
-  const average = new Average(runtime, prefix, weights, { decay: 0.9, every: 2 });
+  const ema = new Ema(runtime, prefix, weights, { decay: 0.9, every: 2 });
   const lossScale = isScaled
     ? new LossScale(runtime, prefix, { start: START, growEvery: GROW_EVERY })
     : undefined;
   const start = runtime.compile(`start ${prefix}`, () => {
-    average.start();
+    ema.start();
     return {};
   });
   type Inputs = Record<'x' | 'step' | 'factor', Tensor>;
@@ -66,15 +66,15 @@ function trainee(prefix: string, isScaled: boolean) {
     const scaled = lossScale?.update(gradients, step as Scalar);
     const unscaling = scaled && (() => scaled.unscaling);
     const { gradientNorm, updates } = optimizer.apply(gradients, step as Scalar, tf.scalar(0.05), unscaling);
-    average.update(updates, step as Scalar, unscaling);
+    ema.update(updates, step as Scalar, unscaling);
     return { ...values, gradientNorm, ...scaled?.metrics };
   });
-  const parts = [weights, optimizer.moments, average.weights];
+  const parts = [weights, optimizer.moments, ema.weights];
   return {
     async begin(): Promise<void> {
       await weights.load(initial);
-      await optimizer.moments.draw(0);
-      await lossScale?.state.draw(0);
+      await optimizer.moments.initialize(0);
+      await lossScale?.state.initialize(0);
       await start({});
     },
     async step(count: number, data: number, factor: number): Promise<Record<string, number>> {
@@ -101,8 +101,8 @@ const initial = new Map<string, HostTensor>([
 
 describe('the loss scale', () => {
   test('finite updates are those without a scale; an overflow changes nothing and lowers the scale', async () => {
-    const plain = trainee('plain', false);
-    const scaled = trainee('scaled', true);
+    const plain = task('plain', false);
+    const scaled = task('scaled', true);
     await plain.begin();
     await scaled.begin();
     let [scale, streak, skipped, applied] = [START, 0, 0, 0];

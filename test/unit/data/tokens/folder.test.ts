@@ -17,7 +17,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { checkDvae } from '../../../../src/data/tokens/check.ts';
 import { TokenFolder } from '../../../../src/data/tokens/folder.ts';
-import { sha256, type TokenManifest, type TokenPlan } from '../../../../src/data/tokens/manifest.ts';
+import { type ShardLayout, sha256, type TokenManifest } from '../../../../src/data/tokens/manifest.ts';
 import { readTokenFolder } from '../../../../src/data/tokens/read.ts';
 import { packShard, type TokenSample } from '../../../../src/data/tokens/shard.ts';
 import { DataError, formatUserError, UsageError, UserError } from '../../../../src/util/errors.ts';
@@ -32,7 +32,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
-const PLAN: TokenPlan = {
+const PLAN: ShardLayout = {
   dvae: sha256('dvae'),
   imageSize: 8,
   grid: 2,
