@@ -1,4 +1,4 @@
-// npm run quickstart: from a fresh clone to pictures. Parameters go to mm demo.
+// npm run quickstart: from a fresh clone to images. Parameters go to mm demo.
 
 import { bootstrap, mm, reportStages, stage } from './bootstrap.mjs';
 

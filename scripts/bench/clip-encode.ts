@@ -1,4 +1,4 @@
-// Encodes 32 pictures with ViT-B/32: mm against open_clip on the same processor, in turn, from the same random weights.
+// Encodes 32 images with ViT-B/32: mm against open_clip on the same processor, in turn, from the same random weights.
 // Python is that of the virtual environment MM_PEERS, ~/.cache/mm-peers by default, with torch and open_clip.
 //
 //   node --import tsx scripts/bench/clip-encode.ts [--rounds 8] [--steps 3] [--model ViT-B-32-quickgelu]
@@ -19,7 +19,7 @@ const PEER = fileURLToPath(new URL('open_clip_peer.py', import.meta.url));
 function describe(name: string, turns: readonly Turn[]): string {
   const { median, min, max } = spread(turns.slice(1).flatMap(({ milliseconds }) => milliseconds));
   const perSecond = ((BATCH / median) * 1000).toFixed(1);
-  return `${name.padEnd(10)} ${perSecond} pictures/s, ${median.toFixed(0)} (${min.toFixed(0)} to ${max.toFixed(0)}) ms for ${BATCH}`;
+  return `${name.padEnd(10)} ${perSecond} images/s, ${median.toFixed(0)} (${min.toFixed(0)} to ${max.toFixed(0)}) ms for ${BATCH}`;
 }
 
 await runScript(async () => {

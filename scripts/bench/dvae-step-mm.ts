@@ -1,12 +1,12 @@
 // mm's side of dvae-step.ts, as `mm train-dvae` and `mm tokenize` do it.
 // dvae-step-mm.ts train|tokenize HIDDEN SIZE BATCH VOCABULARY FOLDER
-// A train step's value is its loss; a tokenize step, over all pictures of the folder, gives the share of the time in
+// A train step's value is its loss; a tokenize step, over all images of the folder, gives the share of the time in
 // which the graph was at work.
 
 import { dvaeSchema } from '../../src/config/dvae.ts';
 import { chunks, decodeBatches } from '../../src/data/decode-batches.ts';
 import { Faults } from '../../src/data/sources/faults.ts';
-import { readPictures } from '../../src/data/sources/resolve.ts';
+import { readImages } from '../../src/data/sources/resolve.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
 import { dvaeArchitecture } from '../../src/models/dvae/architecture.ts';
@@ -70,13 +70,13 @@ async function tokenizeStep(runtime: Runtime, { state }: DvaeTask) {
   const encode = runtime.compile('encode', ({ pixels }: { pixels: Tensor }) => ({
     codes: tf.argMax(architecture.encode(state.weights.read(), tf.div(pixels, 255) as Tensor4D), -1),
   }));
-  const pictures = await readPictures(folder, { captions: 'ignore' });
+  const images = await readImages(folder, { captions: 'ignore' });
   return async (): Promise<number> => {
     const start = performance.now();
     let busy = 0;
     const faults = new Faults(log);
     const sizes = { size: imageSize, grid: architecture.grid };
-    for await (const { pixels, pictures: read } of decodeBatches(chunks(pictures, batch), sizes, faults)) {
+    for await (const { pixels, images: read } of decodeBatches(chunks(images, batch), sizes, faults)) {
       const began = performance.now();
       await encode({
         pixels: { dtype: 'uint8', shape: [read.length, imageSize, imageSize, 3], data: pixels },

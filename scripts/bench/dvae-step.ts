@@ -2,7 +2,7 @@
 //
 //   node --import tsx scripts/bench/dvae-step.ts train [--hidden 64] [--size 128] [--batch 4] [--vocabulary 1024]
 //       a whole train step: encoder, Gumbel-softmax, decoder, logit-Laplace and KL, gradients, AdamW
-//   node --import tsx scripts/bench/dvae-step.ts tokenize [--pictures 64] …
+//   node --import tsx scripts/bench/dvae-step.ts tokenize [--images 64] …
 //       JPEG files of 500 × 375 to codes: reading, decoding, resizing, cropping, encoding
 //   both: [--rounds 6] [--steps 3] [--json]
 //
@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { UsageError } from '../../src/util/errors.ts';
-import { writeNoise } from './dvae-pictures.ts';
+import { writeNoise } from './dvae-images.ts';
 import { inTurn, ratio, spread, type Turn } from './in-turn.ts';
 import { count, peersPython, runScript } from './script.ts';
 
@@ -27,7 +27,7 @@ async function main(): Promise<void> {
       size: { type: 'string', default: '128' },
       batch: { type: 'string' },
       vocabulary: { type: 'string', default: '1024' },
-      pictures: { type: 'string', default: '64' },
+      images: { type: 'string', default: '64' },
       rounds: { type: 'string', default: '6' },
       steps: { type: 'string', default: '3' },
       json: { type: 'boolean' },
@@ -37,12 +37,12 @@ async function main(): Promise<void> {
   if (what !== 'train' && what !== 'tokenize')
     throw new UsageError('say what to time: train or tokenize', { where: 'dvae-step.ts' });
   const batch = values.batch ?? (what === 'train' ? '4' : '32');
-  for (const flag of ['hidden', 'size', 'vocabulary', 'pictures', 'rounds', 'steps'] as const)
+  for (const flag of ['hidden', 'size', 'vocabulary', 'images', 'rounds', 'steps'] as const)
     count(`--${flag}`, values[flag]);
   const folder = await mkdtemp(join(tmpdir(), 'mm-dvae-bench-'));
   try {
-    const pictures = count('--pictures', values.pictures);
-    if (what === 'tokenize') await writeNoise(folder, pictures);
+    const images = count('--images', values.images);
+    if (what === 'tokenize') await writeNoise(folder, images);
     const args = [what, values.hidden, values.size, batch, values.vocabulary, folder];
     const turns = await inTurn(
       [
@@ -61,7 +61,7 @@ async function main(): Promise<void> {
           console.error(`round ${round} ${name}: ${milliseconds.map((ms) => ms.toFixed(0)).join(' ')} ms`),
       },
     );
-    const items = what === 'train' ? Number(batch) : pictures;
+    const items = what === 'train' ? Number(batch) : images;
     const report = {
       what,
       mm: side(turns.mm, items),
@@ -81,7 +81,7 @@ function side(turns: readonly Turn[], items: number) {
   const milliseconds = spread(turns.slice(1).flatMap((turn) => turn.milliseconds));
   return {
     milliseconds,
-    picturesPerSecond: (items * 1000) / milliseconds.median,
+    imagesPerSecond: (items * 1000) / milliseconds.median,
     peakMegabytes: turns.at(-1)?.peakMegabytes,
   };
 }
@@ -97,10 +97,10 @@ function print({
   mmOverPyTorch: ReturnType<typeof spread>;
   graphBusy?: ReturnType<typeof spread>;
 }): void {
-  for (const [name, { milliseconds, picturesPerSecond, peakMegabytes }] of Object.entries({ mm, PyTorch })) {
+  for (const [name, { milliseconds, imagesPerSecond, peakMegabytes }] of Object.entries({ mm, PyTorch })) {
     const { median, min, max } = milliseconds;
     console.log(
-      `${name.padEnd(8)} ${median.toFixed(0)} ms (${min.toFixed(0)} to ${max.toFixed(0)}), ${picturesPerSecond.toFixed(1)} pictures/s, ${peakMegabytes?.toFixed(0) ?? '–'} MB at most`,
+      `${name.padEnd(8)} ${median.toFixed(0)} ms (${min.toFixed(0)} to ${max.toFixed(0)}), ${imagesPerSecond.toFixed(1)} images/s, ${peakMegabytes?.toFixed(0) ?? '–'} MB at most`,
     );
   }
   const { median, min, max } = mmOverPyTorch;

@@ -1,4 +1,4 @@
-// mm's side of sample.ts: one step draws a batch of pictures' tokens.
+// mm's side of sample.ts: one step draws a batch of images' tokens.
 // sample-mm.ts MODEL BATCH VALUE, where MODEL is a model section as JSON and VALUE is what a step returns: the mean
 // of its tokens, or how many times as long the last eighth of the positions took as the second
 

@@ -4,7 +4,7 @@
 //       64 + 256 tokens, width 256, 4 layers, full attention: mm, and DALLE-pytorch's generate_images with its cache.
 //       Python with it is that of the virtual environment MM_PEERS, ~/.cache/mm-peers by default
 //   node --import tsx scripts/bench/sample.ts positions [--batch 4] [--rounds 3] [--json]
-//       256 + 1024 tokens, width 256, 4 layers: how many times as long the last positions of a picture take as the
+//       256 + 1024 tokens, width 256, 4 layers: how many times as long the last positions of an image take as the
 //       first ones, with sparse attention and with full
 
 import { parseArgs } from 'node:util';

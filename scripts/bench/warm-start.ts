@@ -1,7 +1,7 @@
 // Starts of a dVAE's codebook compared at an equal number of updates, against the time they took: error from hard codes
-// and use of the codebook on held-out pictures, as a table and as curves.
+// and use of the codebook on held-out images, as a table and as curves.
 //
-//   node --import tsx scripts/bench/warm-start.ts --data PICTURES [--config configs/dvae/small.yaml] [--steps 2000]
+//   node --import tsx scripts/bench/warm-start.ts --data IMAGES [--config configs/dvae/small.yaml] [--steps 2000]
 //       [--out starts.png] [--set path.to.key=value] [--json]
 //
 // `warm start` is the configuration as it is, its autoencoder updates counted; the others begin from drawn weights for
@@ -110,7 +110,7 @@ async function main(): Promise<void> {
   });
   const steps = count('--steps', values.steps);
   if (values.data === undefined)
-    throw new UsageError('no pictures to train on', { fix: '--data with a folder of pictures' });
+    throw new UsageError('no images to train on', { fix: '--data with a folder of images' });
   const config = loadConfig(dvaeSchema, {
     file: values.config,
     set: values.set,

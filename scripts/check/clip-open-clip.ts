@@ -1,4 +1,4 @@
-// Compares a CLIP of full size with open_clip's: the same random weights, the same pictures and texts. PYTHON has torch
+// Compares a CLIP of full size with open_clip's: the same random weights, the same images and texts. PYTHON has torch
 // and open_clip; the weights, 600 MB and more, go into a temporary folder.
 //
 //   node --import tsx scripts/check/clip-open-clip.ts PYTHON [ViT-B-32-quickgelu] [RN50-quickgelu] …
@@ -31,7 +31,7 @@ async function compare(python: string, model: string): Promise<boolean> {
       const images = largest(await encoder.images(pixels), imageFeatures);
       const words = largest(await encoder.texts(texts), textFeatures);
       console.log(
-        `${model}: picture features differ by ${images.toExponential(1)}, text features by ${words.toExponential(1)}`,
+        `${model}: image features differ by ${images.toExponential(1)}, text features by ${words.toExponential(1)}`,
       );
       return Math.max(images, words) < TOLERANCE;
     } finally {

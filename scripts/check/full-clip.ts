@@ -10,7 +10,7 @@ import { ClipEncoder } from '../../src/inference/clip/encoder.ts';
 import { clipSpec } from '../../src/models/clip/model.ts';
 import { Weights } from '../../src/nn/weights.ts';
 
-/** Opens FOLDER/model.safetensors of open_clip_peer.py, and the pictures beside it. */
+/** Opens FOLDER/model.safetensors of open_clip_peer.py, and the images beside it. */
 export async function openFullClip(
   runtime: Runtime,
   folder: string,

@@ -1,4 +1,4 @@
-// What a CLIP trained on the shapes can tell: colours and shapes by name, and right pictures from almost right ones.
+// What a CLIP trained on the shapes can tell: colours and shapes by name, and right images from almost right ones.
 
 import { drawScenes } from '../../src/data/shapes/draw.ts';
 import { heldOutPrompts } from '../../src/data/shapes/heldout.ts';
@@ -12,18 +12,18 @@ export interface ShapesFigures {
   /** Zero-shot accuracy on single objects, held-out pairs of colour and shape among them. */
   readonly colour: number;
   readonly shape: number;
-  /** Held-out prompts with eight pictures each, half of them wrong: share of wrong ones among all, and among the best. */
+  /** Held-out prompts with eight images each, half of them wrong: share of wrong ones among all, and among the best. */
   readonly wrong: number;
   readonly wrongRanked: number;
-  /** Share of the wrong pictures of each kind that come before every right one. */
+  /** Share of the wrong images of each kind that come before every right one. */
   readonly mistakes: Readonly<Record<Mistake, number>>;
 }
 
-/** How a picture differs from what its prompt asks for. */
+/** How an image differs from what its prompt asks for. */
 export const MISTAKES = ['colour', 'shape', 'relation', 'swapped'] as const;
 export type Mistake = (typeof MISTAKES)[number];
 
-/** Pictures for each prompt in a ranking. */
+/** Images for each prompt in a ranking. */
 const SAMPLES = 8;
 
 const OPPOSITE: Readonly<Record<Relation, Relation>> = {
@@ -54,7 +54,7 @@ export function spoil(scene: Scene, mistake: Mistake, random: RandomStream): Sce
   }
 }
 
-/** @param count of pictures to classify, and of prompts to rank for, half of them scenes and half pairs */
+/** @param count of images to classify, and of prompts to rank for, half of them scenes and half pairs */
 export async function measureOnShapes(clip: ClipModel, count: number, seed: number): Promise<ShapesFigures> {
   return { ...(await classify(clip, count, seed)), ...(await rankSpoilt(clip, count, seed)) };
 }

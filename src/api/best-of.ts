@@ -6,7 +6,7 @@ import type { GeneratedImage } from '../inference/dalle/pipeline.ts';
 import { encodePng } from '../report/images/png.ts';
 import { DataError } from '../util/errors.ts';
 
-export interface ScoredPicture extends GeneratedImage {
+export interface ScoredImage extends GeneratedImage {
   /** The cosine with the prompt. */
   readonly score: number;
 }
@@ -16,7 +16,7 @@ export interface BestOf {
   /** Candidates of each prompt. */
   readonly drawn: number;
   readonly kept: number;
-  /** Pictures that are drawn at a time, and at most scored at a time. */
+  /** Images that are drawn at a time, and at most scored at a time. */
   readonly batch: number;
   /** Whether CLIP reads the beginning of prompts that are too long for it. */
   readonly truncate: boolean;
@@ -43,21 +43,21 @@ export function checkPrompts({ clip, truncate }: BestOf, prompts: readonly strin
 }
 
 /**
- * The best pictures of each prompt, the best first and equals in the order they were drawn in, as soon as the prompt's
- * last candidate is there. Holds the pictures of one batch and the best of one prompt.
- * @param pictures the candidates of the first prompt, of the second, …
+ * The best images of each prompt, the best first and equals in the order they were drawn in, as soon as the prompt's
+ * last candidate is there. Holds the images of one batch and the best of one prompt.
+ * @param images the candidates of the first prompt, of the second, …
  * @throws DataError when a score is not a number
  */
 export async function* bestOf(
-  pictures: AsyncIterable<GeneratedImage>,
+  images: AsyncIterable<GeneratedImage>,
   options: BestOf,
-): AsyncGenerator<ScoredPicture> {
+): AsyncGenerator<ScoredImage> {
   const { drawn, kept, batch } = options;
-  let best: ScoredPicture[] = [];
+  let best: ScoredImage[] = [];
   let waiting: GeneratedImage[] = [];
   let seen = 0;
-  for await (const picture of pictures) {
-    waiting.push(picture);
+  for await (const image of images) {
+    waiting.push(image);
     seen++;
     const isLast = seen % drawn === 0;
     // At the end of a batch too, or its pixels would be held while the next one is drawn.
@@ -72,32 +72,32 @@ export async function* bestOf(
   }
 }
 
-/** Scores pictures of one prompt: of their files, so that mm rank says the same. */
+/** Scores images of one prompt: of their files, so that mm rank says the same. */
 async function scores(
-  pictures: readonly GeneratedImage[],
+  images: readonly GeneratedImage[],
   { clip, truncate }: BestOf,
-): Promise<readonly ScoredPicture[]> {
+): Promise<readonly ScoredImage[]> {
   const { size } = clip.config.image;
-  const prompt = (pictures[0] as GeneratedImage).prompt;
+  const prompt = (images[0] as GeneratedImage).prompt;
   const views = await Promise.all(
-    pictures.map(async (picture) => {
-      const png = await encodePng(picture.pixels, picture.size, picture.size);
+    images.map(async (image) => {
+      const png = await encodePng(image.pixels, image.size, image.size);
       return (await decodeBuffer(png, { size, crop: 'center', preprocessing: 'clip' })).pixels;
     }),
   );
   const found = await clip.score(prompt, Buffer.concat(views), truncate);
-  return pictures.map((picture, i) => {
+  return images.map((image, i) => {
     const score = found[i] as number;
-    if (Number.isFinite(score)) return { ...picture, score };
-    throw new DataError(`CLIP's score of a picture is ${score}`, {
-      where: `${prompt.slice(0, 60)}, seed ${picture.seed}`,
+    if (Number.isFinite(score)) return { ...image, score };
+    throw new DataError(`CLIP's score of an image is ${score}`, {
+      where: `${prompt.slice(0, 60)}, seed ${image.seed}`,
       fix: 'use a CLIP whose weights are numbers',
     });
   });
 }
 
 /** With pixels of its own: as a part of the batch it would keep all of it in memory. */
-const detached = (picture: ScoredPicture): ScoredPicture =>
-  picture.pixels.buffer.byteLength === picture.pixels.byteLength
-    ? picture
-    : { ...picture, pixels: new Uint8Array(picture.pixels) };
+const detached = (image: ScoredImage): ScoredImage =>
+  image.pixels.buffer.byteLength === image.pixels.byteLength
+    ? image
+    : { ...image, pixels: new Uint8Array(image.pixels) };

@@ -1,5 +1,5 @@
 // The package: what `import … from 'mm'` gives. Kept small, so that it can stay as it is.
 
 export { DataError, EngineError, UsageError, UserError } from '../util/errors.ts';
-export type { PreviewPicture, Prime, SampleOptions } from './options.ts';
-export { type SampledPicture, sample } from './sample.ts';
+export type { PreviewImage, Prime, SampleOptions } from './options.ts';
+export { type SampledImage, sample } from './sample.ts';

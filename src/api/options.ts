@@ -3,24 +3,24 @@
 import { UsageError } from '../util/errors.ts';
 
 export interface SampleOptions {
-  /** Checkpoint or run of mm train-dalle. With `like`, by default the one that drew that picture. */
+  /** Checkpoint or run of mm train-dalle. With `like`, by default the one that drew that image. */
   readonly dalle?: string;
-  /** What the pictures show. */
+  /** What the images show. */
   readonly prompts?: readonly string[];
   /** Beginnings of captions, which the model goes on with before it draws; they come after `prompts`. */
   readonly complete?: readonly string[];
   /** What guidance steers away from, in place of the empty caption; nothing when it is empty. */
   readonly negative?: string;
-  /** Pictures of each prompt: 4 by default. */
+  /** Images of each prompt: 4 by default. */
   readonly count?: number;
   /** In place of `count`: of how many candidates CLIP chooses the `keep` best (1), the best first. */
   readonly bestOf?: number;
   readonly keep?: number;
   /** What chooses: checkpoint or run of mm train-clip, or what mm convert made. */
   readonly clip?: string;
-  /** Seed of each prompt's first picture (0); the next ones count up. */
+  /** Seed of each prompt's first image (0); the next ones count up. */
   readonly seed?: number;
-  /** Divides the logits: below 1 likelier, above 1 more varied pictures; 1 by default. */
+  /** Divides the logits: below 1 likelier, above 1 more varied images; 1 by default. */
   readonly temperature?: number;
   /**
    * The likeliest codes to draw from: how many, or below 1 the share left out, as DALLE-pytorch's `filter_thres`. There
@@ -31,35 +31,35 @@ export interface SampleOptions {
   readonly topP?: number;
   /** Weight of the caption against no caption, or against `negative`; 1, the default, is none. */
   readonly guidance?: number;
-  /** A picture whose first rows of codes are kept. */
+  /** An image whose first rows of codes are kept. */
   readonly prime?: Prime;
   /** A PNG that `sample` made: its prompt, seed and settings are taken where these options do not say another. */
   readonly like?: string;
-  /** Pictures drawn at a time: 16 by default. Changes no picture. */
+  /** Images drawn at a time: 16 by default. Changes no image. */
   readonly batchSize?: number;
   /** Whether texts that are longer than the model reads are cut; they are refused by default. */
   readonly truncate?: boolean;
-  /** Stops by an AbortError; pictures that were yielded are finished. */
+  /** Stops by an AbortError; images that were yielded are finished. */
   readonly signal?: AbortSignal;
   /** Told how many of all codes are drawn. */
   readonly onProgress?: (done: number, total: number) => void;
   /** Told what the model made of a beginning of `complete`. */
   readonly onCaption?: (caption: string, beginning: string) => void;
-  /** Shown the pictures as they are, about once a second; a promise that it returns is waited for. */
-  readonly onPreview?: (pictures: readonly PreviewPicture[]) => Promise<void> | void;
+  /** Shown the images as they are, about once a second; a promise that it returns is waited for. */
+  readonly onPreview?: (images: readonly PreviewImage[]) => Promise<void> | void;
   /** Told of what is odd and no reason to stop, such as a damaged checkpoint passed over; by default a warning of the process. */
   readonly onWarning?: (message: string) => void;
 }
 
 export interface Prime {
   /** A file, or the contents of one. */
-  readonly picture: string | Uint8Array;
-  /** Rows of codes that are kept, from the top: at least 1, and fewer than the picture has. */
+  readonly image: string | Uint8Array;
+  /** Rows of codes that are kept, from the top: at least 1, and fewer than the image has. */
   readonly rows: number;
 }
 
-/** A picture that is being drawn. */
-export interface PreviewPicture {
+/** An image that is being drawn. */
+export interface PreviewImage {
   readonly prompt: string;
   readonly seed: number;
   /** Where it stands among all that are drawn. */
@@ -69,7 +69,7 @@ export interface PreviewPicture {
   readonly size: number;
 }
 
-/** How many pictures of each prompt are drawn, and how many of them kept. */
+/** How many images of each prompt are drawn, and how many of them kept. */
 export interface Choice {
   readonly drawn: number;
   readonly kept: number;
@@ -146,7 +146,7 @@ function checkChoice(
   }
   atLeast('bestOf', bestOf, 2);
   if (count !== undefined) {
-    throw new UsageError(`${named('count')} and ${named('bestOf')} both say how many pictures are drawn`, {
+    throw new UsageError(`${named('count')} and ${named('bestOf')} both say how many images are drawn`, {
       where: named('count'),
       fix: `leave ${named('count')} out; ${named('keep')} says how many of ${named('bestOf')} are written`,
     });

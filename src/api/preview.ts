@@ -1,9 +1,9 @@
-// Pictures shown while they are drawn: the rows of codes so far are decoded beside the sampling, never more often than
+// Images shown while they are drawn: the rows of codes so far are decoded beside the sampling, never more often than
 // about once a second, and never so often that they take more than a fifth of the time.
 
 import type { GenerateRequest, Unfinished } from '../inference/dalle/pipeline.ts';
 import type { DvaeCodec } from '../inference/dvae/codec.ts';
-import type { PreviewPicture } from './options.ts';
+import type { PreviewImage } from './options.ts';
 
 export interface Pace {
   /** Milliseconds between previews, at least. */
@@ -19,17 +19,17 @@ export const UNDRAWN = 200;
 export class Preview {
   readonly #codec: Pick<DvaeCodec, 'config' | 'grid' | 'decode'>;
   readonly #requests: readonly GenerateRequest[];
-  readonly #show: (pictures: readonly PreviewPicture[]) => Promise<void> | void;
+  readonly #show: (images: readonly PreviewImage[]) => Promise<void> | void;
   readonly #pace: Pace;
   #running: Promise<void> | undefined;
   #next: number;
   #isFirst = true;
 
-  /** @param show is told of the pictures of a batch; while it is at it, others are passed over */
+  /** @param show is told of the images of a batch; while it is at it, others are passed over */
   constructor(
     codec: Pick<DvaeCodec, 'config' | 'grid' | 'decode'>,
     requests: readonly GenerateRequest[],
-    show: (pictures: readonly PreviewPicture[]) => Promise<void> | void,
+    show: (images: readonly PreviewImage[]) => Promise<void> | void,
     pace = PACE,
   ) {
     this.#codec = codec;
@@ -66,19 +66,19 @@ export class Preview {
     const { imageSize: size } = this.#codec.config;
     const count = codes.length / grid ** 2;
     // Below the last row comes the same again: the dVAE looks beyond the row, and code 0 would show.
-    for (let picture = 0; picture < count; picture++) {
-      const start = picture * grid ** 2;
+    for (let image = 0; image < count; image++) {
+      const start = image * grid ** 2;
       const last = codes.slice(start + (rows - 1) * grid, start + rows * grid);
       for (let row = rows; row < grid; row++) codes.set(last, start + row * grid);
     }
     const pixels = await this.#codec.decode(codes);
     const drawn = Math.floor((rows * size) / grid) * size * 3;
-    const pictures = Array.from({ length: count }, (_, i): PreviewPicture => {
+    const images = Array.from({ length: count }, (_, i): PreviewImage => {
       const own = pixels.subarray(i * size ** 2 * 3, (i + 1) * size ** 2 * 3);
       own.fill(UNDRAWN, drawn);
       const { prompt, seed } = this.#requests[first + i] as GenerateRequest;
       return { prompt, seed, index: first + i, pixels: own, size };
     });
-    await this.#show(pictures);
+    await this.#show(images);
   }
 }

@@ -1,4 +1,4 @@
-// How a picture was made: written into its PNG as text, and read back to make it again. Nothing in it is trusted: what
+// How an image was made: written into its PNG as text, and read back to make it again. Nothing in it is trusted: what
 // is not as `sample` writes it is refused.
 
 import { z } from 'zod';
@@ -7,7 +7,7 @@ import { readPngMetadata } from '../report/images/png.ts';
 import { DataError } from '../util/errors.ts';
 import { version } from '../util/version.ts';
 
-/** All that determines a picture, and what chose it. */
+/** All that determines an image, and what chose it. */
 export interface Recipe {
   readonly prompt: string;
   readonly seed: number;
@@ -15,7 +15,7 @@ export interface Recipe {
   /** Whether the prompt was longer than the model reads. */
   readonly truncate: boolean;
   readonly negative?: string | undefined;
-  /** The codes that the picture began with, those of whole rows. */
+  /** The codes that the image began with, those of whole rows. */
   readonly prime?: Int32Array | undefined;
   /** What the model made the prompt from. */
   readonly completedFrom?: string | undefined;
@@ -25,7 +25,7 @@ export interface Recipe {
   readonly model: string;
   /** Hash of the dVAE's weights. */
   readonly dvae?: string | undefined;
-  /** What CLIP said of the picture, and the hash of its weights. */
+  /** What CLIP said of the image, and the hash of its weights. */
   readonly choice?: { readonly score: number; readonly clip: string } | undefined;
 }
 
@@ -39,7 +39,7 @@ export function namedSettings({ temperature, topK, topP, guidance }: SampleSetti
   };
 }
 
-/** The text chunks of the picture's PNG. */
+/** The text chunks of the image's PNG. */
 export function toMetadata(recipe: Recipe): Record<string, string> {
   const { negative, prime, completedFrom, checkpoint, dvae, choice } = recipe;
   const settings = { ...namedSettings(recipe.settings), ...(recipe.truncate && { truncate: true }) };
@@ -99,18 +99,18 @@ const metadataSchema = z.object({
 });
 
 /**
- * How the picture in a PNG file was made.
+ * How the image in a PNG file was made.
  * @throws DataError when it does not say so
  */
 export async function readRecipe(path: string): Promise<Recipe> {
   const metadata = await readPngMetadata(path);
   const fix = 'name a PNG as mm sample wrote it; other programs leave its texts out when they save it anew';
   if (!['prompt', 'seed', 'settings', 'model'].every((key) => Object.hasOwn(metadata, key)))
-    throw new DataError('the picture does not say how it was made', { where: path, fix });
+    throw new DataError('the image does not say how it was made', { where: path, fix });
   const parsed = metadataSchema.safeParse(metadata);
   if (!parsed.success) {
     const key = parsed.error.issues[0]?.path.join('.');
-    throw new DataError(`what the picture says about how it was made cannot be read: ${key}`, {
+    throw new DataError(`what the image says about how it was made cannot be read: ${key}`, {
       where: path,
       fix,
     });

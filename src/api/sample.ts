@@ -1,4 +1,4 @@
-// Pictures for prompts, one after the other as they are finished: what mm sample does, for programs. Writes no file and
+// Images for prompts, one after the other as they are finished: what mm sample does, for programs. Writes no file and
 // ends no process.
 
 import { readCheckpoint } from '../checkpoint/read.ts';
@@ -10,14 +10,14 @@ import { DallePipeline, type GenerateRequest } from '../inference/dalle/pipeline
 import type { SampleSettings } from '../inference/dalle/sampler.ts';
 import { encodePng } from '../report/images/png.ts';
 import { DataError, UsageError } from '../util/errors.ts';
-import { type BestOf, bestOf, checkPrompts, type ScoredPicture } from './best-of.ts';
+import { type BestOf, bestOf, checkPrompts, type ScoredImage } from './best-of.ts';
 import { checkOptions, DEFAULTS, type Named, type SampleOptions } from './options.ts';
 import { Preview } from './preview.ts';
 import { primeCodes } from './prime.ts';
 import { namedSettings, type Recipe, readRecipe, toMetadata } from './recipe.ts';
 
-/** A finished picture. */
-export interface SampledPicture {
+/** A finished image. */
+export interface SampledImage {
   readonly prompt: string;
   /** The beginning that the model made the prompt from. */
   readonly completedFrom?: string;
@@ -25,18 +25,18 @@ export interface SampledPicture {
   /** RGB, size × size × 3; a part of an array that holds all of the batch. */
   readonly pixels: Uint8Array;
   readonly size: number;
-  /** CLIP's cosine of the prompt and the picture, where CLIP chose it. */
+  /** CLIP's cosine of the prompt and the image, where CLIP chose it. */
   readonly score?: number;
   /** Temperature, top-k, top-p and guidance. */
   readonly settings: Readonly<Record<string, number>>;
-  /** All that it takes to make the picture again, as the texts of its PNG say it. */
+  /** All that it takes to make the image again, as the texts of its PNG say it. */
   readonly metadata: Readonly<Record<string, string>>;
-  /** The picture as a PNG file that carries `metadata`; `like` takes such a file. */
+  /** The image as a PNG file that carries `metadata`; `like` takes such a file. */
   png(): Promise<Uint8Array>;
 }
 
 /**
- * Draws pictures for prompts; each prompt's in the order of their seeds, or of CLIP's scores. The picture of a prompt,
+ * Draws images for prompts; each prompt's in the order of their seeds, or of CLIP's scores. The image of a prompt,
  * a seed and settings is the same whatever else is drawn. Everything is closed when the iteration ends, also early.
  * The process gets TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD, where it has none.
  * @param named what messages call the options, for programs that have names of their own for them
@@ -46,7 +46,7 @@ export interface SampledPicture {
 export async function* sample(
   options: SampleOptions,
   named: Named = (option) => option,
-): AsyncGenerator<SampledPicture, void, undefined> {
+): AsyncGenerator<SampledImage, void, undefined> {
   const recipe = options.like === undefined ? undefined : await readRecipe(options.like);
   const asked = recipe ? { ...optionsOf(recipe, options), ...given(options) } : options;
   const choice = checkOptions(asked, named);
@@ -54,7 +54,7 @@ export async function* sample(
   if (prompts.length + complete.length === 0) {
     throw new UsageError('there is no prompt', {
       where: named('prompts'),
-      fix: 'say what the picture shows',
+      fix: 'say what the image shows',
     });
   }
   const warn = asked.onWarning ?? ((message: string) => process.emitWarning(message));
@@ -76,7 +76,7 @@ export async function* sample(
     artist.checkSettings(settings);
     const start = asked.prime ? await primeCodes(asked.prime, artist.codec, named) : recipe?.prime;
     if (start && start.length >= artist.codec.grid ** 2)
-      throw new DataError('the picture says that all of it was kept', { where: asked.like as string });
+      throw new DataError('the image says that all of it was kept', { where: asked.like as string });
     const negative = asked.negative === undefined ? '' : asked.negative.trim();
     const negativeTokens = negative === '' ? undefined : artist.encode(negative, truncate);
     for (const prompt of prompts) artist.encode(prompt, truncate);
@@ -109,7 +109,7 @@ export async function* sample(
     if (asked.onPreview) preview = new Preview(artist.codec, requests, asked.onPreview);
     const total = requests.length * artist.codec.grid ** 2;
     asked.onProgress?.(0, total);
-    const pictures = artist.generate(requests, settings, {
+    const images = artist.generate(requests, settings, {
       batch: Math.min(asked.batchSize ?? DEFAULTS.batchSize, requests.length),
       onToken: (done, unfinished) => {
         asked.onProgress?.(done, total);
@@ -117,9 +117,9 @@ export async function* sample(
       },
       signal,
     });
-    const chosen: AsyncIterable<Omit<ScoredPicture, 'score'> & { readonly score?: number }> = selected
-      ? bestOf(pictures, selected)
-      : pictures;
+    const chosen: AsyncIterable<Omit<ScoredImage, 'score'> & { readonly score?: number }> = selected
+      ? bestOf(images, selected)
+      : images;
     for await (const { prompt, seed: own, pixels, size, score } of chosen) {
       await preview?.settle();
       const completedFrom =
@@ -159,7 +159,7 @@ export async function* sample(
 const given = (options: SampleOptions): SampleOptions =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 
-/** What makes the picture of the recipe, where `asked` does not say what else to draw. */
+/** What makes the image of the recipe, where `asked` does not say what else to draw. */
 function optionsOf(recipe: Recipe, asked: SampleOptions): SampleOptions {
   const { prompt, seed, truncate, negative } = recipe;
   const { temperature, topK, topP, guidance } = recipe.settings;
@@ -185,7 +185,7 @@ function pathOf({ dalle, like }: SampleOptions, recipe: Recipe | undefined, name
   });
 }
 
-/** A picture is not repeated by other weights than those that drew it. */
+/** An image is not repeated by other weights than those that drew it. */
 function refuseOther(recipe: Recipe, artist: DallePipeline, path: string, like: string): void {
   for (const [what, drawn, found] of [
     ['DALL·E', recipe.model, artist.hash],

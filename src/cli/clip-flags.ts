@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import type { Argv } from 'yargs';
-import type { PictureFile } from '../data/picture.ts';
+import type { ImageFile } from '../data/image.ts';
 
 import { InterruptedError } from '../util/errors.ts';
 import type { Context } from './command.ts';
@@ -19,7 +19,7 @@ export function clipFlags<T>(yargs: Argv<T>) {
       type: 'string',
       array: true,
       demandOption: true,
-      describe: 'pictures, and folders of pictures',
+      describe: 'images, and folders of images',
     })
     .option('clip', {
       type: 'string',
@@ -31,7 +31,7 @@ export function clipFlags<T>(yargs: Argv<T>) {
     .option('cache', {
       type: 'boolean',
       default: true,
-      describe: "keep the pictures' features in the cache folder, by content; --no-cache for not",
+      describe: "keep the images' features in the cache folder, by content; --no-cache for not",
     })
     .option('truncate', {
       type: 'boolean',
@@ -40,14 +40,14 @@ export function clipFlags<T>(yargs: Argv<T>) {
     });
 }
 
-/** Runs `use` with the CLIP and a function that encodes pictures; closes everything afterwards. */
+/** Runs `use` with the CLIP and a function that encodes images; closes everything afterwards. */
 export async function withClip<R>(
   { clip: path, cache: isCached }: ClipFlags,
   { log, progress, signal }: Context,
   use: (tools: {
     clip: import('../inference/clip/clip.ts').ClipModel;
-    embed: <P extends PictureFile>(
-      pictures: readonly P[],
+    embed: <P extends ImageFile>(
+      images: readonly P[],
     ) => Promise<import('../inference/jobs/embed.ts').Embedded<P>>;
     faults: import('../data/sources/faults.ts').Faults;
   }) => Promise<R>,
@@ -81,16 +81,16 @@ export async function withClip<R>(
       return await use({
         clip,
         faults,
-        embed: async (pictures) => {
-          progress.start('encoding pictures', pictures.length);
-          const embedded = await embedImages(clip, pictures, {
+        embed: async (images) => {
+          progress.start('encoding images', images.length);
+          const embedded = await embedImages(clip, images, {
             cache,
             faults,
             onProgress: (done) => progress.update(done),
             signal,
           });
           progress.stop();
-          log.debug(`${embedded.cached} of ${pictures.length} features were in the cache`);
+          log.debug(`${embedded.cached} of ${images.length} features were in the cache`);
           return embedded;
         },
       });
@@ -99,7 +99,7 @@ export async function withClip<R>(
     }
   } catch (error) {
     if ((error as Error).name !== 'AbortError') throw error;
-    throw new InterruptedError('stopped while encoding pictures', {
+    throw new InterruptedError('stopped while encoding images', {
       fix: isCached ? 'run it again: what was encoded is in the cache' : 'run it again',
     });
   } finally {

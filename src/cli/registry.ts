@@ -42,13 +42,13 @@ export const REGISTRY: readonly RegistryEntry[] = [
     actions: [
       {
         name: 'make-shapes',
-        describe: 'draw captioned pictures of shapes',
+        describe: 'draw captioned images of shapes',
         load: async () => ({ command: (await import('./commands/data.ts')).makeShapesCommand }),
       },
       {
         name: 'check',
         positionals: '<path>',
-        describe: 'look through pictures and captions for what training would stumble over',
+        describe: 'look through images and captions for what training would stumble over',
         load: async () => ({ command: (await import('./commands/data.ts')).checkCommand }),
       },
     ],
@@ -61,13 +61,13 @@ export const REGISTRY: readonly RegistryEntry[] = [
   { name: 'train-dvae', describe: 'train the discrete VAE', load: () => import('./commands/train-dvae.ts') },
   {
     name: 'tokenize',
-    describe: 'turn pictures and captions into token shards',
+    describe: 'turn images and captions into token shards',
     load: () => import('./commands/tokenize.ts'),
   },
   {
     name: 'reconstruct',
     positionals: '<images..>',
-    describe: 'pictures to codes and back, beside the originals',
+    describe: 'images to codes and back, beside the originals',
     load: () => import('./commands/reconstruct.ts'),
   },
   {
@@ -77,19 +77,19 @@ export const REGISTRY: readonly RegistryEntry[] = [
   },
   {
     name: 'train-clip',
-    describe: 'train CLIP on captioned pictures',
+    describe: 'train CLIP on captioned images',
     load: () => import('./commands/train-clip.ts'),
   },
   {
     name: 'rank',
     positionals: '<images..>',
-    describe: 'pictures ordered by how well they go with a prompt',
+    describe: 'images ordered by how well they go with a prompt',
     load: () => import('./commands/rank.ts'),
   },
   {
     name: 'classify',
     positionals: '<images..>',
-    describe: 'what pictures show, out of labels of your own',
+    describe: 'what images show, out of labels of your own',
     load: () => import('./commands/classify.ts'),
   },
   {
@@ -106,8 +106,8 @@ export const REGISTRY: readonly RegistryEntry[] = [
   {
     name: 'report',
     positionals: '<run>',
-    describe: 'a training run as one HTML page: curves, pictures over time, times',
+    describe: 'a training run as one HTML page: curves, images over time, times',
     load: () => import('./commands/report.ts'),
   },
-  { name: 'sample', describe: 'pictures for prompts', load: () => import('./commands/sample.ts') },
+  { name: 'sample', describe: 'images for prompts', load: () => import('./commands/sample.ts') },
 ];

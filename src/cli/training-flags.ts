@@ -37,7 +37,7 @@ export function trainingFlags<T>(yargs: Argv<T>, defaultRun: string) {
       type: 'string',
       requiresArg: true,
       default: defaultRun,
-      describe: 'folder for checkpoints, metrics and pictures',
+      describe: 'folder for checkpoints, metrics and images',
     })
     .option('resume', { type: 'boolean', default: false, describe: 'go on with the run in the folder' });
 }

@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { averaging, loopSchedule, optimizer, positiveInteger, seed, validationShare } from './fields.ts';
 
-/** Means and deviations of the channels of the published models' pictures, in [0, 1]. */
+/** Means and deviations of the channels of the published models' images, in [0, 1]. */
 const MEAN = [0.48145466, 0.4578275, 0.40821073];
 const DEVIATION = [0.26862954, 0.26130258, 0.27577711];
 
@@ -11,13 +11,13 @@ const DEVIATION = [0.26862954, 0.26130258, 0.27577711];
 const HEAD = 64;
 /** Channels of a ResNet's last stage for each channel of its first. */
 export const RESNET_GROWTH = 32;
-/** A ResNet makes a picture this much smaller. */
+/** A ResNet makes an image this much smaller. */
 export const RESNET_STRIDE = 32;
 
 const image = z
   .strictObject({
     tower: z.enum(['vit', 'resnet']).default('vit').describe('Vision Transformer, or the modified ResNet'),
-    size: positiveInteger().default(224).describe('pixels on a side; the pictures are square'),
+    size: positiveInteger().default(224).describe('pixels on a side; the images are square'),
     patch: positiveInteger().default(32).describe('pixels on a side of a patch (vit)'),
     width: positiveInteger()
       .default(768)
@@ -72,7 +72,7 @@ export const clipModelSchema = z
       .describe(
         "openai: the published towers, text causal and read at its end token. dalle-pytorch: lucidrains' CLIP, both towers Transformers that attend everywhere, read as the mean of their positions, padding masked",
       ),
-    embedding: positiveInteger().default(512).describe('width of the space that pictures and texts share'),
+    embedding: positiveInteger().default(512).describe('width of the space that images and texts share'),
     activation: z
       .enum(['quick-gelu', 'gelu'])
       .default('quick-gelu')
@@ -123,7 +123,7 @@ export const clipSchema = z
         path: z
           .string()
           .describe(
-            'pictures with captions: a folder with same-stem .txt captions, of several lines a random one in each epoch; WebDataset tars (a tar, a folder of them, tars-{000..012}.tar); or a CSV, TSV, JSONL or COCO list',
+            'images with captions: a folder with same-stem .txt captions, of several lines a random one in each epoch; WebDataset tars (a tar, a folder of them, tars-{000..012}.tar); or a CSV, TSV, JSONL or COCO list',
           ),
         tokenizer: z
           .string()
@@ -133,7 +133,7 @@ export const clipSchema = z
           .enum(['random', 'center', 'none'])
           .default('random')
           .describe(
-            'training crop: a random square, the central square, or the picture squeezed to the square',
+            'training crop: a random square, the central square, or the image squeezed to the square',
           ),
         cropScale: z
           .number()
@@ -147,7 +147,7 @@ export const clipSchema = z
           .describe('cut captions longer than text.length in place of refusing them'),
         zeroShot: z
           .strictObject({
-            pictures: z.string().describe('folder of pictures, one folder a class'),
+            images: z.string().describe('folder of images, one folder a class'),
             labels: z
               .string()
               .optional()
@@ -159,9 +159,9 @@ export const clipSchema = z
               .describe('texts made of a label; several are averaged'),
           })
           .optional()
-          .describe('labelled pictures that are classified at each validation; off without this key'),
+          .describe('labelled images that are classified at each validation; off without this key'),
       })
-      .describe('captioned pictures'),
+      .describe('captioned images'),
     model: clipModelSchema,
     train: z
       .strictObject({
@@ -169,7 +169,7 @@ export const clipSchema = z
         chunk: positiveInteger()
           .optional()
           .describe(
-            'pictures in memory at a time: features of the whole batch first, then gradients chunk by chunk; the update is that of the whole batch. All at once without this key',
+            'images in memory at a time: features of the whole batch first, then gradients chunk by chunk; the update is that of the whole batch. All at once without this key',
           ),
         precision: z
           .enum(['float32', 'bfloat16'])

@@ -171,7 +171,7 @@ export const dalleSchema = z
           .string()
           .optional()
           .describe(
-            'pictures with captions, tokenized on the way: a folder with same-stem .txt captions, of several lines a random one in each epoch; WebDataset tars (a tar, a folder of them, tars-{000..012}.tar); or a CSV, TSV, JSONL or COCO list',
+            'images with captions, tokenized on the way: a folder with same-stem .txt captions, of several lines a random one in each epoch; WebDataset tars (a tar, a folder of them, tars-{000..012}.tar); or a CSV, TSV, JSONL or COCO list',
           ),
         tokens: z.string().optional().describe('folder of token shards written by mm tokenize'),
         dvae: z.string().describe('checkpoint of the dVAE'),
@@ -194,7 +194,7 @@ export const dalleSchema = z
           context.addIssue({ code: 'custom', message });
         }
       })
-      .describe('captioned pictures, or their tokens'),
+      .describe('captioned images, or their tokens'),
     model: dalleModelSchema,
     train: z
       .strictObject({
@@ -263,10 +263,10 @@ export const dalleSchema = z
               .int()
               .min(0)
               .default(4)
-              .describe('pictures drawn at each validation when no prompts are given'),
+              .describe('images drawn at each validation when no prompts are given'),
           })
           .prefault({})
-          .describe('pictures made while training'),
+          .describe('images made while training'),
       })
       .describe('the training run'),
   })

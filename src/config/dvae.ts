@@ -12,7 +12,7 @@ import {
   validationShare,
 } from './fields.ts';
 
-/** Each halving of the picture needs an even side. */
+/** Each halving of the image needs an even side. */
 function checkHalvings(
   imageSize: number,
   halvings: number,
@@ -25,7 +25,7 @@ function checkHalvings(
   context.addIssue({ code: 'custom', path: ['imageSize'], message });
 }
 
-const imageSize = positiveInteger().default(256).describe('pixels on a side; the pictures are square');
+const imageSize = positiveInteger().default(256).describe('pixels on a side; the images are square');
 
 export const openaiModelSchema = z
   .strictObject({
@@ -40,7 +40,7 @@ export const openaiModelSchema = z
       .max(6)
       .default(4)
       .describe(
-        'groups of resblocks; each but the last halves the picture, so the grid is imageSize / 2^(groups-1) on a side',
+        'groups of resblocks; each but the last halves the image, so the grid is imageSize / 2^(groups-1) on a side',
       ),
     blocksPerGroup: positiveInteger().default(2).describe('resblocks in a group'),
     hidden: positiveInteger()
@@ -89,7 +89,7 @@ export const dallePytorchModelSchema = z
     reconstruction: z
       .enum(['mse', 'smooth-l1'])
       .default('mse')
-      .describe('loss between normalized pictures: squared error, or smooth L1 (smooth_l1_loss)'),
+      .describe('loss between normalized images: squared error, or smooth L1 (smooth_l1_loss)'),
     straightThrough: z
       .boolean()
       .default(false)
@@ -104,7 +104,7 @@ export const dallePytorchModelSchema = z
         stds: ofEachColour.describe('then divided by; means of 0 and deviations of 1 are no normalization'),
       })
       .prefault({})
-      .describe('of the pictures (normalization)'),
+      .describe('of the images (normalization)'),
   })
   .superRefine(({ imageSize, layers, reinmax, straightThrough, normalization }, context) => {
     checkHalvings(imageSize, layers, `${layers} layers`, context);
@@ -131,14 +131,14 @@ export const dvaeSchema = z
         path: z
           .string()
           .describe(
-            'pictures: a folder, flat or nested; WebDataset tars (a tar, a folder of them, tars-{000..012}.tar); or a CSV, TSV, JSONL or COCO list',
+            'images: a folder, flat or nested; WebDataset tars (a tar, a folder of them, tars-{000..012}.tar); or a CSV, TSV, JSONL or COCO list',
           ),
         validation: validationShare,
         crop: z
           .enum(['published', 'random', 'center', 'none'])
           .default('random')
           .describe(
-            "training crop: the paper's (a random square of the whole shorter side, reduced to 9/8 to 12/8 of imageSize, and of that a random square of imageSize), any random square of at least cropScale, the central square, or the picture squeezed to a square",
+            "training crop: the paper's (a random square of the whole shorter side, reduced to 9/8 to 12/8 of imageSize, and of that a random square of imageSize), any random square of at least cropScale, the central square, or the image squeezed to a square",
           ),
         cropScale: z
           .number()
@@ -146,12 +146,9 @@ export const dvaeSchema = z
           .max(1)
           .default(0.4)
           .describe('smallest side of the crop `random`, as a share of the shorter side'),
-        flip: z
-          .boolean()
-          .default(true)
-          .describe('mirror half of the training pictures, drawn anew each time'),
+        flip: z.boolean().default(true).describe('mirror half of the training images, drawn anew each time'),
       })
-      .describe('where the pictures are and how they are cropped'),
+      .describe('where the images are and how they are cropped'),
     model: dvaeModelSchema,
     train: z
       .strictObject({
@@ -179,7 +176,7 @@ export const dvaeSchema = z
               .min(0)
               .default(6.6)
               .describe(
-                'β at the end of the ramp. It multiplies the KL of a whole picture: in nats (natural logarithm), summed over all positions of the grid, mean over the batch, against the uniform prior over the codebook. The loss is (−ln p(x|z) + β · KL) / (pixels × channels), so the mean KL of one position weighs β · grid² / (pixels × channels), at the published sizes β / 192. metrics.jsonl has both terms without β: `reconstruction`, −ln p(x|z) / (pixels × channels), and `kl`, KL of a picture. With architecture dalle-pytorch, as in that program (kl_div_loss_weight): the loss is the reconstruction loss + β · KL, where KL is also summed over the pictures of the batch, because its mean divides by 1; use a small β or 0',
+                'β at the end of the ramp. It multiplies the KL of a whole image: in nats (natural logarithm), summed over all positions of the grid, mean over the batch, against the uniform prior over the codebook. The loss is (−ln p(x|z) + β · KL) / (pixels × channels), so the mean KL of one position weighs β · grid² / (pixels × channels), at the published sizes β / 192. metrics.jsonl has both terms without β: `reconstruction`, −ln p(x|z) / (pixels × channels), and `kl`, KL of an image. With architecture dalle-pytorch, as in that program (kl_div_loss_weight): the loss is the reconstruction loss + β · KL, where KL is also summed over the images of the batch, because its mean divides by 1; use a small β or 0',
               ),
             steps: z.int().min(0).default(5000).describe('updates of the linear ramp of β from 0'),
           })
@@ -189,7 +186,7 @@ export const dvaeSchema = z
           .number()
           .optional()
           .describe(
-            'least ln b of the logit-Laplace likelihood; none without this key, as published. Where pictures have flat backgrounds, their precision would otherwise take most of the gradient',
+            'least ln b of the logit-Laplace likelihood; none without this key, as published. Where images have flat backgrounds, their precision would otherwise take most of the gradient',
           ),
         codebook: z
           .strictObject({
@@ -230,7 +227,7 @@ export const dvaeSchema = z
               .min(0)
               .default(0.1)
               .describe('noise on the bottleneck, in standard deviations of its features'),
-            pictures: positiveInteger().default(1024).describe('pictures whose features are clustered'),
+            images: positiveInteger().default(1024).describe('images whose features are clustered'),
             learningRate: z.number().positive().default(2e-3).describe('step size of the autoencoder'),
           })
           .optional()

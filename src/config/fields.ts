@@ -82,7 +82,7 @@ export const loopSchedule = {
   steps: z.int().positive().describe('updates in the run'),
   batch: z.int().positive().describe('examples in an update'),
   logEvery: z.int().positive().default(10).describe('steps between lines in metrics.jsonl'),
-  evaluateEvery: z.int().positive().default(500).describe('steps between validations and sample pictures'),
+  evaluateEvery: z.int().positive().default(500).describe('steps between validations and sample images'),
   saveEvery: z.int().positive().default(500).describe('steps between checkpoints'),
   keep: z.int().positive().default(2).describe('newest checkpoints kept; the last of the run always is'),
 };

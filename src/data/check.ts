@@ -1,12 +1,12 @@
-// What training would stumble over in pictures and captions, found by reading and decoding every file.
+// What training would stumble over in images and captions, found by reading and decoding every file.
 
 import { createHash } from 'node:crypto';
 import { mapConcurrently } from '../util/concurrent.ts';
 import { InterruptedError } from '../util/errors.ts';
 import { type Progress, SILENT } from '../util/progress.ts';
-import { type CheckedPicture, type CheckedSource, readSource } from './checked-source.ts';
-import { decodeBuffer, type PictureInfo, readPictureFile } from './decode.ts';
-import { PictureFault } from './picture.ts';
+import { type CheckedImage, type CheckedSource, readSource } from './checked-source.ts';
+import { decodeBuffer, type ImageInfo, readImageFile } from './decode.ts';
+import { ImageFault } from './image.ts';
 
 const FILES_AT_ONCE = 6;
 /** Pixels on a side of the trial decoding: damage shows at any size. */
@@ -28,12 +28,12 @@ export interface Range {
 /** File names are relative to the folder, or to that of the archives or the list. */
 export interface DataReport {
   readonly path: string;
-  readonly pictures: number;
+  readonly images: number;
   readonly usable: number;
-  /** Pictures, and whole archives, that cannot be used. */
+  /** Images, and whole archives, that cannot be used. */
   readonly unusable: readonly { readonly file: string; readonly reason: string }[];
   readonly formats: Readonly<Record<string, number>>;
-  /** Pixels of the usable pictures, upright. */
+  /** Pixels of the usable images, upright. */
   readonly width: Range | undefined;
   readonly height: Range | undefined;
   /** Files of the same contents. */
@@ -42,40 +42,40 @@ export interface DataReport {
 }
 
 export interface CaptionReport {
-  /** Pictures with a caption. */
+  /** Images with a caption. */
   readonly count: number;
-  /** Different ones among the pictures' first captions. */
+  /** Different ones among the images' first captions. */
   readonly distinct: number;
-  /** First captions of several pictures, the most frequent first. */
-  readonly repeated: readonly { readonly caption: string; readonly pictures: number }[];
+  /** First captions of several images, the most frequent first. */
+  readonly repeated: readonly { readonly caption: string; readonly images: number }[];
   /** Words of the captions. */
   readonly words: Range | undefined;
-  /** Pictures without a caption. */
+  /** Images without a caption. */
   readonly missing: readonly string[];
   readonly empty: readonly string[];
   readonly unreadable: readonly string[];
   /** More words than `textLength`. */
   readonly tooLong: readonly { readonly file: string; readonly words: number }[];
-  /** Pictures of several captions, of which each epoch draws one. */
+  /** Images of several captions, of which each epoch draws one. */
   readonly severalLines: readonly string[];
-  readonly withoutPicture: readonly string[];
+  readonly withoutImage: readonly string[];
 }
 
 interface LookedAt {
   readonly file: string;
   readonly hash?: string;
-  readonly info?: PictureInfo;
+  readonly info?: ImageInfo;
   readonly reason?: string;
 }
 
-async function lookAt({ file, picture }: CheckedPicture): Promise<LookedAt> {
+async function lookAt({ file, image }: CheckedImage): Promise<LookedAt> {
   try {
-    const data = await readPictureFile(picture);
+    const data = await readImageFile(image);
     const hash = createHash('sha256').update(data).digest('hex');
     const { info } = await decodeBuffer(data, { size: TRIAL_SIZE, crop: 'none' });
     return { file, hash, info };
   } catch (error) {
-    if (!(error instanceof PictureFault)) throw error;
+    if (!(error instanceof ImageFault)) throw error;
     return { file, reason: error.message };
   }
 }
@@ -101,12 +101,12 @@ function groupBy(
   return groups;
 }
 
-function checkCaptions({ pictures, alone }: CheckedSource, textLength: number): CaptionReport {
-  const captioned = pictures.flatMap(({ captionFile, captions }) =>
+function checkCaptions({ images, alone }: CheckedSource, textLength: number): CaptionReport {
+  const captioned = images.flatMap(({ captionFile, captions }) =>
     Array.isArray(captions) ? [{ file: captionFile, captions }] : [],
   );
-  const without = (why: CheckedPicture['captions']): string[] =>
-    pictures.filter(({ captions }) => captions === why).map(({ captionFile }) => captionFile);
+  const without = (why: CheckedImage['captions']): string[] =>
+    images.filter(({ captions }) => captions === why).map(({ captionFile }) => captionFile);
   const lines = captioned.flatMap(({ file, captions }) =>
     captions.map((caption) => ({ file, words: caption.split(/\s+/).length })),
   );
@@ -119,30 +119,30 @@ function checkCaptions({ pictures, alone }: CheckedSource, textLength: number): 
     count: captioned.length,
     distinct: firsts.size,
     repeated: [...firsts]
-      .flatMap(([caption, pictures]) => (pictures > 1 ? [{ caption, pictures }] : []))
-      .sort((a, b) => b.pictures - a.pictures),
+      .flatMap(([caption, images]) => (images > 1 ? [{ caption, images }] : []))
+      .sort((a, b) => b.images - a.images),
     words: range(lines.map(({ words }) => words)),
     missing: without('missing'),
     empty: without('empty'),
     unreadable: without('unreadable'),
     tooLong: lines.filter(({ words }) => words > textLength),
     severalLines: captioned.filter(({ captions }) => captions.length > 1).map(({ file }) => file),
-    withoutPicture: alone,
+    withoutImage: alone,
   };
 }
 
 /**
- * Reads and decodes every picture of a source (pictures.ts).
- * @throws DataError when there is no such source or no picture in it, or a list is damaged; InterruptedError
+ * Reads and decodes every image of a source (images.ts).
+ * @throws DataError when there is no such source or no image in it, or a list is damaged; InterruptedError
  */
 export async function checkData(path: string, options: CheckOptions): Promise<DataReport> {
   const { textLength, progress = SILENT, signal } = options;
   const source = await readSource(path);
   let done = 0;
-  progress.start('checking', source.pictures.length);
-  const files = await mapConcurrently(source.pictures, FILES_AT_ONCE, async (picture) => {
+  progress.start('checking', source.images.length);
+  const files = await mapConcurrently(source.images, FILES_AT_ONCE, async (image) => {
     if (signal?.aborted) throw new InterruptedError('stopped before every file was checked');
-    const seen = await lookAt(picture);
+    const seen = await lookAt(image);
     progress.update(++done);
     return seen;
   });
@@ -151,7 +151,7 @@ export async function checkData(path: string, options: CheckOptions): Promise<Da
   const faulty = files.flatMap(({ file, reason }) => (reason === undefined ? [] : [{ file, reason }]));
   return {
     path,
-    pictures: files.length,
+    images: files.length,
     usable: infos.length,
     unusable: [...source.damaged, ...faulty],
     formats: Object.fromEntries(

@@ -1,19 +1,19 @@
-// Everything of a source of pictures that can be looked through, its faulty parts named rather than refused.
+// Everything of a source of images that can be looked through, its faulty parts named rather than refused.
 
 import { relative } from 'node:path';
 import { mapConcurrently } from '../util/concurrent.ts';
 import { DataError } from '../util/errors.ts';
-import type { Picture, PictureFile } from './picture.ts';
+import type { CaptionedImage, ImageFile } from './image.ts';
 import { readArchives } from './sources/archive.ts';
 import { captionsOf } from './sources/captions.ts';
 import { listFolder, readCaptions } from './sources/folder.ts';
 import { isList, readList } from './sources/lists.ts';
 import { archivesOf, baseFolder } from './sources/resolve.ts';
 
-export interface CheckedPicture {
+export interface CheckedImage {
   /** Relative to the source's folder. */
   readonly file: string;
-  readonly picture: PictureFile;
+  readonly image: ImageFile;
   /** Where its captions are, or would be. */
   readonly captionFile: string;
   /** At least one, or why there is none. */
@@ -21,8 +21,8 @@ export interface CheckedPicture {
 }
 
 export interface CheckedSource {
-  readonly pictures: readonly CheckedPicture[];
-  /** Captions without a picture. */
+  readonly images: readonly CheckedImage[];
+  /** Captions without an image. */
   readonly alone: readonly string[];
   /** Archives that cannot be read. */
   readonly damaged: readonly { readonly file: string; readonly reason: string }[];
@@ -32,56 +32,55 @@ const FILES_AT_ONCE = 32;
 
 /**
  * What there is in a folder, in tars or in a list.
- * @throws DataError when there is no such source, no picture in it, or a list is damaged
+ * @throws DataError when there is no such source, no image in it, or a list is damaged
  */
 export async function readSource(path: string): Promise<CheckedSource> {
   const base = await baseFolder(path);
   const archives = await archivesOf(path);
   if (archives) return readTars(archives, base);
-  if (isList(path)) return { pictures: (await readList(path)).map(listed(base)), alone: [], damaged: [] };
+  if (isList(path)) return { images: (await readList(path)).map(listed(base)), alone: [], damaged: [] };
   return readFolderSource(path);
 }
 
 const listed =
   (base: string) =>
-  (picture: Picture): CheckedPicture => {
-    const file = relative(base, picture.path);
-    const captions = captionsOf(picture);
-    return { file, picture, captionFile: file, captions: captions.length > 0 ? captions : 'missing' };
+  (image: CaptionedImage): CheckedImage => {
+    const file = relative(base, image.path);
+    const captions = captionsOf(image);
+    return { file, image, captionFile: file, captions: captions.length > 0 ? captions : 'missing' };
   };
 
 async function readTars(archives: readonly string[], base: string): Promise<CheckedSource> {
-  const pictures: CheckedPicture[] = [];
+  const images: CheckedImage[] = [];
   const alone: string[] = [];
   const damaged: { file: string; reason: string }[] = [];
   for (const archive of archives) {
     try {
-      pictures.push(...(await readArchives([archive], true, alone)).map(listed(base)));
+      images.push(...(await readArchives([archive], true, alone)).map(listed(base)));
     } catch (error) {
       if (!(error instanceof DataError)) throw error;
       damaged.push({ file: relative(base, archive), reason: error.message });
     }
   }
-  return { pictures, alone: alone.map((name) => relative(base, name)), damaged };
+  return { images, alone: alone.map((name) => relative(base, name)), damaged };
 }
 
 async function readFolderSource(path: string): Promise<CheckedSource> {
   const listing = await listFolder(path);
-  const pictures = await mapConcurrently(
-    [...listing.pictures],
+  const images = await mapConcurrently(
+    [...listing.images],
     FILES_AT_ONCE,
-    async ([key, picture]): Promise<CheckedPicture> => {
-      const file = relative(path, picture);
+    async ([key, image]): Promise<CheckedImage> => {
+      const file = relative(path, image);
       const text = listing.captions.get(key);
-      if (text === undefined)
-        return { file, picture: { path: picture }, captionFile: file, captions: 'missing' };
+      if (text === undefined) return { file, image: { path: image }, captionFile: file, captions: 'missing' };
       const lines = await readCaptions(text).catch(() => undefined);
       const captions = lines === undefined ? 'unreadable' : lines.length === 0 ? 'empty' : lines;
-      return { file, picture: { path: picture }, captionFile: relative(path, text), captions };
+      return { file, image: { path: image }, captionFile: relative(path, text), captions };
     },
   );
   const alone = [...listing.captions]
-    .filter(([key]) => !listing.pictures.has(key))
+    .filter(([key]) => !listing.images.has(key))
     .map(([, caption]) => relative(path, caption));
-  return { pictures, alone, damaged: [] };
+  return { images, alone, damaged: [] };
 }

@@ -1,17 +1,17 @@
-// Pictures decoded in batches, in order, ahead of who uses them: centre-cropped, as models take them, unless told otherwise.
+// Images decoded in batches, in order, ahead of who uses them: centre-cropped, as models take them, unless told otherwise.
 
 import { mapConcurrently } from '../util/concurrent.ts';
 import { DataError } from '../util/errors.ts';
-import { type DecodeOptions, decodePicture } from './decode.ts';
-import type { PictureFile } from './picture.ts';
+import { type DecodeOptions, decodeImage } from './decode.ts';
+import type { ImageFile } from './image.ts';
 import type { Faults } from './sources/faults.ts';
 
 export interface DecodedBatch<P> {
   /** The batch as it was asked for. */
   readonly all: readonly P[];
   /** Those of it that are not at fault. */
-  readonly pictures: readonly P[];
-  /** RGB, pictures × size × size × 3 */
+  readonly images: readonly P[];
+  /** RGB, images × size × size × 3 */
   readonly pixels: Uint8Array;
 }
 
@@ -28,8 +28,8 @@ export interface ModelSize {
   readonly crop?: 'center' | 'none';
 }
 
-/** Decodes each batch. Throws DataError when too many pictures are at fault; see `Faults`. */
-export async function* decodeBatches<P extends PictureFile>(
+/** Decodes each batch. Throws DataError when too many images are at fault; see `Faults`. */
+export async function* decodeBatches<P extends ImageFile>(
   batches: Iterable<readonly P[]>,
   size: ModelSize,
   faults: Faults,
@@ -48,17 +48,17 @@ export async function* decodeBatches<P extends PictureFile>(
   }
 }
 
-async function decodeBatch<P extends PictureFile>(
+async function decodeBatch<P extends ImageFile>(
   all: readonly P[],
   size: ModelSize,
   faults: Faults,
 ): Promise<DecodedBatch<P>> {
-  const decoded = await mapConcurrently(all, FILES_AT_ONCE, (picture) =>
-    faults.guard(picture, () => decodePicture(picture, { crop: 'center', ...size })),
+  const decoded = await mapConcurrently(all, FILES_AT_ONCE, (image) =>
+    faults.guard(image, () => decodeImage(image, { crop: 'center', ...size })),
   );
   return {
     all,
-    pictures: all.filter((_, i) => decoded[i] !== undefined),
+    images: all.filter((_, i) => decoded[i] !== undefined),
     pixels: Buffer.concat(decoded.filter((pixels) => pixels !== undefined)),
   };
 }
@@ -67,32 +67,32 @@ async function decodeBatch<P extends PictureFile>(
 const CHUNK = 32;
 
 /**
- * The first pictures that can be read, at most `most`, in memory.
- * @param what names them in messages: the `what` pictures
+ * The first images that can be read, at most `most`, in memory.
+ * @param what names them in messages: the `what` images
  * @throws DataError when none can be read
  */
-export async function decodeAll<P extends PictureFile>(
-  pictures: readonly P[],
+export async function decodeAll<P extends ImageFile>(
+  images: readonly P[],
   size: ModelSize,
   faults: Faults,
   what: string,
   most = Number.POSITIVE_INFINITY,
-): Promise<{ pictures: readonly P[]; pixels: Uint8Array }> {
+): Promise<{ images: readonly P[]; pixels: Uint8Array }> {
   const parts: Uint8Array[] = [];
   const whole: P[] = [];
-  for await (const part of decodeBatches(chunks(pictures, CHUNK), size, faults)) {
+  for await (const part of decodeBatches(chunks(images, CHUNK), size, faults)) {
     parts.push(part.pixels);
-    whole.push(...part.pictures);
+    whole.push(...part.images);
     if (whole.length >= most) break;
   }
   if (whole.length === 0) {
-    throw new DataError(`none of the ${what} pictures can be read`, {
-      where: pictures[0]?.path ?? '',
+    throw new DataError(`none of the ${what} images can be read`, {
+      where: images[0]?.path ?? '',
       fix: 'mm data check lists what is wrong',
     });
   }
   const kept = whole.slice(0, most);
-  return { pictures: kept, pixels: Buffer.concat(parts).subarray(0, kept.length * size.size ** 2 * 3) };
+  return { images: kept, pixels: Buffer.concat(parts).subarray(0, kept.length * size.size ** 2 * 3) };
 }
 
 /** The items in runs of `count`; the last may be shorter. */

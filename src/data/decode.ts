@@ -1,13 +1,13 @@
-// Picture files as square RGB pixels. What sharp reads is turned upright, put on white, brought to sRGB and
-// 8 bits, cropped and reduced with Lanczos. Memory stays bounded for very large pictures: files are read in
+// Image files as square RGB pixels. What sharp reads is turned upright, put on white, brought to sRGB and
+// 8 bits, cropped and reduced with Lanczos. Memory stays bounded for very large images: files are read in
 // strips, and JPEG and WebP are reduced while they are decoded.
 
 import { open as openFile, readFile } from 'node:fs/promises';
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import { semaphore } from '../util/concurrent.ts';
 import type { RandomStream } from '../util/random.ts';
+import { ImageFault, type ImageFile, type Region } from './image.ts';
 import { reorient } from './orientation.ts';
-import { PictureFault, type PictureFile, type Region } from './picture.ts';
 
 /** About 24,000 × 20,000; a guard against files that unpack to more than a machine holds. */
 const MOST_PIXELS = 480_000_000;
@@ -21,7 +21,7 @@ export interface DecodeOptions {
   /** Pixels on a side of the result. */
   readonly size: number;
   /**
-   * A random square, the central square, or the whole picture squeezed into a square. `published` is the random square
+   * A random square, the central square, or the whole image squeezed into a square. `published` is the random square
    * of the dVAE's training (arXiv 2102.12092, listing 1): a square of the whole shorter side is drawn, reduced to
    * 9/8 to 12/8 of the size, and of that a square of the size.
    */
@@ -31,16 +31,16 @@ export interface DecodeOptions {
   /** Decides about a random square; required for one. */
   readonly random?: RandomStream;
   /**
-   * How the picture is reduced before it is cropped: as openai/DALL-E does, by Lanczos to rounded sides (the default),
+   * How the image is reduced before it is cropped: as openai/DALL-E does, by Lanczos to rounded sides (the default),
    * or as openai/CLIP does, bicubic to sides without their fractions.
    */
   readonly preprocessing?: 'dall-e' | 'clip';
-  /** Codes on a side: a picture with fewer pixels has nothing to tell them. */
+  /** Codes on a side: an image with fewer pixels has nothing to tell them. */
   readonly grid?: number;
 }
 
 /** What a file is, before it is decoded. */
-export interface PictureInfo {
+export interface ImageInfo {
   readonly format: string;
   /** Pixels, upright. */
   readonly width: number;
@@ -55,23 +55,23 @@ interface Stored {
   readonly orientation: number;
 }
 
-function readError(error: unknown): PictureFault {
-  if (error instanceof PictureFault) return error;
+function readError(error: unknown): ImageFault {
+  if (error instanceof ImageFault) return error;
   const code = (error as NodeJS.ErrnoException).code;
   if (code === 'EACCES' || code === 'EPERM')
-    return new PictureFault('no permission to read the file', { cause: error });
-  if (code === 'ENOENT') return new PictureFault('the file is gone, or a link to nothing', { cause: error });
-  return new PictureFault(`the file cannot be read (${code ?? (error as Error).message})`, { cause: error });
+    return new ImageFault('no permission to read the file', { cause: error });
+  if (code === 'ENOENT') return new ImageFault('the file is gone, or a link to nothing', { cause: error });
+  return new ImageFault(`the file cannot be read (${code ?? (error as Error).message})`, { cause: error });
 }
 
-function decodeError(error: unknown): PictureFault {
+function decodeError(error: unknown): ImageFault {
   const message = (error as Error).message.split('\n')[0]!;
   if (/unsupported image format|empty/i.test(message))
-    return new PictureFault('not a picture of a known format', { cause: error });
+    return new ImageFault('not an image of a known format', { cause: error });
   if (/pixel limit/i.test(message))
-    return new PictureFault(`more than ${MOST_PIXELS} pixels`, { cause: error });
+    return new ImageFault(`more than ${MOST_PIXELS} pixels`, { cause: error });
   const detail = message === 'Unknown error' ? '' : ` (${message})`;
-  return new PictureFault(`truncated or damaged${detail}`, { cause: error });
+  return new ImageFault(`truncated or damaged${detail}`, { cause: error });
 }
 
 function open(data: Uint8Array): Sharp {
@@ -88,13 +88,13 @@ async function readMetadata(data: Uint8Array, grid = 0): Promise<Stored> {
   const { width, height, orientation = 1, isProgressive, compression } = metadata;
   const format = metadata.format === 'heif' && compression === 'av1' ? 'avif' : metadata.format;
   if (Math.min(width, height) < LEAST_SIDE)
-    throw new PictureFault(`only ${width} × ${height} pixels; ${LEAST_SIDE} on a side are the least`);
+    throw new ImageFault(`only ${width} × ${height} pixels; ${LEAST_SIDE} on a side are the least`);
   if (Math.min(width, height) < grid)
-    throw new PictureFault(
+    throw new ImageFault(
       `only ${width} × ${height} pixels, fewer than the ${grid} × ${grid} codes it would become`,
     );
   if (isProgressive && width * height > MOST_PROGRESSIVE_PIXELS)
-    throw new PictureFault(`progressive, and more than ${MOST_PROGRESSIVE_PIXELS} pixels`);
+    throw new ImageFault(`progressive, and more than ${MOST_PROGRESSIVE_PIXELS} pixels`);
   return { format, width, height, orientation };
 }
 
@@ -102,7 +102,7 @@ async function readMetadata(data: Uint8Array, grid = 0): Promise<Stored> {
 const half = (extra: number): number => (extra % 4 === 3 ? (extra + 1) / 2 : Math.floor(extra / 2));
 
 interface Frame {
-  /** The whole picture, reduced. */
+  /** The whole image, reduced. */
   readonly width: number;
   readonly height: number;
   /** Where the square lies in it. */
@@ -111,7 +111,7 @@ interface Frame {
 }
 
 /**
- * Sizes the whole picture so that the square comes out at the size asked for: reducing first and cropping
+ * Sizes the whole image so that the square comes out at the size asked for: reducing first and cropping
  * afterwards lets the decoder do most of the reduction.
  */
 function frame(stored: Stored, options: DecodeOptions): Frame {
@@ -133,7 +133,7 @@ function frame(stored: Stored, options: DecodeOptions): Frame {
   return { width, height, left: random.integer(width - size + 1), top: random.integer(height - size + 1) };
 }
 
-/** Pictures too small for the size are enlarged to it; the paper does not say what it did with them. */
+/** Images too small for the size are enlarged to it; the paper does not say what it did with them. */
 function publishedFrame({ width, height }: Stored, size: number, random: RandomStream): Frame {
   const shorter = Math.min(width, height);
   const square = { left: random.integer(width - shorter + 1), top: random.integer(height - shorter + 1) };
@@ -149,11 +149,11 @@ function publishedFrame({ width, height }: Stored, size: number, random: RandomS
   };
 }
 
-/** Decodes the contents of a picture file, as `decodePicture` does. */
+/** Decodes the contents of an image file, as `decodeImage` does. */
 export async function decodeBuffer(
   data: Uint8Array,
   options: DecodeOptions,
-): Promise<{ pixels: Uint8Array; info: PictureInfo }> {
+): Promise<{ pixels: Uint8Array; info: ImageInfo }> {
   const { size } = options;
   const stored = await readMetadata(data, options.grid);
   const { width, height, left, top } = frame(stored, options);
@@ -165,7 +165,7 @@ export async function decodeBuffer(
       .toColourspace('srgb')
       .raw({ depth: 'uchar' })
       .toBuffer();
-    // Turned last: turning the whole picture would need all of it in memory.
+    // Turned last: turning the whole image would need all of it in memory.
     const pixels = reorient(new Uint8Array(buffer, byteOffset, length), size, stored.orientation);
     return { pixels, info: upright(stored) };
   } catch (error) {
@@ -173,15 +173,15 @@ export async function decodeBuffer(
   }
 }
 
-function upright({ format, width, height, orientation }: Stored): PictureInfo {
+function upright({ format, width, height, orientation }: Stored): ImageInfo {
   return orientation >= 5 ? { format, width: height, height: width } : { format, width, height };
 }
 
 /**
- * The contents of a picture file.
- * @throws PictureFault when it cannot be read
+ * The contents of an image file.
+ * @throws ImageFault when it cannot be read
  */
-export async function readPictureFile({ path, region }: PictureFile): Promise<Uint8Array> {
+export async function readImageFile({ path, region }: ImageFile): Promise<Uint8Array> {
   try {
     return await (region ? readRegion(region) : readFile(path));
   } catch (error) {
@@ -193,7 +193,7 @@ async function readRegion({ path, offset, length }: Region): Promise<Uint8Array>
   const file = await openFile(path);
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, offset);
-    if (bytesRead < length) throw new PictureFault('the archive ends inside it');
+    if (bytesRead < length) throw new ImageFault('the archive ends inside it');
     return buffer;
   } finally {
     await file.close();
@@ -204,10 +204,10 @@ async function readRegion({ path, offset, length }: Region): Promise<Uint8Array>
 const decodeSlots = semaphore(6);
 
 /**
- * Decodes a picture file into `size` · `size` · 3 bytes, RGB, rows first.
- * @throws PictureFault for a file that is missing, unreadable, truncated, too large, too small, or no picture
+ * Decodes an image file into `size` · `size` · 3 bytes, RGB, rows first.
+ * @throws ImageFault for a file that is missing, unreadable, truncated, too large, too small, or no image
  */
-export function decodePicture(file: string | PictureFile, options: DecodeOptions): Promise<Uint8Array> {
-  const picture = typeof file === 'string' ? { path: file } : file;
-  return decodeSlots(async () => (await decodeBuffer(await readPictureFile(picture), options)).pixels);
+export function decodeImage(file: string | ImageFile, options: DecodeOptions): Promise<Uint8Array> {
+  const image = typeof file === 'string' ? { path: file } : file;
+  return decodeSlots(async () => (await decodeBuffer(await readImageFile(image), options)).pixels);
 }

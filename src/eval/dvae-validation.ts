@@ -1,4 +1,4 @@
-// A discrete VAE on held-out pictures: errors from hard and from relaxed codes, the loss's terms without their weights,
+// A discrete VAE on held-out images: errors from hard and from relaxed codes, the loss's terms without their weights,
 // and the codebook's health.
 
 import { floatScalar, type HostTensor } from '../engine/native/tensor.ts';
@@ -11,7 +11,7 @@ import type { Weights } from '../nn/weights.ts';
 import { reconstructionGrid } from '../report/images/reconstructions.ts';
 import { graphSeed } from '../util/random.ts';
 
-/** Held-out pictures: batches of equal size. */
+/** Held-out images: batches of equal size. */
 export interface Validation {
   readonly batches: readonly Uint8Array[];
   readonly batch: number;
@@ -29,7 +29,7 @@ export interface ValidationOptions {
 }
 
 export class DvaeValidation {
-  readonly #pictures: Validation;
+  readonly #images: Validation;
   readonly #options: ValidationOptions;
   readonly #hard;
   readonly #relaxed;
@@ -38,10 +38,10 @@ export class DvaeValidation {
     runtime: Runtime,
     architecture: DvaeArchitecture,
     weights: Weights,
-    pictures: Validation,
+    images: Validation,
     options: ValidationOptions,
   ) {
-    this.#pictures = pictures;
+    this.#images = images;
     this.#options = options;
     this.#hard = runtime.compile('dVAE reconstruction', ({ pixels }: { pixels: Tensor }) => {
       const x = tf.div(pixels, 255) as Tensor4D;
@@ -65,7 +65,7 @@ export class DvaeValidation {
    * @param temperature τ of the relaxed codes
    */
   async run(temperature: number) {
-    const { batches } = this.#pictures;
+    const { batches } = this.#images;
     const { seed, vocabulary, warnBelow } = this.#options;
     const codes: Int32Array[] = [];
     const mean = { mse: 0, softMse: 0, reconstruction: 0, kl: 0 };
@@ -99,16 +99,16 @@ export class DvaeValidation {
     return { figures, collapse: collapse(use, vocabulary, warnBelow) };
   }
 
-  /** The first pictures beside their reconstructions, as PNG. */
-  async picture(): Promise<Uint8Array> {
-    const originals = this.#pictures.batches[0] as Uint8Array;
+  /** The first images beside their reconstructions, as PNG. */
+  async image(): Promise<Uint8Array> {
+    const originals = this.#images.batches[0] as Uint8Array;
     const { pixels } = await this.#hard({ pixels: this.#tensor(originals) });
     return reconstructionGrid(originals, rounded(pixels), this.#options.imageSize);
   }
 
   #tensor(data: Uint8Array): HostTensor {
     const { imageSize } = this.#options;
-    return { dtype: 'uint8', shape: [this.#pictures.batch, imageSize, imageSize, 3], data };
+    return { dtype: 'uint8', shape: [this.#images.batch, imageSize, imageSize, 3], data };
   }
 
   #meanSsim(originals: Uint8Array, pixels: HostTensor): number {

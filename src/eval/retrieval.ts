@@ -1,12 +1,12 @@
-// Retrieval on held-out pairs (arXiv 2103.00020, appendix E.1): whether a picture's own text is among the nearest k, and
-// a text's own picture.
+// Retrieval on held-out pairs (arXiv 2103.00020, appendix E.1): whether an image's own text is among the nearest k, and
+// a text's own image.
 
 import { cosine } from '../inference/measures/features.ts';
 
 export const RECALL_AT = [1, 5, 10] as const;
 
 export interface Retrieval {
-  /** Shares of the pictures, by k. */
+  /** Shares of the images, by k. */
   readonly imageToText: Readonly<Record<number, number>>;
   /** Shares of the texts, by k. */
   readonly textToImage: Readonly<Record<number, number>>;

@@ -1,12 +1,12 @@
 // Attention over a stream of text and image tokens that computes the blocks that count and no others. Which pairs
 // count is attention-mask.ts's to say: every mask here is asked of it, and a block leaves none of its pairs out.
 //   text    causal, among itself
-//   row     each picture row to itself and the row above      ownRow  to itself
+//   row     each image row to itself and the row above      ownRow  to itself
 //   column  each column to itself
-//   conv    each picture row to itself and the rows above that the neighbourhood reaches; corner the same
+//   conv    each image row to itself and the rows above that the neighbourhood reaches; corner the same
 // and every image token to all of the prefix. Full attention is one block.
 //   B batch, H heads, N positions, P positions of the prefix, I = N − P image tokens, G tokens on a side,
-//   R = ⌈I / G⌉ rows of the picture, W keys of a block, d width of a head
+//   R = ⌈I / G⌉ rows of the image, W keys of a block, d width of a head
 
 import type { AttentionKind } from '../config/dalle.ts';
 import { type Tensor, type Tensor4D, tf } from '../engine/tfjs/tf.ts';
@@ -30,7 +30,7 @@ export interface AttentionPattern {
   readonly positions: number;
   /** Added to the scores of the text or, where nothing is in blocks, of everything; broadcast to [B, H, Q, Q]. */
   readonly mask_QQ: Tensor | undefined;
-  /** For the blocks of the picture: [1 or R, G, W], in columns [1, R, R]. */
+  /** For the blocks of the image: [1 or R, G, W], in columns [1, R, R]. */
   readonly image_RGW: Tensor | undefined;
 }
 
@@ -122,7 +122,7 @@ function withRowsAbove(x: Tensor, above: number): Tensor {
   return tf.concat(shifts, 3);
 }
 
-/** The mask of the picture's blocks. All rows of blocks have the same where none reaches above its own. */
+/** The mask of the image's blocks. All rows of blocks have the same where none reaches above its own. */
 function imageMask(kind: AttentionKind, layout: StreamLayout, tokens: number): Tensor {
   const { grid } = layout;
   const rows = Math.ceil(tokens / grid);

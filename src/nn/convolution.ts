@@ -1,4 +1,4 @@
-// Two-dimensional convolution with zero padding: the picture keeps its size, or is divided by the stride.
+// Two-dimensional convolution with zero padding: the image keeps its size, or is divided by the stride.
 //   B batch, H height, W width, I channels in, O channels out, K side of the kernel
 
 import { type Tensor, type Tensor2D, type Tensor4D, tf } from '../engine/tfjs/tf.ts';

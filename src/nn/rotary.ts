@@ -1,16 +1,16 @@
-// Rotary positions (arXiv 2104.09864) of text and picture at once, as DALLE-pytorch has them: a third of a head's
-// channels turns with the place in the text, a third with the row and a third with the column of the picture. Queries,
+// Rotary positions (arXiv 2104.09864) of text and image at once, as DALLE-pytorch has them: a third of a head's
+// channels turns with the place in the text, a third with the row and a third with the column of the image. Queries,
 // keys and values all turn.
 //   B batch, H heads, N positions, d width of a head, R = ⌊d / 3⌋ channels of each third
 
 import { type Tensor, tf } from '../engine/tfjs/tf.ts';
 import type { StreamLayout } from './attention-mask.ts';
 
-/** Where image tokens stand in the text's third, far from all text; and text in the picture's, whose sides are −1 … 1. */
+/** Where image tokens stand in the text's third, far from all text; and text in the image's, whose sides are −1 … 1. */
 const IMAGE_IN_TEXT = 8192;
 const TEXT_IN_IMAGE = -10;
 const SLOWEST_TEXT = 10000;
-/** Half turns from the picture's middle to its edge, slowest and fastest. */
+/** Half turns from the image's middle to its edge, slowest and fastest. */
 const HALF_TURNS = { slowest: 1, fastest: 5 };
 
 export interface Rotation {

@@ -1,5 +1,5 @@
 // Token shift, as DALLE-pytorch has it: a layer sees part of its neighbours' channels in place of its own. Text takes
-// its first half from the token before; a picture's token takes the first quarter from the one above and the second
+// its first half from the token before; an image's token takes the first quarter from the one above and the second
 // from the one to the left. Outside there are zeros.
 //   B batch, N positions, D width, a multiple of 4, S = D / 2 channels that can come from elsewhere
 
@@ -47,8 +47,8 @@ export function shiftedChannels(x: Tensor): Tensor {
 
 /**
  * One image token of the same.
- * @param kept_B1NS what `shiftedChannels` gave for the picture's tokens so far
- * @param place int32 scalar, its place in the picture
+ * @param kept_B1NS what `shiftedChannels` gave for the image's tokens so far
+ * @param place int32 scalar, its place in the image
  */
 export function shiftToken(x_BD: Tensor2D, kept_B1NS: Tensor, place: Tensor, grid: number): Tensor2D {
   const [batch, width] = x_BD.shape;

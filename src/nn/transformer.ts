@@ -1,5 +1,5 @@
 // The pre-LayerNorm resblock: attention, then a feed-forward layer four times as wide. Both are branches of the
-// residual stream, which reversible stacks put together in another way. Without cache and picture, with any mask, it is
+// residual stream, which reversible stacks put together in another way. Without cache and image, with any mask, it is
 // the block of encoders too.
 //   B batch, N positions, D width, H heads, d width of a head, S = D / 2 channels that token shift moves
 

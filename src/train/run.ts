@@ -115,11 +115,11 @@ export async function runTraining<Batch>(
   }
 }
 
-/** Throws DataError when the captioned pictures to train on do not fill a batch. */
+/** Throws DataError when the captioned images to train on do not fill a batch. */
 export function assertEnoughImages(count: number, batch: number, where: string): void {
   if (count >= batch) return;
-  throw new DataError(`${count} captioned pictures are fewer than one batch of ${batch}`, {
+  throw new DataError(`${count} captioned images are fewer than one batch of ${batch}`, {
     where,
-    fix: 'add pictures, or lower train.batch',
+    fix: 'add images, or lower train.batch',
   });
 }

@@ -49,29 +49,29 @@ async function page(): Promise<GalleryPage> {
   };
 }
 
-test('the page shows its pictures and its policy blocks nothing of its own', { skip }, async () => {
+test('the page shows its images and its policy blocks nothing of its own', { skip }, async () => {
   const path = join(folder, 'page.html');
   await writeGallery(path, await page());
   for (const width of [1200, 500]) {
-    const picture = join(folder, `${width}.png`);
+    const image = join(folder, `${width}.png`);
     const { stderr } = await browse(
-      `--screenshot=${picture}`,
+      `--screenshot=${image}`,
       `--window-size=${width},1400`,
       pathToFileURL(path).href,
     );
     assert.doesNotMatch(stderr, /CONSOLE|Content Security Policy|Refused/);
-    const { data, info } = await sharp(await readFile(picture))
+    const { data, info } = await sharp(await readFile(image))
       .removeAlpha()
       .raw()
       .toBuffer({ resolveWithObject: true });
     let green = 0;
     for (let at = 0; at < data.length; at += 3)
       if (GREEN.every((value, channel) => Math.abs(data[at + channel]! - value) < 3)) green++;
-    assert.ok(green > 3 * 100 * 100, `only ${green} pixels of the pictures at ${width} × ${info.height}`);
+    assert.ok(green > 3 * 100 * 100, `only ${green} pixels of the images at ${width} × ${info.height}`);
   }
 });
 
-test('the page fits a narrow window and every picture has words', { skip }, async () => {
+test('the page fits a narrow window and every image has words', { skip }, async () => {
   // A frame 360 pixels wide, measured by a script of the page around it.
   const inner = galleryHtml(await page());
   const outer = `<!doctype html><iframe id="f" width="360" height="800"></iframe><script>

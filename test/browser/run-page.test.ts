@@ -60,7 +60,7 @@ test('curves are drawn inside their charts, and nothing is wider than a narrow w
       const colours = ['.line.s0', '.line.s1'].map((name) => frame.contentWindow.getComputedStyle(page.querySelector(name)).stroke);
       document.title = JSON.stringify({ scroll: page.documentElement.scrollWidth - page.documentElement.clientWidth,
         charts: boxes.length, outside: boxes.flat(), isDrawn: line.width > 200 && line.height > 60,
-        colours: new Set(colours).size, picture: page.images[0].naturalWidth });
+        colours: new Set(colours).size, image: page.images[0].naturalWidth });
     };
     frame.srcdoc = ${JSON.stringify(inner).replaceAll('<', '\\u003c')};
   </script>`;
@@ -78,7 +78,7 @@ test('curves are drawn inside their charts, and nothing is wider than a narrow w
     outside: [],
     isDrawn: true,
     colours: 2,
-    picture: 900,
+    image: 900,
   });
   assert.doesNotMatch(stderr, /Content Security Policy|Refused/);
 });

@@ -17,33 +17,33 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { readCheckpoint } from '../../src/checkpoint/read.ts';
-import { decodePicture } from '../../src/data/decode.ts';
+import { decodeImage } from '../../src/data/decode.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { ClipModel } from '../../src/inference/clip/clip.ts';
 import { EXIT } from '../../src/util/errors.ts';
 import { mm } from '../support/mm.ts';
 import { testRefusals } from '../support/refusal.ts';
 import { writeTinyClip } from '../support/tiny-clip.ts';
-import { writePicture, writePictures, writeTinyDvae } from '../support/tiny-dvae.ts';
+import { writeImage, writeImages, writeTinyDvae } from '../support/tiny-dvae.ts';
 import { writeTokenizer } from '../support/tiny-runs.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mm-clip-cli-'));
-const pictures = join(root, 'pictures');
+const images = join(root, 'images');
 const classes = join(root, 'classes');
 const tokenizer = join(root, 'tokenizer.json');
 const clip = join(root, 'clip');
 const FIXTURES = fileURLToPath(new URL('../parity/fixtures/clip/', import.meta.url));
-const PROMPTS = ['picture 3', 'picture of pictures'] as const;
+const PROMPTS = ['picture 3', 'image of images'] as const;
 
 // Features go into a cache of the test's own; the library stays where it is.
 const home = process.env.MM_CACHE;
 before(async () => {
-  await writePictures(pictures, 11);
-  await writeTokenizer(tokenizer, pictures);
+  await writeImages(images, 11);
+  await writeTokenizer(tokenizer, images);
   await writeTinyClip(clip, tokenizer);
   for (const [i, label] of ['one', 'two', 'three'].entries()) {
     mkdirSync(join(classes, label), { recursive: true });
-    for (const n of [0, 1]) await writePicture(join(classes, label, `${n}.png`), 20 + 3 * n + i);
+    for (const n of [0, 1]) await writeImage(join(classes, label, `${n}.png`), 20 + 3 * n + i);
   }
 });
 after(() => {
@@ -78,9 +78,9 @@ async function withClip<R>(path: string, use: (clip: ClipModel) => Promise<R>): 
 
 describe('mm rank', () => {
   const rank = (...flags: string[]) =>
-    mm(['rank', pictures, '--clip', clip, ...PROMPTS.flatMap((prompt) => ['--prompt', prompt]), ...flags]);
+    mm(['rank', images, '--clip', clip, ...PROMPTS.flatMap((prompt) => ['--prompt', prompt]), ...flags]);
 
-  test('orders the pictures of each prompt by the cosine with it; a sheet, a table', async () => {
+  test('orders the images of each prompt by the cosine with it; a sheet, a table', async () => {
     const [sheet, table] = [join(root, 'sheet.png'), join(root, 'ranks.csv')];
     const { code, stdout, stderr } = await rank(
       '--json',
@@ -108,7 +108,7 @@ describe('mm rank', () => {
     }
     await withClip(clip, async (model) => {
       for (const { prompt, file, similarity } of found.slice(0, 4)) {
-        const pixels = await decodePicture(file, { size: 16, crop: 'center', preprocessing: 'clip' });
+        const pixels = await decodeImage(file, { size: 16, crop: 'center', preprocessing: 'clip' });
         const [score] = await model.score(prompt, pixels);
         assert.ok(Math.abs(score! - similarity) < 1e-5);
       }
@@ -135,7 +135,7 @@ describe('mm rank', () => {
 
 describe('mm classify', () => {
   const classify = (...flags: string[]) => mm(['classify', '--clip', clip, '--json', '--no-cache', ...flags]);
-  interface Picture {
+  interface Image {
     readonly file: string;
     readonly labels: readonly { readonly label: string; readonly probability: number }[];
     readonly truth?: string;
@@ -143,7 +143,7 @@ describe('mm classify', () => {
   const labels = ['one', 'two', 'three'];
   const flags = [
     '--template',
-    'picture {label}',
+    'image {label}',
     '--template',
     '{label}',
     ...labels.flatMap((label) => ['--label', label]),
@@ -154,7 +154,7 @@ describe('mm classify', () => {
     const { code, stdout, stderr } = await classify(classes, ...flags, '--truth', 'folders', '--save', saved);
     assert.equal(code, 0, stderr);
     const found = lines<
-      Picture & { accuracy: number; confusion: number[][]; perLabel: Record<string, number> }
+      Image & { accuracy: number; confusion: number[][]; perLabel: Record<string, number> }
     >(stdout);
     const each = found.slice(0, -1);
     assert.equal(each.length, 6);
@@ -176,7 +176,7 @@ describe('mm classify', () => {
     const again = await classify(classes, '--classifier', saved);
     assert.equal(again.code, 0, again.stderr);
     assert.deepEqual(
-      lines<Picture>(again.stdout).map(({ file, labels }) => ({ file, labels })),
+      lines<Image>(again.stdout).map(({ file, labels }) => ({ file, labels })),
       each.map(({ file, labels }) => ({ file, labels })),
     );
     const other = join(root, 'other-clip');
@@ -186,11 +186,11 @@ describe('mm classify', () => {
     assert.match(wrong.stderr, /made with another CLIP/);
   });
 
-  test('a CSV says what pictures show; a picture that does not decode is told, the rest go on', async () => {
+  test('a CSV says what images show; an image that does not decode is told, the rest go on', async () => {
     const broken = join(root, 'broken');
     mkdirSync(broken);
     copyFileSync(join(classes, 'one', '0.png'), join(broken, 'good.png'));
-    writeFileSync(join(broken, 'bad.png'), 'no picture');
+    writeFileSync(join(broken, 'bad.png'), 'no image');
     const truth = join(broken, 'truth.csv');
     writeFileSync(truth, 'file,label\r\n"good.png","one"\n');
     const { code, stdout, stderr } = await classify(
@@ -202,8 +202,8 @@ describe('mm classify', () => {
       join(broken, 'out.csv'),
     );
     assert.equal(code, 0, stderr);
-    assert.match(stderr, /bad\.png: not a picture/);
-    assert.equal(lines<Picture>(stdout).length, 2);
+    assert.match(stderr, /bad\.png: not an image/);
+    assert.equal(lines<Image>(stdout).length, 2);
     assert.match(readFileSync(join(broken, 'out.csv'), 'utf8'), /good\.png,1,\w+,[\d.]+,one\n/);
   });
 });
@@ -219,7 +219,7 @@ test('features are kept by content: a second run does not decode, another CLIP d
   const run = async (model: string) => {
     const result = await mm([
       'rank',
-      pictures,
+      images,
       '--clip',
       model,
       '--prompt',
@@ -247,7 +247,7 @@ test('features are kept by content: a second run does not decode, another CLIP d
 });
 
 describe('mm convert', () => {
-  test("Hugging Face's folder, tokenizer included: texts and pictures have the features that it gives them", async () => {
+  test("Hugging Face's folder, tokenizer included: texts and images have the features that it gives them", async () => {
     const to = join(root, 'from-hugging-face');
     const { code, stdout, stderr } = await mm(['convert', join(FIXTURES, 'transformers'), '--to', to]);
     assert.equal(code, 0, stderr);
@@ -284,7 +284,7 @@ describe('mistakes', () => {
     writeFileSync(labels, 'cat\ndog\ncat\n');
     await writeTinyDvae(dvae);
   });
-  const classify = ['classify', pictures, '--clip', clip, '--no-cache'];
+  const classify = ['classify', images, '--clip', clip, '--no-cache'];
   testRefusals({
     'labels that repeat': {
       flags: [...classify, '--labels', labels],
@@ -304,21 +304,21 @@ describe('mistakes', () => {
       says: [/template has no \{label\}: a photo/],
     },
     'a text that is too long': {
-      flags: ['rank', pictures, '--clip', clip, '--no-cache', '--prompt', 'w x y z '.repeat(9)],
+      flags: ['rank', images, '--clip', clip, '--no-cache', '--prompt', 'w x y z '.repeat(9)],
       code: EXIT.data,
       says: [/tokens, the model reads 12/, /--truncate/],
     },
     'a checkpoint of another kind': {
-      flags: ['rank', pictures, '--clip', dvae, '--prompt', 'a'],
+      flags: ['rank', images, '--clip', dvae, '--prompt', 'a'],
       code: EXIT.data,
       says: [/a dvae checkpoint, where one of a clip is needed/],
     },
-    'no pictures': {
+    'no images': {
       flags: ['rank', join(root, 'none'), '--clip', clip, '--prompt', 'a'],
       code: EXIT.data,
-      says: [/no such picture or folder/],
+      says: [/no such image or folder/],
     },
-    'pictures in a folder that is no label': {
+    'images in a folder that is no label': {
       flags: [
         ...classify.slice(0, 1),
         classes,

@@ -1,4 +1,4 @@
-// A checkpoint of DALLE-pytorch, from conversion to pictures.
+// A checkpoint of DALLE-pytorch, from conversion to images.
 
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -32,7 +32,7 @@ test('it converts and draws', async () => {
   const { kind, config } = JSON.parse(converted.stdout);
   assert.equal(kind, 'dalle');
   assert.deepEqual([config.model.tiedEmbeddings, config.model.headWidth, config.model.grid], [true, 12, 4]);
-  const out = join(root, 'pictures');
+  const out = join(root, 'images');
   const drawn = await mm([
     'sample',
     '--dalle',

@@ -17,7 +17,7 @@ import { EXIT } from '../../src/util/errors.ts';
 import { mm } from '../support/mm.ts';
 import { unpack } from '../support/parity.ts';
 import { testRefusals } from '../support/refusal.ts';
-import { writePictures } from '../support/tiny-dvae.ts';
+import { writeImages } from '../support/tiny-dvae.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mm-convert-'));
 const other = unpack('openai-a');
@@ -45,12 +45,12 @@ test("a folder of OpenAI's files becomes a checkpoint that other commands use", 
   assert.equal(result.config.model.vocabulary, 64);
   assert.deepEqual(readdirSync(dvae).sort(), ['config.yaml', 'model.safetensors', 'state.json']);
 
-  const pictures = join(root, 'pictures');
-  await writePictures(pictures, 3);
+  const images = join(root, 'images');
+  await writeImages(images, 3);
   const tokens = join(root, 'tokens');
-  const tokenized = await mm(['tokenize', '--data', pictures, '--dvae', dvae, '--out', tokens]);
+  const tokenized = await mm(['tokenize', '--data', images, '--dvae', dvae, '--out', tokens]);
   assert.equal(tokenized.code, 0, tokenized.stderr);
-  assert.match(tokenized.stdout, /3 pictures of 4 × 4 codes/);
+  assert.match(tokenized.stdout, /3 images of 4 × 4 codes/);
 });
 
 test('interrupted, it says so once and leaves nothing of the checkpoint', async () => {
@@ -114,7 +114,7 @@ describe('what cannot be converted is one error that says what, where and the fi
       code: EXIT.data,
       says: [/does not fit the model/, /decoder\.input\.weight is \[1,1,40,12\]/],
     },
-    'pictures that the grid does not divide': {
+    'images that the grid does not divide': {
       flags: ['convert', theirs, '--to', to, '--image-size', '30'],
       code: EXIT.data,
       says: [/imageSize cannot be used: must be a multiple of 8/],

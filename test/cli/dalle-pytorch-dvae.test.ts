@@ -9,15 +9,15 @@ import { EXIT } from '../../src/util/errors.ts';
 import { mm } from '../support/mm.ts';
 import { unpack } from '../support/parity.ts';
 import { testRefusals } from '../support/refusal.ts';
-import { writePictures } from '../support/tiny-dvae.ts';
+import { writeImages } from '../support/tiny-dvae.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mm-dalle-pytorch-'));
 const theirs = unpack('dalle-pytorch-c');
-const data = join(root, 'pictures');
+const data = join(root, 'images');
 after(() => {
   for (const folder of [root, theirs]) rmSync(folder, { recursive: true });
 });
-before(() => writePictures(data, 12));
+before(() => writeImages(data, 12));
 
 /** The sizes of the shipped configuration made small. */
 const set = (...pairs: string[]): string[] => pairs.flatMap((pair) => ['--set', pair]);
@@ -65,7 +65,7 @@ test('its vae.pt becomes a checkpoint that other commands use', async () => {
   const made = await mm(['reconstruct', data, '--dvae', dvae, '--out', join(root, 'made.png'), '--json']);
   assert.equal(made.code, 0, made.stderr);
   const totals = JSON.parse(made.stdout.trim().split('\n').at(-1)!);
-  assert.equal(totals.pictures, 12);
+  assert.equal(totals.images, 12);
   assert.ok(totals.codesUsed > 3);
 });
 
@@ -87,7 +87,7 @@ describe('settings that do not go together are refused', () => {
       code: EXIT.usage,
       says: [/model\.reinmax: needs straightThrough/],
     },
-    'a picture that the layers do not divide': {
+    'an image that the layers do not divide': {
       flags: refused(...set('model.imageSize=100')),
       code: EXIT.usage,
       says: [/model\.imageSize: must be a multiple of 8/],

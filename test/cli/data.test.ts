@@ -5,12 +5,12 @@ import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 import tar from 'tar-stream';
 import type { DataReport } from '../../src/data/check.ts';
+import { noise, plain, temporaryFolder, write } from '../support/images.ts';
 import { mm } from '../support/mm.ts';
-import { noise, plain, temporaryFolder, write } from '../support/pictures.ts';
 
 const isRoot = process.getuid?.() === 0;
 
-test('make-shapes writes captioned pictures and says what it held out', async () => {
+test('make-shapes writes captioned images and says what it held out', async () => {
   const out = join(await temporaryFolder(), 'shapes');
   const { code, stdout, stderr } = await mm([
     'data',
@@ -34,7 +34,7 @@ test('make-shapes writes captioned pictures and says what it held out', async ()
 
   const checked = await mm(['data', 'check', out, '--json']);
   const report = JSON.parse(checked.stdout) as DataReport;
-  assert.deepEqual([report.pictures, report.usable, report.captions.count], [12, 12, 12]);
+  assert.deepEqual([report.images, report.usable, report.captions.count], [12, 12, 12]);
   assert.deepEqual(report.width, { min: 32, median: 32, max: 32 });
 });
 
@@ -70,18 +70,18 @@ async function faultyFolder(): Promise<string> {
   const folder = await temporaryFolder();
   const red = await plain(40, 30, '#f00').png().toBuffer();
   await write(join(folder, 'good.png'), red);
-  await write(join(folder, 'good.txt'), 'a red picture\n');
+  await write(join(folder, 'good.txt'), 'a red image\n');
   await write(join(folder, 'nested/copy.png'), red);
-  await write(join(folder, 'nested/copy.txt'), 'a red picture\nand another caption\n');
+  await write(join(folder, 'nested/copy.txt'), 'a red image\nand another caption\n');
   await write(join(folder, 'wide.jpg'), await plain(200, 50, '#0f0').jpeg().toBuffer());
   await write(join(folder, 'wide.txt'), 'green '.repeat(9));
   await write(join(folder, 'bare.webp'), await plain(20, 20, '#00f').webp().toBuffer());
   await write(join(folder, 'blank.png'), await plain(21, 20, '#00f').png().toBuffer());
   await write(join(folder, 'blank.txt'), ' \n');
   await write(join(folder, 'cut.png'), (await noise(50, 50, 'png')).subarray(0, 3000));
-  await write(join(folder, 'text.jpg'), 'not a picture');
+  await write(join(folder, 'text.jpg'), 'not an image');
   await write(join(folder, 'dot.png'), await plain(1, 1, '#fff').png().toBuffer());
-  await write(join(folder, 'alone.txt'), 'a caption without a picture');
+  await write(join(folder, 'alone.txt'), 'a caption without an image');
   return folder;
 }
 
@@ -95,12 +95,12 @@ test('check finds every kind of fault', async () => {
     [
       ['cut.png', 'truncated or damaged'],
       ['dot.png', 'only 1 × 1 pixels; 4 on a side are the least'],
-      ['text.jpg', 'not a picture of a known format'],
+      ['text.jpg', 'not an image of a known format'],
     ],
   );
   assert.deepEqual(report, {
     path: folder,
-    pictures: 8,
+    images: 8,
     usable: 5,
     formats: { png: 3, webp: 1, jpeg: 1 },
     width: { min: 20, median: 40, max: 200 },
@@ -109,14 +109,14 @@ test('check finds every kind of fault', async () => {
     captions: {
       count: 3,
       distinct: 2,
-      repeated: [{ caption: 'a red picture', pictures: 2 }],
+      repeated: [{ caption: 'a red image', images: 2 }],
       words: { min: 3, median: 3, max: 9 },
       missing: ['bare.webp', 'cut.png', 'dot.png', 'text.jpg'],
       empty: ['blank.txt'],
       unreadable: [],
       tooLong: [{ file: 'wide.txt', words: 9 }],
       severalLines: ['nested/copy.txt'],
-      withoutPicture: ['alone.txt'],
+      withoutImage: ['alone.txt'],
     },
   });
 });
@@ -124,9 +124,9 @@ test('check finds every kind of fault', async () => {
 test('check tells people the same', async () => {
   const { code, stdout } = await mm(['data', 'check', await faultyFolder(), '--quiet']);
   assert.equal(code, 0);
-  assert.match(stdout, /^8 pictures in .*, 5 usable: 3 png, 1 jpeg, 1 webp$/m);
+  assert.match(stdout, /^8 images in .*, 5 usable: 3 png, 1 jpeg, 1 webp$/m);
   assert.match(stdout, /^warning: 3 cannot be used: cut\.png \(truncated or damaged/m);
-  assert.match(stdout, /^warning: 1 are captions without a picture: alone\.txt$/m);
+  assert.match(stdout, /^warning: 1 are captions without an image: alone\.txt$/m);
 });
 
 test('check reads tars and lists as training does, and names a damaged tar', async () => {
@@ -134,9 +134,9 @@ test('check reads tars and lists as training does, and names a damaged tar', asy
   const red = await plain(40, 30, '#f00').png().toBuffer();
   const pack = tar.pack();
   pack.entry({ name: '0.png' }, red);
-  pack.entry({ name: '0.txt' }, 'a red picture\na picture of red\n');
-  pack.entry({ name: '1.png' }, 'not a picture');
-  pack.entry({ name: '2.txt' }, 'a caption without a picture');
+  pack.entry({ name: '0.txt' }, 'a red image\na image of red\n');
+  pack.entry({ name: '1.png' }, 'not an image');
+  pack.entry({ name: '2.txt' }, 'a caption without an image');
   pack.finalize();
   const whole = await buffer(pack);
   await write(join(folder, 'tars/a.tar'), whole);
@@ -144,20 +144,20 @@ test('check reads tars and lists as training does, and names a damaged tar', asy
   const tars = await mm(['data', 'check', join(folder, 'tars'), '--json']);
   assert.equal(tars.code, 0, tars.stderr);
   const report = JSON.parse(tars.stdout) as DataReport;
-  assert.deepEqual([report.pictures, report.usable, report.captions.count], [2, 1, 1]);
+  assert.deepEqual([report.images, report.usable, report.captions.count], [2, 1, 1]);
   assert.deepEqual(
     report.unusable.map(({ file }) => file),
     ['b.tar', 'a.tar/1.png'],
   );
   assert.deepEqual(report.captions.severalLines, ['a.tar/0.png']);
-  assert.deepEqual(report.captions.withoutPicture, ['a.tar/2.txt']);
+  assert.deepEqual(report.captions.withoutImage, ['a.tar/2.txt']);
 
   await write(join(folder, 'red.png'), red);
   await write(join(folder, 'green.avif'), await plain(16, 16, '#0f0').avif().toBuffer());
   await write(join(folder, 'list.csv'), 'file,caption\nred.png,red\ngone.png,blue\ngreen.avif,\n');
   const list = await mm(['data', 'check', join(folder, 'list.csv')]);
   assert.equal(list.code, 0, list.stderr);
-  assert.match(list.stdout, /^3 pictures in .*list\.csv, 2 usable: 1 avif, 1 png$/m);
+  assert.match(list.stdout, /^3 images in .*list\.csv, 2 usable: 1 avif, 1 png$/m);
   assert.match(list.stdout, /^warning: 1 cannot be used: gone\.png \(the file is gone/m);
 });
 
@@ -165,11 +165,11 @@ test('check: nothing usable, no folder and an empty folder are data errors', asy
   const folder = await temporaryFolder();
   assert.equal((await mm(['data', 'check', folder])).code, 3);
   assert.equal((await mm(['data', 'check', join(folder, 'nowhere')])).code, 3);
-  await write(join(folder, 'a.png'), 'not a picture');
+  await write(join(folder, 'a.png'), 'not an image');
   const { code, stdout, stderr } = await mm(['data', 'check', folder, '--json']);
   assert.equal(code, 3);
   assert.equal((JSON.parse(stdout) as DataReport).usable, 0);
-  assert.match(stderr, /none of the 1 pictures can be used/);
+  assert.match(stderr, /none of the 1 images can be used/);
 });
 
 test('check reports files that may not be read', { skip: isRoot && 'root reads everything' }, async () => {

@@ -1,4 +1,4 @@
-// The whole demo at a size that takes seconds: every stage, its result file, the pictures, and going on after a stop.
+// The whole demo at a size that takes seconds: every stage, its result file, the images, and going on after a stop.
 
 import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -16,7 +16,7 @@ after(() => rm(folder, { recursive: true, force: true }));
 
 const tiny = (out: string): string[] => [
   'demo',
-  ...['--out', out, '--pictures', '120', '--prompts', '2', '--candidates', '2', '--json'],
+  ...['--out', out, '--images', '120', '--prompts', '2', '--candidates', '2', '--json'],
   ...[
     'model.hidden=8',
     'model.decoderInput=8',
@@ -24,7 +24,7 @@ const tiny = (out: string): string[] => [
     'train.evaluateEvery=3',
     'train.saveEvery=3',
   ].flatMap((set) => ['--dvae-set', set]),
-  ...['train.warmStart.steps=10', 'train.warmStart.pictures=32'].flatMap((set) => ['--dvae-set', set]),
+  ...['train.warmStart.steps=10', 'train.warmStart.images=32'].flatMap((set) => ['--dvae-set', set]),
   ...['model.width=16', 'model.layers=2', 'model.heads=2', 'train.steps=5', 'train.evaluateEvery=5'].flatMap(
     (set) => ['--dalle-set', set],
   ),

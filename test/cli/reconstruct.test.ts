@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { hashOf, readCheckpoint } from '../../src/checkpoint/read.ts';
-import { decodePicture } from '../../src/data/decode.ts';
+import { decodeImage } from '../../src/data/decode.ts';
 import { readTokenFolder } from '../../src/data/tokens/read.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { DvaeCodec } from '../../src/inference/dvae/codec.ts';
@@ -13,10 +13,10 @@ import { psnr, psnrOf, ssim } from '../../src/inference/measures/reconstruction.
 import { reconstructionGrid } from '../../src/report/images/reconstructions.ts';
 import { EXIT } from '../../src/util/errors.ts';
 import { mm } from '../support/mm.ts';
-import { TINY, writePicture, writePictures, writeTinyDvae } from '../support/tiny-dvae.ts';
+import { TINY, writeImage, writeImages, writeTinyDvae } from '../support/tiny-dvae.ts';
 
 /** More than a batch. */
-const PICTURES = 40;
+const IMAGES = 40;
 
 let root: string;
 let dvae: string;
@@ -26,9 +26,9 @@ before(async () => {
   dvae = join(root, 'dvae');
   out = join(root, 'out.png');
   await writeTinyDvae(dvae);
-  await writePictures(join(root, 'pictures'), PICTURES);
-  await writePicture(join(root, 'single.png'), 1000);
-  writeFileSync(join(root, 'broken.png'), 'not a picture');
+  await writeImages(join(root, 'images'), IMAGES);
+  await writeImage(join(root, 'single.png'), 1000);
+  writeFileSync(join(root, 'broken.png'), 'not an image');
 });
 after(() => rmSync(root, { recursive: true }));
 
@@ -41,16 +41,16 @@ const lines = (stdout: string): Record<string, unknown>[] =>
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 
 describe('mm reconstruct', () => {
-  test('files and folders: a line for each picture, totals, and the first pairs as a picture', async () => {
+  test('files and folders: a line for each image, totals, and the first pairs as an image', async () => {
     const single = join(root, 'single.png');
-    const folder = join(root, 'pictures');
+    const folder = join(root, 'images');
     const { code, stdout, stderr } = await reconstruct(
       ...[join(root, 'broken.png'), single, folder, '--out', out, '--show', '3', '--json'],
     );
     assert.equal(code, 0, stderr);
     assert.match(stderr, /skipping .*broken\.png/);
 
-    const names = Array.from({ length: PICTURES }, (_, i) => String(i).padStart(3, '0'));
+    const names = Array.from({ length: IMAGES }, (_, i) => String(i).padStart(3, '0'));
     const files = [
       single,
       ...names.filter((_, i) => i % 2 === 0).map((name) => join(folder, 'a', `${name}.png`)),
@@ -58,7 +58,7 @@ describe('mm reconstruct', () => {
     ];
     const size = TINY.imageSize;
     const originals = Buffer.concat(
-      await Promise.all(files.map((file) => decodePicture(file, { size, crop: 'center' }))),
+      await Promise.all(files.map((file) => decodeImage(file, { size, crop: 'center' }))),
     );
     const runtime = new Runtime();
     const codec = await DvaeCodec.open(
@@ -67,7 +67,7 @@ describe('mm reconstruct', () => {
     );
     const codes = await codec.encode(originals);
     const made = await codec.decode(codes);
-    // The picture that cannot be read is one of the first batch of 32; τ at the checkpoint's step, the last, is 1/16.
+    // The image that cannot be read is one of the first batch of 32; τ at the checkpoint's step, the last, is 1/16.
     const length0 = 31 * TINY.imageSize ** 2 * 3;
     const softErrors = [
       (await codec.relaxedError(originals.subarray(0, length0), 0.0625, 0)) * 31,
@@ -95,7 +95,7 @@ describe('mm reconstruct', () => {
     assert.deepEqual(lines(stdout).map(rounded), [
       ...measures.map(rounded),
       rounded({
-        pictures: files.length,
+        images: files.length,
         skipped: 1,
         psnr: mean('psnr'),
         ssim: mean('ssim'),
@@ -115,7 +115,7 @@ describe('mm reconstruct', () => {
     assert.deepEqual(readFileSync(out), grid);
   });
 
-  test('for people: PSNR and SSIM of each, the mean, the codebook’s use, and where the picture is', async () => {
+  test('for people: PSNR and SSIM of each, the mean, the codebook’s use, and where the image is', async () => {
     const deep = join(root, 'new', 'folder', 'out.png');
     const { code, stdout, stderr } = await reconstruct(join(root, 'single.png'), '--out', deep);
     assert.equal(code, 0, stderr);
@@ -128,17 +128,17 @@ describe('mm reconstruct', () => {
 
   test('token shards are decoded to what their dVAE makes of the codes; another dVAE is refused by both hashes', async () => {
     const tokens = join(root, 'tokens');
-    const data = join(root, 'pictures');
+    const data = join(root, 'images');
     const tokenized = await mm(['tokenize', '--data', data, '--dvae', dvae, '--out', tokens, '--json']);
     assert.equal(tokenized.code, 0, tokenized.stderr);
     const folder = join(root, 'decoded');
-    const { code, stdout, stderr } = await reconstruct(tokens, '--out', out, '--pictures', folder, '--json');
+    const { code, stdout, stderr } = await reconstruct(tokens, '--out', out, '--images', folder, '--json');
     assert.equal(code, 0, stderr);
     const set = await readTokenFolder(tokens);
     const { used, perplexity } = codebookUse([set.codes], TINY.vocabulary);
     assert.deepEqual(lines(stdout), [
       {
-        pictures: PICTURES,
+        images: IMAGES,
         codesUsed: used,
         codebookUse: used / TINY.vocabulary,
         deadCodes: TINY.vocabulary - used,
@@ -154,7 +154,7 @@ describe('mm reconstruct', () => {
     await runtime.close();
     const length = TINY.imageSize ** 2 * 3;
     for (const [i, key] of set.keys.entries()) {
-      const png = await decodePicture(join(folder, `${key}.png`), { size: TINY.imageSize, crop: 'none' });
+      const png = await decodeImage(join(folder, `${key}.png`), { size: TINY.imageSize, crop: 'none' });
       assert.deepEqual(png, made.slice(i * length, (i + 1) * length), key);
     }
 
@@ -169,11 +169,11 @@ describe('mm reconstruct', () => {
   test('what cannot be done is an error that says what to do', async () => {
     const single = join(root, 'single.png');
     const cases: [string[], number, RegExp][] = [
-      [[join(root, 'missing.png')], EXIT.data, /no such picture or folder\n.*missing\.png/],
-      [[join(root, 'broken.png')], EXIT.data, /none of the pictures can be read\n.*broken\.png/],
+      [[join(root, 'missing.png')], EXIT.data, /no such image or folder\n.*missing\.png/],
+      [[join(root, 'broken.png')], EXIT.data, /none of the images can be read\n.*broken\.png/],
       [[single, '--show', '0'], EXIT.usage, /--show is a whole number/],
-      [[single, '--pictures', join(root, 'p')], EXIT.usage, /--pictures is for token shards/],
-      [[root, '--out', single], EXIT.usage, /--out would overwrite one of the pictures\n.*single\.png/],
+      [[single, '--images', join(root, 'p')], EXIT.usage, /--images is for token shards/],
+      [[root, '--out', single], EXIT.usage, /--out would overwrite one of the images\n.*single\.png/],
     ];
     const before = readFileSync(single);
     await Promise.all(

@@ -8,19 +8,19 @@ import { after, before, describe, test } from 'node:test';
 import { EXIT } from '../../src/util/errors.ts';
 import { mm } from '../support/mm.ts';
 import { testRefusals } from '../support/refusal.ts';
-import { writePictures } from '../support/tiny-dvae.ts';
+import { writeImages } from '../support/tiny-dvae.ts';
 import { dvaeConfig, dvaeSession, lasting } from '../support/tiny-runs.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mm-report-'));
 const run = join(root, 'run <1>');
 before(async () => {
-  const data = join(root, 'pictures');
-  await writePictures(data, 14);
+  const data = join(root, 'images');
+  await writeImages(data, 14);
   await dvaeSession(dvaeConfig(data))(run);
 });
 after(() => rmSync(root, { recursive: true }));
 
-test('a run becomes one page: figures, curves, pictures, times, configuration; nothing else changes', async () => {
+test('a run becomes one page: figures, curves, images, times, configuration; nothing else changes', async () => {
   const before = lasting(run);
   const { code, stdout, stderr } = await mm(['report', run, '--json']);
   assert.equal(code, 0, stderr);

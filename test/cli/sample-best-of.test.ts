@@ -15,7 +15,7 @@ import { EXIT } from '../../src/util/errors.ts';
 import { mm } from '../support/mm.ts';
 import { type Refusal, testRefusals } from '../support/refusal.ts';
 import { writeTinyClip } from '../support/tiny-clip.ts';
-import { TINY, writePictures, writeTinyDvae } from '../support/tiny-dvae.ts';
+import { TINY, writeImages, writeTinyDvae } from '../support/tiny-dvae.ts';
 import { dalleConfig, dalleSession, writeTokenizer } from '../support/tiny-runs.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mm-best-of-'));
@@ -24,13 +24,13 @@ const [dvae, dalle, tokenizer] = ['dvae', 'dalle', 'tokenizer.json'].map((name) 
   string,
   string,
 ];
-/** CLIPs: of the pictures' size; of another size; of too short a text for the second prompt. */
+/** CLIPs: of the images' size; of another size; of too short a text for the second prompt. */
 const [clip, larger, short] = ['clip', 'larger', 'short'].map((name) => join(root, name)) as [
   string,
   string,
   string,
 ];
-const PROMPTS = ['picture 1', 'Picture 12: étoile ★'] as const;
+const PROMPTS = ['picture 1', 'Image 12: étoile ★'] as const;
 const CANDIDATES = 7;
 
 interface Line {
@@ -60,8 +60,8 @@ const pixels = (file: string): Promise<Buffer> => sharp(file).raw().toBuffer();
 /** All candidates, as they are without --best-of. */
 let all: Line[];
 before(async () => {
-  const data = { path: join(root, 'pictures'), dvae, tokenizer };
-  await writePictures(data.path, 14);
+  const data = { path: join(root, 'images'), dvae, tokenizer };
+  await writeImages(data.path, 14);
   await writeTinyDvae(dvae);
   await writeTokenizer(tokenizer, data.path);
   const config = dalleConfig(data, 0, { steps: 3, samples: { count: 0 } });
@@ -106,7 +106,7 @@ describe('the best of many', () => {
     best = await sample('best', ...both, ...choice, '--seed', '5', '--batch-size', '3');
   });
 
-  test('are those of the highest scores, in order, the pictures of their seeds', async () => {
+  test('are those of the highest scores, in order, the images of their seeds', async () => {
     assert.deepEqual(
       best.map(({ prompt }) => prompt),
       PROMPTS.flatMap((prompt) => Array.from({ length: KEPT }, () => prompt)),
@@ -161,7 +161,7 @@ describe('the best of many', () => {
     assert.ok(!('score' in metadata) && !('clip' in metadata));
   });
 
-  test('one is kept unless told; a CLIP of another picture size scores as mm rank does', async () => {
+  test('one is kept unless told; a CLIP of another image size scores as mm rank does', async () => {
     const [line, ...more] = await sample(
       ...(['one', '--prompt', PROMPTS[1], '--seed', '5'] as const),
       ...['--best-of', String(CANDIDATES), '--clip', larger],

@@ -9,7 +9,7 @@ import { EXIT } from '../../src/util/errors.ts';
 import { signalWhen } from '../support/interruption.ts';
 import { mm } from '../support/mm.ts';
 import { asksForSetup, type Refusal, testRefusals } from '../support/refusal.ts';
-import { TINY, writePictures, writeTinyDvae } from '../support/tiny-dvae.ts';
+import { TINY, writeImages, writeTinyDvae } from '../support/tiny-dvae.ts';
 import { dalleConfig, dalleSession, writeTokenizer } from '../support/tiny-runs.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mm-sample-'));
@@ -17,11 +17,11 @@ const dvae = join(root, 'dvae');
 /** A run whose model has seen empty captions, and one whose model has not. */
 const dalle = join(root, 'dalle');
 const captionedOnly = join(root, 'captioned-only');
-const PROMPTS = ['picture 1', 'Picture 12: étoile ★'];
+const PROMPTS = ['picture 1', 'Image 12: étoile ★'];
 
 before(async () => {
-  const data = { path: join(root, 'pictures'), dvae, tokenizer: join(root, 'tokenizer.json') };
-  await writePictures(data.path, 14);
+  const data = { path: join(root, 'images'), dvae, tokenizer: join(root, 'tokenizer.json') };
+  await writeImages(data.path, 14);
   await writeTinyDvae(dvae);
   await writeTokenizer(data.tokenizer, data.path);
   const brief = { steps: 3, samples: { count: 0 } };
@@ -59,7 +59,7 @@ const pixels = (file: string): Promise<Buffer> => sharp(file).raw().toBuffer();
 const allPixels = (lines: readonly Line[]): Promise<Buffer[]> =>
   Promise.all(lines.map(({ file }) => pixels(file)));
 
-describe('pictures for prompts', () => {
+describe('images for prompts', () => {
   let lines: Line[];
   before(async () => {
     lines = await sample('first', ...both, '--count', '3', '--seed', '5');
@@ -105,7 +105,7 @@ describe('pictures for prompts', () => {
       assert.deepEqual(readFileSync(file), readFileSync(lines[i]!.file));
   });
 
-  test('the picture of a seed is the same whatever else is drawn; another seed gives another', async () => {
+  test('the image of a seed is the same whatever else is drawn; another seed gives another', async () => {
     const [one] = await sample('one', '--prompt', PROMPTS[1]!, '--count', '1', '--seed', '6');
     const [, , , , same] = lines;
     assert.deepEqual([one!.prompt, one!.seed], [same!.prompt, same!.seed]);
@@ -113,7 +113,7 @@ describe('pictures for prompts', () => {
     assert.notDeepEqual(await pixels(one!.file), await pixels(lines[3]!.file));
   });
 
-  test('DALLE-pytorch’s names for the flags; guidance and filters are kept with the picture', async () => {
+  test('DALLE-pytorch’s names for the flags; guidance and filters are kept with the image', async () => {
     const flags = ['--text', PROMPTS[0]!, '--num_images', '2', '--top_k', '0.75', '--batch_size', '2'];
     const { code, stdout, stderr } = await mm([
       ...['sample', '--dalle_path', dalle, '--outputs_dir', join(root, 'theirs'), ...flags],
@@ -121,7 +121,7 @@ describe('pictures for prompts', () => {
     ]);
     assert.equal(code, 0, stderr);
     assert.equal(stderr, '');
-    assert.match(stdout, /^2 pictures in .*theirs\n.*grid\.png\n.*index\.html\n$/);
+    assert.match(stdout, /^2 images in .*theirs\n.*grid\.png\n.*index\.html\n$/);
     const [file] = readdirSync(join(root, 'theirs')).filter((name) => name.startsWith('0000-'));
     const { settings } = await readPngMetadata(join(root, 'theirs', file!));
     assert.deepEqual(JSON.parse(settings!), { temperature: 0.5, 'top-k': 6, 'top-p': 0.9, guidance: 2 });
@@ -132,11 +132,11 @@ describe('pictures for prompts', () => {
     assert.ok(existsSync(line!.file));
   });
 
-  test('Ctrl-C keeps the pictures that are finished, with their grid and page', async () => {
+  test('Ctrl-C keeps the images that are finished, with their grid and page', async () => {
     const out = join(root, 'interrupted');
-    const pictures = (): string[] =>
+    const images = (): string[] =>
       existsSync(out) ? readdirSync(out).filter((name) => /^\d{4}-.*\.png$/.test(name)) : [];
-    const isThere = (): boolean => pictures().length > 2;
+    const isThere = (): boolean => images().length > 2;
     const flags = ['--prompt', PROMPTS[0]!, '--count', '2000', '--batch-size', '1', '--out', out];
     const { code, stdout, stderr } = await mm(
       ['sample', '--dalle', dalle, ...flags],
@@ -144,11 +144,8 @@ describe('pictures for prompts', () => {
     );
     assert.equal(code, EXIT.interrupted, stderr);
     assert.equal(stdout, '');
-    assert.match(
-      stderr,
-      /error: stopped; the pictures that were finished are kept\n {2}at: {2}.*interrupted/,
-    );
-    const made = pictures();
+    assert.match(stderr, /error: stopped; the images that were finished are kept\n {2}at: {2}.*interrupted/);
+    const made = images();
     assert.ok(made.length > 2 && made.length < 2000);
     for (const name of [...made, 'grid.png']) assert.ok((await pixels(join(out, name))).length > 0);
     assert.deepEqual(readdirSync(out).sort(), [...made, 'grid.png', 'index.html'].sort());
@@ -159,9 +156,9 @@ describe('pictures for prompts', () => {
 
 describe('more than prompts', () => {
   const settings = ['--guidance', '2', '--temperature', '0.8', '--seed', '4', '--count', '1'];
-  const photo = join(root, 'pictures', 'b', '001.png');
+  const photo = join(root, 'images', 'b', '001.png');
 
-  test('a picture is begun by another, led away from a prompt, and repeated from its file alone', async () => {
+  test('an image is begun by another, led away from a prompt, and repeated from its file alone', async () => {
     const [line] = await sample(
       ...([
         'controls',
@@ -182,12 +179,12 @@ describe('more than prompts', () => {
     const out = join(root, 'controls');
     const { code, stdout, stderr } = await mm(['sample', '--like', line!.file, '--out', out, '--grid', '1']);
     assert.equal(code, 0, stderr);
-    assert.match(stdout, /^1 picture in [\s\S]*\nthe same as .*0000-.*\.png, to the pixel\n$/);
+    assert.match(stdout, /^1 image in [\s\S]*\nthe same as .*0000-.*\.png, to the pixel\n$/);
     const files = readdirSync(out).filter((name) => name.startsWith('000'));
     assert.deepEqual(
       files.map((name) => name.slice(0, 4)),
       ['0000', '0001'],
-      'no picture is written over',
+      'no image is written over',
     );
     assert.deepEqual(readFileSync(join(out, files[1]!)), readFileSync(line!.file));
 
@@ -204,7 +201,7 @@ describe('more than prompts', () => {
       ...['sample', '--dalle', dalle, '--out', join(root, 'completed'), '--complete', 'Pict', ...settings],
     ]);
     assert.equal(code, 0, stderr);
-    const [, caption] = /^Pict… → (pict.+)\n1 picture in /.exec(stdout) ?? [];
+    const [, caption] = /^Pict… → (pict.+)\n1 image in /.exec(stdout) ?? [];
     assert.ok(caption, stdout);
     const [file] = readdirSync(join(root, 'completed')).filter((name) => name.startsWith('0000-'));
     const metadata = await readPngMetadata(join(root, 'completed', file!));
@@ -267,7 +264,7 @@ describe('what cannot be done is one error that says what, where and the fix', (
   });
 
   const prompt = ['--prompt', 'picture 1'];
-  const picture = join(root, 'pictures', 'a', '000.png');
+  const image = join(root, 'images', 'a', '000.png');
   const flag = (name: string, value: string): Omit<Refusal, 'flags'> & { flags: string[] } => ({
     flags: [...prompt, name, value],
     code: EXIT.usage,
@@ -321,19 +318,19 @@ describe('what cannot be done is one error that says what, where and the fix', (
       says: [/--keep-rows is a whole number from 1 on, and got 0/],
     },
     'keeping all rows': {
-      flags: [...prompt, '--prime', picture, '--keep-rows', '4'],
+      flags: [...prompt, '--prime', image, '--keep-rows', '4'],
       code: EXIT.usage,
-      says: [/--keep-rows 4 leaves nothing to draw: pictures have 4 rows/, /keep from 1 to 3 rows/],
+      says: [/--keep-rows 4 leaves nothing to draw: images have 4 rows/, /keep from 1 to 3 rows/],
     },
-    'a picture to begin with that is not there': {
+    'an image to begin with that is not there': {
       flags: [...prompt, '--prime', 'photo.jpg', '--keep-rows', '2'],
       code: EXIT.data,
       says: [/cannot be used: the file is gone/, /at: {2}photo\.jpg/],
     },
-    'a picture to begin with that is none': {
+    'an image to begin with that is none': {
       flags: [...prompt, '--prime', join(root, 'tokenizer.json'), '--keep-rows', '2'],
       code: EXIT.data,
-      says: [/cannot be used: not a picture of a known format/],
+      says: [/cannot be used: not an image of a known format/],
     },
     'a negative prompt without guidance': {
       flags: [...prompt, '--negative', 'blue'],
@@ -346,22 +343,22 @@ describe('what cannot be done is one error that says what, where and the fix', (
       says: [/the prompt is empty/],
     },
     'a grid of half a column': flag('--grid', '0.5'),
-    'a picture of no recipe': {
-      flags: ['--like', picture],
+    'an image of no recipe': {
+      flags: ['--like', image],
       code: EXIT.data,
-      says: [/the picture does not say how it was made/, /000\.png/],
+      says: [/the image does not say how it was made/, /000\.png/],
     },
-    'a picture like one that is none': {
+    'an image like one that is none': {
       flags: ['--like', join(root, 'tokenizer.json')],
       code: EXIT.data,
       says: [/not a PNG file/],
     },
-    'a picture like one that is not there': {
+    'an image like one that is not there': {
       flags: ['--like', 'none.png'],
       code: EXIT.data,
-      says: [/the picture cannot be read/, /none\.png/],
+      says: [/the image cannot be read/, /none\.png/],
     },
-    'pictures in a folder that is a file': {
+    'images in a folder that is a file': {
       flags: [...prompt, '--out', join(root, 'tokenizer.json', 'samples')],
       code: EXIT.data,
       says: [/a file stands where a folder is needed/, /tokenizer\.json/],

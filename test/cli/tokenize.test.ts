@@ -18,9 +18,9 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { EXIT } from '../../src/util/errors.ts';
 import { mm } from '../support/mm.ts';
-import { writePictures, writeTinyDvae } from '../support/tiny-dvae.ts';
+import { writeImages, writeTinyDvae } from '../support/tiny-dvae.ts';
 
-const PICTURES = 12;
+const IMAGES = 12;
 const SHARD = 2;
 
 let root: string;
@@ -39,9 +39,9 @@ const contents = (path: string): Record<string, string> =>
 
 before(async () => {
   root = mkdtempSync(join(tmpdir(), 'mm-tokenize-'));
-  data = join(root, 'pictures');
+  data = join(root, 'images');
   dvae = join(root, 'dvae');
-  await writePictures(data, PICTURES);
+  await writeImages(data, IMAGES);
   await writeTinyDvae(dvae);
 });
 after(() => rmSync(root, { recursive: true }));
@@ -51,11 +51,11 @@ describe('mm tokenize', () => {
     const out = join(root, 'whole');
     const { code, stdout, stderr } = await tokenize(out, ['--json']);
     assert.equal(code, 0, stderr);
-    const manifest = JSON.parse(stdout) as { pictures: number; shards: unknown[] };
+    const manifest = JSON.parse(stdout) as { images: number; shards: unknown[] };
     assert.deepEqual(manifest, JSON.parse(readFileSync(join(out, 'manifest.json'), 'utf8')));
-    assert.equal(manifest.pictures, PICTURES);
-    assert.equal(manifest.shards.length, PICTURES / SHARD);
-    assert.match(stderr, /tokenizing 12\/12 .*pictures\/s/);
+    assert.equal(manifest.images, IMAGES);
+    assert.equal(manifest.shards.length, IMAGES / SHARD);
+    assert.match(stderr, /tokenizing 12\/12 .*images\/s/);
     whole = contents(out);
   });
 
@@ -90,22 +90,22 @@ describe('mm tokenize', () => {
   });
 });
 
-/** A run that reaches the third shard and waits there: one of its pictures is a pipe that nobody writes to yet. */
+/** A run that reaches the third shard and waits there: one of its images is a pipe that nobody writes to yet. */
 describe('a run that is stopped in its third shard', () => {
-  const picture = (): string => join(data, 'a', '008.png');
+  const image = (): string => join(data, 'a', '008.png');
   let pipe: string;
   let kept: string;
   before(() => {
     pipe = join(root, 'pipe');
     kept = join(root, 'kept.png');
     execFileSync('mkfifo', [pipe]);
-    renameSync(picture(), kept);
-    symlinkSync(pipe, picture());
+    renameSync(image(), kept);
+    symlinkSync(pipe, image());
   });
   const FINISHED = ['manifest.partial.json', 'shard-000000.tar', 'shard-000001.tar'];
   const mend = (): void => {
-    rmSync(picture(), { force: true });
-    writeFileSync(picture(), readFileSync(kept));
+    rmSync(image(), { force: true });
+    writeFileSync(image(), readFileSync(kept));
   };
 
   /** Waits until two shards are on record, or the program has ended. */
@@ -131,10 +131,10 @@ describe('a run that is stopped in its third shard', () => {
     mend();
     const resumed = await tokenize(out, ['--resume']);
     assert.equal(resumed.code, 0, resumed.stderr);
-    assert.match(resumed.stdout, /12 pictures of 4 × 4 codes in 6 shards/);
+    assert.match(resumed.stdout, /12 images of 4 × 4 codes in 6 shards/);
     assert.deepEqual(contents(out), whole);
-    rmSync(picture());
-    symlinkSync(pipe, picture());
+    rmSync(image());
+    symlinkSync(pipe, image());
   });
 
   test('by kill -9: no shard is lost, repeated or half there', async () => {

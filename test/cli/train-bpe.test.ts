@@ -42,7 +42,7 @@ describe('mm train-bpe', () => {
   });
 
   test('a folder: says in words when the captions give fewer tokens, twice the same', async () => {
-    const data = join(folder, 'pictures');
+    const data = join(folder, 'images');
     mkdirSync(join(data, 'deep'), { recursive: true });
     writeFileSync(join(data, '1.txt'), 'a cat');
     writeFileSync(join(data, 'deep', '2.txt'), 'a cat');
@@ -77,7 +77,7 @@ describe('mm train-bpe', () => {
   };
   fails('only empty lines', '\n \n', [], 3, /error: there are no captions.*\n {2}at: .*bad\.txt\n {2}fix: /);
   fails(
-    'a picture',
+    'an image',
     Buffer.of(0x89, 0x50, 0x4e, 0x47, 0, 0),
     [],
     3,

@@ -9,17 +9,17 @@ import { dumpConfig } from '../../src/config/load.ts';
 import { EXIT } from '../../src/util/errors.ts';
 import { mm } from '../support/mm.ts';
 import { testRefusals } from '../support/refusal.ts';
-import { writePictures } from '../support/tiny-dvae.ts';
+import { writeImages } from '../support/tiny-dvae.ts';
 import { clipConfig, writeTokenizer } from '../support/tiny-runs.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mm-train-clip-'));
-const data = join(root, 'pictures');
+const data = join(root, 'images');
 const tokenizer = join(root, 'tokenizer.json');
 const config = join(root, 'config.yaml');
 const run = join(root, 'run');
 const flags = ['train-clip', '--config', config];
 before(async () => {
-  await writePictures(data, 11);
+  await writeImages(data, 11);
   await writeTokenizer(tokenizer, data);
   writeFileSync(config, dumpConfig(clipConfig({ path: data, tokenizer }, { train: { chunk: 2 } })));
 });
@@ -33,7 +33,7 @@ test('trains; says the negatives and how well captions are found', async () => {
   assert.equal(result.negatives, 3);
   for (const name of ['firstLoss', 'lastLoss', 'imageToText@1', 'textToImage@10'])
     assert.equal(typeof result[name], 'number', name);
-  assert.match(stderr, /each picture against 3 other texts, 2 pictures in memory at a time/);
+  assert.match(stderr, /each image against 3 other texts, 2 images in memory at a time/);
   assert.ok(existsSync(join(run, 'checkpoints', 'step-10', 'tokenizer.json')));
 });
 
@@ -65,7 +65,7 @@ describe('mistakes', () => {
       code: EXIT.data,
       says: [/tokens, the model reads 4/, /truncateCaptions/],
     },
-    'fewer pictures than a batch': {
+    'fewer images than a batch': {
       flags: set('train.batch=64'),
       code: EXIT.data,
       says: [/fewer than one batch of 64/],
@@ -76,7 +76,7 @@ describe('mistakes', () => {
       says: [/not a usable CLIP tokenizer/],
     },
     'a template without {label}': {
-      flags: set('data.zeroShot={pictures: x, templates: [a photo]}'),
+      flags: set('data.zeroShot={images: x, templates: [a photo]}'),
       code: EXIT.usage,
       says: [/data\.zeroShot/],
     },

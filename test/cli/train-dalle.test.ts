@@ -43,7 +43,7 @@ test('prints where the checkpoint is; with --json the losses too; it carries the
   assert.equal(again.stdout, `${checkpoint}\n`);
 });
 
-test('tokens made before give the same weights as the pictures', async () => {
+test('tokens made before give the same weights as the images', async () => {
   const made = await mm(['tokenize', '--data', path, '--dvae', dvae, '--out', tokens, '--shard-size', '5']);
   assert.equal(made.code, 0, made.stderr);
   // The flag takes the place of the configuration's data.path.
@@ -135,12 +135,12 @@ describe('what cannot be done is one error that says what, where and the fix', (
   const cases: Record<string, Omit<Refusal, 'flags'> & { flags: string[]; run?: string }> = {
     'no data folder': { flags: ['--data', join(root, 'missing')], code: EXIT.data, says: [/no such folder/] },
     'an empty data folder': { flags: ['--data', empty], code: EXIT.data, says: [/the folder is empty/] },
-    'a picture without a caption': {
+    'an image without a caption': {
       flags: ['--data', bare],
       code: EXIT.data,
-      says: [/1 of 14 pictures have no caption/, /a.000\.png/],
+      says: [/1 of 14 images have no caption/, /a.000\.png/],
     },
-    'fewer pictures than a batch': {
+    'fewer images than a batch': {
       flags: ['--set', 'train.batch=100'],
       code: EXIT.data,
       says: [/fewer than one batch of 100/],
@@ -150,12 +150,12 @@ describe('what cannot be done is one error that says what, where and the fix', (
       code: EXIT.data,
       says: [/longer than model\.textLength 2/, /data\.truncateCaptions/],
     },
-    'pictures and tokens': {
+    'images and tokens': {
       flags: ['--data', path, '--tokens', tokens],
       code: EXIT.usage,
       says: [/mutually exclusive|either/],
     },
-    'neither pictures nor tokens': {
+    'neither images nor tokens': {
       flags: ['--set', 'data.path=null'],
       code: EXIT.usage,
       says: [/give either path or tokens/],

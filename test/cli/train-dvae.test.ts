@@ -18,20 +18,20 @@ import { EXIT } from '../../src/util/errors.ts';
 import { signalWhen } from '../support/interruption.ts';
 import { mm } from '../support/mm.ts';
 import { asksForSetup, type Refusal, testRefusals } from '../support/refusal.ts';
-import { writePictures } from '../support/tiny-dvae.ts';
+import { writeImages } from '../support/tiny-dvae.ts';
 import { digests, dvaeConfig, lasting } from '../support/tiny-runs.ts';
 
 const STEPS = 40;
 
 const root = mkdtempSync(join(tmpdir(), 'mm-train-dvae-'));
-const data = join(root, 'pictures');
+const data = join(root, 'images');
 const config = join(root, 'config.yaml');
 const whole = join(root, 'whole');
 const train = (run: string, flags: readonly string[] = [], watch?: ReturnType<typeof signalWhen>) =>
   mm(['train-dvae', '--config', config, '--run', run, ...flags], watch);
 
 before(async () => {
-  await writePictures(data, 14);
+  await writeImages(data, 14);
   writeFileSync(config, dumpConfig(dvaeConfig(data, 3, { steps: STEPS, evaluateEvery: 10, saveEvery: 5 })));
 });
 after(() => rmSync(root, { recursive: true }));
@@ -175,7 +175,7 @@ describe('what cannot be done is one error that says what, where and the fix', (
       'data: {path: x, tokenizer: t}\nmodel: {embedding: 8}\ntrain: {steps: 1}\n',
     );
     writeFileSync(join(filled, 'notes.txt'), 'precious');
-    for (const name of ['a', 'b']) writeFileSync(join(broken, `${name}.png`), 'not a picture');
+    for (const name of ['a', 'b']) writeFileSync(join(broken, `${name}.png`), 'not an image');
   });
   const base = `data: { path: ${data} }\ntrain:\n  steps: 2\n  batch: 2\n  optimizer: { learningRate: { peak: 1.0e-3 } }\n`;
 
@@ -195,10 +195,10 @@ describe('what cannot be done is one error that says what, where and the fix', (
       code: EXIT.data,
       says: [/the folder is empty/],
     },
-    'pictures that are none': {
+    'images that are none': {
       flags: ['--data', broken],
       code: EXIT.data,
-      says: [/none of the (held-out )?pictures can be read/, /mm data check/],
+      says: [/none of the (held-out )?images can be read/, /mm data check/],
     },
     'a key with a typing error': {
       config: yaml('typo', base.replace('steps:', 'stesp:')),

@@ -89,7 +89,7 @@ describe('the gradient of', () => {
     [normals([2, 2, 2, 3], 'small'), normals([4, 4, 2, 3], 'kernel of a transposed convolution', 0.3)],
     (x, kernel) => weighted(tf.conv2dTranspose(x as Tensor4D, kernel as Tensor4D, [2, 4, 4, 2], 2, 'same')),
   );
-  check('upsample2x', [normals([2, 3, 3, 2], 'picture')], (x) => weighted(upsample2x(x as Tensor4D)));
+  check('upsample2x', [normals([2, 3, 3, 2], 'image')], (x) => weighted(upsample2x(x as Tensor4D)));
   check(
     'layerNorm',
     [normals([3, 8], 'rows', 2), normals([8], 'gain'), normals([8], 'bias')],
@@ -115,9 +115,9 @@ describe('the gradient of', () => {
 });
 
 describe('a network of convolution, pooling, attention and embeddings', () => {
-  const network: Network = (picture, kernel, table, gain, bias, ids, labels) => {
+  const network: Network = (image, kernel, table, gain, bias, ids, labels) => {
     const features = tf.maxPool(
-      tf.relu(tf.conv2d(picture as Tensor4D, kernel as Tensor4D, 1, 'same')) as Tensor4D,
+      tf.relu(tf.conv2d(image as Tensor4D, kernel as Tensor4D, 1, 'same')) as Tensor4D,
       2,
       2,
       'same',

@@ -15,7 +15,7 @@ const runtime = new Runtime();
 after(() => runtime.close());
 
 const inputs = {
-  picture: normals([2, 6, 6, 3], 'picture'),
+  image: normals([2, 6, 6, 3], 'image'),
   kernel: normals([3, 3, 3, 8], 'kernel', 0.2),
   table: normals([7, 8], 'table'),
   gain: normals([8], 'gain'),
@@ -28,7 +28,7 @@ const inputs = {
 
 /** A loss over convolution, attention and cross entropy, and its gradients. */
 function model(...values: Tensor[]): Tensor[] {
-  const [picture, kernel, table, gain, ids, labels] = values as Tensor[];
+  const [image, kernel, table, gain, ids, labels] = values as Tensor[];
   const loss = (x: Tensor, w: Tensor, rows: Tensor, g: Tensor): Tensor => {
     const features = tf.reshape(tf.relu(tf.conv2d(x as Tensor4D, w as Tensor4D, 1, 'same')), [2, 36, 8]);
     const stream = layerNorm(tf.concat([gather(rows, ids!), features], 1), g, tf.zeros([8]), 1e-5);
@@ -36,7 +36,7 @@ function model(...values: Tensor[]): Tensor[] {
     const logits = tf.matMul(tf.reshape(gelu(tf.add(stream, attended)), [78, 8]), rows, false, true);
     return tf.mean(sparseCrossEntropy(logits as Tensor2D, labels as Tensor1D));
   };
-  const { value, grads } = tf.valueAndGrads(loss)([picture!, kernel!, table!, gain!]);
+  const { value, grads } = tf.valueAndGrads(loss)([image!, kernel!, table!, gain!]);
   return [value, ...grads];
 }
 

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { writePictures, writeTinyDvae } from '../support/tiny-dvae.ts';
+import { writeImages, writeTinyDvae } from '../support/tiny-dvae.ts';
 import { dalleConfig, dalleSession, writeTokenizer } from '../support/tiny-runs.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -29,11 +29,11 @@ before(async () => {
   await node(TSC, '-p', join(ROOT, 'tsconfig.build.json'), '--outDir', join(installed, 'dist'));
   writeFileSync(join(project, 'package.json'), '{ "type": "module" }');
   const data = {
-    path: join(root, 'pictures'),
+    path: join(root, 'images'),
     dvae: join(root, 'dvae'),
     tokenizer: join(root, 'tokenizer.json'),
   };
-  await writePictures(data.path, 14);
+  await writeImages(data.path, 14);
   await writeTinyDvae(data.dvae);
   await writeTokenizer(data.tokenizer, data.path);
   await dalleSession(dalleConfig(data, 0, { steps: 2, samples: { count: 0 } }))(dalle);
@@ -43,21 +43,21 @@ after(() => rmSync(root, { recursive: true }));
 test('a small program is type-checked: what is right passes, what is wrong does not', async () => {
   writeFileSync(
     join(project, 'program.ts'),
-    `import { sample, DataError, EngineError, UsageError, UserError, type SampleOptions, type SampledPicture } from 'mm';
+    `import { sample, DataError, EngineError, UsageError, UserError, type SampleOptions, type SampledImage } from 'mm';
 const options: SampleOptions = {
   dalle: 'runs/dalle', prompts: ['a red circle'], negative: 'blue', guidance: 3, topK: 0.9,
-  prime: { picture: new Uint8Array(3), rows: 4 }, signal: new AbortController().signal,
+  prime: { image: new Uint8Array(3), rows: 4 }, signal: new AbortController().signal,
   onProgress: (done: number, total: number) => console.log(done / total),
-  onPreview: async (pictures) => console.log(pictures[0]?.pixels.length),
+  onPreview: async (images) => console.log(images[0]?.pixels.length),
 };
-for await (const picture of sample(options)) {
-  const known: SampledPicture = picture;
+for await (const image of sample(options)) {
+  const known: SampledImage = image;
   const pixels: Uint8Array = known.pixels;
-  const score: number | undefined = picture.score;
-  const file: Uint8Array = await picture.png();
-  console.log(pixels, score, file, picture.prompt.toUpperCase(), picture.metadata.model);
+  const score: number | undefined = image.score;
+  const file: Uint8Array = await image.png();
+  console.log(pixels, score, file, image.prompt.toUpperCase(), image.metadata.model);
   // @ts-expect-error: a prompt is a text, so it is not without a type
-  const wrong: number = picture.prompt;
+  const wrong: number = image.prompt;
   console.log(wrong);
 }
 // @ts-expect-error: there is no such option
@@ -87,19 +87,19 @@ test('a small program draws; the names are these and no others', async () => {
   writeFileSync(
     join(project, 'program.mjs'),
     `import * as mm from 'mm';
-const pictures = [];
+const images = [];
 for await (const { prompt, seed, size, png } of mm.sample({ dalle: process.argv[2], prompts: ['picture 1'], count: 2 }))
-  pictures.push({ prompt, seed, size, bytes: (await png()).length > 100 });
+  images.push({ prompt, seed, size, bytes: (await png()).length > 100 });
 let refused;
 try { for await (const _ of mm.sample({ dalle: 'nowhere', prompts: ['a'] })); } catch (error) { refused = [error instanceof mm.DataError, error.message]; }
-console.log(JSON.stringify({ names: Object.keys(mm).sort(), pictures, refused, exitCode: process.exitCode ?? null }));
+console.log(JSON.stringify({ names: Object.keys(mm).sort(), images, refused, exitCode: process.exitCode ?? null }));
 `,
   );
   const { stdout, stderr } = await node('program.mjs', dalle);
   assert.equal(stderr, '');
   assert.deepEqual(JSON.parse(stdout), {
     names: ['DataError', 'EngineError', 'UsageError', 'UserError', 'sample'],
-    pictures: [0, 1].map((seed) => ({ prompt: 'picture 1', seed, size: 16, bytes: true })),
+    images: [0, 1].map((seed) => ({ prompt: 'picture 1', seed, size: 16, bytes: true })),
     refused: [true, 'there is no such checkpoint'],
     exitCode: null,
   });

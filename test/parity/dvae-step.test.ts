@@ -1,4 +1,4 @@
-// Training steps of OpenAI's dVAE, as mm train-dvae makes them, against PyTorch: the same weights, pictures and noise.
+// Training steps of OpenAI's dVAE, as mm train-dvae makes them, against PyTorch: the same weights, images and noise.
 // Fixtures: scripts/fixtures/openai_dvae.py, gumbel-noise.ts and dvae_step.py.
 
 import assert from 'node:assert/strict';

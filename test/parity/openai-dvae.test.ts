@@ -83,7 +83,7 @@ for (const [name, sizes] of Object.entries(SIZES)) {
       }
     });
 
-    // A resblock of the others has one channel inside, which may be 0 for every picture.
+    // A resblock of the others has one channel inside, which may be 0 for every image.
     if (sizes.hidden < 8) return;
 
     test('a tenth off in any one tensor is noticed', () => {

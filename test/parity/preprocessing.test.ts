@@ -1,4 +1,4 @@
-// Pictures as OpenAI's release prepares them (resize with Lanczos, centre crop), against PIL and torchvision.
+// Images as OpenAI's release prepares them (resize with Lanczos, centre crop), against PIL and torchvision.
 // Fixture: scripts/fixtures/preprocessing.py.
 
 import assert from 'node:assert/strict';

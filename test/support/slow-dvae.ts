@@ -1,10 +1,10 @@
 // The dVAE of openai/DALL-E by plain loops, written from its architecture and sharing no code with ours.
-// A picture is a square of channels, [row][column][channel], flat.
+// An image is a square of channels, [row][column][channel], flat.
 
 import type { OpenaiDvaeConfig } from '../../src/config/dvae.ts';
 import type { Tensor } from '../../src/engine/tfjs/tf.ts';
 
-export type Picture = number[];
+export type Image = number[];
 interface Conv {
   readonly weight: Tensor;
   readonly bias: Tensor;
@@ -13,11 +13,11 @@ interface Tree {
   readonly [name: string]: Tree | Tensor;
 }
 
-function conv({ weight, bias }: Conv, x: Picture): Picture {
+function conv({ weight, bias }: Conv, x: Image): Image {
   const [size, , inputs, outputs] = weight.shape as [number, number, number, number];
   const side = Math.sqrt(x.length / inputs);
   const [w, b] = [weight.dataSync(), bias.dataSync()];
-  const y: Picture = [];
+  const y: Image = [];
   for (let r = 0; r < side; r++)
     for (let c = 0; c < side; c++)
       for (let o = 0; o < outputs; o++) {
@@ -34,24 +34,24 @@ function conv({ weight, bias }: Conv, x: Picture): Picture {
   return y;
 }
 
-const relu = (x: Picture): Picture => x.map((v) => Math.max(v, 0));
+const relu = (x: Image): Image => x.map((v) => Math.max(v, 0));
 
-/** Gathers a picture of another side: `value(row, column, channel)`. */
-function picture(
+/** Gathers an image of another side: `value(row, column, channel)`. */
+function image(
   side: number,
   channels: number,
   value: (row: number, column: number, channel: number) => number,
-): Picture {
-  const y: Picture = [];
+): Image {
+  const y: Image = [];
   for (let r = 0; r < side; r++)
     for (let c = 0; c < side; c++) for (let k = 0; k < channels; k++) y.push(value(r, c, k));
   return y;
 }
 
-function pool(x: Picture, channels: number): Picture {
+function pool(x: Image, channels: number): Image {
   const side = Math.sqrt(x.length / channels);
   const at = (r: number, c: number, k: number): number => x[(r * side + c) * channels + k]!;
-  return picture(side / 2, channels, (r, c, k) =>
+  return image(side / 2, channels, (r, c, k) =>
     Math.max(
       at(2 * r, 2 * c, k),
       at(2 * r, 2 * c + 1, k),
@@ -61,12 +61,12 @@ function pool(x: Picture, channels: number): Picture {
   );
 }
 
-function upsample(x: Picture, channels: number): Picture {
+function upsample(x: Image, channels: number): Image {
   const side = Math.sqrt(x.length / channels);
-  return picture(side * 2, channels, (r, c, k) => x[((r >> 1) * side + (c >> 1)) * channels + k]!);
+  return image(side * 2, channels, (r, c, k) => x[((r >> 1) * side + (c >> 1)) * channels + k]!);
 }
 
-function block(tree: Tree, x: Picture, layers: number): Picture {
+function block(tree: Tree, x: Image, layers: number): Image {
   const path = tree.res_path as unknown as Record<string, Conv>;
   let h = x;
   for (const name of ['conv_1', 'conv_2', 'conv_3', 'conv_4']) h = conv(path[name]!, relu(h));
@@ -76,11 +76,11 @@ function block(tree: Tree, x: Picture, layers: number): Picture {
 
 function coder(
   parameters: object,
-  x: Picture,
+  x: Image,
   config: OpenaiDvaeConfig,
   widths: number[],
-  resize: (x: Picture, channels: number) => Picture,
-): Picture {
+  resize: (x: Image, channels: number) => Image,
+): Image {
   const p = parameters as Tree;
   let h = conv(p.input as unknown as Conv, x);
   for (let g = 1; g <= config.groups; g++) {
@@ -95,12 +95,12 @@ function coder(
 
 const WIDTHS = [1, 2, 4, 8, 16, 32];
 
-export function slowEncoder(p: object, x: Picture, config: OpenaiDvaeConfig): Picture {
+export function slowEncoder(p: object, x: Image, config: OpenaiDvaeConfig): Image {
   const widths = WIDTHS.slice(0, config.groups).map((factor) => factor * config.hidden);
   return coder(p, x, config, widths, pool);
 }
 
-export function slowDecoder(p: object, z: Picture, config: OpenaiDvaeConfig): Picture {
+export function slowDecoder(p: object, z: Image, config: OpenaiDvaeConfig): Image {
   const widths = WIDTHS.slice(0, config.groups).reverse();
   return coder(
     p,

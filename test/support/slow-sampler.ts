@@ -87,7 +87,7 @@ export class SlowModel {
     return logits(this.parameters, text, image, this.config);
   }
 
-  /** The picture that begins with `start` and goes on with the likeliest token each time. */
+  /** The image that begins with `start` and goes on with the likeliest token each time. */
   greedy(
     caption: readonly number[],
     {

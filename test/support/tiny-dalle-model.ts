@@ -1,4 +1,4 @@
-// A tiny joint Transformer with every kind of attention, and two captioned pictures.
+// A tiny joint Transformer with every kind of attention, and two captioned images.
 
 import { type DalleModelConfig, dalleModelSchema } from '../../src/config/dalle.ts';
 import { type Tensor2D, tf } from '../../src/engine/tfjs/tf.ts';

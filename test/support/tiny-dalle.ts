@@ -7,20 +7,20 @@ import { after, before } from 'node:test';
 import { dumpConfig } from '../../src/config/load.ts';
 import type { signalWhen } from './interruption.ts';
 import { mm } from './mm.ts';
-import { writePictures, writeTinyDvae } from './tiny-dvae.ts';
+import { writeImages, writeTinyDvae } from './tiny-dvae.ts';
 import { dalleConfig, writeTokenizer } from './tiny-runs.ts';
 
-/** Where pictures, dVAE, tokenizer and configuration will be before the first test, and the command that trains with them. */
+/** Where images, dVAE, tokenizer and configuration will be before the first test, and the command that trains with them. */
 export function tinyDalle(name: string, steps: number) {
   const root = mkdtempSync(join(tmpdir(), `mm-${name}-`));
   const data = {
-    path: join(root, 'pictures'),
+    path: join(root, 'images'),
     dvae: join(root, 'dvae'),
     tokenizer: join(root, 'tokenizer.json'),
   };
   const config = join(root, 'config.yaml');
   before(async () => {
-    await writePictures(data.path, 14);
+    await writeImages(data.path, 14);
     await writeTinyDvae(data.dvae);
     await writeTokenizer(data.tokenizer, data.path);
     const rhythm = { steps, evaluateEvery: 10, saveEvery: 5 };

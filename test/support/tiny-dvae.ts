@@ -1,4 +1,4 @@
-// A small dVAE with random weights as a checkpoint, and pictures for it: fast, and with codes that differ.
+// A small dVAE with random weights as a checkpoint, and images for it: fast, and with codes that differ.
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -45,8 +45,8 @@ export async function writeTinyDvae(path: string, seed = 1, model = TINY): Promi
   });
 }
 
-/** Writes picture number `index` of an endless series, with bright and dark areas; larger than the dVAE's. */
-export async function writePicture(path: string, index: number): Promise<void> {
+/** Writes image number `index` of an endless series, with bright and dark areas; larger than the dVAE's. */
+export async function writeImage(path: string, index: number): Promise<void> {
   const random = new RandomStream('picture', index);
   const small = Uint8Array.from({ length: 4 * 4 * 3 }, () => random.integer(256));
   const png = await sharp(small, { raw: { width: 4, height: 4, channels: 3 } })
@@ -57,11 +57,11 @@ export async function writePicture(path: string, index: number): Promise<void> {
   writeFileSync(path, png);
 }
 
-/** `count` captioned pictures in two folders under `path`: a/000.png, b/001.png, a/002.png, … */
-export async function writePictures(path: string, count: number): Promise<void> {
+/** `count` captioned images in two folders under `path`: a/000.png, b/001.png, a/002.png, … */
+export async function writeImages(path: string, count: number): Promise<void> {
   for (let index = 0; index < count; index++) {
     const stem = join(path, index % 2 === 0 ? 'a' : 'b', String(index).padStart(3, '0'));
-    await writePicture(`${stem}.png`, index);
+    await writeImage(`${stem}.png`, index);
     writeFileSync(`${stem}.txt`, `picture ${index}\n`);
   }
 }

@@ -21,9 +21,9 @@ import { TINY } from './tiny-dvae.ts';
 /** Validation, checkpoints and the log fall on the same steps and on different ones. */
 const RHYTHM = { steps: 10, batch: 4, logEvery: 3, evaluateEvery: 4, saveEvery: 6 };
 
-export const WARM_START = { steps: 5, width: 4, pictures: 8 };
+export const WARM_START = { steps: 5, width: 4, images: 8 };
 
-/** A dVAE's run on the pictures in `data`. */
+/** A dVAE's run on the images in `data`. */
 export function dvaeConfig(data: string, seed = 0, train: object = {}): DvaeConfig {
   return dvaeSchema.parse({
     seed,
@@ -44,13 +44,13 @@ const TEXT_VOCABULARY = 264;
 
 /** Trains a tokenizer on the captions in `data` and writes it to `path`. */
 export async function writeTokenizer(path: string, data: string): Promise<void> {
-  const pictures = await readFolder(data, { captions: 'required' });
-  const captions = pictures.map(({ caption }) => caption as string);
+  const images = await readFolder(data, { captions: 'required' });
+  const captions = images.map(({ caption }) => caption as string);
   await (await trainBpe(captions, { vocabulary: TEXT_VOCABULARY })).save(path);
 }
 
 export interface DalleData {
-  /** Folder of captioned pictures. */
+  /** Folder of captioned images. */
   readonly path: string;
   readonly dvae: string;
   readonly tokenizer: string;

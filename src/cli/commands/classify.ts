@@ -1,10 +1,10 @@
 // mm classify: zero-shot prediction with labels in the user's own words.
 
-import type { PictureFile } from '../../data/picture.ts';
+import type { ImageFile } from '../../data/image.ts';
 import { InterruptedError, UsageError } from '../../util/errors.ts';
 import { clipFlags, withClip } from '../clip-flags.ts';
 import { type Context, defineCommand } from '../command.ts';
-import { findPictures } from '../find-pictures.ts';
+import { findImages } from '../find-images.ts';
 
 interface Predicted {
   readonly file: string;
@@ -29,13 +29,13 @@ export const command = defineCommand({
         type: 'number',
         default: 5,
         alias: 'top_k',
-        describe: 'labels listed of each picture',
+        describe: 'labels listed of each image',
       })
       .option('truth', {
         type: 'string',
         requiresArg: true,
         describe:
-          'what the pictures show, for accuracy: "folders" where each is in the folder of its label, or a CSV of file and label',
+          'what the images show, for accuracy: "folders" where each is in the folder of its label, or a CSV of file and label',
       })
       .option('csv', { type: 'string', requiresArg: true, describe: 'file for the table' })
       .conflicts('classifier', ['labels', 'label', 'template'])
@@ -63,16 +63,16 @@ export const command = defineCommand({
     const where = flags.labels ?? '--label';
     // Mistakes in them are told before the model is loaded.
     if (labels) checkClassifier(labels, templates, where);
-    const pictures = await labelledPictures(flags.images, flags.truth);
+    const images = await labelledImages(flags.images, flags.truth);
 
     const { predictions, all } = await withClip(flags, context, async ({ clip, embed }) => {
       const classifier =
         flags.classifier === undefined
           ? await makeClassifier(clip, labels as string[], templates, where, flags.truncate)
           : await loadClassifier(flags.classifier, clip.hash);
-      refuseStrangers(pictures, classifier.labels);
+      refuseStrangers(images, classifier.labels);
       if (flags.save !== undefined) await saveClassifier(flags.save, classifier);
-      const { pictures: found, features } = await embed(pictures);
+      const { images: found, features } = await embed(images);
       const { embedding } = clip.config;
       return {
         all: classifier.labels,
@@ -109,29 +109,29 @@ async function readLabelFlags({
   return readLabels(labels);
 }
 
-/** The pictures of the command line, with their labels where these are known. */
-async function labelledPictures(
+/** The images of the command line, with their labels where these are known. */
+async function labelledImages(
   images: readonly string[],
   truth: string | undefined,
-): Promise<(PictureFile & { readonly label?: string })[]> {
-  if (truth === undefined) return findPictures(images);
+): Promise<(ImageFile & { readonly label?: string })[]> {
+  if (truth === undefined) return findImages(images);
   const { readClasses, readLabelTable } = await import('../../data/sources/labelled.ts');
   if (truth === 'folders') return (await Promise.all(images.map(readClasses))).flat();
   const { resolve } = await import('node:path');
   const known = new Map((await readLabelTable(truth)).map(({ path, label }) => [path, label]));
-  return (await findPictures(images)).map((picture) => {
-    const label = known.get(resolve(picture.path));
-    return label === undefined ? picture : { ...picture, label };
+  return (await findImages(images)).map((image) => {
+    const label = known.get(resolve(image.path));
+    return label === undefined ? image : { ...image, label };
   });
 }
 
 function refuseStrangers(
-  pictures: readonly { readonly path: string; readonly label?: string }[],
+  images: readonly { readonly path: string; readonly label?: string }[],
   labels: readonly string[],
 ): void {
-  const stranger = pictures.find(({ label }) => label !== undefined && !labels.includes(label));
+  const stranger = images.find(({ label }) => label !== undefined && !labels.includes(label));
   if (!stranger) return;
-  throw new UsageError(`a picture shows ${stranger.label}, which is not among the labels`, {
+  throw new UsageError(`an image shows ${stranger.label}, which is not among the labels`, {
     where: stranger.path,
     fix: 'add the label, or mend --truth',
   });
@@ -165,7 +165,7 @@ async function report(
     for (const line of confusionLines(labels, figures)) print(line);
     json({
       accuracy: figures.accuracy,
-      pictures: known.length,
+      images: known.length,
       perLabel: Object.fromEntries(labels.map((label, i) => [label, figures.perLabel[i] ?? null])),
       confusion: figures.matrix,
     });

@@ -22,7 +22,7 @@ export const command = defineCommand({
       .option('image-size', {
         type: 'number',
         requiresArg: true,
-        describe: 'pixels on a side of the pictures, for models whose weights do not say',
+        describe: 'pixels on a side of the images, for models whose weights do not say',
       })
       .option('tokenizer', {
         type: 'string',

@@ -12,21 +12,21 @@ export const makeShapesCommand = defineCommand({
   flags: (yargs) =>
     yargs
       .option('out', { type: 'string', default: 'data/shapes', describe: 'folder to write' })
-      .option('count', { type: 'number', default: 20_000, describe: 'pictures to draw' })
+      .option('count', { type: 'number', default: 20_000, describe: 'images to draw' })
       .option('size', { type: 'number', default: 32, describe: 'pixels on a side' })
-      .option('seed', { type: 'number', default: 0, describe: 'the same seed draws the same pictures' })
+      .option('seed', { type: 'number', default: 0, describe: 'the same seed draws the same images' })
       .option('force', {
         type: 'boolean',
         default: false,
         describe: 'replace a folder that something else made',
       })
-      .example('$0 data make-shapes --out data/shapes', '20,000 captioned pictures for the demo'),
+      .example('$0 data make-shapes --out data/shapes', '20,000 captioned images for the demo'),
 
   async run({ out, count, size, seed, force }, { json, print, progress, signal }: Context) {
     const { makeShapes } = await import('../../data/shapes/make.ts');
     const about = await makeShapes({ out, count, size, seed, force, progress, signal });
     json({ out, ...about });
-    print(`${count} captioned pictures of ${size} × ${size} pixels in ${out}`);
+    print(`${count} captioned images of ${size} × ${size} pixels in ${out}`);
     print(
       `never shown: ${about.heldOut.pairs} pairs of colour and shape, ${about.heldOut.scenes} pairings of ` +
         `objects; listed in ${out}/heldout.json`,
@@ -60,7 +60,7 @@ export const checkCommand = defineCommand({
     json(report);
     for (const line of describe(report, textLength)) print(line);
     if (report.usable === 0)
-      throw new DataError(`none of the ${report.pictures} pictures can be used`, {
+      throw new DataError(`none of the ${report.images} images can be used`, {
         where: report.unusable[0]?.file ?? path,
         fix: report.unusable[0]?.reason ?? 'name other archives',
       });
@@ -81,12 +81,12 @@ function spread(range: Range | undefined): string {
 function describe(report: DataReport, textLength: number): string[] {
   const { captions } = report;
   const [often] = captions.repeated;
-  const mostOften = often ? `, most often (${often.pictures} times) ${shorten(often.caption)}` : '';
+  const mostOften = often ? `, most often (${often.images} times) ${shorten(often.caption)}` : '';
   const formats = Object.entries(report.formats).map(([format, count]) => `${count} ${format}`);
   const warnings: [what: string, files: readonly string[]][] = [
     ['cannot be used', report.unusable.map(({ file, reason }) => `${file} (${reason})`)],
-    ['are the same picture under several names', report.duplicates.map((files) => files.join(' = '))],
-    // A folder without any captions is one of pictures only.
+    ['are the same image under several names', report.duplicates.map((files) => files.join(' = '))],
+    // A folder without any captions is one of images only.
     ['have no caption', captions.count > 0 ? captions.missing : []],
     ['have an empty caption', captions.empty],
     ['have a caption that cannot be read', captions.unreadable],
@@ -95,10 +95,10 @@ function describe(report: DataReport, textLength: number): string[] {
       captions.tooLong.map(({ file, words }) => `${file} (${words})`),
     ],
     ['have several captions, of which each epoch draws one', captions.severalLines],
-    ['are captions without a picture', captions.withoutPicture],
+    ['are captions without an image', captions.withoutImage],
   ];
   return [
-    `${report.pictures} pictures in ${report.path}, ${report.usable} usable${formats.length > 0 ? `: ${formats.join(', ')}` : ''}`,
+    `${report.images} images in ${report.path}, ${report.usable} usable${formats.length > 0 ? `: ${formats.join(', ')}` : ''}`,
     `width ${spread(report.width)}; height ${spread(report.height)} pixels`,
     captions.count === 0
       ? 'no captions'

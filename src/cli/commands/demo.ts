@@ -16,7 +16,7 @@ export const command = defineCommand({
         describe: 'folder for everything; an interrupted demo goes on in it',
       })
       .option('seed', { type: 'number', default: 0, describe: 'of the data, the models and the samples' })
-      .option('pictures', { type: 'number', default: 24_000, describe: 'captioned pictures to draw' })
+      .option('images', { type: 'number', default: 24_000, describe: 'captioned images to draw' })
       .option('prompts', {
         type: 'number',
         default: 64,
@@ -57,16 +57,16 @@ export const command = defineCommand({
       })
       .example('$0 demo', 'about a quarter of an hour on two cores'),
 
-  async run({ out, seed, pictures, prompts, candidates, temperature, guidance, restart, ...flags }, context) {
+  async run({ out, seed, images, prompts, candidates, temperature, guidance, restart, ...flags }, context) {
     checkCounts({ prompts, candidates });
     const at = places(out);
     if (restart) await clear(out, Object.values(at));
-    const earlier = await readResult(out, seed, pictures);
-    let result: DemoResult = earlier ?? { seed, pictures, stages: {} };
+    const earlier = await readResult(out, seed, images);
+    let result: DemoResult = earlier ?? { seed, images, stages: {} };
     const stages = demoStages({
       out,
       seed,
-      pictures,
+      images,
       dvaeSet: flags['dvae-set'],
       clipSet: flags['clip-set'],
       dalleSet: flags['dalle-set'],

@@ -96,7 +96,7 @@ async function planOther(
   return planClip(runtime, loadConfig(clipSchema, given));
 }
 
-/** Only a dVAE has pictures of a size in its model, and only a CLIP two towers. */
+/** Only a dVAE has images of a size in its model, and only a CLIP two towers. */
 function kindOf(file: string): Kind {
   let value: unknown;
   try {

@@ -1,9 +1,9 @@
-// mm rank: pictures ordered by how well they go with a prompt.
+// mm rank: images ordered by how well they go with a prompt.
 
 import { UsageError } from '../../util/errors.ts';
 import { clipFlags, withClip } from '../clip-flags.ts';
 import { defineCommand } from '../command.ts';
-import { findPictures } from '../find-pictures.ts';
+import { findImages } from '../find-images.ts';
 
 export const command = defineCommand({
   flags: (yargs) =>
@@ -14,19 +14,19 @@ export const command = defineCommand({
         nargs: 1,
         demandOption: true,
         alias: 'text',
-        describe: 'what the pictures should show; repeatable',
+        describe: 'what the images should show; repeatable',
       })
       .option('top', { type: 'number', describe: 'list only the best so many of each prompt' })
       .option('csv', { type: 'string', requiresArg: true, describe: 'file for the table' })
       .option('out', {
         type: 'string',
         requiresArg: true,
-        describe: 'contact sheet: the best pictures of each prompt, in order',
+        describe: 'contact sheet: the best images of each prompt, in order',
       })
       .option('show', {
         type: 'number',
         default: 16,
-        describe: 'pictures of each prompt in the contact sheet',
+        describe: 'images of each prompt in the contact sheet',
       })
       .example('$0 rank samples --clip runs/clip --prompt "a red circle"', 'the best first')
       .example(
@@ -46,15 +46,15 @@ export const command = defineCommand({
       });
     }
     const { print, json } = context;
-    const files = await findPictures(flags.images);
+    const files = await findImages(flags.images);
     const rankings = await withClip(flags, context, async ({ clip, embed }) => {
       const { rank } = await import('../../inference/jobs/rank.ts');
       const texts = await clip.encodeTexts(flags.prompt, flags.truncate);
       return rank(flags.prompt, texts, await embed(files), clip.scale);
     });
-    for (const { prompt, pictures } of rankings) {
+    for (const { prompt, images } of rankings) {
       if (rankings.length > 1) print(prompt);
-      for (const [i, { file, similarity, probability }] of pictures.slice(0, flags.top).entries()) {
+      for (const [i, { file, similarity, probability }] of images.slice(0, flags.top).entries()) {
         const figures = `${similarity.toFixed(4)}  ${(100 * probability).toFixed(2).padStart(6)} %`;
         print(`${String(i + 1).padStart(5)}  ${figures}  ${file}`);
         json({ prompt, rank: i + 1, file, similarity, probability });
@@ -63,8 +63,8 @@ export const command = defineCommand({
     const { writeFileAtomic } = await import('../../util/files.ts');
     if (flags.csv !== undefined) {
       const { csv } = await import('../csv.ts');
-      const rows = rankings.flatMap(({ prompt, pictures }) =>
-        pictures
+      const rows = rankings.flatMap(({ prompt, images }) =>
+        images
           .slice(0, flags.top)
           .map(({ file, similarity, probability }, i) => [prompt, i + 1, file, similarity, probability]),
       );

@@ -1,10 +1,10 @@
-// mm reconstruct: pictures through a dVAE and back, beside the originals; and token shards back to pictures.
+// mm reconstruct: images through a dVAE and back, beside the originals; and token shards back to images.
 
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { InterruptedError, UsageError } from '../../util/errors.ts';
 import { type Context, defineCommand } from '../command.ts';
-import { findPictures } from '../find-pictures.ts';
+import { findImages } from '../find-images.ts';
 
 export const command = defineCommand({
   flags: (yargs) =>
@@ -14,7 +14,7 @@ export const command = defineCommand({
         array: true,
         demandOption: true,
         describe:
-          'pictures, folders of pictures, WebDataset tars, and lists; or a folder of token shards, which is decoded',
+          'images, folders of images, WebDataset tars, and lists; or a folder of token shards, which is decoded',
       })
       .option('dvae', {
         type: 'string',
@@ -27,19 +27,19 @@ export const command = defineCommand({
         type: 'string',
         requiresArg: true,
         default: 'reconstructions.png',
-        describe: 'picture of originals and reconstructions side by side',
+        describe: 'image of originals and reconstructions side by side',
       })
-      .option('pictures', {
+      .option('images-out', {
         type: 'string',
         requiresArg: true,
-        describe: 'of token shards: folder for a PNG of each picture',
+        describe: 'of token shards: folder for a PNG of each image',
       })
-      .option('show', { type: 'number', default: 16, describe: 'how many of the pictures are in it' })
+      .option('show', { type: 'number', default: 16, describe: 'how many of the images are in it' })
       .example('$0 reconstruct photos --dvae runs/dvae', 'PSNR, SSIM and codebook use of a folder')
-      .example('$0 reconstruct tokens --dvae runs/dvae --pictures decoded', 'token shards back to pictures')
-      .example('$0 reconstruct a.jpg b.png --dvae runs/dvae --out both.png', 'of two pictures'),
+      .example('$0 reconstruct tokens --dvae runs/dvae --images-out decoded', 'token shards back to images')
+      .example('$0 reconstruct a.jpg b.png --dvae runs/dvae --out both.png', 'of two images'),
 
-  async run({ images, dvae, out, show, pictures: folder }, context) {
+  async run({ images: paths, dvae, out, show, 'images-out': folder }, context) {
     const { json, print, log, progress, signal } = context;
     if (!Number.isInteger(show) || show < 1) {
       throw new UsageError(`--show is a whole number from 1 on, and got ${show}`, {
@@ -47,25 +47,25 @@ export const command = defineCommand({
         fix: 'leave it out to see the first 16',
       });
     }
-    const tokens = images.find(isTokenFolder);
-    if (tokens !== undefined && images.length > 1) {
+    const tokens = paths.find(isTokenFolder);
+    if (tokens !== undefined && paths.length > 1) {
       throw new UsageError('token shards are decoded by themselves', {
         where: tokens,
-        fix: 'name one folder of token shards, and no pictures',
+        fix: 'name one folder of token shards, and no images',
       });
     }
     if (tokens !== undefined) return reconstructTokens(tokens, { dvae, out, show, folder }, context);
     if (folder !== undefined) {
-      throw new UsageError('--pictures is for token shards', {
-        where: '--pictures',
-        fix: 'name a folder that mm tokenize made, or leave --pictures out',
+      throw new UsageError('--images-out is for token shards', {
+        where: '--images-out',
+        fix: 'name a folder that mm tokenize made, or leave --images-out out',
       });
     }
     const [
       { readCheckpoint },
       { Faults },
       { Runtime },
-      { reconstructPictures },
+      { reconstructImages },
       { DvaeCodec },
       { reconstructionGrid },
       { temperatureOf },
@@ -80,7 +80,7 @@ export const command = defineCommand({
       import('../../train/dvae/temperature.ts'),
       import('../../util/files.ts'),
     ]);
-    const files = await findPictures(images);
+    const files = await findImages(paths);
     refuseOverwriting(files, out);
     const checkpoint = await readCheckpoint(dvae, { kind: 'dvae', warn: (message) => log.warn(message) });
     const faults = new Faults(log);
@@ -88,7 +88,7 @@ export const command = defineCommand({
     try {
       const codec = await DvaeCodec.open(runtime, checkpoint);
       progress.start('reconstructing', files.length);
-      const { measures, totals, originals, reconstructions } = await reconstructPictures(codec, files, {
+      const { measures, totals, originals, reconstructions } = await reconstructImages(codec, files, {
         show,
         temperature: temperatureOf(checkpoint),
         faults,
@@ -98,12 +98,12 @@ export const command = defineCommand({
       progress.stop();
       const { imageSize, vocabulary } = codec.config;
       await writeFileAtomic(out, await reconstructionGrid(originals, reconstructions, imageSize, show));
-      for (const picture of measures) {
-        print(`${picture.file}  PSNR ${picture.psnr.toFixed(2)} dB  SSIM ${picture.ssim.toFixed(4)}`);
-        json(picture);
+      for (const image of measures) {
+        print(`${image.file}  PSNR ${image.psnr.toFixed(2)} dB  SSIM ${image.ssim.toFixed(4)}`);
+        json(image);
       }
-      const { pictures, psnr, ssim, softHardGap, codesUsed, deadCodes, perplexity } = totals;
-      print(`mean of ${pictures}: PSNR ${psnr.toFixed(2)} dB  SSIM ${ssim.toFixed(4)}`);
+      const { images, psnr, ssim, softHardGap, codesUsed, deadCodes, perplexity } = totals;
+      print(`mean of ${images}: PSNR ${psnr.toFixed(2)} dB  SSIM ${ssim.toFixed(4)}`);
       print(`relaxed codes are ${softHardGap.toFixed(2)} dB better than hard ones`);
       print(
         `${codesUsed} of ${vocabulary} codes used, perplexity ${perplexity.toFixed(1)}, ${deadCodes} never`,
@@ -112,7 +112,7 @@ export const command = defineCommand({
       json({ ...totals, out });
     } catch (error) {
       if ((error as Error).name !== 'AbortError') throw error;
-      throw new InterruptedError('stopped; no picture was written', { where: out });
+      throw new InterruptedError('stopped; no image was written', { where: out });
     } finally {
       faults.summarize();
       await runtime.close();
@@ -150,7 +150,7 @@ async function reconstructTokens(
     const codec = await DvaeCodec.open(runtime, checkpoint);
     const { grid, totals } = await decodeTokens(path, codec, {
       show,
-      pictures: folder,
+      images: folder,
       dvae: checkpoint.path,
       onStart: (total) => progress.start('decoding', total),
       onProgress: (done) => progress.update(done),
@@ -158,16 +158,16 @@ async function reconstructTokens(
     });
     progress.stop();
     await writeFileAtomic(out, grid);
-    const { pictures, codesUsed, deadCodes, perplexity } = totals;
+    const { images, codesUsed, deadCodes, perplexity } = totals;
     print(
-      `${pictures} pictures: ${codesUsed} of ${codec.config.vocabulary} codes used, perplexity ${perplexity.toFixed(1)}, ${deadCodes} never`,
+      `${images} images: ${codesUsed} of ${codec.config.vocabulary} codes used, perplexity ${perplexity.toFixed(1)}, ${deadCodes} never`,
     );
     if (folder !== undefined) print(folder);
     print(out);
     json({ ...totals, out, ...(folder !== undefined && { folder }) });
   } catch (error) {
     if ((error as Error).name !== 'AbortError') throw error;
-    throw new InterruptedError('stopped; the pictures so far are whole', { where: folder ?? out });
+    throw new InterruptedError('stopped; the images so far are whole', { where: folder ?? out });
   } finally {
     await runtime.close();
   }
@@ -176,7 +176,7 @@ async function reconstructTokens(
 function refuseOverwriting(files: readonly { readonly path: string }[], out: string): void {
   const own = files.find(({ path }) => resolve(path) === resolve(out));
   if (own)
-    throw new UsageError('--out would overwrite one of the pictures', {
+    throw new UsageError('--out would overwrite one of the images', {
       where: own.path,
       fix: 'give --out another name',
     });

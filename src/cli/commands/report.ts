@@ -18,7 +18,7 @@ export const command = defineCommand({
       })
       .example(
         '$0 report runs/dalle',
-        'curves, pictures over time, times and configuration in runs/dalle/report.html',
+        'curves, images over time, times and configuration in runs/dalle/report.html',
       )
       .example('$0 report runs/dvae --out dvae.html', 'elsewhere'),
 

@@ -1,4 +1,4 @@
-// mm sample: pictures for prompts.
+// mm sample: images for prompts.
 
 import { InterruptedError } from '../../util/errors.ts';
 import { defineCommand } from '../command.ts';
@@ -15,23 +15,23 @@ export const command = defineCommand({
       { SampleOutput },
       { readPrompts },
       { isRepeated },
-      { TerminalPicture },
+      { TerminalImage },
     ] = await Promise.all([
       import('../../api/sample.ts'),
       import('../../util/files.ts'),
       import('../sample/output.ts'),
       import('../sample/prompts.ts'),
       import('../sample/repeated.ts'),
-      import('../sample/terminal-picture.ts'),
+      import('../sample/terminal-image.ts'),
     ]);
     const prompts = await readPrompts(flags);
     await assertWritable(flags.out);
     const count = prompts.length + (flags.complete?.length ?? 0) || 1;
     const output = new SampleOutput({ folder: flags.out, prompts: count, kept, columns, hasGrid });
-    const inline = flags.preview && !isQuiet ? TerminalPicture.on(process.stderr, process.env) : undefined;
+    const inline = flags.preview && !isQuiet ? TerminalImage.on(process.stderr, process.env) : undefined;
     // With --best-of the grid holds the best so far and the candidates that are being drawn.
     const total = flags['best-of'] === undefined ? kept * count : undefined;
-    const pictures = sample(
+    const images = sample(
       {
         ...toOptions(flags),
         ...(prompts.length > 0 && { prompts }),
@@ -50,9 +50,9 @@ export const command = defineCommand({
     );
     let isSame: boolean | undefined;
     try {
-      for await (const picture of pictures) {
-        const file = await output.add(picture);
-        const { prompt, seed, score, completedFrom } = picture;
+      for await (const image of images) {
+        const file = await output.add(image);
+        const { prompt, seed, score, completedFrom } = image;
         json({
           prompt,
           seed,
@@ -60,20 +60,20 @@ export const command = defineCommand({
           ...(score !== undefined && { score }),
           ...(completedFrom !== undefined && { completedFrom }),
         });
-        if (flags.like !== undefined) isSame = await isRepeated(picture, flags.like);
+        if (flags.like !== undefined) isSame = await isRepeated(image, flags.like);
       }
     } catch (error) {
       if ((error as Error).name !== 'AbortError') throw error;
       progress.stop();
       await output.finish();
-      throw new InterruptedError('stopped; the pictures that were finished are kept', { where: flags.out });
+      throw new InterruptedError('stopped; the images that were finished are kept', { where: flags.out });
     }
     const grid = await output.finish();
     if (grid) inline?.show(grid);
     progress.stop();
     print(
       [
-        `${output.count} ${output.count === 1 ? 'picture' : 'pictures'} in ${flags.out}`,
+        `${output.count} ${output.count === 1 ? 'image' : 'images'} in ${flags.out}`,
         ...(output.grid === undefined ? [] : [output.grid]),
         output.page,
       ].join('\n'),
@@ -81,7 +81,7 @@ export const command = defineCommand({
     if (isSame) print(`the same as ${flags.like}, to the pixel`);
     if (isSame === false) {
       log.warn(
-        `the picture differs from ${flags.like}, though weights, prompt, seed and settings are the same: another version of mm, of libtensorflow or of the processor drew it`,
+        `the image differs from ${flags.like}, though weights, prompt, seed and settings are the same: another version of mm, of libtensorflow or of the processor drew it`,
       );
     }
   },

@@ -1,4 +1,4 @@
-// mm tokenize: pictures and captions to token shards.
+// mm tokenize: images and captions to token shards.
 
 import { SOURCES } from '../../data/sources/resolve.ts';
 import { UsageError } from '../../util/errors.ts';
@@ -30,7 +30,7 @@ export const command = defineCommand({
         demandOption: true,
         describe: 'folder for the shards and their manifest.json',
       })
-      .option('shard-size', { type: 'number', default: 1000, describe: 'pictures in a shard' })
+      .option('shard-size', { type: 'number', default: 1000, describe: 'images in a shard' })
       .option('resume', {
         type: 'boolean',
         default: false,
@@ -49,16 +49,16 @@ export const command = defineCommand({
         `--shard-size is a whole number from 1 to ${LARGEST_SHARD}, and got ${shardSize}`,
         {
           where: '--shard-size',
-          fix: 'leave it out for shards of 1000 pictures',
+          fix: 'leave it out for shards of 1000 images',
         },
       );
     }
     const { tokenizeFolder } = await import('../../inference/jobs/tokenize.ts');
     const manifest = await tokenizeFolder({ data, dvae, out, shardSize, resume }, context);
-    const { pictures, grid, shards } = manifest;
+    const { images, grid, shards } = manifest;
     const skipped = shards.reduce((sum, shard) => sum + shard.skipped.length, 0);
     context.print(
-      `${out}: ${pictures} pictures of ${grid} × ${grid} codes in ${shards.length} shards${skipped > 0 ? `, ${skipped} skipped` : ''}`,
+      `${out}: ${images} images of ${grid} × ${grid} codes in ${shards.length} shards${skipped > 0 ? `, ${skipped} skipped` : ''}`,
     );
     context.json(manifest);
   },

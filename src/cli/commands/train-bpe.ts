@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { captionFiles, readLines } from '../../data/sources/caption-files.ts';
 import { captionsOf } from '../../data/sources/captions.ts';
 import { isList } from '../../data/sources/lists.ts';
-import { archivesOf, readPictures } from '../../data/sources/resolve.ts';
+import { archivesOf, readImages } from '../../data/sources/resolve.ts';
 import type { BpeTokenizer } from '../../tokenizers/bpe.ts';
 import { normalize } from '../../tokenizers/text.ts';
 import { trainBpe } from '../../tokenizers/train.ts';
@@ -27,10 +27,10 @@ interface Report {
 }
 
 /** The captions of tars or of a list; undefined where the path is a folder or a file of text. */
-async function pictureCaptions(path: string): Promise<string[] | undefined> {
+async function imageCaptions(path: string): Promise<string[] | undefined> {
   if (!isList(path) && !(await archivesOf(path))) return undefined;
-  const pictures = await readPictures(path, { captions: 'optional' });
-  return pictures.flatMap(captionsOf);
+  const images = await readImages(path, { captions: 'optional' });
+  return images.flatMap(captionsOf);
 }
 
 async function* each(lines: readonly string[]): AsyncGenerator<string> {
@@ -114,7 +114,7 @@ export const command = defineCommand({
         describe: 'tokens wanted, the 256 bytes included; little text may give fewer',
       })
       .example('$0 train-bpe --data captions.txt --out tokenizer.json', 'DALL·E’s 16,384 tokens')
-      .example('$0 train-bpe --data pictures --out tokenizer.json --vocabulary 1000', 'from a folder'),
+      .example('$0 train-bpe --data images --out tokenizer.json --vocabulary 1000', 'from a folder'),
 
   async run({ data, out, vocabulary }, context) {
     if (!Number.isInteger(vocabulary) || vocabulary < BYTES || vocabulary > MAX_VOCABULARY) {
@@ -126,7 +126,7 @@ export const command = defineCommand({
       );
     }
     await checkWritable(out);
-    const texts = await pictureCaptions(data);
+    const texts = await imageCaptions(data);
     const files = texts ? [data] : await captionFiles(data);
     const { progress, signal } = context;
     const read = (label: string) => (texts ? each(texts) : captions(label, files, context));

@@ -27,7 +27,7 @@ export const command = defineCommand({
       )
       .example(
         '$0 train-clip --config configs/clip/vit-b-32.yaml --data photos --tokenizer t.json --set train.chunk=64',
-        'a batch larger than memory, 64 pictures at a time',
+        'a batch larger than memory, 64 images at a time',
       ),
 
   async run(flags, context) {

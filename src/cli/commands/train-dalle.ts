@@ -42,7 +42,7 @@ export const command = defineCommand({
       .conflicts('data', 'tokens')
       .example(
         '$0 train-dalle --config configs/dalle/small.yaml --data photos --dvae runs/dvae --tokenizer tokenizer.json',
-        'pictures and captions',
+        'images and captions',
       )
       .example(
         '$0 train-dalle --config configs/dalle/small.yaml --tokens tokens --dvae runs/dvae --tokenizer tokenizer.json',

@@ -15,7 +15,7 @@ export const command = defineCommand({
         alias: ['image_folder', 'image-folder'],
         describe: `${SOURCES}; over data.path`,
       })
-      .example('$0 train-dvae --config configs/dvae/small.yaml --data photos', 'any folder of pictures')
+      .example('$0 train-dvae --config configs/dvae/small.yaml --data photos', 'any folder of images')
       .example(
         '$0 train-dvae --config configs/dvae/small.yaml --data photos --resume',
         'after an interruption',

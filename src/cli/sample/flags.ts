@@ -10,14 +10,14 @@ export function sampleFlags(yargs: Argv) {
       type: 'string',
       requiresArg: true,
       alias: ['dalle_path', 'dalle-path'],
-      describe: 'checkpoint or run of mm train-dalle; with --like, by default where the picture was drawn',
+      describe: 'checkpoint or run of mm train-dalle; with --like, by default where the image was drawn',
     })
     .option('prompt', {
       type: 'string',
       array: true,
       nargs: 1,
       alias: 'text',
-      describe: 'what the picture shows; repeatable',
+      describe: 'what the image shows; repeatable',
     })
     .option('prompts', {
       type: 'string',
@@ -40,7 +40,7 @@ export function sampleFlags(yargs: Argv) {
       type: 'number',
       defaultDescription: String(DEFAULTS.count),
       alias: ['num_images', 'num-images'],
-      describe: 'pictures for each prompt',
+      describe: 'images for each prompt',
     })
     .option('best-of', {
       type: 'number',
@@ -62,12 +62,12 @@ export function sampleFlags(yargs: Argv) {
     .option('prime', {
       type: 'string',
       requiresArg: true,
-      describe: 'picture whose upper part is kept; the rest is drawn',
+      describe: 'image whose upper part is kept; the rest is drawn',
     })
     .option('keep-rows', {
       type: 'number',
       requiresArg: true,
-      describe: 'rows of codes that are kept of the picture of --prime',
+      describe: 'rows of codes that are kept of the image of --prime',
     })
     .option('like', {
       type: 'string',
@@ -78,7 +78,7 @@ export function sampleFlags(yargs: Argv) {
       type: 'string',
       default: 'samples',
       alias: ['outputs_dir', 'outputs-dir'],
-      describe: 'folder for the pictures; those in it stay',
+      describe: 'folder for the images; those in it stay',
     })
     .option('grid', {
       type: 'number',
@@ -88,12 +88,12 @@ export function sampleFlags(yargs: Argv) {
     .option('preview', {
       type: 'boolean',
       default: false,
-      describe: 'write grid.png anew while the pictures are drawn, and show it in terminals that can',
+      describe: 'write grid.png anew while the images are drawn, and show it in terminals that can',
     })
     .option('seed', {
       type: 'number',
       defaultDescription: String(DEFAULTS.seed),
-      describe: 'of the first picture; the next ones count up',
+      describe: 'of the first image; the next ones count up',
     })
     .option('temperature', {
       type: 'number',
@@ -119,7 +119,7 @@ export function sampleFlags(yargs: Argv) {
       type: 'number',
       defaultDescription: String(DEFAULTS.batchSize),
       alias: 'batch_size',
-      describe: 'pictures drawn at a time',
+      describe: 'images drawn at a time',
     })
     .option('truncate', {
       type: 'boolean',
@@ -127,7 +127,7 @@ export function sampleFlags(yargs: Argv) {
     })
     .example(
       '$0 sample --dalle runs/dalle --prompt "a small red circle left of a blue square"',
-      'four pictures',
+      'four images',
     )
     .example(
       '$0 sample --dalle runs/dalle --prompt "a red circle" --count 16 --temperature 0.8 --top-k 64 --preview',
@@ -139,7 +139,7 @@ export function sampleFlags(yargs: Argv) {
     )
     .example(
       '$0 sample --dalle runs/dalle --prompt "a red circle" --prime photo.jpg --keep-rows 8',
-      'begins with the upper part of a picture',
+      'begins with the upper part of an image',
     )
     .example(
       '$0 sample --like samples/0003-a-red-circle.png --count 8',
@@ -170,7 +170,7 @@ export function toOptions(flags: SampleFlags): SampleOptions {
     bestOf: flags['best-of'],
     keep,
     clip,
-    ...(prime !== undefined && { prime: { picture: prime, rows: flags['keep-rows'] as number } }),
+    ...(prime !== undefined && { prime: { image: prime, rows: flags['keep-rows'] as number } }),
     like,
     seed,
     temperature,
@@ -183,7 +183,7 @@ export function toOptions(flags: SampleFlags): SampleOptions {
 }
 
 export interface Output {
-  /** Pictures of each prompt that are written. */
+  /** Images of each prompt that are written. */
   readonly kept: number;
   /** Of the grid, where the user says how many. */
   readonly columns: number | undefined;
@@ -207,7 +207,7 @@ export function checkFlags(flags: SampleFlags): Output {
       prime === undefined ? ['--keep-rows', '--prime FILE'] : ['--prime', '--keep-rows N'];
     throw new UsageError(`${there} needs ${missing} beside it`, {
       where: there,
-      fix: '--prime names the picture, --keep-rows how many of its rows of codes are kept, from the top',
+      fix: '--prime names the image, --keep-rows how many of its rows of codes are kept, from the top',
     });
   }
   if (grid !== undefined && !(Number.isInteger(grid) && grid >= 0)) {
@@ -216,7 +216,7 @@ export function checkFlags(flags: SampleFlags): Output {
       fix: 'say how many columns the grid has, or --no-grid for no grid',
     });
   }
-  // What is in the picture of --like is checked with the flags when it is read.
+  // What is in the image of --like is checked with the flags when it is read.
   const options = toOptions(flags);
   const { kept } = checkOptions(like === undefined ? options : { ...options, negative: undefined }, flagName);
   const isOne = like !== undefined && count === undefined && flags['best-of'] === undefined;

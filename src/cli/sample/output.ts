@@ -1,10 +1,10 @@
-// What mm sample leaves in its folder: a PNG of each picture as soon as it is finished, a grid that grows, a page.
+// What mm sample leaves in its folder: a PNG of each image as soon as it is finished, a grid that grows, a page.
 
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { PreviewPicture } from '../../api/options.ts';
+import type { PreviewImage } from '../../api/options.ts';
 import { UNDRAWN } from '../../api/preview.ts';
-import type { SampledPicture } from '../../api/sample.ts';
+import type { SampledImage } from '../../api/sample.ts';
 import { imageGrid } from '../../report/images/grid.ts';
 import type { GridCell } from '../../report/images/grid-layout.ts';
 import { safeFileName } from '../../report/images/png.ts';
@@ -13,7 +13,7 @@ import type { GalleryCard, GallerySection } from '../../report/pages/gallery.ts'
 import { writeGallery } from '../../report/pages/gallery.ts';
 import { writeFileAtomic } from '../../util/files.ts';
 
-/** Pictures in a grid, and in a page, at most: a file of thousands no program opens. */
+/** Images in a grid, and in a page, at most: a file of thousands no program opens. */
 const MOST_CELLS = 256;
 const MOST_CARDS = 2048;
 /** Characters of a prompt that stand in a heading. */
@@ -22,7 +22,7 @@ const TITLE_LENGTH = 120;
 export interface OutputOptions {
   readonly folder: string;
   readonly prompts: number;
-  /** Pictures of each prompt. */
+  /** Images of each prompt. */
   readonly kept: number;
   /** Of the grid; undefined for as many as look well. */
   readonly columns: number | undefined;
@@ -39,7 +39,7 @@ export class SampleOutput {
   readonly #options: OutputOptions;
   readonly #cells: GridCell[] = [];
   readonly #cards: Card[] = [];
-  /** What all pictures have in common. */
+  /** What all images have in common. */
   #facts: Record<string, string | number> = {};
   #checkpoint = '';
   /** Of the grid. */
@@ -57,13 +57,13 @@ export class SampleOutput {
     return this.#files;
   }
 
-  /** Writes a picture under a name that no earlier one has; returns its path. */
-  async add(picture: SampledPicture): Promise<string> {
-    const { prompt, seed, pixels, size, score, settings, completedFrom, metadata } = picture;
+  /** Writes an image under a name that no earlier one has; returns its path. */
+  async add(image: SampledImage): Promise<string> {
+    const { prompt, seed, pixels, size, score, settings, completedFrom, metadata } = image;
     const { folder } = this.#options;
     this.#nextIndex ??= await firstFree(folder);
     const file = join(folder, `${safeFileName(prompt, this.#nextIndex++)}.png`);
-    const png = await picture.png();
+    const png = await image.png();
     await writeFileAtomic(file, png);
     this.#files++;
     const { checkpoint = '', negative, prime } = metadata;
@@ -71,7 +71,7 @@ export class SampleOutput {
     this.#facts = {
       ...settings,
       ...(negative !== undefined && { negative }),
-      ...(prime !== undefined && { 'codes kept of another picture': prime.split(' ').length }),
+      ...(prime !== undefined && { 'codes kept of another image': prime.split(' ').length }),
     };
     if (this.#cells.length < MOST_CELLS) {
       // With pixels of its own: as a part of the batch it would keep all of it in memory.
@@ -87,10 +87,7 @@ export class SampleOutput {
    * @param total cells that the grid will have; undefined where that is not known
    * @returns undefined where there is no grid
    */
-  async preview(
-    unfinished: readonly PreviewPicture[],
-    total: number | undefined,
-  ): Promise<Buffer | undefined> {
+  async preview(unfinished: readonly PreviewImage[], total: number | undefined): Promise<Buffer | undefined> {
     if (this.grid === undefined) return undefined;
     const drawing = unfinished.map(({ pixels, size, prompt }) => this.#cell(pixels, size, prompt, undefined));
     const cells = [...this.#cells, ...drawing].slice(0, MOST_CELLS);
@@ -115,13 +112,13 @@ export class SampleOutput {
       facts: this.#facts,
       sections: this.#sections(),
       ...(this.#files > this.#cards.length && {
-        footer: `The first ${this.#cards.length} of ${this.#files} pictures; the others are in the folder.`,
+        footer: `The first ${this.#cards.length} of ${this.#files} images; the others are in the folder.`,
       }),
     });
     return png;
   }
 
-  /** With one prompt it stands over the grid, with several under each picture. */
+  /** With one prompt it stands over the grid, with several under each image. */
   #cell(pixels: Uint8Array, size: number, prompt: string, score: number | undefined): GridCell {
     if (this.#options.prompts === 1) this.#title = prompt;
     const words = [score?.toFixed(3), this.#options.prompts === 1 ? undefined : prompt];
@@ -135,9 +132,9 @@ export class SampleOutput {
     return columns ?? Math.min(8, prompts > 1 && kept > 1 ? kept : Math.ceil(Math.sqrt(prompts * kept)));
   }
 
-  /** A section for each prompt that has several pictures, or one for all. */
+  /** A section for each prompt that has several images, or one for all. */
   #sections(): GallerySection[] {
-    if (this.#options.kept === 1) return [{ title: 'Pictures', cards: this.#cards }];
+    if (this.#options.kept === 1) return [{ title: 'Images', cards: this.#cards }];
     const groups = new Map<string, Card[]>();
     for (const card of this.#cards) {
       const own = groups.get(card.prompt);
@@ -162,7 +159,7 @@ export class SampleOutput {
 
 const NUMBERED = /^(\d{4,})-.*\.png$|^(\d{4,})\.png$/;
 
-/** The number after the highest that a picture in the folder has. */
+/** The number after the highest that an image in the folder has. */
 async function firstFree(folder: string): Promise<number> {
   const names = await readdir(folder).catch(() => []);
   const taken = names

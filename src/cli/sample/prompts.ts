@@ -31,7 +31,7 @@ export async function readPrompts({
   }
   if (prompts.length > 0 || complete !== undefined || like !== undefined) return prompts;
   throw new UsageError('there is no prompt', {
-    fix: 'say what the picture shows: --prompt "a red circle", or --prompts FILE with one on each line',
+    fix: 'say what the image shows: --prompt "a red circle", or --prompts FILE with one on each line',
   });
 }
 

@@ -145,9 +145,9 @@ export function discreteVae(hparams: PickleValue, tensors: StateDict, where: str
   const given = hparams instanceof Map ? hparams : new Map<PickleValue, PickleValue>();
   const channels = given.get('channels') ?? 3;
   if (channels !== 3) {
-    throw new DataError(`a dVAE of pictures with ${String(channels)} channels`, {
+    throw new DataError(`a dVAE of images with ${String(channels)} channels`, {
       where,
-      fix: 'mm has pictures of red, green and blue; convert one trained without --transparent',
+      fix: 'mm has images of red, green and blue; convert one trained without --transparent',
     });
   }
   const layers = Number(given.get('num_layers') ?? 3);
@@ -172,7 +172,7 @@ export function discreteVae(hparams: PickleValue, tensors: StateDict, where: str
   return converted("DALLE-pytorch's DiscreteVAE", settings, named, where);
 }
 
-/** ((red, green, blue, alpha) means, deviations), or None for pictures as they are. */
+/** ((red, green, blue, alpha) means, deviations), or None for images as they are. */
 function normalizationOf(value: PickleValue | undefined): object {
   const [means, stds] = Array.isArray(value)
     ? value

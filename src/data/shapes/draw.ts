@@ -1,5 +1,5 @@
-// Scenes as pixels. SVG drawn at four times the size and reduced with Lanczos, several pictures to a sheet
-// because starting the renderer costs more than a picture; each picture is the same in any sheet.
+// Scenes as pixels. SVG drawn at four times the size and reduced with Lanczos, several images to a sheet
+// because starting the renderer costs more than an image; each image is the same in any sheet.
 
 import sharp from 'sharp';
 import { RandomStream } from '../../util/random.ts';
@@ -10,7 +10,7 @@ import type { Scene, SceneObject } from './scene.ts';
 import { COLOURS, type Rgb } from './vocabulary.ts';
 
 const OVERSAMPLING = 4;
-const OVERSCAN = 3; // pixels around each picture of a sheet: the reach of the Lanczos kernel
+const OVERSCAN = 3; // pixels around each image of a sheet: the reach of the Lanczos kernel
 const TINT = 0.4; // of white in the lighter stripes of a striped object
 const STRIPES = 4; // from one to the next on the canvas: a cell of the demo's code grid
 const OUTLINE = 0.16; // radii; keeps the shape of a striped object plain
@@ -63,13 +63,13 @@ export interface Drawing {
 /** Pixels that librsvg draws in one direction at most. */
 const LONGEST_SVG = 32_767;
 
-/** Draws scenes as `size` × `size` RGB pictures, rows first. */
+/** Draws scenes as `size` × `size` RGB images, rows first. */
 export async function drawScenes(drawings: readonly Drawing[], size: number): Promise<Uint8Array[]> {
   const most = Math.floor(LONGEST_SVG / (OVERSAMPLING * (size + 2 * OVERSCAN)));
-  const pictures: Uint8Array[] = [];
+  const images: Uint8Array[] = [];
   for (let start = 0; start < drawings.length; start += most)
-    pictures.push(...(await drawSheet(drawings.slice(start, start + most), size)));
-  return pictures;
+    images.push(...(await drawSheet(drawings.slice(start, start + most), size)));
+  return images;
 }
 
 async function drawSheet(drawings: readonly Drawing[], size: number): Promise<Uint8Array[]> {

@@ -1,4 +1,4 @@
-// What training pictures never show, fixed by rule, and prompts that ask for it.
+// What training images never show, fixed by rule, and prompts that ask for it.
 
 import { RandomStream } from '../../util/random.ts';
 import { hashFraction } from '../split.ts';
@@ -15,7 +15,7 @@ export const HELD_OUT_RULES = {
   pairs:
     'for each shape in turn, the colour, not taken yet, whose SHA-256 of "pair COLOUR SHAPE" is smallest: never drawn in training',
   scenes:
-    'of the pairings of two seen objects, the tenth whose SHA-256 of "scene COLOUR SHAPE, COLOUR SHAPE", the two in alphabetical order, is smallest: never together in a training picture',
+    'of the pairings of two seen objects, the tenth whose SHA-256 of "scene COLOUR SHAPE, COLOUR SHAPE", the two in alphabetical order, is smallest: never together in a training image',
 } as const;
 
 const HELD_OUT_PAIRING_SHARE = 0.1;
@@ -37,7 +37,7 @@ export function isHeldOutPair({ colour, shape }: NamedObject): boolean {
   return HELD_OUT_PAIRS.some((pair) => pair.colour === colour && pair.shape === shape);
 }
 
-/** The 42 (colour, shape) that training pictures show. */
+/** The 42 (colour, shape) that training images show. */
 export const SEEN_OBJECTS: readonly NamedObject[] = SHAPES.flatMap((shape) =>
   COLOUR_NAMES.map((colour) => ({ colour, shape })),
 ).filter((object) => !isHeldOutPair(object));

@@ -1,5 +1,5 @@
 // Where the objects of a scene go. Coordinates are in a canvas of 32 × 32, y pointing down, whatever the size of the
-// picture. Each kind of scene has its arrangement, from which objects stray by some pixels; they differ in size a little.
+// image. Each kind of scene has its arrangement, from which objects stray by some pixels; they differ in size a little.
 // A model of few drawings learns each by heart, and then draws nothing else (docs/LOG.md).
 
 import type { RandomStream } from '../../util/random.ts';

@@ -1,4 +1,4 @@
-// `mm data make-shapes`: a folder of captioned shape pictures, the same bit for bit for the same seed.
+// `mm data make-shapes`: a folder of captioned shape images, the same bit for bit for the same seed.
 
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
@@ -17,7 +17,7 @@ import { randomScene } from './random-scene.ts';
 export const SHAPES_VERSION = 5;
 
 const SHEETS_AT_ONCE = 3; // sharp's own threads do the work
-const SHEET = 8; // pictures in a sheet of 32 pixels; fewer when they are larger
+const SHEET = 8; // images in a sheet of 32 pixels; fewer when they are larger
 const OWN_FILES = ['about.json', 'heldout.json', 'images'];
 
 export interface MakeShapesOptions {
@@ -67,7 +67,7 @@ async function checkTarget(out: string, force: boolean): Promise<void> {
     names = await readdir(out);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-    throw new DataError('the place for the pictures is not a folder to write to', {
+    throw new DataError('the place for the images is not a folder to write to', {
       where: out,
       fix: 'name another with --out',
       cause: error,
@@ -85,7 +85,7 @@ function stem(index: number): string {
   return String(index).padStart(6, '0');
 }
 
-/** Draws and writes the pictures `from` … `to` − 1 with their captions. */
+/** Draws and writes the images `from` … `to` − 1 with their captions. */
 async function writeSheet(
   folder: string,
   from: number,
@@ -98,9 +98,9 @@ async function writeSheet(
     const scene = randomScene(random);
     return { scene, key: [seed, from + i], caption: captionOf(scene, random) };
   });
-  const pictures = await drawScenes(items, size);
+  const images = await drawScenes(items, size);
   await Promise.all(
-    pictures.map(async (pixels, i) => {
+    images.map(async (pixels, i) => {
       const path = join(folder, stem(from + i));
       const png = await sharp(pixels, { raw: { width: size, height: size, channels: 3 } })
         .png()
@@ -111,7 +111,7 @@ async function writeSheet(
   );
 }
 
-async function writePictures(folder: string, options: MakeShapesOptions): Promise<void> {
+async function writeImages(folder: string, options: MakeShapesOptions): Promise<void> {
   const { count, size, progress = SILENT, signal } = options;
   const sheet = Math.max(1, Math.min(SHEET, Math.floor((SHEET * 32) / size)));
   const starts = Array.from({ length: Math.ceil(count / sheet) }, (_, i) => i * sheet);
@@ -145,7 +145,7 @@ export async function makeShapes(options: MakeShapesOptions): Promise<ShapesAbou
   await writeFolderAtomic(options.out, async (folder) => {
     const images = join(folder, 'images');
     await mkdir(images);
-    await writePictures(images, options);
+    await writeImages(images, options);
     await writeFile(join(folder, 'heldout.json'), `${JSON.stringify(heldOutDescription(), null, 2)}\n`);
     await writeFile(join(folder, 'about.json'), `${JSON.stringify(about, null, 2)}\n`);
   });

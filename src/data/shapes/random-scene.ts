@@ -1,4 +1,4 @@
-// Draws the scenes of training pictures at random; nothing held out appears in them.
+// Draws the scenes of training images at random; nothing held out appears in them.
 
 import type { RandomStream } from '../../util/random.ts';
 import { isHeldOutPairing, SEEN_OBJECTS } from './heldout.ts';

@@ -1,4 +1,4 @@
-// What a picture shows and its caption says, without where things are drawn: one object, several of the same
+// What an image shows and its caption says, without where things are drawn: one object, several of the same
 // kind, or two objects in a relation.
 
 import type { Colour, Place, Relation, Shape, Size } from './vocabulary.ts';

@@ -1,4 +1,4 @@
-// The words of the shape pictures. Held-out lists, captions, drawing and measuring all start from these.
+// The words of the shape images. Held-out lists, captions, drawing and measuring all start from these.
 
 export type Rgb = readonly [red: number, green: number, blue: number];
 

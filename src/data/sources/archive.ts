@@ -1,5 +1,5 @@
-// Pictures in WebDataset tars: files of one stem are one example, KEY.jpg with KEY.txt or the `caption` of KEY.json.
-// An archive is read through once, for its index; afterwards each picture is read from its place in it.
+// Images in WebDataset tars: files of one stem are one example, KEY.jpg with KEY.txt or the `caption` of KEY.json.
+// An archive is read through once, for its index; afterwards each image is read from its place in it.
 
 import { createReadStream } from 'node:fs';
 import { basename } from 'node:path';
@@ -7,9 +7,9 @@ import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import * as tar from 'tar-stream';
 import { DataError } from '../../util/errors.ts';
-import type { Picture } from '../picture.ts';
+import type { CaptionedImage } from '../image.ts';
 import { captioned } from './captions.ts';
-import { PICTURE_EXTENSIONS, textLines } from './folder.ts';
+import { IMAGE_EXTENSIONS, textLines } from './folder.ts';
 
 const CHUNK = 2 ** 20;
 /** Longer texts are no captions. */
@@ -20,32 +20,32 @@ export const isArchive = (path: string): boolean => /\.tar$/i.test(path);
 export const isPackedArchive = (path: string): boolean => /\.(tar\.\w+|tgz|tbz2?|txz)$/i.test(path);
 
 interface Example {
-  picture?: { readonly name: string; readonly offset: number; readonly length: number };
+  image?: { readonly name: string; readonly offset: number; readonly length: number };
   text?: string;
   json?: string;
 }
 
 /**
- * The pictures of the archives, in their order; keys begin with the archive's name.
+ * The images of the archives, in their order; keys begin with the archive's name.
  * @param captions whether captions are read
- * @param alone gets the names of captions that belong to no picture
- * @throws DataError when an archive cannot be read, is cut short, or two pictures of it share a key
+ * @param alone gets the names of captions that belong to no image
+ * @throws DataError when an archive cannot be read, is cut short, or two images of it share a key
  */
 export async function readArchives(
   paths: readonly string[],
   captions: boolean,
   alone: string[] = [],
-): Promise<Picture[]> {
-  const pictures: Picture[] = [];
+): Promise<CaptionedImage[]> {
+  const images: CaptionedImage[] = [];
   for (const path of paths) {
-    for (const [stem, { picture, text, json }] of await indexOf(path, captions)) {
-      if (!picture) {
+    for (const [stem, { image, text, json }] of await indexOf(path, captions)) {
+      if (!image) {
         if (text !== undefined) alone.push(`${path}/${stem}.txt`);
         continue;
       }
-      const { name, offset, length } = picture;
+      const { name, offset, length } = image;
       const caption = text ?? captionOf(json);
-      pictures.push({
+      images.push({
         key: `${basename(path).replace(/\.tar$/i, '')}/${stem}`,
         path: `${path}/${name}`,
         ...captioned(textLines(caption ?? '')),
@@ -53,7 +53,7 @@ export async function readArchives(
       });
     }
   }
-  return pictures;
+  return images;
 }
 
 /** Examples by stem, in the order of their first files. A stem ends at the first dot of the file's name. */
@@ -78,9 +78,9 @@ async function indexOf(path: string, captions: boolean): Promise<Map<string, Exa
       const example = examples.get(stem) ?? {};
       examples.set(stem, example);
       const kind = `.${extension.toLowerCase()}`;
-      if (PICTURE_EXTENSIONS.has(kind)) {
-        if (example.picture) throw twins(path, example.picture.name, name);
-        example.picture = { name, offset: byteOffset, length: size };
+      if (IMAGE_EXTENSIONS.has(kind)) {
+        if (example.image) throw twins(path, example.image.name, name);
+        example.image = { name, offset: byteOffset, length: size };
       } else if (captions && size <= MOST_TEXT && (kind === '.txt' || kind === '.json')) {
         example[kind === '.txt' ? 'text' : 'json'] = (await buffer(entry)).toString('utf8');
         continue;
@@ -108,9 +108,9 @@ function captionOf(json: string | undefined): string | undefined {
 }
 
 const twins = (path: string, one: string, other: string): DataError =>
-  new DataError(`two pictures of the archive share a name: ${one}, ${other}`, {
+  new DataError(`two images of the archive share a name: ${one}, ${other}`, {
     where: path,
-    fix: 'an example is the files of one stem, KEY.jpg and KEY.txt; rename one of the pictures',
+    fix: 'an example is the files of one stem, KEY.jpg and KEY.txt; rename one of the images',
   });
 
 function damaged(path: string, cause: unknown): DataError {

@@ -22,7 +22,7 @@ export async function captionFiles(path: string): Promise<string[]> {
   if (files.length > 0) return files.sort();
   throw new DataError('the folder has no .txt captions', {
     where: path,
-    fix: 'put captions beside the pictures, NAME.txt for NAME.png, or name one text file with a caption on each line',
+    fix: 'put captions beside the images, NAME.txt for NAME.png, or name one text file with a caption on each line',
   });
 }
 

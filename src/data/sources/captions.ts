@@ -1,4 +1,4 @@
-// Pictures with several captions: a line each in one text, of which every epoch draws one.
+// Images with several captions: a line each in one text, of which every epoch draws one.
 
 import { RandomStream } from '../../util/random.ts';
 
@@ -7,17 +7,17 @@ export interface Captioned {
   readonly others?: readonly string[];
 }
 
-/** Captions as a picture has them: the first, and the others where there are any. */
+/** Captions as an image has them: the first, and the others where there are any. */
 export function captioned(lines: readonly string[]): Captioned {
   const [caption, ...others] = lines;
   return others.length > 0 ? { caption, others } : { caption };
 }
 
-/** All captions of a picture. */
+/** All captions of an image. */
 export const captionsOf = ({ caption, others = [] }: Captioned): string[] =>
   caption === undefined ? [] : [caption, ...others];
 
-/** The caption that an epoch sees of a picture: any of several, as likely as the others, and the same for the same seed. */
+/** The caption that an epoch sees of an image: any of several, as likely as the others, and the same for the same seed. */
 export function drawCaption(captions: readonly string[], seed: number, epoch: number, key: string): string {
   const index =
     captions.length > 1 ? new RandomStream(seed, 'which caption', epoch, key).integer(captions.length) : 0;

@@ -1,8 +1,8 @@
-// Picture files that cannot be used: skipped, said once each, counted, and an error when they are most of the data.
+// Image files that cannot be used: skipped, said once each, counted, and an error when they are most of the data.
 
 import { DataError } from '../../util/errors.ts';
 import type { Logger } from '../../util/logger.ts';
-import { PictureFault } from '../picture.ts';
+import { ImageFault } from '../image.ts';
 
 export interface Fault {
   readonly path: string;
@@ -34,7 +34,7 @@ export class Faults {
   }
 
   /**
-   * What `decode` gives, or undefined when the picture is at fault.
+   * What `decode` gives, or undefined when the image is at fault.
    * @throws DataError when more than half of the files tried so far are at fault
    */
   async guard<T>({ path }: { readonly path: string }, decode: () => Promise<T>): Promise<T | undefined> {
@@ -43,7 +43,7 @@ export class Faults {
     try {
       return await decode();
     } catch (error) {
-      if (!(error instanceof PictureFault)) throw error;
+      if (!(error instanceof ImageFault)) throw error;
       if (!this.#faults.has(path)) this.#failed++;
       this.record(path, error.message);
       this.#refuseMany(path, error.message);
@@ -62,18 +62,15 @@ export class Faults {
 
   #refuseMany(path: string, reason: string): void {
     if (this.#tried.size < ENOUGH || this.#failed <= this.#tried.size / 2) return;
-    throw new DataError(
-      `${this.#failed} of ${this.#tried.size} pictures cannot be used; the last: ${reason}`,
-      {
-        where: path,
-        fix: 'mm data check lists what is wrong with each file',
-      },
-    );
+    throw new DataError(`${this.#failed} of ${this.#tried.size} images cannot be used; the last: ${reason}`, {
+      where: path,
+      fix: 'mm data check lists what is wrong with each file',
+    });
   }
 
   /** Says how many files were skipped, when that has not been said file by file. */
   summarize(): void {
     if (this.#faults.size > MOST_SAID)
-      this.#log.warn(`${this.#faults.size} pictures were skipped; mm data check lists them`);
+      this.#log.warn(`${this.#faults.size} images were skipped; mm data check lists them`);
   }
 }

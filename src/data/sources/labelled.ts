@@ -1,11 +1,11 @@
-// Pictures with labels: a folder for each class, or a CSV of file and label.
+// Images with labels: a folder for each class, or a CSV of file and label.
 
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { DataError } from '../../util/errors.ts';
 import { readFolder } from './folder.ts';
 
-export interface LabelledPicture {
+export interface LabelledImage {
   readonly path: string;
   readonly label: string;
 }
@@ -21,27 +21,27 @@ export async function readLabels(path: string): Promise<string[]> {
 }
 
 /**
- * The pictures of a folder, each labelled by the folder right below it that it is in.
- * @throws DataError as `readFolder` does, and for pictures that are in no such folder
+ * The images of a folder, each labelled by the folder right below it that it is in.
+ * @throws DataError as `readFolder` does, and for images that are in no such folder
  */
-export async function readClasses(path: string): Promise<LabelledPicture[]> {
-  const pictures = await readFolder(path, { captions: 'ignore' });
-  return pictures.map(({ key, path: file }) => {
+export async function readClasses(path: string): Promise<LabelledImage[]> {
+  const images = await readFolder(path, { captions: 'ignore' });
+  return images.map(({ key, path: file }) => {
     const [label, ...rest] = key.split('/') as [string, ...string[]];
     if (rest.length > 0) return { path: file, label };
-    throw new DataError('a picture is in no class', {
+    throw new DataError('an image is in no class', {
       where: file,
-      fix: 'put each picture into the folder of its class: CLASS/NAME.png',
+      fix: 'put each image into the folder of its class: CLASS/NAME.png',
     });
   });
 }
 
 /**
- * The rows of a CSV (or TSV): a picture's path, relative to the file, and its label. A first row of `file,label` (or
+ * The rows of a CSV (or TSV): an image's path, relative to the file, and its label. A first row of `file,label` (or
  * `path`, `image`) is a heading.
  * @throws DataError for a row that has no label
  */
-export async function readLabelTable(path: string): Promise<LabelledPicture[]> {
+export async function readLabelTable(path: string): Promise<LabelledImage[]> {
   const text = await readText(path, 'table');
   const separator = text.split('\n', 1)[0]!.includes('\t') ? '\t' : ',';
   const rows = text
@@ -50,7 +50,7 @@ export async function readLabelTable(path: string): Promise<LabelledPicture[]> {
     .map((line, i) => ({ line: i + 1, cells: cells(line, separator) }))
     .filter(({ cells }) => cells.some((cell) => cell !== ''));
   const isHeading = /^(file|path|image|filename)$/i.test(rows[0]?.cells[0] ?? '');
-  const pictures = rows.slice(isHeading ? 1 : 0).map(({ line, cells: [file, label] }) => {
+  const images = rows.slice(isHeading ? 1 : 0).map(({ line, cells: [file, label] }) => {
     if (!file || !label)
       throw new DataError('a row needs a file and a label', {
         where: `${path}:${line}`,
@@ -58,7 +58,7 @@ export async function readLabelTable(path: string): Promise<LabelledPicture[]> {
       });
     return { path: resolve(dirname(path), file), label };
   });
-  if (pictures.length > 0) return pictures;
+  if (images.length > 0) return images;
   throw new DataError('the table has no rows', { where: path, fix: 'write rows as photos/one.jpg,cat' });
 }
 

@@ -1,11 +1,11 @@
-// Lists of pictures and captions: CSV and TSV with a header line, JSON lines, and COCO's captions. Paths in a list are
+// Lists of images and captions: CSV and TSV with a header line, JSON lines, and COCO's captions. Paths in a list are
 // relative to the list.
 
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, extname, isAbsolute, join, relative, sep } from 'node:path';
 import { DataError } from '../../util/errors.ts';
-import type { Picture } from '../picture.ts';
+import type { CaptionedImage } from '../image.ts';
 import { captioned, captionsOf } from './captions.ts';
 import { textLines } from './folder.ts';
 
@@ -25,10 +25,10 @@ interface Row {
 }
 
 /**
- * The pictures of a list, in its order. A picture may have several captions: as lines of one, or in several entries.
+ * The images of a list, in its order. An image may have several captions: as lines of one, or in several entries.
  * @throws DataError naming the line, when the list is damaged or lacks a column
  */
-export async function readList(path: string): Promise<Picture[]> {
+export async function readList(path: string): Promise<CaptionedImage[]> {
   const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
     throw new DataError(`the list cannot be read (${cause.code})`, {
       where: path,
@@ -37,26 +37,26 @@ export async function readList(path: string): Promise<Picture[]> {
     });
   });
   const rows = rowsOf(path, text.replace(/^\uFEFF/, ''));
-  const pictures = new Map<string, Picture>();
+  const images = new Map<string, CaptionedImage>();
   for (const { file, caption } of rows) {
     const at = isAbsolute(file) ? file : join(dirname(path), file);
     const key = relative(dirname(path), at)
       .slice(0, -extname(at).length || undefined)
       .split(sep)
       .join('/');
-    const first = pictures.get(key);
+    const first = images.get(key);
     if (first && first.path !== at) {
-      throw new DataError(`pictures share a name: ${first.path}, ${at}`, {
+      throw new DataError(`images share a name: ${first.path}, ${at}`, {
         where: path,
         fix: 'rename one of them; captions and tokens go by the name without its extension',
       });
     }
     const captions = [...captionsOf(first ?? NONE), ...textLines(caption ?? '')];
-    pictures.set(key, { key, path: at, ...captioned(captions) });
+    images.set(key, { key, path: at, ...captioned(captions) });
   }
-  if (pictures.size === 0)
-    throw new DataError('the list names no picture', { where: path, fix: 'give it a line for each picture' });
-  return [...pictures.values()];
+  if (images.size === 0)
+    throw new DataError('the list names no image', { where: path, fix: 'give it a line for each image' });
+  return [...images.values()];
 }
 
 function rowsOf(path: string, text: string): Row[] {
@@ -80,7 +80,7 @@ function jsonLines(path: string, text: string): Row[] {
       return found as string | undefined;
     };
     const file = value(FILE_NAMES);
-    if (file === undefined) throw lacks('picture', FILE_NAMES, where);
+    if (file === undefined) throw lacks('image', FILE_NAMES, where);
     return [{ file, caption: value(CAPTION_NAMES), where }];
   });
 }
@@ -90,13 +90,13 @@ function table(path: string, text: string, separator: string): Row[] {
   const column = (names: readonly string[]): number =>
     header?.cells.findIndex((name) => names.includes(name.trim().toLowerCase())) ?? -1;
   const [file, caption] = [column(FILE_NAMES), column(CAPTION_NAMES)];
-  if (file === -1) throw lacks('picture', FILE_NAMES, `${path}:1`);
+  if (file === -1) throw lacks('image', FILE_NAMES, `${path}:1`);
   return lines.map((line) => {
     const where = `${path}:${line.number}`;
     const name = line.cells[file];
     if (name === undefined || name === '') {
       const fix = 'give each line as many fields as the header has';
-      throw new DataError(`the line has no field ${file + 1}, the picture`, { where, fix });
+      throw new DataError(`the line has no field ${file + 1}, the image`, { where, fix });
     }
     return { file: name, caption: line.cells[caption], where };
   });
@@ -122,7 +122,7 @@ function cells(text: string, separator: string): { cells: string[]; number: numb
   return lines;
 }
 
-/** COCO's captions: pictures lie beside the list, or in the folder its name speaks of, as captions_val2017.json does. */
+/** COCO's captions: images lie beside the list, or in the folder its name speaks of, as captions_val2017.json does. */
 function cocoCaptions(path: string, text: string): Row[] {
   const { images, annotations } = (parseJson(text, path) ?? {}) as {
     images?: { id: number; file_name: string }[];
@@ -146,9 +146,9 @@ function cocoCaptions(path: string, text: string): Row[] {
   const folder = folders.find((candidate) => existsSync(join(dirname(path), candidate, first)));
   if (folder === undefined) {
     const searched = folders.map((candidate) => join(dirname(path), candidate)).join(', ');
-    throw new DataError(`the pictures are in none of ${searched}`, {
+    throw new DataError(`the images are in none of ${searched}`, {
       where: path,
-      fix: `put the list beside its pictures; the first is ${first}`,
+      fix: `put the list beside its images; the first is ${first}`,
     });
   }
   const captions = new Map<number, string>();

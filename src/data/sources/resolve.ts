@@ -1,16 +1,16 @@
-// Where captioned pictures come from: a folder, WebDataset tars, or a list.
+// Where captioned images come from: a folder, WebDataset tars, or a list.
 
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { DataError, UsageError } from '../../util/errors.ts';
-import type { Picture } from '../picture.ts';
+import type { CaptionedImage } from '../image.ts';
 import { isArchive, isPackedArchive, readArchives } from './archive.ts';
 import { keepCaptioned, listFolder, type ReadOptions, readFolder } from './folder.ts';
 import { isList, readList } from './lists.ts';
 
 /** In words, for flags. */
 export const SOURCES =
-  'a folder of pictures, WebDataset tars (a tar, a folder of them, or tars-{000..012}.tar), or a CSV, TSV, JSONL or COCO list';
+  'a folder of images, WebDataset tars (a tar, a folder of them, or tars-{000..012}.tar), or a CSV, TSV, JSONL or COCO list';
 
 /** The folder that names of a source's files are relative to. */
 export async function baseFolder(path: string): Promise<string> {
@@ -18,19 +18,19 @@ export async function baseFolder(path: string): Promise<string> {
 }
 
 /**
- * The pictures of a source, in an order that follows from its contents.
- * @throws DataError when there is no such source, no picture in it, or it is damaged; see `readFolder`
+ * The images of a source, in an order that follows from its contents.
+ * @throws DataError when there is no such source, no image in it, or it is damaged; see `readFolder`
  */
-export async function readPictures(path: string, options: ReadOptions): Promise<Picture[]> {
+export async function readImages(path: string, options: ReadOptions): Promise<CaptionedImage[]> {
   const archives = await archivesOf(path);
   if (archives === undefined && !isList(path)) return readFolder(path, options);
-  const pictures = archives
+  const images = archives
     ? await readArchives(archives, options.captions !== 'ignore')
     : await readList(path);
-  if (pictures.length === 0)
-    throw new DataError('the archives hold no picture', { where: path, fix: 'name other archives' });
+  if (images.length === 0)
+    throw new DataError('the archives hold no image', { where: path, fix: 'name other archives' });
   return keepCaptioned(
-    pictures.map((picture) => ({ picture, reason: 'it has no caption' })),
+    images.map((image) => ({ image, reason: 'it has no caption' })),
     options,
   );
 }
@@ -52,7 +52,7 @@ export async function archivesOf(path: string): Promise<string[] | undefined> {
     () => false,
   );
   if (isFolder) {
-    throw new DataError('the folder holds both pictures and tars', {
+    throw new DataError('the folder holds both images and tars', {
       where: path,
       fix: 'put the tars in a folder of their own, or name them by a pattern: tars-{000..012}.tar',
     });

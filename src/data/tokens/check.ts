@@ -4,7 +4,7 @@ import { DataError } from '../../util/errors.ts';
 import type { TokenSet } from './read.ts';
 
 /**
- * Refuses codes that another dVAE made: its pictures would not be what the codes say.
+ * Refuses codes that another dVAE made: its images would not be what the codes say.
  * @param hash of the dVAE at hand
  * @param where that dVAE's checkpoint, for messages
  * @throws DataError naming both hashes

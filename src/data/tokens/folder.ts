@@ -75,7 +75,7 @@ export class TokenFolder {
     return this.#shards.has(shard);
   }
 
-  /** Pictures in the finished shards, those left out included. */
+  /** Images in the finished shards, those left out included. */
   get done(): number {
     return this.manifest.shards.reduce((sum, { count, skipped }) => sum + count + skipped.length, 0);
   }
@@ -134,13 +134,13 @@ const PLAN_FIXES: Readonly<Record<keyof ShardLayout, string>> = {
   grid: 'name the dVAE checkpoint the shards were begun with',
   vocabulary: 'name the dVAE checkpoint the shards were begun with',
   shardSize: 'give the --shard-size they were begun with',
-  source: 'restore the pictures and captions',
+  source: 'restore the images and captions',
 };
 
 function refuseChanges(previous: TokenManifest, plan: ShardLayout, path: string): void {
   for (const key of Object.keys(PLAN_FIXES) as (keyof ShardLayout)[]) {
     if (previous[key] === plan[key]) continue;
-    const what = key === 'source' ? 'hash of the pictures’ names and captions' : key;
+    const what = key === 'source' ? 'hash of the images’ names and captions' : key;
     throw new DataError(`the shards were begun with ${what} ${previous[key]}, and now it is ${plan[key]}`, {
       where: path,
       fix: `${PLAN_FIXES[key]}, or tokenize into another folder`,

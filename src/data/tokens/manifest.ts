@@ -24,37 +24,37 @@ const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/);
 const planSchema = z.object({
   /** Hash of the dVAE's weights. */
   dvae: sha256Schema,
-  /** Pixels on a side of the pictures that were encoded. */
+  /** Pixels on a side of the images that were encoded. */
   imageSize: z.int().positive(),
   /** Codes on a side. */
   grid: z.int().positive(),
   /** Codes in the codebook. */
   vocabulary: z.int().positive(),
-  /** Pictures in a shard, those left out included; the last shard may have fewer. */
+  /** Images in a shard, those left out included; the last shard may have fewer. */
   shardSize: z.int().positive(),
-  /** Hash of the pictures' names and captions, in order. */
+  /** Hash of the images' names and captions, in order. */
   source: sha256Schema,
 });
 
 const shardSchema = z.object({
   file: z.string().regex(SHARD_NAME),
-  /** Pictures in it. */
+  /** Images in it. */
   count: z.int().min(0),
   bytes: z.int().min(0),
   sha256: sha256Schema,
-  /** Pictures left out, and why. */
+  /** Images left out, and why. */
   skipped: z.array(z.object({ file: z.string(), why: z.string() })),
 });
 
 const manifestSchema = formatSchema
   .extend({
     ...planSchema.shape,
-    /** Pictures in all shards. */
-    pictures: z.int().min(0),
+    /** Images in all shards. */
+    images: z.int().min(0),
     shards: z.array(shardSchema),
   })
-  .refine(({ pictures, shards }) => pictures === countPictures(shards), {
-    path: ['pictures'],
+  .refine(({ images, shards }) => images === countImages(shards), {
+    path: ['images'],
     message: 'is not the sum of the shards’ counts',
   });
 
@@ -73,12 +73,12 @@ export class DamagedTokensError extends DataError {
 export const sha256 = (bytes: Uint8Array | string): string =>
   createHash('sha256').update(bytes).digest('hex');
 
-const countPictures = (shards: readonly ShardRecord[]): number =>
+const countImages = (shards: readonly ShardRecord[]): number =>
   shards.reduce((sum, { count }) => sum + count, 0);
 
 /** The manifest of a plan whose `shards` are written, in order. */
 export function makeManifest(plan: ShardLayout, shards: readonly ShardRecord[]): TokenManifest {
-  return { format: FORMAT, version: VERSION, ...plan, pictures: countPictures(shards), shards: [...shards] };
+  return { format: FORMAT, version: VERSION, ...plan, images: countImages(shards), shards: [...shards] };
 }
 
 /** Reads a manifest; undefined when there is none. Throws DataError when it is damaged or of another version. */

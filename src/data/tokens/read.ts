@@ -13,7 +13,7 @@ import {
 } from './manifest.ts';
 import { type TokenSample, unpackShard } from './shard.ts';
 
-/** Pictures as codes, with their captions. */
+/** Images as codes, with their captions. */
 export interface TokenSet {
   /** Codes on a side. */
   readonly grid: number;
@@ -21,11 +21,11 @@ export interface TokenSet {
   readonly vocabulary: number;
   /** Identifies the weights that made the codes; see check.ts. */
   readonly dvaeHash: string;
-  /** The pictures' keys in the data set they come from. */
+  /** The images' keys in the data set they come from. */
   readonly keys: readonly string[];
-  /** A line for each caption of a picture. */
+  /** A line for each caption of an image. */
   readonly captions: readonly (string | undefined)[];
-  /** pictures × grid × grid, each below the vocabulary */
+  /** images × grid × grid, each below the vocabulary */
   readonly codes: Uint16Array;
 }
 
@@ -60,16 +60,16 @@ export async function readTokenFolder(path: string): Promise<TokenSet> {
       fix: `name a folder with a ${MANIFEST}; mm tokenize writes it, with --resume where it was interrupted`,
     });
   }
-  const { dvae, grid, vocabulary, pictures, shards } = manifest;
+  const { dvae, grid, vocabulary, images, shards } = manifest;
   const keys: string[] = [];
   const captions: (string | undefined)[] = [];
-  const codes = new Uint16Array(pictures * grid ** 2);
+  const codes = new Uint16Array(images * grid ** 2);
   let last = -1;
   for (const shard of shards) {
     const where = join(path, shard.file);
     const samples = await unpackShard(await readShard(path, shard), where);
     if (samples.length !== shard.count)
-      throw new DamagedTokensError(`the shard has ${samples.length} pictures of ${shard.count}`, where);
+      throw new DamagedTokensError(`the shard has ${samples.length} images of ${shard.count}`, where);
     for (const sample of samples) {
       checkSample(sample, last, manifest, where);
       last = sample.index;
@@ -89,7 +89,7 @@ function checkSample(
 ): void {
   const { index, key, rows, columns, codes } = sample;
   if (!(index > last))
-    throw new DamagedTokensError(`picture ${index} (${key}) comes after picture ${last}`, where);
+    throw new DamagedTokensError(`image ${index} (${key}) comes after image ${last}`, where);
   if (rows !== grid || columns !== grid)
     throw new DamagedTokensError(
       `${key} has ${rows} × ${columns} codes, the manifest says ${grid} × ${grid}`,

@@ -1,4 +1,4 @@
-// One shard: a WebDataset tar of KEY.codes.npy, KEY.txt and KEY.json. KEY is the picture's place in the whole set,
+// One shard: a WebDataset tar of KEY.codes.npy, KEY.txt and KEY.json. KEY is the image's place in the whole set,
 // which is safe in any tar and file system; its own name is in the JSON.
 
 import { buffer } from 'node:stream/consumers';
@@ -7,13 +7,13 @@ import { z } from 'zod';
 import { DamagedTokensError } from './manifest.ts';
 import { type CodeArray, decodeNpy, encodeNpy } from './npy.ts';
 
-/** A picture as its codes. */
+/** An image as its codes. */
 export interface TokenSample extends CodeArray {
   /** Place in the whole set, from 0. */
   readonly index: number;
-  /** The picture's key in its data set. */
+  /** The image's key in its data set. */
   readonly key: string;
-  /** The picture's file, relative to its data set. */
+  /** The image's file, relative to its data set. */
   readonly file: string;
   /** A line for each caption. */
   readonly caption: string | undefined;
@@ -43,7 +43,7 @@ export async function packShard(samples: readonly TokenSample[]): Promise<Buffer
 }
 
 /**
- * The pictures in a shard, in order.
+ * The images in a shard, in order.
  * @param where the shard's file, for messages
  * @throws DamagedTokensError naming the entry
  */

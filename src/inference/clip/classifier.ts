@@ -1,5 +1,5 @@
 // Zero-shot classifiers (arXiv 2103.00020, section 3.1.4): a label becomes texts by templates; their features are
-// averaged and brought to length 1 again. A picture is of the label whose feature is the nearest.
+// averaged and brought to length 1 again. An image is of the label whose feature is the nearest.
 
 import { UsageError } from '../../util/errors.ts';
 import { cosine, descending, softmax } from '../measures/features.ts';
@@ -82,8 +82,8 @@ export async function makeClassifier(
 }
 
 /**
- * The labels of one picture, the likeliest first.
- * @param feature of the picture, of length 1
+ * The labels of one image, the likeliest first.
+ * @param feature of the image, of length 1
  * @param scale exp(logit scale)
  */
 export function predict(
@@ -102,13 +102,13 @@ export function predict(
 
 export interface Confusion {
   readonly accuracy: number;
-  /** By label; undefined for labels that no picture bears. */
+  /** By label; undefined for labels that no image bears. */
   readonly perLabel: readonly (number | undefined)[];
-  /** Rows: what pictures show; columns: what they are taken for. */
+  /** Rows: what images show; columns: what they are taken for. */
   readonly matrix: readonly (readonly number[])[];
 }
 
-/** @param pairs of label numbers: what a picture shows, and what it is taken for */
+/** @param pairs of label numbers: what an image shows, and what it is taken for */
 export function confusion(
   labels: number,
   pairs: readonly (readonly [truth: number, guess: number])[],

@@ -1,4 +1,4 @@
-// A trained CLIP, whole: pictures and texts in, features and similarities out. Opened from one checkpoint folder, which
+// A trained CLIP, whole: images and texts in, features and similarities out. Opened from one checkpoint folder, which
 // carries the tokenizer.
 
 import { type Checkpoint, hashOf } from '../../checkpoint/read.ts';
@@ -53,7 +53,7 @@ export class ClipModel {
   }
 
   /**
-   * Features of pictures, of length 1.
+   * Features of images, of length 1.
    * @param pixels RGB, count × size × size × 3
    * @returns count × embedding
    */
@@ -75,7 +75,7 @@ export class ClipModel {
   }
 
   /**
-   * Cosines of a prompt and pictures: what ranks them.
+   * Cosines of a prompt and images: what ranks them.
    * @param pixels RGB, count × size × size × 3
    * @throws DataError for a prompt as `encodeTexts` does
    */

@@ -1,4 +1,4 @@
-// The towers as compiled functions: pictures and texts to features, in batches of a few sizes.
+// The towers as compiled functions: images and texts to features, in batches of a few sizes.
 
 import type { ClipModelConfig } from '../../config/clip.ts';
 import type { HostTensor } from '../../engine/native/tensor.ts';
@@ -25,7 +25,7 @@ export class ClipEncoder {
     weights: { read(): Parameters<ClipSpec> },
   ) {
     this.#config = config;
-    this.#images = runtime.compile(`${name}: encode pictures`, ({ pixels }: { pixels: Tensor }) => ({
+    this.#images = runtime.compile(`${name}: encode images`, ({ pixels }: { pixels: Tensor }) => ({
       features: encodeImage(weights.read().image, normalizePixels(pixels, config.image), config),
     }));
     this.#texts = runtime.compile(
@@ -37,7 +37,7 @@ export class ClipEncoder {
   }
 
   /**
-   * Features of pictures, of length 1.
+   * Features of images, of length 1.
    * @param pixels RGB, count × size × size × 3
    * @returns count × embedding
    */

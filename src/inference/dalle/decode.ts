@@ -1,4 +1,4 @@
-// Decoding a picture, or a caption, token by token: what the layers need of earlier positions is kept, and each step
+// Decoding an image, or a caption, token by token: what the layers need of earlier positions is kept, and each step
 // computes one position. Where it is kept is the caller's business.
 //   B batch, T text positions, P first image tokens, N positions kept, D width, d width of a head, W rows that count,
 //   V vocabulary
@@ -40,7 +40,7 @@ import {
 /**
  * Begins cached decoding: the logits of the image token after the prompt, and what the layers keep of the prompt's
  * positions, [B, …, T + 1 + P, …].
- * @param image_BP int32, the first tokens of the picture where it is primed
+ * @param image_BP int32, the first tokens of the image where it is primed
  */
 export function prefill(
   p: DalleParameters,
@@ -76,10 +76,10 @@ export type DalleMemory = readonly BlockMemory[];
 
 /**
  * One more token: the logits of the image token after it.
- * @param memory keeps the picture's tokens; the text is its prefix, or, for layers of full attention, may come before
+ * @param memory keeps the image's tokens; the text is its prefix, or, for layers of full attention, may come before
  *   them in what is kept. What is kept of tokens to come does not matter, as long as it is finite
  * @param token_B int32, the image token at `place`
- * @param place int32 scalar, in the picture
+ * @param place int32 scalar, in the image
  */
 export function decodeStep(
   p: DalleParameters,
@@ -121,7 +121,7 @@ export function decodeTextStep(
   return textLogits(p, x_BD) as Tensor2D;
 }
 
-/** How a token of the text, or of the picture, sees those before it. */
+/** How a token of the text, or of the image, sees those before it. */
 interface VisibleRows {
   /** In the stream, int32 scalar. */
   readonly position: Tensor;

@@ -1,5 +1,5 @@
 // What the layers keep of earlier positions, in the session: a variable for each part of each layer, written in place.
-// A row is a picture or caption that is being decoded. Where a layer reads only some of the picture's keys and values,
+// A row is an image or caption that is being decoded. Where a layer reads only some of the image's keys and values,
 // those of the prefix have variables of their own.
 //   R rows, H heads, N positions, d width of a head, S channels that token shift moves, n first positions
 //

@@ -1,4 +1,4 @@
-// A trained DALL·E, whole: captions in, pictures out. Opened from one checkpoint folder, which carries the dVAE and
+// A trained DALL·E, whole: captions in, images out. Opened from one checkpoint folder, which carries the dVAE and
 // the tokenizer.
 
 import type { Checkpoint } from '../../checkpoint/read.ts';
@@ -24,32 +24,32 @@ export interface GeneratedImage {
   readonly size: number;
 }
 
-/** A picture to be drawn. */
+/** An image to be drawn. */
 export interface GenerateRequest {
   readonly prompt: string;
   /** Of the prompt: see `encode`. */
   readonly captionTokens: readonly number[];
   /** What guidance steers away from; the empty caption where it is left out. */
   readonly negative?: readonly number[];
-  /** The first codes of the picture; those of all requests are equally many. */
+  /** The first codes of the image; those of all requests are equally many. */
   readonly start?: Int32Array;
   readonly seed: number;
 }
 
-/** What there is of the pictures that are being drawn. */
+/** What there is of the images that are being drawn. */
 export interface Unfinished {
   /** Index of the first of them among all requests. */
   readonly first: number;
-  /** Codes of each picture so far, those it started with among them. */
+  /** Codes of each image so far, those it started with among them. */
   readonly tokenCount: number;
-  /** pictures × grid × grid; what is not drawn yet is 0 */
+  /** images × grid × grid; what is not drawn yet is 0 */
   readonly codes: Int32Array;
 }
 
 export interface GenerateOptions {
-  /** Pictures drawn at a time. */
+  /** Images drawn at a time. */
   readonly batch: number;
-  /** Told after each code how many codes of all pictures there are, and what they are. */
+  /** Told after each code how many codes of all images there are, and what they are. */
   readonly onToken?: (done: number, unfinished: Unfinished) => void;
   readonly signal?: AbortSignal | undefined;
 }
@@ -100,7 +100,7 @@ export class DallePipeline {
     const { textLength } = this.config.model;
     if (tokens.length === 0)
       throw new UsageError('the prompt is empty', {
-        fix: 'say what the picture shows: --prompt "a red circle"',
+        fix: 'say what the image shows: --prompt "a red circle"',
       });
     if (tokens.length > textLength && !truncate) {
       throw new DataError(`the prompt has ${tokens.length} tokens, the model reads ${textLength}`, {
@@ -163,7 +163,7 @@ export class DallePipeline {
     }
   }
 
-  /** Pictures for prompts, in batches; each as soon as its batch is decoded. */
+  /** Images for prompts, in batches; each as soon as its batch is decoded. */
   async *generate(
     requests: readonly GenerateRequest[],
     settings: SampleSettings,

@@ -1,7 +1,7 @@
 // Sampling image tokens for captions, with keys and values cached in the session. Each prompt, which is a caption and
-// perhaps the beginning of a picture, is processed once in one pass and copied to the rows of its pictures; then
-// there is one call a token. With guidance each picture has a second row, for what the guidance steers away from.
-//   R rows (pictures, or twice as many with guidance), B pictures, T text positions, I image tokens, P first image
+// perhaps the beginning of an image, is processed once in one pass and copied to the rows of its images; then
+// there is one call a token. With guidance each image has a second row, for what the guidance steers away from.
+//   R rows (images, or twice as many with guidance), B images, T text positions, I image tokens, P first image
 //   tokens, V vocabulary
 
 import type { DalleModelConfig } from '../../config/dalle.ts';
@@ -27,19 +27,19 @@ export interface SampleRequest {
   readonly caption: readonly number[];
   /** The tokens of what guidance steers away from; the empty caption where it is left out. */
   readonly negative?: readonly number[] | undefined;
-  /** The picture's first tokens, at most all but one; the others are drawn. The same number in all requests of a call. */
+  /** The image's first tokens, at most all but one; the others are drawn. The same number in all requests of a call. */
   readonly start?: Int32Array | undefined;
-  /** With the rest and the settings, determines the picture. */
+  /** With the rest and the settings, determines the image. */
   readonly seed: number;
 }
 
 /**
  * Rows of a matrix product. Four, because products of fewer are rounded otherwise, and of more, otherwise in their last
- * rows: a picture would depend on how many there are.
+ * rows: an image would depend on how many there are.
  */
 const BLOCK = 4;
 
-/** Draws pictures `batch` at a time. A picture is the same, bit for bit, whatever the batch and its other requests. */
+/** Draws images `batch` at a time. An image is the same, bit for bit, whatever the batch and its other requests. */
 export class Sampler {
   readonly #config: DalleModelConfig;
   readonly #batch: number;
@@ -129,7 +129,7 @@ export class Sampler {
 
   /**
    * Image tokens for at most `batch` requests, [requests × I], drawn from the model's distribution.
-   * @param onToken told after each position how many tokens of every picture there are, those it started with
+   * @param onToken told after each position how many tokens of every image there are, those it started with
    *   included, and the tokens, [requests × I], 0 where there is none yet; the same array each time
    * @param signal ends the drawing early by an AbortError
    */
@@ -153,7 +153,7 @@ export class Sampler {
     return codes;
   }
 
-  /** How many tokens the pictures start with. */
+  /** How many tokens the images start with. */
   #check(requests: readonly SampleRequest[]): number {
     if (requests.length > this.#batch)
       throw new RangeError(`${requests.length} requests for a sampler of ${this.#batch}`);
@@ -161,14 +161,14 @@ export class Sampler {
     const [primed = 0, ...others] = new Set(requests.map(({ start }) => start?.length ?? 0));
     if (others.length > 0)
       throw new RangeError(
-        `pictures of one call start with the same number of tokens, got ${primed} and ${others[0]}`,
+        `images of one call start with the same number of tokens, got ${primed} and ${others[0]}`,
       );
     const most = imageLength(this.#config) - 1;
-    if (primed > most) throw new RangeError(`a picture starts with at most ${most} tokens, got ${primed}`);
+    if (primed > most) throw new RangeError(`an image starts with at most ${most} tokens, got ${primed}`);
     for (const { start } of requests)
       for (const code of start ?? [])
         if (code < 0 || code >= imageVocabulary)
-          throw new RangeError(`a picture starts with codes below ${imageVocabulary}, got ${code}`);
+          throw new RangeError(`an image starts with codes below ${imageVocabulary}, got ${code}`);
     return primed;
   }
 

@@ -1,12 +1,12 @@
 // Drawing the next token from its logits.
-//   R rows (pictures, or twice as many with guidance), B pictures or captions, V vocabulary
+//   R rows (images, or twice as many with guidance), B images or captions, V vocabulary
 
 import { randomGumbel } from '../../engine/ops/random.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
 import { filterLogits } from './logits-processor.ts';
 
 export interface SamplingSettings {
-  /** Divides the logits: below 1 likelier, above 1 more varied pictures. */
+  /** Divides the logits: below 1 likelier, above 1 more varied images. */
   readonly temperature: number;
   /** Most likely tokens kept; all when undefined. */
   readonly topK?: number | undefined;

@@ -1,4 +1,4 @@
-// A trained dVAE as a codec: pictures to codes and back, in batches of one size.
+// A trained dVAE as a codec: images to codes and back, in batches of one size.
 
 import { type Checkpoint, hashOf } from '../../checkpoint/read.ts';
 import { type DvaeModelConfig, dvaeCheckpointSchema } from '../../config/dvae.ts';
@@ -17,9 +17,9 @@ import { type DvaeArchitecture, dvaeArchitecture } from '../../models/dvae/archi
 import { Weights } from '../../nn/weights.ts';
 import { graphSeed } from '../../util/random.ts';
 
-/** Pictures encoded in one run of the graph; what is left over is filled up. */
+/** Images encoded in one run of the graph; what is left over is filled up. */
 const BATCH = 32;
-/** Decoded in one run: among others, a picture would be rounded otherwise in some places of the batch. */
+/** Decoded in one run: among others, an image would be rounded otherwise in some places of the batch. */
 const DECODED = 1;
 
 export class DvaeCodec {
@@ -79,7 +79,7 @@ export class DvaeCodec {
   }
 
   /**
-   * The codes of pictures: argmax of the logits, no noise (section 2.1).
+   * The codes of images: argmax of the logits, no noise (section 2.1).
    * @param pixels RGB, count × imageSize × imageSize × 3
    * @returns count × grid × grid
    */
@@ -95,7 +95,7 @@ export class DvaeCodec {
   }
 
   /**
-   * Mean squared error, of pixels in [0, 1], of pictures decoded from a sample of their relaxed codes, as in training.
+   * Mean squared error, of pixels in [0, 1], of images decoded from a sample of their relaxed codes, as in training.
    * @param pixels RGB, count × imageSize × imageSize × 3
    * @param temperature τ
    * @param seed of the sample
@@ -119,7 +119,7 @@ export class DvaeCodec {
   }
 
   /**
-   * The pictures that codes stand for; each is the same whatever the others are.
+   * The images that codes stand for; each is the same whatever the others are.
    * @param codes count × grid × grid, each below the vocabulary
    * @returns RGB, count × imageSize × imageSize × 3
    */

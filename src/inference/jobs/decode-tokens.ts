@@ -1,4 +1,4 @@
-// Token shards back to pictures.
+// Token shards back to images.
 
 import { join } from 'node:path';
 import { textLines } from '../../data/sources/folder.ts';
@@ -10,36 +10,36 @@ import type { DvaeCodec } from '../dvae/codec.ts';
 import { codebookUse, useFigures } from '../measures/codebook.ts';
 
 export interface DecodeTokensOptions {
-  /** Pictures in the grid. */
+  /** Images in the grid. */
   readonly show: number;
-  /** Folder for a PNG of each picture, named by its key; none are written without it. */
-  readonly pictures: string | undefined;
+  /** Folder for a PNG of each image, named by its key; none are written without it. */
+  readonly images: string | undefined;
   /** The dVAE's checkpoint, for messages. */
   readonly dvae: string;
-  /** Told how many pictures there are, once, and how many are done with. */
+  /** Told how many images there are, once, and how many are done with. */
   readonly onStart: (total: number) => void;
   readonly onProgress: (done: number) => void;
   readonly signal: AbortSignal;
 }
 
-/** Pictures decoded at a time. */
+/** Images decoded at a time. */
 const BATCH = 32;
 const COLUMNS = 8;
 
 /**
- * Decodes every picture of a folder that `mm tokenize` made.
- * @returns the first pictures under their captions as a PNG, and the figures of the codes
+ * Decodes every image of a folder that `mm tokenize` made.
+ * @returns the first images under their captions as a PNG, and the figures of the codes
  * @throws DataError when the folder is damaged, or another dVAE made it (both hashes are named)
  */
 export async function decodeTokens(path: string, codec: DvaeCodec, options: DecodeTokensOptions) {
-  const { show, pictures, dvae, onStart, onProgress, signal } = options;
+  const { show, images, dvae, onStart, onProgress, signal } = options;
   const set = await readTokenFolder(path);
   checkDvae(set, codec.hash, dvae);
   const { imageSize, vocabulary } = codec.config;
   const [codesEach, bytesEach] = [set.grid ** 2, imageSize ** 2 * 3];
   const cells: GridCell[] = [];
-  // Without a folder for them, only the pictures of the grid are looked at.
-  const total = pictures === undefined ? Math.min(show, set.keys.length) : set.keys.length;
+  // Without a folder for them, only the images of the grid are looked at.
+  const total = images === undefined ? Math.min(show, set.keys.length) : set.keys.length;
   onStart(total);
   for (let start = 0; start < total; start += BATCH) {
     signal.throwIfAborted();
@@ -57,15 +57,15 @@ export async function decodeTokens(path: string, codec: DvaeCodec, options: Deco
           height: imageSize,
           ...(caption !== undefined && { caption }),
         });
-      if (pictures !== undefined)
-        await writePng(join(pictures, `${inside(set.keys[i] as string)}.png`), pixels, imageSize, imageSize);
+      if (images !== undefined)
+        await writePng(join(images, `${inside(set.keys[i] as string)}.png`), pixels, imageSize, imageSize);
     }
     onProgress(end);
   }
   return {
     grid: await imageGrid(cells, { columns: Math.min(COLUMNS, cells.length) }),
     totals: {
-      pictures: set.keys.length,
+      images: set.keys.length,
       ...useFigures(codebookUse([set.codes], vocabulary), vocabulary),
     },
   };
@@ -76,4 +76,4 @@ const inside = (key: string): string =>
   key
     .split(/[/\\]/)
     .filter((part) => !/^\.*$/.test(part))
-    .join('/') || 'picture';
+    .join('/') || 'image';

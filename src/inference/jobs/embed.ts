@@ -1,9 +1,9 @@
-// Features of picture files, a few in memory at a time; those of contents seen before come from the cache.
+// Features of image files, a few in memory at a time; those of contents seen before come from the cache.
 
 import { createHash } from 'node:crypto';
-import { decodeBuffer, readPictureFile } from '../../data/decode.ts';
+import { decodeBuffer, readImageFile } from '../../data/decode.ts';
 import { chunks } from '../../data/decode-batches.ts';
-import type { PictureFile } from '../../data/picture.ts';
+import type { ImageFile } from '../../data/image.ts';
 import type { Faults } from '../../data/sources/faults.ts';
 import { mapConcurrently } from '../../util/concurrent.ts';
 import { DataError } from '../../util/errors.ts';
@@ -13,62 +13,62 @@ import type { EmbeddingCache } from './embedding-cache.ts';
 export interface EmbedOptions {
   readonly cache: EmbeddingCache | undefined;
   readonly faults: Faults;
-  /** Told how many pictures are done with. */
+  /** Told how many images are done with. */
   readonly onProgress: (done: number) => void;
   readonly signal: AbortSignal;
 }
 
 export interface Embedded<P> {
   /** Those that could be read. */
-  readonly pictures: readonly P[];
-  /** pictures × embedding, each of length 1 */
+  readonly images: readonly P[];
+  /** images × embedding, each of length 1 */
   readonly features: Float32Array;
   /** How many came from the cache. */
   readonly cached: number;
 }
 
-/** Pictures encoded at a time, and chunks read and decoded while one is encoded. */
+/** Images encoded at a time, and chunks read and decoded while one is encoded. */
 const BATCH = 32;
 const AHEAD = 2;
 const FILES_AT_ONCE = 4;
 
 /** A file's content hash with its feature or its pixels, whichever there is. */
 interface Prepared<P> {
-  readonly picture: P;
+  readonly image: P;
   readonly hash: string;
   readonly feature?: Float32Array | undefined;
   readonly pixels?: Uint8Array;
 }
 
 /**
- * Encodes the pictures that can be read, in their order.
+ * Encodes the images that can be read, in their order.
  * @throws DataError when too many are at fault, or all; the signal's reason when it is aborted
  */
-export async function embedImages<P extends PictureFile>(
+export async function embedImages<P extends ImageFile>(
   clip: ClipModel,
-  pictures: readonly P[],
+  images: readonly P[],
   { cache, faults, onProgress, signal }: EmbedOptions,
 ): Promise<Embedded<P>> {
-  const { embedding, image } = clip.config;
-  const prepare = async (picture: P): Promise<Prepared<P> | undefined> =>
-    faults.guard(picture, async () => {
-      const data = await readPictureFile(picture);
+  const { embedding, image: imageConfig } = clip.config;
+  const prepare = async (image: P): Promise<Prepared<P> | undefined> =>
+    faults.guard(image, async () => {
+      const data = await readImageFile(image);
       const hash = createHash('sha256').update(data).digest('hex');
       const feature = await cache?.get(hash);
-      if (feature) return { picture, hash, feature };
+      if (feature) return { image, hash, feature };
       const { pixels } = await decodeBuffer(data, {
-        size: image.size,
+        size: imageConfig.size,
         crop: 'center',
         preprocessing: 'clip',
       });
-      return { picture, hash, pixels };
+      return { image, hash, pixels };
     });
 
   const found: Prepared<P>[] = [];
-  const features = new Float32Array(pictures.length * embedding);
+  const features = new Float32Array(images.length * embedding);
   let done = 0;
   let cached = 0;
-  for await (const chunk of prefetched(pictures, prepare)) {
+  for await (const chunk of prefetched(images, prepare)) {
     signal.throwIfAborted();
     const fresh = chunk.filter(({ pixels }) => pixels !== undefined);
     const encoded = await clip.encodeImages(Buffer.concat(fresh.map(({ pixels }) => pixels as Uint8Array)));
@@ -76,37 +76,37 @@ export async function embedImages<P extends PictureFile>(
       fresh.map(({ hash }, i) => [hash, encoded.slice(i * embedding, (i + 1) * embedding)]),
     );
     await cache?.add(made);
-    for (const { picture, hash, feature } of chunk) {
+    for (const { image, hash, feature } of chunk) {
       features.set((feature ?? made.get(hash)) as Float32Array, found.length * embedding);
-      found.push({ picture, hash });
+      found.push({ image, hash });
     }
     cached += chunk.length - fresh.length;
     done += BATCH;
-    onProgress(Math.min(done, pictures.length));
+    onProgress(Math.min(done, images.length));
   }
   if (found.length === 0) {
-    throw new DataError('none of the pictures can be read', {
-      where: pictures[0]?.path ?? '',
-      fix: 'name pictures that other programs can open',
+    throw new DataError('none of the images can be read', {
+      where: images[0]?.path ?? '',
+      fix: 'name images that other programs can open',
     });
   }
   return {
-    pictures: found.map(({ picture }) => picture),
+    images: found.map(({ image }) => image),
     features: features.subarray(0, found.length * embedding),
     cached,
   };
 }
 
-/** Chunks of what `prepare` gives for the pictures, some ahead of who uses them. */
+/** Chunks of what `prepare` gives for the images, some ahead of who uses them. */
 async function* prefetched<P, R>(
-  pictures: readonly P[],
-  prepare: (picture: P) => Promise<R | undefined>,
+  images: readonly P[],
+  prepare: (image: P) => Promise<R | undefined>,
 ): AsyncGenerator<R[], void> {
   const running: Promise<(R | undefined)[]>[] = [];
   const next = async (): Promise<R[]> =>
     (await (running.shift() as Promise<(R | undefined)[]>)).filter((result) => result !== undefined);
   try {
-    for (const chunk of chunks(pictures, BATCH)) {
+    for (const chunk of chunks(images, BATCH)) {
       const preparing = mapConcurrently(chunk, FILES_AT_ONCE, prepare);
       preparing.catch(() => {}); // seen when its turn comes
       running.push(preparing);

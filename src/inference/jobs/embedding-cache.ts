@@ -1,4 +1,4 @@
-// Features of pictures kept on disk, by the content of the file, one store for each CLIP: records of the content's
+// Features of images kept on disk, by the content of the file, one store for each CLIP: records of the content's
 // SHA-256 and the feature, appended.
 
 import { constants } from 'node:fs';

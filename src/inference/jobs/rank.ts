@@ -1,20 +1,20 @@
-// Pictures in the order of their cosines with a prompt (arXiv 2102.12092, section 2.6: samples ranked by CLIP).
+// Images in the order of their cosines with a prompt (arXiv 2102.12092, section 2.6: samples ranked by CLIP).
 
 import { cosine, descending, softmax } from '../measures/features.ts';
 import type { Embedded } from './embed.ts';
 
-export interface RankedPicture {
+export interface RankedImage {
   readonly file: string;
-  /** Cosine of picture and prompt. */
+  /** Cosine of image and prompt. */
   readonly similarity: number;
-  /** Softmax over the pictures of the prompt. */
+  /** Softmax over the images of the prompt. */
   readonly probability: number;
 }
 
 export interface Ranking {
   readonly prompt: string;
   /** The best first. */
-  readonly pictures: readonly RankedPicture[];
+  readonly images: readonly RankedImage[];
 }
 
 /**
@@ -24,17 +24,17 @@ export interface Ranking {
 export function rank(
   prompts: readonly string[],
   texts: Float32Array,
-  { pictures, features }: Pick<Embedded<{ readonly path: string }>, 'pictures' | 'features'>,
+  { images, features }: Pick<Embedded<{ readonly path: string }>, 'images' | 'features'>,
   scale: number,
 ): Ranking[] {
   const width = texts.length / prompts.length;
   return prompts.map((prompt, p) => {
-    const similarities = pictures.map((_, i) => cosine(texts, p, features, i, width));
+    const similarities = images.map((_, i) => cosine(texts, p, features, i, width));
     const probabilities = softmax(similarities, scale);
     return {
       prompt,
-      pictures: descending(similarities).map((i) => ({
-        file: pictures[i]!.path,
+      images: descending(similarities).map((i) => ({
+        file: images[i]!.path,
         similarity: similarities[i] as number,
         probability: probabilities[i] as number,
       })),

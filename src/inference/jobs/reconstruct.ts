@@ -1,25 +1,25 @@
-// Pictures through a dVAE's hard codes and back, measured.
+// Images through a dVAE's hard codes and back, measured.
 
 import { chunks, decodeBatches } from '../../data/decode-batches.ts';
-import type { PictureFile } from '../../data/picture.ts';
+import type { ImageFile } from '../../data/image.ts';
 import type { Faults } from '../../data/sources/faults.ts';
 import { DataError } from '../../util/errors.ts';
 import type { DvaeCodec } from '../dvae/codec.ts';
 import { codebookUse, useFigures } from '../measures/codebook.ts';
 import { psnr, softHardGap, ssim } from '../measures/reconstruction.ts';
 
-export interface PictureMeasures {
+export interface ImageMeasures {
   readonly file: string;
-  /** dB; Infinity for equal pictures. */
+  /** dB; Infinity for equal images. */
   readonly psnr: number;
   readonly ssim: number;
 }
 
 export interface ReconstructionTotals {
-  /** Pictures measured, and pictures that could not be read. */
-  readonly pictures: number;
+  /** Images measured, and images that could not be read. */
+  readonly images: number;
   readonly skipped: number;
-  /** Means over the pictures. */
+  /** Means over the images. */
   readonly psnr: number;
   readonly ssim: number;
   /** Mean squared error of pixels in [0, 1] from hard codes, and from relaxed ones; and what lies between, in dB. */
@@ -34,9 +34,9 @@ export interface ReconstructionTotals {
 }
 
 export interface Reconstructions {
-  readonly measures: readonly PictureMeasures[];
+  readonly measures: readonly ImageMeasures[];
   readonly totals: ReconstructionTotals;
-  /** The first pictures, RGB: count × imageSize × imageSize × 3. */
+  /** The first images, RGB: count × imageSize × imageSize × 3. */
   readonly originals: Uint8Array;
   readonly reconstructions: Uint8Array;
 }
@@ -47,40 +47,40 @@ export interface ReconstructOptions {
   /** τ of the relaxed codes. */
   readonly temperature: number;
   readonly faults: Faults;
-  /** Told how many pictures are done with. */
+  /** Told how many images are done with. */
   readonly onProgress: (done: number) => void;
   readonly signal: AbortSignal;
 }
 
-/** Pictures encoded at a time. */
+/** Images encoded at a time. */
 const BATCH = 32;
 
 /**
- * Reconstructs the pictures that can be read.
+ * Reconstructs the images that can be read.
  * @throws DataError when too many are at fault, or all; the signal's reason when it is aborted
  */
-export async function reconstructPictures(
+export async function reconstructImages(
   codec: DvaeCodec,
-  pictures: readonly PictureFile[],
+  images: readonly ImageFile[],
   { show, temperature, faults, onProgress, signal }: ReconstructOptions,
 ): Promise<Reconstructions> {
   const { imageSize: size, vocabulary } = codec.config;
   const length = size ** 2 * 3;
   const shown: { original: Uint8Array; made: Uint8Array }[] = [];
-  const measures: PictureMeasures[] = [];
+  const measures: ImageMeasures[] = [];
   let done = 0;
   const allCodes: Int32Array[] = [];
   let [hardError, softError] = [0, 0];
-  for await (const batch of decodeBatches(chunks(pictures, BATCH), { size, grid: codec.grid }, faults)) {
+  for await (const batch of decodeBatches(chunks(images, BATCH), { size, grid: codec.grid }, faults)) {
     signal.throwIfAborted();
     const codes = await codec.encode(batch.pixels);
     const decoded = await codec.decode(codes);
     allCodes.push(codes);
-    if (batch.pictures.length > 0) {
-      hardError += squaredError(batch.pixels, decoded) * batch.pictures.length;
-      softError += (await codec.relaxedError(batch.pixels, temperature, done)) * batch.pictures.length;
+    if (batch.images.length > 0) {
+      hardError += squaredError(batch.pixels, decoded) * batch.images.length;
+      softError += (await codec.relaxedError(batch.pixels, temperature, done)) * batch.images.length;
     }
-    for (const [i, { path: file }] of batch.pictures.entries()) {
+    for (const [i, { path: file }] of batch.images.entries()) {
       const original = batch.pixels.subarray(i * length, (i + 1) * length);
       const made = decoded.subarray(i * length, (i + 1) * length);
       measures.push({ file, psnr: psnr(original, made), ssim: ssim(original, made, size) });
@@ -90,9 +90,9 @@ export async function reconstructPictures(
     onProgress(done);
   }
   if (measures.length === 0) {
-    throw new DataError('none of the pictures can be read', {
-      where: pictures[0]?.path ?? '',
-      fix: 'name pictures that other programs can open',
+    throw new DataError('none of the images can be read', {
+      where: images[0]?.path ?? '',
+      fix: 'name images that other programs can open',
     });
   }
   const mean = (key: 'psnr' | 'ssim'): number =>
@@ -101,8 +101,8 @@ export async function reconstructPictures(
   return {
     measures,
     totals: {
-      pictures: measures.length,
-      skipped: pictures.length - measures.length,
+      images: measures.length,
+      skipped: images.length - measures.length,
       psnr: mean('psnr'),
       ssim: mean('ssim'),
       mse,

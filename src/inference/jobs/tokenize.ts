@@ -1,13 +1,13 @@
-// Pictures to token shards. Which picture goes into which shard follows from the source alone, so that an
+// Images to token shards. Which image goes into which shard follows from the source alone, so that an
 // interrupted run goes on with the shards that are missing.
 
 import { relative, sep } from 'node:path';
 import { readCheckpoint } from '../../checkpoint/read.ts';
 import { chunks, type DecodedBatch, decodeBatches } from '../../data/decode-batches.ts';
-import type { Picture } from '../../data/picture.ts';
+import type { CaptionedImage } from '../../data/image.ts';
 import { captionsOf } from '../../data/sources/captions.ts';
 import { Faults } from '../../data/sources/faults.ts';
-import { baseFolder, readPictures } from '../../data/sources/resolve.ts';
+import { baseFolder, readImages } from '../../data/sources/resolve.ts';
 
 import { TokenFolder } from '../../data/tokens/folder.ts';
 import { type ShardLayout, type Skipped, sha256, type TokenManifest } from '../../data/tokens/manifest.ts';
@@ -18,32 +18,32 @@ import type { JobContext } from '../../util/job.ts';
 import { DvaeCodec } from '../dvae/codec.ts';
 
 export interface TokenizeOptions {
-  /** Source of pictures (data/pictures.ts), with captions where there are any. */
+  /** Source of images (data/images.ts), with captions where there are any. */
   readonly data: string;
   /** Checkpoint or run of the dVAE. */
   readonly dvae: string;
   /** Folder for the shards. */
   readonly out: string;
-  /** Pictures in a shard. */
+  /** Images in a shard. */
   readonly shardSize: number;
   /** Keep the finished shards that are in `out`. */
   readonly resume: boolean;
 }
 
-/** Pictures encoded at a time. */
+/** Images encoded at a time. */
 const BATCH = 32;
 /** Codes are kept in 16 bits. */
 const MOST_CODES = 2 ** 16;
 
-/** A picture at its place in the whole set, with a line for each caption. */
-interface Placed extends Picture {
+/** An image at its place in the whole set, with a line for each caption. */
+interface Placed extends CaptionedImage {
   readonly index: number;
   /** Relative to the data set, with forward slashes. */
   readonly file: string;
 }
 
 /**
- * Encodes every picture that can be read, and writes the shards and the manifest, which it returns.
+ * Encodes every image that can be read, and writes the shards and the manifest, which it returns.
  * @throws UsageError, DataError, EngineError as the data, the checkpoint and the storage do
  * @throws InterruptedError when `signal` is aborted, after the shard that is being made
  */
@@ -54,22 +54,22 @@ export async function tokenizeFolder(
   const warn = (message: string): void => log.warn(message);
   const checkpoint = await readCheckpoint(dvae, { kind: 'dvae', warn });
   const base = await baseFolder(data);
-  const pictures = (await readPictures(data, { captions: 'optional' })).map((picture, index) => ({
-    ...picture,
-    caption: picture.caption && captionsOf(picture).join('\n'),
+  const images = (await readImages(data, { captions: 'optional' })).map((image, index) => ({
+    ...image,
+    caption: image.caption && captionsOf(image).join('\n'),
     index,
-    file: relative(base, picture.path).replaceAll(sep, '/'),
+    file: relative(base, image.path).replaceAll(sep, '/'),
   }));
-  const bare = pictures.filter(({ caption }) => caption === undefined).length;
-  if (bare > 0) warn(`${bare} of ${pictures.length} pictures have no caption`);
+  const bare = images.filter(({ caption }) => caption === undefined).length;
+  if (bare > 0) warn(`${bare} of ${images.length} images have no caption`);
   const faults = new Faults(log);
   const runtime = new Runtime();
   try {
     const codec = await DvaeCodec.open(runtime, checkpoint);
-    const folder = await TokenFolder.open(out, makePlan(codec, pictures, shardSize, dvae), { resume, warn });
-    progress.start('tokenizing', pictures.length, folder.done);
+    const folder = await TokenFolder.open(out, makePlan(codec, images, shardSize, dvae), { resume, warn });
+    progress.start('tokenizing', images.length, folder.done);
     const rate = new Rate();
-    const missing = pictures.filter(({ index }) => !folder.has(Math.floor(index / shardSize)));
+    const missing = images.filter(({ index }) => !folder.has(Math.floor(index / shardSize)));
     const batches = [...chunks(missing, shardSize)].flatMap((shard) => [...chunks(shard, BATCH)]);
     let samples: TokenSample[] = [];
     let skipped: Skipped[] = [];
@@ -86,8 +86,8 @@ export async function tokenizeFolder(
       samples.push(...(await encode(batch, codec)));
       skipped.push(...leftOut(batch, faults));
       rate.add(batch.all.length);
-      progress.update(folder.done + samples.length + skipped.length, { 'pictures/s': rate.toString() });
-      if ((last + 1) % shardSize !== 0 && last + 1 !== pictures.length) continue;
+      progress.update(folder.done + samples.length + skipped.length, { 'images/s': rate.toString() });
+      if ((last + 1) % shardSize !== 0 && last + 1 !== images.length) continue;
       await folder.write(Math.floor(last / shardSize), samples, skipped);
       samples = [];
       skipped = [];
@@ -102,7 +102,7 @@ export async function tokenizeFolder(
 
 function makePlan(
   { config, grid, hash }: DvaeCodec,
-  pictures: readonly Placed[],
+  images: readonly Placed[],
   shardSize: number,
   where: string,
 ): ShardLayout {
@@ -113,14 +113,14 @@ function makePlan(
       fix: `use a dVAE with at most ${MOST_CODES} codes`,
     });
   }
-  const source = sha256(pictures.map(({ file, caption }) => JSON.stringify([file, caption])).join('\n'));
+  const source = sha256(images.map(({ file, caption }) => JSON.stringify([file, caption])).join('\n'));
   return { dvae: hash, imageSize, grid, vocabulary, shardSize, source };
 }
 
-async function encode({ pictures, pixels }: DecodedBatch<Placed>, codec: DvaeCodec): Promise<TokenSample[]> {
+async function encode({ images, pixels }: DecodedBatch<Placed>, codec: DvaeCodec): Promise<TokenSample[]> {
   const { grid } = codec;
   const codes = Uint16Array.from(await codec.encode(pixels));
-  return pictures.map(({ index, key, file, caption }, i) => ({
+  return images.map(({ index, key, file, caption }, i) => ({
     index,
     key,
     file,
@@ -131,23 +131,23 @@ async function encode({ pictures, pixels }: DecodedBatch<Placed>, codec: DvaeCod
   }));
 }
 
-function leftOut({ all, pictures }: DecodedBatch<Placed>, faults: Faults): Skipped[] {
-  if (pictures.length === all.length) return [];
+function leftOut({ all, images }: DecodedBatch<Placed>, faults: Faults): Skipped[] {
+  if (images.length === all.length) return [];
   const reasons = new Map(faults.all.map(({ path, reason }) => [path, reason]));
   return all
-    .filter((picture) => !pictures.includes(picture))
+    .filter((image) => !images.includes(image))
     .map(({ path, file }) => ({ file, why: reasons.get(path) ?? '' }));
 }
 
 async function finish(folder: TokenFolder, data: string): Promise<TokenManifest> {
-  if (folder.manifest.pictures > 0) return folder.finish();
-  throw new DataError('none of the pictures can be read', {
+  if (folder.manifest.images > 0) return folder.finish();
+  throw new DataError('none of the images can be read', {
     where: data,
     fix: 'mm data check lists what is wrong with each file',
   });
 }
 
-/** Pictures a second, since it was made. */
+/** Images a second, since it was made. */
 class Rate {
   readonly #start = performance.now();
   #count = 0;

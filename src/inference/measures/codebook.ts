@@ -36,7 +36,7 @@ export const useFigures = ({ used, dead, perplexity }: CodebookUse, vocabulary: 
   perplexity,
 });
 
-/** Different codes among `positions` that are drawn evenly: what so few pictures can show of a healthy codebook. */
+/** Different codes among `positions` that are drawn evenly: what so few images can show of a healthy codebook. */
 const evenUse = (vocabulary: number, positions: number): number =>
   vocabulary * (1 - (1 - 1 / vocabulary) ** positions);
 

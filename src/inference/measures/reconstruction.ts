@@ -1,6 +1,6 @@
-// How close a picture is to its original: PSNR and SSIM of 8-bit RGB.
+// How close an image is to its original: PSNR and SSIM of 8-bit RGB.
 
-/** Radius of the window of 11 × 11; smaller pictures have the largest window that fits. */
+/** Radius of the window of 11 × 11; smaller images have the largest window that fits. */
 const RADIUS = 5;
 const SIGMA = 1.5;
 const CHANNELS = 3;
@@ -8,7 +8,7 @@ const CHANNELS = 3;
 const C1 = 0.01 ** 2;
 const C2 = 0.03 ** 2;
 
-/** Peak signal-to-noise ratio in dB over all pixels and channels; Infinity for equal pictures. */
+/** Peak signal-to-noise ratio in dB over all pixels and channels; Infinity for equal images. */
 export function psnr(a: Uint8Array, b: Uint8Array): number {
   const sum = a.reduce((total, value, i) => total + (value - b[i]!) ** 2, 0);
   return 10 * Math.log10((255 ** 2 * a.length) / sum);
@@ -25,7 +25,7 @@ export const psnrOf = (mse: number): number => -10 * Math.log10(mse);
 export const softHardGap = (softMse: number, mse: number): number => psnrOf(softMse) - psnrOf(mse);
 
 /**
- * Structural similarity (Wang et al. 2004) of two size × size × 3 pictures: means, variances and covariance under a
+ * Structural similarity (Wang et al. 2004) of two size × size × 3 images: means, variances and covariance under a
  * Gaussian window of 11 × 11, σ 1.5, at each place where it fits; the mean over places, then over the three channels.
  */
 export function ssim(a: Uint8Array, b: Uint8Array, size: number): number {

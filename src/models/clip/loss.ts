@@ -10,11 +10,11 @@ export const MOST_LOGIT_SCALE = Math.log(100);
 export interface ClipLoss {
   /** What is minimised. */
   readonly loss: Scalar;
-  /** Share of the pictures whose own text is the nearest, and of the texts whose own picture is. */
+  /** Share of the images whose own text is the nearest, and of the texts whose own image is. */
   readonly accuracy: Scalar;
 }
 
-/** Cosines times exp(logitScale), a row for each picture; the transpose has a row for each text. */
+/** Cosines times exp(logitScale), a row for each image; the transpose has a row for each text. */
 export const similarities = (images_BE: Tensor2D, texts_BE: Tensor2D, logitScale: Tensor): Tensor2D =>
   tf.mul(tf.matMul(images_BE, texts_BE, false, true), tf.exp(logitScale));
 

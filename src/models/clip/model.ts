@@ -1,4 +1,4 @@
-// CLIP (arXiv 2103.00020, section 2.4): an image tower and a text tower that put pictures and texts into one space.
+// CLIP (arXiv 2103.00020, section 2.4): an image tower and a text tower that put images and texts into one space.
 //   B batch, T text positions, G patches on a side, P pixels on a side of a patch, N image positions, D width,
 //   E embedding, V vocabulary
 //
@@ -66,7 +66,7 @@ const MASKED = -1e9;
 const blocks = <S>(count: number, spec: (index: number) => S): { readonly [block: `block_${number}`]: S } =>
   Object.fromEntries(Array.from({ length: count }, (_, i) => [`block_${i + 1}`, spec(i + 1)]));
 
-/** Patches of a picture. */
+/** Patches of an image. */
 export const patchCount = ({ size, patch }: ClipImageConfig): number => (size / patch) ** 2;
 
 function vitSpec(image: ClipImageConfig, embedding: number): VitSpec {
@@ -218,7 +218,7 @@ function lucidText(
 const unitLength = (x: Tensor2D): Tensor2D => tf.div(x, tf.norm(x, 'euclidean', -1, true));
 
 /**
- * Features of pictures, of length 1.
+ * Features of images, of length 1.
  * @param x_BHW3 see `normalizePixels`
  * @param statistics when training
  * @returns [B, E]

@@ -141,7 +141,7 @@ function attentionPool(p: Parameters<PoolSpec>, x: Tensor4D, heads: number): Ten
 }
 
 /**
- * Pictures → features, before they are normalized.
+ * Images → features, before they are normalized.
  * @param x normalized pixels, [B, size, size, 3]
  * @param statistics when training
  * @returns [B, E]

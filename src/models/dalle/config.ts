@@ -4,7 +4,7 @@ import type { AttentionKind, DalleModelConfig } from '../../config/dalle.ts';
 import { attentionOrder, type StreamLayout } from '../../nn/attention-mask.ts';
 import { DataError } from '../../util/errors.ts';
 
-/** Image tokens of a picture. */
+/** Image tokens of an image. */
 export const imageLength = (config: DalleModelConfig): number => config.grid ** 2;
 
 /** Input positions before the image: the start token and the text. */

@@ -19,12 +19,12 @@ export interface DalleLoss {
 
 export interface DalleLossOptions {
   readonly training?: DalleTraining | undefined;
-  /** Where these pictures are a part of the batch: the losses are their terms of the batch's, and sum up to them. */
+  /** Where these images are a part of the batch: the losses are their terms of the batch's, and sum up to them. */
   readonly part?:
     | {
         /** Text tokens that count in the whole batch, see `countTextTokens`. */
         readonly textTokens: Scalar;
-        /** Share of the batch's pictures. */
+        /** Share of the batch's images. */
         readonly share: number;
       }
     | undefined;
@@ -43,7 +43,7 @@ export function countTextTokens(
 }
 
 /**
- * The loss of captioned pictures.
+ * The loss of captioned images.
  * @param text_BT int32, padded as `padCaption` does
  * @param image_BI int32
  * @param textWeight of the text's cross entropy; the image's is 1 minus it

@@ -129,7 +129,7 @@ function logitsOf({ weight, bias }: DalleParameters['text_head'], embedding_VD: 
 /**
  * Logits of every token of the stream given those before it.
  * @param text_BT int32, padded as `padCaption` does
- * @param image_BI int32, all tokens of the picture
+ * @param image_BI int32, all tokens of the image
  */
 export function logits(
   p: DalleParameters,

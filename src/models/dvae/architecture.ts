@@ -64,7 +64,7 @@ export function dvaeArchitecture(config: DvaeModelConfig): DvaeArchitecture {
   }
 }
 
-/** Pictures through their hard codes, as stage two sees them; pixels in [0, 1]. */
+/** Images through their hard codes, as stage two sees them; pixels in [0, 1]. */
 export function hardReconstruction<S extends SpecTree>(
   architecture: DvaeArchitecture<S>,
   p: Parameters<S>,

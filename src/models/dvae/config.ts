@@ -2,7 +2,7 @@
 
 import type { DvaeModelConfig, OpenaiDvaeConfig } from '../../config/dvae.ts';
 
-/** Codes on a side of a picture. */
+/** Codes on a side of an image. */
 export const codeGrid = (config: DvaeModelConfig): number =>
   config.imageSize / 2 ** (config.architecture === 'openai' ? config.groups - 1 : config.layers);
 

@@ -28,7 +28,7 @@ function relaxedCodes(
 }
 
 /**
- * Reconstruction loss of the normalized pictures + β · KL, where KL is summed over the grid *and the batch*: theirs is
+ * Reconstruction loss of the normalized images + β · KL, where KL is summed over the grid *and the batch*: theirs is
  * a `batchmean` whose first argument has one row, whatever the batch. Twice the batch is twice the weight.
  * @param pixels_BHW3 in [0, 1]
  */

@@ -1,5 +1,5 @@
 // The DiscreteVAE of lucidrains/DALLE-pytorch (1.6.6): strided 4×4 convolutions down, transposed ones up, optional
-// resblocks next to the codes, and a codebook of embeddings. Pictures are normalized on the way in.
+// resblocks next to the codes, and a codebook of embeddings. Images are normalized on the way in.
 //   B batch, H height, W width, C channels, G codes on a side, V vocabulary, D width of a code
 
 import type { DallePytorchDvaeConfig } from '../../config/dvae.ts';

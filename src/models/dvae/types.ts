@@ -20,9 +20,9 @@ export interface DvaeLoss {
   readonly loss: Scalar;
   /** The reconstruction term, unweighted, per pixel and channel: −ln p(x|z) in nats, or the error of normalized pixels. */
   readonly reconstruction: Scalar;
-  /** KL of a picture's codes to the uniform prior, in nats, summed over the grid. */
+  /** KL of an image's codes to the uniform prior, in nats, summed over the grid. */
   readonly kl: Scalar;
-  /** Mean squared error of the pictures decoded from the relaxed codes; pixels in [0, 1]. */
+  /** Mean squared error of the images decoded from the relaxed codes; pixels in [0, 1]. */
   readonly mse: Scalar;
   /** Of the codes, BGGV. */
   readonly logits: Tensor4D;

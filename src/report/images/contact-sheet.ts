@@ -1,8 +1,8 @@
-// The best pictures of each prompt side by side, in order, as one PNG; decoded anew, at the sheet's size.
+// The best images of each prompt side by side, in order, as one PNG; decoded anew, at the sheet's size.
 
 import { basename } from 'node:path';
-import { decodePicture } from '../../data/decode.ts';
-import type { PictureFile } from '../../data/picture.ts';
+import { decodeImage } from '../../data/decode.ts';
+import type { ImageFile } from '../../data/image.ts';
 import { imageGrid } from './grid.ts';
 
 const SIDE = 128;
@@ -10,27 +10,27 @@ const COLUMNS = 8;
 
 export interface SheetRow {
   readonly prompt: string;
-  readonly pictures: readonly { readonly file: string; readonly similarity: number }[];
+  readonly images: readonly { readonly file: string; readonly similarity: number }[];
 }
 
 /**
  * With one prompt it is the title, with several each has a row of its own.
- * @param files the pictures, some of which may lie in archives
+ * @param files the images, some of which may lie in archives
  */
 export async function contactSheet(
   rows: readonly SheetRow[],
   show: number,
-  files: readonly PictureFile[],
+  files: readonly ImageFile[],
 ): Promise<Buffer> {
   const byPath = new Map(files.map((file) => [file.path, file]));
   const [only] = rows;
   const columns =
-    rows.length > 1 ? Math.min(show, Math.max(...rows.map(({ pictures }) => pictures.length))) : COLUMNS;
+    rows.length > 1 ? Math.min(show, Math.max(...rows.map(({ images }) => images.length))) : COLUMNS;
   const cells = await Promise.all(
     rows
-      .flatMap(({ pictures }) => pictures.slice(0, show))
+      .flatMap(({ images }) => images.slice(0, show))
       .map(async ({ file, similarity }) => ({
-        pixels: await decodePicture(byPath.get(file) ?? file, { size: SIDE, crop: 'center' }),
+        pixels: await decodeImage(byPath.get(file) ?? file, { size: SIDE, crop: 'center' }),
         width: SIDE,
         height: SIDE,
         caption: `${similarity.toFixed(3)} ${basename(file)}`,

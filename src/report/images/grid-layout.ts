@@ -1,4 +1,4 @@
-// Where the pictures and the words of a grid stand, in pixels of the finished grid. Draws nothing.
+// Where the images and the words of a grid stand, in pixels of the finished grid. Draws nothing.
 
 import { type TextAnchor, textWidth, wrapText } from './text.ts';
 
@@ -15,7 +15,7 @@ export interface GridCell {
 
 export interface GridOptions {
   readonly columns: number;
-  /** Times each picture is enlarged; by default the least whole number that makes the widest 128 pixels wide. */
+  /** Times each image is enlarged; by default the least whole number that makes the widest 128 pixels wide. */
   readonly scale?: number;
   /** `nearest` (the default) shows the pixels as they are, `lanczos3` smooths them. */
   readonly kernel?: 'nearest' | 'lanczos3';
@@ -24,7 +24,7 @@ export interface GridOptions {
   readonly columnLabels?: readonly string[];
 }
 
-/** Thickness of the coloured frame around a picture. */
+/** Thickness of the coloured frame around an image. */
 export const BORDER = 4;
 
 const COMFORTABLE_WIDTH = 128;
@@ -47,11 +47,11 @@ const COLUMN_LABEL: TextStyle = { size: 14, color: PALE_INK, anchor: 'middle' };
 const ROW_LABEL: TextStyle = { size: 14, color: PALE_INK, anchor: 'start' };
 const CAPTION: TextStyle = { size: 13, color: INK, anchor: 'middle' };
 
-export interface PlacedPicture {
+export interface PlacedImage {
   readonly cell: GridCell;
   readonly left: number;
   readonly top: number;
-  /** Of the enlarged picture. */
+  /** Of the enlarged image. */
   readonly width: number;
   readonly height: number;
 }
@@ -65,7 +65,7 @@ export interface PlacedText extends TextStyle {
 export interface GridLayout {
   readonly width: number;
   readonly height: number;
-  readonly pictures: readonly PlacedPicture[];
+  readonly images: readonly PlacedImage[];
   readonly texts: readonly PlacedText[];
 }
 
@@ -97,7 +97,7 @@ export function layoutGrid(cells: readonly GridCell[], options: GridOptions): Gr
   const width = left + columns * (cellWidth + GAP) - GAP + MARGIN;
   const columnLeft = (column: number): number => left + column * (cellWidth + GAP);
 
-  const pictures: PlacedPicture[] = [];
+  const images: PlacedImage[] = [];
   const texts: PlacedText[] = [];
   let top = MARGIN;
 
@@ -118,7 +118,7 @@ export function layoutGrid(cells: readonly GridCell[], options: GridOptions): Gr
     let bottom = top + cellHeight;
     cells.slice(first, first + options.columns).forEach((cell, column) => {
       const size = { width: enlarged(cell.width), height: enlarged(cell.height) };
-      pictures.push({
+      images.push({
         cell,
         ...size,
         left: columnLeft(column) + Math.floor((cellWidth - size.width) / 2),
@@ -130,5 +130,5 @@ export function layoutGrid(cells: readonly GridCell[], options: GridOptions): Gr
     });
     top = bottom + GAP;
   }
-  return { width, height: top - GAP + MARGIN, pictures, texts };
+  return { width, height: top - GAP + MARGIN, images, texts };
 }

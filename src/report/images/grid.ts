@@ -1,4 +1,4 @@
-// Pictures side by side with their captions, as one PNG: samples under prompts, originals beside
+// Images side by side with their captions, as one PNG: samples under prompts, originals beside
 // reconstructions, snapshots of a training run. Where things stand is grid-layout.ts.
 
 import sharp from 'sharp';
@@ -8,7 +8,7 @@ import {
   type GridLayout,
   type GridOptions,
   layoutGrid,
-  type PlacedPicture,
+  type PlacedImage,
   type Rgb,
 } from './grid-layout.ts';
 import { checkPixels } from './png.ts';
@@ -26,40 +26,40 @@ export const WRONG: Rgb = [214, 64, 36];
  * @throws RangeError when there are no cells or a cell's pixels do not fit its size.
  */
 export async function imageGrid(cells: readonly GridCell[], options: GridOptions): Promise<Buffer> {
-  if (cells.length === 0) throw new RangeError('a grid needs at least one picture');
+  if (cells.length === 0) throw new RangeError('a grid needs at least one image');
   for (const cell of cells) checkPixels(cell.pixels, cell.width, cell.height);
   const layout = layoutGrid(cells, options);
-  const pictures = await Promise.all(
-    layout.pictures.map(async (picture) => ({
-      input: await enlarge(picture, options.kernel ?? 'nearest'),
-      raw: { width: picture.width, height: picture.height, channels: 3 as const },
-      left: picture.left,
-      top: picture.top,
+  const images = await Promise.all(
+    layout.images.map(async (image) => ({
+      input: await enlarge(image, options.kernel ?? 'nearest'),
+      raw: { width: image.width, height: image.height, channels: 3 as const },
+      left: image.left,
+      top: image.top,
     })),
   );
   return sharp({
     create: { width: layout.width, height: layout.height, channels: 3, background: '#ffffff' },
   })
-    .composite([{ input: Buffer.from(drawing(layout)), left: 0, top: 0 }, ...pictures])
+    .composite([{ input: Buffer.from(drawing(layout)), left: 0, top: 0 }, ...images])
     .removeAlpha()
     .png()
     .toBuffer();
 }
 
-function enlarge({ cell, width, height }: PlacedPicture, kernel: 'nearest' | 'lanczos3'): Promise<Buffer> {
+function enlarge({ cell, width, height }: PlacedImage, kernel: 'nearest' | 'lanczos3'): Promise<Buffer> {
   return sharp(cell.pixels, { raw: { width: cell.width, height: cell.height, channels: 3 } })
     .resize(width, height, { kernel, fit: 'fill' })
     .raw()
     .toBuffer();
 }
 
-/** Everything but the pictures: borders and words. */
-function drawing({ width, height, pictures, texts }: GridLayout): string {
-  const borders = pictures.map((picture) =>
-    picture.cell.border === undefined
+/** Everything but the images: borders and words. */
+function drawing({ width, height, images, texts }: GridLayout): string {
+  const borders = images.map((image) =>
+    image.cell.border === undefined
       ? ''
-      : `<rect x="${picture.left - BORDER}" y="${picture.top - BORDER}" width="${picture.width + 2 * BORDER}" ` +
-        `height="${picture.height + 2 * BORDER}" rx="${BORDER}" fill="rgb(${picture.cell.border.join()})"/>`,
+      : `<rect x="${image.left - BORDER}" y="${image.top - BORDER}" width="${image.width + 2 * BORDER}" ` +
+        `height="${image.height + 2 * BORDER}" rx="${BORDER}" fill="rgb(${image.cell.border.join()})"/>`,
   );
   const words = texts.map(({ line, x, baseline, size, color, anchor }) =>
     textSvg(line, x, baseline, size, color, anchor),

@@ -12,7 +12,7 @@ const SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
 const HEADER_END = 8 + 4 + 4 + 13 + 4;
 
 export interface PngOptions {
-  /** Times the picture is enlarged, each pixel to a square. */
+  /** Times the image is enlarged, each pixel to a square. */
   readonly scale?: number;
   /** Text chunks by keyword: 1 to 79 printable ASCII characters; values are any text. */
   readonly metadata?: Readonly<Record<string, string>>;
@@ -81,7 +81,7 @@ export async function readPngPixels(path: string): Promise<Buffer> {
   try {
     return await sharp(path).removeAlpha().toColourspace('srgb').raw().toBuffer();
   } catch (cause) {
-    throw new DataError('the picture cannot be decoded', { where: path, fix: 'check the file', cause });
+    throw new DataError('the image cannot be decoded', { where: path, fix: 'check the file', cause });
   }
 }
 
@@ -92,7 +92,7 @@ export async function readPngPixels(path: string): Promise<Buffer> {
  */
 export async function readPngMetadata(path: string): Promise<Record<string, string>> {
   const bytes = await readFile(path).catch((error: unknown) => {
-    throw new DataError('the picture cannot be read', { where: path, fix: 'check the path', cause: error });
+    throw new DataError('the image cannot be read', { where: path, fix: 'check the path', cause: error });
   });
   const broken = (what: string): DataError =>
     new DataError(what, { where: path, fix: 'write or download the file again' });

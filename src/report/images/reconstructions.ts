@@ -8,9 +8,9 @@ const PAIRS_IN_ROW = 4;
 /**
  * A PNG of the first pairs, at most `most`.
  *
- * @param originals RGB, pictures × imageSize × imageSize × 3
+ * @param originals RGB, images × imageSize × imageSize × 3
  * @param reconstructions of the same shape
- * @throws RangeError when the two differ in length or do not hold whole pictures
+ * @throws RangeError when the two differ in length or do not hold whole images
  */
 export async function reconstructionGrid(
   originals: Uint8Array,
@@ -24,15 +24,15 @@ export async function reconstructionGrid(
       `expected two batches of ${imageSize} × ${imageSize} × 3 values, received ${originals.length} and ${reconstructions.length}`,
     );
   }
-  const picture = (batch: Uint8Array, index: number): GridCell => ({
+  const image = (batch: Uint8Array, index: number): GridCell => ({
     pixels: batch.subarray(index * length, (index + 1) * length),
     width: imageSize,
     height: imageSize,
   });
   const pairs = Math.min(most, originals.length / length);
   const cells = Array.from({ length: pairs }, (_, index) => [
-    picture(originals, index),
-    picture(reconstructions, index),
+    image(originals, index),
+    image(reconstructions, index),
   ]).flat();
   const inRow = Math.min(PAIRS_IN_ROW, pairs);
   return imageGrid(cells, {

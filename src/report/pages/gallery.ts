@@ -1,4 +1,4 @@
-// A page of pictures in one HTML file: no scripts, nothing loaded from elsewhere, readable from a mail attachment.
+// A page of images in one HTML file: no scripts, nothing loaded from elsewhere, readable from a mail attachment.
 
 import { writeFileAtomic } from '../../util/files.ts';
 import { pngSize } from '../images/png.ts';
@@ -8,7 +8,7 @@ import { GALLERY_STYLE } from './gallery-style.ts';
 export interface GalleryPage {
   readonly title: string;
   readonly subtitle?: string;
-  /** What holds for all of the pictures, in small print under the title. */
+  /** What holds for all of the images, in small print under the title. */
   readonly facts?: Readonly<Record<string, string | number>>;
   /** The few results that matter, shown large. */
   readonly figures?: readonly GalleryFigure[];
@@ -40,9 +40,9 @@ export interface GalleryCard {
   /** An encoded PNG. */
   readonly png: Uint8Array;
   readonly prompt: string;
-  /** Whether the prompt stands under the picture; it does by default. */
+  /** Whether the prompt stands under the image; it does by default. */
   readonly showsPrompt?: boolean;
-  /** What the picture is to someone who cannot see it; `Picture for “prompt”` by default. */
+  /** What the image is to someone who cannot see it; `Image for “prompt”` by default. */
   readonly alt?: string;
   readonly mark?: 'right' | 'wrong';
   readonly score?: number;
@@ -53,7 +53,7 @@ export interface GalleryCard {
 const POLICY =
   "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
-/** Below this many pixels a side a picture is enlarged with its pixels kept square. */
+/** Below this many pixels a side an image is enlarged with its pixels kept square. */
 const PIXELATED_BELOW = 128;
 
 /** Writes the page whole or not at all. */
@@ -151,7 +151,7 @@ function card({
   png,
   prompt,
   showsPrompt = true,
-  alt = `Picture for “${prompt}”`,
+  alt = `Image for “${prompt}”`,
   ...details
 }: GalleryCard): string {
   const { width, height } = pngSize(png);

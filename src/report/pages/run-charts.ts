@@ -21,23 +21,23 @@ const COUNT = { isLinear: true, includes: [0] } as const;
 
 const LEARNING: readonly Plan[] = [
   { title: 'Loss', metrics: ['loss'] },
-  { title: 'Loss of the pictures', note: 'nats per token', metrics: ['imageLoss'] },
+  { title: 'Loss of the images', note: 'nats per token', metrics: ['imageLoss'] },
   { title: 'Loss of the captions', note: 'nats per token', metrics: ['textLoss'] },
   { title: 'Reconstruction', note: '−ln p(x|z) per channel of a pixel', metrics: ['reconstruction'] },
-  { title: 'KL', note: 'nats per picture', metrics: ['kl'] },
+  { title: 'KL', note: 'nats per image', metrics: ['kl'] },
   { title: 'Squared error', metrics: ['mse', 'softMse'] },
   { title: 'PSNR', note: 'dB', metrics: ['psnr'] },
   { title: 'SSIM', metrics: ['ssim'] },
   { title: 'Soft codes better than hard ones by', note: 'dB', metrics: ['softHardGap'] },
-  { title: 'Right text in the batch', note: 'share of the pictures', ...SHARE, metrics: ['accuracy'] },
+  { title: 'Right text in the batch', note: 'share of the images', ...SHARE, metrics: ['accuracy'] },
   {
-    title: 'Text found for a picture',
+    title: 'Text found for an image',
     note: 'share among the first 1, 5, 10',
     ...SHARE,
     metrics: ['imageToText@1', 'imageToText@5', 'imageToText@10'],
   },
   {
-    title: 'Picture found for a text',
+    title: 'Image found for a text',
     note: 'share among the first 1, 5, 10',
     ...SHARE,
     metrics: ['textToImage@1', 'textToImage@5', 'textToImage@10'],
@@ -75,7 +75,7 @@ export function runCharts(lines: readonly MetricsLine[]): ChartGroup[] {
     .map((name): Plan => ({ title: name, metrics: [name] }));
   return [
     { title: 'Learning', charts: charts(LEARNING, found) },
-    { title: 'Codebook', text: 'On held-out pictures.', charts: charts(CODEBOOK, found) },
+    { title: 'Codebook', text: 'On held-out images.', charts: charts(CODEBOOK, found) },
     { title: 'Schedules and gradients', charts: charts([...STEERING, ...others], found) },
   ].filter(({ charts }) => charts.length > 0);
 }

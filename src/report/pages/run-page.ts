@@ -1,4 +1,4 @@
-// A run as one HTML page: figures, curves, pictures over time, configuration. No scripts, nothing loaded from elsewhere.
+// A run as one HTML page: figures, curves, images over time, configuration. No scripts, nothing loaded from elsewhere.
 
 import { writeFileAtomic } from '../../util/files.ts';
 import { escapeMarkup } from '../images/text.ts';
@@ -19,13 +19,13 @@ const FIGURES: Readonly<Record<RunHistory['kind'], readonly (readonly [metric: s
   ],
   dalle: [
     ['validation/loss', 'loss, held out'],
-    ['validation/imageLoss', 'of the pictures, nats per token'],
+    ['validation/imageLoss', 'of the images, nats per token'],
     ['validation/textLoss', 'of the captions, nats per token'],
   ],
   clip: [
     ['loss', 'loss, training'],
     ['validation/imageToText@1', 'texts found at once'],
-    ['validation/textToImage@1', 'pictures found at once'],
+    ['validation/textToImage@1', 'images found at once'],
   ],
 };
 /** Shares, shown in per cent. */
@@ -94,7 +94,7 @@ ${chartSvg(chart)}
 }
 
 function samples({ kind, samples }: RunHistory): string {
-  const what = kind === 'dvae' ? 'Originals and reconstructions' : 'Pictures';
+  const what = kind === 'dvae' ? 'Originals and reconstructions' : 'Images';
   const cards = samples.map(({ step, name, png }) => ({
     png,
     prompt: `step ${step.toLocaleString('en')}${name === undefined ? '' : `: ${name}`}`,

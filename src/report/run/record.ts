@@ -8,7 +8,7 @@ import { type MetricsLine, readMetrics } from './metrics.ts';
 
 export interface Sample {
   readonly step: number;
-  /** Of several pictures of a step. */
+  /** Of several images of a step. */
   readonly name: string | undefined;
   readonly png: Uint8Array;
 }
@@ -38,7 +38,7 @@ export interface RunHistory {
   readonly warnings: readonly string[];
 }
 
-/** Pictures on a page, the first and the last among them. */
+/** Images on a page, the first and the last among them. */
 const MOST_SAMPLES = 16;
 
 /**

@@ -1,10 +1,10 @@
-// Captioned pictures as CLIP's batches, in chunks: an update that does not hold all of its batch in memory goes through
+// Captioned images as CLIP's batches, in chunks: an update that does not hold all of its batch in memory goes through
 // it twice.
 
 import type { ClipConfig } from '../../config/clip.ts';
-import { type PictureBatch, PictureBatches } from '../../data/batches.ts';
+import { type ImageBatch, ImageBatches } from '../../data/batches.ts';
+import type { CaptionedImage } from '../../data/image.ts';
 import type { BatchPosition } from '../../data/order.ts';
-import type { Picture } from '../../data/picture.ts';
 import { captionsOf } from '../../data/sources/captions.ts';
 import type { Faults } from '../../data/sources/faults.ts';
 
@@ -21,21 +21,21 @@ export interface ClipBatch {
   readonly position: BatchPosition | undefined;
 }
 
-/** Pictures of larger batches are decoded again. */
+/** Images of larger batches are decoded again. */
 const HELD_BYTES = 2 ** 28;
 
 export interface ClipData {
-  readonly pictures: readonly Picture[];
+  readonly images: readonly CaptionedImage[];
   readonly tokenizer: Tokenizer;
   readonly faults: Faults;
 }
 
 /** Endless chunks from a place in the data on. */
-type Chunks = AsyncGenerator<PictureBatch, void>;
+type Chunks = AsyncGenerator<ImageBatch, void>;
 
 function chunksFrom(start: BatchPosition | undefined, data: ClipData, config: ClipConfig): Chunks {
   const { batch, chunk = batch } = config.train;
-  return new PictureBatches(data.pictures, {
+  return new ImageBatches(data.images, {
     size: config.model.image.size,
     batch: chunk,
     seed: config.seed,
@@ -49,7 +49,7 @@ function chunksFrom(start: BatchPosition | undefined, data: ClipData, config: Cl
 }
 
 function inputs(
-  { pixels, captions }: PictureBatch,
+  { pixels, captions }: ImageBatch,
   { tokenizer }: ClipData,
   { data, model }: ClipConfig,
 ): OnHost<ClipInputs> {
@@ -102,7 +102,7 @@ class DrawnBatch implements ClipBatch {
   async *#draw(source: Chunks, held?: OnHost<ClipInputs>[]): AsyncGenerator<OnHost<ClipInputs>, void> {
     const { batch, chunk = batch } = this.#config.train;
     for (let i = 0; i < batch / chunk; i++) {
-      const { value } = (await source.next()) as IteratorYieldResult<PictureBatch>;
+      const { value } = (await source.next()) as IteratorYieldResult<ImageBatch>;
       this.position = value.position;
       const made = inputs(value, this.#data, this.#config);
       held?.push(made);
@@ -142,13 +142,13 @@ export async function* clipBatches(
  * @returns how many will be cut, 0 unless data.truncateCaptions allows it
  */
 export function checkCaptions(
-  pictures: readonly Picture[],
+  images: readonly CaptionedImage[],
   tokenizer: Tokenizer,
   config: ClipConfig,
 ): number {
   let long = 0;
-  const captions = pictures.flatMap((picture) =>
-    captionsOf(picture).map((caption) => ({ caption, path: picture.path })),
+  const captions = images.flatMap((image) =>
+    captionsOf(image).map((caption) => ({ caption, path: image.path })),
   );
   for (const { caption, path } of captions) {
     try {

@@ -26,7 +26,7 @@ import {
 const rowsOf = (x_BE: Tensor, chunk: number, start: Tensor): Tensor2D =>
   gather(x_BE, tf.add(tf.range(0, chunk, 1, 'int32'), start)) as Tensor2D;
 
-/** @param chunk pictures in memory at a time; divides the batch */
+/** @param chunk images in memory at a time; divides the batch */
 export function cachedStep(parts: StepParts, chunk: number): ClipStep {
   const { runtime, config, weights } = parts;
   const { batch, precision } = config.train;
@@ -60,7 +60,7 @@ export function cachedStep(parts: StepParts, chunk: number): ClipStep {
     { precision },
   );
 
-  /** The rows of the similarity matrix that belong to a chunk's pictures, and its columns of the chunk's texts. */
+  /** The rows of the similarity matrix that belong to a chunk's images, and its columns of the chunk's texts. */
   const differentiateLoss = runtime.compile('CLIP: loss of a chunk', ({ start }: At) => {
     const own = tf.add(tf.range(0, chunk, 1, 'int32'), start) as Tensor1D;
     let hits: Tensor | undefined;

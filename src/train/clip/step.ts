@@ -13,7 +13,7 @@ import type { Weights } from '../../nn/weights.ts';
 import type { Adam, Ema } from '../optim/adam.ts';
 import { valueAndGradients } from '../optim/gradients.ts';
 
-/** A chunk's pictures and texts; see `textBatch`. */
+/** A chunk's images and texts; see `textBatch`. */
 export type ClipInputs = Readonly<Record<'pixels' | 'text' | 'mask', Tensor>>;
 
 export const LOGIT_SCALE = 'logit_scale';

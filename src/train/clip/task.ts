@@ -26,10 +26,10 @@ export interface ClipValidation {
   readonly captions: readonly string[];
 }
 
-/** Labelled pictures to classify. */
+/** Labelled images to classify. */
 export interface ZeroShot {
   readonly pixels: Uint8Array;
-  /** The label of each picture, by its number. */
+  /** The label of each image, by its number. */
   readonly truth: readonly number[];
   readonly labels: readonly string[];
   readonly templates: readonly string[];
@@ -43,7 +43,7 @@ export interface ClipParts {
   readonly run: string;
 }
 
-/** Held-out pictures shown with the caption that is nearest to each. */
+/** Held-out images shown with the caption that is nearest to each. */
 const SHOWN = 16;
 
 export class ClipTask implements TrainingTask<ClipBatch> {
@@ -110,7 +110,7 @@ export class ClipTask implements TrainingTask<ClipBatch> {
     return confusion(labels.length, guesses).accuracy;
   }
 
-  /** Held-out pictures, each with the held-out caption nearest to it. */
+  /** Held-out images, each with the held-out caption nearest to it. */
   async sampleImage(): Promise<Uint8Array | undefined> {
     if (!this.#features) return undefined;
     const { images, texts } = this.#features;

@@ -1,11 +1,11 @@
-// A whole CLIP training run: its pairs, its labelled pictures.
+// A whole CLIP training run: its pairs, its labelled images.
 
 import { type ClipConfig, clipSchema } from '../../config/clip.ts';
 import { decodeAll } from '../../data/decode-batches.ts';
-import type { Picture } from '../../data/picture.ts';
+import type { CaptionedImage } from '../../data/image.ts';
 import { Faults } from '../../data/sources/faults.ts';
 import { readClasses, readLabels } from '../../data/sources/labelled.ts';
-import { readPictures } from '../../data/sources/resolve.ts';
+import { readImages } from '../../data/sources/resolve.ts';
 
 import { split } from '../../data/split.ts';
 import { checkClassifier } from '../../inference/clip/classifier.ts';
@@ -20,9 +20,9 @@ import { assertEnoughImages, checkRun, runTraining } from '../run.ts';
 import { checkCaptions, clipBatches } from './batches.ts';
 import { ClipTask, type ClipValidation, type ZeroShot } from './task.ts';
 
-/** Most held-out pairs, and most labelled pictures, looked at in one validation. */
+/** Most held-out pairs, and most labelled images, looked at in one validation. */
 const VALIDATION_PAIRS = 512;
-const ZERO_SHOT_PICTURES = 1024;
+const ZERO_SHOT_IMAGES = 1024;
 
 /**
  * Trains CLIP into the run folder.
@@ -36,15 +36,15 @@ export async function trainClip(config: ClipConfig, context: RunContext): Promis
   const tokenizer = await loadTokenizer(data.tokenizer);
   checkVocabulary(config, tokenizer);
   const faults = new Faults(log);
-  const pictures = await readPictures(data.path, { captions: 'required', faults });
-  const cut = checkCaptions(pictures, tokenizer, config);
+  const images = await readImages(data.path, { captions: 'required', faults });
+  const cut = checkCaptions(images, tokenizer, config);
   if (cut > 0) log.warn(`${cut} captions are longer than ${model.text.length} tokens and will be cut`);
-  const { training, heldOut } = split(pictures, data.validation);
+  const { training, heldOut } = split(images, data.validation);
   assertEnoughImages(training.length, batch, data.path);
   const validation = await decodeValidation(heldOut, config, faults);
   const zeroShot = data.zeroShot && (await decodeZeroShot(config, data.zeroShot, faults));
-  const inMemory = chunk < batch ? `, ${chunk} pictures in memory at a time` : '';
-  log.info(`each picture against ${batch - 1} other texts${inMemory}`);
+  const inMemory = chunk < batch ? `, ${chunk} images in memory at a time` : '';
+  log.info(`each image against ${batch - 1} other texts${inMemory}`);
   return runTraining(
     {
       kind: 'clip',
@@ -53,7 +53,7 @@ export async function trainClip(config: ClipConfig, context: RunContext): Promis
       async build(runtime) {
         return {
           task: new ClipTask(runtime, config, { tokenizer, validation, zeroShot, run: path }),
-          batches: (position) => clipBatches({ pictures: training, tokenizer, faults }, config, position),
+          batches: (position) => clipBatches({ images: training, tokenizer, faults }, config, position),
           async onResume({ checkpoint }) {
             await assertSameTokenizer(await openCarriedParts(checkpoint), tokenizer, data.tokenizer);
           },
@@ -77,28 +77,28 @@ function checkVocabulary({ model, data }: ClipConfig, tokenizer: Tokenizer): voi
 const modelSize = ({ model }: ClipConfig) => ({ size: model.image.size, preprocessing: 'clip' }) as const;
 
 async function decodeValidation(
-  heldOut: readonly Picture[],
+  heldOut: readonly CaptionedImage[],
   config: ClipConfig,
   faults: Faults,
 ): Promise<ClipValidation> {
-  const { pictures, pixels } = await decodeAll(
+  const { images, pixels } = await decodeAll(
     heldOut,
     modelSize(config),
     faults,
     'held-out',
     VALIDATION_PAIRS,
   );
-  return { pixels, captions: pictures.map(({ caption }) => caption as string) };
+  return { pixels, captions: images.map(({ caption }) => caption as string) };
 }
 
 async function decodeZeroShot(
   config: ClipConfig,
-  { pictures, labels: file, templates }: NonNullable<ClipConfig['data']['zeroShot']>,
+  { images, labels: file, templates }: NonNullable<ClipConfig['data']['zeroShot']>,
   faults: Faults,
 ): Promise<ZeroShot> {
-  const all = await readClasses(pictures);
+  const all = await readClasses(images);
   const labels = file === undefined ? [...new Set(all.map(({ label }) => label))] : await readLabels(file);
-  checkClassifier(labels, templates, file ?? pictures);
+  checkClassifier(labels, templates, file ?? images);
   const stranger = all.find(({ label }) => !labels.includes(label));
   if (stranger) {
     throw new DataError(`${stranger.label} is not among the labels`, {
@@ -107,9 +107,9 @@ async function decodeZeroShot(
     });
   }
   // Evenly from all classes, whatever their order.
-  const stride = Math.max(1, Math.ceil(all.length / ZERO_SHOT_PICTURES));
+  const stride = Math.max(1, Math.ceil(all.length / ZERO_SHOT_IMAGES));
   const spread = all.filter((_, i) => i % stride === 0);
   const decoded = await decodeAll(spread, modelSize(config), faults, 'labelled');
-  const truth = decoded.pictures.map(({ label }) => labels.indexOf(label));
+  const truth = decoded.images.map(({ label }) => labels.indexOf(label));
   return { pixels: decoded.pixels, truth, labels, templates };
 }

@@ -1,4 +1,4 @@
-// Captioned pictures as tokens, in shuffled batches: captions are encoded anew each time, with dropout of merges.
+// Captioned images as tokens, in shuffled batches: captions are encoded anew each time, with dropout of merges.
 
 import type { DalleConfig } from '../../config/dalle.ts';
 import { type BatchPosition, ShuffledOrder } from '../../data/order.ts';
@@ -12,7 +12,7 @@ import type { TokenizedDataset } from './dataset.ts';
 
 export interface TokenBatch {
   readonly count: number;
-  /** Names of the pictures. */
+  /** Names of the images. */
   readonly keys: readonly string[];
   /** count × textLength, padded */
   readonly text: Int32Array;
@@ -24,7 +24,7 @@ export interface TokenBatch {
 
 /**
  * Refuses captions that do not fit in the text positions, before training begins.
- * @param source where the pictures come from, for messages; keys stand for themselves without it
+ * @param source where the images come from, for messages; keys stand for themselves without it
  * @returns how many captions will be cut, 0 unless data.truncateCaptions allows it
  */
 export function checkCaptions(
@@ -42,7 +42,7 @@ export function checkCaptions(
   if (blank >= 0) {
     throw new DataError('a caption of nothing but spaces', {
       where: place(keys[blank] as string),
-      fix: 'write the caption, or leave the picture out (train.nullCaptions trains without captions)',
+      fix: 'write the caption, or leave the image out (train.nullCaptions trains without captions)',
     });
   }
   const long = all.flatMap(({ caption, key }) => {

@@ -1,11 +1,11 @@
-// Captioned pictures as codes in memory: of token shards, or encoded before the training begins.
+// Captioned images as codes in memory: of token shards, or encoded before the training begins.
 
 import type { Checkpoint } from '../../checkpoint/read.ts';
 import type { DalleConfig } from '../../config/dalle.ts';
 import { chunks, decodeBatches } from '../../data/decode-batches.ts';
 import { captionsOf } from '../../data/sources/captions.ts';
 import type { Faults } from '../../data/sources/faults.ts';
-import { readPictures } from '../../data/sources/resolve.ts';
+import { readImages } from '../../data/sources/resolve.ts';
 import { split } from '../../data/split.ts';
 import { checkDvae } from '../../data/tokens/check.ts';
 import { readTokenFolder } from '../../data/tokens/read.ts';
@@ -13,16 +13,16 @@ import type { DvaeCodec } from '../../inference/dvae/codec.ts';
 import { DataError, InterruptedError, UsageError } from '../../util/errors.ts';
 import type { RunContext } from '../loop/run-context.ts';
 
-/** Pictures by their codes, with captions. */
+/** Images by their codes, with captions. */
 export interface TokenizedDataset {
   readonly keys: readonly string[];
-  /** A line for each caption of a picture. */
+  /** A line for each caption of an image. */
   readonly captions: readonly string[];
-  /** pictures × grid² */
+  /** images × grid² */
   readonly codes: Uint16Array;
 }
 
-/** Pictures encoded at a time. */
+/** Images encoded at a time. */
 const BATCH = 32;
 
 /**
@@ -37,7 +37,7 @@ export async function readCodes(
   context: RunContext,
 ): Promise<TokenizedDataset> {
   if (tokens !== undefined) return readShards(tokens, codec, dvae);
-  if (path !== undefined) return encodePictures(path, codec, faults, context);
+  if (path !== undefined) return encodeImages(path, codec, faults, context);
   throw new UsageError('there is nothing to train on', {
     where: 'data',
     fix: 'set data.tokens (from mm tokenize) or data.path',
@@ -49,7 +49,7 @@ async function readShards(path: string, codec: DvaeCodec, dvae: Checkpoint): Pro
   checkDvae(set, codec.hash, dvae.path);
   const missing = set.captions.indexOf(undefined);
   if (missing >= 0) {
-    throw new DataError('a picture has no caption', {
+    throw new DataError('an image has no caption', {
       where: `${path}: ${set.keys[missing]}`,
       fix: 'add the .txt beside it and tokenize again',
     });
@@ -57,29 +57,29 @@ async function readShards(path: string, codec: DvaeCodec, dvae: Checkpoint): Pro
   return set as TokenizedDataset;
 }
 
-async function encodePictures(
+async function encodeImages(
   path: string,
   codec: DvaeCodec,
   faults: Faults,
   { progress, signal }: RunContext,
 ): Promise<TokenizedDataset> {
-  const pictures = await readPictures(path, { captions: 'required' });
+  const images = await readImages(path, { captions: 'required' });
   const keys: string[] = [];
   const captions: string[] = [];
   const parts: Uint16Array[] = [];
   const size = { size: codec.config.imageSize, grid: codec.grid };
   let done = 0;
-  progress.start('tokenizing', pictures.length);
-  for await (const batch of decodeBatches(chunks(pictures, BATCH), size, faults)) {
+  progress.start('tokenizing', images.length);
+  for await (const batch of decodeBatches(chunks(images, BATCH), size, faults)) {
     if (signal.aborted) {
       throw new InterruptedError('stopped while tokenizing', {
         where: path,
         fix: 'mm tokenize keeps its work; train with data.tokens',
       });
     }
-    if (batch.pictures.length > 0) parts.push(Uint16Array.from(await codec.encode(batch.pixels)));
-    keys.push(...batch.pictures.map(({ key }) => key));
-    captions.push(...batch.pictures.map((picture) => captionsOf(picture).join('\n')));
+    if (batch.images.length > 0) parts.push(Uint16Array.from(await codec.encode(batch.pixels)));
+    keys.push(...batch.images.map(({ key }) => key));
+    captions.push(...batch.images.map((image) => captionsOf(image).join('\n')));
     done += batch.all.length;
     progress.update(done);
   }

@@ -34,7 +34,7 @@ export interface StepState {
   readonly compression?: PowerSgd | undefined;
 }
 
-/** Captioned pictures as tokens, count × textLength and count × grid². */
+/** Captioned images as tokens, count × textLength and count × grid². */
 export interface StepBatch {
   readonly count: number;
   readonly text: Int32Array;

@@ -116,7 +116,7 @@ function assertDivisible({ train: { batch, accumulate } }: DalleConfig, workers:
   });
 }
 
-/** Identifies what is trained on: pictures and captions in their order, and what their numbers mean. */
+/** Identifies what is trained on: images and captions in their order, and what their numbers mean. */
 function contentOf(
   { keys, captions, codes }: TokenizedDataset,
   tokenizer: BpeTokenizer,
@@ -129,7 +129,7 @@ function contentOf(
 const otherData = (rank: number, where: string): DataError =>
   new DataError(`worker ${rank} has other data than worker 0`, {
     where,
-    fix: 'give all workers the same pictures, captions, tokenizer and dVAE; best the same token shards (mm tokenize)',
+    fix: 'give all workers the same images, captions, tokenizer and dVAE; best the same token shards (mm tokenize)',
   });
 
 /** The captions to sample while training: those of the configuration, or the first of the data. */

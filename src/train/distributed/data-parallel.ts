@@ -32,7 +32,7 @@ export function dataParallelTask<Batch>(
       if (!leads && residuals) await sendResiduals(cluster, residuals);
       return cluster.broadcastText(leads ? await task.save(step, batch, evaluation) : undefined);
     },
-    /** What the first worker found that found something, with the pictures of its part. */
+    /** What the first worker found that found something, with the images of its part. */
     async diagnose(step, batch) {
       const own = await task.diagnose?.(step, batch);
       const tensors = await cluster.gatherTexts(own?.tensor ?? '');

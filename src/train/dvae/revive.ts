@@ -90,7 +90,7 @@ export class DeadCodeReviver {
   }
 
   /**
-   * Ends a window: gives each code that did not occur in it a place among the features of `pictures`.
+   * Ends a window: gives each code that did not occur in it a place among the features of `images`.
    * @returns how many codes were revived
    */
   async run(step: number, pixels: HostTensor): Promise<number> {

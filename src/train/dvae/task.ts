@@ -1,7 +1,7 @@
-// Trains the discrete VAE (arXiv 2102.12092, section 2.1): the train step, validation, pictures and checkpoints.
+// Trains the discrete VAE (arXiv 2102.12092, section 2.1): the train step, validation, images and checkpoints.
 
 import type { DvaeConfig } from '../../config/dvae.ts';
-import type { PictureBatch } from '../../data/batches.ts';
+import type { ImageBatch } from '../../data/batches.ts';
 import { floatScalar, type HostTensor } from '../../engine/native/tensor.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
@@ -22,7 +22,7 @@ import { learningRateAt, ramp } from '../optim/schedules.ts';
 import { DeadCodeReviver } from './revive.ts';
 import { temperatureAt } from './temperature.ts';
 
-export class DvaeTask implements TrainingTask<PictureBatch> {
+export class DvaeTask implements TrainingTask<ImageBatch> {
   readonly state: ModelState & { readonly lossScale: LossScale | undefined };
   readonly #architecture: DvaeArchitecture;
   readonly #config: DvaeConfig;
@@ -117,10 +117,10 @@ export class DvaeTask implements TrainingTask<PictureBatch> {
     };
   }
 
-  async update(step: number, batch: PictureBatch): Promise<Metrics> {
+  async update(step: number, batch: ImageBatch): Promise<Metrics> {
     const schedules = this.#schedules(step);
     const { learningRate, temperature, klWeight } = schedules;
-    const pixels = this.#pictures(batch.pixels, batch.keys.length);
+    const pixels = this.#images(batch.pixels, batch.keys.length);
     const results = await this.#compiledUpdate({
       pixels,
       key: stepKey(this.#config.seed, step),
@@ -142,7 +142,7 @@ export class DvaeTask implements TrainingTask<PictureBatch> {
     if (count > 0) this.#log.info(`step ${step}: ${count} dead codes revived`);
   }
 
-  #pictures(data: Uint8Array, count: number): HostTensor {
+  #images(data: Uint8Array, count: number): HostTensor {
     const { imageSize } = this.#config.model;
     return { dtype: 'uint8', shape: [count, imageSize, imageSize, 3], data };
   }
@@ -157,10 +157,10 @@ export class DvaeTask implements TrainingTask<PictureBatch> {
   }
 
   sampleImage(): Promise<Uint8Array> {
-    return this.#validation.picture();
+    return this.#validation.image();
   }
 
-  async save(step: number, batch: PictureBatch | undefined, evaluation: Metrics): Promise<string> {
+  async save(step: number, batch: ImageBatch | undefined, evaluation: Metrics): Promise<string> {
     return saveState(this.#run, {
       kind: 'dvae',
       step,

@@ -1,12 +1,12 @@
-// A whole dVAE training run: its pictures, its warm start.
+// A whole dVAE training run: its images, its warm start.
 
 import { type DvaeConfig, dvaeSchema } from '../../config/dvae.ts';
-import { PictureBatches } from '../../data/batches.ts';
+import { ImageBatches } from '../../data/batches.ts';
 import { decodeAll } from '../../data/decode-batches.ts';
+import type { CaptionedImage } from '../../data/image.ts';
 import type { BatchPosition } from '../../data/order.ts';
-import type { Picture } from '../../data/picture.ts';
 import { Faults } from '../../data/sources/faults.ts';
-import { readPictures } from '../../data/sources/resolve.ts';
+import { readImages } from '../../data/sources/resolve.ts';
 
 import { split } from '../../data/split.ts';
 import type { Validation } from '../../eval/dvae-validation.ts';
@@ -20,8 +20,8 @@ import { checkRun, runTraining } from '../run.ts';
 import { DvaeTask } from './task.ts';
 import { warmStart } from './warm-start.ts';
 
-/** Most held-out pictures looked at in one validation, and at a time. */
-const VALIDATION_PICTURES = 256;
+/** Most held-out images looked at in one validation, and at a time. */
+const VALIDATION_IMAGES = 256;
 const VALIDATION_BATCH = 32;
 
 /**
@@ -32,12 +32,12 @@ export async function trainDvae(config: DvaeConfig, context: RunContext): Promis
   const { path, log } = context;
   const { model, train } = config;
   await checkRun(dvaeSchema, config, context);
-  const pictures = await readPictures(config.data.path, { captions: 'ignore' });
-  const { training, heldOut } = split(pictures, config.data.validation);
+  const images = await readImages(config.data.path, { captions: 'ignore' });
+  const { training, heldOut } = split(images, config.data.validation);
   if (training.length === 0) {
-    throw new DataError('no picture is left to train on', {
+    throw new DataError('no image is left to train on', {
       where: config.data.path,
-      fix: 'add pictures, or lower data.validation',
+      fix: 'add images, or lower data.validation',
     });
   }
   const faults = new Faults(log);
@@ -67,13 +67,13 @@ export async function trainDvae(config: DvaeConfig, context: RunContext): Promis
 }
 
 function trainingBatches(
-  pictures: readonly Picture[],
+  images: readonly CaptionedImage[],
   { model, data, train }: DvaeConfig,
   faults: Faults,
   seed: number,
   position: BatchPosition | undefined,
-): PictureBatches {
-  return new PictureBatches(pictures, {
+): ImageBatches {
+  return new ImageBatches(images, {
     size: model.imageSize,
     grid: codeGrid(model),
     batch: train.batch,
@@ -86,18 +86,18 @@ function trainingBatches(
   });
 }
 
-/** The first held-out pictures that decode, in whole batches, each once: repeated ones would make a codebook seem poor. */
+/** The first held-out images that decode, in whole batches, each once: repeated ones would make a codebook seem poor. */
 async function decodeValidation(
-  heldOut: readonly Picture[],
+  heldOut: readonly CaptionedImage[],
   { model, data, train }: DvaeConfig,
   faults: Faults,
 ): Promise<Validation> {
   const crop = data.crop === 'none' ? 'none' : 'center';
   const size = { size: model.imageSize, grid: codeGrid(model), crop } as const;
-  const { pictures, pixels } = await decodeAll(heldOut, size, faults, 'held-out', VALIDATION_PICTURES);
-  const batch = Math.min(train.batch, VALIDATION_BATCH, pictures.length);
+  const { images, pixels } = await decodeAll(heldOut, size, faults, 'held-out', VALIDATION_IMAGES);
+  const batch = Math.min(train.batch, VALIDATION_BATCH, images.length);
   const bytes = batch * model.imageSize ** 2 * 3;
-  const count = Math.floor(pictures.length / batch);
+  const count = Math.floor(images.length / batch);
   return {
     batches: Array.from({ length: count }, (_, b) => pixels.subarray(b * bytes, (b + 1) * bytes)),
     batch,

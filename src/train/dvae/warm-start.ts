@@ -2,7 +2,7 @@
 // clustered and the centres written into the 1×1 convolutions around the codes (models/dvae/warm-start.ts).
 
 import type { DvaeConfig, OpenaiDvaeConfig } from '../../config/dvae.ts';
-import type { PictureBatch, PictureBatches } from '../../data/batches.ts';
+import type { ImageBatch, ImageBatches } from '../../data/batches.ts';
 import { floatScalar, type HostTensor } from '../../engine/native/tensor.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import {
@@ -40,7 +40,7 @@ export async function warmStart(
   runtime: Runtime,
   config: DvaeConfig & { readonly model: OpenaiDvaeConfig },
   state: ModelState<DvaeSpec>,
-  batches: PictureBatches,
+  batches: ImageBatches,
   { path, log, progress, signal }: RunContext,
 ): Promise<void> {
   const settings = config.train.warmStart!;
@@ -101,7 +101,7 @@ export async function warmStart(
         fix: 'start again with --resume',
       });
     const results = await step({
-      pixels: pictures((await iterator.next()).value as PictureBatch, config),
+      pixels: images((await iterator.next()).value as ImageBatch, config),
       key: stepKey(config.seed + 1, i),
       step: floatScalar(i),
       learningRate: floatScalar(learningRateAt(i, rate, settings.steps)),
@@ -111,9 +111,9 @@ export async function warmStart(
   progress.stop();
 
   const points: Float32Array[] = [];
-  for (let seen = 0; seen < settings.pictures; ) {
-    const batch = (await iterator.next()).value as PictureBatch;
-    points.push((await features({ pixels: pictures(batch, config) })).features.data as Float32Array);
+  for (let seen = 0; seen < settings.images; ) {
+    const batch = (await iterator.next()).value as ImageBatch;
+    points.push((await features({ pixels: images(batch, config) })).features.data as Float32Array);
     seen += batch.keys.length;
   }
   await iterator.return?.();
@@ -154,7 +154,7 @@ export async function warmStart(
   await startEma(runtime, state);
 }
 
-function pictures(batch: PictureBatch, config: DvaeConfig): HostTensor {
+function images(batch: ImageBatch, config: DvaeConfig): HostTensor {
   const { imageSize } = config.model;
   return { dtype: 'uint8', shape: [batch.keys.length, imageSize, imageSize, 3], data: batch.pixels };
 }

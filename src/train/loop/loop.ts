@@ -1,4 +1,4 @@
-// The training loop: the order of events and nothing else. At a step: evaluate, picture, save, then update.
+// The training loop: the order of events and nothing else. At a step: evaluate, image, save, then update.
 
 import type { RunFolder } from '../../report/run/folder.ts';
 import { InterruptedError } from '../../util/errors.ts';
@@ -14,7 +14,7 @@ export interface TrainingTask<Batch> {
   update(step: number, batch: Batch): Promise<Metrics>;
   /** Figures on held-out data. */
   evaluate(step: number): Promise<Metrics>;
-  /** A picture of what the model can do now, as PNG, if there is one to make. */
+  /** An image of what the model can do now, as PNG, if there is one to make. */
   sampleImage(step: number): Promise<Uint8Array | undefined>;
   /**
    * Writes a checkpoint to go on from, with the position in the data after `batch` and the last figures on held-out
@@ -138,8 +138,8 @@ async function evaluate<Batch>(
     step,
     Object.fromEntries(Object.entries(figures).map(([name, value]) => [`validation/${name}`, value])),
   );
-  const picture = await task.sampleImage(step);
-  if (picture) await run.image(step, 'samples', picture);
+  const image = await task.sampleImage(step);
+  if (image) await run.image(step, 'samples', image);
   const shown = Object.entries(figures).map(([name, value]) => `${name} ${value.toPrecision(4)}`);
   progress.note(`${label}: step ${step}: ${shown.join(', ')}`);
   log.debug({ step, ...figures }, 'validation');

@@ -8,7 +8,7 @@ import { DataError } from '../../util/errors.ts';
 export interface Diagnosis {
   /** The first tensor of the step that was not, and the line that made it; undefined when all are. */
   readonly tensor: string | undefined;
-  /** Names of the pictures in the batch. */
+  /** Names of the images in the batch. */
   readonly files: readonly string[];
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { bestOf, type ScoredPicture } from '../../../src/api/best-of.ts';
+import { bestOf, type ScoredImage } from '../../../src/api/best-of.ts';
 import type { GeneratedImage } from '../../../src/inference/dalle/pipeline.ts';
 import { DataError } from '../../../src/util/errors.ts';
 import { clipConfig } from '../../support/tiny-runs.ts';
@@ -9,7 +9,7 @@ const SIZE = 16;
 const LENGTH = SIZE ** 2 * 3;
 const { model: config } = clipConfig({ path: 'nowhere', tokenizer: 'none' });
 
-/** Grey pictures, as Artist draws them: the pixels of a batch are parts of one array. */
+/** Grey images, as Artist draws them: the pixels of a batch are parts of one array. */
 async function* drawn(prompts: Readonly<Record<string, readonly number[]>>, batch: number) {
   const all = Object.entries(prompts).flatMap(([prompt, greys]) =>
     greys.map((grey, seed) => ({ prompt, seed, grey })),
@@ -24,13 +24,13 @@ async function* drawn(prompts: Readonly<Record<string, readonly number[]>>, batc
   }
 }
 
-/** Chooses among `prompts`; a picture's score is `score` of its grey. */
+/** Chooses among `prompts`; an image's score is `score` of its grey. */
 async function choose(
   prompts: Readonly<Record<string, readonly number[]>>,
   kept: number,
   batch: number,
   score = (grey: number): number => grey,
-): Promise<{ found: ScoredPicture[]; calls: [prompt: string, pictures: number][] }> {
+): Promise<{ found: ScoredImage[]; calls: [prompt: string, images: number][] }> {
   const calls: [string, number][] = [];
   const clip = {
     config,
@@ -42,9 +42,9 @@ async function choose(
     },
   };
   const [{ length }] = Object.values(prompts) as [readonly number[]];
-  const found: ScoredPicture[] = [];
+  const found: ScoredImage[] = [];
   const options = { clip, drawn: length, kept, batch, truncate: false };
-  for await (const picture of bestOf(drawn(prompts, batch), options)) found.push(picture);
+  for await (const image of bestOf(drawn(prompts, batch), options)) found.push(image);
   return { found, calls };
 }
 
@@ -66,10 +66,10 @@ describe('the best of many', () => {
         ],
       );
       for (const { pixels, score } of found) assert.deepEqual(pixels, new Uint8Array(LENGTH).fill(score));
-      assert.ok(calls.every(([, pictures]) => pictures <= batch));
+      assert.ok(calls.every(([, images]) => images <= batch));
       for (const prompt of ['a', 'b'])
         assert.equal(
-          calls.filter(([own]) => own === prompt).reduce((sum, [, pictures]) => sum + pictures, 0),
+          calls.filter(([own]) => own === prompt).reduce((sum, [, images]) => sum + images, 0),
           5,
         );
     });
@@ -83,7 +83,7 @@ describe('the best of many', () => {
   test('a score that is not a number is refused', async () => {
     await assert.rejects(
       choose(prompts, 1, 4, () => Number.NaN),
-      (error: unknown) => error instanceof DataError && /score of a picture is NaN/.test(error.message),
+      (error: unknown) => error instanceof DataError && /score of an image is NaN/.test(error.message),
     );
   });
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setImmediate, setTimeout } from 'node:timers/promises';
-import type { PreviewPicture } from '../../../src/api/options.ts';
+import type { PreviewImage } from '../../../src/api/options.ts';
 import { Preview, UNDRAWN } from '../../../src/api/preview.ts';
 import type { DvaeCodec } from '../../../src/inference/dvae/codec.ts';
 import { dvaeConfig } from '../../support/tiny-runs.ts';
@@ -20,8 +20,8 @@ const codec: Pick<DvaeCodec, 'config' | 'grid' | 'decode'> = {
     for (let i = 0; i < pixels.length; i++) {
       const place = Math.floor(i / 3);
       const [row, column] = [Math.floor((place % SIZE ** 2) / SIZE), place % SIZE];
-      const picture = Math.floor(place / SIZE ** 2);
-      pixels[i] = codes[picture * GRID ** 2 + Math.floor(row / CELL) * GRID + Math.floor(column / CELL)]!;
+      const image = Math.floor(place / SIZE ** 2);
+      pixels[i] = codes[image * GRID ** 2 + Math.floor(row / CELL) * GRID + Math.floor(column / CELL)]!;
     }
     return pixels;
   },
@@ -31,7 +31,7 @@ const AT_ONCE = { interval: 0, pause: 0 };
 
 const requests = [3, 4, 5].map((seed) => ({ prompt: `picture ${seed}`, captionTokens: [1], seed }));
 
-/** Codes 1, 2, 3, … of two pictures, of which the first `tokens` are drawn. */
+/** Codes 1, 2, 3, … of two images, of which the first `tokens` are drawn. */
 const codesOf = (tokens: number): Int32Array =>
   Int32Array.from({ length: 2 * GRID ** 2 }, (_, i) => (i % GRID ** 2 < tokens ? i + 1 : 0));
 
@@ -44,21 +44,21 @@ async function draw(preview: Preview, turns = 5): Promise<void> {
   await preview.settle();
 }
 
-describe('pictures while they are drawn', () => {
+describe('images while they are drawn', () => {
   test('are shown after each row: the rows that are there as they will be, grey below', async () => {
-    const shown: (readonly PreviewPicture[])[] = [];
-    await draw(new Preview(codec, requests, (pictures) => void shown.push(pictures), AT_ONCE));
-    assert.equal(shown.length, GRID - 1, 'the whole pictures come by themselves');
+    const shown: (readonly PreviewImage[])[] = [];
+    await draw(new Preview(codec, requests, (images) => void shown.push(images), AT_ONCE));
+    assert.equal(shown.length, GRID - 1, 'the whole images come by themselves');
     const whole = await codec.decode(codesOf(GRID ** 2));
-    for (const [at, pictures] of shown.entries()) {
+    for (const [at, images] of shown.entries()) {
       assert.deepEqual(
-        pictures.map(({ prompt, seed, index, size }) => [prompt, seed, index, size]),
+        images.map(({ prompt, seed, index, size }) => [prompt, seed, index, size]),
         [
           ['picture 4', 4, 1, SIZE],
           ['picture 5', 5, 2, SIZE],
         ],
       );
-      for (const [i, { pixels }] of pictures.entries()) {
+      for (const [i, { pixels }] of images.entries()) {
         const drawn = (at + 1) * CELL * SIZE * 3;
         const start = i * SIZE ** 2 * 3;
         assert.deepEqual(pixels.slice(0, drawn), whole.slice(start, start + drawn));

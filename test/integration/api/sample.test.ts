@@ -8,14 +8,14 @@ import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
 import type { SampleOptions } from '../../../src/api/options.ts';
 import { readRecipe } from '../../../src/api/recipe.ts';
-import { type SampledPicture, sample } from '../../../src/api/sample.ts';
+import { type SampledImage, sample } from '../../../src/api/sample.ts';
 import { readCheckpoint } from '../../../src/checkpoint/read.ts';
-import { decodePicture } from '../../../src/data/decode.ts';
+import { decodeImage } from '../../../src/data/decode.ts';
 import { Runtime } from '../../../src/engine/session/runtime.ts';
 import { DallePipeline, type GenerateRequest } from '../../../src/inference/dalle/pipeline.ts';
 import { encodePng } from '../../../src/report/images/png.ts';
 import { DataError, UsageError } from '../../../src/util/errors.ts';
-import { TINY, writePicture, writePictures, writeTinyDvae } from '../../support/tiny-dvae.ts';
+import { TINY, writeImage, writeImages, writeTinyDvae } from '../../support/tiny-dvae.ts';
 import { dalleConfig, dalleSession, writeTokenizer } from '../../support/tiny-runs.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mm-sample-api-'));
@@ -28,12 +28,12 @@ const SETTINGS = { temperature: 0.7, topK: 12, topP: 0.9, guidance: 2 };
 
 before(async () => {
   const data = {
-    path: join(root, 'pictures'),
+    path: join(root, 'images'),
     dvae: join(root, 'dvae'),
     tokenizer: join(root, 'tokenizer.json'),
   };
-  await writePictures(data.path, 14);
-  await writePicture(photo, 99);
+  await writeImages(data.path, 14);
+  await writeImage(photo, 99);
   await writeTinyDvae(data.dvae);
   await writeTokenizer(data.tokenizer, data.path);
   const brief = { steps: 3, samples: { count: 0 } };
@@ -53,13 +53,13 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   return found;
 }
 
-const all = (options: SampleOptions): Promise<SampledPicture[]> =>
+const all = (options: SampleOptions): Promise<SampledImage[]> =>
   collect(sample({ dalle, count: 1, ...options }));
 
-async function one(options: SampleOptions): Promise<SampledPicture> {
-  const [picture, ...more] = await all(options);
+async function one(options: SampleOptions): Promise<SampledImage> {
+  const [image, ...more] = await all(options);
   assert.deepEqual(more, []);
-  return picture!;
+  return image!;
 }
 
 /** What the models themselves draw. */
@@ -73,24 +73,24 @@ async function draw(
       await readCheckpoint(dalle, { kind: 'dalle', warn: assert.fail }),
     );
     const request = { prompt: '', ...(await make(artist)) };
-    const pictures = await collect(artist.generate([request], SETTINGS, { batch: 1 }));
-    return pictures[0]!.pixels;
+    const images = await collect(artist.generate([request], SETTINGS, { batch: 1 }));
+    return images[0]!.pixels;
   } finally {
     await runtime.close();
   }
 }
 
-describe('a picture that begins with another one', () => {
+describe('an image that begins with another one', () => {
   test('keeps its first rows of codes, and no more', async () => {
     const rows = 2;
     const primed = await one({
       prompts: ['picture 1'],
       seed: 3,
       ...SETTINGS,
-      prime: { picture: photo, rows },
+      prime: { image: photo, rows },
     });
     const expected = await draw(async ({ codec, tokenizer }) => {
-      const pixels = await decodePicture(photo, { size: TINY.imageSize, crop: 'center' });
+      const pixels = await decodeImage(photo, { size: TINY.imageSize, crop: 'center' });
       const start = (await codec.encode(pixels)).slice(0, rows * GRID);
       assert.equal(primed.metadata.prime, start.join(' '));
       return { captionTokens: tokenizer.encode('picture 1'), seed: 3, start };
@@ -100,27 +100,27 @@ describe('a picture that begins with another one', () => {
       prompts: ['picture 1'],
       seed: 3,
       ...SETTINGS,
-      prime: { picture: photo, rows: 1 },
+      prime: { image: photo, rows: 1 },
     });
     assert.notDeepEqual(fewer.pixels, primed.pixels);
-    const contents = { picture: readFileSync(photo), rows };
+    const contents = { image: readFileSync(photo), rows };
     const same = await one({ prompts: ['picture 1'], seed: 3, ...SETTINGS, prime: contents });
     assert.deepEqual(same.metadata, primed.metadata);
     assert.deepEqual(same.pixels, primed.pixels);
   });
 
-  test('must leave something to draw, and be a picture', async () => {
-    const prime = (picture: string, rows: number) => all({ prompts: ['a'], prime: { picture, rows } });
+  test('must leave something to draw, and be an image', async () => {
+    const prime = (image: string, rows: number) => all({ prompts: ['a'], prime: { image, rows } });
     await assert.rejects(prime(photo, GRID), (error: UsageError) => {
       assert.ok(error instanceof UsageError);
-      assert.match(error.message, /prime\.rows 4 leaves nothing to draw: pictures have 4 rows/);
+      assert.match(error.message, /prime\.rows 4 leaves nothing to draw: images have 4 rows/);
       return true;
     });
     await assert.rejects(prime(photo, 0), /prime\.rows is a whole number from 1 on, and got 0/);
     const text = join(root, 'tokenizer.json');
     await assert.rejects(prime(text, 1), (error: DataError) => {
       assert.ok(error instanceof DataError);
-      assert.match(error.message, /cannot be used: not a picture/);
+      assert.match(error.message, /cannot be used: not an image/);
       assert.equal(error.where, text);
       return true;
     });
@@ -130,14 +130,14 @@ describe('a picture that begins with another one', () => {
 describe('a negative prompt', () => {
   test('is what guidance steers away from', async () => {
     const asked = { prompts: ['picture 1'], seed: 3, ...SETTINGS };
-    const away = await one({ ...asked, negative: 'Picture 7' });
+    const away = await one({ ...asked, negative: 'Image 7' });
     const expected = await draw(async ({ tokenizer }) => ({
       captionTokens: tokenizer.encode('picture 1'),
       negative: tokenizer.encode('picture 7'),
       seed: 3,
     }));
     assert.deepEqual(away.pixels, expected);
-    assert.equal(away.metadata.negative, 'Picture 7');
+    assert.equal(away.metadata.negative, 'Image 7');
     const plain = await one(asked);
     assert.notDeepEqual(away.pixels, plain.pixels);
     assert.deepEqual((await one({ ...asked, negative: ' ' })).metadata, plain.metadata);
@@ -162,7 +162,7 @@ describe('a caption that the model goes on with', () => {
       topK: 20,
       onCaption: (...pair: [string, string]) => void told.push(pair),
     };
-    const pictures = await all({ ...asked, prompts: ['picture 2'], complete: ['Pict', ''] });
+    const images = await all({ ...asked, prompts: ['picture 2'], complete: ['Pict', ''] });
     const captions = told.map(([caption]) => caption);
     assert.deepEqual(
       told.map(([, beginning]) => beginning),
@@ -171,7 +171,7 @@ describe('a caption that the model goes on with', () => {
     assert.ok(captions[0]!.startsWith('pict') && captions[0]!.length > 4, captions[0]);
     assert.notEqual(captions[1], '');
     assert.deepEqual(
-      pictures.map(({ prompt, completedFrom }) => [prompt, completedFrom]),
+      images.map(({ prompt, completedFrom }) => [prompt, completedFrom]),
       [
         ['picture 2', undefined],
         [captions[0], 'Pict'],
@@ -181,21 +181,21 @@ describe('a caption that the model goes on with', () => {
     const given = await all({ ...asked, prompts: captions, truncate: true });
     assert.deepEqual(
       given.map(({ pixels }) => pixels),
-      pictures.slice(2).map(({ pixels }) => pixels),
+      images.slice(2).map(({ pixels }) => pixels),
     );
-    assert.equal(pictures[2]!.metadata['completed-from'], 'Pict');
+    assert.equal(images[2]!.metadata['completed-from'], 'Pict');
   });
 });
 
-describe('a picture like one in a file', () => {
+describe('an image like one in a file', () => {
   const file = join(root, 'drawn.png');
-  let drawn: SampledPicture;
+  let drawn: SampledImage;
   before(async () => {
     drawn = await one({
-      prompts: ['Picture 12: étoile ★'],
+      prompts: ['Image 12: étoile ★'],
       negative: 'picture 7',
       seed: 11,
-      prime: { picture: photo, rows: 1 },
+      prime: { image: photo, rows: 1 },
       ...SETTINGS,
     });
     writeFileSync(file, await drawn.png());
@@ -239,7 +239,7 @@ describe('a picture like one in a file', () => {
   });
 
   test('needs a file that says how it was made', async () => {
-    await assert.rejects(collect(sample({ like: photo })), /the picture does not say how it was made/);
+    await assert.rejects(collect(sample({ like: photo })), /the image does not say how it was made/);
     const { prompt, seed, settings, model } = drawn.metadata;
     const damages: Record<string, string>[] = [
       { prompt: prompt!, seed: '-1', settings: settings!, model: model! },
@@ -272,11 +272,11 @@ describe('a program', () => {
       signal: controller.signal,
       onProgress: (...pair) => void progress.push(pair),
     });
-    const finished: SampledPicture[] = [];
+    const finished: SampledImage[] = [];
     await assert.rejects(
       async () => {
-        for await (const picture of drawing) {
-          finished.push(picture);
+        for await (const image of drawing) {
+          finished.push(image);
           if (finished.length === 2) controller.abort();
         }
       },
@@ -287,8 +287,8 @@ describe('a program', () => {
     assert.deepEqual(progress[0], [0, total]);
     assert.deepEqual(progress.at(-1), [2 * GRID ** 2, total]);
 
-    for await (const picture of sample({ dalle, prompts: ['picture 1'], count: 5 })) {
-      assert.deepEqual(picture.pixels, finished[0]!.pixels);
+    for await (const image of sample({ dalle, prompts: ['picture 1'], count: 5 })) {
+      assert.deepEqual(image.pixels, finished[0]!.pixels);
       break;
     }
   });

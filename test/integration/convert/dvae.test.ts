@@ -65,7 +65,7 @@ describe('a DiscreteVAE of DALLE-pytorch', () => {
     });
   };
 
-  test('pictures with an alpha channel are refused', () => {
+  test('images with an alpha channel are refused', () => {
     refused(() => discreteVae(hparams({ channels: 4 }), weights(), 'vae.pt'), /4 channels/);
   });
 

@@ -15,7 +15,7 @@ import { buffer } from 'node:stream/consumers';
 import { after, before, beforeEach, mock, test } from 'node:test';
 import * as tar from 'tar-stream';
 import { readCheckpoint } from '../../../src/checkpoint/read.ts';
-import { decodePicture } from '../../../src/data/decode.ts';
+import { decodeImage } from '../../../src/data/decode.ts';
 import { readFolder } from '../../../src/data/sources/folder.ts';
 import { readTokenFolder } from '../../../src/data/tokens/read.ts';
 import { Runtime } from '../../../src/engine/session/runtime.ts';
@@ -24,9 +24,9 @@ import { type TokenizeOptions, tokenizeFolder } from '../../../src/inference/job
 import { DataError, InterruptedError } from '../../../src/util/errors.ts';
 import { createLogger } from '../../../src/util/logger.ts';
 import { SILENT } from '../../../src/util/progress.ts';
-import { TINY, writePicture, writePictures, writeTinyDvae } from '../../support/tiny-dvae.ts';
+import { TINY, writeImage, writeImages, writeTinyDvae } from '../../support/tiny-dvae.ts';
 
-const PICTURES = 75;
+const IMAGES = 75;
 /** Two batches, the second one short. */
 const SHARD = 35;
 
@@ -35,7 +35,7 @@ let out: string;
 before(async () => {
   root = mkdtempSync(join(tmpdir(), 'mm-tokenize-'));
   await writeTinyDvae(join(root, 'dvae'));
-  await writePictures(join(root, 'pictures'), PICTURES);
+  await writeImages(join(root, 'images'), IMAGES);
 });
 after(() => rmSync(root, { recursive: true }));
 beforeEach(() => {
@@ -48,7 +48,7 @@ const tokenize = (
 ) =>
   tokenizeFolder(
     {
-      data: join(root, 'pictures'),
+      data: join(root, 'images'),
       dvae: join(root, 'dvae'),
       out,
       shardSize: SHARD,
@@ -61,14 +61,14 @@ const tokenize = (
 const contents = (path: string): Record<string, string> =>
   Object.fromEntries(readdirSync(path).map((name) => [name, readFileSync(join(path, name), 'latin1')]));
 
-test('every picture has the codes of the dVAE, its caption and its key, in order', async () => {
+test('every image has the codes of the dVAE, its caption and its key, in order', async () => {
   const manifest = await tokenize();
   assert.deepEqual(
     manifest.shards.map(({ count }) => count),
     [35, 35, 5],
   );
   const set = await readTokenFolder(out);
-  const names = Array.from({ length: PICTURES }, (_, i) => String(i).padStart(3, '0'));
+  const names = Array.from({ length: IMAGES }, (_, i) => String(i).padStart(3, '0'));
   const even = names.filter((_, i) => i % 2 === 0);
   const odd = names.filter((_, i) => i % 2 === 1);
   assert.deepEqual(set.keys, [...even.map((name) => `a/${name}`), ...odd.map((name) => `b/${name}`)]);
@@ -86,9 +86,9 @@ test('every picture has the codes of the dVAE, its caption and its key, in order
     assert.equal(set.vocabulary, TINY.vocabulary);
     const expected: number[] = [];
     for (const key of set.keys) {
-      const path = join(root, 'pictures', `${key}.png`);
+      const path = join(root, 'images', `${key}.png`);
       expected.push(
-        ...(await codec.encode(await decodePicture(path, { size: TINY.imageSize, crop: 'center' }))),
+        ...(await codec.encode(await decodeImage(path, { size: TINY.imageSize, crop: 'center' }))),
       );
     }
     assert.deepEqual([...set.codes], expected);
@@ -127,7 +127,7 @@ const methods = (progress: typeof SILENT) => ({
   note: progress.note.bind(progress),
 });
 
-test('progress counts finished shards first, then every picture', async () => {
+test('progress counts finished shards first, then every image', async () => {
   const events: (string | number)[] = [];
   const progress = {
     ...methods(SILENT),
@@ -142,14 +142,14 @@ test('progress counts finished shards first, then every picture', async () => {
   assert.deepEqual(events, ['tokenizing', 75, 40, 72, 75]);
 });
 
-test('pictures that cannot be read are left out and listed; the others keep their places', async () => {
+test('images that cannot be read are left out and listed; the others keep their places', async () => {
   const data = join(root, 'faulty');
-  for (let i = 0; i < 8; i++) await writePicture(join(data, `${i}.png`), i);
-  writeFileSync(join(data, '1.png'), 'not a picture');
+  for (let i = 0; i < 8; i++) await writeImage(join(data, `${i}.png`), i);
+  writeFileSync(join(data, '1.png'), 'not an image');
   writeFileSync(join(data, '5.png'), readFileSync(join(data, '5.png')).subarray(0, 60));
   writeFileSync(join(data, '4.txt'), 'only one has a caption');
   const manifest = await tokenize({ data, shardSize: 5 });
-  assert.equal(manifest.pictures, 6);
+  assert.equal(manifest.images, 6);
   assert.deepEqual(
     manifest.shards.map(({ count, skipped }) => [count, skipped.map(({ file }) => file)]),
     [
@@ -164,9 +164,9 @@ test('pictures that cannot be read are left out and listed; the others keep thei
   assert.equal(captions[0], undefined);
 });
 
-test('a shard with no usable picture is empty; when all are unusable that is an error', async () => {
+test('a shard with no usable image is empty; when all are unusable that is an error', async () => {
   const data = join(root, 'worse');
-  for (let i = 0; i < 4; i++) await writePicture(join(data, `${i}.png`), i);
+  for (let i = 0; i < 4; i++) await writeImage(join(data, `${i}.png`), i);
   for (const i of [2, 3]) writeFileSync(join(data, `${i}.png`), '');
   assert.deepEqual(
     (await tokenize({ data, shardSize: 2 })).shards.map(({ count }) => count),
@@ -180,9 +180,9 @@ test('a shard with no usable picture is empty; when all are unusable that is an 
   await assert.rejects(readTokenFolder(out), DataError);
 });
 
-test('resuming refuses other pictures, captions or another dVAE', async () => {
+test('resuming refuses other images, captions or another dVAE', async () => {
   const data = join(root, 'changing');
-  for (let i = 0; i < 3; i++) await writePicture(join(data, `${i}.png`), i);
+  for (let i = 0; i < 3; i++) await writeImage(join(data, `${i}.png`), i);
   await tokenize({ data, shardSize: 2 });
   const resume = () => tokenize({ data, shardSize: 2, resume: true });
   await resume();
@@ -208,12 +208,12 @@ test('a codebook that 16 bits do not hold is refused', async () => {
   assert.deepEqual(readdirSync(out), []);
 });
 
-test('tars give the tokens that their pictures give as files', async () => {
+test('tars give the tokens that their images give as files', async () => {
   const tars = join(root, 'tars');
   mkdirSync(tars);
-  const pictures = await readFolder(join(root, 'pictures'), { captions: 'optional' });
+  const images = await readFolder(join(root, 'images'), { captions: 'optional' });
   // Two archives, cut where no shard ends.
-  for (const [i, part] of [pictures.slice(0, 40), pictures.slice(40)].entries()) {
+  for (const [i, part] of [images.slice(0, 40), images.slice(40)].entries()) {
     const archive = tar.pack();
     for (const { key, path, caption } of part) {
       const stem = key.replace('/', '-');
@@ -234,7 +234,7 @@ test('tars give the tokens that their pictures give as files', async () => {
     set.keys,
     expected.keys.map((key, i) => `${i < 40 ? 0 : 1}/${key.replace('/', '-')}`),
   );
-  assert.equal(manifest.pictures, PICTURES);
+  assert.equal(manifest.images, IMAGES);
 });
 
 test('a disk that fills in the middle of a shard: no half shard stays, resuming loses none and repeats none', async () => {

@@ -60,7 +60,7 @@ describe('blocks give what the whole mask gives, and its gradients of queries, k
   for (const kind of ATTENTION_KINDS) {
     for (const layout of layouts) {
       const { prefix, grid } = layout;
-      // All inputs of training; a whole picture; the prompt alone; the prompt and some tokens.
+      // All inputs of training; a whole image; the prompt alone; the prompt and some tokens.
       const lengths = [prefix + grid ** 2 - 1, prefix + grid ** 2, prefix, prefix + 1, prefix + grid + 2];
       test(`${kind} of ${JSON.stringify(layout)}`, () => {
         for (const length of lengths) {
@@ -89,8 +89,8 @@ describe('blocks give what the whole mask gives, and its gradients of queries, k
   }
 });
 
-test('blocks hold a share of the pairs that shrinks as the picture grows', () => {
-  /** Scores computed for the picture. */
+test('blocks hold a share of the pairs that shrinks as the image grows', () => {
+  /** Scores computed for the image. */
   const scores = (kind: AttentionKind, grid: number): number => {
     const pattern = attentionPattern(kind, { prefix: 8, grid, convolution: 5 }, 8 + grid ** 2);
     const [, queries, keys] = pattern.image_RGW!.shape as [number, number, number];

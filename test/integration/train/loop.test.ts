@@ -120,7 +120,7 @@ before(async () => {
   });
 });
 
-test('at a step: evaluate, picture, save, update', () => {
+test('at a step: evaluate, image, save, update', () => {
   const steps = whole.metrics
     .trim()
     .split('\n')

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { InterruptedError } from '../../../src/util/errors.ts';
-import { writePictures, writeTinyDvae } from '../../support/tiny-dvae.ts';
+import { writeImages, writeTinyDvae } from '../../support/tiny-dvae.ts';
 import {
   clipConfig,
   clipSession,
@@ -23,12 +23,12 @@ import {
 } from '../../support/tiny-runs.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mm-repeat-'));
-const data = join(root, 'pictures');
+const data = join(root, 'images');
 const dvae = join(root, 'dvae');
 const tokenizer = join(root, 'tokenizer.json');
 before(async () => {
-  await writePictures(data, 14);
-  await writePictures(several.path, 14);
+  await writeImages(data, 14);
+  await writeImages(several.path, 14);
   for (const name of readdirSync(several.path, { recursive: true, encoding: 'utf8' }))
     if (name.endsWith('.txt')) appendFileSync(join(several.path, name), 'red\nblue\n');
   await writeTinyDvae(dvae);
@@ -99,7 +99,7 @@ const cases: Case[] = [
     stops: [{ label: 'train-dalle', at: 7 }],
   },
   {
-    name: 'train-dalle, with several captions of each picture',
+    name: 'train-dalle, with several captions of each image',
     session: (seed) => dalleSession(dalleConfig(several, seed)),
     stops: [{ label: 'train-dalle', at: 7 }],
   },
@@ -137,7 +137,7 @@ for (const [index, { name, session, stops }] of cases.entries()) {
     const whole = folder('whole');
     before(() => train(whole));
 
-    test('the same seed: every byte of the checkpoints, the metrics and the pictures', async () => {
+    test('the same seed: every byte of the checkpoints, the metrics and the images', async () => {
       await train(folder('again'));
       const files = lasting(folder('again'));
       assert.deepEqual(files, lasting(whole));

@@ -1,4 +1,4 @@
-// Several workers make what one process makes in as many parts: every byte of the weights, moments, metrics and pictures.
+// Several workers make what one process makes in as many parts: every byte of the weights, moments, metrics and images.
 
 import assert from 'node:assert/strict';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ import type { LoopResult } from '../../../src/train/loop/loop.ts';
 import { Adam } from '../../../src/train/optim/adam.ts';
 import { DataError, InterruptedError, UsageError } from '../../../src/util/errors.ts';
 import { together } from '../../support/cluster.ts';
-import { writePictures, writeTinyDvae } from '../../support/tiny-dvae.ts';
+import { writeImages, writeTinyDvae } from '../../support/tiny-dvae.ts';
 import {
   type DalleData,
   dalleConfig,
@@ -24,11 +24,11 @@ import {
 } from '../../support/tiny-runs.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mm-workers-'));
-const path = join(root, 'pictures');
+const path = join(root, 'images');
 const dvae = join(root, 'dvae');
 const tokenizer = join(root, 'tokenizer.json');
 before(async () => {
-  await writePictures(path, 18);
+  await writeImages(path, 18);
   await writeTinyDvae(dvae);
   await writeTokenizer(tokenizer, path);
 });
@@ -183,7 +183,7 @@ describe('what workers must have in common', () => {
 
   test('the data; not the places where they are', async () => {
     const others = join(root, 'others');
-    await writePictures(others, 18);
+    await writeImages(others, 18);
     const moved = await work('moved', { workers: 2, train: { steps: 1 } }, (rank) =>
       rank === 1 ? { data: { path: others } } : {},
     );

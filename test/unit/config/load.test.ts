@@ -36,7 +36,7 @@ const folder = mkdtempSync(join(tmpdir(), 'mm-config-'));
 after(() => rmSync(folder, { recursive: true }));
 const file = join(folder, 'c.yaml');
 
-const GOOD = 'data:\n  path: pictures\ntrain:\n  steps: 10\n';
+const GOOD = 'data:\n  path: images\ntrain:\n  steps: 10\n';
 
 function load(text: string | Uint8Array, source: ConfigSource = {}): z.output<typeof schema> {
   writeFileSync(file, text);
@@ -63,7 +63,7 @@ describe('sources', () => {
   test('the file, with defaults filled in', () => {
     assert.deepEqual(load(GOOD), {
       seed: 0,
-      data: { path: 'pictures', crop: 'random' },
+      data: { path: 'images', crop: 'random' },
       kinds: ['full'],
       size: 'auto',
       train: { steps: 10, learningRate: 0.001 },
@@ -155,7 +155,7 @@ describe('problems', () => {
     ],
     [
       'blank',
-      GOOD.replace('pictures', ''),
+      GOOD.replace('images', ''),
       [],
       'data.path: expected text, received nothing\n  at:  c.yaml:2:9',
     ],

@@ -7,7 +7,7 @@ import { loadConfig } from '../../../src/config/load.ts';
 import { UsageError } from '../../../src/util/errors.ts';
 
 const RUN = ['train={steps: 10, batch: 2, optimizer: {learningRate: {peak: 0.001}}}'];
-const DVAE = [...RUN, 'data.path=pictures', 'model={}'];
+const DVAE = [...RUN, 'data.path=images', 'model={}'];
 const DALLE = [...RUN, 'data={tokens: shards, dvae: d, tokenizer: t.json}', 'model={}'];
 
 test('the papers’ models are accepted', () => {
@@ -27,7 +27,7 @@ const broken: [schema: z.ZodType, good: string[], set: string, message: RegExp][
   [dvaeSchema, DVAE, 'model.imageSize=60', /model\.imageSize: must be a multiple of 8/],
   [dalleSchema, DALLE, 'model.heads=60', /model\.width: must be a multiple of heads \(60\); received 3968/],
   [dalleSchema, DALLE, 'model.convolution=4', /model\.convolution: must be odd/],
-  [dalleSchema, DALLE, 'data.path=pictures', /data: give either path or tokens/],
+  [dalleSchema, DALLE, 'data.path=images', /data: give either path or tokens/],
   [dalleSchema, DALLE, 'data.tokens=null', /data: give either path or tokens/],
   [dvaeSchema, DVAE, 'train.optimizer.learningRate.end=1', /learningRate\.end: must not exceed peak/],
   [

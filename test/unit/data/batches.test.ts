@@ -2,19 +2,19 @@ import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
-import { type PictureBatch, PictureBatches, type PictureBatchOptions } from '../../../src/data/batches.ts';
-import { decodePicture } from '../../../src/data/decode.ts';
+import { type ImageBatch, ImageBatches, type ImageBatchOptions } from '../../../src/data/batches.ts';
+import { decodeImage } from '../../../src/data/decode.ts';
+import type { CaptionedImage } from '../../../src/data/image.ts';
 import { mirror } from '../../../src/data/orientation.ts';
-import type { Picture } from '../../../src/data/picture.ts';
 import { Faults } from '../../../src/data/sources/faults.ts';
 import { readFolder } from '../../../src/data/sources/folder.ts';
 import { DataError } from '../../../src/util/errors.ts';
 import { RandomStream } from '../../../src/util/random.ts';
-import { halves, keepingLogger, plain, temporaryFolder, write } from '../../support/pictures.ts';
+import { halves, keepingLogger, plain, temporaryFolder, write } from '../../support/images.ts';
 
 const SIZE = 8;
 const folder = await temporaryFolder();
-let pictures: Picture[];
+let images: CaptionedImage[];
 
 before(async () => {
   for (let i = 0; i < 10; i++) {
@@ -26,16 +26,16 @@ before(async () => {
     );
     await write(join(folder, `good/p${i}.txt`), `picture ${i}`);
   }
-  pictures = await readFolder(join(folder, 'good'), { captions: 'required' });
+  images = await readFolder(join(folder, 'good'), { captions: 'required' });
 });
 
-function options(more: Partial<PictureBatchOptions> = {}): PictureBatchOptions {
+function options(more: Partial<ImageBatchOptions> = {}): ImageBatchOptions {
   const faults = new Faults(keepingLogger().log);
   return { size: SIZE, batch: 4, seed: 3, crop: 'random', cropScale: 0.5, flip: true, faults, ...more };
 }
 
-async function take(batches: PictureBatches, count: number): Promise<PictureBatch[]> {
-  const taken: PictureBatch[] = [];
+async function take(batches: ImageBatches, count: number): Promise<ImageBatch[]> {
+  const taken: ImageBatch[] = [];
   for await (const batch of batches) {
     taken.push(batch);
     if (taken.length === count) break;
@@ -43,35 +43,35 @@ async function take(batches: PictureBatches, count: number): Promise<PictureBatc
   return taken;
 }
 
-test('a batch is its pictures in a row, with keys and captions', async () => {
-  const [batch] = await take(new PictureBatches(pictures, options({ crop: 'center', flip: false })), 1);
+test('a batch is its images in a row, with keys and captions', async () => {
+  const [batch] = await take(new ImageBatches(images, options({ crop: 'center', flip: false })), 1);
   assert.equal(batch!.pixels.length, 4 * SIZE * SIZE * 3);
   for (const [i, key] of batch!.keys.entries()) {
-    const expected = await decodePicture(join(folder, 'good', `${key}.png`), { size: SIZE, crop: 'center' });
+    const expected = await decodeImage(join(folder, 'good', `${key}.png`), { size: SIZE, crop: 'center' });
     assert.deepEqual(batch!.pixels.slice(i * expected.length, (i + 1) * expected.length), expected);
     assert.equal(batch!.captions[i], `picture ${key.slice(1)}`);
   }
 });
 
 test('the same seed gives the same batches whatever is decoded ahead; another seed others', async () => {
-  const once = await take(new PictureBatches(pictures, options({ prefetch: 1 })), 7);
-  assert.deepEqual(await take(new PictureBatches(pictures, options({ prefetch: 5 })), 7), once);
-  assert.notDeepEqual(await take(new PictureBatches(pictures, options({ seed: 4 })), 7), once);
+  const once = await take(new ImageBatches(images, options({ prefetch: 1 })), 7);
+  assert.deepEqual(await take(new ImageBatches(images, options({ prefetch: 5 })), 7), once);
+  assert.notDeepEqual(await take(new ImageBatches(images, options({ seed: 4 })), 7), once);
 });
 
 for (const crop of ['random', 'center'] as const) {
   test(`interrupted and resumed is the same as whole: crop ${crop}`, async () => {
-    const whole = await take(new PictureBatches(pictures, options({ crop })), 9);
+    const whole = await take(new ImageBatches(images, options({ crop })), 9);
     for (const stop of [1, 4, 5]) {
       const position = JSON.parse(JSON.stringify(whole[stop - 1]!.position));
-      const rest = await take(new PictureBatches(pictures, options({ crop, position })), 9 - stop);
+      const rest = await take(new ImageBatches(images, options({ crop, position })), 9 - stop);
       assert.deepEqual(rest, whole.slice(stop));
     }
   });
 }
 
 test('crops and mirrors are drawn by seed, epoch and key', async () => {
-  const [batch] = await take(new PictureBatches(pictures, options({ batch: 30 })), 1);
+  const [batch] = await take(new ImageBatches(images, options({ batch: 30 })), 1);
   const length = SIZE * SIZE * 3;
   const seen = new Map<string, number>();
   for (const [i, key] of batch!.keys.entries()) {
@@ -80,7 +80,7 @@ test('crops and mirrors are drawn by seed, epoch and key', async () => {
     const random = new RandomStream(3, 'crop', epoch, key);
     const isMirrored = random.uniform() < 0.5;
     const path = join(folder, 'good', `${key}.png`);
-    const plain = await decodePicture(path, { size: SIZE, crop: 'random', cropScale: 0.5, random });
+    const plain = await decodeImage(path, { size: SIZE, crop: 'random', cropScale: 0.5, random });
     assert.deepEqual(
       batch!.pixels.slice(i * length, (i + 1) * length),
       isMirrored ? mirror(plain, SIZE) : plain,
@@ -92,7 +92,7 @@ test('a small set of fixed crops is decoded once; mirrors still vary', async () 
   const copy = join(folder, 'copy');
   for (const name of ['a', 'b'])
     await write(join(copy, `${name}.png`), await halves(20, 20).png().toBuffer());
-  const batches = new PictureBatches(
+  const batches = new ImageBatches(
     await readFolder(copy, { captions: 'ignore' }),
     options({ crop: 'none', batch: 2, prefetch: 1 }),
   );
@@ -106,15 +106,15 @@ test('a small set of fixed crops is decoded once; mirrors still vary', async () 
   assert.ok(seen.size > 1);
 });
 
-test('unusable pictures are skipped, said once, and batches stay full and repeatable', async () => {
+test('unusable images are skipped, said once, and batches stay full and repeatable', async () => {
   const mixed = join(folder, 'mixed');
   for (let i = 0; i < 6; i++)
     await write(join(mixed, `p${i}.png`), await plain(9, 9, `#00000${i}`).png().toBuffer());
-  for (const name of ['bad0', 'p2a', 'zbad']) await write(join(mixed, `${name}.png`), 'not a picture');
+  for (const name of ['bad0', 'p2a', 'zbad']) await write(join(mixed, `${name}.png`), 'not an image');
   const mixture = await readFolder(mixed, { captions: 'ignore' });
   const { log, lines } = keepingLogger();
   const faults = new Faults(log);
-  const whole = await take(new PictureBatches(mixture, options({ faults, batch: 5 })), 6);
+  const whole = await take(new ImageBatches(mixture, options({ faults, batch: 5 })), 6);
   assert.deepEqual(faults.all.map(({ path }) => path.slice(mixed.length + 1)).sort(), [
     'bad0.png',
     'p2a.png',
@@ -123,23 +123,20 @@ test('unusable pictures are skipped, said once, and batches stay full and repeat
   assert.equal(lines.length, 3);
   assert.ok(whole.every(({ keys }) => keys.length === 5 && keys.every((key) => /^p\d$/.test(key))));
   const position = whole[2]!.position;
-  assert.deepEqual(
-    await take(new PictureBatches(mixture, options({ batch: 5, position })), 3),
-    whole.slice(3),
-  );
+  assert.deepEqual(await take(new ImageBatches(mixture, options({ batch: 5, position })), 3), whole.slice(3));
 });
 
-test('nothing usable is an error, and so are mostly unusable pictures', async () => {
+test('nothing usable is an error, and so are mostly unusable images', async () => {
   const bad = join(folder, 'bad');
-  for (let i = 0; i < 3; i++) await write(join(bad, `${i}.png`), 'not a picture');
+  for (let i = 0; i < 3; i++) await write(join(bad, `${i}.png`), 'not an image');
   const few = await readFolder(bad, { captions: 'ignore' });
-  await assert.rejects(take(new PictureBatches(few, options()), 1), DataError);
-  for (let i = 0; i < 30; i++) await write(join(bad, `more${i}.png`), 'not a picture');
+  await assert.rejects(take(new ImageBatches(few, options()), 1), DataError);
+  for (let i = 0; i < 30; i++) await write(join(bad, `more${i}.png`), 'not an image');
   for (let i = 0; i < 10; i++)
     await write(join(bad, `good${i}.png`), await plain(9, 9, '#abc').png().toBuffer());
   const most = await readFolder(bad, { captions: 'ignore' });
   const { log, lines } = keepingLogger();
-  const run = take(new PictureBatches(most, options({ batch: 40, faults: new Faults(log) })), 2);
+  const run = take(new ImageBatches(most, options({ batch: 40, faults: new Faults(log) })), 2);
   await assert.rejects(
     run,
     (error: DataError) => error instanceof DataError && /cannot be used/.test(error.message),
@@ -148,7 +145,7 @@ test('nothing usable is an error, and so are mostly unusable pictures', async ()
 });
 
 test('decodes ahead, but not without bound', async () => {
-  const iterator = new PictureBatches(pictures, options({ prefetch: 2 }))[Symbol.asyncIterator]();
+  const iterator = new ImageBatches(images, options({ prefetch: 2 }))[Symbol.asyncIterator]();
   const first = await iterator.next();
   assert.equal(first.done, false);
   assert.deepEqual(await iterator.return(), { done: true, value: undefined });

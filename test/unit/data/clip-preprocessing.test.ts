@@ -1,4 +1,4 @@
-// Pictures as openai/CLIP reads them; scripts/fixtures/clip_preprocessing.py wrote what Pillow makes of them.
+// Images as openai/CLIP reads them; scripts/fixtures/clip_preprocessing.py wrote what Pillow makes of them.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ const cases = JSON.parse(
 ) as { png: string; pixels: string }[];
 
 for (const [i, { png, pixels }] of cases.entries()) {
-  test(`picture ${i + 1}: the same pixels within 2 levels, which DALL·E's are not`, async () => {
+  test(`image ${i + 1}: the same pixels within 2 levels, which DALL·E's are not`, async () => {
     const wanted = Buffer.from(pixels, 'base64');
     const differences = async (preprocessing: 'clip' | 'dall-e'): Promise<number[]> => {
       const options = { size: 16, crop: 'center', preprocessing } as const;

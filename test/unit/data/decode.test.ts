@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { crc32 } from 'node:zlib';
 import sharp from 'sharp';
-import { type DecodeOptions, decodePicture } from '../../../src/data/decode.ts';
-import { PictureFault } from '../../../src/data/picture.ts';
+import { type DecodeOptions, decodeImage } from '../../../src/data/decode.ts';
+import { ImageFault } from '../../../src/data/image.ts';
 import { RandomStream } from '../../../src/util/random.ts';
-import { halves, noise, pixel, plain, temporaryFolder, write } from '../../support/pictures.ts';
+import { halves, noise, pixel, plain, temporaryFolder, write } from '../../support/images.ts';
 
 const folder = await temporaryFolder();
 const isRoot = process.getuid?.() === 0;
@@ -20,7 +20,7 @@ async function decode(
 ) {
   const path = join(folder, name);
   await write(path, await data);
-  const pixels = await decodePicture(path, { size: SIZE, crop: 'center', ...options });
+  const pixels = await decodeImage(path, { size: SIZE, crop: 'center', ...options });
   assert.equal(pixels.length, SIZE * SIZE * 3);
   return pixels;
 }
@@ -31,7 +31,7 @@ function near(actual: number[], expected: number[], tolerance = 6): void {
   });
 }
 
-test('every format, and grey, 16-bit and palette pictures, give 8-bit RGB', async () => {
+test('every format, and grey, 16-bit and palette images, give 8-bit RGB', async () => {
   const red = plain(40, 30, '#e01020');
   for (const format of ['png', 'jpeg', 'webp', 'avif', 'tiff', 'gif'] as const)
     near(
@@ -114,7 +114,7 @@ test('reduces without aliasing: fine stripes become their mean', async () => {
   near(pixel(await decode('stripes.png', stripes), SIZE, 7, 7), [127, 127, 127], 3);
 });
 
-/** Where crops of a picture of 120 × 80 lie, in its pixels. */
+/** Where crops of an image of 120 × 80 lie, in its pixels. */
 async function drawnCrops(options: { crop: 'random' | 'published'; cropScale?: number }) {
   // The red channel says the column, the green one the row.
   const [width, height] = [120, 80];
@@ -161,24 +161,24 @@ test('published crops are 8/12 to 8/9 of the shorter side, anywhere, and repeat 
   assert.ok(range(({ top }) => top)[0] < 5 && range(({ bottom }) => bottom)[1] > 74);
 });
 
-test('a published crop of a picture below 9/8 of the size enlarges what it must', async () => {
+test('a published crop of an image below 9/8 of the size enlarges what it must', async () => {
   const small = await plain(20, 12, '#0f0').png().toBuffer();
   const pixels = await decode('small.png', small, { crop: 'published', random: new RandomStream(3) });
   near(pixel(pixels, SIZE, 8, 8), [0, 255, 0], 1);
 });
 
-test('a picture of fewer pixels than codes is refused with both sizes', async () => {
+test('an image of fewer pixels than codes is refused with both sizes', async () => {
   const small = await plain(40, 7, '#0f0').png().toBuffer();
   await decode('low.png', small, { grid: 7 });
   await assert.rejects(
     decode('low.png', small, { grid: 8 }),
     (error: Error) =>
-      error instanceof PictureFault &&
+      error instanceof ImageFault &&
       error.message === 'only 40 × 7 pixels, fewer than the 8 × 8 codes it would become',
   );
 });
 
-test('a crop of scale 1 in a square picture is the picture', async () => {
+test('a crop of scale 1 in a square image is the image', async () => {
   const square = await noise(16, 16, 'png');
   const pixels = await decode('square.png', square, {
     crop: 'random',
@@ -188,7 +188,7 @@ test('a crop of scale 1 in a square picture is the picture', async () => {
   assert.deepEqual(Buffer.from(pixels), await sharp(square).raw().toBuffer());
 });
 
-test('a picture 20,000 pixels wide is read with bounded memory', async () => {
+test('an image 20,000 pixels wide is read with bounded memory', async () => {
   const wide = await halves(20_000, 1000).jpeg({ quality: 50 }).toBuffer();
   const before = process.memoryUsage().rss;
   const png = await halves(20_000, 1000).png().toBuffer();
@@ -203,7 +203,7 @@ test('a picture 20,000 pixels wide is read with bounded memory', async () => {
     await decode(name, data, { crop: 'random', random: new RandomStream(1) });
   }
   const used = (process.memoryUsage().rss - before) / 2 ** 20;
-  assert.ok(used < 400, `${used} MiB`); // the pixels alone, three pictures of them, are 180 MiB
+  assert.ok(used < 400, `${used} MiB`); // the pixels alone, three images of them, are 180 MiB
 });
 
 /** A small PNG whose header claims to be larger. */
@@ -215,7 +215,7 @@ async function claiming(width: number, height: number, progressive: boolean): Pr
   return png;
 }
 
-test('pictures that would not fit in memory are faults before they are decoded', async () => {
+test('images that would not fit in memory are faults before they are decoded', async () => {
   await assert.rejects(decode('huge.png', claiming(30_000, 30_000, false)), /more than 480000000 pixels/);
   await assert.rejects(decode('huge.png', claiming(20_000, 6_000, true)), /progressive, and more than/);
 });
@@ -223,8 +223,8 @@ test('pictures that would not fit in memory are faults before they are decoded',
 const BAD: Record<string, { data: () => Promise<Uint8Array>; reason: RegExp }> = {
   'one.png': { data: () => plain(1, 1, '#fff').png().toBuffer(), reason: /only 1 × 1 pixels/ },
   'thin.png': { data: () => plain(300, 2, '#fff').png().toBuffer(), reason: /only 300 × 2 pixels/ },
-  'text.png': { data: async () => Buffer.from('this is text'), reason: /not a picture/ },
-  'empty.png': { data: async () => Buffer.alloc(0), reason: /not a picture/ },
+  'text.png': { data: async () => Buffer.from('this is text'), reason: /not an image/ },
+  'empty.png': { data: async () => Buffer.alloc(0), reason: /not an image/ },
   'cut.png': {
     data: async () => (await noise(64, 64, 'png')).subarray(0, 5000),
     reason: /truncated or damaged/,
@@ -235,14 +235,14 @@ const BAD: Record<string, { data: () => Promise<Uint8Array>; reason: RegExp }> =
   },
   'head.jpg': {
     data: async () => (await noise(64, 64, 'jpeg')).subarray(0, 20),
-    reason: /truncated|not a picture/,
+    reason: /truncated|not an image/,
   },
 };
 
 for (const [name, { data, reason }] of Object.entries(BAD)) {
   test(`${name} is a fault that says why`, async () => {
     await assert.rejects(decode(name, await data()), (error: Error) => {
-      assert.ok(error instanceof PictureFault);
+      assert.ok(error instanceof ImageFault);
       assert.match(error.message, reason);
       assert.doesNotMatch(error.message, /\n/);
       return true;
@@ -253,12 +253,12 @@ for (const [name, { data, reason }] of Object.entries(BAD)) {
 test('a missing file, a broken link and a folder are faults', async () => {
   await symlink(join(folder, 'nowhere.png'), join(folder, 'link.png'));
   for (const name of ['missing.png', 'link.png', '.'])
-    await assert.rejects(decodePicture(join(folder, name), { size: 8, crop: 'none' }), PictureFault);
+    await assert.rejects(decodeImage(join(folder, name), { size: 8, crop: 'none' }), ImageFault);
 });
 
 test('a file that may not be read is a fault', { skip: isRoot }, async () => {
   const path = join(folder, 'shut.png');
   await write(path, await plain(8, 8, '#fff').png().toBuffer());
   await chmod(path, 0);
-  await assert.rejects(decodePicture(path, { size: 8, crop: 'none' }), /no permission/);
+  await assert.rejects(decodeImage(path, { size: 8, crop: 'none' }), /no permission/);
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hashFraction, isValidation } from '../../../src/data/split.ts';
 
-const keys = Array.from({ length: 20_000 }, (_, i) => `folder/picture-${i}.png`);
+const keys = Array.from({ length: 20_000 }, (_, i) => `folder/image-${i}.png`);
 
 test('the share of validation examples is close to what is asked', () => {
   for (const share of [0.05, 0.3]) {

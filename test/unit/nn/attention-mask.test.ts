@@ -50,7 +50,7 @@ describe('attention masks', () => {
     }
   }
 
-  test('a 3 × 3 picture after two text tokens, drawn', () => {
+  test('a 3 × 3 image after two text tokens, drawn', () => {
     const draw = (kind: AttentionKind): string[] => {
       const rows = Array.from(attentionMask(kind, { prefix: 2, grid: 3, convolution: 3 })).join('');
       return rows.match(/.{11}/g)!.slice(-4);

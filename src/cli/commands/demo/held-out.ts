@@ -15,7 +15,7 @@ export type HeldOutKind = (typeof HELD_OUT_KINDS)[number];
 
 export interface JudgedSample extends GeneratedImage {
   readonly measure: SceneMeasure;
-  /** Cosine of prompt and picture in CLIP's space. */
+  /** Cosine of prompt and image in CLIP's space. */
   readonly score: number;
 }
 
@@ -39,7 +39,7 @@ export interface HeldOutOptions {
   readonly settings: SampleSettings;
 }
 
-/** Pictures drawn at a time. */
+/** Images drawn at a time. */
 const BATCH = 64;
 
 /** Samples of held-out scenes and of held-out pairs. None is left out; each carries CLIP's score. */
@@ -63,17 +63,17 @@ export async function sampleHeldOut(
       })),
     );
     progress.start('sampling held-out prompts', requests.length * artist.codec.grid ** 2);
-    const pictures: GeneratedImage[] = [];
+    const images: GeneratedImage[] = [];
     const drawn = artist.generate(requests, settings, {
       batch: BATCH,
       onToken: (done) => progress.update(done),
       signal,
     });
-    for await (const picture of drawn) pictures.push(picture);
+    for await (const image of drawn) images.push(image);
     progress.stop();
     const judged: JudgedPrompt[] = [];
     for (const [i, { kind, prompt, scene }] of asked.entries()) {
-      const own = pictures.slice(i * candidates, (i + 1) * candidates);
+      const own = images.slice(i * candidates, (i + 1) * candidates);
       judged.push({ kind, prompt, samples: await judge(own, prompt, scene, clip) });
     }
     return judged;
@@ -89,15 +89,15 @@ export async function sampleHeldOut(
 }
 
 async function judge(
-  pictures: readonly GeneratedImage[],
+  images: readonly GeneratedImage[],
   prompt: string,
   scene: HeldOutPrompt['scene'],
   clip: ClipModel,
 ): Promise<JudgedSample[]> {
-  const scores = await clip.score(prompt, Buffer.concat(pictures.map(({ pixels }) => pixels)));
-  return pictures.map((picture, i) => ({
-    ...picture,
-    measure: measureScene(picture.pixels, picture.size, scene),
+  const scores = await clip.score(prompt, Buffer.concat(images.map(({ pixels }) => pixels)));
+  return images.map((image, i) => ({
+    ...image,
+    measure: measureScene(image.pixels, image.size, scene),
     score: scores[i] as number,
   }));
 }

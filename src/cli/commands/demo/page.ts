@@ -100,7 +100,7 @@ export async function writePage(
   const path = join(out, 'index.html');
   await writeGallery(path, {
     title: 'mm demo',
-    subtitle: 'Pictures for captions that the model never saw, judged from their pixels',
+    subtitle: 'Images for captions that the model never saw, judged from their pixels',
     figures: [
       { value: percent(all.scenes), label: 'of held-out scenes right' },
       { value: percent(all.pairs), label: 'of held-out pairs right' },

@@ -8,7 +8,7 @@ import { writeFileAtomic } from '../../../util/files.ts';
 
 const schema = z.looseObject({
   seed: z.int(),
-  pictures: z.int(),
+  images: z.int(),
   stages: z.record(z.string(), z.looseObject({ seconds: z.number() })),
 });
 
@@ -17,11 +17,7 @@ export type DemoResult = z.output<typeof schema>;
 const file = (out: string): string => join(out, 'result.json');
 
 /** What an earlier run in the folder did, if its settings are the same. */
-export async function readResult(
-  out: string,
-  seed: number,
-  pictures: number,
-): Promise<DemoResult | undefined> {
+export async function readResult(out: string, seed: number, images: number): Promise<DemoResult | undefined> {
   let text: string;
   try {
     text = await readFile(file(out), 'utf8');
@@ -35,9 +31,9 @@ export async function readResult(
       fix: 'name another folder with --out, or begin anew with --restart',
     });
   }
-  if (parsed.data.seed !== seed || parsed.data.pictures !== pictures) {
+  if (parsed.data.seed !== seed || parsed.data.images !== images) {
     throw new UsageError(
-      `the folder holds a demo of seed ${parsed.data.seed} with ${parsed.data.pictures} pictures`,
+      `the folder holds a demo of seed ${parsed.data.seed} with ${parsed.data.images} images`,
       {
         where: out,
         fix: 'name another folder with --out, or begin anew with --restart',

@@ -8,7 +8,7 @@ export interface DemoOptions {
   /** Folder that everything goes to. */
   readonly out: string;
   readonly seed: number;
-  readonly pictures: number;
+  readonly images: number;
   /** `path.to.key=value` over the demo's configurations. */
   readonly dvaeSet: readonly string[];
   readonly clipSet: readonly string[];
@@ -34,14 +34,14 @@ export const places = (out: string) => ({
 
 const config = (name: string): string => fileURLToPath(new URL(`../../../configs/${name}`, import.meta.url));
 
-/** Pictures are drawn at the size the dVAE reads. */
+/** Images are drawn at the size the dVAE reads. */
 const SIZE = 32;
 /** More than the captions fill. */
 const VOCABULARY = 512;
 
-export function demoStages({ out, seed, pictures, dvaeSet, clipSet, dalleSet }: DemoOptions): Stage[] {
+export function demoStages({ out, seed, images, dvaeSet, clipSet, dalleSet }: DemoOptions): Stage[] {
   const at = places(out);
-  const images = join(at.data, 'images');
+  const imageFolder = join(at.data, 'images');
   const stage = (
     name: string,
     title: string,
@@ -55,15 +55,15 @@ export function demoStages({ out, seed, pictures, dvaeSet, clipSet, dalleSet }: 
   return [
     stage(
       'data',
-      'draw captioned pictures',
+      'draw captioned images',
       async () => (await import('../data.ts')).makeShapesCommand as Command,
-      () => ({ out: at.data, count: pictures, size: SIZE, seed, force: false }),
+      () => ({ out: at.data, count: images, size: SIZE, seed, force: false }),
     ),
     stage(
       'train-bpe',
       'train the tokenizer',
       async () => (await import('../train-bpe.ts')).command as Command,
-      () => ({ data: images, out: at.tokenizer, vocabulary: VOCABULARY }),
+      () => ({ data: imageFolder, out: at.tokenizer, vocabulary: VOCABULARY }),
     ),
     stage(
       'train-dvae',
@@ -72,7 +72,7 @@ export function demoStages({ out, seed, pictures, dvaeSet, clipSet, dalleSet }: 
       (resume) => ({
         config: config('dvae/demo.yaml'),
         set: dvaeSet,
-        data: images,
+        data: imageFolder,
         run: at.dvae,
         seed,
         resume,
@@ -80,9 +80,9 @@ export function demoStages({ out, seed, pictures, dvaeSet, clipSet, dalleSet }: 
     ),
     stage(
       'tokenize',
-      'turn the pictures into codes',
+      'turn the images into codes',
       async () => (await import('../tokenize.ts')).command as Command,
-      (resume) => ({ data: images, dvae: at.dvae, out: at.tokens, 'shard-size': 1000, resume }),
+      (resume) => ({ data: imageFolder, dvae: at.dvae, out: at.tokens, 'shard-size': 1000, resume }),
     ),
     stage(
       'train-clip',
@@ -91,7 +91,7 @@ export function demoStages({ out, seed, pictures, dvaeSet, clipSet, dalleSet }: 
       (resume) => ({
         config: config('clip/demo.yaml'),
         set: clipSet,
-        data: images,
+        data: imageFolder,
         tokenizer: at.tokenizer,
         run: at.clip,
         seed,

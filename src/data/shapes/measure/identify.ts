@@ -4,7 +4,7 @@
 import { GEOMETRY } from '../geometry.ts';
 import { type Colour, type Rgb, SHAPES, type Shape } from '../vocabulary.ts';
 import { difference, nearestColour, shareOf } from './colour.ts';
-import { neighbours, type Picture, pixelAt, type Region } from './segment.ts';
+import { neighbours, pixelAt, type Region, type RgbImage } from './segment.ts';
 
 /** Least intersection over union with the best template. */
 const LEAST_FIT = 0.7;
@@ -57,26 +57,26 @@ interface Candidate {
   readonly fit: number;
 }
 
-function identifyColour(picture: Picture, region: Region, background: Rgb): Colour | undefined {
+function identifyColour(image: RgbImage, region: Region, background: Rgb): Colour | undefined {
   const sum: [number, number, number] = [0, 0, 0];
   for (const index of region) {
-    const away = difference(background, pixelAt(picture, index));
+    const away = difference(background, pixelAt(image, index));
     for (const channel of [0, 1, 2] as const) sum[channel] += away[channel];
   }
   const { colour, cosine } = nearestColour(sum, background);
-  const strengths = region.map((index) => share(picture, index, background, colour)).sort((a, b) => a - b);
+  const strengths = region.map((index) => share(image, index, background, colour)).sort((a, b) => a - b);
   const strength = strengths[Math.floor(0.8 * strengths.length)]!;
   return cosine >= LEAST_COSINE && strength >= LEAST_STRENGTH ? colour : undefined;
 }
 
 /** How much of `colour` a pixel holds, the rest being background. */
-function share(picture: Picture, index: number, background: Rgb, colour: Colour): number {
-  return shareOf(colour, difference(background, pixelAt(picture, index)), background);
+function share(image: RgbImage, index: number, background: Rgb, colour: Colour): number {
+  return shareOf(colour, difference(background, pixelAt(image, index)), background);
 }
 
 /** The region and the pixels beside it, which its edge covers in part. */
-function softMask(picture: Picture, region: Region, background: Rgb, colour: Colour): Mask {
-  const { size } = picture;
+function softMask(image: RgbImage, region: Region, background: Rgb, colour: Colour): Mask {
+  const { size } = image;
   const covered = new Set(region);
   for (const index of region) for (const next of neighbours(index, size)) covered.add(next);
   const columns = region.map((index) => index % size);
@@ -88,7 +88,7 @@ function softMask(picture: Picture, region: Region, background: Rgb, colour: Col
   const values = new Float64Array(width * height);
   for (const index of covered)
     values[(Math.floor(index / size) - top) * width + (index % size) - left] = share(
-      picture,
+      image,
       index,
       background,
       colour,
@@ -172,10 +172,10 @@ function moments(mask: Mask): Moments {
 }
 
 /** Names the object that covers `region`. */
-export function identify(picture: Picture, region: Region, background: Rgb): FoundObject {
-  const { size } = picture;
-  const colour = identifyColour(picture, region, background);
-  const mask = softMask(picture, region, background, colour ?? 'black');
+export function identify(image: RgbImage, region: Region, background: Rgb): FoundObject {
+  const { size } = image;
+  const colour = identifyColour(image, region, background);
+  const mask = softMask(image, region, background, colour ?? 'black');
   const start = moments(mask);
   const best = fitShape(mask, start);
   const { up, down } = GEOMETRY[best.shape].extent;

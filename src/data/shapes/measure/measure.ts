@@ -1,5 +1,5 @@
-// Whether a picture shows a scene, judged from its pixels alone: no trained model takes part. Strict on
-// purpose: a missing or an extra object, a wrong colour, shape or side makes the picture wrong.
+// Whether an image shows a scene, judged from its pixels alone: no trained model takes part. Strict on
+// purpose: a missing or an extra object, a wrong colour, shape or side makes the image wrong.
 // Sizes and stripes are not judged.
 
 import type { Scene, SceneObject } from '../scene.ts';
@@ -9,7 +9,7 @@ import { segment } from './segment.ts';
 
 /** Least distance between the centroids along the axis of a relation, as a share of the side. */
 const LEAST_DISTANCE = 0.12;
-/** Where the outer thirds of the picture end, for the places of a single object. */
+/** Where the outer thirds of the image end, for the places of a single object. */
 const OUTER_THIRD = 0.42;
 
 export interface SceneMeasure {
@@ -60,13 +60,13 @@ function inItsPlace(found: readonly FoundObject[], { objects, relation, place }:
 }
 
 /**
- * Measures a square RGB picture (`size` · `size` · 3 bytes, rows first; 32 to 64 pixels on a side are tested)
+ * Measures a square RGB image (`size` · `size` · 3 bytes, rows first; 32 to 64 pixels on a side are tested)
  * against the scene it should show.
  */
 export function measureScene(pixels: Uint8Array, size: number, expected: Scene): SceneMeasure {
-  const picture = { pixels, size };
-  const { background, regions } = segment(picture);
-  const found = regions.map((region) => identify(picture, region, background));
+  const image = { pixels, size };
+  const { background, regions } = segment(image);
+  const found = regions.map((region) => identify(image, region, background));
   const colour = sameWords(
     found.map((object) => object.colour),
     expected.objects.map((object) => object.colour),

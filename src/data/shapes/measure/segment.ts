@@ -1,5 +1,5 @@
-// Objects of a shape picture, found by their colour against the background. Looks at nothing but the pixels:
-// what the picture should show plays no part here.
+// Objects of a shape image, found by their colour against the background. Looks at nothing but the pixels:
+// what the image should show plays no part here.
 
 import { COLOUR_NAMES, type Rgb } from '../vocabulary.ts';
 import { difference, nearestColour, shareOf } from './colour.ts';
@@ -8,12 +8,12 @@ import { difference, nearestColour, shareOf } from './colour.ts';
 const PRESENCE = 0.45;
 /** Backgrounds are light; on anything else nothing is found. */
 const LIGHTEST_BACKGROUND = 190;
-/** Blots smaller than this share of the picture are noise (12 pixels of 32 × 32). */
+/** Blots smaller than this share of the image are noise (12 pixels of 32 × 32). */
 const SMALLEST_OBJECT = 12 / 1024;
 /** A part of another colour, touching an object, that is an object of its own. */
 const SMALLEST_PART = 0.2;
 
-export interface Picture {
+export interface RgbImage {
   /** RGB, rows first. */
   readonly pixels: Uint8Array;
   /** Pixels on a side. */
@@ -28,7 +28,7 @@ export interface Segmentation {
   readonly regions: readonly Region[];
 }
 
-export function pixelAt({ pixels }: Picture, index: number): Rgb {
+export function pixelAt({ pixels }: RgbImage, index: number): Rgb {
   return [pixels[3 * index]!, pixels[3 * index + 1]!, pixels[3 * index + 2]!];
 }
 
@@ -37,24 +37,24 @@ function median(values: number[]): number {
   return values[Math.floor(values.length / 2)]!;
 }
 
-/** The median colour of the picture's frame, where objects do not reach. */
-function estimateBackground(picture: Picture): Rgb {
-  const { size } = picture;
+/** The median colour of the image's frame, where objects do not reach. */
+function estimateBackground(image: RgbImage): Rgb {
+  const { size } = image;
   const frame: Rgb[] = [];
   for (let i = 0; i < size; i++)
     for (const index of [i, (size - 1) * size + i, i * size, i * size + size - 1])
-      frame.push(pixelAt(picture, index));
+      frame.push(pixelAt(image, index));
   return [0, 1, 2].map((channel) => median(frame.map((rgb) => rgb[channel]!))) as unknown as Rgb;
 }
 
 /** `background − pixel` summed over the pixel and those around it: colour is coarser than lightness in JPEG. */
-function awayAround(picture: Picture, index: number, background: Rgb): Rgb {
-  const { size } = picture;
+function awayAround(image: RgbImage, index: number, background: Rgb): Rgb {
+  const { size } = image;
   const [row, column] = [Math.floor(index / size), index % size];
   const sum: [number, number, number] = [0, 0, 0];
   for (let y = Math.max(0, row - 1); y <= Math.min(size - 1, row + 1); y++) {
     for (let x = Math.max(0, column - 1); x <= Math.min(size - 1, column + 1); x++) {
-      const away = difference(background, pixelAt(picture, y * size + x));
+      const away = difference(background, pixelAt(image, y * size + x));
       for (const channel of [0, 1, 2] as const) sum[channel] += away[channel];
     }
   }
@@ -113,15 +113,15 @@ function splitByColour(region: Region, colours: Int32Array, size: number): Regio
   return parts.map((_, i) => region.filter((index) => owner[index] === i));
 }
 
-/** The picture's objects, each a connected region of one colour, and the background they lie on. */
-export function segment(picture: Picture): Segmentation {
-  const { size } = picture;
-  const background = estimateBackground(picture);
+/** The image's objects, each a connected region of one colour, and the background they lie on. */
+export function segment(image: RgbImage): Segmentation {
+  const { size } = image;
+  const background = estimateBackground(image);
   if (Math.min(...background) < LIGHTEST_BACKGROUND) return { background, regions: [] };
   const colours = new Int32Array(size * size);
   for (let index = 0; index < colours.length; index++) {
-    const away = difference(background, pixelAt(picture, index));
-    const { colour } = nearestColour(awayAround(picture, index, background), background);
+    const away = difference(background, pixelAt(image, index));
+    const { colour } = nearestColour(awayAround(image, index, background), background);
     if (shareOf(colour, away, background) >= PRESENCE) colours[index] = 1 + COLOUR_NAMES.indexOf(colour);
   }
   const smallest = SMALLEST_OBJECT * size * size;

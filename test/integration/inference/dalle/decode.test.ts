@@ -19,7 +19,7 @@ import { type DalleCache, dalleSpec, logits } from '../../../../src/models/dalle
 import { largestDifference, numbers, perturbed } from '../../../support/perturbed.ts';
 import { config as every, image_BI, MODEL_OPTIONS, text_BT } from '../../../support/tiny-dalle-model.ts';
 
-/** Stale numbers in the rows that are not written yet, as from a picture decoded before. */
+/** Stale numbers in the rows that are not written yet, as from an image decoded before. */
 const STALE = 7;
 
 type Step = (cache: DalleCache, token_B: Tensor1D, place: number) => Promise<Stepped>;
@@ -41,7 +41,7 @@ const mapParts = (
       ) as unknown as DalleCache[number],
   );
 
-/** The rows of the text, and those of the picture with room for all that are kept. */
+/** The rows of the text, and those of the image with room for all that are kept. */
 function divide(rows: DalleCache, config: DalleModelConfig): { prefix: DalleCache; kept: DalleCache } {
   const prefix = prefixLength(config);
   const part = (t: Tensor4D, first: number, count: number): Tensor4D =>
@@ -80,7 +80,7 @@ function memoryOf(prefix: DalleCache, cache: DalleCache, place: Tensor) {
 const column = (ids: Tensor2D, index: number): Tensor1D =>
   tf.reshape(tf.slice(ids, [0, index], [-1, 1]), [-1]);
 
-/** Decodes the picture with the tokens it has, and compares each step's logits. `primed` tokens go in at once. */
+/** Decodes the image with the tokens it has, and compares each step's logits. `primed` tokens go in at once. */
 async function compare(
   config: DalleModelConfig,
   primed: number,
@@ -131,7 +131,7 @@ describe('each step has the logits of the whole model', () => {
     test(`with ${Object.keys(option).join(', ')}`, () => compare({ ...every, ...option }, 0, 5));
   }
   for (const primed of [1, 3, 5]) {
-    test(`after the first ${primed} tokens of a picture`, () => compare(every, primed, 3));
+    test(`after the first ${primed} tokens of an image`, () => compare(every, primed, 3));
   }
 });
 

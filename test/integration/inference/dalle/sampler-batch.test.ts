@@ -1,4 +1,4 @@
-// A picture is the same, bit for bit, whatever the batch: the tokens drawn, their pixels, and every bit of the logits.
+// An image is the same, bit for bit, whatever the batch: the tokens drawn, their pixels, and every bit of the logits.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -128,7 +128,7 @@ describe('guidance away from the caption itself', () => {
   });
 });
 
-describe('the pixels of 16 pictures', () => {
+describe('the pixels of 16 images', () => {
   const root = mkdtempSync(join(tmpdir(), 'mm-sampler-batch-'));
   after(() => rmSync(root, { recursive: true }));
 
@@ -151,7 +151,7 @@ describe('the pixels of 16 pictures', () => {
         pixels.push(...(await codec.decode(codes.subarray(first * LENGTH, (first + batch) * LENGTH))));
       assert.deepEqual(Uint8Array.from(pixels), expected);
     }
-    assert.ok(new Set(expected).size > 100, 'the pictures are flat');
+    assert.ok(new Set(expected).size > 100, 'the images are flat');
   });
 });
 

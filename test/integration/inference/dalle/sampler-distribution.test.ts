@@ -13,7 +13,7 @@ const VOCABULARY = 60;
 const model = new SlowModel({ imageVocabulary: VOCABULARY });
 after(() => model.close());
 
-describe('20,000 draws of the last position of a picture', () => {
+describe('20,000 draws of the last position of an image', () => {
   const caption = CAPTIONS[1];
   const start = Int32Array.from({ length: imageLength(model.config) - 1 }, (_, i) => (17 * i) % VOCABULARY);
   const logits = model.imageLogits(caption, [...start]);

@@ -34,7 +34,7 @@ function slowModel(change: Partial<DalleModelConfig> = {}, seed?: number): SlowM
 const rows = (codes: Int32Array): number[][] =>
   Array.from({ length: codes.length / LENGTH }, (_, r) => [...codes.subarray(r * LENGTH, (r + 1) * LENGTH)]);
 
-describe('pictures by top-k 1', () => {
+describe('images by top-k 1', () => {
   for (const change of OPTIONS) {
     test(`primed, and away from another caption: ${nameOf(change)}`, async () => {
       const model = slowModel(change);
@@ -89,7 +89,7 @@ describe('pictures by top-k 1', () => {
     );
   });
 
-  test('starts that do not go together, or fill the picture, are refused', async () => {
+  test('starts that do not go together, or fill the image, are refused', async () => {
     const sampler = await slowModel().sampler(2);
     const ask = (...starts: number[][]) =>
       sampler.sample(starts.map((start) => ({ caption: [1], start: Int32Array.from(start), seed: 0 })));

@@ -98,25 +98,25 @@ describe('many draws are distributed as the model says', () => {
           topP,
         );
       const draw = await sampler(BATCH, settings);
-      const pictures: number[][] = [];
+      const images: number[][] = [];
       for (let start = 0; start < DRAWS; start += BATCH) {
         const requests = Array.from({ length: BATCH }, (_, i) => ({ caption, seed: start + i }));
         const tokens = await draw.sample(requests);
-        for (let i = 0; i < BATCH; i++) pictures.push(row(tokens, i));
+        for (let i = 0; i < BATCH; i++) images.push(row(tokens, i));
       }
       check(
-        pictures.map(([first]) => first!),
+        images.map(([first]) => first!),
         expected([]),
         'the first token',
       );
       // The second and third, given the likeliest beginning.
       for (const known of [1, 2]) {
-        const beginnings = pictures.map((tokens) => tokens.slice(0, known).join());
+        const beginnings = images.map((tokens) => tokens.slice(0, known).join());
         const counts = new Map<string, number>();
         for (const beginning of beginnings) counts.set(beginning, (counts.get(beginning) ?? 0) + 1);
         const [common] = [...counts].sort(([, a], [, b]) => b - a)[0]!;
         check(
-          pictures.filter((_, i) => beginnings[i] === common).map((tokens) => tokens[known]!),
+          images.filter((_, i) => beginnings[i] === common).map((tokens) => tokens[known]!),
           expected(common.split(',').map(Number)),
           `token ${known + 1} after ${common}`,
         );

@@ -50,7 +50,7 @@ for (const [name, settings] of Object.entries(MODELS)) {
       config,
     );
     const loss = (p: ClipParameters): Tensor => {
-      // By running statistics: the batch's own, of three pictures, bend too much for finite differences. Their gradient is
+      // By running statistics: the batch's own, of three images, bend too much for finite differences. Their gradient is
       // compared in batch-norm.test.ts.
       const images = encodeImage(p.image, x, config);
       const texts = encodeText(p.text, tensorOf(ids), tensorOf(mask), config);

@@ -14,7 +14,7 @@ import {
   randomIds,
   randomTensor,
 } from '../../../support/perturbed.ts';
-import { type Picture, slowDecoder, slowEncoder } from '../../../support/slow-dvae.ts';
+import { type Image, slowDecoder, slowEncoder } from '../../../support/slow-dvae.ts';
 
 const random = new RandomStream('dvae');
 const config = openaiModelSchema.parse({
@@ -62,7 +62,7 @@ describe('the published size', () => {
 
 describe('a small one', () => {
   const p = perturbed(dvaeSpec(config), 1);
-  const toPictures = (values: number[], batch: number): Picture[] => {
+  const toImages = (values: number[], batch: number): Image[] => {
     const size = values.length / batch;
     return Array.from({ length: batch }, (_, b) => values.slice(b * size, (b + 1) * size));
   };
@@ -71,7 +71,7 @@ describe('a small one', () => {
     const x = randomTensor([2, 8, 8, 3], random) as Tensor4D;
     const logits = encode(p.encoder, x, config);
     assert.deepEqual(logits.shape, [2, grid, grid, config.vocabulary]);
-    const expected = toPictures(numbers(x), 2).flatMap((picture) => slowEncoder(p.encoder, picture, config));
+    const expected = toImages(numbers(x), 2).flatMap((image) => slowEncoder(p.encoder, image, config));
     const difference = largestDifference(numbers(logits), expected);
     assert.ok(difference < 1e-4, `differs by ${difference}`);
   });
@@ -80,7 +80,7 @@ describe('a small one', () => {
     const z = tf.softmax(randomTensor([2, grid, grid, config.vocabulary], random, 2)) as Tensor4D;
     const stats = decode(p.decoder, z, config);
     assert.deepEqual(stats.shape, [2, 8, 8, 6]);
-    const expected = toPictures(numbers(z), 2).flatMap((picture) => slowDecoder(p.decoder, picture, config));
+    const expected = toImages(numbers(z), 2).flatMap((image) => slowDecoder(p.decoder, image, config));
     const difference = largestDifference(numbers(stats), expected);
     assert.ok(difference < 1e-4, `differs by ${difference}`);
   });
@@ -95,7 +95,7 @@ describe('a small one', () => {
     assert.ok(difference < 1e-5, `differs by ${difference}`);
   });
 
-  test('every parameter changes the codes or the picture', () => {
+  test('every parameter changes the codes or the image', () => {
     const x = randomTensor([1, 8, 8, 3], random) as Tensor4D;
     const result = (parameters: typeof p): number[] => {
       const logits = encode(parameters.encoder, x, config);

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import type { Picture } from '../../../../src/data/picture.ts';
+import type { CaptionedImage } from '../../../../src/data/image.ts';
 import { Faults } from '../../../../src/data/sources/faults.ts';
 import { readFolder } from '../../../../src/data/sources/folder.ts';
 import type { OnHost } from '../../../../src/engine/session/runtime.ts';
@@ -15,17 +15,17 @@ import { checkCaptions, clipBatches } from '../../../../src/train/clip/batches.t
 import type { ClipInputs } from '../../../../src/train/clip/step.ts';
 import { DataError } from '../../../../src/util/errors.ts';
 import { createLogger } from '../../../../src/util/logger.ts';
-import { writePictures } from '../../../support/tiny-dvae.ts';
+import { writeImages } from '../../../support/tiny-dvae.ts';
 import { clipConfig, writeTokenizer } from '../../../support/tiny-runs.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mm-clip-batches-'));
-const paths = { path: join(root, 'pictures'), tokenizer: join(root, 'tokenizer.json') };
-let pictures: Picture[];
+const paths = { path: join(root, 'images'), tokenizer: join(root, 'tokenizer.json') };
+let images: CaptionedImage[];
 let tokenizer: Tokenizer;
 before(async () => {
-  await writePictures(paths.path, 11);
+  await writeImages(paths.path, 11);
   await writeTokenizer(paths.tokenizer, paths.path);
-  pictures = await readFolder(paths.path, { captions: 'required' });
+  images = await readFolder(paths.path, { captions: 'required' });
   tokenizer = await loadTokenizer(paths.tokenizer);
 });
 after(() => rmSync(root, { recursive: true }));
@@ -33,7 +33,7 @@ after(() => rmSync(root, { recursive: true }));
 /** All of two batches, in passes of their own: pixels and ids of each pass. */
 async function gather(chunk: number | undefined, heldBytes?: number): Promise<number[][]> {
   const config = clipConfig(paths, { data: { cropScale: 0.5 }, train: { batch: 8, chunk } });
-  const data = { pictures, tokenizer, faults: new Faults(createLogger('error')) };
+  const data = { images, tokenizer, faults: new Faults(createLogger('error')) };
   const batches = clipBatches(data, config, undefined, heldBytes);
   const passes: number[][] = [];
   try {
@@ -77,13 +77,13 @@ test('the chunk does not change what is in a batch', async () => {
 });
 
 test('captions that are too long are refused with their file, or counted where they may be cut', () => {
-  const long = [{ ...pictures[0]!, caption: 'x y z '.repeat(20) }, ...pictures.slice(1)];
+  const long = [{ ...images[0]!, caption: 'x y z '.repeat(20) }, ...images.slice(1)];
   const config = clipConfig(paths);
-  assert.equal(checkCaptions(pictures, tokenizer, config), 0);
+  assert.equal(checkCaptions(images, tokenizer, config), 0);
   assert.throws(
     () => checkCaptions(long, tokenizer, config),
     (error) =>
-      error instanceof DataError && error.where === pictures[0]!.path && /truncateCaptions/.test(error.fix!),
+      error instanceof DataError && error.where === images[0]!.path && /truncateCaptions/.test(error.fix!),
   );
   assert.equal(checkCaptions(long, tokenizer, clipConfig(paths, { data: { truncateCaptions: true } })), 1);
 });

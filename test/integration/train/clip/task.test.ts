@@ -1,4 +1,4 @@
-// CLIP learns which caption belongs to which picture; an update in chunks is that of the whole batch.
+// CLIP learns which caption belongs to which image; an update in chunks is that of the whole batch.
 
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
@@ -15,15 +15,15 @@ import { readMetrics } from '../../../../src/report/run/metrics.ts';
 import { applyUpdate } from '../../../../src/train/clip/step.ts';
 import type { LoopResult } from '../../../../src/train/loop/loop.ts';
 import { Adam } from '../../../../src/train/optim/adam.ts';
-import { writePicture, writePictures } from '../../../support/tiny-dvae.ts';
+import { writeImage, writeImages } from '../../../support/tiny-dvae.ts';
 import { type ClipOptions, clipConfig, clipSession, writeTokenizer } from '../../../support/tiny-runs.ts';
 
-const PICTURES = 20;
+const IMAGES = 20;
 
 const root = mkdtempSync(join(tmpdir(), 'mm-clip-'));
-const data = { path: join(root, 'pictures'), tokenizer: join(root, 'tokenizer.json') };
+const data = { path: join(root, 'images'), tokenizer: join(root, 'tokenizer.json') };
 before(async () => {
-  await writePictures(data.path, PICTURES);
+  await writeImages(data.path, IMAGES);
   await writeTokenizer(data.tokenizer, data.path);
 });
 after(() => rmSync(root, { recursive: true }));
@@ -110,13 +110,13 @@ describe('a short run', () => {
     const classes = join(root, 'classes');
     for (const [i, label] of ['first', 'second'].entries()) {
       mkdirSync(join(classes, label), { recursive: true });
-      for (const n of [0, 1]) await writePicture(join(classes, label, `${n}.png`), 2 * n + i);
+      for (const n of [0, 1]) await writeImage(join(classes, label, `${n}.png`), 2 * n + i);
     }
     const settings = {
       data: {
         crop: 'none',
         validation: 0,
-        zeroShot: { pictures: classes, templates: ['{label}', 'picture of {label}'] },
+        zeroShot: { images: classes, templates: ['{label}', 'image of {label}'] },
       },
       train: {
         steps: 60,
@@ -129,7 +129,7 @@ describe('a short run', () => {
     result = await clipSession(clipConfig(data, settings))(run);
   });
 
-  test('finds the caption of a picture and the picture of a caption', () => {
+  test('finds the caption of an image and the image of a caption', () => {
     assert.ok(result.lastLoss! < 0.5 * result.firstLoss!, `${result.firstLoss} → ${result.lastLoss}`);
     const { evaluation } = result;
     for (const way of ['imageToText', 'textToImage']) {
@@ -148,7 +148,7 @@ describe('a short run', () => {
     assert.ok(scales.length > 1 && scales.every((scale) => scale > 1 && scale <= 100.001), `${scales}`);
   });
 
-  test('leaves a grid of pictures with their nearest captions', () =>
+  test('leaves a grid of images with their nearest captions', () =>
     assert.deepEqual(readdirSync(join(run, 'samples')).sort(), ['step-0.png', 'step-30.png', 'step-60.png']));
 });
 

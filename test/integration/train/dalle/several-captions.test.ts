@@ -1,15 +1,15 @@
-// Several captions of a picture: each epoch draws one, by the run's seed, wherever the captions come from.
+// Several captions of an image: each epoch draws one, by the run's seed, wherever the captions come from.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { PictureBatches } from '../../../../src/data/batches.ts';
+import { ImageBatches } from '../../../../src/data/batches.ts';
 import type { BatchPosition } from '../../../../src/data/order.ts';
 import { captionsOf, drawCaption } from '../../../../src/data/sources/captions.ts';
 import { Faults } from '../../../../src/data/sources/faults.ts';
-import { readPictures } from '../../../../src/data/sources/resolve.ts';
+import { readImages } from '../../../../src/data/sources/resolve.ts';
 import { readTokenFolder } from '../../../../src/data/tokens/read.ts';
 import { tokenizeFolder } from '../../../../src/inference/jobs/tokenize.ts';
 import { BpeTokenizer } from '../../../../src/tokenizers/bpe.ts';
@@ -17,25 +17,25 @@ import { checkCaptions, trainingBatches } from '../../../../src/train/dalle/batc
 import type { TokenizedDataset } from '../../../../src/train/dalle/dataset.ts';
 import { createLogger } from '../../../../src/util/logger.ts';
 import { SILENT } from '../../../../src/util/progress.ts';
-import { writePictures, writeTinyDvae } from '../../../support/tiny-dvae.ts';
+import { writeImages, writeTinyDvae } from '../../../support/tiny-dvae.ts';
 import { dalleConfig, writeTokenizer } from '../../../support/tiny-runs.ts';
 
-const PICTURES = 6;
+const IMAGES = 6;
 const EPOCHS = 60;
 const lines = (i: number): string[] => ['red', 'green', 'blue'].map((colour) => `${colour} ${i}`);
 
 const root = mkdtempSync(join(tmpdir(), 'mm-captions-'));
-const data = join(root, 'pictures');
+const data = join(root, 'images');
 let tokenizer: BpeTokenizer;
 before(async () => {
-  await writePictures(data, PICTURES);
-  for (let i = 0; i < PICTURES; i++)
+  await writeImages(data, IMAGES);
+  for (let i = 0; i < IMAGES; i++)
     writeFileSync(join(data, i % 2 === 0 ? 'a' : 'b', `00${i}.txt`), `${lines(i).join('\n\n')}\r\n`);
   writeFileSync(
     join(root, 'list.jsonl'),
-    Array.from({ length: PICTURES }, (_, i) => ({
+    Array.from({ length: IMAGES }, (_, i) => ({
       i,
-      file: `pictures/${i % 2 === 0 ? 'a' : 'b'}/00${i}.png`,
+      file: `images/${i % 2 === 0 ? 'a' : 'b'}/00${i}.png`,
     }))
       .flatMap(({ i, file }) => lines(i).map((caption) => JSON.stringify({ file, caption })))
       .join('\n'),
@@ -47,19 +47,19 @@ after(() => rmSync(root, { recursive: true }));
 
 test('a folder and a list give all captions, the first of them first', async () => {
   for (const path of [data, join(root, 'list.jsonl')]) {
-    const pictures = await readPictures(path, { captions: 'required' });
-    const captions = pictures.map(captionsOf).sort();
-    assert.deepEqual(captions, Array.from({ length: PICTURES }, (_, i) => lines(i)).sort(), path);
+    const images = await readImages(path, { captions: 'required' });
+    const captions = images.map(captionsOf).sort();
+    assert.deepEqual(captions, Array.from({ length: IMAGES }, (_, i) => lines(i)).sort(), path);
   }
 });
 
 test('each epoch draws one caption, all as likely, whatever the batch, and the same wherever it begins', async () => {
-  const pictures = await readPictures(data, { captions: 'required' });
+  const images = await readImages(data, { captions: 'required' });
   const faults = new Faults(createLogger('error'));
   const take = async (batch: number, count: number, position?: BatchPosition) => {
     const seen: string[] = [];
     let after = position;
-    const batches = new PictureBatches(pictures, {
+    const batches = new ImageBatches(images, {
       ...{ size: 8, batch, seed: 5, crop: 'center', cropScale: 1, flip: false, faults },
       position,
     });
@@ -73,7 +73,7 @@ test('each epoch draws one caption, all as likely, whatever the batch, and the s
     }
     return { seen, after };
   };
-  const { seen } = await take(PICTURES, EPOCHS * PICTURES);
+  const { seen } = await take(IMAGES, EPOCHS * IMAGES);
   for (const colour of ['red', 'green', 'blue']) {
     const share = seen.filter((caption) => caption.startsWith(colour)).length / seen.length;
     assert.ok(Math.abs(share - 1 / 3) < 0.08, `${colour}: ${share}`);
@@ -83,7 +83,7 @@ test('each epoch draws one caption, all as likely, whatever the batch, and the s
   assert.deepEqual((await take(4, 12, half.after)).seen, seen.slice(8, 20));
 });
 
-test('token shards carry them all, and training draws from them as from the pictures', async () => {
+test('token shards carry them all, and training draws from them as from the images', async () => {
   const dvae = join(root, 'dvae');
   await writeTinyDvae(dvae);
   const out = join(root, 'tokens');
@@ -97,7 +97,7 @@ test('token shards carry them all, and training draws from them as from the pict
 
   const config = dalleConfig({ path: data, dvae, tokenizer: join(root, 'tokenizer.json') }, 5, {
     nullCaptions: 0,
-    batch: PICTURES,
+    batch: IMAGES,
   });
   const settings = { ...config, data: { ...config.data, bpeDropout: 0 } };
   assert.equal(checkCaptions(tokens, tokenizer, settings), 0);
@@ -112,7 +112,7 @@ test('token shards carry them all, and training draws from them as from the pict
   }
 });
 
-test('a caption that is too long is refused, first of its picture or not', () => {
+test('a caption that is too long is refused, first of its image or not', () => {
   const config = dalleConfig({ path: data, dvae: '', tokenizer: '' });
   const captions = ['short', `short\n${'long '.repeat(20)}`];
   assert.throws(

@@ -19,7 +19,7 @@ import { Adam, Ema } from '../../../../src/train/optim/adam.ts';
 import { BlockLossScale } from '../../../../src/train/optim/block-loss-scale.ts';
 import { DataError, UsageError } from '../../../../src/util/errors.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
-import { writePictures, writeTinyDvae } from '../../../support/tiny-dvae.ts';
+import { writeImages, writeTinyDvae } from '../../../support/tiny-dvae.ts';
 import { dalleConfig, dalleSession, writeTokenizer } from '../../../support/tiny-runs.ts';
 
 const LAYERS = 3;
@@ -166,21 +166,21 @@ describe('a step that is not finite', () => {
 describe('runs', () => {
   const root = mkdtempSync(join(tmpdir(), 'mm-dalle-step-'));
   const data = {
-    path: join(root, 'pictures'),
+    path: join(root, 'images'),
     dvae: join(root, 'dvae'),
     tokenizer: join(root, 'tokenizer.json'),
   };
   const origin = join(root, 'origin');
   const short = { steps: 2, evaluateEvery: 2, saveEvery: 2, samples: { count: 0 } };
   before(async () => {
-    await writePictures(data.path, 8);
+    await writeImages(data.path, 8);
     await writeTinyDvae(data.dvae);
     await writeTokenizer(data.tokenizer, data.path);
     await dalleSession(dalleConfig(data, 0, short))(origin);
   });
   after(() => rmSync(root, { recursive: true }));
 
-  test('that diverge end with the step, the first tensor, the pictures of the batch, and a good checkpoint', async () => {
+  test('that diverge end with the step, the first tensor, the images of the batch, and a good checkpoint', async () => {
     const run = join(root, 'diverging');
     const optimizer = { learningRate: { peak: 1e30 }, weightDecay: 0 };
     const wild = dalleConfig(data, 0, { ...short, steps: 10, saveEvery: 1, optimizer });

@@ -1,4 +1,4 @@
-// The joint Transformer learns eight captioned pictures by heart, and paints them again from their captions.
+// The joint Transformer learns eight captioned images by heart, and paints them again from their captions.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { readCheckpoint } from '../../../../src/checkpoint/read.ts';
 import { type DalleConfig, dalleSchema } from '../../../../src/config/dalle.ts';
-import { decodePicture } from '../../../../src/data/decode.ts';
-import type { Picture } from '../../../../src/data/picture.ts';
+import { decodeImage } from '../../../../src/data/decode.ts';
+import type { CaptionedImage } from '../../../../src/data/image.ts';
 import { readFolder } from '../../../../src/data/sources/folder.ts';
 import { Runtime } from '../../../../src/engine/session/runtime.ts';
 import { DallePipeline } from '../../../../src/inference/dalle/pipeline.ts';
@@ -18,29 +18,29 @@ import { Weights } from '../../../../src/nn/weights.ts';
 import { readMetrics } from '../../../../src/report/run/metrics.ts';
 import type { LoopResult } from '../../../../src/train/loop/loop.ts';
 import { DataError } from '../../../../src/util/errors.ts';
-import { TINY, writePictures, writeTinyDvae } from '../../../support/tiny-dvae.ts';
+import { TINY, writeImages, writeTinyDvae } from '../../../support/tiny-dvae.ts';
 import { dalleConfig, dalleSession, writeTokenizer } from '../../../support/tiny-runs.ts';
 
-const PICTURES = 8;
+const IMAGES = 8;
 
 const root = mkdtempSync(join(tmpdir(), 'mm-dalle-'));
 const data = {
-  path: join(root, 'pictures'),
+  path: join(root, 'images'),
   dvae: join(root, 'dvae'),
   tokenizer: join(root, 'tokenizer.json'),
 };
 before(async () => {
-  await writePictures(data.path, PICTURES);
+  await writeImages(data.path, IMAGES);
   await writeTinyDvae(data.dvae);
   await writeTokenizer(data.tokenizer, data.path);
 });
 after(() => rmSync(root, { recursive: true }));
 
-describe('eight captioned pictures', () => {
+describe('eight captioned images', () => {
   const run = join(root, 'run');
   let config: DalleConfig;
   let result: LoopResult;
-  let pictures: Picture[];
+  let images: CaptionedImage[];
   before(async () => {
     const tiny = dalleConfig(data);
     config = dalleSchema.parse({
@@ -50,7 +50,7 @@ describe('eight captioned pictures', () => {
       train: {
         ...tiny.train,
         steps: 200,
-        batch: PICTURES,
+        batch: IMAGES,
         logEvery: 50,
         evaluateEvery: 100,
         saveEvery: 200,
@@ -60,7 +60,7 @@ describe('eight captioned pictures', () => {
       },
     });
     result = await dalleSession(config)(run);
-    pictures = await readFolder(data.path, { captions: 'required' });
+    images = await readFolder(data.path, { captions: 'required' });
   });
 
   test('are learned: next to no doubt about any of their tokens', async () => {
@@ -78,19 +78,19 @@ describe('eight captioned pictures', () => {
     const artist = await DallePipeline.open(runtime, checkpoint);
     const { codec } = artist;
     const decoded = await Promise.all(
-      pictures.map(({ path }) => decodePicture(path, { size: TINY.imageSize, crop: 'center' })),
+      images.map(({ path }) => decodeImage(path, { size: TINY.imageSize, crop: 'center' })),
     );
     const codes = await codec.encode(Buffer.concat(decoded));
-    const tokens = pictures.map(({ caption }) => artist.encode(caption as string, false));
+    const tokens = images.map(({ caption }) => artist.encode(caption as string, false));
     const settings = { temperature: 0.1, guidance: 1 };
 
     const weights = new Weights(runtime, 'trained', dalleSpec(config.model));
     await weights.load(await checkpoint.read('model', weights.expected()));
-    const sampler = new Sampler(runtime, 'codes', config.model, weights, PICTURES, settings);
+    const sampler = new Sampler(runtime, 'codes', config.model, weights, IMAGES, settings);
     const drawn = await sampler.sample(tokens.map((caption, seed) => ({ caption, seed })));
     const right = drawn.filter((code, i) => code === codes[i]).length;
     assert.ok(right >= 0.9 * codes.length, `${right} of ${codes.length} codes`);
-    assert.ok(new Set(codes).size > 5, 'the pictures are all alike');
+    assert.ok(new Set(codes).size > 5, 'the images are all alike');
 
     // The artist does the same in batches of three, and decodes.
     const expected = await codec.decode(drawn);
@@ -107,8 +107,8 @@ describe('eight captioned pictures', () => {
       assert.deepEqual(pixels, expected.subarray(at * length, (at + 1) * length));
       at += 1;
     }
-    assert.equal(at, PICTURES);
-    assert.equal(progress.at(-1), PICTURES * codec.grid ** 2);
+    assert.equal(at, IMAGES);
+    assert.equal(progress.at(-1), IMAGES * codec.grid ** 2);
     assert.deepEqual(
       progress,
       progress.toSorted((a, b) => a - b),
@@ -134,7 +134,7 @@ describe('captions longer than the model reads, or blank', () => {
     await assert.rejects(readCheckpoint(join(root, 'long'), { kind: 'dalle', warn: assert.fail }), /no such/);
   });
 
-  test('are cut where the configuration says so, those of the sample pictures too', async () => {
+  test('are cut where the configuration says so, those of the sample images too', async () => {
     const { steps } = await dalleSession(short({}, true))(join(root, 'cut'));
     assert.equal(steps, 1);
   });
@@ -148,7 +148,7 @@ describe('captions longer than the model reads, or blank', () => {
     });
   });
 
-  test('are refused as prompts of the sample pictures, before anything is written', async () => {
+  test('are refused as prompts of the sample images, before anything is written', async () => {
     const long = 'a caption of very many letters indeed';
     const tiny = dalleConfig(data, 0, { samples: { prompts: ['picture 1', long] } });
     const run = dalleSession(tiny)(join(root, 'prompts'));

@@ -20,7 +20,7 @@ import {
 } from '../../../../src/train/distributed/error-feedback.ts';
 import { PowerSgd } from '../../../../src/train/distributed/power-sgd.ts';
 import { GradientAccumulator } from '../../../../src/train/optim/accumulate.ts';
-import { UsageError } from '../../../../src/util/residuals.ts';
+import { UsageError } from '../../../../src/util/errors.ts';
 import { createLogger } from '../../../../src/util/logger.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
 import { allOf } from '../../../support/cluster.ts';

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { readCheckpoint } from '../../../../src/checkpoint/read.ts';
-import { decodePicture } from '../../../../src/data/decode.ts';
+import { decodeImage } from '../../../../src/data/decode.ts';
 import { readFolder } from '../../../../src/data/sources/folder.ts';
 import { isValidation } from '../../../../src/data/split.ts';
 import { Runtime } from '../../../../src/engine/session/runtime.ts';
@@ -14,32 +14,30 @@ import { DvaeCodec } from '../../../../src/inference/dvae/codec.ts';
 import { codebookUse } from '../../../../src/inference/measures/codebook.ts';
 import { psnrOf, ssim } from '../../../../src/inference/measures/reconstruction.ts';
 import { readMetrics } from '../../../../src/report/run/metrics.ts';
-import { TINY, writePictures } from '../../../support/tiny-dvae.ts';
+import { TINY, writeImages } from '../../../support/tiny-dvae.ts';
 import { dvaeConfig, dvaeSession } from '../../../support/tiny-runs.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mm-health-'));
-const data = join(root, 'pictures');
-before(() => writePictures(data, 40));
+const data = join(root, 'images');
+before(() => writeImages(data, 40));
 after(() => rmSync(root, { recursive: true }));
 
 for (const batch of [4, 20])
-  test(`every figure is that of the held-out pictures, in batches of ${batch}`, () => checkFigures(batch));
+  test(`every figure is that of the held-out images, in batches of ${batch}`, () => checkFigures(batch));
 
 async function checkFigures(batch: number): Promise<void> {
   const config = dvaeConfig(data, 0, { steps: 12, batch, evaluateEvery: 12, saveEvery: 12 });
   const run = join(root, `run ${batch}`);
   const { evaluation } = await dvaeSession(config)(run);
 
-  const pictures = (await readFolder(data, { captions: 'ignore' })).filter(({ key }) =>
-    isValidation(key, 0.2),
-  );
+  const images = (await readFolder(data, { captions: 'ignore' })).filter(({ key }) => isValidation(key, 0.2));
   const size = TINY.imageSize;
   // They do not fill a batch of 20; then they are one, each once.
-  const atOnce = Math.min(batch, pictures.length);
-  const whole = pictures.slice(0, Math.floor(pictures.length / atOnce) * atOnce);
+  const atOnce = Math.min(batch, images.length);
+  const whole = images.slice(0, Math.floor(images.length / atOnce) * atOnce);
   assert.ok(whole.length >= 4 && whole.length < 20);
   const originals = Buffer.concat(
-    await Promise.all(whole.map(({ path }) => decodePicture(path, { size, crop: 'center' }))),
+    await Promise.all(whole.map(({ path }) => decodeImage(path, { size, crop: 'center' }))),
   );
   const runtime = new Runtime();
   try {

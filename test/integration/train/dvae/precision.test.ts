@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { readCheckpoint } from '../../../../src/checkpoint/read.ts';
 import { type MetricsLine, readMetrics } from '../../../../src/report/run/metrics.ts';
 import { DataError } from '../../../../src/util/errors.ts';
-import { writePictures } from '../../../support/tiny-dvae.ts';
+import { writeImages } from '../../../support/tiny-dvae.ts';
 import { dvaeConfig, dvaeSession } from '../../../support/tiny-runs.ts';
 
 const STEPS = 80;
@@ -16,8 +16,8 @@ const STEPS = 80;
 const EARLY = 10;
 
 const root = mkdtempSync(join(tmpdir(), 'mm-precision-'));
-const data = join(root, 'pictures');
-before(() => writePictures(data, 4));
+const data = join(root, 'images');
+before(() => writeImages(data, 4));
 after(() => rmSync(root, { recursive: true }));
 
 async function train(name: string, settings: object, resume = false): Promise<MetricsLine[]> {

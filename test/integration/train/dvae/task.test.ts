@@ -8,15 +8,15 @@ import { after, before, describe, test } from 'node:test';
 import { readCheckpoint } from '../../../../src/checkpoint/read.ts';
 import { readMetrics } from '../../../../src/report/run/metrics.ts';
 import type { LoopResult } from '../../../../src/train/loop/loop.ts';
-import { TINY, writePictures } from '../../../support/tiny-dvae.ts';
+import { TINY, writeImages } from '../../../support/tiny-dvae.ts';
 import { dvaeConfig, dvaeSession } from '../../../support/tiny-runs.ts';
 
 const STEPS = 90;
-const PICTURES = 60;
+const IMAGES = 60;
 
 const root = mkdtempSync(join(tmpdir(), 'mm-dvae-'));
-const data = join(root, 'pictures');
-before(() => writePictures(data, PICTURES));
+const data = join(root, 'images');
+before(() => writeImages(data, IMAGES));
 after(() => rmSync(root, { recursive: true }));
 
 for (const [name, settings] of [
@@ -34,7 +34,7 @@ for (const [name, settings] of [
       optimizer: { learningRate: { peak: 2e-3, end: 2e-4, warmup: 10 } },
       temperature: { start: 0.125, end: 0.0625 },
       kl: { weight: 0, steps: 0 },
-      warmStart: { steps: 20, width: 8, pictures: PICTURES, sharpness: 20 },
+      warmStart: { steps: 20, width: 8, images: IMAGES, sharpness: 20 },
     },
   ],
 ] as const) {
@@ -58,7 +58,7 @@ for (const [name, settings] of [
       evaluations = metrics.filter(({ values }) => 'validation/mse' in values).map(({ values }) => values);
     });
 
-    test('the error on held-out pictures falls from validation to validation', () => {
+    test('the error on held-out images falls from validation to validation', () => {
       const mse = evaluations.map((values) => values['validation/mse']!);
       assert.equal(mse.length, 4);
       for (const [i, value] of mse.entries()) if (i > 0) assert.ok(value < mse[i - 1]!, `${mse.join(' → ')}`);

@@ -79,14 +79,14 @@ test('the path and the signed distance of a shape agree, and so does its area', 
   }
 });
 
-test('more pictures than one sheet holds', async () => {
+test('more images than one sheet holds', async () => {
   const drawings = Array.from({ length: 220 }, (_, i) => ({ scene: scenes[i % 5]!, key: [7, i] }));
-  const pictures = await drawScenes(drawings, 32);
-  assert.equal(pictures.length, 220);
-  assert.deepEqual(pictures.at(-1), (await drawScenes(drawings.slice(-1), 32))[0]);
+  const images = await drawScenes(drawings, 32);
+  assert.equal(images.length, 220);
+  assert.deepEqual(images.at(-1), (await drawScenes(drawings.slice(-1), 32))[0]);
 });
 
-test('a picture is the same in any sheet, and different for another key', async () => {
+test('an image is the same in any sheet, and different for another key', async () => {
   const drawings = scenes.slice(0, 5).map((scene, i) => ({ scene, key: [7, i] }));
   for (const size of [20, 32]) {
     const together = await drawScenes(drawings, size);

@@ -40,7 +40,7 @@ test('a longer set begins with the shorter one', async () => {
   assert.deepEqual(short!.get('/images/000010.png'), a!.get('/images/000010.png'));
 });
 
-test('the folder holds pictures of the size, captions, and both descriptions', async () => {
+test('the folder holds images of the size, captions, and both descriptions', async () => {
   const files = await contents(join(folder, 'a'));
   assert.equal([...files.keys()].filter((name) => name.endsWith('.png')).length, 20);
   assert.match(files.get('/images/000000.txt')!.toString(), /^[a-z ]+\n$/);

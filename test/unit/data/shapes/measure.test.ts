@@ -9,16 +9,16 @@ import type { Scene, SceneObject } from '../../../../src/data/shapes/scene.ts';
 import { COLOUR_NAMES, RELATIONS, SHAPES } from '../../../../src/data/shapes/vocabulary.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
 
-// Clean, blurred and recompressed pictures of 2,000 scenes pass too; the counts here keep the test short.
+// Clean, blurred and recompressed images of 2,000 scenes pass too; the counts here keep the test short.
 const COUNT = 240;
 
 async function draw(scenes: readonly Scene[], size: number, seed = 0): Promise<Uint8Array[]> {
-  const pictures: Uint8Array[] = [];
+  const images: Uint8Array[] = [];
   for (let i = 0; i < scenes.length; i += 8) {
     const sheet = scenes.slice(i, i + 8).map((scene, k) => ({ scene, key: ['measure', seed, i + k] }));
-    pictures.push(...(await drawScenes(sheet, size)));
+    images.push(...(await drawScenes(sheet, size)));
   }
-  return pictures;
+  return images;
 }
 
 type Damage = (pixels: Uint8Array, size: number, index: number) => Promise<Uint8Array>;
@@ -41,25 +41,25 @@ const DAMAGES: Record<string, Damage> = {
 };
 
 async function shareRight(
-  pictures: readonly Uint8Array[],
+  images: readonly Uint8Array[],
   size: number,
   expected: readonly Scene[],
   damage: Damage = DAMAGES.none!,
 ): Promise<number> {
   let right = 0;
-  for (const [i, pixels] of pictures.entries())
+  for (const [i, pixels] of images.entries())
     right += Number(measureScene(await damage(pixels, size, i), size, expected[i]!).right);
-  return right / pictures.length;
+  return right / images.length;
 }
 
 const heldOut = [...heldOutPrompts('scenes', COUNT / 2, 1), ...heldOutPrompts('pairs', COUNT / 2, 1)].map(
   ({ scene }) => scene,
 );
-const pictures = await draw(heldOut, 32);
+const images = await draw(heldOut, 32);
 
 for (const [name, damage] of Object.entries(DAMAGES)) {
   test(`drawn held-out scenes are right: damage ${name}`, async () => {
-    const share = await shareRight(pictures, 32, heldOut, damage);
+    const share = await shareRight(images, 32, heldOut, damage);
     assert.ok(share >= (name === 'none' ? 0.99 : 0.98), `${share}`);
   });
 }
@@ -105,10 +105,10 @@ const WRONG: Record<string, (scene: Scene) => Scene | undefined> = {
 };
 
 for (const [name, wrong] of Object.entries(WRONG)) {
-  test(`a picture of another scene is not right: ${name} differs`, async () => {
+  test(`an image of another scene is not right: ${name} differs`, async () => {
     const cases = heldOut.flatMap((scene, i) => {
       const expected = wrong(scene);
-      return expected ? [{ expected, pixels: pictures[i]! }] : [];
+      return expected ? [{ expected, pixels: images[i]! }] : [];
     });
     assert.ok(cases.length >= COUNT / 3);
     const share = await shareRight(
@@ -120,8 +120,8 @@ for (const [name, wrong] of Object.entries(WRONG)) {
   });
 }
 
-test('a half-drawn mixture of two pictures, noise, and an empty picture are not right', async () => {
-  const mixed = pictures.map((a, i) => a.map((value, k) => (value + pictures[(i + 1) % COUNT]![k]!) / 2));
+test('a half-drawn mixture of two images, noise, and an empty image are not right', async () => {
+  const mixed = images.map((a, i) => a.map((value, k) => (value + images[(i + 1) % COUNT]![k]!) / 2));
   assert.ok((await shareRight(mixed, 32, heldOut)) <= 0.01);
   const noise = new Uint8Array(32 * 32 * 3).map(() => random.integer(256));
   assert.equal(measureScene(noise, 32, heldOut[0]!).right, false);
@@ -134,7 +134,7 @@ test('each part is judged by itself', () => {
   const scene = heldOut[index]!;
   const [a, b] = scene.objects as [SceneObject, SceneObject];
   const judge = (expected: Scene) => {
-    const { colour, shape, place, right } = measureScene(pictures[index]!, 32, expected);
+    const { colour, shape, place, right } = measureScene(images[index]!, 32, expected);
     return { colour, shape, place, right };
   };
   assert.deepEqual(judge(scene), { colour: true, shape: true, place: true, right: true });

@@ -40,7 +40,7 @@ const PLAN: ShardLayout = {
   shardSize: 3,
   source: sha256('source'),
 };
-const PICTURES = 8;
+const IMAGES = 8;
 const sample = (index: number, codes = [index, 10, 20, 99]): TokenSample => ({
   index,
   key: `k${index}`,
@@ -54,9 +54,9 @@ const sample = (index: number, codes = [index, 10, 20, 99]): TokenSample => ({
 const open = (resume: boolean, plan = PLAN): Promise<TokenFolder> =>
   TokenFolder.open(path, plan, { resume, warn: (message) => void warnings.push(message) });
 
-/** Picture 6 is left out. */
+/** Image 6 is left out. */
 async function writeShard(folder: TokenFolder, shard: number): Promise<void> {
-  const indices = Array.from({ length: 3 }, (_, i) => shard * 3 + i).filter((index) => index < PICTURES);
+  const indices = Array.from({ length: 3 }, (_, i) => shard * 3 + i).filter((index) => index < IMAGES);
   await folder.write(
     shard,
     indices.filter((index) => index !== 6).map((index) => sample(index)),
@@ -117,7 +117,7 @@ describe('a finished folder', () => {
       format: 'mm-tokens',
       version: 1,
       ...PLAN,
-      pictures: 7,
+      images: 7,
       shards: [
         ...manifest.shards.slice(0, 2),
         {
@@ -150,7 +150,7 @@ describe('a finished folder', () => {
       [0, 1, 2, 3].map((shard) => folder.has(shard)),
       [true, true, true, false],
     );
-    assert.equal(folder.done, PICTURES);
+    assert.equal(folder.done, IMAGES);
     await folder.finish();
     assert.deepEqual(contents(), before);
     assert.equal(statSync(join(path, 'shard-000001.tar')).ino, inode);
@@ -210,7 +210,7 @@ describe('an interrupted folder', () => {
   });
 
   test('resuming what was never begun begins', async () => {
-    assert.equal((await fill(true)).pictures, 7);
+    assert.equal((await fill(true)).images, 7);
   });
 
   test('storage that fails leaves what is finished', async () => {
@@ -220,7 +220,7 @@ describe('an interrupted folder', () => {
     await assert.rejects(writeShard(folder, 1));
     rmSync(join(path, 'shard-000001.tar'), { recursive: true });
     assert.deepEqual(readdirSync(path).sort(), ['manifest.partial.json', 'shard-000000.tar']);
-    assert.equal((await fill(true)).pictures, 7);
+    assert.equal((await fill(true)).images, 7);
   });
 
   test('a damaged shard of a finished folder is made again, with a warning', async () => {
@@ -346,10 +346,10 @@ describe('reading refuses', () => {
     assert.match(await changed(elsewhere), /shards\.0\.file/);
   });
 
-  test('pictures that are fewer or more than the manifest says', async () => {
-    assert.match(await shard([sample(0), sample(1)]), /2 pictures of 3/);
+  test('images that are fewer or more than the manifest says', async () => {
+    assert.match(await shard([sample(0), sample(1)]), /2 images of 3/);
     reset();
-    assert.match(await changed((manifest) => ({ ...manifest, pictures: 6 })), /pictures/);
+    assert.match(await changed((manifest) => ({ ...manifest, images: 6 })), /images/);
   });
 
   test('codes of another shape, or past the vocabulary', async () => {
@@ -362,14 +362,14 @@ describe('reading refuses', () => {
     );
   });
 
-  test('pictures that are in two shards', async () => {
+  test('images that are in two shards', async () => {
     await fill(false);
     cpSync(join(path, 'shard-000000.tar'), join(path, 'shard-000001.tar'));
     const manifest = JSON.parse(readFileSync(join(path, 'manifest.json'), 'utf8')) as TokenManifest;
     const [first, , last] = manifest.shards;
     const shards = [first, { ...first, file: 'shard-000001.tar' }, last];
     writeFileSync(join(path, 'manifest.json'), JSON.stringify({ ...manifest, shards }));
-    assert.match(await failure(readTokenFolder(path)), /picture 0 \(k0\) comes after picture 2/);
+    assert.match(await failure(readTokenFolder(path)), /image 0 \(k0\) comes after image 2/);
   });
 
   test('a tar that is cut where a file ends, though the manifest knows it', async () => {

@@ -60,7 +60,7 @@ test('names are safe in any tar, and files of a sample stand together, as WebDat
 });
 
 test('fields of other programs are passed over', async () => {
-  const bytes = await archive({ '1.jpg': 'picture', '1.codes.npy': CODES, '1.json': ABOUT });
+  const bytes = await archive({ '1.jpg': 'image', '1.codes.npy': CODES, '1.json': ABOUT });
   assert.deepEqual(
     (await unpackShard(bytes, 'shard')).map(({ index, key }) => [index, key]),
     [[1, 'a']],

@@ -29,7 +29,7 @@ describe('a collapse', () => {
     assert.equal(collapse(drawn(20_000, 1), 8192, 0), undefined);
   });
 
-  test('is not what a few pictures of a healthy codebook look like', () => {
+  test('is not what a few images of a healthy codebook look like', () => {
     // 256 positions cannot show more than 256 of 8192 codes: 3 %.
     assert.equal(collapse(drawn(256, 8192), 8192, 0.5), undefined);
     assert.ok(collapse(drawn(256, 2), 8192, 0.1));

@@ -12,7 +12,7 @@ interface Fixture {
 
 const fixture = JSON.parse(readFileSync(new URL('./fixtures/ssim.json', import.meta.url), 'utf8')) as Fixture;
 const decode = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'base64'));
-const picture = decode(fixture.pixels);
+const image = decode(fixture.pixels);
 const { size } = fixture;
 
 const noise = (side: number, seed: number): Uint8Array => {
@@ -24,8 +24,8 @@ describe('the same as scikit-image', () => {
   for (const [name, other] of Object.entries(fixture.others)) {
     test(name, () => {
       const pixels = decode(other.pixels);
-      assert.ok(Math.abs(psnr(picture, pixels) - other.psnr) < 1e-9, `PSNR ${psnr(picture, pixels)}`);
-      assert.ok(Math.abs(ssim(picture, pixels, size) - other.ssim) < 1e-9, `${ssim(picture, pixels, size)}`);
+      assert.ok(Math.abs(psnr(image, pixels) - other.psnr) < 1e-9, `PSNR ${psnr(image, pixels)}`);
+      assert.ok(Math.abs(ssim(image, pixels, size) - other.ssim) < 1e-9, `${ssim(image, pixels, size)}`);
     });
   }
 });
@@ -49,19 +49,19 @@ describe('PSNR', () => {
           10 * Math.log10(12),
       ) < 1e-12,
     );
-    assert.equal(psnr(picture, picture), Number.POSITIVE_INFINITY);
+    assert.equal(psnr(image, image), Number.POSITIVE_INFINITY);
   });
 });
 
 describe('SSIM', () => {
-  test('is 1 for equal pictures, symmetric, and near 0 for unrelated ones', () => {
-    assert.ok(Math.abs(ssim(picture, picture, size) - 1) < 1e-12);
+  test('is 1 for equal images, symmetric, and near 0 for unrelated ones', () => {
+    assert.ok(Math.abs(ssim(image, image, size) - 1) < 1e-12);
     const [a, b] = [noise(40, 1), noise(40, 2)];
     assert.equal(ssim(a, b, 40), ssim(b, a, 40));
     assert.ok(Math.abs(ssim(a, b, 40)) < 0.05);
   });
 
-  test('is defined for pictures smaller than the window', () => {
+  test('is defined for images smaller than the window', () => {
     for (const side of [2, 3, 8, 10]) {
       const a = noise(side, 1);
       assert.ok(Math.abs(ssim(a, a, side) - 1) < 1e-12);

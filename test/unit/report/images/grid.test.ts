@@ -44,12 +44,12 @@ const RED: Rgb = [200, 10, 10];
 const GREEN: Rgb = [10, 200, 10];
 const BLUE: Rgb = [10, 10, 200];
 
-test('pictures stand in rows, enlarged by whole pixels, in the order given', async () => {
+test('images stand in rows, enlarged by whole pixels, in the order given', async () => {
   const grid = await open(
     await imageGrid([solid(RED, 32, 32), solid(GREEN, 32, 32), solid(BLUE, 32, 32)], { columns: 2 }),
   );
   const [red, green, blue] = [grid.box(RED), grid.box(GREEN), grid.box(BLUE)];
-  for (const picture of [red, green, blue]) assert.equal(picture.count, 128 * 128);
+  for (const image of [red, green, blue]) assert.equal(image.count, 128 * 128);
   assert.ok(green.left > red.right && green.top === red.top);
   assert.ok(blue.top > red.bottom && blue.left === red.left);
 });
@@ -62,7 +62,7 @@ test('nearest enlarging copies each pixel to a square', async () => {
   assert.equal(grid.box(BLUE).top, grid.box(RED).bottom + 1);
 });
 
-test('pictures of several sizes share cells of the largest', async () => {
+test('images of several sizes share cells of the largest', async () => {
   const grid = await open(
     await imageGrid([solid(RED, 100, 20), solid(GREEN, 20, 100)], { columns: 2, scale: 1 }),
   );
@@ -72,7 +72,7 @@ test('pictures of several sizes share cells of the largest', async () => {
   assert.equal(red.top - green.top, 40);
 });
 
-test('borders surround their picture; captions, titles and labels make room and leave ink', async () => {
+test('borders surround their image; captions, titles and labels make room and leave ink', async () => {
   const bare = await open(await imageGrid([solid(RED, 64, 64), solid(BLUE, 64, 64)], { columns: 2 }));
   const dressed = await open(
     await imageGrid(
@@ -105,7 +105,7 @@ test('a long caption stays inside the grid and above the next row', async () => 
   assert.equal(grid.box(BLUE).count, 64 * 64);
 });
 
-test('no pictures, or pixels of another size, are refused', async () => {
+test('no images, or pixels of another size, are refused', async () => {
   await assert.rejects(imageGrid([], { columns: 2 }), RangeError);
   await assert.rejects(
     imageGrid([{ pixels: new Uint8Array(10), width: 2, height: 2 }], { columns: 1 }),

@@ -22,7 +22,7 @@ after(() => rm(folder, { recursive: true }));
 const pixels = Uint8Array.from({ length: 5 * 4 * 3 }, (_, index) => (index * 37) % 256);
 
 test('pixels and metadata come back, and other readers see both', async () => {
-  const path = join(folder, 'a', 'picture.png');
+  const path = join(folder, 'a', 'image.png');
   const metadata = {
     prompt: 'دائرة 🙂 "red"\ncircle',
     seed: '7',
@@ -56,7 +56,7 @@ test('a file that is cut short, altered or no PNG is a data error at its path', 
   const cases: [string, Buffer][] = [
     ['cut.png', whole.subarray(0, whole.length - 20)],
     ['header.png', whole.subarray(0, 10)],
-    ['text.png', Buffer.from('not a picture')],
+    ['text.png', Buffer.from('not an image')],
     ['flipped.png', Buffer.from(whole.toString('latin1').replace('a circle', 'a square'), 'latin1')],
   ];
   for (const [name, bytes] of cases) {

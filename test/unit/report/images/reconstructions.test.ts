@@ -6,7 +6,7 @@ import { reconstructionGrid } from '../../../../src/report/images/reconstruction
 
 const SIZE = 4;
 const LENGTH = SIZE * SIZE * 3;
-/** Pictures of one grey each. */
+/** Images of one grey each. */
 const batch = (...greys: number[]): Uint8Array =>
   Uint8Array.from({ length: greys.length * LENGTH }, (_, index) => greys[Math.floor(index / LENGTH)]!);
 const cell = (grey: number) => ({ pixels: batch(grey), width: SIZE, height: SIZE });

@@ -36,7 +36,7 @@ const revivePng = (key: string, value: unknown): unknown => (key === 'png' ? png
 const tags = (html: string): string[] =>
   (html.match(/<[a-z!/][^>]*>/g) ?? []).map((tag) => tag.replaceAll(/="[^"]*"/g, '='));
 
-test('a card carries its picture, words for it, its mark and its facts', () => {
+test('a card carries its image, words for it, its mark and its facts', () => {
   const html = galleryHtml({
     title: 'Samples',
     sections: [
@@ -56,7 +56,7 @@ test('a card carries its picture, words for it, its mark and its facts', () => {
     ],
   });
   const encoded =
-    /src="data:image\/png;base64,([^"]+)" width="2" height="2" alt="Picture for “a red circle”"/.exec(html);
+    /src="data:image\/png;base64,([^"]+)" width="2" height="2" alt="Image for “a red circle”"/.exec(html);
   assert.deepEqual(Buffer.from(encoded?.[1] ?? '', 'base64'), png);
   assert.match(html, /<li class="right">/);
   assert.match(html, /✓ right/);

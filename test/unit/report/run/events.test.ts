@@ -112,10 +112,10 @@ test('scalars, images and restarts stand in the file at once, with their steps',
     ],
   );
   const value = get(get(image, 5) as Buffer, 1) as Buffer;
-  const picture = get(value, 4) as Buffer;
+  const bitmap = get(value, 4) as Buffer;
   assert.equal(String(get(value, 1)), 'samples');
-  assert.deepEqual([get(picture, 1), get(picture, 2), get(picture, 3)], [2, 300, 3]);
-  assert.deepEqual(get(picture, 4), png);
+  assert.deepEqual([get(bitmap, 1), get(bitmap, 2), get(bitmap, 3)], [2, 300, 3]);
+  assert.deepEqual(get(bitmap, 4), png);
   assert.equal(get(restart, 2), 101);
   assert.equal(get(get(restart, 7) as Buffer, 1), 1);
 });

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import {
-  pictureProtocol,
-  pictureRows,
-  pictureSequence,
-  TerminalPicture,
-} from '../../../src/cli/sample/terminal-picture.ts';
+  imageProtocol,
+  imageRows,
+  imageSequence,
+  TerminalImage,
+} from '../../../src/cli/sample/terminal-image.ts';
 import { encodePng } from '../../../src/report/images/png.ts';
 import { RandomStream } from '../../../src/util/random.ts';
 
@@ -37,12 +37,12 @@ describe('the protocol', () => {
     [{}, undefined],
   ];
   for (const [env, protocol] of terminals)
-    test(`of ${JSON.stringify(env)} is ${protocol}`, () => assert.equal(pictureProtocol(env), protocol));
+    test(`of ${JSON.stringify(env)} is ${protocol}`, () => assert.equal(imageProtocol(env), protocol));
 });
 
-describe('a picture in the terminal', () => {
+describe('an image in the terminal', () => {
   test('is a PNG in parts of at most 4096 characters for kitty, all but the last saying that more come', () => {
-    const sequence = visible(pictureSequence(png, 'kitty', 7));
+    const sequence = visible(imageSequence(png, 'kitty', 7));
     const parts = [...sequence.matchAll(/ESC_G([^;]*);([A-Za-z0-9+/=]*?)ESC\\/g)];
     assert.equal(parts.map(([whole]) => whole).join(''), sequence, 'and nothing else');
     assert.ok(parts.length > 2);
@@ -65,17 +65,17 @@ describe('a picture in the terminal', () => {
   test('is one sequence for iTerm2, between saving the cursor and restoring it', () => {
     const [, size, rows, data] =
       /^ESC7ESC\]1337;File=inline=1;size=(\d+);height=(\d+);preserveAspectRatio=1:([A-Za-z0-9+/=]+)BELESC8$/.exec(
-        visible(pictureSequence(png, 'iterm2', 9)),
+        visible(imageSequence(png, 'iterm2', 9)),
       ) ?? [];
     assert.deepEqual([Number(size), Number(rows)], [png.length, 9]);
     assert.deepEqual(Buffer.from(data!, 'base64'), png);
   });
 
   test('fits the terminal in height and in width', async () => {
-    assert.equal(pictureRows(png, 200, 60), 24);
-    assert.equal(pictureRows(png, 200, 20), 16);
-    assert.equal(pictureRows(png, 30, 60), 10, '30 columns are as wide as 15 lines are high, times 40 / 60');
-    assert.equal(pictureRows(png, 80, 3), 1);
+    assert.equal(imageRows(png, 200, 60), 24);
+    assert.equal(imageRows(png, 200, 20), 16);
+    assert.equal(imageRows(png, 30, 60), 10, '30 columns are as wide as 15 lines are high, times 40 / 60');
+    assert.equal(imageRows(png, 80, 3), 1);
   });
 
   test('keeps its place: room is made once, then it is drawn over, and the cursor ends in the same line', () => {
@@ -84,17 +84,17 @@ describe('a picture in the terminal', () => {
     function write(more: string): void {
       text += more;
     }
-    const picture = TerminalPicture.on(stream, { TERM: 'xterm-kitty' })!;
-    const drawn = pictureSequence(png, 'kitty', 8);
-    picture.show(png);
+    const image = TerminalImage.on(stream, { TERM: 'xterm-kitty' })!;
+    const drawn = imageSequence(png, 'kitty', 8);
+    image.show(png);
     assert.equal(text, `\r${ESC}[K${'\n'.repeat(8)}${ESC}[8A${drawn}${ESC}[8B\r${ESC}7`);
     text = '';
-    picture.show(png);
+    image.show(png);
     assert.equal(text, `\r${ESC}[K${ESC}[8A${drawn}${ESC}[8B\r${ESC}7`);
   });
 
   test('is not shown where the stream is no terminal', () => {
     const stream = { isTTY: false, write: () => assert.fail() };
-    assert.equal(TerminalPicture.on(stream, { TERM: 'xterm-kitty' }), undefined);
+    assert.equal(TerminalImage.on(stream, { TERM: 'xterm-kitty' }), undefined);
   });
 });

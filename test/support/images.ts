@@ -1,4 +1,4 @@
-// Picture files for the tests, good and bad.
+// Image files for the tests, good and bad.
 
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -20,7 +20,7 @@ export async function write(path: string, data: string | Uint8Array): Promise<vo
   await writeFile(path, data);
 }
 
-/** A plain picture. */
+/** A plain image. */
 export function plain(width: number, height: number, colour: string): Sharp {
   return sharp({ create: { width, height, channels: 3, background: colour } });
 }

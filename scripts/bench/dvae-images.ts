@@ -1,4 +1,4 @@
-// Pictures to tokenize in a bench: smooth noise, as JPEG files of a photograph's size.
+// Images to tokenize in a bench: smooth noise, as JPEG files of a photograph's size.
 
 import { join } from 'node:path';
 import sharp from 'sharp';

@@ -1,19 +1,19 @@
-// A picture as sources name it and decoding reads it.
+// An image as sources name it and decoding reads it.
 
-/** A picture file: a file of its own, or some bytes of an archive. */
-export interface PictureFile {
+/** An image file: a file of its own, or some bytes of an archive. */
+export interface ImageFile {
   /** Names it in messages. */
   readonly path: string;
   readonly region?: Region;
 }
 
-export interface Picture {
+export interface CaptionedImage {
   /** Path relative to the folder, without the extension, with forward slashes. */
   readonly key: string;
   readonly path: string;
   /** The first line of the same-stem `.txt`. */
   readonly caption: string | undefined;
-  /** Its further lines: other captions of the picture, as DALLE-pytorch has it. Training draws one of all each epoch. */
+  /** Its further lines: other captions of the image, as DALLE-pytorch has it. Training draws one of all each epoch. */
   readonly others?: readonly string[];
   /** The part of an archive that holds it, where it is not a file of its own. */
   readonly region?: Region;
@@ -27,4 +27,4 @@ export interface Region {
 }
 
 /** A file that cannot be used; the message is the reason, in a few words. */
-export class PictureFault extends Error {}
+export class ImageFault extends Error {}

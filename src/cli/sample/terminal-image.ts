@@ -1,13 +1,13 @@
-// Pictures in the terminal itself, where it can show them: by kitty's graphics protocol
+// Images in the terminal itself, where it can show them: by kitty's graphics protocol
 // (sw.kovidgoyal.net/kitty/graphics-protocol) or iTerm2's inline images (iterm2.com/documentation-images.html). The
-// picture stays in its place above the progress bar and is drawn over.
+// image stays in its place above the progress bar and is drawn over.
 
 import { pngSize } from '../../report/images/png.ts';
 
-export type PictureProtocol = 'kitty' | 'iterm2';
+export type ImageProtocol = 'kitty' | 'iterm2';
 
 /** The protocol that the terminal understands by what it says of itself; undefined for none, inside multiplexers too. */
-export function pictureProtocol(env: NodeJS.ProcessEnv): PictureProtocol | undefined {
+export function imageProtocol(env: NodeJS.ProcessEnv): ImageProtocol | undefined {
   const { TERM = '', TERM_PROGRAM = '', LC_TERMINAL = '' } = env;
   // tmux and screen pass the sequences on as text, and hand the variables of the outer terminal down.
   if (env.TMUX !== undefined || env.STY !== undefined || /^(tmux|screen|dumb)/.test(TERM)) return undefined;
@@ -20,14 +20,14 @@ export function pictureProtocol(env: NodeJS.ProcessEnv): PictureProtocol | undef
 const ESC = '\u001b';
 /** Base64 characters of one command of kitty's. */
 const CHUNK = 4096;
-/** Kitty puts another picture of this number in the place of the last one. */
+/** Kitty puts another image of this number in the place of the last one. */
 const IMAGE_ID = 7368;
 /** A character cell is about twice as high as it is wide. */
 const CELL_ASPECT = 2;
 const MOST_ROWS = 24;
 
 /** The sequence that shows a PNG at the cursor, `rows` lines high, and leaves the cursor where it was. */
-export function pictureSequence(png: Uint8Array, protocol: PictureProtocol, rows: number): string {
+export function imageSequence(png: Uint8Array, protocol: ImageProtocol, rows: number): string {
   const data = Buffer.from(png).toString('base64');
   if (protocol === 'iterm2') {
     const file = `File=inline=1;size=${png.length};height=${rows};preserveAspectRatio=1:${data}`;
@@ -43,8 +43,8 @@ export function pictureSequence(png: Uint8Array, protocol: PictureProtocol, rows
   return sequence;
 }
 
-/** Lines for a picture: as many as its width leaves in the terminal's, and less than the terminal has. */
-export function pictureRows(png: Uint8Array, columns: number, lines: number): number {
+/** Lines for an image: as many as its width leaves in the terminal's, and less than the terminal has. */
+export function imageRows(png: Uint8Array, columns: number, lines: number): number {
   const { width, height } = pngSize(png);
   const byWidth = Math.floor((columns * height) / (width * CELL_ASPECT));
   return Math.max(1, Math.min(MOST_ROWS, byWidth, lines - 4));
@@ -58,34 +58,34 @@ export interface TerminalStream {
   write(text: string): unknown;
 }
 
-/** A picture above the line that the cursor is in. */
-export class TerminalPicture {
+/** An image above the line that the cursor is in. */
+export class TerminalImage {
   readonly #stream: TerminalStream;
-  readonly #protocol: PictureProtocol;
+  readonly #protocol: ImageProtocol;
   #rows = 0;
 
-  private constructor(stream: TerminalStream, protocol: PictureProtocol) {
+  private constructor(stream: TerminalStream, protocol: ImageProtocol) {
     this.#stream = stream;
     this.#protocol = protocol;
   }
 
-  /** Undefined where the stream is no terminal, or one that cannot show pictures. */
-  static on(stream: TerminalStream, env: NodeJS.ProcessEnv): TerminalPicture | undefined {
-    const protocol = stream.isTTY ? pictureProtocol(env) : undefined;
-    return protocol && new TerminalPicture(stream, protocol);
+  /** Undefined where the stream is no terminal, or one that cannot show images. */
+  static on(stream: TerminalStream, env: NodeJS.ProcessEnv): TerminalImage | undefined {
+    const protocol = stream.isTTY ? imageProtocol(env) : undefined;
+    return protocol && new TerminalImage(stream, protocol);
   }
 
-  /** Shows the picture, in the place of the last one. */
+  /** Shows the image, in the place of the last one. */
   show(png: Uint8Array): void {
     // Some terminals say 0 for a size that they do not know.
     const [columns, lines] = [this.#stream.columns || 80, this.#stream.rows || 24];
     let sequence = `\r${ESC}[K`;
     if (this.#rows === 0) {
-      this.#rows = pictureRows(png, columns, lines);
+      this.#rows = imageRows(png, columns, lines);
       // Room first, or the terminal would scroll while it draws.
       sequence += '\n'.repeat(this.#rows);
     }
-    const drawn = pictureSequence(png, this.#protocol, this.#rows);
+    const drawn = imageSequence(png, this.#protocol, this.#rows);
     // Saved at the end too: a progress bar that stops goes back to where the cursor was saved last.
     this.#stream.write(`${sequence}${ESC}[${this.#rows}A${drawn}${ESC}[${this.#rows}B\r${ESC}7`);
   }
