@@ -60,7 +60,7 @@ async function exchangeOnly(cluster: Cluster): Promise<Run> {
 
 async function prepare(cluster: Cluster | undefined): Promise<Run> {
   if (cluster && what === 'exchange') return exchangeOnly(cluster);
-  const parts = cluster ? {} : { accumulate: WORKERS };
+  const parts = cluster ? {} : { accumulateSteps: WORKERS };
   return trainStep(JSON.parse(model), Number(batch), { ...JSON.parse(train), ...parts }, cluster);
 }
 

@@ -65,21 +65,21 @@ export async function* sample(
   const runtime = new Runtime();
   let preview: Preview | undefined;
   try {
-    const artist = await DallePipeline.open(runtime, checkpoint);
-    if (recipe) refuseOther(recipe, artist, checkpoint.path, asked.like as string);
+    const pipeline = await DallePipeline.open(runtime, checkpoint);
+    if (recipe) refuseOther(recipe, pipeline, checkpoint.path, asked.like as string);
     const settings: SampleSettings = {
       temperature: asked.temperature ?? DEFAULTS.temperature,
-      topK: topKCount(asked.topK, artist.config.model.imageVocabulary),
+      topK: topKCount(asked.topK, pipeline.config.model.imageVocabulary),
       topP: asked.topP,
       guidance: asked.guidance ?? DEFAULTS.guidance,
     };
-    artist.checkSettings(settings);
-    const start = asked.prime ? await primeCodes(asked.prime, artist.codec, named) : recipe?.prime;
-    if (start && start.length >= artist.codec.grid ** 2)
+    pipeline.checkSettings(settings);
+    const start = asked.prime ? await primeCodes(asked.prime, pipeline.codec, named) : recipe?.prime;
+    if (start && start.length >= pipeline.codec.grid ** 2)
       throw new DataError('the image says that all of it was kept', { where: asked.like as string });
     const negative = asked.negative === undefined ? '' : asked.negative.trim();
-    const negativeTokens = negative === '' ? undefined : artist.encode(negative, truncate);
-    for (const prompt of prompts) artist.encode(prompt, truncate);
+    const negativeTokens = negative === '' ? undefined : pipeline.encode(negative, truncate);
+    for (const prompt of prompts) pipeline.encode(prompt, truncate);
     const clip = chooser && (await ClipModel.open(runtime, chooser));
     const selection = (all: readonly string[]): BestOf | undefined => {
       const batch = Math.min(asked.batchSize ?? DEFAULTS.batchSize, all.length * choice.drawn);
@@ -90,14 +90,14 @@ export async function* sample(
     selection(prompts);
 
     const beginnings = new Map<string, string>();
-    for await (const [beginning, caption] of artist.complete(complete, settings, asked.topK, seed, signal)) {
+    for await (const [beginning, caption] of pipeline.complete(complete, settings, asked.topK, seed, signal)) {
       beginnings.set(caption, beginning);
       asked.onCaption?.(caption, beginning);
     }
     const all = [...prompts, ...beginnings.keys()];
     const selected = selection(all);
     const requests = all.flatMap((prompt): GenerateRequest[] => {
-      const captionTokens = artist.encode(prompt, truncate || beginnings.has(prompt));
+      const captionTokens = pipeline.encode(prompt, truncate || beginnings.has(prompt));
       return Array.from({ length: choice.drawn }, (_, i) => ({
         prompt,
         captionTokens,
@@ -106,10 +106,10 @@ export async function* sample(
         ...(start && { start }),
       }));
     });
-    if (asked.onPreview) preview = new Preview(artist.codec, requests, asked.onPreview);
-    const total = requests.length * artist.codec.grid ** 2;
+    if (asked.onPreview) preview = new Preview(pipeline.codec, requests, asked.onPreview);
+    const total = requests.length * pipeline.codec.grid ** 2;
     asked.onProgress?.(0, total);
-    const images = artist.generate(requests, settings, {
+    const images = pipeline.generate(requests, settings, {
       batch: Math.min(asked.batchSize ?? DEFAULTS.batchSize, requests.length),
       onToken: (done, unfinished) => {
         asked.onProgress?.(done, total);
@@ -128,13 +128,13 @@ export async function* sample(
         prompt,
         seed: own,
         settings,
-        truncate: artist.isTooLong(prompt),
+        truncate: pipeline.isTooLong(prompt),
         negative: negativeTokens && negative,
         prime: start,
         completedFrom,
         checkpoint: checkpoint.path,
-        model: artist.hash,
-        dvae: artist.codec.hash,
+        model: pipeline.hash,
+        dvae: pipeline.codec.hash,
         choice: clip && score !== undefined ? { score, clip: clip.hash } : undefined,
       });
       yield {
@@ -186,10 +186,10 @@ function pathOf({ dalle, like }: SampleOptions, recipe: Recipe | undefined, name
 }
 
 /** An image is not repeated by other weights than those that drew it. */
-function refuseOther(recipe: Recipe, artist: DallePipeline, path: string, like: string): void {
+function refuseOther(recipe: Recipe, pipeline: DallePipeline, path: string, like: string): void {
   for (const [what, drawn, found] of [
-    ['DALL·E', recipe.model, artist.hash],
-    ['dVAE', recipe.dvae, artist.codec.hash],
+    ['DALL·E', recipe.model, pipeline.hash],
+    ['dVAE', recipe.dvae, pipeline.codec.hash],
   ] as const) {
     if (drawn === undefined || drawn === found) continue;
     throw new DataError(`${like} was drawn by the ${what} ${drawn}, and this is ${found}`, {

@@ -3,7 +3,7 @@
 import type { FileHandle } from 'node:fs/promises';
 
 /** The system's calls stop at 2 GiB. */
-const MOST_AT_ONCE = 2 ** 30;
+const MAX_CONCURRENT = 2 ** 30;
 
 /** Fills `bytes` from `position` on; throws what `endsAt` makes of the place where the file ends before that. */
 export async function readFully(
@@ -13,7 +13,7 @@ export async function readFully(
   endsAt: (place: number) => Error,
 ): Promise<void> {
   for (let done = 0; done < bytes.length; ) {
-    const length = Math.min(MOST_AT_ONCE, bytes.length - done);
+    const length = Math.min(MAX_CONCURRENT, bytes.length - done);
     const { bytesRead } = await file.read(bytes, done, length, position + done);
     if (bytesRead === 0) throw endsAt(position + done);
     done += bytesRead;

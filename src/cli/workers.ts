@@ -16,7 +16,7 @@ export interface WorkerFlags {
   readonly 'worker-timeout': number;
 }
 
-const MOST_WORKERS = 1024;
+const MAX_WORKERS = 1024;
 /** How long workers may take to end by themselves. */
 const END_MS = 5000;
 /** Names the environment variable, not the secret. */
@@ -70,7 +70,7 @@ function placeOf({ workers, rank, join, 'worker-timeout': timeout }: WorkerFlags
       fix: 'give all three to start each process yourself, or --workers alone to have them started on this machine',
     });
   }
-  whole('workers', workers, 1, MOST_WORKERS);
+  whole('workers', workers, 1, MAX_WORKERS);
   if (rank !== undefined) whole('rank', rank, 0, workers - 1);
   if (workers === 1) return undefined;
   return { workers, rank, join };

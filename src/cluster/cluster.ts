@@ -4,7 +4,7 @@
 import { UsageError } from '../util/errors.ts';
 import { addTo, bytesOf, type Chunk, chunksOf, lengthOf, type Slice, slicesOf } from './chunks.ts';
 import { connect, type JoinOptions } from './connect.ts';
-import { CHUNK, KIND, type Kind, MOST_TEXT } from './frame.ts';
+import { CHUNK, KIND, type Kind, MAX_TEXT } from './frame.ts';
 import { Link } from './link.ts';
 import { errorOf, type Stop, stopOf } from './stop.ts';
 
@@ -117,7 +117,7 @@ export class Cluster {
   async broadcastText(text: string | undefined): Promise<string> {
     const sequence = this.#exchanges++;
     if (!this.isPrimary)
-      return decode(await this.#linkTo(0).receiveUpTo(KIND.broadcast, sequence, MOST_TEXT));
+      return decode(await this.#linkTo(0).receiveUpTo(KIND.broadcast, sequence, MAX_TEXT));
     const bytes = encode(text ?? '');
     await Promise.all(this.#links.map((link) => link.send(KIND.broadcast, sequence, [bytes])));
     return text ?? '';
@@ -128,7 +128,7 @@ export class Cluster {
     const sequence = this.#exchanges++;
     const bytes = encode(text);
     const [texts] = await Promise.all([
-      Promise.all(this.#links.map((link) => link.receiveUpTo(KIND.gather, sequence, MOST_TEXT))),
+      Promise.all(this.#links.map((link) => link.receiveUpTo(KIND.gather, sequence, MAX_TEXT))),
       ...this.#links.map((link) => link.send(KIND.gather, sequence, [bytes])),
     ]);
     return [...texts.map(decode).slice(0, this.rank), text, ...texts.map(decode).slice(this.rank)];
@@ -210,7 +210,7 @@ const otherThing = (what: string, rank: number): UsageError =>
     fix: `start all workers with the same ${what}`,
   });
 
-const encode = (text: string): Uint8Array => new TextEncoder().encode(text).subarray(0, MOST_TEXT);
+const encode = (text: string): Uint8Array => new TextEncoder().encode(text).subarray(0, MAX_TEXT);
 const decode = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 const asBytes = ({ buffer, byteOffset, byteLength }: Float64Array): Uint8Array =>
   new Uint8Array(buffer, byteOffset, byteLength);

@@ -26,10 +26,10 @@ export const HEAD_BYTES = 12;
 export const CHUNK = 2 ** 18;
 
 /** No body is longer. */
-export const MOST_BYTES = CHUNK * Float32Array.BYTES_PER_ELEMENT;
+export const MAX_BYTES = CHUNK * Float32Array.BYTES_PER_ELEMENT;
 
 /** Of a text: an error with its place, names of images, figures. */
-export const MOST_TEXT = 2 ** 16;
+export const MAX_TEXT = 2 ** 16;
 
 export function encodeHead({ kind, sequence, length }: Head): Uint8Array {
   const bytes = new Uint8Array(HEAD_BYTES);

@@ -1,7 +1,7 @@
 // The connection to one other worker: frames out, frames in as they are asked for, and a watch over its life.
 
 import type { Socket } from 'node:net';
-import { decodeHead, encodeHead, HEAD_BYTES, KIND, type Kind, MOST_BYTES, MOST_TEXT } from './frame.ts';
+import { decodeHead, encodeHead, HEAD_BYTES, KIND, type Kind, MAX_BYTES, MAX_TEXT } from './frame.ts';
 import type { SocketReader } from './reader.ts';
 import { decodeStop, encodeStop, lost, type Stop } from './stop.ts';
 
@@ -122,7 +122,7 @@ export class Link {
   async close(stop?: Stop): Promise<void> {
     this.#isDone = true;
     clearInterval(this.#beat);
-    const body = stop ? encodeStop(stop).subarray(0, MOST_TEXT) : new Uint8Array();
+    const body = stop ? encodeStop(stop).subarray(0, MAX_TEXT) : new Uint8Array();
     const head = encodeHead({ kind: stop ? KIND.stop : KIND.done, sequence: 0, length: body.length });
     if (this.#socket.writable) {
       this.#socket.cork();
@@ -149,10 +149,10 @@ export class Link {
     for (;;) {
       await this.#reader.fill(head);
       const { kind, sequence, length } = decodeHead(head);
-      if (length > MOST_BYTES) throw new Error(`it sent a message of ${length} bytes`);
+      if (length > MAX_BYTES) throw new Error(`it sent a message of ${length} bytes`);
       if (kind === KIND.done) return await this.#left();
       if (kind === KIND.stop) {
-        const text = await this.#take(Math.min(length, MOST_TEXT));
+        const text = await this.#take(Math.min(length, MAX_TEXT));
         return this.#stopped(decodeStop(text, this.rank));
       }
       if (kind === KIND.alive) {

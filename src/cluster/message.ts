@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import type { z } from 'zod';
 import type { SocketReader } from './reader.ts';
 
-const MOST_BYTES = 2 ** 16;
+const MAX_BYTES = 2 ** 16;
 const LENGTH_BYTES = 4;
 
 /** Whoever speaks is no worker of this run. */
@@ -26,7 +26,7 @@ export async function readMessage<T>(reader: SocketReader, schema: z.ZodType<T>)
   const head = Buffer.alloc(LENGTH_BYTES);
   await reader.fill(head);
   const length = head.readUInt32LE();
-  if (length > MOST_BYTES) throw new HandshakeError();
+  if (length > MAX_BYTES) throw new HandshakeError();
   const body = Buffer.alloc(length);
   await reader.fill(body);
   return parseMessage(body.toString(), schema);

@@ -3,7 +3,7 @@
 import type { Socket } from 'node:net';
 
 /** Bytes kept before the socket is told to wait. */
-const MOST_KEPT = 2 ** 20;
+const MAX_KEPT = 2 ** 20;
 
 export class SocketReader {
   /** Bytes that have arrived so far. */
@@ -22,7 +22,7 @@ export class SocketReader {
       this.received += chunk.length;
       this.#kept += chunk.length;
       this.#chunks.push(chunk);
-      if (this.#kept >= MOST_KEPT) socket.pause();
+      if (this.#kept >= MAX_KEPT) socket.pause();
       this.#wake?.();
     });
   }

@@ -11,12 +11,12 @@ export interface Stop {
   readonly fix: string | undefined;
 }
 
-const MOST_CHARACTERS = 4000;
+const MAX_CHARACTERS = 4000;
 
 /** Text of another process for a terminal: bounded, on one line, without control characters. */
 export const plainText = (text: string): string =>
   text
-    .slice(0, MOST_CHARACTERS)
+    .slice(0, MAX_CHARACTERS)
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what has to go
     .replaceAll(/[\u0000-\u001f\u007f-\u009f]+/g, ' ');
 

@@ -1,7 +1,7 @@
 // Configuration of `mm train-clip`: contrastive pretraining (CLIP, arXiv 2103.00020).
 
 import { z } from 'zod';
-import { averaging, loopSchedule, optimizer, positiveInteger, seed, validationShare } from './fields.ts';
+import { emaSchema, loopSchedule, optimizer, positiveInteger, seed, validationShare } from './fields.ts';
 
 /** Means and deviations of the channels of the published models' images, in [0, 1]. */
 const MEAN = [0.48145466, 0.4578275, 0.40821073];
@@ -38,7 +38,7 @@ const image = z
       .length(3)
       .default(MEAN)
       .describe('of red, green and blue in [0, 1], subtracted'),
-    deviation: z
+    stddev: z
       .array(z.number().positive())
       .length(3)
       .default(DEVIATION)
@@ -166,7 +166,7 @@ export const clipSchema = z
     train: z
       .strictObject({
         ...loopSchedule,
-        chunk: positiveInteger()
+        gradCacheChunk: positiveInteger()
           .optional()
           .describe(
             'images in memory at a time: features of the whole batch first, then gradients chunk by chunk; the update is that of the whole batch. All at once without this key',
@@ -178,16 +178,16 @@ export const clipSchema = z
             'type of matrix products and convolutions; weights, losses and the optimizer stay in float32. Not float16, which would need its losses scaled',
           ),
         optimizer,
-        averaging: averaging.optional(),
+        ema: emaSchema.optional(),
       })
-      .superRefine(({ batch, chunk }, context) => {
+      .superRefine(({ batch, gradCacheChunk }, context) => {
         if (batch < 2) {
           const message = `must be 2 at least, because the other pairs are the negatives; received ${batch}`;
           context.addIssue({ code: 'custom', path: ['batch'], message });
         }
-        if (chunk !== undefined && batch % chunk !== 0) {
-          const message = `must divide batch (${batch}); received ${chunk}`;
-          context.addIssue({ code: 'custom', path: ['chunk'], message });
+        if (gradCacheChunk !== undefined && batch % gradCacheChunk !== 0) {
+          const message = `must divide batch (${batch}); received ${gradCacheChunk}`;
+          context.addIssue({ code: 'custom', path: ['gradCacheChunk'], message });
         }
       })
       .describe('the training run'),

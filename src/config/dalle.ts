@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import {
-  averaging,
+  emaSchema,
   loopSchedule,
   optimizer,
   positiveInteger,
@@ -11,7 +11,7 @@ import {
   validationShare,
 } from './fields.ts';
 
-export const ATTENTION_KINDS = ['full', 'row', 'column', 'conv', 'ownRow', 'corner'] as const;
+export const ATTENTION_KINDS = ['full', 'row', 'column', 'conv', 'axial-row', 'conv-like'] as const;
 export type AttentionKind = (typeof ATTENTION_KINDS)[number];
 
 export const dalleModelSchema = z
@@ -30,13 +30,13 @@ export const dalleModelSchema = z
       .min(1)
       .default(['row', 'column', 'row', 'row'])
       .describe(
-        'attention of the layers, repeated in this order; image tokens see all text in every kind (ownRow and corner are the axial_row and conv_like of DALLE-pytorch)',
+        'attention of the layers, repeated in this order; image tokens see all text in every kind (axial-row and corner are the axial_row and conv_like of DALLE-pytorch)',
       ),
     lastAttention: z
       .enum(ATTENTION_KINDS)
       .optional()
       .describe('attention of the last layer, where it differs'),
-    convolution: positiveInteger()
+    kernelSize: positiveInteger()
       .default(11)
       .describe('odd side of the neighbourhood of conv and corner attention'),
     headWidth: positiveInteger()
@@ -98,7 +98,7 @@ export const dalleModelSchema = z
       .describe('what text predicts after a caption: its end, once, or the padding token of each position'),
   })
   .superRefine((model, context) => {
-    const { width, heads, convolution, headWidth, tokenShift, rotary } = model;
+    const { width, heads, kernelSize, headWidth, tokenShift, rotary } = model;
     if (tokenShift && width % 4 !== 0) {
       const message = `must be a multiple of 4 for tokenShift; received ${width}`;
       context.addIssue({ code: 'custom', path: ['width'], message });
@@ -113,9 +113,9 @@ export const dalleModelSchema = z
       const message = `must be a multiple of heads (${heads}); received ${width}`;
       context.addIssue({ code: 'custom', path: ['width'], message });
     }
-    if (convolution % 2 === 0) {
-      const message = `must be odd, so that it has a middle; received ${convolution}`;
-      context.addIssue({ code: 'custom', path: ['convolution'], message });
+    if (kernelSize % 2 === 0) {
+      const message = `must be odd, so that it has a middle; received ${kernelSize}`;
+      context.addIssue({ code: 'custom', path: ['kernelSize'], message });
     }
   })
   .describe('the joint Transformer');
@@ -151,11 +151,11 @@ export const plateau = z
       .describe('validations without a fall after which the step size is cut'),
     threshold: z.number().min(0).default(1e-3).describe('nats that count as a fall'),
     factor: z.number().positive().lt(1).default(0.5).describe('what a cut multiplies the step size by'),
-    times: positiveInteger().default(5).describe('most cuts in a run'),
+    maxCuts: positiveInteger().default(5).describe('most cuts in a run'),
   })
   .describe('keep the peak after the warm-up and cut it when the validation loss no longer falls; no cosine');
 
-export const gradientScale = z
+export const blockLossScaleSchema = z
   .strictObject({
     start: z.number().positive().default(8192).describe('scale of every resblock at step 0'),
   })
@@ -201,10 +201,10 @@ export const dalleSchema = z
         ...loopSchedule,
         precision,
         optimizer,
-        gradientScale,
+        blockLossScale: blockLossScaleSchema,
         plateau: plateau.optional(),
-        averaging: averaging.optional(),
-        accumulate: positiveInteger()
+        ema: emaSchema.optional(),
+        accumulateSteps: positiveInteger()
           .default(1)
           .describe('parts that a batch is taken in, one after the other; memory is that of one part'),
         compression: z
@@ -228,7 +228,7 @@ export const dalleSchema = z
           })
           .prefault({})
           .describe('shares dropped at random in training'),
-        from: z
+        initFrom: z
           .string()
           .optional()
           .describe('checkpoint or run whose weights a new run begins with; its text may have been shorter'),
@@ -241,7 +241,7 @@ export const dalleSchema = z
           .min(0)
           .default(0.125)
           .describe("weight of the text cross entropy; the image's is 1 minus it"),
-        codebookStart: z
+        codebookInit: z
           .boolean()
           .default(false)
           .describe(
@@ -271,8 +271,8 @@ export const dalleSchema = z
       .describe('the training run'),
   })
   .superRefine(({ model, train }, context) => {
-    if (train.batch % train.accumulate !== 0) {
-      const message = `must be a multiple of accumulate (${train.accumulate}); received ${train.batch}`;
+    if (train.batch % train.accumulateSteps !== 0) {
+      const message = `must be a multiple of accumulateSteps (${train.accumulateSteps}); received ${train.batch}`;
       context.addIssue({ code: 'custom', path: ['train', 'batch'], message });
     }
     if (train.precision === 'float16' && train.compression) {

@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import {
-  averaging,
+  emaSchema,
   loopSchedule,
   lossScale,
   optimizer,
@@ -43,7 +43,7 @@ export const openaiModelSchema = z
         'groups of resblocks; each but the last halves the image, so the grid is imageSize / 2^(groups-1) on a side',
       ),
     blocksPerGroup: positiveInteger().default(2).describe('resblocks in a group'),
-    hidden: positiveInteger()
+    hiddenChannels: positiveInteger()
       .multipleOf(4)
       .default(256)
       .describe('channels after the first convolution (n_hid); group g has hidden × 2^g'),
@@ -83,7 +83,7 @@ export const dallePytorchModelSchema = z
       .min(0)
       .default(0)
       .describe('resblocks on either side of the codes (num_resnet_blocks)'),
-    hidden: positiveInteger().default(64).describe('channels (hidden_dim)'),
+    hiddenChannels: positiveInteger().default(64).describe('channels (hidden_dim)'),
     codebookDim: positiveInteger().default(512).describe('width of a code in the codebook (codebook_dim)'),
     vocabulary: positiveInteger().default(512).describe('codes in the codebook (num_tokens)'),
     reconstruction: z
@@ -156,7 +156,7 @@ export const dvaeSchema = z
         precision,
         lossScale,
         optimizer,
-        averaging: averaging.optional(),
+        ema: emaSchema.optional(),
         temperature: z
           .strictObject({
             start: z.number().positive().default(1).describe('Gumbel-softmax temperature at step 0'),

@@ -70,7 +70,7 @@ export const optimizer = z
   })
   .describe('Adam with decoupled weight decay');
 
-export const averaging = z
+export const emaSchema = z
   .strictObject({
     decay: z.number().min(0).lt(1).describe('share of the old average kept at each update of it'),
     every: z.int().positive().default(1).describe('steps between updates of the average'),

@@ -11,7 +11,7 @@ import type { TorchTensor } from './torch/tensor.ts';
 
 const TORCH_FILE = /\.(pt|pth|pkl|bin|ckpt)$/i;
 /** A model is in a few files; a folder of checkpoints is not one model. */
-const MOST_FILES = 16;
+const MAX_FILES = 16;
 
 /** A file of torch.save, opened. */
 export interface ExternalFile {
@@ -59,7 +59,7 @@ export class ExternalFiles {
   /** All files that look like torch's, by their names. Throws DataError. */
   async torchFiles(): Promise<readonly ExternalFile[]> {
     const paths = this.paths.filter((path) => TORCH_FILE.test(path));
-    if (paths.length > MOST_FILES) {
+    if (paths.length > MAX_FILES) {
       throw new DataError(`${paths.length} files of weights, where a model has a few`, {
         where: this.where,
         fix: 'name the files of one model',

@@ -10,10 +10,10 @@ import { ImageFault, type ImageFile, type Region } from './image.ts';
 import { reorient } from './orientation.ts';
 
 /** About 24,000 × 20,000; a guard against files that unpack to more than a machine holds. */
-const MOST_PIXELS = 480_000_000;
+const MAX_PIXELS = 480_000_000;
 /** Progressive JPEG and interlaced PNG are held whole while they are decoded: up to 9 bytes a pixel. */
-const MOST_PROGRESSIVE_PIXELS = 100_000_000;
-const LEAST_SIDE = 4;
+const MAX_PROGRESSIVE_PIXELS = 100_000_000;
+const MIN_SIDE = 4;
 
 export type Crop = 'published' | 'random' | 'center' | 'none';
 
@@ -69,13 +69,13 @@ function decodeError(error: unknown): ImageFault {
   if (/unsupported image format|empty/i.test(message))
     return new ImageFault('not an image of a known format', { cause: error });
   if (/pixel limit/i.test(message))
-    return new ImageFault(`more than ${MOST_PIXELS} pixels`, { cause: error });
+    return new ImageFault(`more than ${MAX_PIXELS} pixels`, { cause: error });
   const detail = message === 'Unknown error' ? '' : ` (${message})`;
   return new ImageFault(`truncated or damaged${detail}`, { cause: error });
 }
 
 function open(data: Uint8Array): Sharp {
-  return sharp(data, { limitInputPixels: MOST_PIXELS, failOn: 'error' });
+  return sharp(data, { limitInputPixels: MAX_PIXELS, failOn: 'error' });
 }
 
 async function readMetadata(data: Uint8Array, grid = 0): Promise<Stored> {
@@ -87,14 +87,14 @@ async function readMetadata(data: Uint8Array, grid = 0): Promise<Stored> {
   }
   const { width, height, orientation = 1, isProgressive, compression } = metadata;
   const format = metadata.format === 'heif' && compression === 'av1' ? 'avif' : metadata.format;
-  if (Math.min(width, height) < LEAST_SIDE)
-    throw new ImageFault(`only ${width} × ${height} pixels; ${LEAST_SIDE} on a side are the least`);
+  if (Math.min(width, height) < MIN_SIDE)
+    throw new ImageFault(`only ${width} × ${height} pixels; ${MIN_SIDE} on a side are the least`);
   if (Math.min(width, height) < grid)
     throw new ImageFault(
       `only ${width} × ${height} pixels, fewer than the ${grid} × ${grid} codes it would become`,
     );
-  if (isProgressive && width * height > MOST_PROGRESSIVE_PIXELS)
-    throw new ImageFault(`progressive, and more than ${MOST_PROGRESSIVE_PIXELS} pixels`);
+  if (isProgressive && width * height > MAX_PROGRESSIVE_PIXELS)
+    throw new ImageFault(`progressive, and more than ${MAX_PROGRESSIVE_PIXELS} pixels`);
   return { format, width, height, orientation };
 }
 

@@ -6,7 +6,7 @@
 //   column  the tokens above it in its column
 //   conv    the earlier tokens of the convolution × convolution square around it
 // and, as DALLE-pytorch has them (axial_row and conv_like):
-//   ownRow  the earlier tokens of its row
+//   axial-row  the earlier tokens of its row
 //   corner  the convolution × convolution square that it ends
 // This file holds the rule and knows nothing of tensors.
 
@@ -18,12 +18,12 @@ export interface StreamLayout {
   /** Image tokens on a side. */
   readonly grid: number;
   /** Side of the neighbourhood of `conv`; an even side reaches one further up and left than right. */
-  readonly convolution: number;
+  readonly kernelSize: number;
 }
 
 /** Whether image token `query` attends to image token `key`; both count from 0 in raster order. */
 function attendsInImage(kind: AttentionKind, query: number, key: number, layout: StreamLayout): boolean {
-  const { grid, convolution } = layout;
+  const { grid, kernelSize: convolution } = layout;
   if (key > query) return false;
   switch (kind) {
     case 'full':
@@ -38,9 +38,9 @@ function attendsInImage(kind: AttentionKind, query: number, key: number, layout:
       const before = Math.floor(convolution / 2);
       return up <= before && left <= before && -left <= convolution - 1 - before;
     }
-    case 'ownRow':
+    case 'axial-row':
       return Math.floor(query / grid) === Math.floor(key / grid);
-    case 'corner': {
+    case 'conv-like': {
       const up = Math.floor(query / grid) - Math.floor(key / grid);
       const left = (query % grid) - (key % grid);
       return up < convolution && left >= 0 && left < convolution;

@@ -1,7 +1,7 @@
 // Attention over a stream of text and image tokens that computes the blocks that count and no others. Which pairs
 // count is attention-mask.ts's to say: every mask here is asked of it, and a block leaves none of its pairs out.
 //   text    causal, among itself
-//   row     each image row to itself and the row above      ownRow  to itself
+//   row     each image row to itself and the row above      axial-row  to itself
 //   column  each column to itself
 //   conv    each image row to itself and the rows above that the neighbourhood reaches; corner the same
 // and every image token to all of the prefix. Full attention is one block.
@@ -53,7 +53,7 @@ export function attentionPattern(
 /** Every position attends to every other, but for what `mask` takes off the scores: that of an encoder. */
 export const wholePattern = (positions: number, mask?: Tensor): AttentionPattern => ({
   kind: 'full',
-  layout: { prefix: positions, grid: 0, convolution: 1 },
+  layout: { prefix: positions, grid: 0, kernelSize: 1 },
   positions,
   mask_QQ: mask,
   image_RGW: undefined,
@@ -102,14 +102,14 @@ function attendImage(
 }
 
 /** Rows above its own, out of `rows`, that a row's queries may attend to. */
-function rowsAbove(kind: AttentionKind, { convolution }: StreamLayout, rows: number): number {
+function rowsAbove(kind: AttentionKind, { kernelSize: convolution }: StreamLayout, rows: number): number {
   const reach = {
     full: 0,
-    ownRow: 0,
+    'axial-row': 0,
     column: 0,
     row: 1,
     conv: Math.floor(convolution / 2),
-    corner: convolution - 1,
+    'conv-like': convolution - 1,
   };
   return Math.min(reach[kind], rows - 1);
 }

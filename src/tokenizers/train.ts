@@ -21,7 +21,7 @@ export interface TrainOptions {
 }
 
 /** A pair that occurs once is chance, not a habit of the language. */
-const LEAST_COUNT = 2;
+const MIN_COUNT = 2;
 const WORD_LIMIT = 2 ** 22;
 
 /** Lets the event loop run now and then, so that Ctrl-C is heard. */
@@ -90,7 +90,7 @@ export async function trainBpe(
   progress.start('merges', vocabulary - ALPHABET.length);
   while (tokens.length < vocabulary) {
     const pair = pairs.mostFrequent();
-    if (pair === undefined || pair.count < LEAST_COUNT) break;
+    if (pair === undefined || pair.count < MIN_COUNT) break;
     const token = `${tokens[pair.left]}${tokens[pair.right]}`;
     // Two ways to one token would make its id ambiguous; the first stays.
     if (known.has(token)) continue;

@@ -23,7 +23,7 @@ before(() => writeImages(data, 12));
 const set = (...pairs: string[]): string[] => pairs.flatMap((pair) => ['--set', pair]);
 const CONFIG = ['train-dvae', '--config', 'configs/dvae/dalle-pytorch.yaml', '--data', data];
 const SMALL = set(
-  ...['model.imageSize=16', 'model.layers=2', 'model.resnetBlocks=1', 'model.hidden=16'],
+  ...['model.imageSize=16', 'model.layers=2', 'model.resnetBlocks=1', 'model.hiddenChannels=16'],
   ...['model.codebookDim=8', 'model.vocabulary=24', 'data.validation=0', 'train.batch=6'],
   ...['train.evaluateEvery=60', 'train.saveEvery=60', 'train.optimizer.learningRate.peak=0.004'],
   // The schedules reach over a fixed length, so that runs of any length see the same.

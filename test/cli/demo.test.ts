@@ -18,7 +18,7 @@ const tiny = (out: string): string[] => [
   'demo',
   ...['--out', out, '--images', '120', '--prompts', '2', '--candidates', '2', '--json'],
   ...[
-    'model.hidden=8',
+    'model.hiddenChannels=8',
     'model.decoderInput=8',
     'train.steps=6',
     'train.evaluateEvery=3',

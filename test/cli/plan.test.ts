@@ -51,7 +51,7 @@ describe('smaller ones', () => {
   test('activations go with the examples at once', async () => {
     const demo = ['--config', 'configs/dalle/demo.yaml'];
     const whole = await plan(...demo);
-    const inParts = await plan(...demo, '--set', 'train.accumulate=4');
+    const inParts = await plan(...demo, '--set', 'train.accumulateSteps=4');
     assert.equal(inParts.examplesAtOnce, 4);
     const ratio = whole.memory.activations / inParts.memory.activations;
     assert.ok(ratio > 3.5 && ratio < 4.5, `${ratio}`);

@@ -21,7 +21,7 @@ const flags = ['train-clip', '--config', config];
 before(async () => {
   await writeImages(data, 11);
   await writeTokenizer(tokenizer, data);
-  writeFileSync(config, dumpConfig(clipConfig({ path: data, tokenizer }, { train: { chunk: 2 } })));
+  writeFileSync(config, dumpConfig(clipConfig({ path: data, tokenizer }, { train: { gradCacheChunk: 2 } })));
 });
 after(() => rmSync(root, { recursive: true }));
 
@@ -46,12 +46,12 @@ describe('mistakes', () => {
   ];
   testRefusals({
     'a batch of one': {
-      flags: set('train.batch=1', 'train.chunk=1'),
+      flags: set('train.batch=1', 'train.gradCacheChunk=1'),
       code: EXIT.usage,
       says: [/must be 2 at least/],
     },
     'a chunk that does not divide': {
-      flags: set('train.chunk=3'),
+      flags: set('train.gradCacheChunk=3'),
       code: EXIT.usage,
       says: [/must divide batch \(4\); received 3/],
     },

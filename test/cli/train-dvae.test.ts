@@ -250,7 +250,7 @@ describe('what cannot be done is one error that says what, where and the fix', (
     },
     'another model section than the resumed run’s': {
       run: whole,
-      flags: ['--resume', '--set', 'model.hidden=16'],
+      flags: ['--resume', '--set', 'model.hiddenChannels=16'],
       code: EXIT.usage,
       says: [/model differs from the run that is resumed/, /whole.config\.yaml/],
     },
@@ -279,7 +279,7 @@ describe('what cannot be done is one error that says what, where and the fix', (
   test('and nothing was written or changed', async () => {
     assert.ok(!existsSync(fresh));
     assert.deepEqual(readdirSync(filled), ['notes.txt']);
-    assert.match(readFileSync(join(whole, 'config.yaml'), 'utf8'), /hidden: 8\n/);
+    assert.match(readFileSync(join(whole, 'config.yaml'), 'utf8'), /hiddenChannels: 8\n/);
   });
 });
 

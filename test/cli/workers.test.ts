@@ -26,7 +26,7 @@ const made = (run: string): Record<string, string> =>
   );
 
 before(async () => {
-  const { code, stderr } = await train(alone, ['--set', 'train.accumulate=2']);
+  const { code, stderr } = await train(alone, ['--set', 'train.accumulateSteps=2']);
   assert.equal(code, 0, stderr);
 });
 

@@ -35,12 +35,12 @@ const TEMPERATURE = 0.7;
 
 const CASES: Readonly<Record<string, { readonly model: object; readonly klWeight: number }>> = {
   a: {
-    model: { imageSize: 16, layers: 2, resnetBlocks: 1, hidden: 8, codebookDim: 12, vocabulary: 24 },
+    model: { imageSize: 16, layers: 2, resnetBlocks: 1, hiddenChannels: 8, codebookDim: 12, vocabulary: 24 },
     klWeight: 0,
   },
   b: {
     model: {
-      ...{ imageSize: 8, layers: 1, resnetBlocks: 0, hidden: 10, codebookDim: 6, vocabulary: 20 },
+      ...{ imageSize: 8, layers: 1, resnetBlocks: 0, hiddenChannels: 10, codebookDim: 6, vocabulary: 20 },
       ...{ reconstruction: 'smooth-l1', straightThrough: true },
       normalization: { means: [0, 0, 0], stds: [1, 1, 1] },
     },
@@ -48,7 +48,7 @@ const CASES: Readonly<Record<string, { readonly model: object; readonly klWeight
   },
   c: {
     model: {
-      ...{ imageSize: 16, layers: 3, resnetBlocks: 2, hidden: 6, codebookDim: 10, vocabulary: 16 },
+      ...{ imageSize: 16, layers: 3, resnetBlocks: 2, hiddenChannels: 6, codebookDim: 10, vocabulary: 16 },
       ...{ straightThrough: true, reinmax: true },
       normalization: { means: [0.4, 0.5, 0.6], stds: [0.2, 0.3, 0.25] },
     },

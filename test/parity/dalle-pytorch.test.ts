@@ -105,10 +105,10 @@ describe('a setting taken for another would be noticed', () => {
   const mistakes: [name: string, change: Partial<DalleModelConfig>][] = [
     ['axial_row', { attention: ['row'] }],
     ['axial_row', { attention: ['full'] }],
-    ['axial_col', { attention: ['ownRow'] }],
+    ['axial_col', { attention: ['axial-row'] }],
     ['conv_like', { attention: ['conv'] }],
-    ['conv_like', { convolution: 3 }],
-    ['rotary', { attention: ['full', 'column', 'ownRow', 'corner'] }],
+    ['conv_like', { kernelSize: 3 }],
+    ['rotary', { attention: ['full', 'column', 'axial-row', 'conv-like'] }],
     ['shift', { tokenShift: false }],
     ['stable', { stable: false }],
     ['everything', { stable: false }],

@@ -37,7 +37,7 @@ const config = (train: object = {}, optimizer: object = {}): DalleConfig =>
       heads: 2,
       attention: ['row', 'column'],
       lastAttention: 'conv',
-      convolution: 3,
+      kernelSize: 3,
     },
     train: {
       steps: 3,
@@ -49,7 +49,7 @@ const config = (train: object = {}, optimizer: object = {}): DalleConfig =>
         clipNorm: 2,
         ...optimizer,
       },
-      averaging: { decay: 0.6 },
+      ema: { decay: 0.6 },
       ...train,
     },
   });
@@ -71,7 +71,7 @@ async function train(how: DalleConfig): Promise<Record<string, number>> {
   runtimes.push(runtime);
   const weights = new Weights(runtime, 'dalle', dalleSpec(how.model));
   const optimizer = new Adam(runtime, 'dalle', weights.entries, how.train.optimizer);
-  const ema = new Ema(runtime, 'dalle', weights, how.train.averaging!);
+  const ema = new Ema(runtime, 'dalle', weights, how.train.ema!);
   const state = { weights, trained: weights.entries, optimizer, ema, lossScale: undefined };
   const step = new DalleStep(runtime, how, state);
   await weights.load(part('before'));
@@ -108,7 +108,7 @@ async function train(how: DalleConfig): Promise<Record<string, number>> {
 }
 
 describe('within 1e-5 of the reference', () => {
-  for (const how of [{}, { recompute: true }, { accumulate: 3 }]) {
+  for (const how of [{}, { recompute: true }, { accumulateSteps: 3 }]) {
     test(JSON.stringify(how), async () => {
       for (const [name, difference] of Object.entries(await train(config(how))))
         assert.ok(difference < 1e-5, `${name}: ${difference}`);
@@ -123,7 +123,7 @@ describe('another setting would be noticed', () => {
     [{}, { beta1: 0.8 }, 'first'],
     [{}, { epsilon: 1e-3 }, 'weights'],
     [{}, { clipNorm: 2.2 }, 'first'],
-    [{ averaging: { decay: 0.2 } }, {}, 'average'],
+    [{ ema: { decay: 0.2 } }, {}, 'average'],
     [{ textLossWeight: 0.2 }, {}, 'losses'],
   ];
   for (const [how, optimizer, what] of mistakes) {

@@ -74,7 +74,7 @@ describe('training steps of the dVAE against PyTorch', () => {
         steps: STEPS,
         batch: 2,
         optimizer: { learningRate: { peak: 1e-3, end: 1e-3 }, weightDecay: 0.1 },
-        averaging: { decay: 0.999 },
+        ema: { decay: 0.999 },
         temperature: { start: 0.7, end: 0.7 },
         kl: { weight: 6.6, steps: 0 },
       },

@@ -23,13 +23,13 @@ const TOLERANCE = 1e-4;
 const SIZES: Readonly<
   Record<string, Omit<OpenaiDvaeConfig, 'architecture' | 'inputKernel' | 'encoderKernel'>>
 > = {
-  a: { imageSize: 24, groups: 4, blocksPerGroup: 1, hidden: 4, decoderInput: 12, vocabulary: 40 },
-  b: { imageSize: 32, groups: 4, blocksPerGroup: 2, hidden: 8, decoderInput: 8, vocabulary: 64 },
-  c: { imageSize: 24, groups: 4, blocksPerGroup: 3, hidden: 4, decoderInput: 16, vocabulary: 96 },
+  a: { imageSize: 24, groups: 4, blocksPerGroup: 1, hiddenChannels: 4, decoderInput: 12, vocabulary: 40 },
+  b: { imageSize: 32, groups: 4, blocksPerGroup: 2, hiddenChannels: 8, decoderInput: 8, vocabulary: 64 },
+  c: { imageSize: 24, groups: 4, blocksPerGroup: 3, hiddenChannels: 4, decoderInput: 16, vocabulary: 96 },
 };
 
 for (const [name, sizes] of Object.entries(SIZES)) {
-  describe(`openai/DALL-E, hidden ${sizes.hidden}, ${sizes.blocksPerGroup} blocks, ${sizes.vocabulary} codes`, () => {
+  describe(`openai/DALL-E, hidden ${sizes.hiddenChannels}, ${sizes.blocksPerGroup} blocks, ${sizes.vocabulary} codes`, () => {
     let folder: string;
     let checkpoint: Checkpoint;
     let config: OpenaiDvaeConfig;
@@ -84,7 +84,7 @@ for (const [name, sizes] of Object.entries(SIZES)) {
     });
 
     // A resblock of the others has one channel inside, which may be 0 for every image.
-    if (sizes.hidden < 8) return;
+    if (sizes.hiddenChannels < 8) return;
 
     test('a tenth off in any one tensor is noticed', () => {
       for (const [tensor] of flatten(dvaeSpec(config))) {

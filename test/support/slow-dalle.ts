@@ -57,8 +57,8 @@ export function slowLogits(
   config: DalleModelConfig,
   kinds: readonly (typeof config.attention)[number][],
 ): { text: Vector[]; image: Vector[] } {
-  const { grid, heads, width, convolution } = config;
-  const layout = { prefix: text.length + 1, grid, convolution };
+  const { grid, heads, width, kernelSize: convolution } = config;
+  const layout = { prefix: text.length + 1, grid, kernelSize: convolution };
   let stream = [
     row(p.start, 0),
     ...text.map((id, t) => add(row(p.text_embedding, id), row(p.text_position, t))),

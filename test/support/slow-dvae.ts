@@ -96,7 +96,7 @@ function coder(
 const WIDTHS = [1, 2, 4, 8, 16, 32];
 
 export function slowEncoder(p: object, x: Image, config: OpenaiDvaeConfig): Image {
-  const widths = WIDTHS.slice(0, config.groups).map((factor) => factor * config.hidden);
+  const widths = WIDTHS.slice(0, config.groups).map((factor) => factor * config.hiddenChannels);
   return coder(p, x, config, widths, pool);
 }
 
@@ -106,7 +106,7 @@ export function slowDecoder(p: object, z: Image, config: OpenaiDvaeConfig): Imag
     p,
     z,
     config,
-    widths.map((factor) => factor * config.hidden),
+    widths.map((factor) => factor * config.hiddenChannels),
     upsample,
   );
 }

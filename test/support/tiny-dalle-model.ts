@@ -17,7 +17,7 @@ export const config: DalleModelConfig = dalleModelSchema.parse({
   heads: 3,
   attention: ['row', 'column', 'full'],
   lastAttention: 'conv',
-  convolution: 3,
+  kernelSize: 3,
 });
 /** Each option that changes how a token follows from those before it, and several at once. */
 export const MODEL_OPTIONS: readonly Partial<DalleModelConfig>[] = [

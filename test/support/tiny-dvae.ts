@@ -14,7 +14,7 @@ export const TINY = {
   imageSize: 16,
   groups: 3,
   blocksPerGroup: 1,
-  hidden: 8,
+  hiddenChannels: 8,
   decoderInput: 8,
   vocabulary: 24,
 };

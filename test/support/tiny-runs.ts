@@ -32,7 +32,7 @@ export function dvaeConfig(data: string, seed = 0, train: object = {}): DvaeConf
     train: {
       ...RHYTHM,
       optimizer: { learningRate: { peak: 2e-3, warmup: 3 }, weightDecay: 0.01 },
-      averaging: { decay: 0.9 },
+      ema: { decay: 0.9 },
       kl: { weight: 1, steps: 5 },
       ...train,
     },
@@ -74,7 +74,7 @@ export function dalleConfig(data: DalleData, seed = 0, train: object = {}): Dall
     train: {
       ...RHYTHM,
       optimizer: { learningRate: { peak: 3e-3, warmup: 3 }, weightDecay: 0.01, clipNorm: 1 },
-      averaging: { decay: 0.9 },
+      ema: { decay: 0.9 },
       nullCaptions: 0.2,
       samples: { count: 2 },
       ...train,
@@ -107,7 +107,7 @@ export function clipConfig(
     train: {
       ...RHYTHM,
       optimizer: { learningRate: { peak: 3e-3, warmup: 3 }, weightDecay: 0.2, beta2: 0.98 },
-      averaging: { decay: 0.9 },
+      ema: { decay: 0.9 },
       ...over.train,
     },
   });

@@ -26,7 +26,7 @@ export const command = defineCommand({
         'the published size',
       )
       .example(
-        '$0 train-clip --config configs/clip/vit-b-32.yaml --data photos --tokenizer t.json --set train.chunk=64',
+        '$0 train-clip --config configs/clip/vit-b-32.yaml --data photos --tokenizer t.json --set train.gradCacheChunk=64',
         'a batch larger than memory, 64 images at a time',
       ),
 

@@ -36,7 +36,7 @@ export const command = defineCommand({
         type: 'string',
         requiresArg: true,
         alias: ['dalle_path', 'dalle-path'],
-        describe: 'checkpoint or run whose weights a new run begins with, over train.from',
+        describe: 'checkpoint or run whose weights a new run begins with, over train.initFrom',
       })
       .option('truncate', truncateFlag)
       .conflicts('data', 'tokens')
@@ -65,7 +65,7 @@ export const command = defineCommand({
         'data.dvae': flags.dvae,
         'data.tokenizer': flags.tokenizer,
         'data.truncateCaptions': flags.truncate,
-        'train.from': flags.from,
+        'train.initFrom': flags.from,
       },
     });
     const { trainDalle } = await import('../../train/dalle/train.ts');

@@ -14,8 +14,8 @@ import { writeGallery } from '../../report/pages/gallery.ts';
 import { writeFileAtomic } from '../../util/files.ts';
 
 /** Images in a grid, and in a page, at most: a file of thousands no program opens. */
-const MOST_CELLS = 256;
-const MOST_CARDS = 2048;
+const MAX_CELLS = 256;
+const MAX_CARDS = 2048;
 /** Characters of a prompt that stand in a heading. */
 const TITLE_LENGTH = 120;
 
@@ -73,11 +73,11 @@ export class SampleOutput {
       ...(negative !== undefined && { negative }),
       ...(prime !== undefined && { 'codes kept of another image': prime.split(' ').length }),
     };
-    if (this.#cells.length < MOST_CELLS) {
+    if (this.#cells.length < MAX_CELLS) {
       // With pixels of its own: as a part of the batch it would keep all of it in memory.
       this.#cells.push(this.#cell(Uint8Array.from(pixels), size, prompt, score));
     }
-    if (this.#cards.length < MOST_CARDS)
+    if (this.#cards.length < MAX_CARDS)
       this.#cards.push({ png, prompt, seed, from: completedFrom, ...(score !== undefined && { score }) });
     return file;
   }
@@ -90,11 +90,11 @@ export class SampleOutput {
   async preview(unfinished: readonly PreviewImage[], total: number | undefined): Promise<Buffer | undefined> {
     if (this.grid === undefined) return undefined;
     const drawing = unfinished.map(({ pixels, size, prompt }) => this.#cell(pixels, size, prompt, undefined));
-    const cells = [...this.#cells, ...drawing].slice(0, MOST_CELLS);
+    const cells = [...this.#cells, ...drawing].slice(0, MAX_CELLS);
     const [first] = cells;
     if (first === undefined) return undefined;
     const nothing = new Uint8Array(first.pixels.length).fill(UNDRAWN);
-    while (cells.length < Math.min(total ?? 0, MOST_CELLS))
+    while (cells.length < Math.min(total ?? 0, MAX_CELLS))
       cells.push({ ...first, pixels: nothing, caption: '' });
     const title = this.#title;
     const png = await imageGrid(cells, { columns: this.#columns(), ...(title !== undefined && { title }) });

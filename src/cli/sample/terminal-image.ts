@@ -24,7 +24,7 @@ const CHUNK = 4096;
 const IMAGE_ID = 7368;
 /** A character cell is about twice as high as it is wide. */
 const CELL_ASPECT = 2;
-const MOST_ROWS = 24;
+const MAX_ROWS = 24;
 
 /** The sequence that shows a PNG at the cursor, `rows` lines high, and leaves the cursor where it was. */
 export function imageSequence(png: Uint8Array, protocol: ImageProtocol, rows: number): string {
@@ -47,7 +47,7 @@ export function imageSequence(png: Uint8Array, protocol: ImageProtocol, rows: nu
 export function imageRows(png: Uint8Array, columns: number, lines: number): number {
   const { width, height } = pngSize(png);
   const byWidth = Math.floor((columns * height) / (width * CELL_ASPECT));
-  return Math.max(1, Math.min(MOST_ROWS, byWidth, lines - 4));
+  return Math.max(1, Math.min(MAX_ROWS, byWidth, lines - 4));
 }
 
 /** What of a terminal's stream is needed. */

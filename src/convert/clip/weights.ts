@@ -273,7 +273,7 @@ export function fromLucid(source: StateDict, where: string): ConvertedClip {
         layers: layers('visual_transformer'),
         heads: heads('visual_transformer'),
         mean: [0, 0, 0],
-        deviation: [1, 1, 1],
+        stddev: [1, 1, 1],
       },
       text: {
         vocabulary,

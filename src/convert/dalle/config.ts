@@ -10,9 +10,9 @@ export type Settings = ReadonlyMap<PickleValue, PickleValue>;
 
 const ATTENTION: Readonly<Record<string, AttentionKind>> = {
   full: 'full',
-  axial_row: 'ownRow',
+  axial_row: 'axial-row',
   axial_col: 'column',
-  conv_like: 'corner',
+  conv_like: 'conv-like',
 };
 /** DALLE-pytorch has no setting for it. */
 const CONV_LIKE_SIDE = 5;
@@ -50,7 +50,7 @@ export function modelConfig(settings: Settings, tensors: StateDict, where: strin
     heads: number('heads', 8),
     headWidth: number('dim_head', 64),
     attention: kinds.map((kind) => attentionKind(kind, where)),
-    convolution: CONV_LIKE_SIDE,
+    kernelSize: CONV_LIKE_SIDE,
     rotary: isRotary,
     // Each option wraps the layer once more, or adds weights.
     tokenShift: names.some((name) => /\.(1|g\.net)\.fn\.fn\.fn(\.fn)?\.net\.0\.weight$/.test(name)),

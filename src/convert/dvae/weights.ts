@@ -79,7 +79,7 @@ export const openaiDvae: Converter = {
       imageSize,
       groups: count(/^blocks\.group_(\d+)\./),
       blocksPerGroup: count(/^blocks\.group_1\.block_(\d+)\./),
-      hidden: encoder.tensors.get('blocks.input.w')?.shape[0],
+      hiddenChannels: encoder.tensors.get('blocks.input.w')?.shape[0],
       decoderInput: decoder.tensors.get('blocks.input.w')?.shape[0],
       vocabulary: encoder.tensors.get('blocks.output.conv.w')?.shape[0],
     };
@@ -157,7 +157,7 @@ export function discreteVae(hparams: PickleValue, tensors: StateDict, where: str
     imageSize: given.get('image_size'),
     layers,
     resnetBlocks: blocks,
-    hidden: given.get('hidden_dim'),
+    hiddenChannels: given.get('hidden_dim'),
     codebookDim: given.get('codebook_dim'),
     vocabulary: given.get('num_tokens'),
     reconstruction: given.get('smooth_l1_loss') === true ? 'smooth-l1' : 'mse',

@@ -17,7 +17,7 @@ type Operation = (stack: Stack, cursor: Cursor, host: PickleHost) => void;
 
 const NEWEST_PROTOCOL = 5;
 /** An integer of more bytes than this is no weight's and no setting's. */
-const MOST_INTEGER_BYTES = 256;
+const MAX_INTEGER_BYTES = 256;
 
 /** Modules of Python 2, as protocol 2 names them. */
 const RENAMED: ReadonlyMap<string, string> = new Map([
@@ -30,7 +30,7 @@ function checkProtocol(protocol: number): void {
 }
 
 function integer(cursor: Cursor, bytes: number): number | bigint {
-  if (bytes > MOST_INTEGER_BYTES) throw new PickleFault(`it has an integer of ${bytes} bytes`);
+  if (bytes > MAX_INTEGER_BYTES) throw new PickleFault(`it has an integer of ${bytes} bytes`);
   return cursor.integer(bytes);
 }
 

@@ -6,7 +6,7 @@ import { type Entry, openPromise, type ZipFile } from 'yauzl';
 import { DataError } from '../../util/errors.ts';
 
 /** More entries than any model has tensors. */
-const MOST_ENTRIES = 1_000_000;
+const MAX_ENTRIES = 1_000_000;
 
 export function damaged(what: string, where: string, cause?: unknown): DataError {
   return new DataError(`the file is cut short or damaged: ${what}`, {
@@ -34,7 +34,7 @@ export class TorchArchive {
       throw damaged(cause.message, path, cause);
     });
     try {
-      if (zip.entryCount > MOST_ENTRIES) throw damaged(`it claims ${zip.entryCount} entries`, path);
+      if (zip.entryCount > MAX_ENTRIES) throw damaged(`it claims ${zip.entryCount} entries`, path);
       const entries = new Map<string, Entry>();
       for await (const entry of zip.eachEntry()) {
         entries.set(entry.fileName.slice(entry.fileName.indexOf('/') + 1), entry);

@@ -15,7 +15,7 @@ const MAGIC = 0x1950a86a20f9469cfc6cn;
 const VERSION = 1001;
 const COUNT_BYTES = 8;
 /** The pickles of a file, names and settings, all in memory. */
-const MOST_PICKLE_BYTES = 2 ** 26;
+const MAX_PICKLE_BYTES = 2 ** 26;
 
 const cutShort =
   (where: string) =>
@@ -36,7 +36,7 @@ export async function readLegacy(
   where: string,
 ): Promise<LegacyContents> {
   const { size } = await file.stat();
-  const head = Buffer.alloc(Math.min(size, MOST_PICKLE_BYTES));
+  const head = Buffer.alloc(Math.min(size, MAX_PICKLE_BYTES));
   await readFully(file, head, 0, cutShort(where));
   let position = 0;
   const next = (): PickleValue => {

@@ -9,7 +9,7 @@ export type StateDict = ReadonlyMap<string, TorchTensor>;
 
 /** Modules may be nested in each other and shared; a hostile file would nest them without end. */
 const DEEPEST = 64;
-const MOST_VISITS = 1_000_000;
+const MAX_VISITS = 1_000_000;
 
 const malformed = (what: string, where: string): DataError =>
   new DataError(`no model's weights: ${what}`, {
@@ -35,7 +35,7 @@ export function stateDict(value: PickleValue, where: string): StateDict {
   if (!(value instanceof PickleObject)) throw malformed(`it holds ${nameOfKind(value)}`, where);
   let visits = 0;
   const visit = (module: PickleObject, prefix: string, depth: number): void => {
-    if (depth > DEEPEST || ++visits > MOST_VISITS)
+    if (depth > DEEPEST || ++visits > MAX_VISITS)
       throw malformed('its modules are nested without end', where);
     for (const [name, part] of parts(module)) {
       if (part instanceof TorchTensor) tensors.set(prefix + name, part);

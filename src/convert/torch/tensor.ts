@@ -13,7 +13,7 @@ import { External } from '../pickle/values.ts';
 import type { TorchStorage } from './storage.ts';
 
 /** Strides of 0 can claim any size from a few bytes; past this no weight is. */
-const MOST_ELEMENTS = 2 ** 32;
+const MAX_ELEMENTS = 2 ** 32;
 
 export class TorchTensor extends External {
   readonly kind = 'a tensor';
@@ -39,7 +39,7 @@ export class TorchTensor extends External {
     this.#offset = offset;
     this.#strides = strides;
     const count = elementCount(shape);
-    if (strides.length !== shape.length || count === undefined || count > MOST_ELEMENTS) {
+    if (strides.length !== shape.length || count === undefined || count > MAX_ELEMENTS) {
       throw new PickleFault(`it has a tensor of shape [${shape}] and strides [${strides}]`);
     }
     const last = shape.reduce((sum, size, axis) => sum + (size - 1) * (strides[axis] as number), offset);

@@ -13,7 +13,7 @@ import { IMAGE_EXTENSIONS, textLines } from './folder.ts';
 
 const CHUNK = 2 ** 20;
 /** Longer texts are no captions. */
-const MOST_TEXT = 2 ** 20;
+const MAX_TEXT = 2 ** 20;
 
 export const isArchive = (path: string): boolean => /\.tar$/i.test(path);
 /** What people have, and what cannot be read at random. */
@@ -81,7 +81,7 @@ async function indexOf(path: string, captions: boolean): Promise<Map<string, Exa
       if (IMAGE_EXTENSIONS.has(kind)) {
         if (example.image) throw twins(path, example.image.name, name);
         example.image = { name, offset: byteOffset, length: size };
-      } else if (captions && size <= MOST_TEXT && (kind === '.txt' || kind === '.json')) {
+      } else if (captions && size <= MAX_TEXT && (kind === '.txt' || kind === '.json')) {
         example[kind === '.txt' ? 'text' : 'json'] = (await buffer(entry)).toString('utf8');
         continue;
       }

@@ -10,7 +10,7 @@ export interface Fault {
 }
 
 /** Faults said one by one before they are only counted. */
-const MOST_SAID = 10;
+const MAX_SAID = 10;
 /** Files tried before their share of faults is judged. */
 const ENOUGH = 20;
 
@@ -56,8 +56,8 @@ export class Faults {
     if (this.#faults.has(path)) return;
     this.#faults.set(path, reason);
     const count = this.#faults.size;
-    if (count <= MOST_SAID) this.#log.warn(`skipping ${path}: ${reason}`);
-    if (count === MOST_SAID) this.#log.warn('more such files are skipped without a word');
+    if (count <= MAX_SAID) this.#log.warn(`skipping ${path}: ${reason}`);
+    if (count === MAX_SAID) this.#log.warn('more such files are skipped without a word');
   }
 
   #refuseMany(path: string, reason: string): void {
@@ -70,7 +70,7 @@ export class Faults {
 
   /** Says how many files were skipped, when that has not been said file by file. */
   summarize(): void {
-    if (this.#faults.size > MOST_SAID)
+    if (this.#faults.size > MAX_SAID)
       this.#log.warn(`${this.#faults.size} images were skipped; mm data check lists them`);
   }
 }

@@ -15,7 +15,7 @@ export interface SamplingSettings {
 }
 
 /** Below this, dividing by the temperature would no longer tell tokens apart from infinities. */
-const LEAST_TEMPERATURE = 1e-30;
+const MIN_TEMPERATURE = 1e-30;
 
 /** Rows of captions, then as many of what to steer away from: away + guidance × (caption − away). */
 export function guided(logits_RV: Tensor2D, guidance: number): Tensor2D {
@@ -43,5 +43,5 @@ export function sampleTokens(logits_BV: Tensor2D, keys_B2: Tensor2D, settings: S
 function cooled(logits_BV: Tensor2D, temperature: number): Tensor2D {
   if (temperature === 1) return logits_BV;
   const below: Tensor = tf.sub(logits_BV, tf.max(logits_BV, -1, true));
-  return tf.div(below, Math.max(temperature, LEAST_TEMPERATURE));
+  return tf.div(below, Math.max(temperature, MIN_TEMPERATURE));
 }

@@ -33,7 +33,7 @@ export interface TokenizeOptions {
 /** Images encoded at a time. */
 const BATCH = 32;
 /** Codes are kept in 16 bits. */
-const MOST_CODES = 2 ** 16;
+const MAX_CODES = 2 ** 16;
 
 /** An image at its place in the whole set, with a line for each caption. */
 interface Placed extends CaptionedImage {
@@ -107,10 +107,10 @@ function makePlan(
   where: string,
 ): ShardLayout {
   const { imageSize, vocabulary } = config;
-  if (vocabulary > MOST_CODES) {
+  if (vocabulary > MAX_CODES) {
     throw new DataError(`a vocabulary of ${vocabulary} codes does not fit in token shards`, {
       where,
-      fix: `use a dVAE with at most ${MOST_CODES} codes`,
+      fix: `use a dVAE with at most ${MAX_CODES} codes`,
     });
   }
   const source = sha256(images.map(({ file, caption }) => JSON.stringify([file, caption])).join('\n'));

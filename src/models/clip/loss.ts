@@ -5,7 +5,7 @@ import { sparseCrossEntropy } from '../../engine/ops/ops.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
 
 /** The factor on the cosines is clipped at 100, for a stable training (section 2.5). */
-export const MOST_LOGIT_SCALE = Math.log(100);
+export const MAX_LOGIT_SCALE = Math.log(100);
 
 export interface ClipLoss {
   /** What is minimised. */

@@ -131,7 +131,7 @@ export function clipSpec(config: ClipModelConfig): ClipSpec {
 }
 
 /** Pixels, 0 to 255 → what the image tower reads: scaled to [0, 1], then by the channels' mean and deviation. */
-export function normalizePixels(pixels: Tensor, { mean, deviation }: ClipImageConfig): Tensor4D {
+export function normalizePixels(pixels: Tensor, { mean, stddev: deviation }: ClipImageConfig): Tensor4D {
   const scale = deviation.map((d) => 1 / (255 * d));
   const shift = mean.map((m, c) => -m / (deviation[c] as number));
   return tf.add(tf.mul(pixels, tf.tensor1d(scale)), tf.tensor1d(shift));

@@ -25,7 +25,7 @@ export const textClasses = ({ textVocabulary, textLength, paddingTargets }: Dall
 export const streamLayout = (config: DalleModelConfig): StreamLayout => ({
   prefix: prefixLength(config),
   grid: config.grid,
-  convolution: config.convolution,
+  kernelSize: config.kernelSize,
 });
 
 /** The attention of each layer. */

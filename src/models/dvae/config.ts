@@ -8,7 +8,7 @@ export const codeGrid = (config: DvaeModelConfig): number =>
 
 /** Channels of each group: hidden × 1, 2, 4, … in the encoder, the same backwards in the decoder. */
 export function groupWidths(config: OpenaiDvaeConfig): { encoder: number[]; decoder: number[] } {
-  const encoder = Array.from({ length: config.groups }, (_, group) => config.hidden * 2 ** group);
+  const encoder = Array.from({ length: config.groups }, (_, group) => config.hiddenChannels * 2 ** group);
   return { encoder, decoder: encoder.toReversed() };
 }
 

@@ -63,7 +63,7 @@ function numbered<T>(name: string, count: number, make: (index: number) => T): R
 }
 
 export function discreteVaeSpec(config: DallePytorchDvaeConfig): DiscreteVaeSpec {
-  const { layers, resnetBlocks, hidden, codebookDim, vocabulary } = config;
+  const { layers, resnetBlocks, hiddenChannels: hidden, codebookDim, vocabulary } = config;
   const blocks = (): Blocks => numbered('block', resnetBlocks, () => blockSpec(hidden));
   const first = resnetBlocks > 0 ? hidden : codebookDim;
   return {

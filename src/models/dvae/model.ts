@@ -65,7 +65,14 @@ function groupSpecs(
 
 /** The parameters of a dVAE; normal kernels, zero biases, as released. */
 export function dvaeSpec(config: OpenaiDvaeConfig): DvaeSpec {
-  const { hidden, decoderInput, vocabulary, blocksPerGroup, inputKernel, encoderKernel: kernel } = config;
+  const {
+    hiddenChannels: hidden,
+    decoderInput,
+    vocabulary,
+    blocksPerGroup,
+    inputKernel,
+    encoderKernel: kernel,
+  } = config;
   const widths = groupWidths(config);
   return {
     encoder: {

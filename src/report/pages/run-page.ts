@@ -118,10 +118,10 @@ function timings({ sessions }: RunHistory): GalleryTable {
 }
 
 /** Warnings shown; the log has them all. */
-const MOST_WARNINGS = 20;
+const MAX_WARNINGS = 20;
 
 function warnings(all: readonly string[]): string {
   if (all.length === 0) return '';
-  const items = all.slice(-MOST_WARNINGS).map((text) => `<li dir="auto">${escapeMarkup(text)}</li>`);
+  const items = all.slice(-MAX_WARNINGS).map((text) => `<li dir="auto">${escapeMarkup(text)}</li>`);
   return `<section><h2>Warnings <span class="count">${all.length}</span></h2><ul class="warnings">${items.join('')}</ul></section>`;
 }

@@ -39,7 +39,7 @@ export interface RunHistory {
 }
 
 /** Images on a page, the first and the last among them. */
-const MOST_SAMPLES = 16;
+const MAX_SAMPLES = 16;
 
 /**
  * Reads the run in a folder.
@@ -95,7 +95,7 @@ async function readSamples(folder: string): Promise<Sample[]> {
       return whole === undefined ? [] : [{ file, step: Number(step), name }];
     })
     .sort((a, b) => a.step - b.step);
-  const count = Math.min(MOST_SAMPLES, found.length);
+  const count = Math.min(MAX_SAMPLES, found.length);
   const kept = Array.from(
     { length: count },
     (_, i) => found[Math.round((i * (found.length - 1)) / Math.max(1, count - 1))] as (typeof found)[0],

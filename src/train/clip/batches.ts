@@ -34,7 +34,7 @@ export interface ClipData {
 type Chunks = AsyncGenerator<ImageBatch, void>;
 
 function chunksFrom(start: BatchPosition | undefined, data: ClipData, config: ClipConfig): Chunks {
-  const { batch, chunk = batch } = config.train;
+  const { batch, gradCacheChunk: chunk = batch } = config.train;
   return new ImageBatches(data.images, {
     size: config.model.image.size,
     batch: chunk,
@@ -100,7 +100,7 @@ class DrawnBatch implements ClipBatch {
   }
 
   async *#draw(source: Chunks, held?: OnHost<ClipInputs>[]): AsyncGenerator<OnHost<ClipInputs>, void> {
-    const { batch, chunk = batch } = this.#config.train;
+    const { batch, gradCacheChunk: chunk = batch } = this.#config.train;
     for (let i = 0; i < batch / chunk; i++) {
       const { value } = (await source.next()) as IteratorYieldResult<ImageBatch>;
       this.position = value.position;
@@ -121,7 +121,7 @@ export async function* clipBatches(
   start?: BatchPosition,
   heldBytes = HELD_BYTES,
 ): AsyncGenerator<ClipBatch, void> {
-  const { batch, chunk = batch } = config.train;
+  const { batch, gradCacheChunk: chunk = batch } = config.train;
   const isHeld = chunk < batch && batch * config.model.image.size ** 2 * 3 <= heldBytes;
   const running = chunksFrom(start, data, config);
   let position = start;

@@ -5,7 +5,7 @@ import type { Pointer } from '../../engine/native/capi.ts';
 import { floatScalar } from '../../engine/native/tensor.ts';
 import type { OnHost, Runtime } from '../../engine/session/runtime.ts';
 import { type Scalar, type Tensor, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
-import { clipLoss, MOST_LOGIT_SCALE } from '../../models/clip/loss.ts';
+import { clipLoss, MAX_LOGIT_SCALE } from '../../models/clip/loss.ts';
 import { type ClipSpec, encodeImage, encodeText, normalizePixels } from '../../models/clip/model.ts';
 import { BatchStatistics } from '../../nn/batch-norm.ts';
 import { unflatten } from '../../nn/parameters.ts';
@@ -59,7 +59,7 @@ export function applyUpdate(
 ) {
   const { gradientNorm, updates } = optimizer.apply(gradients, step, learningRate);
   const { variable } = weights.entries.get(LOGIT_SCALE)!;
-  const scale = tf.minimum(variable.readAfter(updates.get(LOGIT_SCALE) as Pointer), MOST_LOGIT_SCALE);
+  const scale = tf.minimum(variable.readAfter(updates.get(LOGIT_SCALE) as Pointer), MAX_LOGIT_SCALE);
   updates.set(LOGIT_SCALE, variable.assign(scale));
   if (statistics !== 'before') for (const [name, update] of statistics) updates.set(name, update);
   ema?.update(updates, step);

@@ -59,12 +59,12 @@ export class ClipTask implements TrainingTask<ClipBatch> {
     const { model, train } = config;
     const weights = new Weights(runtime, 'clip', clipSpec(model));
     const optimizer = new Adam(runtime, 'clip', weights.trained, train.optimizer);
-    const ema = train.averaging && new Ema(runtime, 'clip', weights, train.averaging);
+    const ema = train.ema && new Ema(runtime, 'clip', weights, train.ema);
     this.#config = config;
     this.#parts = parts;
     this.state = { weights, optimizer, ema };
     const step = { runtime, config, weights, optimizer, ema };
-    const { chunk = train.batch } = train;
+    const { gradCacheChunk: chunk = train.batch } = train;
     this.#step = chunk < train.batch ? cachedStep(step, chunk) : wholeStep(step);
     const encoder = new ClipEncoder(runtime, 'CLIP validation', model, ema?.weights ?? weights);
     // Validation compares with the scale that classification uses; a classifier lives no longer than one validation.

@@ -31,7 +31,7 @@ const ZERO_SHOT_IMAGES = 1024;
 export async function trainClip(config: ClipConfig, context: RunContext): Promise<LoopResult> {
   const { path, log } = context;
   const { data, model } = config;
-  const { batch, chunk = batch } = config.train;
+  const { batch, gradCacheChunk: chunk = batch } = config.train;
   await checkRun(clipSchema, config, context);
   const tokenizer = await loadTokenizer(data.tokenizer);
   checkVocabulary(config, tokenizer);

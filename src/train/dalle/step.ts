@@ -70,7 +70,7 @@ export class DalleStep {
     this.#config = config;
     this.#state = state;
     this.#cluster = cluster;
-    const { precision, accumulate } = config.train;
+    const { precision, accumulateSteps: accumulate } = config.train;
     this.#partCount = accumulate * (cluster?.workers ?? 1);
     if (this.#partCount > 1) this.#sums = new GradientAccumulator(runtime, 'dalle', state.trained);
     this.#whole = runtime.compile(
@@ -182,7 +182,7 @@ export class DalleStep {
 
   /** This worker's of the equal parts of the batch; the text tokens that its losses are means over are those of the whole. */
   #parts(batch: StepBatch, key: HostTensor) {
-    const { accumulate } = this.#config.train;
+    const { accumulateSteps: accumulate } = this.#config.train;
     const { textTokens } = this.inputs(batch, key);
     const all = this.#partCount;
     const count = batch.count / all;

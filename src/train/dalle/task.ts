@@ -59,10 +59,10 @@ export class DalleTask implements TrainingTask<TokenBatch> {
     const weights = new Weights(runtime, 'dalle', dalleSpec(model));
     const trained = trainedEntries(weights.entries, train.freeze);
     const optimizer = new Adam(runtime, 'dalle', trained, train.optimizer);
-    const ema = train.averaging && new Ema(runtime, 'dalle', weights, train.averaging);
+    const ema = train.ema && new Ema(runtime, 'dalle', weights, train.ema);
     const lossScale =
       train.precision === 'float16'
-        ? new BlockLossScale(runtime, 'dalle', model.layers, train.gradientScale)
+        ? new BlockLossScale(runtime, 'dalle', model.layers, train.blockLossScale)
         : undefined;
     const compression =
       parts.cluster && train.compression
@@ -97,7 +97,7 @@ export class DalleTask implements TrainingTask<TokenBatch> {
   async update(step: number, batch: TokenBatch): Promise<Metrics> {
     const learningRate = this.#learningRate(step);
     const results = await this.#step.run(batch, step, learningRate, this.#key(step));
-    checkLossScale(results.leastGradientScale, step + 1, this.#parts.run);
+    checkLossScale(results.minBlockLossScale, step + 1, this.#parts.run);
     return { ...results, learningRate } as Metrics;
   }
 

@@ -39,9 +39,9 @@ export async function trainDalle(config: DalleConfig, context: RunContext): Prom
   const tokenizer = await BpeTokenizer.load(data.tokenizer);
   checkVocabularies(config, tokenizer);
   const origin =
-    train.from === undefined || resume || !leads
+    train.initFrom === undefined || resume || !leads
       ? undefined
-      : await readCheckpoint(train.from, { kind: 'dalle', warn });
+      : await readCheckpoint(train.initFrom, { kind: 'dalle', warn });
   const faults = new Faults(log);
   return runTraining(
     {
@@ -78,9 +78,9 @@ export async function trainDalle(config: DalleConfig, context: RunContext): Prom
           batches: (position) => trainingBatches(training, tokenizer, config, position),
           async onStart() {
             const { weights } = task.state;
-            if (train.codebookStart) await codebookInit(runtime, weights, await codec.codeVectors(), config);
+            if (train.codebookInit) await codebookInit(runtime, weights, await codec.codeVectors(), config);
             if (origin) await initFrom(weights, origin, model);
-            if (origin || train.codebookStart) await startEma(runtime, task.state);
+            if (origin || train.codebookInit) await startEma(runtime, task.state);
           },
           async onResume({ checkpoint }) {
             const carried = await openCarriedParts(checkpoint);
@@ -96,20 +96,24 @@ export async function trainDalle(config: DalleConfig, context: RunContext): Prom
 
 /** Only worker 0 looks at what an average is for. */
 const ofWorker = (train: DalleConfig['train'], leads: boolean): DalleConfig['train'] =>
-  leads ? train : { ...train, averaging: undefined };
+  leads ? train : { ...train, ema: undefined };
 
 /** The configuration without the places of files, which may be others on another machine. */
 function whatIsTrained({ data, train, ...config }: DalleConfig): string {
   const { path: _path, tokens: _tokens, dvae: _dvae, tokenizer: _tokenizer, ...ofData } = data;
-  const { from: _from, ...ofTraining } = train;
+  const { initFrom: _from, ...ofTraining } = train;
   const text = JSON.stringify({ ...config, data: ofData, train: ofTraining });
   return createHash('sha256').update(text).digest('hex');
 }
 
 /** Throws UsageError unless a batch can be shared out. */
-function assertDivisible({ train: { batch, accumulate } }: DalleConfig, workers: number): void {
+function assertDivisible(
+  { train: { batch, accumulateSteps: accumulate } }: DalleConfig,
+  workers: number,
+): void {
   if (batch % (workers * accumulate) === 0) return;
-  const parts = accumulate > 1 ? `${workers} workers × train.accumulate ${accumulate}` : `${workers} workers`;
+  const parts =
+    accumulate > 1 ? `${workers} workers × train.accumulateSteps ${accumulate}` : `${workers} workers`;
   throw new UsageError(`train.batch ${batch} cannot be shared out equally among ${parts}`, {
     where: '--workers',
     fix: `set train.batch to a multiple of ${workers * accumulate}`,

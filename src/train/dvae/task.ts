@@ -46,7 +46,7 @@ export class DvaeTask implements TrainingTask<ImageBatch> {
     const trained = {
       weights,
       optimizer: new Adam(runtime, 'dvae', weights.entries, config.train.optimizer),
-      ema: config.train.averaging && new Ema(runtime, 'dvae', weights, config.train.averaging),
+      ema: config.train.ema && new Ema(runtime, 'dvae', weights, config.train.ema),
       lossScale: lossScaleFor(runtime, 'dvae', config.train),
     };
     if (codebook.revive && config.model.architecture === 'openai') {

@@ -26,7 +26,7 @@ export class Plateau {
 
   /** Takes the next validation's loss; returns the state, to be saved with its figures. */
   observe(loss: number): Metrics {
-    const { threshold, patience, times } = this.#config;
+    const { threshold, patience, maxCuts: times } = this.#config;
     if (loss < this.#best - threshold) {
       this.#best = loss;
       this.#waited = 0;

@@ -2,7 +2,7 @@
 // weighted average of the iterates, all in the graph of the train step.
 
 import type { z } from 'zod';
-import type { averaging, optimizer } from '../../config/fields.ts';
+import type { emaSchema, optimizer } from '../../config/fields.ts';
 import type { Pointer } from '../../engine/native/capi.ts';
 import { multiplyNoNaN, squaredNorm } from '../../engine/ops/ops.ts';
 import { applyAdam } from '../../engine/ops/updates.ts';
@@ -12,7 +12,7 @@ import { constant, type SpecTree } from '../../nn/parameters.ts';
 import { type WeightEntries, Weights } from '../../nn/weights.ts';
 
 export type OptimizerConfig = z.output<typeof optimizer>;
-export type EmaConfig = z.output<typeof averaging>;
+export type EmaConfig = z.output<typeof emaSchema>;
 
 /** How gradients of a scaled loss are to be taken. */
 export interface Unscaling {

@@ -3,7 +3,7 @@
 // Everything else is trained in 32 bits, and is skipped when its own gradients are not finite.
 
 import type { z } from 'zod';
-import type { gradientScale } from '../../config/dalle.ts';
+import type { blockLossScaleSchema } from '../../config/dalle.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Scalar, type Tensor, tf } from '../../engine/tfjs/tf.ts';
 import { constant } from '../../nn/parameters.ts';
@@ -11,7 +11,7 @@ import { Weights } from '../../nn/weights.ts';
 import type { Unscaling } from './adam.ts';
 import { areFinite } from './loss-scale.ts';
 
-export type BlockLossScaleConfig = z.output<typeof gradientScale>;
+export type BlockLossScaleConfig = z.output<typeof blockLossScaleSchema>;
 
 /** Doubles in a thousand updates; two overflows undo that. */
 const GROWTH = 2 ** (1 / 1000);
@@ -66,7 +66,7 @@ export class BlockLossScale {
     return {
       unscaling: (name: string): Unscaling => unscalings[this.#group(name)] as Unscaling,
       metrics: {
-        leastGradientScale: tf.min(blocks) as Scalar,
+        minBlockLossScale: tf.min(blocks) as Scalar,
         skippedUpdates: tf.sum(nextSkipped) as Scalar,
       },
     };

@@ -1,4 +1,4 @@
-// Planning a CLIP. In chunks (train.chunk) features are computed twice; the operations counted are those of once.
+// Planning a CLIP. In chunks (train.gradCacheChunk) features are computed twice; the operations counted are those of once.
 
 import type { ClipConfig } from '../../config/clip.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
@@ -39,9 +39,9 @@ export function planClip(runtime: Runtime, { model, train }: ClipConfig): Planne
     partOf: (name) => name.split('.')[0] as string,
     trained: new Map([...weights.entries].filter(([, { spec }]) => spec.trained)),
     batch: train.batch,
-    accumulate: train.batch / (train.chunk ?? train.batch),
+    accumulate: train.batch / (train.gradCacheChunk ?? train.batch),
     steps: train.steps,
-    hasAverage: train.averaging !== undefined,
+    hasAverage: train.ema !== undefined,
     gradients: (count) =>
       gradients.examine({
         pixels: { dtype: 'uint8', shape: [count, size, size, 3] },

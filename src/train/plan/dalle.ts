@@ -42,9 +42,9 @@ export function planDalle(runtime: Runtime, config: DalleConfig, recompute: bool
     partOf: (name) => PARTS.find(([pattern]) => pattern.test(name))?.[1] ?? 'final norm',
     trained,
     batch: train.batch,
-    accumulate: train.accumulate,
+    accumulate: train.accumulateSteps,
     steps: train.steps,
-    hasAverage: train.averaging !== undefined,
+    hasAverage: train.ema !== undefined,
     gradients: (count) =>
       gradients.examine({
         text: { dtype: 'int32', shape: [count, model.textLength] },

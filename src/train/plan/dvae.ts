@@ -37,7 +37,7 @@ export function planDvae(runtime: Runtime, { model, train }: DvaeConfig): Planne
     batch: train.batch,
     accumulate: 1,
     steps: train.steps,
-    hasAverage: train.averaging !== undefined,
+    hasAverage: train.ema !== undefined,
     gradients: (count) =>
       gradients.examine({
         pixels: { dtype: 'uint8', shape: [count, model.imageSize, model.imageSize, 3] },

@@ -9,7 +9,7 @@ const SIZE = 16;
 const LENGTH = SIZE ** 2 * 3;
 const { model: config } = clipConfig({ path: 'nowhere', tokenizer: 'none' });
 
-/** Grey images, as Artist draws them: the pixels of a batch are parts of one array. */
+/** Grey images, as DallePipeline draws them: the pixels of a batch are parts of one array. */
 async function* drawn(prompts: Readonly<Record<string, readonly number[]>>, batch: number) {
   const all = Object.entries(prompts).flatMap(([prompt, greys]) =>
     greys.map((grey, seed) => ({ prompt, seed, grey })),

@@ -64,16 +64,16 @@ async function one(options: SampleOptions): Promise<SampledImage> {
 
 /** What the models themselves draw. */
 async function draw(
-  make: (artist: DallePipeline) => Promise<Omit<GenerateRequest, 'prompt'>>,
+  make: (pipeline: DallePipeline) => Promise<Omit<GenerateRequest, 'prompt'>>,
 ): Promise<Uint8Array> {
   const runtime = new Runtime();
   try {
-    const artist = await DallePipeline.open(
+    const pipeline = await DallePipeline.open(
       runtime,
       await readCheckpoint(dalle, { kind: 'dalle', warn: assert.fail }),
     );
-    const request = { prompt: '', ...(await make(artist)) };
-    const images = await collect(artist.generate([request], SETTINGS, { batch: 1 }));
+    const request = { prompt: '', ...(await make(pipeline)) };
+    const images = await collect(pipeline.generate([request], SETTINGS, { batch: 1 }));
     return images[0]!.pixels;
   } finally {
     await runtime.close();

@@ -53,9 +53,9 @@ function compare(
 
 describe('blocks give what the whole mask gives, and its gradients of queries, keys and values', () => {
   const layouts: StreamLayout[] = [
-    { prefix: 5, grid: 4, convolution: 3 },
-    { prefix: 1, grid: 5, convolution: 11 },
-    { prefix: 7, grid: 3, convolution: 5 },
+    { prefix: 5, grid: 4, kernelSize: 3 },
+    { prefix: 1, grid: 5, kernelSize: 11 },
+    { prefix: 7, grid: 3, kernelSize: 5 },
   ];
   for (const kind of ATTENTION_KINDS) {
     for (const layout of layouts) {
@@ -92,11 +92,11 @@ describe('blocks give what the whole mask gives, and its gradients of queries, k
 test('blocks hold a share of the pairs that shrinks as the image grows', () => {
   /** Scores computed for the image. */
   const scores = (kind: AttentionKind, grid: number): number => {
-    const pattern = attentionPattern(kind, { prefix: 8, grid, convolution: 5 }, 8 + grid ** 2);
+    const pattern = attentionPattern(kind, { prefix: 8, grid, kernelSize: 5 }, 8 + grid ** 2);
     const [, queries, keys] = pattern.image_RGW!.shape as [number, number, number];
     return (grid ** 2 / queries) * queries * (8 + keys);
   };
-  for (const kind of ['row', 'column', 'conv', 'ownRow', 'corner'] as const) {
+  for (const kind of ['row', 'column', 'conv', 'axial-row', 'conv-like'] as const) {
     assert.ok(scores(kind, 32) / 32 ** 4 < scores(kind, 16) / 16 ** 4 / 1.8, kind);
     assert.ok(scores(kind, 32) < 0.2 * 32 ** 4, kind);
   }

@@ -82,7 +82,7 @@ test('layer norm: mean 0 and variance 1 over the last axis, then gain and bias',
   near(numbers(layerNorm(p, x)), expected);
 });
 
-const LAYOUT = { prefix: 3, grid: 3, convolution: 3 };
+const LAYOUT = { prefix: 3, grid: 3, kernelSize: 3 };
 const LENGTH = 12;
 const column = attentionPattern('column', LAYOUT, LENGTH);
 

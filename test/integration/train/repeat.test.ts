@@ -88,9 +88,9 @@ const cases: Case[] = [
     session: (seed) =>
       dalleSession(
         dalleConfig(captioned, seed, {
-          accumulate: 2,
+          accumulateSteps: 2,
           precision: 'float16',
-          gradientScale: { start: 2 ** 24 },
+          blockLossScale: { start: 2 ** 24 },
           dropout: { attention: 0.1, feedForward: 0.1 },
           recompute: true,
           plateau: { patience: 1, threshold: 10 },
@@ -114,7 +114,8 @@ const cases: Case[] = [
   },
   {
     name: 'train-clip in chunks',
-    session: (seed) => clipSession(clipConfig({ path: data, tokenizer }, { seed, train: { chunk: 2 } })),
+    session: (seed) =>
+      clipSession(clipConfig({ path: data, tokenizer }, { seed, train: { gradCacheChunk: 2 } })),
     stops: [{ label: 'train-clip', at: 5 }],
   },
   {

@@ -79,12 +79,12 @@ const reasons = (outcomes: readonly PromiseSettledResult<unknown>[]): Error[] =>
 
 const cases: Record<string, Work> = {
   two: { workers: 2 },
-  three: { workers: 3, train: { codebookStart: true, freeze: ['blocks.block_1.attention'] } },
+  three: { workers: 3, train: { codebookInit: true, freeze: ['blocks.block_1.attention'] } },
   'two, in float16 with scales that overflow, with dropout, recomputed, on plateaus': {
     workers: 2,
     train: {
       precision: 'float16',
-      gradientScale: { start: 2 ** 24 },
+      blockLossScale: { start: 2 ** 24 },
       dropout: { attention: 0.1, feedForward: 0.1 },
       recompute: true,
       plateau: { patience: 1, threshold: 10 },
@@ -94,7 +94,7 @@ const cases: Record<string, Work> = {
 for (const [name, { workers, train }] of Object.entries(cases)) {
   test(`workers: ${name}`, async () => {
     const alone = join(root, `${name}, alone`);
-    await dalleSession(configOf({ ...train, accumulate: workers }))(alone);
+    await dalleSession(configOf({ ...train, accumulateSteps: workers }))(alone);
     const outcomes = await work(name, { workers, ...(train && { train }) });
     const files = made(folderOf(name, 0));
     assert.deepEqual(files, made(alone));
@@ -112,7 +112,7 @@ test('Ctrl-C at worker 1 stops both at the same step; they go on to be the same'
   const run = 'stopped';
   const train = { plateau: { patience: 1, threshold: 10 } };
   const alone = join(root, `${run}, alone`);
-  await dalleSession(configOf({ ...train, accumulate: 2 }))(alone);
+  await dalleSession(configOf({ ...train, accumulateSteps: 2 }))(alone);
   const stop = { label: 'train-dalle', at: 7 };
   const stopped = await work(run, { workers: 2, train }, (rank) => (rank === 1 ? { stop } : {}));
   for (const error of reasons(stopped)) {
@@ -233,11 +233,11 @@ describe('what workers must have in common', () => {
 });
 
 test('a batch that cannot be shared out, a folder that is not empty: an error of all', async () => {
-  for (const error of reasons(await work('never', { workers: 2, train: { accumulate: 2, batch: 6 } }))) {
+  for (const error of reasons(await work('never', { workers: 2, train: { accumulateSteps: 2, batch: 6 } }))) {
     assert.ok(error instanceof UsageError);
     assert.match(
       error.message,
-      /train.batch 6 cannot be shared out equally among 2 workers × train.accumulate 2/,
+      /train.batch 6 cannot be shared out equally among 2 workers × train.accumulateSteps 2/,
     );
     assert.match(error.fix!, /multiple of 4/);
   }

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, Socket } from 'node:net';
 import { after, test } from 'node:test';
-import { encodeHead, HEAD_BYTES, KIND, MOST_BYTES } from '../../../src/cluster/frame.ts';
+import { encodeHead, HEAD_BYTES, KIND, MAX_BYTES } from '../../../src/cluster/frame.ts';
 import { Link } from '../../../src/cluster/link.ts';
 import { SocketReader } from '../../../src/cluster/reader.ts';
 import { errorOf, type Stop } from '../../../src/cluster/stop.ts';
@@ -45,7 +45,7 @@ const cases: Record<string, { sends: (other: Socket) => void; says: RegExp }> = 
   },
   'breaks down': { sends: (other) => other.resetAndDestroy(), says: /it was lost: .*(RESET|ended)/ },
   'claims a body beyond all bounds': {
-    sends: (other) => other.write(head(KIND.gather, 0, MOST_BYTES + 1)),
+    sends: (other) => other.write(head(KIND.gather, 0, MAX_BYTES + 1)),
     says: /it was lost: it sent a message of \d+ bytes/,
   },
   'speaks another language': {

@@ -4,7 +4,7 @@ import { ATTENTION_KINDS, type AttentionKind } from '../../../src/config/dalle.t
 import { attentionMask, attentionOrder, type StreamLayout } from '../../../src/nn/attention-mask.ts';
 
 /** Fills the mask by walking to each place the rule names. */
-function slowMask(kind: AttentionKind, { prefix, grid, convolution }: StreamLayout): Uint8Array {
+function slowMask(kind: AttentionKind, { prefix, grid, kernelSize: convolution }: StreamLayout): Uint8Array {
   const length = prefix + grid * grid;
   const mask = new Uint8Array(length * length);
   const see = (query: number, key: number): void => {
@@ -23,8 +23,8 @@ function slowMask(kind: AttentionKind, { prefix, grid, convolution }: StreamLayo
       if (kind === 'row')
         for (let back = 0; back <= grid; back++) if (query - back >= prefix) see(query, query - back);
       if (kind === 'column') for (let r = 0; r <= row; r++) seeImage(r, column);
-      if (kind === 'ownRow') for (let c = 0; c <= column; c++) seeImage(row, c);
-      if (kind === 'corner')
+      if (kind === 'axial-row') for (let c = 0; c <= column; c++) seeImage(row, c);
+      if (kind === 'conv-like')
         for (let dr = 0; dr < convolution; dr++)
           for (let dc = 0; dc < convolution; dc++) seeImage(row - dr, column - dc);
       if (kind === 'conv') {
@@ -40,9 +40,9 @@ function slowMask(kind: AttentionKind, { prefix, grid, convolution }: StreamLayo
 describe('attention masks', () => {
   for (const kind of ATTENTION_KINDS) {
     for (const layout of [
-      { prefix: 4, grid: 4, convolution: 3 },
-      { prefix: 1, grid: 5, convolution: 4 },
-      { prefix: 3, grid: 3, convolution: 11 },
+      { prefix: 4, grid: 4, kernelSize: 3 },
+      { prefix: 1, grid: 5, kernelSize: 4 },
+      { prefix: 3, grid: 3, kernelSize: 11 },
     ]) {
       test(`${kind} of ${JSON.stringify(layout)}`, () => {
         assert.deepEqual(attentionMask(kind, layout), slowMask(kind, layout));
@@ -52,7 +52,7 @@ describe('attention masks', () => {
 
   test('a 3 × 3 image after two text tokens, drawn', () => {
     const draw = (kind: AttentionKind): string[] => {
-      const rows = Array.from(attentionMask(kind, { prefix: 2, grid: 3, convolution: 3 })).join('');
+      const rows = Array.from(attentionMask(kind, { prefix: 2, grid: 3, kernelSize: 3 })).join('');
       return rows.match(/.{11}/g)!.slice(-4);
     };
     assert.deepEqual(draw('row'), ['11001111000', '11000111100', '11000011110', '11000001111']);
@@ -61,7 +61,7 @@ describe('attention masks', () => {
   });
 
   test('the first positions alone are the corner of the whole mask', () => {
-    const layout = { prefix: 3, grid: 3, convolution: 3 };
+    const layout = { prefix: 3, grid: 3, kernelSize: 3 };
     const whole = attentionMask('row', layout);
     const corner = attentionMask('row', layout, 7);
     corner.forEach((value, i) => {

@@ -53,18 +53,18 @@ export async function sampleHeldOut(
   const warn = (message: string): void => log.warn(message);
   const runtime = new Runtime();
   try {
-    const artist = await DallePipeline.open(runtime, await readCheckpoint(dalle, { kind: 'dalle', warn }));
+    const pipeline = await DallePipeline.open(runtime, await readCheckpoint(dalle, { kind: 'dalle', warn }));
     const clip = await ClipModel.open(runtime, await readCheckpoint(clipPath, { kind: 'clip', warn }));
     const requests = asked.flatMap(({ prompt }, i) =>
       Array.from({ length: candidates }, (_, k) => ({
         prompt,
-        captionTokens: artist.encode(prompt, false),
+        captionTokens: pipeline.encode(prompt, false),
         seed: seed + i * candidates + k,
       })),
     );
-    progress.start('sampling held-out prompts', requests.length * artist.codec.grid ** 2);
+    progress.start('sampling held-out prompts', requests.length * pipeline.codec.grid ** 2);
     const images: GeneratedImage[] = [];
-    const drawn = artist.generate(requests, settings, {
+    const drawn = pipeline.generate(requests, settings, {
       batch: BATCH,
       onToken: (done) => progress.update(done),
       signal,

@@ -7,11 +7,11 @@ import { difference, nearestColour, shareOf } from './colour.ts';
 import { neighbours, pixelAt, type Region, type RgbImage } from './segment.ts';
 
 /** Least intersection over union with the best template. */
-const LEAST_FIT = 0.7;
+const MIN_FIT = 0.7;
 /** Least cosine to a palette colour: about 12°; the nearest two of the palette are 16° apart. */
-const LEAST_COSINE = Math.cos((12 * Math.PI) / 180);
+const MIN_COSINE = Math.cos((12 * Math.PI) / 180);
 /** Least strength of an object's colour, taken at its stronger pixels; a tint of it is weaker. */
-const LEAST_STRENGTH = 0.5;
+const MIN_STRENGTH = 0.5;
 /** Widths of a template's edge in pixels: as drawn, and blurred. */
 const EDGES = [1, 2.2];
 /** How far behind the best start, in intersection over union, a shape is given up. */
@@ -66,7 +66,7 @@ function identifyColour(image: RgbImage, region: Region, background: Rgb): Colou
   const { colour, cosine } = nearestColour(sum, background);
   const strengths = region.map((index) => share(image, index, background, colour)).sort((a, b) => a - b);
   const strength = strengths[Math.floor(0.8 * strengths.length)]!;
-  return cosine >= LEAST_COSINE && strength >= LEAST_STRENGTH ? colour : undefined;
+  return cosine >= MIN_COSINE && strength >= MIN_STRENGTH ? colour : undefined;
 }
 
 /** How much of `colour` a pixel holds, the rest being background. */
@@ -181,7 +181,7 @@ export function identify(image: RgbImage, region: Region, background: Rgb): Foun
   const { up, down } = GEOMETRY[best.shape].extent;
   return {
     colour,
-    shape: best.fit >= LEAST_FIT ? best.shape : undefined,
+    shape: best.fit >= MIN_FIT ? best.shape : undefined,
     x: start.x / size,
     y: start.y / size,
     middle: [best.x / size, (best.y + (best.radius * (down - up)) / 2) / size],

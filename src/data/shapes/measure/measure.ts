@@ -8,7 +8,7 @@ import { type FoundObject, identify } from './identify.ts';
 import { segment } from './segment.ts';
 
 /** Least distance between the centroids along the axis of a relation, as a share of the side. */
-const LEAST_DISTANCE = 0.12;
+const MIN_DISTANCE = 0.12;
 /** Where the outer thirds of the image end, for the places of a single object. */
 const OUTER_THIRD = 0.42;
 
@@ -44,7 +44,7 @@ function inRelation([a, b]: readonly FoundObject[], relation: Relation): boolean
   const [dx, dy] = [b!.x - a!.x, b!.y - a!.y];
   const along = { left: dx, right: -dx, above: dy, below: -dy }[relation];
   const across = relation === 'left' || relation === 'right' ? dy : dx;
-  return along >= LEAST_DISTANCE && along > Math.abs(across);
+  return along >= MIN_DISTANCE && along > Math.abs(across);
 }
 
 function inPlace({ middle }: FoundObject, place: Place): boolean {

@@ -29,7 +29,7 @@ const config = dalleModelSchema.parse({
   layers: 3,
   heads: 4,
   attention: ['row', 'full', 'conv'],
-  convolution: 3,
+  kernelSize: 3,
   gated: true,
 });
 const LENGTH = imageLength(config);
@@ -134,7 +134,7 @@ describe('the pixels of 16 images', () => {
 
   test('are the same whether decoded in batches of 1, 3, 4 or 16', async () => {
     const { imageVocabulary, grid } = config;
-    const model = { imageSize: 8 * grid, groups: 4, blocksPerGroup: 1, hidden: 32, decoderInput: 64 };
+    const model = { imageSize: 8 * grid, groups: 4, blocksPerGroup: 1, hiddenChannels: 32, decoderInput: 64 };
     await writeTinyDvae(root, 1, { ...model, vocabulary: imageVocabulary });
     const runtime = new Runtime();
     runtimes.push(runtime);

@@ -17,7 +17,7 @@ const MODELS = {
   'dalle-pytorch': {
     architecture: 'dalle-pytorch',
     embedding: 5,
-    image: { size: 8, patch: 4, width: 8, layers: 1, heads: 1, mean: [0, 0, 0], deviation: [1, 1, 1] },
+    image: { size: 8, patch: 4, width: 8, layers: 1, heads: 1, mean: [0, 0, 0], stddev: [1, 1, 1] },
     text: { ...text, heads: 1 },
   },
 };

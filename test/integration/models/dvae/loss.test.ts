@@ -98,7 +98,7 @@ describe('the whole loss', () => {
     imageSize: 8,
     groups: 2,
     blocksPerGroup: 1,
-    hidden: 4,
+    hiddenChannels: 4,
     decoderInput: 4,
     vocabulary: 6,
   });

@@ -21,7 +21,7 @@ const config = openaiModelSchema.parse({
   imageSize: 8,
   groups: 3,
   blocksPerGroup: 2,
-  hidden: 16,
+  hiddenChannels: 16,
   decoderInput: 6,
   vocabulary: 10,
 });

@@ -76,7 +76,7 @@ describe('the codebook from centres', () => {
     imageSize: 8,
     groups: 2,
     blocksPerGroup: 1,
-    hidden: 4,
+    hiddenChannels: 4,
     decoderInput: 5,
     vocabulary: 7,
   });

@@ -32,7 +32,7 @@ after(() => rmSync(root, { recursive: true }));
 
 /** All of two batches, in passes of their own: pixels and ids of each pass. */
 async function gather(chunk: number | undefined, heldBytes?: number): Promise<number[][]> {
-  const config = clipConfig(paths, { data: { cropScale: 0.5 }, train: { batch: 8, chunk } });
+  const config = clipConfig(paths, { data: { cropScale: 0.5 }, train: { batch: 8, gradCacheChunk: chunk } });
   const data = { images, tokenizer, faults: new Faults(createLogger('error')) };
   const batches = clipBatches(data, config, undefined, heldBytes);
   const passes: number[][] = [];

@@ -33,7 +33,7 @@ const RESNET = {
 };
 const LUCID = {
   architecture: 'dalle-pytorch',
-  image: { size: 16, patch: 8, width: 16, layers: 1, heads: 1, mean: [0, 0, 0], deviation: [1, 1, 1] },
+  image: { size: 16, patch: 8, width: 16, layers: 1, heads: 1, mean: [0, 0, 0], stddev: [1, 1, 1] },
 };
 
 async function weights(run: string, part: 'model' | 'ema' = 'model'): Promise<Weights> {
@@ -63,7 +63,7 @@ describe('an update in chunks', () => {
     test(`${name}: parameters and average are those of the whole batch`, async () => {
       const whole = await run(`${name} whole`, { model });
       for (const chunk of [4, 3, 1]) {
-        const chunked = await run(`${name} ${chunk}`, { model, train: { chunk } });
+        const chunked = await run(`${name} ${chunk}`, { model, train: { gradCacheChunk: chunk } });
         for (const part of ['model', 'ema'] as const) {
           const [a, b] = [all(await weights(whole, part)), all(await weights(chunked, part))];
           const differences = a.map((value, i) => value - b[i]!);
@@ -89,7 +89,7 @@ describe('an update in chunks', () => {
     // With next to no step size, two batches of 6 see the same weights as two chunks of 6.
     const still = { optimizer: { learningRate: { peak: 1e-30 } } };
     const batches = await run('two batches', { model: RESNET, train: { ...still, batch: 6, steps: 2 } });
-    const chunks = await run('two chunks', { model: RESNET, train: { ...still, chunk: 6 } });
+    const chunks = await run('two chunks', { model: RESNET, train: { ...still, gradCacheChunk: 6 } });
     const [a, b] = [await weights(batches), await weights(chunks)];
     const statistics = [...a.keys()].filter((name) => /norm\.(mean|variance)$/.test(name));
     assert.ok(statistics.length > 20);
@@ -122,7 +122,7 @@ describe('a short run', () => {
         steps: 60,
         batch: 16,
         evaluateEvery: 30,
-        averaging: undefined,
+        ema: undefined,
         optimizer: { learningRate: { peak: 1e-2, end: 1e-3, warmup: 5 } },
       },
     };

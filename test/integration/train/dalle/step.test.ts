@@ -46,7 +46,7 @@ const config = (train: object): DalleConfig =>
       steps: 3,
       batch: 2,
       optimizer: { learningRate: { peak: 1e-2 }, weightDecay: 0.1 },
-      averaging: { decay: 0.5 },
+      ema: { decay: 0.5 },
       ...train,
     },
   });
@@ -62,10 +62,10 @@ async function setUp(train: object = {}) {
   runtimes.push(runtime);
   const weights = new Weights(runtime, 'dalle', dalleSpec(how.model));
   const optimizer = new Adam(runtime, 'dalle', weights.entries, how.train.optimizer);
-  const ema = new Ema(runtime, 'dalle', weights, how.train.averaging!);
+  const ema = new Ema(runtime, 'dalle', weights, how.train.ema!);
   const lossScale =
     how.train.precision === 'float16'
-      ? new BlockLossScale(runtime, 'dalle', LAYERS, how.train.gradientScale)
+      ? new BlockLossScale(runtime, 'dalle', LAYERS, how.train.blockLossScale)
       : undefined;
   const state = { weights, trained: weights.entries, optimizer, ema, lossScale };
   const step = new DalleStep(runtime, how, state);
@@ -138,7 +138,7 @@ describe('float16', () => {
 
 describe('a step that is not finite', () => {
   test('changes nothing, and its first tensor that is not finite is named with its layer and line', async () => {
-    for (const train of [{}, { accumulate: 2 }, { recompute: true }]) {
+    for (const train of [{}, { accumulateSteps: 2 }, { recompute: true }]) {
       const { run, weights, optimizer, step } = await setUp(train);
       assert.equal(await step.firstNonFinite(batch, stepKey(0, 0)), undefined);
       const values = new Map(await weights.save());

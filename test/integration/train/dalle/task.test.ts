@@ -55,7 +55,7 @@ describe('eight captioned images', () => {
         evaluateEvery: 100,
         saveEvery: 200,
         nullCaptions: 0,
-        averaging: undefined,
+        ema: undefined,
         optimizer: { learningRate: { peak: 1e-2, warmup: 10 }, clipNorm: 1 },
       },
     });
@@ -75,13 +75,13 @@ describe('eight captioned images', () => {
   test('come back from their captions, code for code and pixel for pixel', async () => {
     const runtime = new Runtime();
     const checkpoint = await readCheckpoint(run, { kind: 'dalle', warn: assert.fail });
-    const artist = await DallePipeline.open(runtime, checkpoint);
-    const { codec } = artist;
+    const pipeline = await DallePipeline.open(runtime, checkpoint);
+    const { codec } = pipeline;
     const decoded = await Promise.all(
       images.map(({ path }) => decodeImage(path, { size: TINY.imageSize, crop: 'center' })),
     );
     const codes = await codec.encode(Buffer.concat(decoded));
-    const tokens = images.map(({ caption }) => artist.encode(caption as string, false));
+    const tokens = images.map(({ caption }) => pipeline.encode(caption as string, false));
     const settings = { temperature: 0.1, guidance: 1 };
 
     const weights = new Weights(runtime, 'trained', dalleSpec(config.model));
@@ -92,13 +92,13 @@ describe('eight captioned images', () => {
     assert.ok(right >= 0.9 * codes.length, `${right} of ${codes.length} codes`);
     assert.ok(new Set(codes).size > 5, 'the images are all alike');
 
-    // The artist does the same in batches of three, and decodes.
+    // The pipeline does the same in batches of three, and decodes.
     const expected = await codec.decode(drawn);
     const requests = tokens.map((caption, seed) => ({ prompt: `${seed}`, captionTokens: caption, seed }));
     const progress: number[] = [];
     let at = 0;
     const onToken = (done: number): void => void progress.push(done);
-    for await (const { prompt, seed, pixels, size } of artist.generate(requests, settings, {
+    for await (const { prompt, seed, pixels, size } of pipeline.generate(requests, settings, {
       batch: 3,
       onToken,
     })) {

@@ -103,7 +103,7 @@ test('reviving dead codes raises the use of the codebook', async () => {
     saveEvery: 60,
     kl: { weight: 0, steps: 0 },
     temperature: { start: 0.25, end: 0.25 },
-    averaging: undefined,
+    ema: undefined,
     minLogScale: -1,
     optimizer: { learningRate: { peak: 1e-3 } },
   };

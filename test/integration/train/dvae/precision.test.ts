@@ -28,7 +28,7 @@ async function train(name: string, settings: object, resume = false): Promise<Me
     evaluateEvery: STEPS,
     saveEvery: STEPS,
     optimizer: { learningRate: { peak: 1e-2, end: 2e-3, warmup: 5 } },
-    averaging: undefined,
+    ema: undefined,
     minLogScale: -1,
     kl: { weight: 0, steps: 0 },
     temperature: { start: 1, end: 0.5 },

@@ -48,7 +48,7 @@ for (const [name, settings] of [
         batch: 8,
         evaluateEvery: STEPS / 3,
         saveEvery: STEPS,
-        averaging: undefined,
+        ema: undefined,
         minLogScale: -1,
         ...settings,
       });
