@@ -90,7 +90,13 @@ export async function* sample(
     selection(prompts);
 
     const beginnings = new Map<string, string>();
-    for await (const [beginning, caption] of pipeline.complete(complete, settings, asked.topK, seed, signal)) {
+    for await (const [beginning, caption] of pipeline.complete(
+      complete,
+      settings,
+      asked.topK,
+      seed,
+      signal,
+    )) {
       beginnings.set(caption, beginning);
       asked.onCaption?.(caption, beginning);
     }

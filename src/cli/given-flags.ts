@@ -3,7 +3,7 @@
 
 import type { Argv } from 'yargs';
 import { UsageError } from '../util/errors.ts';
-import { closest } from '../util/near.ts';
+import { closest } from '../util/suggest.ts';
 
 const HELP = 'mm --help, or mm COMMAND --help, lists what there is';
 

@@ -3,9 +3,9 @@
 
 import { UsageError } from '../util/errors.ts';
 import { addTo, bytesOf, type Chunk, chunksOf, lengthOf, type Slice, slicesOf } from './chunks.ts';
-import { connect, type JoinOptions } from './connect.ts';
 import { CHUNK, KIND, type Kind, MAX_TEXT } from './frame.ts';
 import { Link } from './link.ts';
+import { connect, type JoinOptions } from './rendezvous.ts';
 import { errorOf, type Stop, stopOf } from './stop.ts';
 
 /**
@@ -116,8 +116,7 @@ export class Cluster {
   /** A text of worker 0 for all. */
   async broadcastText(text: string | undefined): Promise<string> {
     const sequence = this.#exchanges++;
-    if (!this.isPrimary)
-      return decode(await this.#linkTo(0).receiveUpTo(KIND.broadcast, sequence, MAX_TEXT));
+    if (!this.isPrimary) return decode(await this.#linkTo(0).receiveUpTo(KIND.broadcast, sequence, MAX_TEXT));
     const bytes = encode(text ?? '');
     await Promise.all(this.#links.map((link) => link.send(KIND.broadcast, sequence, [bytes])));
     return text ?? '';

@@ -2,7 +2,7 @@
 // which has descriptions, defaults and bounds in one plain shape.
 
 import { z } from 'zod';
-import { closest } from '../util/near.ts';
+import { closest } from '../util/suggest.ts';
 import type { Path } from './source.ts';
 
 export type JsonSchema = z.core.JSONSchema.BaseSchema;

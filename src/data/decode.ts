@@ -68,8 +68,7 @@ function decodeError(error: unknown): ImageFault {
   const message = (error as Error).message.split('\n')[0]!;
   if (/unsupported image format|empty/i.test(message))
     return new ImageFault('not an image of a known format', { cause: error });
-  if (/pixel limit/i.test(message))
-    return new ImageFault(`more than ${MAX_PIXELS} pixels`, { cause: error });
+  if (/pixel limit/i.test(message)) return new ImageFault(`more than ${MAX_PIXELS} pixels`, { cause: error });
   const detail = message === 'Unknown error' ? '' : ` (${message})`;
   return new ImageFault(`truncated or damaged${detail}`, { cause: error });
 }

@@ -1,7 +1,7 @@
 // Workers of one cluster in this process, over the loopback.
 
 import { Cluster, withCluster } from '../../src/cluster/cluster.ts';
-import type { JoinOptions } from '../../src/cluster/connect.ts';
+import type { JoinOptions } from '../../src/cluster/rendezvous.ts';
 
 export const LOOPBACK = { host: '127.0.0.1', port: 0 };
 

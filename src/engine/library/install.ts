@@ -5,9 +5,9 @@ import { mkdir, open, readdir, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DataError, InterruptedError, UserError } from '../../util/errors.ts';
 import type { Progress } from '../../util/progress.ts';
-import { withFileLock } from './claim.ts';
 import { orderCompanions } from './companions.ts';
 import { fetchSources } from './fetch.ts';
+import { withFileLock } from './file-lock.ts';
 import {
   installedLibrary,
   type LibraryFiles,

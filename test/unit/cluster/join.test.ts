@@ -5,7 +5,7 @@ import { createServer, Socket } from 'node:net';
 import { describe, test } from 'node:test';
 import { isLoopback, parseAddress } from '../../../src/cluster/address.ts';
 import { Cluster } from '../../../src/cluster/cluster.ts';
-import type { JoinOptions } from '../../../src/cluster/connect.ts';
+import type { JoinOptions } from '../../../src/cluster/rendezvous.ts';
 import { DataError, InterruptedError, UsageError } from '../../../src/util/errors.ts';
 import { joinAll, LOOPBACK } from '../../support/cluster.ts';
 

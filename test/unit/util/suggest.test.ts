@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { closest, editDistance } from '../../../src/util/near.ts';
+import { closest, editDistance } from '../../../src/util/suggest.ts';
 
 test('counts insertions, deletions, substitutions and swaps of neighbours', () => {
   assert.equal(editDistance('', 'abc'), 3);
