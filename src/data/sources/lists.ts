@@ -135,13 +135,7 @@ function cocoCaptions(path: string, text: string): Row[] {
     });
   }
   const split = basename(path, extname(path)).replace(/^.*_/, '');
-  const folders = [
-    '.',
-    join('../..', split),
-    'images',
-    join('../..', 'images'),
-    join('../..', 'images', split),
-  ];
+  const folders = ['.', join('..', split), 'images', join('..', 'images'), join('..', 'images', split)];
   const first = images[0]?.file_name ?? '';
   const folder = folders.find((candidate) => existsSync(join(dirname(path), candidate, first)));
   if (folder === undefined) {

@@ -33,10 +33,10 @@ const LIMIT_MS = 180_000;
  * @throws EngineError when it does not load, ends its process, or computes wrongly
  */
 export const verifyLibrary: Verify = async (folder, signal) => {
-  // Beside this file: probe.js when built, and probe.ts in the sources, which need the loader that tests run with.
+  // probe.js when built, and probe.ts in the sources, which need the loader that tests run with.
   const extension = extname(import.meta.url);
   const loader = extension === '.ts' ? ['--import', 'tsx'] : [];
-  const probe = fileURLToPath(new URL(`probe${extension}`, import.meta.url));
+  const probe = fileURLToPath(new URL(`../session/probe${extension}`, import.meta.url));
   const child = spawn(process.execPath, [...loader, probe], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, MM_TENSORFLOW: folder },

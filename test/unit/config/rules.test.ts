@@ -26,7 +26,7 @@ test('a dVAE that names no architecture is the published one; another names its 
 const broken: [schema: z.ZodType, good: string[], set: string, message: RegExp][] = [
   [dvaeSchema, DVAE, 'model.imageSize=60', /model\.imageSize: must be a multiple of 8/],
   [dalleSchema, DALLE, 'model.heads=60', /model\.width: must be a multiple of heads \(60\); received 3968/],
-  [dalleSchema, DALLE, 'model.kernelSize=4', /model\.convolution: must be odd/],
+  [dalleSchema, DALLE, 'model.kernelSize=4', /model\.kernelSize: must be odd/],
   [dalleSchema, DALLE, 'data.path=images', /data: give either path or tokens/],
   [dalleSchema, DALLE, 'data.tokens=null', /data: give either path or tokens/],
   [dvaeSchema, DVAE, 'train.optimizer.learningRate.end=1', /learningRate\.end: must not exceed peak/],
