@@ -3,7 +3,17 @@
 
 export const EXIT = { ok: 0, bug: 1, usage: 2, data: 3, engine: 4, interrupted: 130 } as const;
 
+/** Names one kind of error for programs and tests; its wording may change, its code does not. */
+export type ErrorCode = `E_${string}`;
+
 export interface ErrorDetails {
+  /** For example `E_PROMPT_TOO_LONG`. */
+  readonly code?: ErrorCode;
+  /**
+   * The option the error is about, by its key in the API: `guidance`, `prime.rows`. The command line names its flag.
+   * Messages and fixes name options in backticks, which the command line replaces by flags too.
+   */
+  readonly option?: string;
   /** File, or file:line:column, or URL-like place the error is about. */
   readonly where?: string;
   /** What the user can do about it: a command, a key to change, a file to look at. */
@@ -11,15 +21,19 @@ export interface ErrorDetails {
   readonly cause?: unknown;
 }
 
-/** Base of every error that is the user's to mend. */
+/** Base class of errors that a user can fix. */
 export abstract class UserError extends Error {
   abstract readonly exitCode: number;
+  readonly code: ErrorCode | undefined;
+  readonly option: string | undefined;
   readonly where: string | undefined;
   readonly fix: string | undefined;
 
   constructor(what: string, details: ErrorDetails = {}) {
     super(what, { cause: details.cause });
     this.name = new.target.name;
+    this.code = details.code;
+    this.option = details.option;
     this.where = details.where;
     this.fix = details.fix;
   }
