@@ -4,7 +4,7 @@
 import { readCheckpoint } from '../checkpoint/read.ts';
 import { Runtime } from '../engine/session/runtime.ts';
 import { useCallingThread } from '../engine/session/threads.ts';
-import { ClipModel } from '../inference/clip/clip.ts';
+import { ClipPipeline } from '../inference/clip/pipeline.ts';
 import { topKCount } from '../inference/dalle/logits-processor.ts';
 import { DallePipeline, type GenerateRequest } from '../inference/dalle/pipeline.ts';
 import type { SampleSettings } from '../inference/dalle/sampler.ts';
@@ -80,7 +80,7 @@ export async function* sample(
     const negative = asked.negative === undefined ? '' : asked.negative.trim();
     const negativeTokens = negative === '' ? undefined : pipeline.encode(negative, truncate);
     for (const prompt of prompts) pipeline.encode(prompt, truncate);
-    const clip = chooser && (await ClipModel.open(runtime, chooser));
+    const clip = chooser && (await ClipPipeline.open(runtime, chooser));
     const selection = (all: readonly string[]): BestOf | undefined => {
       const batch = Math.min(asked.batchSize ?? DEFAULTS.batchSize, all.length * choice.drawn);
       const selected = clip && { ...choice, clip, batch, truncate };

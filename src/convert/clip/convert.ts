@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { SafetensorsFile } from '../../checkpoint/safetensors.ts';
-import { textIds } from '../../models/clip/text.ts';
+import { textIds } from '../../models/clip/config.ts';
 import { loadTokenizer } from '../../tokenizers/load.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError, UsageError } from '../../util/errors.ts';

@@ -7,7 +7,7 @@ import type { ImageFile } from '../../data/image.ts';
 import type { Faults } from '../../data/sources/faults.ts';
 import { mapConcurrently } from '../../util/concurrent.ts';
 import { DataError } from '../../util/errors.ts';
-import type { ClipModel } from '../clip/clip.ts';
+import type { ClipPipeline } from '../clip/clip.ts';
 import type { EmbeddingCache } from './embedding-cache.ts';
 
 export interface EmbedOptions {
@@ -45,7 +45,7 @@ interface Prepared<P> {
  * @throws DataError when too many are at fault, or all; the signal's reason when it is aborted
  */
 export async function embedImages<P extends ImageFile>(
-  clip: ClipModel,
+  clip: ClipPipeline,
   images: readonly P[],
   { cache, faults, onProgress, signal }: EmbedOptions,
 ): Promise<Embedded<P>> {

@@ -4,7 +4,7 @@ import type { ClipConfig } from '../../config/clip.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { RECALL_AT, retrieval } from '../../eval/retrieval.ts';
 import { type Classifier, confusion, makeClassifier, predict } from '../../inference/clip/classifier.ts';
-import { ClipModel } from '../../inference/clip/clip.ts';
+import { ClipPipeline } from '../../inference/clip/pipeline.ts';
 import { ClipEncoder } from '../../inference/clip/encoder.ts';
 import { cosine, descending } from '../../inference/measures/features.ts';
 import { type ClipSpec, clipSpec } from '../../models/clip/model.ts';
@@ -51,7 +51,7 @@ export class ClipTask implements TrainingTask<ClipBatch> {
   readonly #config: ClipConfig;
   readonly #parts: ClipParts;
   readonly #step: ClipStep;
-  readonly #clip: ClipModel;
+  readonly #clip: ClipPipeline;
   /** Of the validation pairs, from the last validation. */
   #features: { images: Float32Array; texts: Float32Array } | undefined;
 
@@ -68,7 +68,7 @@ export class ClipTask implements TrainingTask<ClipBatch> {
     this.#step = chunk < train.batch ? cachedStep(step, chunk) : wholeStep(step);
     const encoder = new ClipEncoder(runtime, 'CLIP validation', model, ema?.weights ?? weights);
     // Validation compares with the scale that classification uses; a classifier lives no longer than one validation.
-    this.#clip = new ClipModel(model, 'in training', 1, parts.tokenizer, encoder);
+    this.#clip = new ClipPipeline(model, 'in training', 1, parts.tokenizer, encoder);
   }
 
   async update(step: number, batch: ClipBatch): Promise<Metrics> {

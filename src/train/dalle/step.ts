@@ -207,10 +207,12 @@ export class DalleStep {
       recompute: train.recompute,
       dropout: train.dropout,
       key: key as Tensor1D,
-      gradientScales: lossScale?.values(),
+      blockLossScales: lossScale?.values(),
     };
-    const part =
-      this.#partCount > 1 ? { textTokens: textTokens as Scalar, share: 1 / this.#partCount } : undefined;
+    const wholeBatch =
+      this.#partCount > 1
+        ? { textTokens: textTokens as Scalar, imageShare: 1 / this.#partCount }
+        : undefined;
     // Read out here: what is made within a gradient ends with it, and the average reads them again.
     const frozen = new Map(
       [...weights.entries].flatMap(([name, { variable }]) =>
@@ -219,8 +221,8 @@ export class DalleStep {
     );
     return valueAndGradients(trained, (read) => {
       const p = unflatten(weights.spec, (name) => frozen.get(name) ?? read(name));
-      const options = { training, part };
-      return { ...dalleLoss(p, text as Tensor2D, image as Tensor2D, model, train.textLossWeight, options) };
+      const options = { textWeight: train.textLossWeight, training, wholeBatch };
+      return { ...dalleLoss(p, text as Tensor2D, image as Tensor2D, model, options) };
     });
   }
 

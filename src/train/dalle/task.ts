@@ -85,12 +85,17 @@ export class DalleTask implements TrainingTask<TokenBatch> {
     this.#evaluate = runtime.compile(
       'DALL·E validation',
       ({ text, image }: Record<'text' | 'image', Tensor>) => ({
-        ...dalleLoss(best.read(), text as Tensor2D, image as Tensor2D, model, train.textLossWeight),
+        ...dalleLoss(best.read(), text as Tensor2D, image as Tensor2D, model, {
+          textWeight: train.textLossWeight,
+        }),
       }),
     );
     this.#sampler =
       parts.prompts.length > 0
-        ? new Sampler(runtime, 'training samples', model, best, parts.prompts.length, SETTINGS)
+        ? new Sampler(runtime, 'training samples', model, best, {
+            batch: parts.prompts.length,
+            settings: SETTINGS,
+          })
         : undefined;
   }
 

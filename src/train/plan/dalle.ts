@@ -20,17 +20,17 @@ export function planDalle(runtime: Runtime, config: DalleConfig, recompute: bool
   const gradients = runtime.compile(
     'DALL·E gradients',
     ({ text, image, key, scale }: Record<'text' | 'image' | 'key' | 'scale', Tensor>) => {
-      const gradientScales =
+      const blockLossScales =
         train.precision === 'float16'
           ? Array.from({ length: model.layers }, () => scale as Scalar)
           : undefined;
-      const training = { recompute, dropout: train.dropout, key: key as Tensor1D, gradientScales };
+      const training = { recompute, dropout: train.dropout, key: key as Tensor1D, blockLossScales };
       const { values, gradients } = valueAndGradients(trained, (read) => {
         const p = unflatten(weights.spec, (name) =>
           trained.has(name) ? read(name) : (weights.entries.get(name)!.variable.read() as Tensor),
         );
         const [text_BT, image_BI] = [text as Tensor2D, image as Tensor2D];
-        return { ...dalleLoss(p, text_BT, image_BI, model, train.textLossWeight, { training }) };
+        return { ...dalleLoss(p, text_BT, image_BI, model, { textWeight: train.textLossWeight, training }) };
       });
       return { loss: values.loss, ...Object.fromEntries(gradients) };
     },

@@ -120,7 +120,11 @@ describe('guidance away from the caption itself', () => {
   test('changes nothing, though it multiplies by a million how the rows of a batch are rounded', async () => {
     const draw = async (guidance: number, negative: boolean): Promise<Int32Array> => {
       const { runtime, weights } = await open();
-      const sampler = new Sampler(runtime, 'test', config, weights, 4, { temperature: 1, guidance }, true);
+      const sampler = new Sampler(runtime, 'test', config, weights, {
+        batch: 4,
+        settings: { temperature: 1, guidance },
+        frozen: true,
+      });
       const asked = requests.slice(0, 4).map(({ caption, seed }) => ({ caption, seed }));
       return sampler.sample(negative ? asked.map((one) => ({ ...one, negative: one.caption })) : asked);
     };
