@@ -3,7 +3,7 @@
 
 import { fileURLToPath } from 'node:url';
 
-const ENGINE_FOLDER = fileURLToPath(new URL('.', import.meta.url));
+const ENGINE_FOLDER = fileURLToPath(new URL('..', import.meta.url));
 const DEPTH = 60;
 
 export interface Origin {
