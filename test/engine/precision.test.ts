@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { inFloat32 } from '../../src/engine/graph/precision.ts';
 import type { HostTensor } from '../../src/engine/native/tensor.ts';
-import { gather, gelu, layerNorm, sparseCrossEntropy } from '../../src/engine/ops/ops.ts';
+import { gather } from '../../src/engine/ops/gather.ts';
+import { gelu, layerNorm, sparseCrossEntropy } from '../../src/engine/ops/ops.ts';
 import { foldIn, randomNormal } from '../../src/engine/ops/random.ts';
 import type { OpTime } from '../../src/engine/session/op-times.ts';
 import { type CompileOptions, Runtime } from '../../src/engine/session/runtime.ts';
@@ -15,7 +16,7 @@ const runtime = new Runtime();
 after(() => runtime.close());
 
 const inputs = {
-  image: normals([2, 6, 6, 3], 'image'),
+  image: normals([2, 6, 6, 3], 'picture'),
   kernel: normals([3, 3, 3, 8], 'kernel', 0.2),
   table: normals([7, 8], 'table'),
   gain: normals([8], 'gain'),

@@ -4,7 +4,7 @@
 import { outputOf, wrapOutput } from '../tfjs/backend.ts';
 import { type Tensor, tf } from '../tfjs/tf.ts';
 import { currentTrace, isBuilding } from '../tfjs/trace.ts';
-import { withGradient } from './ops.ts';
+import { withGradient } from './gradient.ts';
 
 /** x, but not before `awaited` is there. */
 export function withControlDependency(x: Tensor, awaited: Tensor): Tensor {

@@ -8,7 +8,7 @@
 //   n rows, m columns of a matrix, r rank
 
 import { sizeOf } from '../../engine/native/tensor.ts';
-import { orthonormal } from '../../engine/ops/ops.ts';
+import { orthonormal } from '../../engine/ops/linear-algebra.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Tensor, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
 import type { Variable } from '../../engine/tfjs/variable.ts';

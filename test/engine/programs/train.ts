@@ -2,7 +2,8 @@
 // digest of everything it learned.
 
 import { createHash } from 'node:crypto';
-import { gather, gelu, layerNorm, sparseCrossEntropy } from '../../../src/engine/ops/ops.ts';
+import { gather } from '../../../src/engine/ops/gather.ts';
+import { gelu, layerNorm, sparseCrossEntropy } from '../../../src/engine/ops/ops.ts';
 import { foldIn, randomGumbel } from '../../../src/engine/ops/random.ts';
 import { Runtime } from '../../../src/engine/session/runtime.ts';
 import {
