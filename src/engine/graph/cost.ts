@@ -38,7 +38,7 @@ export function flopsOf({ type, shape, inputShapes }: GraphNode): number {
 }
 
 /** The nodes, of which those that no result needs cost nothing: TensorFlow does not run them. */
-export function onlyNeeded(nodes: readonly GraphNode[], results: ReadonlySet<number>): GraphNode[] {
+export function pruneUnneeded(nodes: readonly GraphNode[], results: ReadonlySet<number>): GraphNode[] {
   const needed = new Set(results);
   for (let i = nodes.length - 1; i >= 0; i--) {
     if (needed.has(i)) for (const input of nodes[i]?.inputs ?? []) needed.add(input);

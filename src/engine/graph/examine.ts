@@ -1,6 +1,6 @@
 // The nodes that building a function adds to a graph, for cost.ts. TensorFlow infers the shapes; nothing is allocated.
 
-import type { Output, Pointer } from '../native/capi.ts';
+import type { GraphOutput, Pointer } from '../native/capi.ts';
 import { elementBytes } from '../native/dtype.ts';
 import { sizeOf } from '../native/tensor.ts';
 import type { GraphNode } from './cost.ts';
@@ -13,7 +13,7 @@ export interface Examined {
 }
 
 /** Runs `build`, which gives a function's results, and looks at what it adds. */
-export function examine(graph: Graph, build: () => readonly Output[]): Examined {
+export function examine(graph: Graph, build: () => readonly GraphOutput[]): Examined {
   const nodes: GraphNode[] = [];
   const places = new Map<Pointer, number>();
   graph.onNode = (type, oper, inputs) => {
@@ -44,7 +44,7 @@ function outputsOf(graph: Graph, oper: Pointer): { shape: readonly number[]; byt
 }
 
 /** Undefined for resources, and for what is only known at run time. */
-function shapeOf(graph: Graph, output: Output): number[] | undefined {
+function shapeOf(graph: Graph, output: GraphOutput): number[] | undefined {
   try {
     return graph.isNumeric(output) ? graph.shape(output) : undefined;
   } catch {

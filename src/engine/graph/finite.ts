@@ -1,13 +1,13 @@
 // Finding the first tensor of a function that is not finite: a check behind each of its numbers, in the order in which
 // they were recorded.
 
-import type { Output } from '../native/capi.ts';
+import type { GraphOutput } from '../native/capi.ts';
 import { DT } from '../native/dtype.ts';
 import { boolAttr, typeAttr } from './attributes.ts';
 import type { Graph } from './graph.ts';
 
 /** bool[n]: whether each of the float32 outputs is finite. */
-export function finiteChecks(graph: Graph, outputs: readonly Output[]): Output {
+export function finiteChecks(graph: Graph, outputs: readonly GraphOutput[]): GraphOutput {
   const checks = outputs.map((output) => {
     const rank = graph.shape(output).length;
     const axes = graph.constant(

@@ -1,7 +1,7 @@
 // TensorFlow's own op definitions: which inputs are lists and which attributes the inputs imply. Read once from the library, so that no list of ops
 // is kept by hand.
 
-import { readMessage } from '../../util/protobuf.ts';
+import { readFields } from '../../util/protobuf.ts';
 import { type CApi, copyBuffer } from '../native/capi.ts';
 
 interface InputDefinition {
@@ -51,9 +51,9 @@ function readDefinitions(api: CApi): Map<string, Uint8Array> {
 
 function indexByName(list: Uint8Array): Map<string, Uint8Array> {
   const index = new Map<string, Uint8Array>();
-  readMessage(list, (field, op) => {
+  readFields(list, (field, op) => {
     if (field !== OP_LIST.op) return;
-    readMessage(op as Uint8Array, (f, value) => {
+    readFields(op as Uint8Array, (f, value) => {
       if (f === OP.name) index.set(TEXT.decode(value as Uint8Array), op as Uint8Array);
     });
   });
@@ -63,10 +63,10 @@ function indexByName(list: Uint8Array): Map<string, Uint8Array> {
 function parseDefinition(bytes: Uint8Array): OpDefinition {
   const inputs: InputDefinition[] = [];
   const impliedAttributes = new Set<string>();
-  readMessage(bytes, (field, argument) => {
+  readFields(bytes, (field, argument) => {
     if (field !== OP.input) return;
     let isList = false;
-    readMessage(argument as Uint8Array, (f, value) => {
+    readFields(argument as Uint8Array, (f, value) => {
       const marksList = f === ARGUMENT.numberAttribute || f === ARGUMENT.typeListAttribute;
       if (!marksList && f !== ARGUMENT.typeAttribute) return;
       isList ||= marksList;

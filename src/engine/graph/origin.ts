@@ -29,12 +29,12 @@ export function inPart<T>(name: string, body: () => T): T {
 }
 
 /** The stack now, or that of the op whose gradient is being made. */
-export function whereNow(): Origin {
+export function currentOrigin(): Origin {
   if (differentiated) return differentiated;
   const depth = Error.stackTraceLimit;
   Error.stackTraceLimit = DEPTH;
   const at = {};
-  Error.captureStackTrace(at, whereNow);
+  Error.captureStackTrace(at, currentOrigin);
   Error.stackTraceLimit = depth;
   return { at, ofGradient: false, part };
 }
@@ -51,7 +51,7 @@ export function inGradientOf<T>({ at, part: made }: Origin, body: () => T): T {
 }
 
 /** " by FILE:LINE:COLUMN" or " by the gradient of FILE:LINE:COLUMN"; nothing where no line is known. */
-export function byModelLine({ at, ofGradient, part: made }: Origin): string {
+export function describeOrigin({ at, ofGradient, part: made }: Origin): string {
   const line = modelLine(at.stack);
   if (line === undefined) return '';
   const of = made === undefined ? '' : ` of ${made}`;
@@ -67,7 +67,7 @@ export function withModelLine<T>(body: () => T): T {
   } catch (error) {
     const thrower = error instanceof Error && places(error.stack)[0];
     if (!thrower || !TFJS.test(thrower)) throw error;
-    const by = byModelLine({ at: error, ofGradient: false });
+    const by = describeOrigin({ at: error, ofGradient: false });
     throw by ? new Error(`${error.message} (called${by})`, { cause: error }) : error;
   } finally {
     Error.stackTraceLimit = depth;

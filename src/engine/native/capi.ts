@@ -9,7 +9,7 @@ import { type LibraryFiles, locateLibrary } from '../library/locate.ts';
 export type Pointer = bigint;
 
 /** TF_Output: one output of one operation. */
-export interface Output {
+export interface GraphOutput {
   readonly oper: Pointer;
   readonly index: number;
 }
@@ -59,8 +59,10 @@ function declare(library: LibraryHandle, libc: LibraryHandle) {
     ),
     finishOperation: f<[Pointer, Pointer], Pointer | null>('void* TF_FinishOperation(void*, void*)'),
     setDevice: f<[Pointer, string]>('void TF_SetDevice(void*, const char*)'),
-    addInput: f<[Pointer, Output]>('void TF_AddInput(void*, TF_Output)'),
-    addInputList: f<[Pointer, readonly Output[], number]>('void TF_AddInputList(void*, TF_Output*, int)'),
+    addInput: f<[Pointer, GraphOutput]>('void TF_AddInput(void*, TF_Output)'),
+    addInputList: f<[Pointer, readonly GraphOutput[], number]>(
+      'void TF_AddInputList(void*, TF_Output*, int)',
+    ),
     addControlInput: f<[Pointer, Pointer]>('void TF_AddControlInput(void*, void*)'),
     setAttrString: f<[Pointer, string, Uint8Array, number]>(
       'void TF_SetAttrString(void*, const char*, const void*, size_t)',
@@ -83,12 +85,12 @@ function declare(library: LibraryHandle, libc: LibraryHandle) {
     ),
     operationType: f<[Pointer], string>('const char* TF_OperationOpType(void*)'),
     operationName: f<[Pointer], string>('const char* TF_OperationName(void*)'),
-    outputType: f<[Output], number>('int TF_OperationOutputType(TF_Output)'),
+    outputType: f<[GraphOutput], number>('int TF_OperationOutputType(TF_Output)'),
     outputCount: f<[Pointer], number>('int TF_OperationNumOutputs(void*)'),
-    outputRank: f<[Pointer, Output, Pointer], number>(
+    outputRank: f<[Pointer, GraphOutput, Pointer], number>(
       'int TF_GraphGetTensorNumDims(void*, TF_Output, void*)',
     ),
-    outputShape: f<[Pointer, Output, (bigint | number)[], number, Pointer]>(
+    outputShape: f<[Pointer, GraphOutput, (bigint | number)[], number, Pointer]>(
       'void TF_GraphGetTensorShape(void*, TF_Output, _Out_ int64_t*, int, void*)',
     ),
 
@@ -102,10 +104,10 @@ function declare(library: LibraryHandle, libc: LibraryHandle) {
       [
         session: Pointer,
         options: Pointer | null,
-        feeds: Output[],
+        feeds: GraphOutput[],
         values: Pointer[],
         feedCount: number,
-        fetches: Output[],
+        fetches: GraphOutput[],
         results: (Pointer | null)[],
         fetchCount: number,
         targets: Pointer[],

@@ -8,7 +8,7 @@ import { finiteChecks } from '../graph/finite.ts';
 import { Graph } from '../graph/graph.ts';
 import { withModelLine } from '../graph/origin.ts';
 import type { Precision } from '../graph/precision.ts';
-import type { Output, Pointer } from '../native/capi.ts';
+import type { GraphOutput, Pointer } from '../native/capi.ts';
 import { DT } from '../native/dtype.ts';
 import { type HostTensor, sizeOf } from '../native/tensor.ts';
 import { canPackWeights } from '../ops/packed-weights.ts';
@@ -35,7 +35,7 @@ export interface CompileOptions {
   readonly frozen?: readonly Variable[];
 }
 
-export type Tensors = Readonly<Record<string, Tensor>>;
+export type NamedTensors = Readonly<Record<string, Tensor>>;
 
 /** The same names with host tensors. */
 export type OnHost<T> = { readonly [K in keyof T]: HostTensor };
@@ -56,12 +56,12 @@ export interface Compiled<Inputs, Outputs> {
 export type InputType = Pick<HostTensor, 'dtype' | 'shape'>;
 
 interface Built {
-  readonly placeholders: ReadonlyMap<string, Output>;
+  readonly placeholders: ReadonlyMap<string, GraphOutput>;
   readonly names: readonly string[];
-  readonly fetches: readonly Output[];
+  readonly fetches: readonly GraphOutput[];
   readonly targets: readonly Pointer[];
   /** float32 tensors recorded before the first update. */
-  readonly floats: readonly Output[];
+  readonly floats: readonly GraphOutput[];
   /** Milliseconds that its last run took. */
   took: number;
 }
@@ -113,7 +113,7 @@ export class Runtime {
    * input signature (names, types, shapes); its ops are recorded. uint8 inputs arrive in it as float32, 0 to 255.
    * @throws Error when the function meets more than 32 signatures.
    */
-  compile<Inputs extends Tensors, Outputs extends Tensors>(
+  compile<Inputs extends NamedTensors, Outputs extends NamedTensors>(
     name: string,
     body: (inputs: Inputs) => Outputs,
     options: CompileOptions = {},
@@ -138,7 +138,10 @@ export class Runtime {
       return built;
     };
     const feed = ({ placeholders }: Built, inputs: OnHost<Inputs>) =>
-      Object.entries(inputs).map(([input, value]) => ({ output: placeholders.get(input) as Output, value }));
+      Object.entries(inputs).map(([input, value]) => ({
+        output: placeholders.get(input) as GraphOutput,
+        value,
+      }));
     const call = async (inputs: OnHost<Inputs>, times?: OpTime[]): Promise<OnHost<Outputs>> => {
       if (frozen.length > 0) constants ??= await this.#vectors(frozen);
       const built = builtFor(inputs);
@@ -157,7 +160,7 @@ export class Runtime {
       const checks = finiteChecks(this.#graph, built.floats);
       const [results] = await this.#session.run(name, feed(built, inputs), [checks], []);
       const first = results?.data.indexOf(0 as never) ?? -1;
-      return first < 0 ? undefined : this.#graph.describe(built.floats[first] as Output);
+      return first < 0 ? undefined : this.#graph.describe(built.floats[first] as GraphOutput);
     };
     const compiled = (inputs: OnHost<Inputs>, times?: OpTime[]) => {
       // Thrown, not rejected: nobody waits for a promise at graph-building time.
@@ -172,7 +175,7 @@ export class Runtime {
   #build(
     name: string,
     inputs: Readonly<Record<string, InputType>>,
-    body: (inputs: Tensors) => Tensors,
+    body: (inputs: NamedTensors) => NamedTensors,
     { precision = 'float32', xla = false, frozen = [] }: CompileOptions,
     forCpu: boolean,
     constants?: ReadonlyMap<Variable, HostTensor>,
@@ -183,7 +186,7 @@ export class Runtime {
     const trace = newTrace(graph, recording, forCpu, packs ? frozen : [], constants);
     graph.ambient = xla ? xlaAttributes(`${name}_${this.#functions++}`) : [];
     const build = (): Built => {
-      const placeholders = new Map<string, Output>();
+      const placeholders = new Map<string, GraphOutput>();
       const tensors: Record<string, Tensor> = {};
       for (const [input, { dtype, shape }] of Object.entries(inputs)) {
         const placeholder = graph.placeholder(DT[dtype], shape);
@@ -237,7 +240,7 @@ function xlaAttributes(scope: string): Attribute[] {
   return [boolAttr('_XlaCompile', true), stringAttr('_XlaScope', scope.replaceAll(/\W/g, '_'))];
 }
 
-function checkInputs(name: string, inputs: OnHost<Tensors>): void {
+function checkInputs(name: string, inputs: OnHost<NamedTensors>): void {
   for (const [input, { dtype, shape, data }] of Object.entries(inputs)) {
     if (data.length !== sizeOf(shape)) {
       throw new RangeError(
@@ -248,7 +251,7 @@ function checkInputs(name: string, inputs: OnHost<Tensors>): void {
 }
 
 /** The same for the same inputs in any order. */
-function signature(inputs: OnHost<Tensors>): string {
+function signature(inputs: OnHost<NamedTensors>): string {
   return Object.entries(inputs)
     .map(([name, { dtype, shape }]) => `${name}: ${dtype}[${shape.join(', ')}]`)
     .sort()

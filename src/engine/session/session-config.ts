@@ -22,7 +22,7 @@ export function sessionConfig({ intraOpThreads = 0, interOpThreads = 0 }: Sessio
   );
 }
 
-export interface RunOptions {
+export interface RunSettings {
   /** Collect the time of each op, which slows the run. */
   readonly traced: boolean;
   /** Run the ops one after the other in one thread, each still with the threads inside it. */
@@ -34,7 +34,7 @@ const FULL_TRACE = 3;
 const CALLING_THREAD = -1;
 
 /** Undefined where TensorFlow's defaults do. */
-export function runOptions({ traced, inOneThread }: RunOptions): Uint8Array | undefined {
+export function runOptions({ traced, inOneThread }: RunSettings): Uint8Array | undefined {
   if (!traced && !inOneThread) return undefined;
   return message(
     ...(traced ? [integerField(RUN.traceLevel, FULL_TRACE)] : []),

@@ -5,7 +5,7 @@ import {
   type CApi,
   checked,
   copyBuffer,
-  type Output,
+  type GraphOutput,
   type Pointer,
   TensorFlowError,
 } from '../native/capi.ts';
@@ -16,7 +16,7 @@ import { type OpTime, readTimes } from './op-times.ts';
 import { runOptions } from './session-config.ts';
 
 export interface Feed {
-  readonly output: Output;
+  readonly output: GraphOutput;
   readonly value: HostTensor;
 }
 
@@ -67,7 +67,7 @@ export class Session {
   run(
     name: string,
     feeds: readonly Feed[],
-    fetches: readonly Output[],
+    fetches: readonly GraphOutput[],
     targets: readonly Pointer[],
     way: RunMode = {},
   ): Promise<HostTensor[]> {
@@ -82,7 +82,7 @@ export class Session {
   async #run(
     name: string,
     feeds: readonly Feed[],
-    fetches: readonly Output[],
+    fetches: readonly GraphOutput[],
     targets: readonly Pointer[],
     { times, inOneThread = false, blocking = false }: RunMode,
   ): Promise<HostTensor[]> {
@@ -114,7 +114,7 @@ export class Session {
           api.sessionRun.async(...run, (error) => (error ? reject(error) : resolve())),
         );
       if (api.statusCode(status) !== 0)
-        throw new TensorFlowError(name, this.#graph.explain(api.statusMessage(status)));
+        throw new TensorFlowError(name, this.#graph.explainError(api.statusMessage(status)));
       if (times && metadata !== null) times.push(...readTimes(copyBuffer(api, metadata)));
       return outputs.map((output) => this.#take(output as Pointer));
     } finally {

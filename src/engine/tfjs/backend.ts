@@ -4,8 +4,8 @@
 import { createRequire } from 'node:module';
 import type { Tensor } from '@tensorflow/tfjs';
 import type { Attribute } from '../graph/attributes.ts';
-import { byModelLine, whereNow } from '../graph/origin.ts';
-import type { Output } from '../native/capi.ts';
+import { currentOrigin, describeOrigin } from '../graph/origin.ts';
+import type { GraphOutput } from '../native/capi.ts';
 import type { LooseValues } from '../native/tensor.ts';
 import { BINDING_CONSTANTS, EagerBinding, type TensorMetadata } from './eager-binding.ts';
 import type { NodeBackend } from './execute.ts';
@@ -56,7 +56,9 @@ class SwitchingBinding {
 
   #eagerFor(inputs: readonly number[]): EagerBinding {
     if (inputs.some(isRecorded)) {
-      throw new Error(`a tensor of a compiled function was used outside of it${byModelLine(whereNow())}`);
+      throw new Error(
+        `a tensor of a compiled function was used outside of it${describeOrigin(currentOrigin())}`,
+      );
     }
     return this.eager;
   }
@@ -109,12 +111,12 @@ export function record<T>(recording: RecordingBinding, body: () => T): T {
 }
 
 /** A graph output as a tfjs tensor of the function being built. */
-export function wrapOutput(recording: RecordingBinding, output: Output): Tensor {
+export function wrapOutput(recording: RecordingBinding, output: GraphOutput): Tensor {
   return useTensorFlow().backend.createOutputTensor(recording.register(output));
 }
 
 /** The graph output behind a tfjs tensor of the function being built. */
-export function outputOf(recording: RecordingBinding, tensor: Tensor): Output {
+export function outputOf(recording: RecordingBinding, tensor: Tensor): GraphOutput {
   const [id] = useTensorFlow().backend.getInputTensorIds([tensor]);
   return recording.output(id as number);
 }

@@ -1,7 +1,7 @@
 // Gradients traced back to the ops they are of: an error in a gradient names the line that made the op, and a product
 // kept in 32 bits has its gradients in 32 bits.
 
-import { inGradientOf, whereNow } from '../graph/origin.ts';
+import { currentOrigin, inGradientOf } from '../graph/origin.ts';
 import { isKeptInFloat32, withFloat32 } from '../graph/precision.ts';
 import { tf } from './tf.ts';
 import { isBuilding } from './trace.ts';
@@ -23,7 +23,7 @@ export function traceGradients(): void {
     const node = engine.state.activeTape.at(-1);
     const gradient = node?.gradient;
     if (!gradient || !isBuilding()) return;
-    const origin = whereNow();
+    const origin = currentOrigin();
     const isKept = isKeptInFloat32();
     const asMade = <T>(body: () => T): T => inGradientOf(origin, () => withFloat32(isKept, body));
     node.gradient = (dys) =>

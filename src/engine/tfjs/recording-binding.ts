@@ -4,9 +4,9 @@
 
 import type { Attribute } from '../graph/attributes.ts';
 import type { Graph } from '../graph/graph.ts';
-import { byModelLine, whereNow } from '../graph/origin.ts';
+import { currentOrigin, describeOrigin } from '../graph/origin.ts';
 import { isKeptInFloat32, type Precision } from '../graph/precision.ts';
-import type { Output } from '../native/capi.ts';
+import type { GraphOutput } from '../native/capi.ts';
 import { DT, type HostArray } from '../native/dtype.ts';
 import type { LooseValues } from '../native/tensor.ts';
 import type { EagerBinding, TensorMetadata } from './eager-binding.ts';
@@ -30,13 +30,13 @@ export const isRecorded = (id: number): boolean => id >= FIRST_RECORDED;
 export class RecordingBinding {
   readonly graph: Graph;
   /** float32 results recorded before the first update of a variable. */
-  readonly floats: Output[] = [];
+  readonly floats: GraphOutput[] = [];
   /** Set with the first update. */
   isUpdating = false;
   readonly #eager: EagerBinding;
   readonly #precision: Precision;
-  readonly #outputs = new Map<number, Output>();
-  readonly #constants = new Map<number, Output>();
+  readonly #outputs = new Map<number, GraphOutput>();
+  readonly #constants = new Map<number, GraphOutput>();
 
   constructor(graph: Graph, eager: EagerBinding, precision: Precision) {
     this.graph = graph;
@@ -60,7 +60,7 @@ export class RecordingBinding {
   tensorDataSync(id: number): HostArray | Uint8Array[] {
     if (!isRecorded(id)) return this.#eager.tensorDataSync(id);
     throw new Error(
-      `the result of ${this.graph.opType(this.output(id))} was read at graph-building time${byModelLine(whereNow())}: ` +
+      `the result of ${this.graph.opType(this.output(id))} was read at graph-building time${describeOrigin(currentOrigin())}: ` +
         'it depends on an input, so it is only known at run time; compute with tensors instead, or return it from the function',
     );
   }
@@ -80,12 +80,12 @@ export class RecordingBinding {
   }
 
   /** The graph output behind a number; eager tensors become constants. */
-  output(id: number): Output {
+  output(id: number): GraphOutput {
     const output = this.#outputs.get(id) ?? this.#constants.get(id);
     if (output) return output;
     if (isRecorded(id)) {
       throw new Error(
-        `a tensor of another compiled function, or one already disposed, was used${byModelLine(whereNow())}`,
+        `a tensor of another compiled function, or one already disposed, was used${describeOrigin(currentOrigin())}`,
       );
     }
     const native = this.#eager.resolve(id);
@@ -98,7 +98,7 @@ export class RecordingBinding {
     }
   }
 
-  register(output: Output): TensorMetadata {
+  register(output: GraphOutput): TensorMetadata {
     const id = next++;
     this.#outputs.set(id, output);
     const dtype = this.graph.dtype(output);
@@ -106,7 +106,7 @@ export class RecordingBinding {
     return { id, shape: this.graph.shape(output), dtype };
   }
 
-  #lowered(name: string, attributes: readonly Attribute[], inputs: readonly Output[]): TensorMetadata {
+  #lowered(name: string, attributes: readonly Attribute[], inputs: readonly GraphOutput[]): TensorMetadata {
     const { graph } = this;
     const low = DT[this.#precision];
     const lowered = inputs.map((input) =>

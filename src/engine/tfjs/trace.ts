@@ -1,7 +1,7 @@
 // The function being built: its graph, what it reads, and the updates it includes.
 
 import type { Graph } from '../graph/graph.ts';
-import type { Output, Pointer } from '../native/capi.ts';
+import type { GraphOutput, Pointer } from '../native/capi.ts';
 import type { HostTensor } from '../native/tensor.ts';
 import type { RecordingBinding } from './recording-binding.ts';
 import type { Tensor } from './tf.ts';
@@ -16,7 +16,7 @@ export interface Trace {
   readonly recording: RecordingBinding;
   /** Values at the start of the run. */
   readonly reads: Map<TracedVariable, Tensor>;
-  readonly handles: Map<TracedVariable, Output>;
+  readonly handles: Map<TracedVariable, GraphOutput>;
   /** Operations that the next update of a variable waits for: reads, and the update before. */
   readonly uses: Map<TracedVariable, Pointer[]>;
   readonly updated: Set<TracedVariable>;

@@ -3,7 +3,7 @@
 
 import { intAttr, shapeAttr, stringAttr, typeAttr } from '../graph/attributes.ts';
 import type { NodeOptions } from '../graph/graph.ts';
-import type { Output, Pointer } from '../native/capi.ts';
+import type { GraphOutput, Pointer } from '../native/capi.ts';
 import { DT, type DTypeName } from '../native/dtype.ts';
 import { outputOf, wrapOutput } from './backend.ts';
 import { type Tensor, tf } from './tf.ts';
@@ -130,7 +130,7 @@ export class Variable {
   }
 
   /** The resource handle in the function being built. */
-  handle(): Output {
+  handle(): GraphOutput {
     const trace = currentTrace();
     let handle = trace.handles.get(this);
     if (!handle) {
