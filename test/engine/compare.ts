@@ -6,10 +6,9 @@ import type { CompileOptions, Runtime } from '../../src/engine/session/runtime.t
 import { useTensorFlow } from '../../src/engine/tfjs/backend.ts';
 import { type Tensor, tf } from '../../src/engine/tfjs/tf.ts';
 import { RandomStream } from '../../src/util/random.ts';
+import { sizeOf } from '../../src/util/shape.ts';
 
 useTensorFlow();
-
-export const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
 /** float32 numbers on the host. */
 export const floats = (shape: readonly number[], data: ArrayLike<number>): HostTensor => ({

@@ -2,6 +2,8 @@
 // that its values take at once. Nothing is run. Nodes are in the order in which they were recorded, which stands for the
 // order in which they run; what TensorFlow does at the same time can take more.
 
+import { sizeOf } from '../../util/shape.ts';
+
 /** A node of a graph. */
 export interface GraphNode {
   readonly type: string;
@@ -14,11 +16,9 @@ export interface GraphNode {
   readonly bytes: number;
 }
 
-const sizeOf = (shape: readonly number[] = []): number => shape.reduce((a, b) => a * b, 1);
-
 /** Multiplications and additions of matrix products and convolutions; other ops count as none. */
 export function flopsOf({ type, shape, inputShapes }: GraphNode): number {
-  const [first, second, third] = inputShapes;
+  const [first = [], second = [], third = []] = inputShapes;
   switch (type) {
     case 'MatMul':
     case 'BatchMatMulV2': {
@@ -27,9 +27,9 @@ export function flopsOf({ type, shape, inputShapes }: GraphNode): number {
       return (2 * sizeOf(shape) * sizeOf(first)) / rows;
     }
     case 'Conv2D':
-      return 2 * sizeOf(shape) * sizeOf(second?.slice(0, 3));
+      return 2 * sizeOf(shape) * sizeOf(second.slice(0, 3));
     case 'Conv2DBackpropInput':
-      return 2 * sizeOf(third) * sizeOf(second?.slice(0, 3));
+      return 2 * sizeOf(third) * sizeOf(second.slice(0, 3));
     case 'Conv2DBackpropFilter':
       return 2 * sizeOf(third) * sizeOf(shape.slice(0, 3));
     default:

@@ -1,8 +1,8 @@
 // The nodes that building a function adds to a graph, for cost.ts. TensorFlow infers the shapes; nothing is allocated.
 
+import { sizeOf } from '../../util/shape.ts';
 import type { GraphOutput, Pointer } from '../native/capi.ts';
 import { elementBytes } from '../native/dtype.ts';
-import { sizeOf } from '../native/tensor.ts';
 import type { GraphNode } from './cost.ts';
 import type { Graph } from './graph.ts';
 

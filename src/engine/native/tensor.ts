@@ -1,11 +1,13 @@
 // Native tensors: host arrays in, host arrays out. Every native tensor made here is the caller's to delete.
 
+import type { ElementType, HostArray } from '../../util/element-types.ts';
+import { sizeOf } from '../../util/shape.ts';
 import type { CApi, Pointer } from './capi.ts';
-import { arrayType, DT, type DTypeName, elementBytes, type HostArray } from './dtype.ts';
+import { arrayType, DT, elementBytes } from './dtype.ts';
 
 /** A tensor on the host: `data` is row-major; float16 and bfloat16 are bits in a Uint16Array. */
 export interface HostTensor {
-  readonly dtype: Exclude<DTypeName, 'string' | 'resource' | 'complex64'>;
+  readonly dtype: ElementType;
   readonly shape: readonly number[];
   readonly data: HostArray;
 }
@@ -23,8 +25,6 @@ export const intScalar = (value: number): HostTensor => ({
   shape: [],
   data: Int32Array.of(value),
 });
-
-export const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
 /** Values as tfjs hands them over: typed arrays, or arrays of numbers, booleans, strings or bytes. */
 export type LooseValues = ArrayLike<number | boolean | string | Uint8Array | bigint>;

@@ -2,6 +2,7 @@
 // compiled here. Two times are kept apart: a function is *built* once for each input signature, then *run*.
 
 import { setImmediate } from 'node:timers/promises';
+import { sizeOf } from '../../util/shape.ts';
 import { type Attribute, boolAttr, stringAttr } from '../graph/attributes.ts';
 import { type Examined, examine } from '../graph/examine.ts';
 import { finiteChecks } from '../graph/finite.ts';
@@ -10,7 +11,7 @@ import { withModelLine } from '../graph/origin.ts';
 import type { Precision } from '../graph/precision.ts';
 import type { GraphOutput, Pointer } from '../native/capi.ts';
 import { DT } from '../native/dtype.ts';
-import { type HostTensor, sizeOf } from '../native/tensor.ts';
+import type { HostTensor } from '../native/tensor.ts';
 import { canPackWeights } from '../ops/packed-weights.ts';
 import { outputOf, record, useTensorFlow, wrapOutput } from '../tfjs/backend.ts';
 import { RecordingBinding } from '../tfjs/recording-binding.ts';

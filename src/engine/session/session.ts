@@ -1,5 +1,6 @@
 // A TensorFlow session: runs a graph with feeds, off the event loop.
 
+import type { HostArray } from '../../util/element-types.ts';
 import type { Graph } from '../graph/graph.ts';
 import {
   type CApi,
@@ -9,7 +10,7 @@ import {
   type Pointer,
   TensorFlowError,
 } from '../native/capi.ts';
-import { DT, dtypeName, type HostArray } from '../native/dtype.ts';
+import { DT, dtypeName } from '../native/dtype.ts';
 import { createNative, type HostTensor, readNative, shapeOfNative } from '../native/tensor.ts';
 import { leaveOnExit } from './in-flight.ts';
 import { type OpTime, readTimes } from './op-times.ts';

@@ -1,9 +1,10 @@
 // The eager half of the engine: what tfjs-node's native addon does, over the C API's eager calls. With it any
 // plain tfjs program runs. Tensors are known to tfjs by number; this file owns the native handle behind each.
 
+import type { HostArray } from '../../util/element-types.ts';
 import { ATTR, type Attribute, eagerSetters, setAttribute } from '../graph/attributes.ts';
 import { type CApi, capi, checked, type Pointer } from '../native/capi.ts';
-import { DT, type HostArray } from '../native/dtype.ts';
+import { DT } from '../native/dtype.ts';
 import { createNative, type LooseValues, readNative } from '../native/tensor.ts';
 
 /** What tfjs-node wants to know about an op's output. */

@@ -2,12 +2,13 @@
 // TensorFlow itself infers every shape. Values that exist before the run (constants) stay eager tensors and
 // become Const nodes where they are used; values that depend on an input cannot be read here.
 
+import type { HostArray } from '../../util/element-types.ts';
 import type { Attribute } from '../graph/attributes.ts';
 import type { Graph } from '../graph/graph.ts';
 import { currentOrigin, describeOrigin } from '../graph/origin.ts';
 import { isKeptInFloat32, type Precision } from '../graph/precision.ts';
 import type { GraphOutput } from '../native/capi.ts';
-import { DT, type HostArray } from '../native/dtype.ts';
+import { DT } from '../native/dtype.ts';
 import type { LooseValues } from '../native/tensor.ts';
 import type { EagerBinding, TensorMetadata } from './eager-binding.ts';
 
