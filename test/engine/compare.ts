@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import type { HostTensor } from '../../src/engine/native/tensor.ts';
-import type { CompileOptions, Runtime } from '../../src/engine/session/runtime.ts';
+import type { CompileOptions } from '../../src/engine/session/compiled.ts';
+import type { Runtime } from '../../src/engine/session/runtime.ts';
 import { useTensorFlow } from '../../src/engine/tfjs/backend.ts';
 import { type Tensor, tf } from '../../src/engine/tfjs/tf.ts';
 import { RandomStream } from '../../src/util/random.ts';

@@ -7,8 +7,9 @@ import type { HostTensor } from '../../src/engine/native/tensor.ts';
 import { gather } from '../../src/engine/ops/gather.ts';
 import { gelu, layerNorm, sparseCrossEntropy } from '../../src/engine/ops/ops.ts';
 import { foldIn, randomNormal } from '../../src/engine/ops/random.ts';
+import type { CompileOptions } from '../../src/engine/session/compiled.ts';
 import type { OpTime } from '../../src/engine/session/op-times.ts';
-import { type CompileOptions, Runtime } from '../../src/engine/session/runtime.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
 import { difference, floats, integers, normals, runRecorded } from './compare.ts';
 

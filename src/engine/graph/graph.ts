@@ -1,5 +1,5 @@
-// A TensorFlow graph under construction: adds nodes, asks TensorFlow for the shapes it infers, and remembers
-// who made each node, so that an error at run time can name the model line. Nothing runs here.
+// A TensorFlow graph under construction: adds nodes, reads the shapes that TensorFlow infers, and stores the model line
+// of each node, so that an error at run time can name it. Nothing runs here.
 
 import { type CApi, capi, checked, type GraphOutput, type Pointer, TensorFlowError } from '../native/capi.ts';
 import { DT } from '../native/dtype.ts';
@@ -10,7 +10,7 @@ import { currentOrigin, describeOrigin, type Origin } from './origin.ts';
 
 export interface NodeOptions {
   readonly attributes?: readonly Attribute[];
-  /** Operations that must have run before this one. */
+  /** Control dependencies: operations that run before this one. */
   readonly after?: readonly Pointer[];
 }
 
@@ -18,18 +18,14 @@ export class Graph {
   readonly api: CApi = capi();
   readonly pointer: Pointer = this.api.newGraph();
   readonly #origins = new Map<string, Origin>();
-  /** Attributes for every node made now: those of a compiled function, such as its XLA scope. */
+  /** Attributes added to every new node: those of a compiled function, such as its XLA scope. */
   ambient: readonly Attribute[] = [];
-  /** Told of every node that is added. */
+  /** Called for every node that is added. */
   onNode: ((type: string, oper: Pointer, inputs: readonly GraphOutput[]) => void) | undefined;
-  /** Device for every node made now, or where TensorFlow likes. */
+  /** Device of every new node; undefined lets TensorFlow place it. */
   device: string | undefined;
 
-  get nodeCount(): number {
-    return this.#origins.size;
-  }
-
-  /** Adds a node; `inputs` are flat, lists are found by the op's definition. Returns the operation. */
+  /** Adds a node and returns its operation. `inputs` is flat; the op's definition says which inputs are lists. */
   add(
     type: string,
     inputs: readonly GraphOutput[],
@@ -49,7 +45,7 @@ export class Graph {
     const set = graphSetters(api);
     const status = api.newStatus();
     try {
-      // XLA draws other numbers than TensorFlow from the same key.
+      // XLA's generator gives other numbers than TensorFlow's for the same key.
       const ambient = type.startsWith('StatelessRandom') ? [] : this.ambient;
       for (const attribute of [...attributes, ...ambient]) {
         if (!definition.impliedAttributes.has(attribute.name)) setAttribute(set, op, attribute, status);
@@ -79,7 +75,7 @@ export class Graph {
     }
   }
 
-  /** A constant of a native tensor's value, which is copied. */
+  /** A Const node with a copy of a native tensor's value. */
   constantFrom(native: Pointer): GraphOutput {
     const dtype = this.api.tensorType(native);
     return this.output('Const', [], {
@@ -109,12 +105,15 @@ export class Graph {
     return this.api.outputType(output);
   }
 
-  /** Whether an output holds numbers, and not the handle of a variable. */
+  /** True for numbers, false for strings and handles of variables. */
   isNumeric(output: GraphOutput): boolean {
     return this.dtype(output) !== DT.resource && this.dtype(output) !== DT.string;
   }
 
-  /** The shape TensorFlow inferred; throws when it is not fully known at graph-building time. */
+  /**
+   * The shape that TensorFlow inferred.
+   * @throws TensorFlowError when it is not fully known at graph-building time
+   */
   shape(output: GraphOutput): number[] {
     const { api } = this;
     return checked(api, 'shape', (status) => {
@@ -132,24 +131,24 @@ export class Graph {
     });
   }
 
-  /** Type of the op behind an output, such as MatMul. */
+  /** Type of the op that makes an output, such as MatMul. */
   opType(output: GraphOutput): string {
     return this.api.operationType(output.oper);
   }
 
-  /** " (made by FILE:LINE:COLUMN)" for a node, or nothing. */
+  /** " (made by FILE:LINE:COLUMN)" for a node; empty when no model line is known. */
   originOf(name: string): string {
     const origin = this.#origins.get(name);
     const by = origin && describeOrigin(origin);
     return by ? ` (made${by})` : '';
   }
 
-  /** The op of an output, the part of the model and the line that made it. */
+  /** Names the op of an output, the part of the model and the model line. */
   describe(output: GraphOutput): string {
     return `the result of ${this.opType(output)}${this.originOf(this.api.operationName(output.oper))}`;
   }
 
-  /** Adds the model line to a run-time message that names nodes as {{node NAME}}. */
+  /** Appends the model line to a run-time message that names nodes as {{node NAME}}. */
   explainError(reason: string): string {
     const named = /\{\{node ([\w/.]+?)\}\}/.exec(reason)?.[1] ?? /\[\[\{?\{?node ([\w/.]+)/.exec(reason)?.[1];
     return named === undefined ? reason : reason + this.originOf(named);

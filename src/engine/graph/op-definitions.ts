@@ -1,5 +1,5 @@
-// TensorFlow's own op definitions: which inputs are lists and which attributes the inputs imply. Read once from the library, so that no list of ops
-// is kept by hand.
+// TensorFlow's op definitions, read once from the library: which inputs are lists, and which attributes follow from the
+// inputs.
 
 import { readFields } from '../../util/protobuf.ts';
 import { type CApi, copyBuffer } from '../native/capi.ts';
@@ -10,7 +10,7 @@ interface InputDefinition {
 
 export interface OpDefinition {
   readonly inputs: readonly InputDefinition[];
-  /** Attributes that follow from the inputs, their types and numbers: setting them could only contradict. */
+  /** Attributes that TensorFlow derives from the types and number of inputs; they are never set. */
   readonly impliedAttributes: ReadonlySet<string>;
 }
 
@@ -24,7 +24,7 @@ const TEXT = new TextDecoder();
 let definitions: Map<string, Uint8Array> | undefined;
 const parsed = new Map<string, OpDefinition>();
 
-/** The definition of `name`; throws when this TensorFlow does not know the op. */
+/** @throws RangeError when this TensorFlow has no op `name` */
 export function opDefinition(api: CApi, name: string): OpDefinition {
   definitions ??= readDefinitions(api);
   let definition = parsed.get(name);
@@ -77,7 +77,7 @@ function parseDefinition(bytes: Uint8Array): OpDefinition {
   return { inputs, impliedAttributes };
 }
 
-/** Groups flat inputs as the op takes them. Lists of one op share their length in all ops that tfjs uses. */
+/** Groups flat inputs into single inputs and lists. All lists of one op have the same length, as in all ops of tfjs. */
 export function groupInputs<T>(definition: OpDefinition, inputs: readonly T[]): (T | T[])[] {
   const lists = definition.inputs.filter((input) => input.isList).length;
   if (lists === 0) return [...inputs];

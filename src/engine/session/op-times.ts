@@ -1,4 +1,4 @@
-// Where the time and memory of a run go: TensorFlow's own trace of each op, for benches and for finding slow spots.
+// Time and memory of each op in a run, from TensorFlow's trace: for benchmarks and profiling.
 
 import { readFields } from '../../util/protobuf.ts';
 
@@ -6,10 +6,10 @@ export interface OpTime {
   /** Type of the op, such as MatMul. */
   readonly type: string;
   readonly name: string;
-  /** When it started, in microseconds of the clock. */
+  /** Start time in microseconds since the epoch. */
   readonly start: number;
   readonly microseconds: number;
-  /** In the allocator of its device once its results had memory, variables included; 0 where it does not count. */
+  /** Bytes in use in the device's allocator after the outputs were allocated; 0 where the allocator does not count. */
   readonly bytesInUse: number;
 }
 
@@ -22,7 +22,7 @@ const MEMORY = { bytesInUse: 5 } as const;
 
 const TEXT = new TextDecoder();
 
-/** The ops of a serialized RunMetadata. */
+/** Reads the ops of a serialized RunMetadata. */
 export function readTimes(metadata: Uint8Array): OpTime[] {
   const times: OpTime[] = [];
   readFields(metadata, (field, stats) => {

@@ -1,4 +1,4 @@
-// A TensorFlow session: runs a graph with feeds, off the event loop.
+// A TensorFlow session: runs parts of a graph outside the event loop. Variables live in it.
 
 import type { HostArray } from '../../util/element-types.ts';
 import type { Graph } from '../graph/graph.ts';
@@ -22,11 +22,11 @@ export interface Feed {
 }
 
 export interface RunMode {
-  /** Collects the time of each op, which slows the run. */
+  /** Receives the time of each op; collecting it slows the run. */
   readonly times?: OpTime[] | undefined;
-  /** See `RunOptions`. */
+  /** See `RunSettings`. */
   readonly inOneThread?: boolean;
-  /** In the calling thread, which can do nothing else meanwhile. */
+  /** Run in the calling thread, which blocks the event loop. */
   readonly blocking?: boolean;
 }
 
@@ -64,15 +64,18 @@ export class Session {
     });
   }
 
-  /** Runs the operations and fetches; `name` is for error messages. */
+  /**
+   * Runs the targets and computes the fetches. `name` is for error messages.
+   * @throws TensorFlowError when an op fails; its message names the model line
+   */
   run(
     name: string,
     feeds: readonly Feed[],
     fetches: readonly GraphOutput[],
     targets: readonly Pointer[],
-    way: RunMode = {},
+    mode: RunMode = {},
   ): Promise<HostTensor[]> {
-    const run = this.#run(name, feeds, fetches, targets, way);
+    const run = this.#run(name, feeds, fetches, targets, mode);
     this.#running.add(run);
     leaveOnExit(this.#api, run);
     const forget = (): void => void this.#running.delete(run);
@@ -117,7 +120,7 @@ export class Session {
       if (api.statusCode(status) !== 0)
         throw new TensorFlowError(name, this.#graph.explainError(api.statusMessage(status)));
       if (times && metadata !== null) times.push(...readTimes(copyBuffer(api, metadata)));
-      return outputs.map((output) => this.#take(output as Pointer));
+      return outputs.map((output) => this.#toHost(output as Pointer));
     } finally {
       for (const buffer of [options, metadata]) if (buffer !== null) api.deleteBuffer(buffer);
       for (const native of [...inputs, ...outputs]) if (native !== null) api.deleteTensor(native);
@@ -125,7 +128,7 @@ export class Session {
     }
   }
 
-  #take(native: Pointer): HostTensor {
+  #toHost(native: Pointer): HostTensor {
     const dtype = dtypeName(this.#api.tensorType(native)) as HostTensor['dtype'];
     return {
       dtype,
@@ -134,7 +137,7 @@ export class Session {
     };
   }
 
-  /** Waits for what runs, then frees the session. */
+  /** Waits for the runs in flight, then frees the session. */
   async close(): Promise<void> {
     await Promise.allSettled(this.#running);
     checked(this.#api, 'close', (status) => this.#api.closeSession(this.#pointer, status));

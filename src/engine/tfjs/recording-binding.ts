@@ -1,6 +1,6 @@
-// The recording half of the engine: each tfjs kernel call becomes a node of a TensorFlow graph, and
-// TensorFlow itself infers every shape. Values that exist before the run (constants) stay eager tensors and
-// become Const nodes where they are used; values that depend on an input cannot be read here.
+// The recording binding: each tfjs kernel call becomes a node of a TensorFlow graph, whose shape TensorFlow infers.
+// Values that exist at graph-building time stay eager tensors and become Const nodes where they are used; values that
+// depend on an input cannot be read here.
 
 import type { HostArray } from '../../util/element-types.ts';
 import type { Attribute } from '../graph/attributes.ts';
@@ -12,7 +12,7 @@ import { DT } from '../native/dtype.ts';
 import type { LooseValues } from '../native/tensor.ts';
 import type { EagerBinding, TensorMetadata } from './eager-binding.ts';
 
-/** Ops whose inputs are lowered under mixed precision: the ones that matrix units speed up. */
+/** Ops that run in 16 bits under mixed precision: the ops that matrix units accelerate. */
 const MATRIX_OPS: ReadonlySet<string> = new Set([
   'MatMul',
   'BatchMatMul',
@@ -22,7 +22,7 @@ const MATRIX_OPS: ReadonlySet<string> = new Set([
   'Conv2DBackpropFilter',
 ]);
 
-/** Numbers from here on name recorded values; below are eager tensors. */
+/** Tensor numbers from here on are recorded values; smaller numbers are eager tensors. */
 const FIRST_RECORDED = 2 ** 40;
 let next = FIRST_RECORDED;
 
@@ -32,7 +32,7 @@ export class RecordingBinding {
   readonly graph: Graph;
   /** float32 results recorded before the first update of a variable. */
   readonly floats: GraphOutput[] = [];
-  /** Set with the first update. */
+  /** Set by the first update. */
   isUpdating = false;
   readonly #eager: EagerBinding;
   readonly #precision: Precision;
@@ -80,7 +80,7 @@ export class RecordingBinding {
     return Array.from({ length: outputCount }, (_, index) => this.register({ oper, index }));
   }
 
-  /** The graph output behind a number; eager tensors become constants. */
+  /** The graph output of a tensor number; eager tensors become constants. */
   output(id: number): GraphOutput {
     const output = this.#outputs.get(id) ?? this.#constants.get(id);
     if (output) return output;

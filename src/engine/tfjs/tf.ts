@@ -1,5 +1,5 @@
-// tfjs for the whole project: models write plain tfjs and import it from here. Loaded through require because
-// tfjs-node's kernels do so too, and both must see one instance. The backend is registered by backend.ts.
+// tfjs for the whole project: models write plain tfjs and import it from here. It is loaded through `require`, as in
+// tfjs-node's kernels, so that both use one instance. backend.ts registers the backend.
 
 import { createRequire } from 'node:module';
 import type * as TensorFlow from '@tensorflow/tfjs';

@@ -1,7 +1,7 @@
 // Numbers as the host tensors that compiled functions take and give.
 
 import type { HostTensor } from '../../engine/native/tensor.ts';
-import type { NamedTensors, OnHost } from '../../engine/session/runtime.ts';
+import type { NamedTensors, OnHost } from '../../engine/session/compiled.ts';
 import { graphSeed } from '../../util/random.ts';
 
 /** The key of a step's random numbers. */
