@@ -18,8 +18,8 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
-import type { Outcome } from '../cli/mm.ts';
-import { mmEach } from '../cli/mm-each.ts';
+import type { Outcome } from '../support/mm.ts';
+import { mmEach } from '../support/mm-each.ts';
 import {
   type Expected,
   type Figures,
