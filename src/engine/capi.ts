@@ -2,8 +2,9 @@
 // they are used for is in the files around. Pointers are opaque bigints.
 
 import { constants } from 'node:fs';
-import koffi, { type LibraryHandle } from 'koffi';
+import type { LibraryHandle } from 'koffi';
 import { EngineError } from '../util/errors.ts';
+import { koffi } from './koffi.ts';
 import { type LibraryFiles, locateLibrary } from './library/locate.ts';
 
 export type Pointer = bigint;
