@@ -30,7 +30,7 @@ export const QUICK: DemoSize = {
   pictures: 4000,
   prompts: 16,
   candidates: 4,
-  // The warm start alone makes good codes; the first hundreds of steps after it make them worse before they make them better.
+  // The warm start alone makes good codes; the first hundred steps after it would make them worse.
   dvaeSet: [
     'train.warmStart.steps=400',
     ...steps(10, 5),
@@ -39,7 +39,8 @@ export const QUICK: DemoSize = {
     'train.temperature.steps=1',
   ],
   clipSet: steps(80, 20),
-  dalleSet: steps(450, 40),
+  // Fewer layers learn more in the same time: 0.75 nats per image token, where all six reach 0.95.
+  dalleSet: ['model.layers=2', ...steps(1000, 40)],
 };
 
 /** A run of so many steps, validated and saved at its end. */
@@ -52,4 +53,4 @@ function steps(count: number, warmup: number): string[] {
 
 /** What a quick demo says of itself, on the terminal, on its page and in result.json. */
 export const QUICK_NOTE =
-  'a quick try, trained for a fraction of the time: its pictures are rough and often wrong; mm demo without --quick makes better ones';
+  'a quick try, a smaller model trained for a fraction of the time: its pictures are rough and often wrong; mm demo without --quick makes better ones';
