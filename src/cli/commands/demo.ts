@@ -13,7 +13,7 @@ export const command = defineCommand({
       .option('out', {
         type: 'string',
         requiresArg: true,
-        describe: `folder for everything, by default ${WHOLE.out}, or ${QUICK.out}; an interrupted demo goes on in it`,
+        describe: `folder for everything, by default ${WHOLE.out}, or ${QUICK.out} with --quick; an interrupted demo goes on in it`,
       })
       .option('quick', {
         type: 'boolean',
