@@ -3,7 +3,8 @@
 
 import { fileURLToPath } from 'node:url';
 
-const ENGINE_FOLDER = fileURLToPath(new URL('.', import.meta.url));
+const ENGINE_FOLDER = fileURLToPath(new URL('..', import.meta.url));
+const PACKAGE_FOLDER = fileURLToPath(new URL('../../../', import.meta.url));
 const DEPTH = 60;
 
 export interface Origin {
@@ -66,7 +67,7 @@ export function withModelLine<T>(body: () => T): T {
     return body();
   } catch (error) {
     const thrower = error instanceof Error && places(error.stack)[0];
-    if (!thrower || !TFJS.test(thrower)) throw error;
+    if (!thrower || !isOfPackage(thrower)) throw error;
     const by = byModelLine({ at: error, ofGradient: false });
     throw by ? new Error(`${error.message} (called${by})`, { cause: error }) : error;
   } finally {
@@ -74,10 +75,14 @@ export function withModelLine<T>(body: () => T): T {
   }
 }
 
-const TFJS = /node_modules|\/tfjs-\w+\/src\//;
+/** Whether a place is in tfjs or another package, bundled or not. This one may be in a node_modules itself. */
+const isOfPackage = (place: string): boolean =>
+  /node_modules|\/tfjs-\w+\/src\/|\/bundled\/tfjs\.cjs:/.test(
+    place.startsWith(PACKAGE_FOLDER) ? place.slice(PACKAGE_FOLDER.length - 1) : place,
+  );
 
 function modelLine(stack: string | undefined): string | undefined {
-  return places(stack).find((place) => !place.startsWith(ENGINE_FOLDER) && !TFJS.test(place));
+  return places(stack).find((place) => !place.startsWith(ENGINE_FOLDER) && !isOfPackage(place));
 }
 
 /** FILE:LINE:COLUMN of each frame that has a file. */
