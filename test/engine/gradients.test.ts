@@ -4,7 +4,8 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import type { HostTensor } from '../../src/engine/native/tensor.ts';
-import { addBias, gather } from '../../src/engine/ops/ops.ts';
+import { gather } from '../../src/engine/ops/gather.ts';
+import { addBias } from '../../src/engine/ops/linear-algebra.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
 import { sparseCrossEntropy } from '../../src/nn/functional/cross-entropy.ts';
@@ -86,7 +87,7 @@ describe('the gradient of', () => {
     [normals([2, 2, 2, 3], 'small'), normals([4, 4, 2, 3], 'kernel of a transposed convolution', 0.3)],
     (x, kernel) => weighted(tf.conv2dTranspose(x as Tensor4D, kernel as Tensor4D, [2, 4, 4, 2], 2, 'same')),
   );
-  check('upsample2x', [normals([2, 3, 3, 2], 'image')], (x) => weighted(upsample2x(x as Tensor4D)));
+  check('upsample2x', [normals([2, 3, 3, 2], 'picture')], (x) => weighted(upsample2x(x as Tensor4D)));
   check(
     'layerNorm',
     [normals([3, 8], 'rows', 2), normals([8], 'gain'), normals([8], 'bias')],

@@ -4,10 +4,11 @@ import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { inFloat32 } from '../../src/engine/graph/precision.ts';
 import type { HostTensor } from '../../src/engine/native/tensor.ts';
-import { gather } from '../../src/engine/ops/ops.ts';
+import { gather } from '../../src/engine/ops/gather.ts';
 import { foldIn, randomNormal } from '../../src/engine/ops/random.ts';
+import type { CompileOptions } from '../../src/engine/session/compiled.ts';
 import type { OpTime } from '../../src/engine/session/op-times.ts';
-import { type CompileOptions, Runtime } from '../../src/engine/session/runtime.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
 import { sparseCrossEntropy } from '../../src/nn/functional/cross-entropy.ts';
 import { gelu } from '../../src/nn/functional/gelu.ts';
@@ -18,7 +19,7 @@ const runtime = new Runtime();
 after(() => runtime.close());
 
 const inputs = {
-  image: normals([2, 6, 6, 3], 'image'),
+  image: normals([2, 6, 6, 3], 'picture'),
   kernel: normals([3, 3, 3, 8], 'kernel', 0.2),
   table: normals([7, 8], 'table'),
   gain: normals([8], 'gain'),

@@ -3,7 +3,7 @@
 import './counting-allocator.ts';
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { withGradient } from '../../src/engine/ops/ops.ts';
+import { withGradient } from '../../src/engine/ops/gradient.ts';
 import { checkpointed, recomputed } from '../../src/engine/ops/recompute.ts';
 import type { OpTime } from '../../src/engine/session/op-times.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';

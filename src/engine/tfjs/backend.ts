@@ -1,11 +1,11 @@
-// The tfjs backend: tfjs-node's kernels over our bindings. Outside a compiled function ops run eagerly; while
-// one is being built they are recorded. Importing this file sets tfjs up and loads libtensorflow at first use.
+// The tfjs backend: tfjs-node's kernels on the engine's bindings. Outside a compiled function ops run eagerly; while a
+// function is being built they are recorded. `useTensorFlow` registers it and loads libtensorflow.
 
 import { createRequire } from 'node:module';
 import type { KernelBackend, Tensor } from '@tensorflow/tfjs';
 import type { Attribute } from '../graph/attributes.ts';
-import { byModelLine, whereNow } from '../graph/origin.ts';
-import type { Output } from '../native/capi.ts';
+import { currentOrigin, describeOrigin } from '../graph/origin.ts';
+import type { GraphOutput } from '../native/capi.ts';
 import type { LooseValues } from '../native/tensor.ts';
 import { BINDING_CONSTANTS, EagerBinding, type TensorMetadata } from './eager-binding.ts';
 import type { NodeBackend } from './execute.ts';
@@ -14,7 +14,7 @@ import { replaceKernels } from './kernels.ts';
 import { isRecorded, type RecordingBinding } from './recording-binding.ts';
 import { NodeJSKernelBackend, tf } from './tf.ts';
 
-/** Hands each call to the eager binding, or to the recording one while a function is being built. */
+/** Forwards each call to the eager binding, or to the recording binding while a function is being built. */
 class SwitchingBinding {
   readonly eager = new EagerBinding();
   recording: RecordingBinding | undefined;
@@ -56,7 +56,9 @@ class SwitchingBinding {
 
   #eagerFor(inputs: readonly number[]): EagerBinding {
     if (inputs.some(isRecorded)) {
-      throw new Error(`a tensor of a compiled function was used outside of it${byModelLine(whereNow())}`);
+      throw new Error(
+        `a tensor of a compiled function was used outside of it${describeOrigin(currentOrigin())}`,
+      );
     }
     return this.eager;
   }
@@ -69,7 +71,7 @@ interface Engine {
 
 let engine: Engine | undefined;
 
-/** Registers the backend under the name that tfjs-node's kernels look up. Idempotent. */
+/** Registers the backend under the name that tfjs-node's kernels expect. Idempotent. */
 export function useTensorFlow(): Engine {
   if (engine) return engine;
   replaceRemovedUtil(createRequire(import.meta.url)('node:util') as Record<string, unknown>);
@@ -85,15 +87,15 @@ export function useTensorFlow(): Engine {
 }
 
 /**
- * tfjs-node 4.22 calls util.isNullOrUndefined and util.isArray: Node 22 warns of them, Node 23 removed the first
- * (tensorflow/tfjs#8609).
+ * Restores util.isNullOrUndefined and util.isArray, which tfjs-node 4.22 calls: Node 22 deprecates them, Node 23 removed
+ * the first (tensorflow/tfjs#8609).
  */
 function replaceRemovedUtil(util: Record<string, unknown>): void {
   util.isNullOrUndefined = (value: unknown): boolean => value === null || value === undefined;
   util.isArray = Array.isArray;
 }
 
-/** Records what `body` computes. */
+/** Runs `body`; its ops are recorded instead of executed. */
 export function record<T>(recording: RecordingBinding, body: () => T): T {
   const { binding } = useTensorFlow();
   binding.recording = recording;
@@ -104,13 +106,13 @@ export function record<T>(recording: RecordingBinding, body: () => T): T {
   }
 }
 
-/** A graph output as a tfjs tensor of the function being built. */
-export function wrapOutput(recording: RecordingBinding, output: Output): Tensor {
+/** Wraps a graph output as a tfjs tensor of the function being built. */
+export function wrapOutput(recording: RecordingBinding, output: GraphOutput): Tensor {
   return useTensorFlow().backend.createOutputTensor(recording.register(output));
 }
 
-/** The graph output behind a tfjs tensor of the function being built. */
-export function outputOf(recording: RecordingBinding, tensor: Tensor): Output {
+/** The graph output of a tfjs tensor of the function being built. */
+export function outputOf(recording: RecordingBinding, tensor: Tensor): GraphOutput {
   const [id] = useTensorFlow().backend.getInputTensorIds([tensor]);
   return recording.output(id as number);
 }

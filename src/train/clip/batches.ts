@@ -8,7 +8,7 @@ import type { BatchPosition } from '../../data/order.ts';
 import { captionsOf } from '../../data/sources/captions.ts';
 import type { Faults } from '../../data/sources/faults.ts';
 
-import type { OnHost } from '../../engine/session/runtime.ts';
+import type { OnHost } from '../../engine/session/compiled.ts';
 import { textBatch, textTokens } from '../../models/clip/text.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError } from '../../util/errors.ts';

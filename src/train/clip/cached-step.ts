@@ -4,7 +4,7 @@
 //   B batch, C chunk, E embedding
 
 import { floatScalar, intScalar } from '../../engine/native/tensor.ts';
-import { gather } from '../../engine/ops/ops.ts';
+import { gather } from '../../engine/ops/gather.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
 import type { Variable } from '../../engine/tfjs/variable.ts';
 import { similarities } from '../../models/clip/loss.ts';

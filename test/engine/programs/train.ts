@@ -2,7 +2,7 @@
 // digest of everything it learned.
 
 import { createHash } from 'node:crypto';
-import { gather } from '../../../src/engine/ops/ops.ts';
+import { gather } from '../../../src/engine/ops/gather.ts';
 import { foldIn, randomGumbel } from '../../../src/engine/ops/random.ts';
 import { Runtime } from '../../../src/engine/session/runtime.ts';
 import {
