@@ -7,7 +7,7 @@ import { type Crop, type DecodeOptions, decodeImage } from './decode.ts';
 import type { CaptionedImage } from './image.ts';
 import { type BatchPosition, ShuffledOrder } from './order.ts';
 import { mirror } from './orientation.ts';
-import { captionsOf, drawCaption } from './sources/captions.ts';
+import { captionsOf, pickCaption } from './sources/captions.ts';
 import type { Faults } from './sources/faults.ts';
 
 export type { BatchPosition } from './order.ts';
@@ -84,7 +84,7 @@ export class ImageBatches implements AsyncIterable<ImageBatch> {
     );
     for (const [i, { data }] of drawn.entries()) pixels.set(data, i * length);
     const caption = (image: CaptionedImage, epoch: number): string | undefined =>
-      image.caption && drawCaption(captionsOf(image), this.#options.seed, epoch, image.key);
+      image.caption && pickCaption(captionsOf(image), this.#options.seed, epoch, image.key);
     return {
       pixels,
       keys: drawn.map(({ image }) => image.key),

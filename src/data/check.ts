@@ -61,14 +61,14 @@ export interface CaptionReport {
   readonly withoutImage: readonly string[];
 }
 
-interface LookedAt {
+interface ExaminedFile {
   readonly file: string;
   readonly hash?: string;
   readonly info?: ImageInfo;
   readonly reason?: string;
 }
 
-async function lookAt({ file, image }: CheckedImage): Promise<LookedAt> {
+async function examine({ file, image }: CheckedImage): Promise<ExaminedFile> {
   try {
     const data = await readImageFile(image);
     const hash = createHash('sha256').update(data).digest('hex');
@@ -87,8 +87,8 @@ function range(values: readonly number[]): Range | undefined {
 }
 
 function groupBy(
-  files: readonly LookedAt[],
-  of: (file: LookedAt) => string | undefined,
+  files: readonly ExaminedFile[],
+  of: (file: ExaminedFile) => string | undefined,
 ): Map<string, string[]> {
   const groups = new Map<string, string[]>();
   for (const item of files) {
@@ -101,7 +101,7 @@ function groupBy(
   return groups;
 }
 
-function checkCaptions({ images, alone }: CheckedSource, textLength: number): CaptionReport {
+function captionReport({ images, orphanCaptions: alone }: CheckedSource, textLength: number): CaptionReport {
   const captioned = images.flatMap(({ captionFile, captions }) =>
     Array.isArray(captions) ? [{ file: captionFile, captions }] : [],
   );
@@ -142,7 +142,7 @@ export async function checkData(path: string, options: CheckOptions): Promise<Da
   progress.start('checking', source.images.length);
   const files = await mapConcurrently(source.images, FILES_AT_ONCE, async (image) => {
     if (signal?.aborted) throw new InterruptedError('stopped before every file was checked');
-    const seen = await lookAt(image);
+    const seen = await examine(image);
     progress.update(++done);
     return seen;
   });
@@ -153,7 +153,7 @@ export async function checkData(path: string, options: CheckOptions): Promise<Da
     path,
     images: files.length,
     usable: infos.length,
-    unusable: [...source.damaged, ...faulty],
+    unusable: [...source.damagedArchives, ...faulty],
     formats: Object.fromEntries(
       [...groupBy(files, ({ info }) => info?.format)]
         .map(([format, { length }]): [string, number] => [format, length])
@@ -162,6 +162,6 @@ export async function checkData(path: string, options: CheckOptions): Promise<Da
     width: range(infos.map(({ width }) => width)),
     height: range(infos.map(({ height }) => height)),
     duplicates: [...groupBy(files, ({ hash }) => hash).values()].filter(({ length }) => length > 1),
-    captions: checkCaptions(source, textLength),
+    captions: captionReport(source, textLength),
   };
 }

@@ -23,9 +23,9 @@ export interface CheckedImage {
 export interface CheckedSource {
   readonly images: readonly CheckedImage[];
   /** Captions without an image. */
-  readonly alone: readonly string[];
+  readonly orphanCaptions: readonly string[];
   /** Archives that cannot be read. */
-  readonly damaged: readonly { readonly file: string; readonly reason: string }[];
+  readonly damagedArchives: readonly { readonly file: string; readonly reason: string }[];
 }
 
 const FILES_AT_ONCE = 32;
@@ -38,7 +38,8 @@ export async function readSource(path: string): Promise<CheckedSource> {
   const base = await baseFolder(path);
   const archives = await archivesOf(path);
   if (archives) return readTars(archives, base);
-  if (isList(path)) return { images: (await readList(path)).map(listed(base)), alone: [], damaged: [] };
+  if (isList(path))
+    return { images: (await readList(path)).map(listed(base)), orphanCaptions: [], damagedArchives: [] };
   return readFolderSource(path);
 }
 
@@ -62,7 +63,7 @@ async function readTars(archives: readonly string[], base: string): Promise<Chec
       damaged.push({ file: relative(base, archive), reason: error.message });
     }
   }
-  return { images, alone: alone.map((name) => relative(base, name)), damaged };
+  return { images, orphanCaptions: alone.map((name) => relative(base, name)), damagedArchives: damaged };
 }
 
 async function readFolderSource(path: string): Promise<CheckedSource> {
@@ -82,5 +83,5 @@ async function readFolderSource(path: string): Promise<CheckedSource> {
   const alone = [...listing.captions]
     .filter(([key]) => !listing.images.has(key))
     .map(([, caption]) => relative(path, caption));
-  return { images, alone, damaged: [] };
+  return { images, orphanCaptions: alone, damagedArchives: [] };
 }

@@ -16,12 +16,12 @@ export interface DecodedBatch<P> {
 }
 
 /** Batches decoded while the one before is used. */
-const AHEAD = 2;
+const PREFETCH = 2;
 /** Files of a batch in memory at a time; sharp decodes four at once by itself. */
 const FILES_AT_ONCE = 4;
 
 /** What a model takes: pixels on a side and, for a dVAE, the codes on a side that they become. */
-export interface ModelSize {
+export interface ModelInput {
   readonly size: number;
   readonly grid?: number;
   readonly preprocessing?: DecodeOptions['preprocessing'];
@@ -31,7 +31,7 @@ export interface ModelSize {
 /** Decodes each batch. Throws DataError when too many images are at fault; see `Faults`. */
 export async function* decodeBatches<P extends ImageFile>(
   batches: Iterable<readonly P[]>,
-  size: ModelSize,
+  size: ModelInput,
   faults: Faults,
 ): AsyncGenerator<DecodedBatch<P>, void> {
   const running: Promise<DecodedBatch<P>>[] = [];
@@ -40,7 +40,7 @@ export async function* decodeBatches<P extends ImageFile>(
       const decoding = decodeBatch(batch, size, faults);
       decoding.catch(() => {}); // seen when its turn comes
       running.push(decoding);
-      if (running.length > AHEAD) yield await (running.shift() as Promise<DecodedBatch<P>>);
+      if (running.length > PREFETCH) yield await (running.shift() as Promise<DecodedBatch<P>>);
     }
     while (running.length > 0) yield await (running.shift() as Promise<DecodedBatch<P>>);
   } finally {
@@ -50,7 +50,7 @@ export async function* decodeBatches<P extends ImageFile>(
 
 async function decodeBatch<P extends ImageFile>(
   all: readonly P[],
-  size: ModelSize,
+  size: ModelInput,
   faults: Faults,
 ): Promise<DecodedBatch<P>> {
   const decoded = await mapConcurrently(all, FILES_AT_ONCE, (image) =>
@@ -73,7 +73,7 @@ const CHUNK = 32;
  */
 export async function decodeAll<P extends ImageFile>(
   images: readonly P[],
-  size: ModelSize,
+  size: ModelInput,
   faults: Faults,
   what: string,
   most = Number.POSITIVE_INFINITY,

@@ -6,7 +6,7 @@ import { open as openFile, readFile } from 'node:fs/promises';
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import { semaphore } from '../util/concurrent.ts';
 import type { RandomStream } from '../util/random.ts';
-import { ImageFault, type ImageFile, type Region } from './image.ts';
+import { type ByteRange, ImageFault, type ImageFile } from './image.ts';
 import { reorient } from './orientation.ts';
 
 /** About 24,000 × 20,000; a guard against files that unpack to more than a machine holds. */
@@ -48,7 +48,7 @@ export interface ImageInfo {
 }
 
 /** A file as it is stored, to be turned as its EXIF orientation (1 … 8) says. */
-interface Stored {
+interface StoredImage {
   readonly format: string;
   readonly width: number;
   readonly height: number;
@@ -73,14 +73,14 @@ function decodeError(error: unknown): ImageFault {
   return new ImageFault(`truncated or damaged${detail}`, { cause: error });
 }
 
-function open(data: Uint8Array): Sharp {
+function openSharp(data: Uint8Array): Sharp {
   return sharp(data, { limitInputPixels: MAX_PIXELS, failOn: 'error' });
 }
 
-async function readMetadata(data: Uint8Array, grid = 0): Promise<Stored> {
+async function readMetadata(data: Uint8Array, grid = 0): Promise<StoredImage> {
   let metadata: Metadata;
   try {
-    metadata = await open(data).metadata();
+    metadata = await openSharp(data).metadata();
   } catch (error) {
     throw decodeError(error);
   }
@@ -98,7 +98,7 @@ async function readMetadata(data: Uint8Array, grid = 0): Promise<Stored> {
 }
 
 /** Half, rounded to even as torchvision's centre crop has it, so that codes are those of the published preprocessing. */
-const half = (extra: number): number => (extra % 4 === 3 ? (extra + 1) / 2 : Math.floor(extra / 2));
+const halfToEven = (extra: number): number => (extra % 4 === 3 ? (extra + 1) / 2 : Math.floor(extra / 2));
 
 interface Frame {
   /** The whole image, reduced. */
@@ -113,7 +113,7 @@ interface Frame {
  * Sizes the whole image so that the square comes out at the size asked for: reducing first and cropping
  * afterwards lets the decoder do most of the reduction.
  */
-function frame(stored: Stored, options: DecodeOptions): Frame {
+function frameFor(stored: StoredImage, options: DecodeOptions): Frame {
   const { size, crop, cropScale = 0.4, random } = options;
   if (crop === 'none') return { width: size, height: size, left: 0, top: 0 };
   const shorter = Math.min(stored.width, stored.height);
@@ -124,7 +124,7 @@ function frame(stored: Stored, options: DecodeOptions): Frame {
   });
   if (crop === 'center') {
     const { width, height } = scaled(shorter);
-    return { width, height, left: half(width - size), top: half(height - size) };
+    return { width, height, left: halfToEven(width - size), top: halfToEven(height - size) };
   }
   if (random === undefined) throw new TypeError('a random crop needs a random stream');
   if (crop === 'published') return publishedFrame(stored, size, random);
@@ -133,7 +133,7 @@ function frame(stored: Stored, options: DecodeOptions): Frame {
 }
 
 /** Images too small for the size are enlarged to it; the paper does not say what it did with them. */
-function publishedFrame({ width, height }: Stored, size: number, random: RandomStream): Frame {
+function publishedFrame({ width, height }: StoredImage, size: number, random: RandomStream): Frame {
   const shorter = Math.min(width, height);
   const square = { left: random.integer(width - shorter + 1), top: random.integer(height - shorter + 1) };
   const most = Math.min(shorter, Math.round((12 / 8) * size));
@@ -155,9 +155,9 @@ export async function decodeBuffer(
 ): Promise<{ pixels: Uint8Array; info: ImageInfo }> {
   const { size } = options;
   const stored = await readMetadata(data, options.grid);
-  const { width, height, left, top } = frame(stored, options);
+  const { width, height, left, top } = frameFor(stored, options);
   try {
-    const { buffer, byteOffset, length } = await open(data)
+    const { buffer, byteOffset, length } = await openSharp(data)
       .resize(width, height, { fit: 'fill', kernel: options.preprocessing === 'clip' ? 'cubic' : 'lanczos3' })
       .extract({ left, top, width: size, height: size })
       .flatten({ background: '#ffffff' })
@@ -172,7 +172,7 @@ export async function decodeBuffer(
   }
 }
 
-function upright({ format, width, height, orientation }: Stored): ImageInfo {
+function upright({ format, width, height, orientation }: StoredImage): ImageInfo {
   return orientation >= 5 ? { format, width: height, height: width } : { format, width, height };
 }
 
@@ -188,7 +188,7 @@ export async function readImageFile({ path, region }: ImageFile): Promise<Uint8A
   }
 }
 
-async function readRegion({ path, offset, length }: Region): Promise<Uint8Array> {
+async function readRegion({ path, offset, length }: ByteRange): Promise<Uint8Array> {
   const file = await openFile(path);
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, offset);

@@ -4,7 +4,7 @@
 export interface ImageFile {
   /** Names it in messages. */
   readonly path: string;
-  readonly region?: Region;
+  readonly region?: ByteRange;
 }
 
 export interface CaptionedImage {
@@ -16,11 +16,11 @@ export interface CaptionedImage {
   /** Its further lines: other captions of the image, as DALLE-pytorch has it. Training draws one of all each epoch. */
   readonly others?: readonly string[];
   /** The part of an archive that holds it, where it is not a file of its own. */
-  readonly region?: Region;
+  readonly region?: ByteRange;
 }
 
 /** Some bytes of a file. */
-export interface Region {
+export interface ByteRange {
   readonly path: string;
   readonly offset: number;
   readonly length: number;

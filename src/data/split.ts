@@ -13,14 +13,17 @@ export function isValidation(key: string, share: number): boolean {
   return hashFraction(`validation ${key}`) < share;
 }
 
-export interface Split<T> {
+export interface ExampleSplit<T> {
   readonly training: T[];
   /** To look at progress with: a handful of examples may leave none held out, then it is those trained on. */
   readonly heldOut: T[];
 }
 
 /** Examples to train on, and those held out. */
-export function split<T extends { readonly key: string }>(examples: readonly T[], share: number): Split<T> {
+export function splitExamples<T extends { readonly key: string }>(
+  examples: readonly T[],
+  share: number,
+): ExampleSplit<T> {
   const heldOut = examples.filter(({ key }) => isValidation(key, share));
   const training = examples.filter(({ key }) => !isValidation(key, share));
   return { training, heldOut: heldOut.length > 0 ? heldOut : training };

@@ -7,7 +7,7 @@ import { captionsOf } from '../../data/sources/captions.ts';
 import { isList } from '../../data/sources/lists.ts';
 import { archivesOf, readImages } from '../../data/sources/resolve.ts';
 import type { BpeTokenizer } from '../../tokenizers/bpe.ts';
-import { normalize } from '../../tokenizers/text.ts';
+import { normalizeText } from '../../tokenizers/text.ts';
 import { trainBpe } from '../../tokenizers/train.ts';
 import { DataError, InterruptedError, UsageError } from '../../util/errors.ts';
 import { storageError } from '../../util/files.ts';
@@ -60,7 +60,7 @@ async function measure(tokenizer: BpeTokenizer, lines: AsyncIterable<string>): P
   let tokens = 0;
   let longest = { tokens: 0, caption: '' };
   for await (const line of lines) {
-    const caption = normalize(line);
+    const caption = normalizeText(line);
     if (caption === '') {
       empty++;
       continue;

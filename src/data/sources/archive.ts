@@ -13,7 +13,7 @@ import { IMAGE_EXTENSIONS, textLines } from './folder.ts';
 
 const CHUNK = 2 ** 20;
 /** Longer texts are no captions. */
-const MAX_TEXT = 2 ** 20;
+const MAX_TEXT_BYTES = 2 ** 20;
 
 export const isArchive = (path: string): boolean => /\.tar$/i.test(path);
 /** What people have, and what cannot be read at random. */
@@ -38,13 +38,13 @@ export async function readArchives(
 ): Promise<CaptionedImage[]> {
   const images: CaptionedImage[] = [];
   for (const path of paths) {
-    for (const [stem, { image, text, json }] of await indexOf(path, captions)) {
+    for (const [stem, { image, text, json }] of await readIndex(path, captions)) {
       if (!image) {
         if (text !== undefined) alone.push(`${path}/${stem}.txt`);
         continue;
       }
       const { name, offset, length } = image;
-      const caption = text ?? captionOf(json);
+      const caption = text ?? captionInJson(json);
       images.push({
         key: `${basename(path).replace(/\.tar$/i, '')}/${stem}`,
         path: `${path}/${name}`,
@@ -57,7 +57,7 @@ export async function readArchives(
 }
 
 /** Examples by stem, in the order of their first files. A stem ends at the first dot of the file's name. */
-async function indexOf(path: string, captions: boolean): Promise<Map<string, Example>> {
+async function readIndex(path: string, captions: boolean): Promise<Map<string, Example>> {
   const examples = new Map<string, Example>();
   const extract = tar.extract();
   const index = async (): Promise<void> => {
@@ -79,9 +79,9 @@ async function indexOf(path: string, captions: boolean): Promise<Map<string, Exa
       examples.set(stem, example);
       const kind = `.${extension.toLowerCase()}`;
       if (IMAGE_EXTENSIONS.has(kind)) {
-        if (example.image) throw twins(path, example.image.name, name);
+        if (example.image) throw duplicateImages(path, example.image.name, name);
         example.image = { name, offset: byteOffset, length: size };
-      } else if (captions && size <= MAX_TEXT && (kind === '.txt' || kind === '.json')) {
+      } else if (captions && size <= MAX_TEXT_BYTES && (kind === '.txt' || kind === '.json')) {
         example[kind === '.txt' ? 'text' : 'json'] = (await buffer(entry)).toString('utf8');
         continue;
       }
@@ -91,13 +91,13 @@ async function indexOf(path: string, captions: boolean): Promise<Map<string, Exa
   try {
     await Promise.all([pipeline(createReadStream(path, { highWaterMark: CHUNK }), extract), index()]);
   } catch (cause) {
-    throw cause instanceof DataError ? cause : damaged(path, cause);
+    throw cause instanceof DataError ? cause : archiveError(path, cause);
   }
   return examples;
 }
 
 /** The `caption` of an example's JSON, as img2dataset writes it; undefined where there is none. */
-function captionOf(json: string | undefined): string | undefined {
+function captionInJson(json: string | undefined): string | undefined {
   if (json === undefined) return undefined;
   try {
     const { caption } = JSON.parse(json) as { caption?: unknown };
@@ -107,13 +107,13 @@ function captionOf(json: string | undefined): string | undefined {
   }
 }
 
-const twins = (path: string, one: string, other: string): DataError =>
+const duplicateImages = (path: string, one: string, other: string): DataError =>
   new DataError(`two images of the archive share a name: ${one}, ${other}`, {
     where: path,
     fix: 'an example is the files of one stem, KEY.jpg and KEY.txt; rename one of the images',
   });
 
-function damaged(path: string, cause: unknown): DataError {
+function archiveError(path: string, cause: unknown): DataError {
   const { code, message } = cause as NodeJS.ErrnoException;
   const what =
     code === 'ENOENT'

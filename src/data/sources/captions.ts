@@ -18,7 +18,7 @@ export const captionsOf = ({ caption, others = [] }: Captioned): string[] =>
   caption === undefined ? [] : [caption, ...others];
 
 /** The caption that an epoch sees of an image: any of several, as likely as the others, and the same for the same seed. */
-export function drawCaption(captions: readonly string[], seed: number, epoch: number, key: string): string {
+export function pickCaption(captions: readonly string[], seed: number, epoch: number, key: string): string {
   const index =
     captions.length > 1 ? new RandomStream(seed, 'which caption', epoch, key).integer(captions.length) : 0;
   return captions[index] as string;

@@ -10,9 +10,9 @@ export interface Fault {
 }
 
 /** Faults said one by one before they are only counted. */
-const MAX_SAID = 10;
+const MAX_LOGGED = 10;
 /** Files tried before their share of faults is judged. */
-const ENOUGH = 20;
+const MIN_TRIED = 20;
 
 export class Faults {
   readonly #log: Logger;
@@ -56,12 +56,12 @@ export class Faults {
     if (this.#faults.has(path)) return;
     this.#faults.set(path, reason);
     const count = this.#faults.size;
-    if (count <= MAX_SAID) this.#log.warn(`skipping ${path}: ${reason}`);
-    if (count === MAX_SAID) this.#log.warn('more such files are skipped without a word');
+    if (count <= MAX_LOGGED) this.#log.warn(`skipping ${path}: ${reason}`);
+    if (count === MAX_LOGGED) this.#log.warn('more such files are skipped without a word');
   }
 
   #refuseMany(path: string, reason: string): void {
-    if (this.#tried.size < ENOUGH || this.#failed <= this.#tried.size / 2) return;
+    if (this.#tried.size < MIN_TRIED || this.#failed <= this.#tried.size / 2) return;
     throw new DataError(`${this.#failed} of ${this.#tried.size} images cannot be used; the last: ${reason}`, {
       where: path,
       fix: 'mm data check lists what is wrong with each file',
@@ -70,7 +70,7 @@ export class Faults {
 
   /** Says how many files were skipped, when that has not been said file by file. */
   summarize(): void {
-    if (this.#faults.size > MAX_SAID)
+    if (this.#faults.size > MAX_LOGGED)
       this.#log.warn(`${this.#faults.size} images were skipped; mm data check lists them`);
   }
 }

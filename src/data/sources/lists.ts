@@ -80,17 +80,17 @@ function jsonLines(path: string, text: string): Row[] {
       return found as string | undefined;
     };
     const file = value(FILE_NAMES);
-    if (file === undefined) throw lacks('image', FILE_NAMES, where);
+    if (file === undefined) throw missingColumn('image', FILE_NAMES, where);
     return [{ file, caption: value(CAPTION_NAMES), where }];
   });
 }
 
 function table(path: string, text: string, separator: string): Row[] {
-  const [header, ...lines] = cells(text, separator);
+  const [header, ...lines] = parseCells(text, separator);
   const column = (names: readonly string[]): number =>
     header?.cells.findIndex((name) => names.includes(name.trim().toLowerCase())) ?? -1;
   const [file, caption] = [column(FILE_NAMES), column(CAPTION_NAMES)];
-  if (file === -1) throw lacks('image', FILE_NAMES, `${path}:1`);
+  if (file === -1) throw missingColumn('image', FILE_NAMES, `${path}:1`);
   return lines.map((line) => {
     const where = `${path}:${line.number}`;
     const name = line.cells[file];
@@ -103,7 +103,7 @@ function table(path: string, text: string, separator: string): Row[] {
 }
 
 /** Fields as RFC 4180 has them: quoted ones may hold separators, line breaks, and quotes written twice. */
-function cells(text: string, separator: string): { cells: string[]; number: number }[] {
+function parseCells(text: string, separator: string): { cells: string[]; number: number }[] {
   const field = new RegExp(`(?:"((?:[^"]|"")*)"|([^${separator}\\r\\n]*))(${separator}|\\r?\\n|$)`, 'y');
   const lines: { cells: string[]; number: number }[] = [];
   let [number, current]: [number, string[]] = [1, []];
@@ -168,5 +168,5 @@ function parseJson(text: string, where: string): unknown {
   }
 }
 
-const lacks = (what: string, names: readonly string[], where: string): DataError =>
+const missingColumn = (what: string, names: readonly string[], where: string): DataError =>
   new DataError(`no ${what} is named here`, { where, fix: `name it under ${names.join(', ')}` });

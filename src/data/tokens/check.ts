@@ -9,7 +9,7 @@ import type { TokenSet } from './read.ts';
  * @param where that dVAE's checkpoint, for messages
  * @throws DataError naming both hashes
  */
-export function checkDvae({ dvaeHash }: TokenSet, hash: string, where: string): void {
+export function assertSameDvae({ dvaeHash }: TokenSet, hash: string, where: string): void {
   if (dvaeHash === hash) return;
   throw new DataError(`the tokens were made with dVAE ${dvaeHash}, and this is dVAE ${hash}`, {
     where,

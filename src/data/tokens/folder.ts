@@ -48,7 +48,7 @@ export class TokenFolder {
    * @throws DataError when it was begun with another plan
    */
   static async open(path: string, plan: ShardLayout, { resume, warn }: FolderOptions): Promise<TokenFolder> {
-    const names = await contents(path);
+    const names = await listNames(path);
     const previous =
       (await readManifest(join(path, MANIFEST))) ?? (await readManifest(join(path, PARTIAL_MANIFEST)));
     if (!previous && names.some((name) => !LEFTOVER.test(name))) {
@@ -63,9 +63,9 @@ export class TokenFolder {
         fix: 'add --resume to keep the finished ones and make the others, or name another folder',
       });
     }
-    if (previous) refuseChanges(previous, plan, path);
+    if (previous) assertSameLayout(previous, plan, path);
     for (const name of names.filter((name) => LEFTOVER.test(name))) await rm(join(path, name));
-    const folder = new TokenFolder(path, plan, await wholeShards(path, previous?.shards ?? [], warn));
+    const folder = new TokenFolder(path, plan, await undamagedShards(path, previous?.shards ?? [], warn));
     await folder.#save();
     return folder;
   }
@@ -115,7 +115,7 @@ export class TokenFolder {
 }
 
 /** Names in the folder; none when it is not there. */
-async function contents(path: string): Promise<string[]> {
+async function listNames(path: string): Promise<string[]> {
   try {
     return await readdir(path);
   } catch (error) {
@@ -128,7 +128,7 @@ async function contents(path: string): Promise<string[]> {
 }
 
 /** What the user can do about a plan that differs. */
-const PLAN_FIXES: Readonly<Record<keyof ShardLayout, string>> = {
+const LAYOUT_FIXES: Readonly<Record<keyof ShardLayout, string>> = {
   dvae: 'name the dVAE checkpoint the shards were begun with',
   imageSize: 'name the dVAE checkpoint the shards were begun with',
   grid: 'name the dVAE checkpoint the shards were begun with',
@@ -137,18 +137,18 @@ const PLAN_FIXES: Readonly<Record<keyof ShardLayout, string>> = {
   source: 'restore the images and captions',
 };
 
-function refuseChanges(previous: TokenManifest, plan: ShardLayout, path: string): void {
-  for (const key of Object.keys(PLAN_FIXES) as (keyof ShardLayout)[]) {
+function assertSameLayout(previous: TokenManifest, plan: ShardLayout, path: string): void {
+  for (const key of Object.keys(LAYOUT_FIXES) as (keyof ShardLayout)[]) {
     if (previous[key] === plan[key]) continue;
     const what = key === 'source' ? 'hash of the images’ names and captions' : key;
     throw new DataError(`the shards were begun with ${what} ${previous[key]}, and now it is ${plan[key]}`, {
       where: path,
-      fix: `${PLAN_FIXES[key]}, or tokenize into another folder`,
+      fix: `${LAYOUT_FIXES[key]}, or tokenize into another folder`,
     });
   }
 }
 
-async function wholeShards(
+async function undamagedShards(
   path: string,
   shards: readonly ShardRecord[],
   warn: (message: string) => void,

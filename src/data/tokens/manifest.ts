@@ -21,7 +21,7 @@ const formatSchema = z.object({ format: z.literal(FORMAT), version: z.int().posi
 const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/);
 
 /** What decides the contents of the shards: the same plan gives the same shards. */
-const planSchema = z.object({
+const layoutSchema = z.object({
   /** Hash of the dVAE's weights. */
   dvae: sha256Schema,
   /** Pixels on a side of the images that were encoded. */
@@ -48,7 +48,7 @@ const shardSchema = z.object({
 
 const manifestSchema = formatSchema
   .extend({
-    ...planSchema.shape,
+    ...layoutSchema.shape,
     /** Images in all shards. */
     images: z.int().min(0),
     shards: z.array(shardSchema),
@@ -58,7 +58,7 @@ const manifestSchema = formatSchema
     message: 'is not the sum of the shards’ counts',
   });
 
-export type ShardLayout = z.output<typeof planSchema>;
+export type ShardLayout = z.output<typeof layoutSchema>;
 export type ShardRecord = z.output<typeof shardSchema>;
 export type Skipped = ShardRecord['skipped'][number];
 export type TokenManifest = z.output<typeof manifestSchema>;

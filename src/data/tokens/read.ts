@@ -71,7 +71,7 @@ export async function readTokenFolder(path: string): Promise<TokenSet> {
     if (samples.length !== shard.count)
       throw new DamagedTokensError(`the shard has ${samples.length} images of ${shard.count}`, where);
     for (const sample of samples) {
-      checkSample(sample, last, manifest, where);
+      assertSample(sample, last, manifest, where);
       last = sample.index;
       codes.set(sample.codes, keys.length * grid ** 2);
       keys.push(sample.key);
@@ -81,7 +81,7 @@ export async function readTokenFolder(path: string): Promise<TokenSet> {
   return { grid, vocabulary, dvaeHash: dvae, keys, captions, codes };
 }
 
-function checkSample(
+function assertSample(
   sample: TokenSample,
   last: number,
   { grid, vocabulary }: TokenManifest,

@@ -49,7 +49,7 @@ export async function packShard(samples: readonly TokenSample[]): Promise<Buffer
  */
 export async function unpackShard(bytes: Buffer, where: string): Promise<TokenSample[]> {
   const samples = new Map<string, Map<string, Buffer>>();
-  for (const [name, data] of await entries(bytes, where)) {
+  for (const [name, data] of await readEntries(bytes, where)) {
     const [, key, extension] = /^([^.]*)\.(.*)$/.exec(name) ?? [];
     if (key === undefined || extension === undefined)
       throw new DamagedTokensError(`a file without extension: ${name}`, where);
@@ -60,7 +60,7 @@ export async function unpackShard(bytes: Buffer, where: string): Promise<TokenSa
   return Array.from(samples, ([key, files]) => readSample(key, files, where));
 }
 
-async function entries(bytes: Buffer, where: string): Promise<[name: string, data: Buffer][]> {
+async function readEntries(bytes: Buffer, where: string): Promise<[name: string, data: Buffer][]> {
   const extract = tar.extract();
   extract.end(bytes);
   const found: [string, Buffer][] = [];

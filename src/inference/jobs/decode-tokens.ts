@@ -2,12 +2,12 @@
 
 import { join } from 'node:path';
 import { textLines } from '../../data/sources/folder.ts';
-import { checkDvae } from '../../data/tokens/check.ts';
+import { assertSameDvae } from '../../data/tokens/check.ts';
 import { readTokenFolder } from '../../data/tokens/read.ts';
 import { type GridCell, imageGrid } from '../../report/images/grid.ts';
 import { writePng } from '../../report/images/png.ts';
 import type { DvaeCodec } from '../dvae/codec.ts';
-import { codebookUse, useFigures } from '../measures/codebook.ts';
+import { codebookMetrics, codebookUse } from '../measures/codebook.ts';
 
 export interface DecodeTokensOptions {
   /** Images in the grid. */
@@ -23,7 +23,7 @@ export interface DecodeTokensOptions {
 }
 
 /** Images decoded at a time. */
-const BATCH = 32;
+const IMAGES_PER_BATCH = 32;
 const COLUMNS = 8;
 
 /**
@@ -34,16 +34,16 @@ const COLUMNS = 8;
 export async function decodeTokens(path: string, codec: DvaeCodec, options: DecodeTokensOptions) {
   const { show, images, dvae, onStart, onProgress, signal } = options;
   const set = await readTokenFolder(path);
-  checkDvae(set, codec.hash, dvae);
+  assertSameDvae(set, codec.hash, dvae);
   const { imageSize, vocabulary } = codec.config;
   const [codesEach, bytesEach] = [set.grid ** 2, imageSize ** 2 * 3];
   const cells: GridCell[] = [];
   // Without a folder for them, only the images of the grid are looked at.
   const total = images === undefined ? Math.min(show, set.keys.length) : set.keys.length;
   onStart(total);
-  for (let start = 0; start < total; start += BATCH) {
+  for (let start = 0; start < total; start += IMAGES_PER_BATCH) {
     signal.throwIfAborted();
-    const end = Math.min(total, start + BATCH);
+    const end = Math.min(total, start + IMAGES_PER_BATCH);
     const decoded = await codec.decode(
       Int32Array.from(set.codes.subarray(start * codesEach, end * codesEach)),
     );
@@ -58,7 +58,7 @@ export async function decodeTokens(path: string, codec: DvaeCodec, options: Deco
           ...(caption !== undefined && { caption }),
         });
       if (images !== undefined)
-        await writePng(join(images, `${inside(set.keys[i] as string)}.png`), pixels, imageSize, imageSize);
+        await writePng(join(images, `${safePath(set.keys[i] as string)}.png`), pixels, imageSize, imageSize);
     }
     onProgress(end);
   }
@@ -66,13 +66,13 @@ export async function decodeTokens(path: string, codec: DvaeCodec, options: Deco
     grid: await imageGrid(cells, { columns: Math.min(COLUMNS, cells.length) }),
     totals: {
       images: set.keys.length,
-      ...useFigures(codebookUse([set.codes], vocabulary), vocabulary),
+      ...codebookMetrics(codebookUse([set.codes], vocabulary), vocabulary),
     },
   };
 }
 
 /** A key as a path that stays inside its folder, whatever the shard says. */
-const inside = (key: string): string =>
+const safePath = (key: string): string =>
   key
     .split(/[/\\]/)
     .filter((part) => !/^\.*$/.test(part))

@@ -18,7 +18,7 @@ export interface EmbedOptions {
   readonly signal: AbortSignal;
 }
 
-export interface Embedded<P> {
+export interface EmbeddedImages<P> {
   /** Those that could be read. */
   readonly images: readonly P[];
   /** images × embedding, each of length 1 */
@@ -28,12 +28,12 @@ export interface Embedded<P> {
 }
 
 /** Images encoded at a time, and chunks read and decoded while one is encoded. */
-const BATCH = 32;
+const IMAGES_PER_BATCH = 32;
 const AHEAD = 2;
 const FILES_AT_ONCE = 4;
 
 /** A file's content hash with its feature or its pixels, whichever there is. */
-interface Prepared<P> {
+interface PreparedImage<P> {
   readonly image: P;
   readonly hash: string;
   readonly feature?: Float32Array | undefined;
@@ -48,9 +48,9 @@ export async function embedImages<P extends ImageFile>(
   clip: ClipModel,
   images: readonly P[],
   { cache, faults, onProgress, signal }: EmbedOptions,
-): Promise<Embedded<P>> {
+): Promise<EmbeddedImages<P>> {
   const { embedding, image: imageConfig } = clip.config;
-  const prepare = async (image: P): Promise<Prepared<P> | undefined> =>
+  const prepare = async (image: P): Promise<PreparedImage<P> | undefined> =>
     faults.guard(image, async () => {
       const data = await readImageFile(image);
       const hash = createHash('sha256').update(data).digest('hex');
@@ -64,7 +64,7 @@ export async function embedImages<P extends ImageFile>(
       return { image, hash, pixels };
     });
 
-  const found: Prepared<P>[] = [];
+  const found: PreparedImage<P>[] = [];
   const features = new Float32Array(images.length * embedding);
   let done = 0;
   let cached = 0;
@@ -81,7 +81,7 @@ export async function embedImages<P extends ImageFile>(
       found.push({ image, hash });
     }
     cached += chunk.length - fresh.length;
-    done += BATCH;
+    done += IMAGES_PER_BATCH;
     onProgress(Math.min(done, images.length));
   }
   if (found.length === 0) {
@@ -106,7 +106,7 @@ async function* prefetched<P, R>(
   const next = async (): Promise<R[]> =>
     (await (running.shift() as Promise<(R | undefined)[]>)).filter((result) => result !== undefined);
   try {
-    for (const chunk of chunks(images, BATCH)) {
+    for (const chunk of chunks(images, IMAGES_PER_BATCH)) {
       const preparing = mapConcurrently(chunk, FILES_AT_ONCE, prepare);
       preparing.catch(() => {}); // seen when its turn comes
       running.push(preparing);

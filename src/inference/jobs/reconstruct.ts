@@ -5,7 +5,7 @@ import type { ImageFile } from '../../data/image.ts';
 import type { Faults } from '../../data/sources/faults.ts';
 import { DataError } from '../../util/errors.ts';
 import type { DvaeCodec } from '../dvae/codec.ts';
-import { codebookUse, useFigures } from '../measures/codebook.ts';
+import { codebookMetrics, codebookUse } from '../measures/codebook.ts';
 import { psnr, softHardGap, ssim } from '../measures/reconstruction.ts';
 
 export interface ImageMeasures {
@@ -53,7 +53,7 @@ export interface ReconstructOptions {
 }
 
 /** Images encoded at a time. */
-const BATCH = 32;
+const IMAGES_PER_BATCH = 32;
 
 /**
  * Reconstructs the images that can be read.
@@ -71,7 +71,11 @@ export async function reconstructImages(
   let done = 0;
   const allCodes: Int32Array[] = [];
   let [hardError, softError] = [0, 0];
-  for await (const batch of decodeBatches(chunks(images, BATCH), { size, grid: codec.grid }, faults)) {
+  for await (const batch of decodeBatches(
+    chunks(images, IMAGES_PER_BATCH),
+    { size, grid: codec.grid },
+    faults,
+  )) {
     signal.throwIfAborted();
     const codes = await codec.encode(batch.pixels);
     const decoded = await codec.decode(codes);
@@ -108,7 +112,7 @@ export async function reconstructImages(
       mse,
       softMse,
       softHardGap: softHardGap(softMse, mse),
-      ...useFigures(codebookUse(allCodes, vocabulary), vocabulary),
+      ...codebookMetrics(codebookUse(allCodes, vocabulary), vocabulary),
     },
     originals: Buffer.concat(shown.map(({ original }) => original)),
     reconstructions: Buffer.concat(shown.map(({ made }) => made)),

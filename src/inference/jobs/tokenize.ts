@@ -36,7 +36,7 @@ const BATCH = 32;
 const MAX_CODES = 2 ** 16;
 
 /** An image at its place in the whole set, with a line for each caption. */
-interface Placed extends CaptionedImage {
+interface IndexedImage extends CaptionedImage {
   readonly index: number;
   /** Relative to the data set, with forward slashes. */
   readonly file: string;
@@ -66,7 +66,7 @@ export async function tokenizeFolder(
   const runtime = new Runtime();
   try {
     const codec = await DvaeCodec.open(runtime, checkpoint);
-    const folder = await TokenFolder.open(out, makePlan(codec, images, shardSize, dvae), { resume, warn });
+    const folder = await TokenFolder.open(out, shardLayout(codec, images, shardSize, dvae), { resume, warn });
     progress.start('tokenizing', images.length, folder.done);
     const rate = new Rate();
     const missing = images.filter(({ index }) => !folder.has(Math.floor(index / shardSize)));
@@ -75,8 +75,8 @@ export async function tokenizeFolder(
     let skipped: Skipped[] = [];
     const size = { size: codec.config.imageSize, grid: codec.grid };
     for await (const batch of decodeBatches(batches, size, faults)) {
-      const { index: first } = batch.all[0] as Placed;
-      const { index: last } = batch.all.at(-1) as Placed;
+      const { index: first } = batch.all[0] as IndexedImage;
+      const { index: last } = batch.all.at(-1) as IndexedImage;
       if (signal.aborted && first % shardSize === 0) {
         throw new InterruptedError('stopped; the finished shards are kept', {
           where: out,
@@ -100,9 +100,9 @@ export async function tokenizeFolder(
   }
 }
 
-function makePlan(
+function shardLayout(
   { config, grid, hash }: DvaeCodec,
-  images: readonly Placed[],
+  images: readonly IndexedImage[],
   shardSize: number,
   where: string,
 ): ShardLayout {
@@ -117,7 +117,10 @@ function makePlan(
   return { dvae: hash, imageSize, grid, vocabulary, shardSize, source };
 }
 
-async function encode({ images, pixels }: DecodedBatch<Placed>, codec: DvaeCodec): Promise<TokenSample[]> {
+async function encode(
+  { images, pixels }: DecodedBatch<IndexedImage>,
+  codec: DvaeCodec,
+): Promise<TokenSample[]> {
   const { grid } = codec;
   const codes = Uint16Array.from(await codec.encode(pixels));
   return images.map(({ index, key, file, caption }, i) => ({
@@ -131,7 +134,7 @@ async function encode({ images, pixels }: DecodedBatch<Placed>, codec: DvaeCodec
   }));
 }
 
-function leftOut({ all, images }: DecodedBatch<Placed>, faults: Faults): Skipped[] {
+function leftOut({ all, images }: DecodedBatch<IndexedImage>, faults: Faults): Skipped[] {
   if (images.length === all.length) return [];
   const reasons = new Map(faults.all.map(({ path, reason }) => [path, reason]));
   return all

@@ -29,7 +29,7 @@ export function codebookUse(batches: readonly ArrayLike<number>[], vocabulary: n
 }
 
 /** What is reported of a codebook's use, under these names everywhere. */
-export const useFigures = ({ used, dead, perplexity }: CodebookUse, vocabulary: number) => ({
+export const codebookMetrics = ({ used, dead, perplexity }: CodebookUse, vocabulary: number) => ({
   codesUsed: used,
   codebookUse: used / vocabulary,
   deadCodes: dead,
@@ -37,19 +37,19 @@ export const useFigures = ({ used, dead, perplexity }: CodebookUse, vocabulary: 
 });
 
 /** Different codes among `positions` that are drawn evenly: what so few images can show of a healthy codebook. */
-const evenUse = (vocabulary: number, positions: number): number =>
+const expectedCodes = (vocabulary: number, positions: number): number =>
   vocabulary * (1 - (1 - 1 / vocabulary) ** positions);
 
 /**
  * A sentence that names the collapse of a codebook, or undefined while its perplexity is at least `share` of what an
  * evenly used codebook would have on as many positions.
  */
-export function collapse(
+export function describeCollapse(
   { used, perplexity, positions }: CodebookUse,
   vocabulary: number,
   share: number,
 ): string | undefined {
-  const even = evenUse(vocabulary, positions);
+  const even = expectedCodes(vocabulary, positions);
   if (perplexity >= share * even) return undefined;
   const percent = ((100 * perplexity) / even).toPrecision(2);
   return `the codebook is collapsing: ${used} of ${vocabulary} codes are in use, and their perplexity of ${perplexity.toFixed(1)} is ${percent} % of an even use, below ${100 * share} %`;

@@ -1,7 +1,13 @@
 // Features of length 1, rows of a flat array, compared by their inner products.
 
 /** The inner product of row i of `a` and row j of `b`. */
-export function cosine(a: Float32Array, i: number, b: Float32Array, j: number, width: number): number {
+export function cosineSimilarity(
+  a: Float32Array,
+  i: number,
+  b: Float32Array,
+  j: number,
+  width: number,
+): number {
   let sum = 0;
   for (let k = 0; k < width; k++) sum += (a[i * width + k] as number) * (b[j * width + k] as number);
   return sum;
@@ -17,5 +23,5 @@ export function softmax(values: ArrayLike<number>, scale: number): Float64Array 
 }
 
 /** Indices of the values, the largest first; equal ones in their order. */
-export const descending = (values: ArrayLike<number>): number[] =>
+export const descendingOrder = (values: ArrayLike<number>): number[] =>
   Array.from(values, (_, i) => i).sort((i, j) => (values[j] as number) - (values[i] as number));

@@ -22,7 +22,7 @@ export interface ClipBatch {
 }
 
 /** Images of larger batches are decoded again. */
-const HELD_BYTES = 2 ** 28;
+const MAX_HELD_BYTES = 2 ** 28;
 
 export interface ClipData {
   readonly images: readonly CaptionedImage[];
@@ -64,7 +64,7 @@ function inputs(
 }
 
 /** A batch that is drawn from `source` the first time, and held or drawn again from `start` after that. */
-class DrawnBatch implements ClipBatch {
+class ReplayableBatch implements ClipBatch {
   position: BatchPosition | undefined;
   readonly #data: ClipData;
   readonly #config: ClipConfig;
@@ -119,7 +119,7 @@ export async function* clipBatches(
   data: ClipData,
   config: ClipConfig,
   start?: BatchPosition,
-  heldBytes = HELD_BYTES,
+  heldBytes = MAX_HELD_BYTES,
 ): AsyncGenerator<ClipBatch, void> {
   const { batch, gradCacheChunk: chunk = batch } = config.train;
   const isHeld = chunk < batch && batch * config.model.image.size ** 2 * 3 <= heldBytes;
@@ -127,7 +127,7 @@ export async function* clipBatches(
   let position = start;
   try {
     for (;;) {
-      const drawn = new DrawnBatch(data, config, running, position, isHeld);
+      const drawn = new ReplayableBatch(data, config, running, position, isHeld);
       yield drawn;
       if (drawn.position === undefined) throw new Error('a batch was passed over');
       position = drawn.position;
@@ -141,7 +141,7 @@ export async function* clipBatches(
  * Refuses captions that do not fit in the text positions, before training begins.
  * @returns how many will be cut, 0 unless data.truncateCaptions allows it
  */
-export function checkCaptions(
+export function assertClipCaptionsFit(
   images: readonly CaptionedImage[],
   tokenizer: Tokenizer,
   config: ClipConfig,

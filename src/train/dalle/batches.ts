@@ -2,7 +2,7 @@
 
 import type { DalleConfig } from '../../config/dalle.ts';
 import { type BatchPosition, ShuffledOrder } from '../../data/order.ts';
-import { drawCaption } from '../../data/sources/captions.ts';
+import { pickCaption } from '../../data/sources/captions.ts';
 import { textLines } from '../../data/sources/folder.ts';
 import { imageLength, padCaption } from '../../models/dalle/config.ts';
 import type { BpeTokenizer } from '../../tokenizers/bpe.ts';
@@ -27,7 +27,7 @@ export interface TokenBatch {
  * @param source where the images come from, for messages; keys stand for themselves without it
  * @returns how many captions will be cut, 0 unless data.truncateCaptions allows it
  */
-export function checkCaptions(
+export function assertCaptionsFit(
   { keys, captions }: Pick<TokenizedDataset, 'keys' | 'captions'>,
   tokenizer: BpeTokenizer,
   config: DalleConfig,
@@ -118,7 +118,7 @@ export async function* trainingBatches(
       const random = new RandomStream(seed, 'caption', epoch, index);
       const isDropped = random.uniform() < train.nullCaptions;
       const lines = textLines(data.captions[index] as string);
-      const caption = isDropped ? '' : drawCaption(lines, seed, epoch, data.keys[index] as string);
+      const caption = isDropped ? '' : pickCaption(lines, seed, epoch, data.keys[index] as string);
       return encodeCaption(caption, tokenizer, config, random);
     });
     yield batch;

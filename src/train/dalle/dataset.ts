@@ -6,8 +6,8 @@ import { chunks, decodeBatches } from '../../data/decode-batches.ts';
 import { captionsOf } from '../../data/sources/captions.ts';
 import type { Faults } from '../../data/sources/faults.ts';
 import { readImages } from '../../data/sources/resolve.ts';
-import { split } from '../../data/split.ts';
-import { checkDvae } from '../../data/tokens/check.ts';
+import { splitExamples } from '../../data/split.ts';
+import { assertSameDvae } from '../../data/tokens/check.ts';
 import { readTokenFolder } from '../../data/tokens/read.ts';
 import type { DvaeCodec } from '../../inference/dvae/codec.ts';
 import { DataError, InterruptedError, UsageError } from '../../util/errors.ts';
@@ -29,7 +29,7 @@ const BATCH = 32;
  * What the configuration says to train on.
  * @throws UsageError when that is nothing; DataError for shards of another dVAE or without captions, and as the data do
  */
-export async function readCodes(
+export async function openDataset(
   { data: { tokens, path } }: DalleConfig,
   codec: DvaeCodec,
   dvae: Checkpoint,
@@ -46,7 +46,7 @@ export async function readCodes(
 
 async function readShards(path: string, codec: DvaeCodec, dvae: Checkpoint): Promise<TokenizedDataset> {
   const set = await readTokenFolder(path);
-  checkDvae(set, codec.hash, dvae.path);
+  assertSameDvae(set, codec.hash, dvae.path);
   const missing = set.captions.indexOf(undefined);
   if (missing >= 0) {
     throw new DataError('an image has no caption', {
@@ -94,7 +94,7 @@ async function encodeImages(
 }
 
 /** Those to train on and those held out, as `split` has it. */
-export function splitCodes(
+export function splitDataset(
   { keys, captions, codes }: TokenizedDataset,
   share: number,
 ): { training: TokenizedDataset; heldOut: TokenizedDataset } {
@@ -109,7 +109,7 @@ export function splitCodes(
       codes: selected,
     };
   };
-  const { training, heldOut } = split(
+  const { training, heldOut } = splitExamples(
     keys.map((key, index) => ({ key, index })),
     share,
   );

@@ -11,7 +11,7 @@ import { readFolder } from '../../../../src/data/sources/folder.ts';
 import type { OnHost } from '../../../../src/engine/session/runtime.ts';
 import { loadTokenizer } from '../../../../src/tokenizers/load.ts';
 import type { Tokenizer } from '../../../../src/tokenizers/tokenizer.ts';
-import { checkCaptions, clipBatches } from '../../../../src/train/clip/batches.ts';
+import { assertClipCaptionsFit, clipBatches } from '../../../../src/train/clip/batches.ts';
 import type { ClipInputs } from '../../../../src/train/clip/step.ts';
 import { DataError } from '../../../../src/util/errors.ts';
 import { createLogger } from '../../../../src/util/logger.ts';
@@ -79,11 +79,14 @@ test('the chunk does not change what is in a batch', async () => {
 test('captions that are too long are refused with their file, or counted where they may be cut', () => {
   const long = [{ ...images[0]!, caption: 'x y z '.repeat(20) }, ...images.slice(1)];
   const config = clipConfig(paths);
-  assert.equal(checkCaptions(images, tokenizer, config), 0);
+  assert.equal(assertClipCaptionsFit(images, tokenizer, config), 0);
   assert.throws(
-    () => checkCaptions(long, tokenizer, config),
+    () => assertClipCaptionsFit(long, tokenizer, config),
     (error) =>
       error instanceof DataError && error.where === images[0]!.path && /truncateCaptions/.test(error.fix!),
   );
-  assert.equal(checkCaptions(long, tokenizer, clipConfig(paths, { data: { truncateCaptions: true } })), 1);
+  assert.equal(
+    assertClipCaptionsFit(long, tokenizer, clipConfig(paths, { data: { truncateCaptions: true } })),
+    1,
+  );
 });

@@ -7,13 +7,13 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { ImageBatches } from '../../../../src/data/batches.ts';
 import type { BatchPosition } from '../../../../src/data/order.ts';
-import { captionsOf, drawCaption } from '../../../../src/data/sources/captions.ts';
+import { captionsOf, pickCaption } from '../../../../src/data/sources/captions.ts';
 import { Faults } from '../../../../src/data/sources/faults.ts';
 import { readImages } from '../../../../src/data/sources/resolve.ts';
 import { readTokenFolder } from '../../../../src/data/tokens/read.ts';
 import { tokenizeFolder } from '../../../../src/inference/jobs/tokenize.ts';
 import { BpeTokenizer } from '../../../../src/tokenizers/bpe.ts';
-import { checkCaptions, trainingBatches } from '../../../../src/train/dalle/batches.ts';
+import { assertCaptionsFit, trainingBatches } from '../../../../src/train/dalle/batches.ts';
 import type { TokenizedDataset } from '../../../../src/train/dalle/dataset.ts';
 import { createLogger } from '../../../../src/util/logger.ts';
 import { SILENT } from '../../../../src/util/progress.ts';
@@ -100,13 +100,13 @@ test('token shards carry them all, and training draws from them as from the imag
     batch: IMAGES,
   });
   const settings = { ...config, data: { ...config.data, bpeDropout: 0 } };
-  assert.equal(checkCaptions(tokens, tokenizer, settings), 0);
+  assert.equal(assertCaptionsFit(tokens, tokenizer, settings), 0);
   const batches = trainingBatches(tokens, tokenizer, settings);
   for (let epoch = 0; epoch < 4; epoch++) {
     const { value } = await batches.next();
     const { keys, text } = value as Exclude<typeof value, void>;
     for (const [i, key] of keys.entries()) {
-      const expected = tokenizer.encode(drawCaption(lines(Number(key.slice(-3))), 5, epoch, key));
+      const expected = tokenizer.encode(pickCaption(lines(Number(key.slice(-3))), 5, epoch, key));
       assert.deepEqual([...text.slice(i * 12, i * 12 + expected.length)], expected);
     }
   }
@@ -116,7 +116,7 @@ test('a caption that is too long is refused, first of its image or not', () => {
   const config = dalleConfig({ path: data, dvae: '', tokenizer: '' });
   const captions = ['short', `short\n${'long '.repeat(20)}`];
   assert.throws(
-    () => checkCaptions({ keys: ['a', 'b'], captions }, tokenizer, config),
+    () => assertCaptionsFit({ keys: ['a', 'b'], captions }, tokenizer, config),
     (error: Error & { where?: string }) =>
       /^1 captions are longer than/.test(error.message) && error.where === 'b',
   );

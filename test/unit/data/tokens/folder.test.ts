@@ -15,7 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { checkDvae } from '../../../../src/data/tokens/check.ts';
+import { assertSameDvae } from '../../../../src/data/tokens/check.ts';
 import { TokenFolder } from '../../../../src/data/tokens/folder.ts';
 import { type ShardLayout, sha256, type TokenManifest } from '../../../../src/data/tokens/manifest.ts';
 import { readTokenFolder } from '../../../../src/data/tokens/read.ts';
@@ -386,9 +386,9 @@ describe('reading refuses', () => {
 test('codes of another dVAE are refused, with both hashes', async () => {
   await fill(false);
   const set = await readTokenFolder(path);
-  checkDvae(set, PLAN.dvae, 'runs/dvae');
+  assertSameDvae(set, PLAN.dvae, 'runs/dvae');
   assert.throws(
-    () => checkDvae(set, sha256('other'), 'runs/dvae'),
+    () => assertSameDvae(set, sha256('other'), 'runs/dvae'),
     (error: unknown) => {
       assert.ok(error instanceof DataError);
       assert.ok(error.message.includes(PLAN.dvae) && error.message.includes(sha256('other')));
