@@ -3,7 +3,6 @@
 import { access, constants, mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { captionFiles, readLines } from '../../data/sources/caption-files.ts';
-import { captionsOf } from '../../data/sources/captions.ts';
 import { isList } from '../../data/sources/lists.ts';
 import { archivesOf, readImages } from '../../data/sources/resolve.ts';
 import type { BpeTokenizer } from '../../tokenizers/bpe.ts';
@@ -30,7 +29,7 @@ interface Report {
 async function imageCaptions(path: string): Promise<string[] | undefined> {
   if (!isList(path) && !(await archivesOf(path))) return undefined;
   const images = await readImages(path, { captions: 'optional' });
-  return images.flatMap(captionsOf);
+  return images.flatMap(({ captions }) => captions);
 }
 
 async function* each(lines: readonly string[]): AsyncGenerator<string> {

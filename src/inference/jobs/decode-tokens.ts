@@ -1,7 +1,6 @@
-// Token shards back to images.
+// Token shards decoded to images.
 
 import { join } from 'node:path';
-import { textLines } from '../../data/sources/folder.ts';
 import { assertSameDvae } from '../../data/tokens/check.ts';
 import { readTokenFolder } from '../../data/tokens/read.ts';
 import { type GridCell, imageGrid } from '../../report/images/grid.ts';
@@ -12,24 +11,24 @@ import { codebookMetrics, codebookUse } from '../measures/codebook.ts';
 export interface DecodeTokensOptions {
   /** Images in the grid. */
   readonly show: number;
-  /** Folder for a PNG of each image, named by its key; none are written without it. */
+  /** Folder for a PNG of each image, named by its key; without it, none is written. */
   readonly images: string | undefined;
   /** The dVAE's checkpoint, for messages. */
   readonly dvae: string;
-  /** Told how many images there are, once, and how many are done with. */
+  /** Called once with the number of images, then with the number done so far. */
   readonly onStart: (total: number) => void;
   readonly onProgress: (done: number) => void;
   readonly signal: AbortSignal;
 }
 
-/** Images decoded at a time. */
+/** Images decoded in one run. */
 const IMAGES_PER_BATCH = 32;
 const COLUMNS = 8;
 
 /**
- * Decodes every image of a folder that `mm tokenize` made.
- * @returns the first images under their captions as a PNG, and the figures of the codes
- * @throws DataError when the folder is damaged, or another dVAE made it (both hashes are named)
+ * Decodes every image of a folder of token shards.
+ * @returns a PNG of the first images with their captions, and metrics of the codes
+ * @throws DataError when the folder is damaged, or another dVAE made it (names both hashes)
  */
 export async function decodeTokens(path: string, codec: DvaeCodec, options: DecodeTokensOptions) {
   const { show, images, dvae, onStart, onProgress, signal } = options;
@@ -38,7 +37,7 @@ export async function decodeTokens(path: string, codec: DvaeCodec, options: Deco
   const { imageSize, vocabulary } = codec.config;
   const [codesEach, bytesEach] = [set.grid ** 2, imageSize ** 2 * 3];
   const cells: GridCell[] = [];
-  // Without a folder for them, only the images of the grid are looked at.
+  // Without a folder for the images, only those of the grid are decoded.
   const total = images === undefined ? Math.min(show, set.keys.length) : set.keys.length;
   onStart(total);
   for (let start = 0; start < total; start += IMAGES_PER_BATCH) {
@@ -49,7 +48,7 @@ export async function decodeTokens(path: string, codec: DvaeCodec, options: Deco
     );
     for (let i = start; i < end; i++) {
       const pixels = decoded.subarray((i - start) * bytesEach, (i - start + 1) * bytesEach);
-      const [caption] = textLines(set.captions[i] ?? '');
+      const [caption] = set.captions[i] as readonly string[];
       if (cells.length < show)
         cells.push({
           pixels,
@@ -71,7 +70,7 @@ export async function decodeTokens(path: string, codec: DvaeCodec, options: Deco
   };
 }
 
-/** A key as a path that stays inside its folder, whatever the shard says. */
+/** A key as a relative path that cannot leave its folder. */
 const safePath = (key: string): string =>
   key
     .split(/[/\\]/)

@@ -1,6 +1,6 @@
-// Features of length 1, rows of a flat array, compared by their inner products.
+// Similarity of features, which are rows of a flat array and have length 1.
 
-/** The inner product of row i of `a` and row j of `b`. */
+/** Cosine similarity of row i of `a` and row j of `b`: their inner product. */
 export function cosineSimilarity(
   a: Float32Array,
   i: number,
@@ -13,7 +13,7 @@ export function cosineSimilarity(
   return sum;
 }
 
-/** exp(x · scale) over their sum. */
+/** Softmax of the values times `scale`. */
 export function softmax(values: ArrayLike<number>, scale: number): Float64Array {
   const scaled = Float64Array.from(values, (value) => value * scale);
   const highest = scaled.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
@@ -22,6 +22,6 @@ export function softmax(values: ArrayLike<number>, scale: number): Float64Array 
   return powers.map((power) => power / sum);
 }
 
-/** Indices of the values, the largest first; equal ones in their order. */
+/** Indices that sort the values in descending order; equal values keep their order. */
 export const descendingOrder = (values: ArrayLike<number>): number[] =>
   Array.from(values, (_, i) => i).sort((i, j) => (values[j] as number) - (values[i] as number));

@@ -88,7 +88,7 @@ async function decodeValidation(
     'held-out',
     VALIDATION_PAIRS,
   );
-  return { pixels, captions: images.map(({ caption }) => caption as string) };
+  return { pixels, captions: images.map(({ captions: [caption] }) => caption as string) };
 }
 
 async function decodeZeroShot(

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { hashOf, readCheckpoint } from '../../checkpoint/read.ts';
 import { type DalleConfig, dalleSchema } from '../../config/dalle.ts';
+import { textLines } from '../../data/sources/captions.ts';
 import { Faults } from '../../data/sources/faults.ts';
 import { DvaeCodec } from '../../inference/dvae/codec.ts';
 import { BpeTokenizer } from '../../tokenizers/bpe.ts';
@@ -144,7 +145,7 @@ function samplePrompts(
 ): readonly string[] {
   const { prompts, count } = config.train.samples;
   assertCaptionsFit(
-    { keys: prompts.map((_, i) => `train.samples.prompts.${i}`), captions: prompts },
+    { keys: prompts.map((_, i) => `train.samples.prompts.${i}`), captions: prompts.map(textLines) },
     tokenizer,
     config,
   );
