@@ -30,7 +30,7 @@ const IN_GRID = 16;
 const COLUMNS = 8;
 
 function cell({ pixels, size, prompt, measure }: JudgedSample): GridCell {
-  return { pixels, width: size, height: size, caption: prompt, border: measure.right ? RIGHT : WRONG };
+  return { pixels, width: size, height: size, caption: prompt, border: measure.isCorrect ? RIGHT : WRONG };
 }
 
 const ofKind = (judged: readonly JudgedPrompt[], kind: HeldOutKind): JudgedPrompt[] =>
@@ -93,7 +93,7 @@ export async function writePage(
             prompt,
             seed,
             score,
-            mark: measure.right ? ('right' as const) : ('wrong' as const),
+            mark: measure.isCorrect ? ('right' as const) : ('wrong' as const),
           })),
       ),
     })),
