@@ -59,9 +59,10 @@ function linksOf(page: string): { target: string; number: number }[] {
   return linesOf(page).flatMap(({ text, number, isCode }) =>
     isCode
       ? []
-      : Array.from(text.matchAll(/\]\(([^)\s]+)\)/g), ([, target]) => ({ target: target as string, number })).filter(
-          ({ target }) => !/^[a-z]+:/.test(target),
-        ),
+      : Array.from(text.matchAll(/\]\(([^)\s]+)\)/g), ([, target]) => ({
+          target: target as string,
+          number,
+        })).filter(({ target }) => !/^[a-z]+:/.test(target)),
   );
 }
 
