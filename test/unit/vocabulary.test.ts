@@ -34,6 +34,7 @@ const RETIRED: readonly Retired[] = [
         because: 'captions of the shapes are data: their text follows from the seed',
       },
       { use: /^src\/config\/retired\.ts/, because: 'old keys' },
+      { use: /'bench picture'/, because: 'the name of a random stream decides its numbers' },
     ],
   },
   // Models
@@ -101,8 +102,8 @@ const RETIRED: readonly Retired[] = [
   { word: /\bwhoever\b/, say: 'the noun' },
 ];
 
-/** History quotes what was said then. */
-const EXEMPT = ['CHANGELOG.md'];
+/** History quotes what was said then, and files of old formats have the keys of then. */
+const EXEMPT = ['CHANGELOG.md', 'scripts/fixtures/format-1'];
 
 function filesUnder(folder: string, kinds: RegExp): string[] {
   return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
@@ -117,7 +118,7 @@ const FILES = [
   ...filesUnder('configs', /\.yaml$/),
   ...filesUnder('docs', /\.md$/),
   ...readdirSync(ROOT).filter((name) => name.endsWith('.md')),
-].filter((name) => !EXEMPT.includes(name));
+].filter((name) => !EXEMPT.some((exempt) => name === exempt || name.startsWith(exempt)));
 
 /** A page without what it says of retired words: the last column of the glossary's tables. */
 const lineOf = (path: string, line: string): string =>

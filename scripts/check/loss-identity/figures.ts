@@ -1,4 +1,4 @@
-// Exact figures of what the program leaves, as texts by name: what metrics, JSON, weights, codes and pictures say, and
+// Exact figures of what the program leaves, as texts by name: what metrics, JSON, weights, codes and images say, and
 // nothing of the formats around them that may change without the figures doing so.
 
 import { createHash } from 'node:crypto';
@@ -77,8 +77,8 @@ export async function ofCodes(folder: string): Promise<Figures> {
   return { codes: hashes };
 }
 
-/** The hash of the pixels of every numbered picture in a folder, in order. */
-export async function ofPictures(folder: string): Promise<Figures> {
+/** The hash of the pixels of every numbered image in a folder, in order. */
+export async function ofImages(folder: string): Promise<Figures> {
   const hashes: string[] = [];
   for (const path of filesUnder(folder, /^\d{4,}\b.*\.png$/))
     hashes.push(sha256(await sharp(path).removeAlpha().raw().toBuffer()));

@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Figures, ofCodes, ofJsonLines, ofPictures, ofTensors } from './figures.ts';
+import { type Figures, ofCodes, ofImages, ofJsonLines, ofTensors } from './figures.ts';
 import { mm } from './program.ts';
 
 const config = (name: string): string => fileURLToPath(new URL(`${name}.yaml`, import.meta.url));
@@ -24,7 +24,7 @@ const RUNS: readonly (readonly [name: string, command: string, flags: readonly s
   ['dalle-variants', 'train-dalle', [...CAPTIONED, ...DVAE]],
 ];
 
-/** Eight pictures of the first, by both ways of drawing; four of each other model. */
+/** Eight images of the first, by both ways of sampling; four of each other model. */
 const SAMPLES: readonly (readonly [name: string, run: string, flags: readonly string[]])[] = [
   ['plain', 'dalle-float16', []],
   ['guided', 'dalle-float16', ['--guidance', '1.5', '--top-k', '12', '--temperature', '0.9']],
@@ -67,7 +67,7 @@ export async function record(say: (what: string) => void): Promise<Record<string
     for (const [name, dalle, flags] of SAMPLES) {
       const prompt = ['--prompt', 'a red circle', '--count', '4', '--seed', '5', '--no-grid'];
       await run('sample', '--dalle', dalle, ...prompt, ...flags, '--out', `samples/${name}`);
-      all[`samples: ${name}`] = await ofPictures(join(root, 'samples', name));
+      all[`samples: ${name}`] = await ofImages(join(root, 'samples', name));
     }
     for (const clip of ['clip', 'clip-resnet']) {
       const prompt = ['--prompt', 'a red circle', '--prompt', 'a blue square'];
