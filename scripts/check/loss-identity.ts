@@ -1,5 +1,5 @@
 // Whether a change of the code leaves every figure as it was, bit for bit: the metrics of twenty steps of each trainer,
-// the weights, averages and moments after them, codes, drawn images, ranks. Two minutes on two cores.
+// the weights, EMA and moments after them, codes, sampled images, ranks. Two minutes on two cores.
 //
 //   npx tsx scripts/check/loss-identity.ts --write before.json      at the commit before
 //   npx tsx scripts/check/loss-identity.ts --against before.json    after the change

@@ -24,7 +24,7 @@ const RUNS: readonly (readonly [name: string, command: string, flags: readonly s
   ['dalle-variants', 'train-dalle', [...CAPTIONED, ...DVAE]],
 ];
 
-/** Eight images of the first, by both ways of drawing; four of each other model. */
+/** Eight images of the first, by both ways of sampling; four of each other model. */
 const SAMPLES: readonly (readonly [name: string, run: string, flags: readonly string[]])[] = [
   ['plain', 'dalle-float16', []],
   ['guided', 'dalle-float16', ['--guidance', '1.5', '--top-k', '12', '--temperature', '0.9']],
