@@ -6,9 +6,12 @@ import { after, describe, test } from 'node:test';
 import type { HostTensor } from '../../src/engine/native/tensor.ts';
 import { gather } from '../../src/engine/ops/gather.ts';
 import { addBias } from '../../src/engine/ops/linear-algebra.ts';
-import { gelu, layerNorm, sparseCrossEntropy, upsample2x } from '../../src/engine/ops/ops.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
+import { sparseCrossEntropy } from '../../src/nn/functional/cross-entropy.ts';
+import { gelu } from '../../src/nn/functional/gelu.ts';
+import { affineLayerNorm } from '../../src/nn/functional/layer-norm.ts';
+import { upsample2x } from '../../src/nn/functional/upsample.ts';
 import { floats, integers, normals, runRecorded } from './compare.ts';
 
 const runtime = new Runtime();
@@ -88,7 +91,7 @@ describe('the gradient of', () => {
   check(
     'layerNorm',
     [normals([3, 8], 'rows', 2), normals([8], 'gain'), normals([8], 'bias')],
-    (x, gain, bias) => weighted(layerNorm(x!, gain!, bias!, 1e-5)),
+    (x, gain, bias) => weighted(affineLayerNorm(x!, gain!, bias!, 1e-5)),
   );
   check('gelu', [normals([4, 5], 'gelu', 2)], (x) => weighted(gelu(x!)));
   check('addBias', [normals([4, 3], 'biased'), normals([3], 'bias')], (x, bias) =>
@@ -119,7 +122,7 @@ describe('a network of convolution, pooling, attention and embeddings', () => {
     );
     const tokens = tf.reshape(tf.avgPool(upsample2x(features), 2, 2, 'valid'), [2, 4, 4]);
     const stream = tf.concat([gather(table!, ids!), tokens], 1);
-    const normal = layerNorm(stream, gain!, bias!, 1e-5);
+    const normal = affineLayerNorm(stream, gain!, bias!, 1e-5);
     const weights = tf.softmax(tf.mul(tf.matMul(normal, normal, false, true), 0.5));
     const mixed = tf.add(stream, gelu(tf.matMul(weights, normal)));
     const logits = tf.matMul(tf.reshape(mixed, [12, 4]), table!, false, true);

@@ -4,6 +4,7 @@
 import { fileURLToPath } from 'node:url';
 
 const ENGINE_FOLDER = fileURLToPath(new URL('..', import.meta.url));
+const PACKAGE_FOLDER = fileURLToPath(new URL('../../../', import.meta.url));
 const DEPTH = 60;
 
 export interface Origin {
@@ -66,7 +67,7 @@ export function withModelLine<T>(body: () => T): T {
     return body();
   } catch (error) {
     const thrower = error instanceof Error && framesOf(error.stack)[0];
-    if (!thrower || !TFJS.test(thrower)) throw error;
+    if (!thrower || !isOfPackage(thrower)) throw error;
     const by = describeOrigin({ at: error, ofGradient: false });
     throw by ? new Error(`${error.message} (called${by})`, { cause: error }) : error;
   } finally {
@@ -74,10 +75,14 @@ export function withModelLine<T>(body: () => T): T {
   }
 }
 
-const TFJS = /node_modules|\/tfjs-\w+\/src\//;
+/** Whether a place is in tfjs or another package, bundled or not. This one may be in a node_modules itself. */
+const isOfPackage = (place: string): boolean =>
+  /node_modules|\/tfjs-\w+\/src\/|\/bundled\/tfjs\.cjs:/.test(
+    place.startsWith(PACKAGE_FOLDER) ? place.slice(PACKAGE_FOLDER.length - 1) : place,
+  );
 
 function modelLine(stack: string | undefined): string | undefined {
-  return framesOf(stack).find((frame) => !frame.startsWith(ENGINE_FOLDER) && !TFJS.test(frame));
+  return framesOf(stack).find((frame) => !frame.startsWith(ENGINE_FOLDER) && !isOfPackage(frame));
 }
 
 /** FILE:LINE:COLUMN of each stack frame with a file. */

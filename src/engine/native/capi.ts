@@ -2,9 +2,10 @@
 // loading of the library; its callers are in the other files of the engine. Pointers are opaque bigints.
 
 import { constants } from 'node:fs';
-import koffi, { type LibraryHandle } from 'koffi';
+import type { LibraryHandle } from 'koffi';
 import { EngineError } from '../../util/errors.ts';
 import { type LibraryFiles, locateLibrary } from '../library/locate.ts';
+import { koffi } from './koffi.ts';
 
 export type Pointer = bigint;
 

@@ -2,7 +2,7 @@
 // function is being built they are recorded. `useTensorFlow` registers it and loads libtensorflow.
 
 import { createRequire } from 'node:module';
-import type { Tensor } from '@tensorflow/tfjs';
+import type { KernelBackend, Tensor } from '@tensorflow/tfjs';
 import type { Attribute } from '../graph/attributes.ts';
 import { currentOrigin, describeOrigin } from '../graph/origin.ts';
 import type { GraphOutput } from '../native/capi.ts';
@@ -12,7 +12,7 @@ import type { NodeBackend } from './execute.ts';
 import { traceGradients } from './gradient-origin.ts';
 import { replaceKernels } from './kernels.ts';
 import { isRecorded, type RecordingBinding } from './recording-binding.ts';
-import { tf } from './tf.ts';
+import { NodeJSKernelBackend, tf } from './tf.ts';
 
 /** Forwards each call to the eager binding, or to the recording binding while a function is being built. */
 class SwitchingBinding {
@@ -74,15 +74,11 @@ let engine: Engine | undefined;
 /** Registers the backend under the name that tfjs-node's kernels expect. Idempotent. */
 export function useTensorFlow(): Engine {
   if (engine) return engine;
-  const require = createRequire(import.meta.url);
-  replaceRemovedUtil(require('node:util') as Record<string, unknown>);
-  const { NodeJSKernelBackend } = require('@tensorflow/tfjs-node-gpu/dist/nodejs_kernel_backend') as {
-    NodeJSKernelBackend: new (binding: SwitchingBinding, packageName: string) => NodeBackend;
-  };
+  replaceRemovedUtil(createRequire(import.meta.url)('node:util') as Record<string, unknown>);
   const binding = new SwitchingBinding();
-  const backend = new NodeJSKernelBackend(binding, 'mm');
-  require('@tensorflow/tfjs-node-gpu/dist/register_all_kernels');
-  tf.registerBackend('tensorflow', () => backend as unknown as import('@tensorflow/tfjs').KernelBackend, 3);
+  const Backend = NodeJSKernelBackend as new (binding: SwitchingBinding, packageName: string) => NodeBackend;
+  const backend = new Backend(binding, 'mm');
+  tf.registerBackend('tensorflow', () => backend as unknown as KernelBackend, 3);
   void tf.setBackend('tensorflow'); // synchronous: the factory above is
   engine = { binding, backend };
   replaceKernels();
