@@ -157,7 +157,7 @@ export class Cluster {
   /**
    * Collective check that all workers have the same text.
    * @param what name of the text, for the default error
-   * @param refuse makes the error for the first worker whose text differs from that of worker 0
+   * @param refuse makes the error for the lowest rank whose text differs from that of worker 0
    * @throws that error, on all workers
    */
   async assertSame(

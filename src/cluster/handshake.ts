@@ -76,7 +76,7 @@ export interface AcceptOptions {
   readonly secret: string;
   readonly hello: WorkerHello;
   /** Returns the reason to refuse a worker of this rank, or undefined. */
-  readonly refuseRank: (rank: number) => string | undefined;
+  readonly rankObjection: (rank: number) => string | undefined;
 }
 
 /**
@@ -86,7 +86,7 @@ export interface AcceptOptions {
 export async function acceptHandshake(
   socket: Socket,
   reader: SocketReader,
-  { secret, hello, refuseRank }: AcceptOptions,
+  { secret, hello, rankObjection }: AcceptOptions,
 ): Promise<WorkerHello> {
   const ours = fullHello(hello);
   const refuse = <E extends Error>(error: E): E => {
@@ -99,7 +99,7 @@ export async function acceptHandshake(
     throw refuse(new HandshakeError('the secrets differ: MM_WORKERS_SECRET'));
   }
   const theirs = parseMessage(call.hello, helloSchema);
-  const reason = mismatch(theirs, ours) ?? refuseRank(theirs.rank);
+  const reason = mismatch(theirs, ours) ?? rankObjection(theirs.rank);
   if (reason !== undefined) throw refuse(refusal(reason));
   writeMessage(socket, {
     proof: proofOf(secret, 'called', ours.nonce, theirs.nonce),

@@ -122,8 +122,8 @@ export class RendezvousListener {
     socket.on('close', () => reader.fail(new Error(reason)));
     socket.setTimeout(HANDSHAKE_TIMEOUT_MS, () => socket.destroy());
     try {
-      const refuseRank = (rank: number) => this.#refuseRank(rank);
-      const { rank, port } = await acceptHandshake(socket, reader, { secret, hello, refuseRank });
+      const rankObjection = (rank: number) => this.#rankObjection(rank);
+      const { rank, port } = await acceptHandshake(socket, reader, { secret, hello, rankObjection });
       socket.setTimeout(0);
       this.#joined.set(rank, { rank, port, socket, reader });
       socket.on('close', () => this.#reject(new Error(`worker ${rank} closed its connection`)));
@@ -136,7 +136,7 @@ export class RendezvousListener {
     }
   }
 
-  #refuseRank(rank: number): string | undefined {
+  #rankObjection(rank: number): string | undefined {
     if (this.#joined.has(rank)) return `there are two workers ${rank}`;
     return this.#options.expected.includes(rank) ? undefined : `worker ${rank} is not expected here`;
   }
