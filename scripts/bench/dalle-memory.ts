@@ -38,7 +38,9 @@ async function main(): Promise<void> {
   const { values } = parseArgs({ options: { only: { type: 'string' }, json: { type: 'boolean' } } });
   const chosen = Object.entries(cases).filter(([name]) => name.startsWith(values.only ?? ''));
   if (chosen.length === 0)
-    throw new UsageError(`--only is the beginning of one of: ${Object.keys(cases).join('; ')}`);
+    throw new UsageError(`--only is the prefix of one of: ${Object.keys(cases).join('; ')}`, {
+      code: 'E_ARGUMENT',
+    });
   for (const [name, sections] of chosen) {
     const ofProcess = await measure(name, sections, 'process');
     const ofAllocator = await measure(name, sections, 'allocator');

@@ -46,7 +46,10 @@ async function main(): Promise<void> {
   });
   const [which] = positionals;
   if (which !== 'peers' && which !== 'positions')
-    throw new UsageError('say which bench: peers or positions', { where: 'sample.ts' });
+    throw new UsageError('choose a benchmark: peers or positions', {
+      code: 'E_ARGUMENT',
+      where: 'sample.ts',
+    });
   const batch = count('--batch', values.batch);
   const contestants = which === 'peers' ? peers(batch) : positions(batch);
   const tokens = batch * (which === 'peers' ? SMALL : long).grid ** 2;

@@ -37,7 +37,8 @@ function contestants(config: DvaeConfig, steps: number): Record<string, DvaeConf
   const { warmStart, ...train } = config.train;
   if (!warmStart) {
     throw new UsageError('the configuration has no warm start to compare', {
-      fix: 'name one with train.warmStart, such as configs/dvae/small.yaml',
+      code: 'E_ARGUMENT',
+      fix: 'use one with train.warmStart, such as configs/dvae/small.yaml',
     });
   }
   const warm = Math.min(warmStart.steps, Math.floor(steps / 2));
@@ -110,7 +111,10 @@ async function main(): Promise<void> {
   });
   const steps = count('--steps', values.steps);
   if (values.data === undefined)
-    throw new UsageError('no images to train on', { fix: '--data with a folder of images' });
+    throw new UsageError('no images to train on', {
+      code: 'E_ARGUMENT_MISSING',
+      fix: '--data with a folder of images',
+    });
   const config = loadConfig(dvaeSchema, {
     file: values.config,
     set: values.set,
