@@ -1,5 +1,5 @@
-// What memory a train step of the joint Transformer takes, with its activations kept and computed again, each in a
-// separate process: 256 + 1024 tokens, width 512, 8 layers, batch 2.
+// Peak memory of a train step of the joint Transformer, with saved and with recomputed activations, each in a separate
+// process: 256 + 1024 tokens, width 512, 8 layers, batch 2.
 //
 //   node --import tsx scripts/bench/dalle-memory.ts [--only full] [--json]
 //       for each case the process's resident memory, and of it what TensorFlow's allocator says is in use (counted in

@@ -1,4 +1,4 @@
-// Drawing image tokens, taken in turn with others.
+// Sampling of image tokens, timed in turn with other programs.
 //
 //   node --import tsx scripts/bench/sample.ts peers [--batch 4] [--rounds 5] [--json]
 //       64 + 256 tokens, width 256, 4 layers, full attention: mm, and DALLE-pytorch's generate_images with its cache.

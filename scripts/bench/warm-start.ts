@@ -4,7 +4,7 @@
 //   node --import tsx scripts/bench/warm-start.ts --data IMAGES [--config configs/dvae/small.yaml] [--steps 2000]
 //       [--out starts.png] [--set path.to.key=value] [--json]
 //
-// `warm start` is the configuration as it is, its autoencoder updates counted; the others begin from drawn weights for
+// `warm start` is the configuration as it is, its autoencoder updates counted; the others start from initial weights for
 // as many updates: with the same settings, with dead codes revived, and with the published temperature (1 → 1/16) and
 // KL weight (6.6 after a ramp over the first 1/30 of the temperature's schedule, as published).
 
