@@ -4,9 +4,9 @@
 //   node --import tsx scripts/bench/warm-start.ts --data IMAGES [--config configs/dvae/small.yaml] [--steps 2000]
 //       [--out starts.png] [--set path.to.key=value] [--json]
 //
-// `warm start` is the configuration as it is, its autoencoder updates counted; the others start from initial weights for
-// as many updates: with the same settings, with dead codes revived, and with the published temperature (1 → 1/16) and
-// KL weight (6.6 after a ramp over the first 1/30 of the temperature's schedule, as published).
+// `warm start` is the configuration as it is, its autoencoder updates counted; the others start from initial weights
+// for as many updates: with the same settings, with dead codes revived, and with the published temperature (1 → 1/16)
+// and KL weight (6.6 after a ramp over the first 1/30 of the temperature's schedule, as published).
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,6 +1,6 @@
-// A cluster of workers that train one model, each in its own process: collective operations, which all workers call in the
-// same order. Sums are added in the order of the ranks, element by element, so that they do not depend on the worker
-// that adds them.
+// A cluster of workers that train one model, each in its own process: collective operations, which all workers call in
+// the same order. Sums are added in the order of the ranks, element by element, so that they do not depend on the
+// worker that adds them.
 
 import { UsageError } from '../util/errors.ts';
 import { addInPlace, bytesOf, type Chunk, chunksOf, lengthOf, type Slice, slicesOf } from './chunks.ts';
@@ -68,8 +68,8 @@ export class Cluster {
   }
 
   /**
-   * All-reduce: replaces each number of the arrays by its sum over all workers, added in float32 in the order of the ranks.
-   * Each worker reduces one slice. The arrays must have the same lengths on all workers.
+   * All-reduce: replaces each number of the arrays by its sum over all workers, added in float32 in the order of the
+   * ranks. Each worker reduces one slice. The arrays must have the same lengths on all workers.
    */
   async allReduceSum(arrays: readonly Float32Array[]): Promise<void> {
     const sequence = this.#exchanges++;

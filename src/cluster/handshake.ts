@@ -1,5 +1,5 @@
-// The handshake of two workers. Each proves that it has the secret without sending it (an HMAC of the other's nonce), and
-// says which worker it is, of how many. The data after it is not encrypted.
+// The handshake of two workers. Each proves that it has the secret without sending it (an HMAC of the other's nonce),
+// and says which worker it is, of how many. The data after it is not encrypted.
 
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Socket } from 'node:net';

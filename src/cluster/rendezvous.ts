@@ -1,5 +1,5 @@
-// The rendezvous: all workers connect to worker 0, which sends them the addresses of the others, and each connects to the
-// workers of lower rank. In the end there is a connection between any two.
+// The rendezvous: all workers connect to worker 0, which sends them the addresses of the others, and each connects to
+// the workers of lower rank. In the end there is a connection between any two.
 
 import { once } from 'node:events';
 import { Socket } from 'node:net';

@@ -1,5 +1,5 @@
-// The part of protocol buffers that TensorFlow and TensorBoard need: writes configurations and events, reads op definitions
-// and traces. A field is a varint of (number << 3 | wire type) and its value.
+// The part of protocol buffers that TensorFlow and TensorBoard need: writes configurations and events, reads op
+// definitions and traces. A field is a varint of (number << 3 | wire type) and its value.
 
 export type Field = Uint8Array;
 

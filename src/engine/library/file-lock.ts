@@ -1,6 +1,6 @@
-// A file lock: one process at a time works on a path, the others wait. The lock file beside the path names its owner, which
-// touches it regularly. A lock whose owner died is taken over: at once on the same machine, otherwise after 30 seconds
-// without a touch.
+// A file lock: one process at a time works on a path, the others wait. The lock file beside the path names its owner,
+// which touches it regularly. A lock whose owner died is taken over: at once on the same machine, otherwise after 30
+// seconds without a touch.
 
 import { randomBytes } from 'node:crypto';
 import { link, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';

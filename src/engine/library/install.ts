@@ -1,5 +1,5 @@
-// Installs libtensorflow in the cache: downloads or finds it, unpacks it into a work folder, verifies it there, and then
-// renames the folder. Any failure before that leaves the cache unchanged.
+// Installs libtensorflow in the cache: downloads or finds it, unpacks it into a work folder, verifies it there, and
+// then renames the folder. Any failure before that leaves the cache unchanged.
 
 import { mkdir, open, readdir, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';

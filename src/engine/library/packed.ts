@@ -1,5 +1,5 @@
-// One interface for the files inside a wheel, zip archive, tarball or folder. Contents are streams: the largest file has
-// 0.8 GB.
+// One interface for the files inside a wheel, zip archive, tarball or folder. Contents are streams: the largest file
+// has 0.8 GB.
 
 import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';

@@ -40,7 +40,9 @@ async function programs(t: TestContext, scripts: Readonly<Record<string, string>
 const pipSaying = (version: string) => `console.log('${version}')`;
 const PIP = 'pip 23.0 from /somewhere (python 3.11)';
 
-/** A pip that copies wheels from `store` by the name of their project; returns a reader of the arguments of its calls. */
+/**
+ * A pip that copies wheels from `store` by the name of their project; returns a reader of the arguments of its calls.
+ */
 async function fakePip(
   t: TestContext,
   store: Readonly<Record<string, Buffer>>,
