@@ -5,7 +5,7 @@ import { type ImageBatch, ImageBatches } from '../../data/batches.ts';
 import type { CaptionedImage } from '../../data/image.ts';
 import type { BatchPosition } from '../../data/order.ts';
 import type { Faults } from '../../data/sources/faults.ts';
-import type { OnHost } from '../../engine/session/runtime.ts';
+import type { OnHost } from '../../engine/session/compiled.ts';
 import { textBatch, textTokens } from '../../models/clip/text.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError } from '../../util/errors.ts';

@@ -8,7 +8,7 @@ import { after, before, test } from 'node:test';
 import type { CaptionedImage } from '../../../../src/data/image.ts';
 import { Faults } from '../../../../src/data/sources/faults.ts';
 import { readFolder } from '../../../../src/data/sources/folder.ts';
-import type { OnHost } from '../../../../src/engine/session/runtime.ts';
+import type { OnHost } from '../../../../src/engine/session/compiled.ts';
 import { loadTokenizer } from '../../../../src/tokenizers/load.ts';
 import type { Tokenizer } from '../../../../src/tokenizers/tokenizer.ts';
 import { assertClipCaptionsFit, clipBatches } from '../../../../src/train/clip/batches.ts';
