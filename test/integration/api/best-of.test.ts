@@ -43,7 +43,7 @@ async function choose(
   };
   const [{ length }] = Object.values(prompts) as [readonly number[]];
   const found: ScoredImage[] = [];
-  const options = { clip, drawn: length, kept, batch, truncate: false };
+  const options = { clip, candidates: length, kept, batch, truncate: false };
   for await (const image of bestOf(drawn(prompts, batch), options)) found.push(image);
   return { found, calls };
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import type { PreviewImage } from '../../../src/api/options.ts';
-import { Preview, UNDRAWN } from '../../../src/api/preview.ts';
+import { Preview, UNSAMPLED } from '../../../src/api/preview.ts';
 import type { DvaeCodec } from '../../../src/inference/dvae/codec.ts';
 import { dvaeConfig } from '../../support/tiny-runs.ts';
 
@@ -62,7 +62,7 @@ describe('images while they are drawn', () => {
         const drawn = (at + 1) * CELL * SIZE * 3;
         const start = i * SIZE ** 2 * 3;
         assert.deepEqual(pixels.slice(0, drawn), whole.slice(start, start + drawn));
-        assert.ok(pixels.slice(drawn).every((value) => value === UNDRAWN));
+        assert.ok(pixels.slice(drawn).every((value) => value === UNSAMPLED));
       }
     }
   });
