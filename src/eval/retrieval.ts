@@ -1,7 +1,7 @@
 // Retrieval on held-out pairs (arXiv 2103.00020, appendix E.1): whether an image's own text is among the nearest k, and
 // a text's own image.
 
-import { cosine } from '../inference/measures/features.ts';
+import { cosineSimilarity } from '../inference/measures/features.ts';
 
 export const RECALL_AT = [1, 5, 10] as const;
 
@@ -27,7 +27,7 @@ export function retrieval(
     const ranks = captions.map((caption, i) => {
       const others = captions.map((other, j) => ({
         isOwn: other === caption,
-        near: cosine(from, i, to, j, width),
+        near: cosineSimilarity(from, i, to, j, width),
       }));
       const own = Math.max(...others.filter(({ isOwn }) => isOwn).map(({ near }) => near));
       return others.filter(({ isOwn, near }) => !isOwn && near >= own).length;

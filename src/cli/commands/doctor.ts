@@ -6,11 +6,12 @@ import {
   checkDisk,
   checkEngine,
   checkGpu,
+  checkKoffi,
   checkLibrary,
   checkMachine,
-  checkNative,
   checkNode,
   checkPlatform,
+  checkSharp,
   checkTfjs,
   type Finding,
 } from '../diagnosis.ts';
@@ -21,9 +22,9 @@ async function* checks(signal: AbortSignal): AsyncGenerator<Finding> {
   yield checkPlatform();
   yield checkMachine();
   yield await checkDisk();
-  yield checkTfjs();
-  yield await checkNative('sharp');
-  const koffi = await checkNative('koffi');
+  yield await checkTfjs();
+  yield await checkSharp();
+  const koffi = await checkKoffi();
   yield koffi;
   const { findings, library } = await checkLibrary();
   yield* findings;

@@ -6,7 +6,7 @@ import { RECALL_AT, retrieval } from '../../eval/retrieval.ts';
 import { type Classifier, confusion, makeClassifier, predict } from '../../inference/clip/classifier.ts';
 import { ClipModel } from '../../inference/clip/clip.ts';
 import { ClipEncoder } from '../../inference/clip/encoder.ts';
-import { cosine, descending } from '../../inference/measures/features.ts';
+import { cosineSimilarity, descendingOrder } from '../../inference/measures/features.ts';
 import { type ClipSpec, clipSpec } from '../../models/clip/model.ts';
 import { Weights } from '../../nn/weights.ts';
 import { imageGrid, RIGHT, WRONG } from '../../report/images/grid.ts';
@@ -118,8 +118,8 @@ export class ClipTask implements TrainingTask<ClipBatch> {
     const { embedding, image } = this.#config.model;
     const length = image.size ** 2 * 3;
     const cells = captions.slice(0, SHOWN).map((own, i) => {
-      const near = captions.map((_, j) => cosine(images, i, texts, j, embedding));
-      const caption = captions[descending(near)[0] as number] as string;
+      const near = captions.map((_, j) => cosineSimilarity(images, i, texts, j, embedding));
+      const caption = captions[descendingOrder(near)[0] as number] as string;
       return {
         pixels: pixels.subarray(i * length, (i + 1) * length),
         width: image.size,

@@ -7,7 +7,7 @@ import { Faults } from '../../data/sources/faults.ts';
 import { readClasses, readLabels } from '../../data/sources/labelled.ts';
 import { readImages } from '../../data/sources/resolve.ts';
 
-import { split } from '../../data/split.ts';
+import { splitExamples } from '../../data/split.ts';
 import { checkClassifier } from '../../inference/clip/classifier.ts';
 import { textIds } from '../../models/clip/text.ts';
 import { loadTokenizer } from '../../tokenizers/load.ts';
@@ -17,7 +17,7 @@ import type { LoopResult } from '../loop/loop.ts';
 import { assertSameTokenizer, openCarriedParts } from '../loop/resume-checks.ts';
 import type { RunContext } from '../loop/run-context.ts';
 import { assertEnoughImages, checkRun, runTraining } from '../run.ts';
-import { checkCaptions, clipBatches } from './batches.ts';
+import { assertClipCaptionsFit, clipBatches } from './batches.ts';
 import { ClipTask, type ClipValidation, type ZeroShot } from './task.ts';
 
 /** Most held-out pairs, and most labelled images, looked at in one validation. */
@@ -37,9 +37,9 @@ export async function trainClip(config: ClipConfig, context: RunContext): Promis
   checkVocabulary(config, tokenizer);
   const faults = new Faults(log);
   const images = await readImages(data.path, { captions: 'required', faults });
-  const cut = checkCaptions(images, tokenizer, config);
+  const cut = assertClipCaptionsFit(images, tokenizer, config);
   if (cut > 0) log.warn(`${cut} captions are longer than ${model.text.length} tokens and will be cut`);
-  const { training, heldOut } = split(images, data.validation);
+  const { training, heldOut } = splitExamples(images, data.validation);
   assertEnoughImages(training.length, batch, data.path);
   const validation = await decodeValidation(heldOut, config, faults);
   const zeroShot = data.zeroShot && (await decodeZeroShot(config, data.zeroShot, faults));
@@ -88,7 +88,7 @@ async function decodeValidation(
     'held-out',
     VALIDATION_PAIRS,
   );
-  return { pixels, captions: images.map(({ caption }) => caption as string) };
+  return { pixels, captions: images.map(({ captions: [caption] }) => caption as string) };
 }
 
 async function decodeZeroShot(

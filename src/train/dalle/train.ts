@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { hashOf, readCheckpoint } from '../../checkpoint/read.ts';
 import { type DalleConfig, dalleSchema } from '../../config/dalle.ts';
+import { textLines } from '../../data/sources/captions.ts';
 import { Faults } from '../../data/sources/faults.ts';
 import { DvaeCodec } from '../../inference/dvae/codec.ts';
 import { BpeTokenizer } from '../../tokenizers/bpe.ts';
@@ -12,9 +13,9 @@ import { startEma } from '../loop/resume.ts';
 import { assertSamePart, assertSameTokenizer, openCarriedParts } from '../loop/resume-checks.ts';
 import type { RunContext } from '../loop/run-context.ts';
 import { assertEnoughImages, checkRun, runTraining } from '../run.ts';
-import { checkCaptions, firstCaption, trainingBatches, validationBatches } from './batches.ts';
+import { assertCaptionsFit, firstCaption, trainingBatches, validationBatches } from './batches.ts';
 import { codebookInit } from './codebook-init.ts';
-import { readCodes, splitCodes, type TokenizedDataset } from './dataset.ts';
+import { openDataset, splitDataset, type TokenizedDataset } from './dataset.ts';
 import { initFrom } from './fine-tune.ts';
 import { DalleTask } from './task.ts';
 
@@ -51,11 +52,11 @@ export async function trainDalle(config: DalleConfig, context: RunContext): Prom
       async build(runtime) {
         const codec = await DvaeCodec.open(runtime, dvae);
         checkCodec(config, codec);
-        const all = await readCodes(config, codec, dvae, faults, context);
+        const all = await openDataset(config, codec, dvae, faults, context);
         const source = data.tokens ?? data.path ?? '';
-        const cut = checkCaptions(all, tokenizer, config, source);
+        const cut = assertCaptionsFit(all, tokenizer, config, source);
         if (cut > 0) warn(`${cut} captions are longer than ${model.textLength} tokens and will be cut`);
-        const { training, heldOut } = splitCodes(all, data.validation);
+        const { training, heldOut } = splitDataset(all, data.validation);
         assertEnoughImages(training.captions.length, train.batch, source);
         await cluster?.assertSame('data', contentOf(all, tokenizer, codec), (rank) =>
           otherData(rank, source),
@@ -143,8 +144,8 @@ function samplePrompts(
   tokenizer: BpeTokenizer,
 ): readonly string[] {
   const { prompts, count } = config.train.samples;
-  checkCaptions(
-    { keys: prompts.map((_, i) => `train.samples.prompts.${i}`), captions: prompts },
+  assertCaptionsFit(
+    { keys: prompts.map((_, i) => `train.samples.prompts.${i}`), captions: prompts.map(textLines) },
     tokenizer,
     config,
   );

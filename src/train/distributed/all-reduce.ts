@@ -1,7 +1,8 @@
 // The gradients of all workers from those that each has summed up in its session: their exact sums, or sums of low rank.
 
 import type { Cluster } from '../../cluster/cluster.ts';
-import type { Compiled, OnHost, Runtime } from '../../engine/session/runtime.ts';
+import type { Compiled, OnHost } from '../../engine/session/compiled.ts';
+import type { Runtime } from '../../engine/session/runtime.ts';
 import type { Tensor } from '../../engine/tfjs/tf.ts';
 import type { GradientAccumulator } from '../optim/accumulate.ts';
 import type { PowerSgd } from './power-sgd.ts';

@@ -8,7 +8,7 @@ import type { BatchPosition } from '../../data/order.ts';
 import { Faults } from '../../data/sources/faults.ts';
 import { readImages } from '../../data/sources/resolve.ts';
 
-import { split } from '../../data/split.ts';
+import { splitExamples } from '../../data/split.ts';
 import type { Validation } from '../../eval/dvae-validation.ts';
 import { codeGrid } from '../../models/dvae/config.ts';
 import type { DvaeSpec } from '../../models/dvae/model.ts';
@@ -33,7 +33,7 @@ export async function trainDvae(config: DvaeConfig, context: RunContext): Promis
   const { model, train } = config;
   await checkRun(dvaeSchema, config, context);
   const images = await readImages(config.data.path, { captions: 'ignore' });
-  const { training, heldOut } = split(images, config.data.validation);
+  const { training, heldOut } = splitExamples(images, config.data.validation);
   if (training.length === 0) {
     throw new DataError('no image is left to train on', {
       where: config.data.path,

@@ -1,6 +1,6 @@
 // What a configuration would take, found by building its gradients' real graph and running nothing.
 
-import { flopsOf, type GraphNode, onlyNeeded, peakBytes } from '../../engine/graph/cost.ts';
+import { flopsOf, type GraphNode, peakBytes, pruneUnneeded } from '../../engine/graph/cost.ts';
 import type { Examined } from '../../engine/graph/examine.ts';
 import { flatten, type SpecTree } from '../../nn/parameters.ts';
 import type { WeightEntries } from '../../nn/weights.ts';
@@ -60,7 +60,7 @@ export function plan(model: Planned, devices: number): Plan {
   for (const [name, size] of sizes) parts[model.partOf(name)] = (parts[model.partOf(name)] ?? 0) + size;
   const examples = Math.max(1, Math.ceil(model.batch / model.accumulate / devices));
   const { nodes: recorded, results } = model.gradients(examples);
-  const nodes = onlyNeeded(recorded, results);
+  const nodes = pruneUnneeded(recorded, results);
   const flops = nodes.reduce((sum: number, node: GraphNode) => sum + flopsOf(node), 0);
   const flopsPerStep = (flops * model.batch) / examples;
   const each = (count: number, copies: number): number => Math.ceil((count * copies * FLOAT32) / devices);

@@ -6,6 +6,7 @@ import { NUMBER, REPEATABLE, TEXT, withExamples } from '../../help.ts';
 import { wholeNumber } from '../../whole-number.ts';
 import type { HeldOutCounts } from './held-out.ts';
 import { clear, type DemoResult, readResult, writeResult } from './progress-file.ts';
+import { type DemoSize, QUICK, QUICK_NOTE, WHOLE } from './size.ts';
 import { demoStages, pathsIn } from './stages.ts';
 
 const set = (name: string) =>
@@ -16,14 +17,22 @@ const set = (name: string) =>
     describe: `path.to.key=value: sets a key of configs/${name}/demo.yaml; repeatable`,
   }) as const;
 
+/** The default of a flag in each size. */
+const bySize = (key: keyof DemoSize): string => `${WHOLE[key]}, with --quick ${QUICK[key]}`;
+
 export const command = defineCommand({
   flags: (yargs) =>
     withExamples(
       yargs
         .option('out', {
           ...TEXT,
-          default: 'runs/demo',
+          defaultDescription: bySize('out'),
           describe: 'folder for data, runs and results; an interrupted demo in it is resumed',
+        })
+        .option('quick', {
+          type: 'boolean',
+          default: false,
+          describe: 'a try of about two minutes: fewer images, less training, rough results',
         })
         .option('seed', {
           ...wholeNumber('seed', { min: 0 }),
@@ -32,17 +41,17 @@ export const command = defineCommand({
         })
         .option('images', {
           ...wholeNumber('images'),
-          default: 24_000,
+          defaultDescription: bySize('images'),
           describe: 'captioned images to render and train on',
         })
         .option('prompts', {
           ...wholeNumber('prompts'),
-          default: 64,
+          defaultDescription: bySize('prompts'),
           describe: 'held-out prompts of each kind to sample: scenes, and pairs of colour and shape',
         })
         .option('candidates', {
           ...wholeNumber('candidates'),
-          default: 8,
+          defaultDescription: bySize('candidates'),
           describe: 'images for each prompt, which CLIP ranks',
         })
         .option('temperature', { ...NUMBER, default: 0.4, describe: 'sampling temperature' })
@@ -61,21 +70,33 @@ export const command = defineCommand({
         }),
       [
         ['about a quarter of an hour on two cores', 'demo'],
-        ['fewer images and prompts', 'demo --images 6000 --prompts 16 --out runs/small-demo'],
+        ['about two minutes, to see that everything works', 'demo --quick'],
       ],
     ),
 
-  async run({ out, seed, images, prompts, candidates, temperature, guidance, restart, ...flags }, context) {
+  async run({ quick, seed, temperature, guidance, restart, ...flags }, context) {
+    const size = quick ? QUICK : WHOLE;
+    const { out = size.out, images = size.images } = flags;
+    const { prompts = size.prompts, candidates = size.candidates } = flags;
     const paths = pathsIn(out);
     if (restart) await clear(out, Object.values(paths));
-    let result: DemoResult = (await readResult(out, seed, images)) ?? { seed, images, stages: {} };
+    const earlier = await readResult(out, { seed, images, quick });
+    let result: DemoResult = earlier ?? {
+      ...(quick && { quick, note: QUICK_NOTE }),
+      seed,
+      images,
+      stages: {},
+    };
+    // Written at once, so that a demo of another size does not use the folder.
+    if (!earlier) await writeResult(out, result);
+    if (quick) context.progress.note(QUICK_NOTE);
     const stages = demoStages({
       out,
       seed,
       images,
-      dvaeSet: flags['dvae-set'],
-      clipSet: flags['clip-set'],
-      dalleSet: flags['dalle-set'],
+      dvaeSet: [...size.dvaeSet, ...flags['dvae-set']],
+      clipSet: [...size.clipSet, ...flags['clip-set']],
+      dalleSet: [...size.dalleSet, ...flags['dalle-set']],
     });
     const announce = (i: number, text: string): void =>
       context.progress.note(`\n[${i + 1}/${stages.length + 1}] ${text}`);
@@ -92,6 +113,7 @@ export const command = defineCommand({
     announce(stages.length, 'sample held-out prompts');
     result = await sampleStage(out, result, { prompts, candidates, seed, temperature, guidance }, context);
     await writeResult(out, result);
+    if (quick) context.print(QUICK_NOTE);
     context.json(result);
   },
 });
@@ -123,7 +145,7 @@ async function sampleStage(
   const sample = { seconds, prompts: judged.length, candidates, settings };
   const result = { ...before, stages: { ...before.stages, sample }, heldOut, ranked };
   const grid = await writeGrid(out, judged);
-  const page = await writePage(out, judged, result.stages);
+  const page = await writePage(out, judged, result.stages, before.note);
 
   for (const [name, stage] of Object.entries(result.stages))
     context.print(`${name.padEnd(12)} ${stage.seconds.toFixed(0).padStart(5)} s`);

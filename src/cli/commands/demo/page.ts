@@ -31,7 +31,7 @@ const GRID_PROMPTS = 16;
 const COLUMNS = 8;
 
 function cell({ pixels, size, prompt, measure }: JudgedSample): GridCell {
-  return { pixels, width: size, height: size, caption: prompt, border: measure.right ? RIGHT : WRONG };
+  return { pixels, width: size, height: size, caption: prompt, border: measure.isCorrect ? RIGHT : WRONG };
 }
 
 const ofKind = (judged: readonly JudgedPrompt[], kind: HeldOutKind): JudgedPrompt[] =>
@@ -60,11 +60,15 @@ export async function writeGrid(out: string, judged: readonly JudgedPrompt[]): P
 export const percent = ({ samples, right }: { samples: number; right: number }): string =>
   `${Math.round((100 * right) / samples)} %`;
 
-/** Writes index.html, a single self-contained file: all samples, each prompt's in the order of CLIP's scores. */
+/**
+ * Writes index.html, a single self-contained file: all samples, each prompt's in the order of CLIP's scores.
+ * @param note a remark under the title
+ */
 export async function writePage(
   out: string,
   judged: readonly JudgedPrompt[],
   stages: Readonly<Record<string, StageResult>>,
+  note?: string,
 ): Promise<string> {
   const all = heldOutCounts(judged);
   const ranked = rankedCounts(judged);
@@ -93,7 +97,7 @@ export async function writePage(
             prompt,
             seed,
             score,
-            mark: measure.right ? ('right' as const) : ('wrong' as const),
+            mark: measure.isCorrect ? ('right' as const) : ('wrong' as const),
           })),
       ),
     })),
@@ -101,7 +105,9 @@ export async function writePage(
   const path = join(out, 'index.html');
   await writeGallery(path, {
     title: 'mm demo',
-    subtitle: 'Images for held-out captions, judged from their pixels',
+    subtitle: ['Images for held-out captions, judged from their pixels', note]
+      .filter((text) => text !== undefined)
+      .join('. '),
     figures: [
       { value: percent(all.scenes), label: 'of held-out scenes right' },
       { value: percent(all.pairs), label: 'of held-out pairs right' },

@@ -7,6 +7,9 @@ import { UsageError } from '../../../util/errors.ts';
 import { writeFileAtomic } from '../../../util/files.ts';
 
 const schema = z.looseObject({
+  /** Whether it is of mm demo --quick; `note` says what that means. */
+  quick: z.boolean().optional(),
+  note: z.string().optional(),
   seed: z.int(),
   images: z.int(),
   stages: z.record(z.string(), z.looseObject({ seconds: z.number() })),
@@ -18,9 +21,12 @@ const file = (out: string): string => join(out, 'result.json');
 
 /**
  * The result of an earlier demo in the folder; undefined where there is none.
- * @throws UsageError when it has another seed or other images, or is no result of a demo
+ * @throws UsageError when it has another seed, size or number of images, or is no result of a demo
  */
-export async function readResult(out: string, seed: number, images: number): Promise<DemoResult | undefined> {
+export async function readResult(
+  out: string,
+  { seed, images, quick }: { seed: number; images: number; quick: boolean },
+): Promise<DemoResult | undefined> {
   let text: string;
   try {
     text = await readFile(file(out), 'utf8');
@@ -32,13 +38,17 @@ export async function readResult(out: string, seed: number, images: number): Pro
   if (!parsed.success) {
     throw new UsageError('result.json is not of mm demo', { code: 'E_DEMO_FOLDER', where: file(out), fix });
   }
-  if (parsed.data.seed !== seed || parsed.data.images !== images) {
-    throw new UsageError(
-      `the folder holds a demo of seed ${parsed.data.seed} with ${parsed.data.images} images`,
-      { code: 'E_DEMO_FOLDER', where: out, fix },
-    );
+  const { data } = parsed;
+  const wasQuick = data.quick === true;
+  if (data.seed !== seed || data.images !== images || wasQuick !== quick) {
+    const kind = wasQuick ? 'a quick demo' : 'a demo';
+    throw new UsageError(`the folder holds ${kind} of seed ${data.seed} with ${data.images} images`, {
+      code: 'E_DEMO_FOLDER',
+      where: out,
+      fix,
+    });
   }
-  return parsed.data;
+  return data;
 }
 
 function parseJson(text: string): unknown {

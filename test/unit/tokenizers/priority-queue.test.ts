@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Heap } from '../../../src/tokenizers/heap.ts';
+import { PriorityQueue } from '../../../src/tokenizers/priority-queue.ts';
 import { RandomStream } from '../../../src/util/random.ts';
 
 test('gives what is in it in order, pushes and pops mixed', () => {
   const random = new RandomStream('heap');
-  const heap = new Heap<number>((a, b) => a < b);
+  const heap = new PriorityQueue<number>((a, b) => a < b);
   const items: number[] = [];
   for (let i = 0; i < 5000; i++) {
     if (random.uniform() < 0.6) {

@@ -7,7 +7,7 @@ import { backgroundSvg, css } from './background.ts';
 import { GEOMETRY } from './geometry.ts';
 import { CANVAS, layoutScene, type Placement } from './layout.ts';
 import type { Scene, SceneObject } from './scene.ts';
-import { COLOURS, type Rgb } from './vocabulary.ts';
+import { COLOURS, type RgbColour } from './vocabulary.ts';
 
 const OVERSAMPLING = 4;
 const OVERSCAN = 3; // pixels around each image of a sheet: the reach of the Lanczos kernel
@@ -15,12 +15,12 @@ const TINT = 0.4; // of white in the lighter stripes of a striped object
 const STRIPES = 4; // from one to the next on the canvas: a cell of the demo's code grid
 const OUTLINE = 0.16; // radii; keeps the shape of a striped object plain
 
-function lighter(colour: Rgb): Rgb {
-  return colour.map((level) => level + TINT * (255 - level)) as unknown as Rgb;
+function lighter(colour: RgbColour): RgbColour {
+  return colour.map((level) => level + TINT * (255 - level)) as unknown as RgbColour;
 }
 
 /** Stripes of one width whatever the object's, in the units of its radius; the centre is where one begins. */
-function stripePattern(id: string, colour: Rgb, radius: number, angle: number): string {
+function stripePattern(id: string, colour: RgbColour, radius: number, angle: number): string {
   const period = STRIPES / radius;
   return (
     `<pattern id="${id}" width="${period.toFixed(3)}" height="1" patternUnits="userSpaceOnUse" patternTransform="rotate(${angle})">` +
@@ -55,24 +55,24 @@ function sceneSvg(scene: Scene, id: string, random: RandomStream): string {
 }
 
 /** A scene to draw; `key` and nothing else decides about all that the scene leaves open. */
-export interface Drawing {
+export interface RenderRequest {
   readonly scene: Scene;
   readonly key: readonly (string | number)[];
 }
 
 /** Pixels that librsvg draws in one direction at most. */
-const LONGEST_SVG = 32_767;
+const MAX_SVG_SIDE = 32_767;
 
 /** Draws scenes as `size` × `size` RGB images, rows first. */
-export async function drawScenes(drawings: readonly Drawing[], size: number): Promise<Uint8Array[]> {
-  const most = Math.floor(LONGEST_SVG / (OVERSAMPLING * (size + 2 * OVERSCAN)));
+export async function renderScenes(drawings: readonly RenderRequest[], size: number): Promise<Uint8Array[]> {
+  const most = Math.floor(MAX_SVG_SIDE / (OVERSAMPLING * (size + 2 * OVERSCAN)));
   const images: Uint8Array[] = [];
   for (let start = 0; start < drawings.length; start += most)
-    images.push(...(await drawSheet(drawings.slice(start, start + most), size)));
+    images.push(...(await renderSheet(drawings.slice(start, start + most), size)));
   return images;
 }
 
-async function drawSheet(drawings: readonly Drawing[], size: number): Promise<Uint8Array[]> {
+async function renderSheet(drawings: readonly RenderRequest[], size: number): Promise<Uint8Array[]> {
   const tile = size + 2 * OVERSCAN;
   const over = (OVERSCAN * CANVAS) / size;
   const side = CANVAS + 2 * over;

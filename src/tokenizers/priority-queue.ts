@@ -1,6 +1,6 @@
 // A priority queue: a binary heap in an array.
 
-export class Heap<T> {
+export class PriorityQueue<T> {
   readonly #items: T[] = [];
   readonly #before: (a: T, b: T) => boolean;
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import sharp from 'sharp';
-import { drawScenes } from '../../../../src/data/shapes/draw.ts';
 import { GEOMETRY } from '../../../../src/data/shapes/geometry.ts';
 import { CANVAS, layoutScene } from '../../../../src/data/shapes/layout.ts';
 import { randomScene } from '../../../../src/data/shapes/random-scene.ts';
+import { renderScenes } from '../../../../src/data/shapes/render.ts';
 import { PLACES, SHAPES } from '../../../../src/data/shapes/vocabulary.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
 
@@ -81,18 +81,18 @@ test('the path and the signed distance of a shape agree, and so does its area', 
 
 test('more images than one sheet holds', async () => {
   const drawings = Array.from({ length: 220 }, (_, i) => ({ scene: scenes[i % 5]!, key: [7, i] }));
-  const images = await drawScenes(drawings, 32);
+  const images = await renderScenes(drawings, 32);
   assert.equal(images.length, 220);
-  assert.deepEqual(images.at(-1), (await drawScenes(drawings.slice(-1), 32))[0]);
+  assert.deepEqual(images.at(-1), (await renderScenes(drawings.slice(-1), 32))[0]);
 });
 
 test('an image is the same in any sheet, and different for another key', async () => {
   const drawings = scenes.slice(0, 5).map((scene, i) => ({ scene, key: [7, i] }));
   for (const size of [20, 32]) {
-    const together = await drawScenes(drawings, size);
-    const alone = await drawScenes([drawings[3]!], size);
+    const together = await renderScenes(drawings, size);
+    const alone = await renderScenes([drawings[3]!], size);
     assert.equal(together[3]!.length, size * size * 3);
     assert.deepEqual(together[3], alone[0]);
-    assert.notDeepEqual((await drawScenes([{ ...drawings[3]!, key: [8, 3] }], size))[0], alone[0]);
+    assert.notDeepEqual((await renderScenes([{ ...drawings[3]!, key: [8, 3] }], size))[0], alone[0]);
   }
 });
