@@ -161,3 +161,40 @@ test('the rules find a word alone and in names, and nothing else', () => {
   assert.match('from lucid', /[Ll]ucid(?!rains)/);
   assert.doesNotMatch('lucidrains/DALLE-pytorch', /[Ll]ucid(?!rains)/);
 });
+
+/** Letters of the glossary's table of axes. */
+function shapeLetters(): Set<string> {
+  const [, table = ''] = readFileSync(join(ROOT, 'docs', 'GLOSSARY.md'), 'utf8').split('## Shape letters');
+  const rows = Array.from(
+    table.matchAll(/^\| ([A-Za-z](?:, [A-Za-z])*) \|/gm),
+    ([, letters]) => letters as string,
+  );
+  return new Set(rows.flatMap((letters) => letters.split(', ')));
+}
+
+test('each letter of a shape suffix is in the glossary, and at the head of its file', () => {
+  const letters = shapeLetters();
+  assert.ok(letters.size > 15);
+  const found = FILES.filter((path) => path.startsWith('src/')).flatMap((path) => {
+    const text = readFileSync(join(ROOT, path), 'utf8');
+    const code = text.replaceAll(/'[^'\n]*'|`[^`\n]*`/g, '');
+    const used = new Set(
+      Array.from(
+        code.matchAll(/\b[a-z][A-Za-z]*_([A-Z][A-Za-z0-9]*)\b/g),
+        ([, suffix]) => suffix as string,
+      ).flatMap((suffix) => [...suffix].filter((character) => /[A-Za-z]/.test(character))),
+    );
+    const head = text.slice(0, text.search(/^(import|export)/m));
+    const legend = head
+      .split('\n')
+      .filter((line) => line.startsWith('//   '))
+      .join(' ');
+    return [...used].flatMap((letter) => [
+      ...(letters.has(letter) ? [] : [`${path}: ${letter} is not in docs/GLOSSARY.md`]),
+      ...(new RegExp(`(?<![A-Za-z])${letter}(?![A-Za-z])`).test(legend)
+        ? []
+        : [`${path}: ${letter} is not explained at its head`]),
+    ]);
+  });
+  assert.equal(found.length, 0, `\n${found.join('\n')}`);
+});
