@@ -192,7 +192,7 @@ export const clipSchema = z
       })
       .describe('the training run'),
   })
-  .describe('mm train-clip');
+  .meta({ description: 'mm train-clip', kind: 'clip' });
 
 /** What a checkpoint's config.yaml holds for whoever uses the model; one of converted weights holds nothing else. */
 export const clipCheckpointSchema = z.looseObject({ model: clipModelSchema });

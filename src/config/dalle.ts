@@ -286,7 +286,7 @@ export const dalleSchema = z
       context.addIssue({ code: 'custom', path: ['train', 'precision'], message });
     }
   })
-  .describe('mm train-dalle');
+  .meta({ description: 'mm train-dalle', kind: 'dalle' });
 
 /** What sampling reads of a checkpoint's configuration: converted weights have no training to describe. */
 export const dalleCheckpointSchema = z.looseObject({

@@ -249,7 +249,7 @@ export const dvaeSchema = z
       context.addIssue({ code: 'custom', path: ['train', 'codebook', 'revive'], message });
     }
   })
-  .describe('mm train-dvae');
+  .meta({ description: 'mm train-dvae', kind: 'dvae' });
 
 /** What codecs read of a checkpoint's configuration: converted weights have no training to describe. */
 export const dvaeCheckpointSchema = z.looseObject({ model: dvaeModelSchema });

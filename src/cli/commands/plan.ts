@@ -6,14 +6,12 @@ import { parse } from 'yaml';
 import { clipSchema } from '../../config/clip.ts';
 import { dalleSchema } from '../../config/dalle.ts';
 import { dvaeSchema } from '../../config/dvae.ts';
+import { kindOfConfig, MODEL_KINDS, type ModelKind } from '../../config/kind.ts';
 import { loadConfig } from '../../config/load.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
-import type { Plan, Planned } from '../../train/plan/plan.ts';
+import type { PlannedModel, ResourcePlan } from '../../train/plan/plan.ts';
 import { InterruptedError, UsageError } from '../../util/errors.ts';
 import { defineCommand } from '../command.ts';
-
-const KINDS = ['dalle', 'dvae', 'clip'] as const;
-type Kind = (typeof KINDS)[number];
 
 export const command = defineCommand({
   flags: (yargs) =>
@@ -31,7 +29,7 @@ export const command = defineCommand({
         describe: 'path.to.key=value, over the file; repeatable',
       })
       .option('kind', {
-        choices: KINDS,
+        choices: MODEL_KINDS,
         describe: 'what the file configures, where its model section does not show it',
       })
       .option('devices', {
@@ -84,10 +82,10 @@ async function throwIfAborted(signal: AbortSignal): Promise<void> {
 }
 
 async function planOther(
-  kind: Exclude<Kind, 'dalle'>,
+  kind: Exclude<ModelKind, 'dalle'>,
   runtime: Runtime,
   given: Parameters<typeof loadConfig>[1],
-): Promise<Planned> {
+): Promise<PlannedModel> {
   if (kind === 'dvae') {
     const { planDvae } = await import('../../train/plan/dvae.ts');
     return planDvae(runtime, loadConfig(dvaeSchema, given));
@@ -96,20 +94,15 @@ async function planOther(
   return planClip(runtime, loadConfig(clipSchema, given));
 }
 
-/** Only a dVAE has images of a size in its model, and only a CLIP two towers. */
-function kindOf(file: string): Kind {
-  let value: unknown;
+function kindOf(file: string): ModelKind {
   try {
-    value = parse(readFileSync(file, 'utf8'));
+    return kindOfConfig(parse(readFileSync(file, 'utf8')));
   } catch {
     return 'dalle'; // loadConfig says what is wrong with the file.
   }
-  const model = (value as { model?: object } | null)?.model ?? {};
-  if ('imageSize' in model) return 'dvae';
-  return 'image' in model && 'text' in model ? 'clip' : 'dalle';
 }
 
-function describe({ kind, parameters, flopsPerStep, flopsPerRun, memory, ...rest }: Plan): string[] {
+function describe({ kind, parameters, flopsPerStep, flopsPerRun, memory, ...rest }: ResourcePlan): string[] {
   const parts = Object.entries(parameters.parts).map(
     ([part, count]) => `  ${part}: ${count.toLocaleString('en')}`,
   );
@@ -119,7 +112,7 @@ function describe({ kind, parameters, flopsPerStep, flopsPerRun, memory, ...rest
     ...parts,
     `${flopsPerStep.toExponential(3)} floating-point operations a step, ${flopsPerRun.toExponential(3)} a run`,
     `memory of each of ${rest.devices} devices, ${rest.examplesAtOnce} examples at once: ${gigabytes(memory.total)}`,
-    ...(['weights', 'gradients', 'moments', 'average', 'activations'] as const).map(
+    ...(['weights', 'gradients', 'moments', 'ema', 'activations'] as const).map(
       (name) => `  ${name}: ${gigabytes(memory[name])}`,
     ),
   ];

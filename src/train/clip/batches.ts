@@ -12,7 +12,7 @@ import type { OnHost } from '../../engine/session/runtime.ts';
 import { textBatch, textTokens } from '../../models/clip/text.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError } from '../../util/errors.ts';
-import type { ClipInputs } from './step.ts';
+import type { ClipInputs } from './gradients.ts';
 
 export interface ClipBatch {
   /** The batch from its start, each time it is called; to be gone through to its end. */

@@ -1,6 +1,6 @@
 // Captioned images as codes in memory: of token shards, or encoded before the training begins.
 
-import type { Checkpoint } from '../../checkpoint/read.ts';
+import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
 import type { DalleConfig } from '../../config/dalle.ts';
 import { chunks, decodeBatches } from '../../data/decode-batches.ts';
 import { captionsOf } from '../../data/sources/captions.ts';
