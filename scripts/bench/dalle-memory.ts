@@ -1,5 +1,5 @@
 // What memory a train step of the joint Transformer takes, with its activations kept and computed again, each in a
-// process of its own: 256 + 1024 tokens, width 512, 8 layers, batch 2.
+// separate process: 256 + 1024 tokens, width 512, 8 layers, batch 2.
 //
 //   node --import tsx scripts/bench/dalle-memory.ts [--only full] [--json]
 //       for each case the process's resident memory, and of it what TensorFlow's allocator says is in use (counted in

@@ -13,7 +13,7 @@ import { Weights } from '../../src/nn/weights.ts';
 import { RandomStream } from '../../src/util/random.ts';
 import { serve, spread } from './in-turn.ts';
 
-/** As generate_images is asked: the likeliest tenth. */
+/** The most likely tenth, as generate_images is asked. */
 const FILTER = 0.9;
 
 const [model = '{}', batch = '4', value = 'mean'] = process.argv.slice(2);

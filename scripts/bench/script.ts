@@ -1,4 +1,4 @@
-// What every yardstick script shares: one error boundary, and running other programs.
+// What every benchmark shares: one error boundary, and running other programs.
 
 import { execFile } from 'node:child_process';
 import { homedir } from 'node:os';

@@ -1,9 +1,12 @@
 // mm's side of the train-step bench: the same model compiled by the engine, with its ops and mm's optimizer.
 
 import { optimizer } from '../../src/config/fields.ts';
-import { gather, gelu, layerNorm, sparseCrossEntropy } from '../../src/engine/ops/ops.ts';
+import { gather } from '../../src/engine/ops/gather.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Scalar, type Tensor, tf } from '../../src/engine/tfjs/tf.ts';
+import { sparseCrossEntropy } from '../../src/nn/functional/cross-entropy.ts';
+import { gelu } from '../../src/nn/functional/gelu.ts';
+import { affineLayerNorm } from '../../src/nn/functional/layer-norm.ts';
 import { unflatten } from '../../src/nn/parameters.ts';
 import { Weights } from '../../src/nn/weights.ts';
 import { Adam } from '../../src/train/optim/adam.ts';
@@ -14,7 +17,7 @@ import { ADAM, batch, causalMask, initialWeights, loss, type Ops, TRANSFORMER } 
 const OPS: Ops = {
   gather,
   crossEntropy: sparseCrossEntropy,
-  layerNorm: (x, gain, bias) => layerNorm(x, gain, bias, 1e-5),
+  layerNorm: (x, gain, bias) => affineLayerNorm(x, gain, bias, 1e-5),
   gelu,
 };
 

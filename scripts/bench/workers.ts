@@ -1,6 +1,6 @@
 // A train step of the joint Transformer by two workers on this machine against the same step of one process in two
 // parts: what the exchange of gradients takes, whole and compressed, and how much is sent. The workers share the machine's
-// processors, so that two of them are no faster than one process; on machines of their own they would be.
+// processors, so that two of them are no faster than one process; on separate machines they would be.
 //
 //   node --import tsx scripts/bench/workers.ts [--batch 8] [--rank 4] [--rounds 8] [--steps 3] [--json]
 

@@ -25,7 +25,7 @@ import {
 } from './state.ts';
 import { verifyFile } from './verify.ts';
 
-export type NamedTensors = Iterable<readonly [name: string, tensor: TensorSource]>;
+export type TensorSources = Iterable<readonly [name: string, tensor: TensorSource]>;
 
 export interface CheckpointContents {
   readonly kind: ModelKind;
@@ -38,10 +38,10 @@ export interface CheckpointContents {
   readonly metrics: Readonly<Record<string, number>>;
   /** The resolved configuration, written as config.yaml. */
   readonly config: object;
-  readonly model: NamedTensors;
-  readonly ema?: NamedTensors | undefined;
-  readonly optimizer?: NamedTensors | undefined;
-  readonly compression?: NamedTensors | undefined;
+  readonly model: TensorSources;
+  readonly ema?: TensorSources | undefined;
+  readonly optimizer?: TensorSources | undefined;
+  readonly compression?: TensorSources | undefined;
   readonly tokenizer?: { toJSON(): object } | undefined;
   /** The dVAE of a DALL·E checkpoint: copied into it, without its optimizer. */
   readonly dvae?: Checkpoint | undefined;

@@ -48,7 +48,7 @@ export async function withClip<R>(
     clip: import('../inference/clip/clip.ts').ClipModel;
     embed: <P extends ImageFile>(
       images: readonly P[],
-    ) => Promise<import('../inference/jobs/embed.ts').Embedded<P>>;
+    ) => Promise<import('../inference/jobs/embed.ts').EmbeddedImages<P>>;
     faults: import('../data/sources/faults.ts').Faults;
   }) => Promise<R>,
 ): Promise<R> {

@@ -3,7 +3,6 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { availableParallelism, release, totalmem } from 'node:os';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
@@ -27,7 +26,6 @@ const GIGABYTE = 1e9;
 const LITTLE_MEMORY = 4 * GIGABYTE;
 const LITTLE_DISK = 2 * GIGABYTE;
 
-const require = createRequire(import.meta.url);
 const gigabytes = (bytes: number): string => `${(bytes / GIGABYTE).toFixed(1)} GB`;
 const ok = (name: string, detail: string): Finding => ({ name, status: 'ok', detail });
 const warning = (name: string, detail: string, fix?: string): Finding => ({
@@ -71,31 +69,39 @@ export function checkPlatform(): Finding {
   }
 }
 
-/** tfjs-node's JavaScript; its package as a whole would load the native addon, which mm does without. */
-export function checkTfjs(): Finding {
-  const name = '@tensorflow/tfjs-node-gpu';
-  try {
-    const { version } = require(`${name}/package.json`) as { version: string };
-    return ok('tfjs', version);
-  } catch (error) {
-    return failure('tfjs', firstLine(error), REINSTALL);
-  }
-}
+/** tfjs with tfjs-node's kernels: built in, and in a checkout from its packages. */
+export const checkTfjs = (): Promise<Finding> =>
+  checkLoads('tfjs', async () => (await import('../engine/tfjs/tf.ts')).tf.version_core, REINSTALL);
 
-/** A package that carries binaries for each system, and does not load where they are missing. */
-export async function checkNative(name: 'sharp' | 'koffi'): Promise<Finding> {
-  try {
-    const { default: loaded } = (await import(name)) as { default: Versioned };
-    const { [name]: version = loaded.version, vips } = loaded.versions ?? {};
-    return ok(name, `${version}${vips ? `, libvips ${vips}` : ''}`);
-  } catch (error) {
-    return failure(name, firstLine(error), `${REINSTALL} --include=optional ${name}`);
-  }
-}
+/** Carries binaries for each system, and does not load where they are missing. */
+export const checkSharp = (name = 'sharp'): Promise<Finding> =>
+  checkLoads(
+    name,
+    async () => {
+      const { versions } = ((await import(name)) as { default: Versioned }).default;
+      return `${versions.sharp}, libvips ${versions.vips}`;
+    },
+    `${REINSTALL} --include=optional ${name}`,
+  );
 
 interface Versioned {
-  readonly version?: string;
-  readonly versions?: Readonly<Record<string, string>>;
+  readonly versions: Readonly<Record<'sharp' | 'vips', string>>;
+}
+
+/** Its JavaScript is built in, its binaries are a package for each system. */
+export const checkKoffi = (): Promise<Finding> =>
+  checkLoads(
+    'koffi',
+    async () => (await import('../engine/native/koffi.ts')).koffi.version,
+    `${REINSTALL} --include=optional @koromix/koffi-${process.platform}-${process.arch}`,
+  );
+
+async function checkLoads(name: string, load: () => Promise<string>, fix: string): Promise<Finding> {
+  try {
+    return ok(name, await load());
+  } catch (error) {
+    return failure(name, firstLine(error), fix);
+  }
 }
 
 const firstLine = (error: unknown): string => (error as Error).message.split('\n')[0] ?? '';

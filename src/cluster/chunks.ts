@@ -1,6 +1,6 @@
 // Arrays as one long row of numbers: its slices, one for each worker, and their chunks, one for each frame.
 
-import { CHUNK } from './frame.ts';
+import { CHUNK_LENGTH } from './frame.ts';
 
 /** Parts of the arrays, in their order, of CHUNK numbers in all at most. */
 export type Chunk = readonly Float32Array[];
@@ -24,7 +24,7 @@ export const lengthOf = (arrays: readonly Float32Array[]): number =>
 /** The chunks of a slice: views, so that what is written to them is written to the arrays. */
 export function* chunksOf(arrays: readonly Float32Array[], { begin, end }: Slice): Generator<Chunk> {
   let chunk: Float32Array[] = [];
-  let room = CHUNK;
+  let room = CHUNK_LENGTH;
   let start = 0;
   for (const array of arrays) {
     let at = Math.max(begin - start, 0);
@@ -37,7 +37,7 @@ export function* chunksOf(arrays: readonly Float32Array[], { begin, end }: Slice
       if (room > 0) continue;
       yield chunk;
       chunk = [];
-      room = CHUNK;
+      room = CHUNK_LENGTH;
     }
     start += array.length;
   }
@@ -51,7 +51,7 @@ export const bytesOf = (chunk: Chunk): Uint8Array[] =>
 const LEAST = 2 ** -126;
 
 /** sum += part, rounded to float32 as TensorFlow does it. */
-export function addTo(sum: Float32Array, part: Float32Array): void {
+export function addInPlace(sum: Float32Array, part: Float32Array): void {
   for (let i = 0; i < sum.length; i++) {
     const value = (sum[i] as number) + (part[i] as number);
     sum[i] = value < LEAST && value > -LEAST ? 0 : value;

@@ -2,11 +2,11 @@
 // same order. Sums are made in the order of the workers, number by number, so that they do not depend on who makes them.
 
 import { UsageError } from '../util/errors.ts';
-import { addTo, bytesOf, type Chunk, chunksOf, lengthOf, type Slice, slicesOf } from './chunks.ts';
-import { CHUNK, KIND, type Kind, MAX_TEXT } from './frame.ts';
+import { addInPlace, bytesOf, type Chunk, chunksOf, lengthOf, type Slice, slicesOf } from './chunks.ts';
+import { CHUNK_LENGTH, KIND, type Kind, MAX_TEXT } from './frame.ts';
 import { Link } from './link.ts';
 import { connect, type JoinOptions } from './rendezvous.ts';
-import { errorOf, type Stop, stopOf } from './stop.ts';
+import { errorFromStop, type Stop, stopFromError } from './stop.ts';
 
 /**
  * Waits until all workers have come, and runs `body` as one of them. An error of it stops the others too.
@@ -34,7 +34,7 @@ export class Cluster {
   #exchanges = 0;
   /** Its goodbyes, from when it is over. */
   #end: Promise<unknown> | undefined;
-  readonly #scratch = { earlier: new Float32Array(CHUNK), part: new Float32Array(CHUNK) };
+  readonly #scratch = { earlier: new Float32Array(CHUNK_LENGTH), part: new Float32Array(CHUNK_LENGTH) };
 
   private constructor(
     { rank, workers, timeoutSeconds }: JoinOptions,
@@ -76,14 +76,14 @@ export class Cluster {
     const own = slices[this.rank] as Slice;
     await Promise.all([
       ...this.#links.map((link) =>
-        send(link, KIND.scatter, sequence, chunksOf(arrays, slices[link.rank] as Slice)),
+        send(link, KIND.reduceScatter, sequence, chunksOf(arrays, slices[link.rank] as Slice)),
       ),
       this.#sumSlice(sequence, chunksOf(arrays, own)),
     ]);
     await Promise.all([
-      ...this.#links.map((link) => send(link, KIND.collect, sequence, chunksOf(arrays, own))),
+      ...this.#links.map((link) => send(link, KIND.allGather, sequence, chunksOf(arrays, own))),
       ...this.#links.map((link) =>
-        receive(link, KIND.collect, sequence, chunksOf(arrays, slices[link.rank] as Slice)),
+        receive(link, KIND.allGather, sequence, chunksOf(arrays, slices[link.rank] as Slice)),
       ),
     ]);
   }
@@ -171,7 +171,7 @@ export class Cluster {
    * one when all is done.
    */
   async close(error?: unknown): Promise<void> {
-    const stop = error === undefined ? undefined : stopOf(error, this.rank);
+    const stop = error === undefined ? undefined : stopFromError(error, this.rank);
     this.#end ??= Promise.all(this.#links.map((link) => link.close(stop)));
     await this.#end;
   }
@@ -187,7 +187,7 @@ export class Cluster {
       const part = viewsLike(own, this.#scratch.part);
       for (const link of this.#links) {
         const isFirst = link.rank === 0;
-        await link.receive(KIND.scatter, sequence, bytesOf(isFirst ? earlier : part));
+        await link.receive(KIND.reduceScatter, sequence, bytesOf(isFirst ? earlier : part));
         if (!isFirst) addAll(link.rank < this.rank ? earlier : own, part);
         // From here on the sum so far is in the arrays; which of two is added to which makes no difference.
         if (link.rank === this.rank - 1) addAll(own, earlier);
@@ -197,7 +197,7 @@ export class Cluster {
 
   #onStop(stop: Stop, from: Link): void {
     if (this.#end) return;
-    const error = errorOf(stop);
+    const error = errorFromStop(stop);
     for (const link of this.#links) link.fail(error);
     this.#end = Promise.all(this.#links.map((link) => link.close(link === from ? undefined : stop)));
   }
@@ -232,5 +232,5 @@ function viewsLike(chunk: Chunk, array: Float32Array): Float32Array[] {
 }
 
 function addAll(sum: Chunk, part: Chunk): void {
-  for (const [i, views] of sum.entries()) addTo(views, part[i] as Float32Array);
+  for (const [i, views] of sum.entries()) addInPlace(views, part[i] as Float32Array);
 }

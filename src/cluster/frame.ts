@@ -5,8 +5,8 @@ export const KIND = {
   alive: 0,
   stop: 1,
   done: 2,
-  scatter: 3,
-  collect: 4,
+  reduceScatter: 3,
+  allGather: 4,
   gather: 5,
   broadcast: 6,
 } as const;
@@ -23,10 +23,10 @@ export interface Head {
 export const HEAD_BYTES = 12;
 
 /** Numbers in a body at most. */
-export const CHUNK = 2 ** 18;
+export const CHUNK_LENGTH = 2 ** 18;
 
 /** No body is longer. */
-export const MAX_BYTES = CHUNK * Float32Array.BYTES_PER_ELEMENT;
+export const MAX_BYTES = CHUNK_LENGTH * Float32Array.BYTES_PER_ELEMENT;
 
 /** Of a text: an error with its place, names of images, figures. */
 export const MAX_TEXT = 2 ** 16;

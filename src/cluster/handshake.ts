@@ -31,7 +31,7 @@ const callSchema = z.object({ hello: z.string(), proof: hex });
 const replySchema = z.object({ proof: hex.optional(), refused: z.string().optional() });
 
 type Hello = z.output<typeof helloSchema>;
-export type Introduction = Pick<Hello, 'workers' | 'rank' | 'port'>;
+export type WorkerHello = Pick<Hello, 'workers' | 'rank' | 'port'>;
 
 const proofOf = (secret: string, who: 'caller' | 'called', ...said: readonly string[]): string =>
   createHmac('sha256', secret)
@@ -42,7 +42,7 @@ const isSame = (a: string, b: string): boolean => timingSafeEqual(Buffer.from(a)
 
 const nonce = (): string => randomBytes(NONCE_BYTES).toString('hex');
 
-const hello = (introduction: Introduction): Hello => ({
+const hello = (introduction: WorkerHello): Hello => ({
   protocol: PROTOCOL,
   version: version(),
   processor: process.arch,
@@ -75,9 +75,9 @@ export async function acceptHandshake(
   socket: Socket,
   reader: SocketReader,
   secret: string,
-  introduction: Introduction,
+  introduction: WorkerHello,
   objection: (rank: number) => string | undefined,
-): Promise<Introduction> {
+): Promise<WorkerHello> {
   const ours = hello(introduction);
   const refuse = <E extends Error>(error: E): E => {
     writeMessage(socket, { refused: error.message } satisfies z.input<typeof replySchema>);
@@ -105,7 +105,7 @@ export async function sendHandshake(
   socket: Socket,
   reader: SocketReader,
   secret: string,
-  introduction: Introduction,
+  introduction: WorkerHello,
 ): Promise<void> {
   const challenge = await readMessage(reader, challengeSchema);
   const ours = hello(introduction);

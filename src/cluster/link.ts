@@ -3,7 +3,7 @@
 import type { Socket } from 'node:net';
 import { decodeHead, encodeHead, HEAD_BYTES, KIND, type Kind, MAX_BYTES, MAX_TEXT } from './frame.ts';
 import type { SocketReader } from './reader.ts';
-import { decodeStop, encodeStop, lost, type Stop } from './stop.ts';
+import { decodeStop, encodeStop, lostStop, type Stop } from './stop.ts';
 
 export interface LinkOptions {
   /** The other worker's. */
@@ -77,7 +77,7 @@ export class Link {
     // 'end' comes before 'close', and at once where the other process dies.
     socket.on('end', () => reader.fail(new Error(how)));
     this.#listen().catch((error: Error) => {
-      if (!this.#isDone) this.#stopped(lost(rank, error.message));
+      if (!this.#isDone) this.#stopped(lostStop(rank, error.message));
     });
   }
 
@@ -92,7 +92,7 @@ export class Link {
       for (const part of parts) this.#socket.write(part);
       this.#socket.write(last, (error) => {
         if (!error) return resolve();
-        this.#stopped(lost(this.rank, error.message));
+        this.#stopped(lostStop(this.rank, error.message));
         reject(this.#failure ?? error);
       });
       this.#socket.uncork();
@@ -215,6 +215,6 @@ export class Link {
     this.#receivedBefore = this.#reader.received;
     this.#silentBeats = isSilent ? this.#silentBeats + 1 : 0;
     if (this.#silentBeats <= this.#beatsAllowed) return;
-    this.#stopped(lost(this.rank, `it said nothing for ${this.#options.timeoutSeconds} seconds`));
+    this.#stopped(lostStop(this.rank, `it said nothing for ${this.#options.timeoutSeconds} seconds`));
   }
 }

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { UsageError, UserError } from '../util/errors.ts';
 import { type Address, formatAddress } from './address.ts';
-import { acceptHandshake, type Introduction } from './handshake.ts';
+import { acceptHandshake, type WorkerHello } from './handshake.ts';
 import { writeMessage } from './message.ts';
 import { SocketReader } from './reader.ts';
 
@@ -20,7 +20,7 @@ export interface Connection {
 export interface RendezvousListenerOptions {
   readonly address: Address;
   readonly secret: string;
-  readonly introduction: Introduction;
+  readonly hello: WorkerHello;
   /** Ranks of the workers that will come. */
   readonly awaited: readonly number[];
   readonly onRefused: (why: string) => void;
@@ -93,7 +93,7 @@ export class RendezvousListener {
   }
 
   /** Sends everybody away with a last word. */
-  breakUp(word: object): void {
+  abort(word: object): void {
     this.#isClosed = true;
     this.#server.close();
     for (const socket of this.#sockets) {
@@ -105,7 +105,7 @@ export class RendezvousListener {
   }
 
   async #receive(socket: Socket): Promise<void> {
-    const { secret, introduction, onRefused } = this.#options;
+    const { secret, hello: introduction, onRefused } = this.#options;
     const reader = new SocketReader(socket);
     this.#sockets.add(socket);
     let how = 'it went away';

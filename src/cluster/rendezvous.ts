@@ -135,14 +135,14 @@ class Rendezvous {
   breakUp(reason: Error): void {
     this.#isOver = true;
     // Heard as either by those inside and those still at the door.
-    this.#door?.breakUp({ stopped: reason.message, refused: reason.message });
+    this.#door?.abort({ stopped: reason.message, refused: reason.message });
     for (const socket of this.#sockets) socket.destroy();
   }
 
   async #open(address: Address, awaited: readonly number[], rank: number): Promise<RendezvousListener> {
     const { secret, workers, onRefused = () => {} } = this.#options;
     const introduction = { workers, rank, port: 0 };
-    const door = await RendezvousListener.open({ address, secret, introduction, awaited, onRefused });
+    const door = await RendezvousListener.open({ address, secret, hello: introduction, awaited, onRefused });
     if (this.#isOver) door.close();
     this.#door = door;
     return door;

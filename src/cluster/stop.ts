@@ -20,7 +20,7 @@ export const plainText = (text: string): string =>
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what has to go
     .replaceAll(/[\u0000-\u001f\u007f-\u009f]+/g, ' ');
 
-export function stopOf(error: unknown, rank: number): Stop {
+export function stopFromError(error: unknown, rank: number): Stop {
   if (error instanceof UserError) {
     const { exitCode, message, where, fix } = error;
     return { rank, exitCode, message, where, fix };
@@ -51,7 +51,7 @@ export function decodeStop(bytes: Uint8Array, sender: number): Stop {
 }
 
 /** The error of another worker as one of this worker's. */
-export function errorOf({ rank, exitCode, message, where, fix }: Stop): UserError {
+export function errorFromStop({ rank, exitCode, message, where, fix }: Stop): UserError {
   const details = { ...(where !== undefined && { where }), ...(fix !== undefined && { fix }) };
   const what = `worker ${rank}: ${message}`;
   switch (exitCode) {
@@ -67,7 +67,7 @@ export function errorOf({ rank, exitCode, message, where, fix }: Stop): UserErro
 }
 
 /** A worker of which nothing more is heard. */
-export const lost = (rank: number, how: string): Stop => ({
+export const lostStop = (rank: number, how: string): Stop => ({
   rank,
   exitCode: EXIT.data,
   message: `it was lost: ${how}`,

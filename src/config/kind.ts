@@ -1,9 +1,12 @@
-// Which model a configuration is of: its key `kind`, or for files without one the keys of its model section.
+// The head of a configuration that mm wrote, `kind` and `version`; and the kind of files without one.
 
 import type { z } from 'zod';
 
 export const MODEL_KINDS = ['dvae', 'dalle', 'clip'] as const;
 export type ModelKind = (typeof MODEL_KINDS)[number];
+
+/** Version 2 begins with `kind` and `version`; version 1 has neither, and the keys of before (retired.ts). */
+export const CONFIG_VERSION = 2;
 
 export const isModelKind = (value: unknown): value is ModelKind =>
   (MODEL_KINDS as readonly unknown[]).includes(value);

@@ -4,11 +4,11 @@ import { stringify } from 'yaml';
 import type { z } from 'zod';
 import { UsageError } from '../util/errors.ts';
 import { type Explanation, explain, inputSchema } from './explain.ts';
-import { declaredKind, isMap, kindOfSchema, type ModelKind } from './kind.ts';
+import { CONFIG_VERSION, declaredKind, isMap, kindOfSchema, type ModelKind } from './kind.ts';
 import { type Problem, throwProblems } from './problems.ts';
+import { upgradeConfig } from './retired.ts';
 import { applyOverride, flagOverrides, type Override, parseSet } from './set.ts';
 import { type Path, readYaml, type YamlSource } from './source.ts';
-import { CONFIG_VERSION, upgradeConfig } from './upgrade.ts';
 
 export interface ConfigSource {
   /** YAML file; without it everything comes from `set`, `flags` and the defaults. */

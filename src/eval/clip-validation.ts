@@ -2,7 +2,7 @@
 
 import { type Classifier, confusion, makeClassifier, predict } from '../inference/clip/classifier.ts';
 import type { ClipModel } from '../inference/clip/clip.ts';
-import { cosine, descending } from '../inference/measures/features.ts';
+import { cosineSimilarity, descendingOrder } from '../inference/measures/features.ts';
 import { imageGrid, RIGHT, WRONG } from '../report/images/grid.ts';
 import type { Evaluator, Metrics } from './evaluator.ts';
 import { RECALL_AT, retrieval } from './retrieval.ts';
@@ -75,8 +75,8 @@ export class ClipValidation implements Evaluator {
     const { embedding, image } = this.#clip.config;
     const length = image.size ** 2 * 3;
     const cells = captions.slice(0, SHOWN).map((own, i) => {
-      const similarities = captions.map((_, j) => cosine(images, i, texts, j, embedding));
-      const caption = captions[descending(similarities)[0] as number] as string;
+      const similarities = captions.map((_, j) => cosineSimilarity(images, i, texts, j, embedding));
+      const caption = captions[descendingOrder(similarities)[0] as number] as string;
       return {
         pixels: pixels.subarray(i * length, (i + 1) * length),
         width: image.size,

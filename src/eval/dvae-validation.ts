@@ -4,7 +4,7 @@
 import { floatScalar, type HostTensor } from '../engine/native/tensor.ts';
 import type { Runtime } from '../engine/session/runtime.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor4D, tf } from '../engine/tfjs/tf.ts';
-import { codebookUse, collapse, useFigures } from '../inference/measures/codebook.ts';
+import { codebookMetrics, codebookUse, describeCollapse } from '../inference/measures/codebook.ts';
 import { psnrOf, softHardGap, ssim } from '../inference/measures/reconstruction.ts';
 import { type DvaeArchitecture, hardReconstruction } from '../models/dvae/architecture.ts';
 import type { Weights } from '../nn/weights.ts';
@@ -91,7 +91,7 @@ export class DvaeValidation implements Evaluator<[temperature: number]> {
     }
     const use = codebookUse(codes, vocabulary);
     const { mse, softMse, reconstruction, kl } = mean;
-    this.#collapse = collapse(use, vocabulary, warnBelow);
+    this.#collapse = describeCollapse(use, vocabulary, warnBelow);
     return {
       mse,
       psnr: psnrOf(mse),
@@ -100,7 +100,7 @@ export class DvaeValidation implements Evaluator<[temperature: number]> {
       softHardGap: softHardGap(softMse, mse),
       reconstruction,
       kl,
-      ...useFigures(use, vocabulary),
+      ...codebookMetrics(use, vocabulary),
     };
   }
 

@@ -1,7 +1,7 @@
 // Retrieval on held-out pairs (arXiv 2103.00020, appendix E.1): recall@k, the share of images whose own text is among the k
 // closest, and of texts whose own image is.
 
-import { cosine } from '../inference/measures/features.ts';
+import { cosineSimilarity } from '../inference/measures/features.ts';
 
 export const RECALL_AT = [1, 5, 10] as const;
 
@@ -27,7 +27,7 @@ export function retrieval(
     const ranks = captions.map((caption, i) => {
       const others = captions.map((other, j) => ({
         isOwn: other === caption,
-        similarity: cosine(from, i, to, j, width),
+        similarity: cosineSimilarity(from, i, to, j, width),
       }));
       const own = Math.max(...others.filter(({ isOwn }) => isOwn).map(({ similarity }) => similarity));
       return others.filter(({ isOwn, similarity }) => !isOwn && similarity >= own).length;

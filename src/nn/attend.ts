@@ -3,7 +3,7 @@
 //   … batch axes, G groups of queries, Q queries and K keys of a group, S keys that all groups share,
 //   d width of a head
 
-import { withGradient } from '../engine/ops/ops.ts';
+import { withGradient } from '../engine/ops/gradient.ts';
 import { checkpointed } from '../engine/ops/recompute.ts';
 import { type Tensor, tf } from '../engine/tfjs/tf.ts';
 

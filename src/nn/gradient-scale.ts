@@ -2,7 +2,7 @@
 // way into a branch of the residual stream and divided on their way out, so that 16-bit products inside neither lose
 // nor overflow them, while the stream's own gradient stays as it is in 32 bits.
 
-import { withGradient } from '../engine/ops/ops.ts';
+import { withGradient } from '../engine/ops/gradient.ts';
 import { type Tensor, tf } from '../engine/tfjs/tf.ts';
 
 /** Where a branch ends: its gradient comes in multiplied by `scale`. */

@@ -1,7 +1,7 @@
 // Layer normalization over the last axis.
 
-import { layerNorm as normalize } from '../engine/ops/ops.ts';
 import type { Tensor } from '../engine/tfjs/tf.ts';
+import { affineLayerNorm as normalize } from './functional/layer-norm.ts';
 import { constant, type ParameterSpec, type Parameters } from './parameters.ts';
 
 const EPSILON = 1e-5;

@@ -3,7 +3,6 @@
 // the block of encoders too.
 //   B batch, N positions, D width, H heads, d width of a head, S = D / 2 channels that token shift moves
 
-import { gelu } from '../engine/ops/ops.ts';
 import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '../engine/tfjs/tf.ts';
 import {
   type AttendedRows,
@@ -16,6 +15,7 @@ import {
 } from './attention.ts';
 import type { StreamLayout } from './attention-mask.ts';
 import type { AttentionPattern } from './attention-pattern.ts';
+import { gelu } from './functional/gelu.ts';
 import { enterScale, leaveScale } from './gradient-scale.ts';
 import { type LayerNormParameters, type LayerNormSpec, layerNorm, layerNormSpec } from './layer-norm.ts';
 import { type LinearParameters, linear, linearSpec } from './linear.ts';

@@ -1,11 +1,13 @@
 // A model's parameters as variables of a runtime: drawn, read inside compiled functions, loaded and saved by name.
 
-import { type HostTensor, sizeOf } from '../engine/native/tensor.ts';
+import type { HostTensor } from '../engine/native/tensor.ts';
 import { foldIn, randomNormal, randomUniform } from '../engine/ops/random.ts';
-import type { Compiled, Runtime } from '../engine/session/runtime.ts';
+import type { Compiled } from '../engine/session/compiled.ts';
+import type { Runtime } from '../engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, tf } from '../engine/tfjs/tf.ts';
 import type { Variable } from '../engine/tfjs/variable.ts';
 import { graphSeed } from '../util/random.ts';
+import { sizeOf } from '../util/shape.ts';
 import {
   flatten,
   type Initializer,

@@ -46,7 +46,7 @@ export function doubleField(number: number, value: number): Field {
 export const message = (...fields: readonly Field[]): Buffer => Buffer.concat(fields);
 
 /** Calls `visit(field, value)` for each field of a message; nested messages and strings come as bytes. */
-export function readMessage(
+export function readFields(
   bytes: Uint8Array,
   visit: (field: number, value: Uint8Array | number) => void,
 ): void {

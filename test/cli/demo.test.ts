@@ -78,7 +78,34 @@ test('the demo runs every stage, judges its samples, and repeats none of it', {
   assert.deepEqual(again.heldOut, result.heldOut);
   assert.deepEqual(again.stages['train-dalle'], result.stages['train-dalle']);
 
-  const other = await mm([...tiny(out), '--seed', '1']);
-  assert.equal(other.code, 2);
-  assert.match(other.stderr, /demo of seed 0 .*\n.*at: .*\n.*--restart/);
+  for (const flags of [['--seed', '1'], ['--quick']]) {
+    const other = await mm([...tiny(out), ...flags]);
+    assert.equal(other.code, 2);
+    assert.match(other.stderr, /holds a demo of seed 0 .*\n.*at: .*\n.*--restart/);
+  }
+});
+
+test('a quick demo says so, goes on where it was stopped, and is no demo of the other size', {
+  timeout: 240_000,
+}, async () => {
+  const out = join(folder, 'quick');
+  const stopped = await mm([...tiny(out), '--quick', '--dalle-set', 'train.batch=0']);
+  assert.equal(stopped.code, 2, stopped.stderr);
+  const left = JSON.parse(await readFile(join(out, 'result.json'), 'utf8'));
+  assert.equal(left.quick, true);
+  assert.match(left.note, /quick try.*rough/);
+  assert.match(stopped.stderr, /a quick try/);
+  assert.ok(left.stages['train-clip']);
+
+  const whole = await mm(tiny(out));
+  assert.equal(whole.code, 2);
+  assert.match(whole.stderr, /holds a quick demo of seed 0 .*\n.*at: .*\n.*--restart/);
+
+  const { code, stdout, stderr } = await mm([...tiny(out).filter((flag) => flag !== '--json'), '--quick']);
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /a quick try/);
+  const result = JSON.parse(await readFile(join(out, 'result.json'), 'utf8'));
+  assert.deepEqual([result.quick, result.note], [true, left.note]);
+  assert.deepEqual(result.stages['train-clip'], left.stages['train-clip']);
+  assert.match(await readFile(join(out, 'index.html'), 'utf8'), /a quick try/);
 });

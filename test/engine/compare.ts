@@ -2,14 +2,14 @@
 
 import assert from 'node:assert/strict';
 import type { HostTensor } from '../../src/engine/native/tensor.ts';
-import type { CompileOptions, Runtime } from '../../src/engine/session/runtime.ts';
+import type { CompileOptions } from '../../src/engine/session/compiled.ts';
+import type { Runtime } from '../../src/engine/session/runtime.ts';
 import { useTensorFlow } from '../../src/engine/tfjs/backend.ts';
 import { type Tensor, tf } from '../../src/engine/tfjs/tf.ts';
 import { RandomStream } from '../../src/util/random.ts';
+import { sizeOf } from '../../src/util/shape.ts';
 
 useTensorFlow();
-
-export const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
 /** float32 numbers on the host. */
 export const floats = (shape: readonly number[], data: ArrayLike<number>): HostTensor => ({

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { gather } from '../../src/engine/ops/ops.ts';
+import { gather } from '../../src/engine/ops/gather.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { executeOp } from '../../src/engine/tfjs/execute.ts';
 import { type Tensor, tf } from '../../src/engine/tfjs/tf.ts';

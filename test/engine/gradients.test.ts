@@ -4,16 +4,14 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import type { HostTensor } from '../../src/engine/native/tensor.ts';
-import {
-  addBias,
-  gather,
-  gelu,
-  layerNorm,
-  sparseCrossEntropy,
-  upsample2x,
-} from '../../src/engine/ops/ops.ts';
+import { gather } from '../../src/engine/ops/gather.ts';
+import { addBias } from '../../src/engine/ops/linear-algebra.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
+import { sparseCrossEntropy } from '../../src/nn/functional/cross-entropy.ts';
+import { gelu } from '../../src/nn/functional/gelu.ts';
+import { affineLayerNorm } from '../../src/nn/functional/layer-norm.ts';
+import { upsample2x } from '../../src/nn/functional/upsample.ts';
 import { floats, integers, normals, runRecorded } from './compare.ts';
 
 const runtime = new Runtime();
@@ -89,11 +87,11 @@ describe('the gradient of', () => {
     [normals([2, 2, 2, 3], 'small'), normals([4, 4, 2, 3], 'kernel of a transposed convolution', 0.3)],
     (x, kernel) => weighted(tf.conv2dTranspose(x as Tensor4D, kernel as Tensor4D, [2, 4, 4, 2], 2, 'same')),
   );
-  check('upsample2x', [normals([2, 3, 3, 2], 'image')], (x) => weighted(upsample2x(x as Tensor4D)));
+  check('upsample2x', [normals([2, 3, 3, 2], 'picture')], (x) => weighted(upsample2x(x as Tensor4D)));
   check(
     'layerNorm',
     [normals([3, 8], 'rows', 2), normals([8], 'gain'), normals([8], 'bias')],
-    (x, gain, bias) => weighted(layerNorm(x!, gain!, bias!, 1e-5)),
+    (x, gain, bias) => weighted(affineLayerNorm(x!, gain!, bias!, 1e-5)),
   );
   check('gelu', [normals([4, 5], 'gelu', 2)], (x) => weighted(gelu(x!)));
   check('addBias', [normals([4, 3], 'biased'), normals([3], 'bias')], (x, bias) =>
@@ -124,7 +122,7 @@ describe('a network of convolution, pooling, attention and embeddings', () => {
     );
     const tokens = tf.reshape(tf.avgPool(upsample2x(features), 2, 2, 'valid'), [2, 4, 4]);
     const stream = tf.concat([gather(table!, ids!), tokens], 1);
-    const normal = layerNorm(stream, gain!, bias!, 1e-5);
+    const normal = affineLayerNorm(stream, gain!, bias!, 1e-5);
     const weights = tf.softmax(tf.mul(tf.matMul(normal, normal, false, true), 0.5));
     const mixed = tf.add(stream, gelu(tf.matMul(weights, normal)));
     const logits = tf.matMul(tf.reshape(mixed, [12, 4]), table!, false, true);

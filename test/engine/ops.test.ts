@@ -4,18 +4,15 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import type { HostTensor } from '../../src/engine/native/tensor.ts';
-import {
-  gather,
-  gelu,
-  kthLargest,
-  layerNorm,
-  reinmax,
-  sparseCrossEntropy,
-  straightThrough,
-  upsample2x,
-} from '../../src/engine/ops/ops.ts';
+import { gather } from '../../src/engine/ops/gather.ts';
+import { kthLargest } from '../../src/engine/ops/reductions.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
+import { sparseCrossEntropy } from '../../src/nn/functional/cross-entropy.ts';
+import { gelu } from '../../src/nn/functional/gelu.ts';
+import { affineLayerNorm } from '../../src/nn/functional/layer-norm.ts';
+import { reinmax, straightThrough } from '../../src/nn/functional/one-hot.ts';
+import { upsample2x } from '../../src/nn/functional/upsample.ts';
 import { assertNear, eager, floats, integers, normals, onHost, runEagerly, runRecorded } from './compare.ts';
 
 const runtime = new Runtime();
@@ -107,7 +104,7 @@ differentiable('maxPool and avgPool', [image_2443], (a) => [
 ]);
 differentiable('upsample2x', [image_2443], (a) => upsample2x(a as Tensor4D));
 differentiable('layerNorm', [x_2346, normals([6], 'i'), normals([6], 'j')], (a, gain, bias) =>
-  layerNorm(a!, gain!, bias!, 1e-5),
+  affineLayerNorm(a!, gain!, bias!, 1e-5),
 );
 differentiable('straightThrough', [x_23], (a) => straightThrough(tf.softmax(a!)));
 differentiable('reinmax', [x_23], (a) => reinmax(a!, tf.softmax(a!), tf.scalar(0.7)));

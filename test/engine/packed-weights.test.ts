@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import type { HostTensor } from '../../src/engine/native/tensor.ts';
-import { affine } from '../../src/engine/ops/ops.ts';
+import { affine } from '../../src/engine/ops/linear-algebra.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import type { Tensor, Tensor2D } from '../../src/engine/tfjs/tf.ts';
 import { RandomStream } from '../../src/util/random.ts';

@@ -4,18 +4,22 @@ import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { inFloat32 } from '../../src/engine/graph/precision.ts';
 import type { HostTensor } from '../../src/engine/native/tensor.ts';
-import { gather, gelu, layerNorm, sparseCrossEntropy } from '../../src/engine/ops/ops.ts';
+import { gather } from '../../src/engine/ops/gather.ts';
 import { foldIn, randomNormal } from '../../src/engine/ops/random.ts';
+import type { CompileOptions } from '../../src/engine/session/compiled.ts';
 import type { OpTime } from '../../src/engine/session/op-times.ts';
-import { type CompileOptions, Runtime } from '../../src/engine/session/runtime.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
+import { sparseCrossEntropy } from '../../src/nn/functional/cross-entropy.ts';
+import { gelu } from '../../src/nn/functional/gelu.ts';
+import { affineLayerNorm } from '../../src/nn/functional/layer-norm.ts';
 import { difference, floats, integers, normals, runRecorded } from './compare.ts';
 
 const runtime = new Runtime();
 after(() => runtime.close());
 
 const inputs = {
-  image: normals([2, 6, 6, 3], 'image'),
+  image: normals([2, 6, 6, 3], 'picture'),
   kernel: normals([3, 3, 3, 8], 'kernel', 0.2),
   table: normals([7, 8], 'table'),
   gain: normals([8], 'gain'),
@@ -31,7 +35,7 @@ function model(...values: Tensor[]): Tensor[] {
   const [image, kernel, table, gain, ids, labels] = values as Tensor[];
   const loss = (x: Tensor, w: Tensor, rows: Tensor, g: Tensor): Tensor => {
     const features = tf.reshape(tf.relu(tf.conv2d(x as Tensor4D, w as Tensor4D, 1, 'same')), [2, 36, 8]);
-    const stream = layerNorm(tf.concat([gather(rows, ids!), features], 1), g, tf.zeros([8]), 1e-5);
+    const stream = affineLayerNorm(tf.concat([gather(rows, ids!), features], 1), g, tf.zeros([8]), 1e-5);
     const attended = tf.matMul(tf.softmax(tf.matMul(stream, stream, false, true)), stream);
     const logits = tf.matMul(tf.reshape(gelu(tf.add(stream, attended)), [78, 8]), rows, false, true);
     return tf.mean(sparseCrossEntropy(logits as Tensor2D, labels as Tensor1D));

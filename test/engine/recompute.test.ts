@@ -3,12 +3,13 @@
 import './counting-allocator.ts';
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { gelu, withGradient } from '../../src/engine/ops/ops.ts';
+import { withGradient } from '../../src/engine/ops/gradient.ts';
 import { checkpointed, recomputed } from '../../src/engine/ops/recompute.ts';
 import type { OpTime } from '../../src/engine/session/op-times.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, tf } from '../../src/engine/tfjs/tf.ts';
 import { dropout } from '../../src/nn/dropout.ts';
+import { gelu } from '../../src/nn/functional/gelu.ts';
 import { assertNear, eager, integers, normals, onHost, runRecorded } from './compare.ts';
 
 const runtime = new Runtime();

@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import type { HostTensor } from '../../src/engine/native/tensor.ts';
-import { layerNorm } from '../../src/engine/ops/ops.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { inRowBlocks } from '../../src/engine/tfjs/row-blocks.ts';
 import { type Tensor, tf } from '../../src/engine/tfjs/tf.ts';
+import { affineLayerNorm } from '../../src/nn/functional/layer-norm.ts';
 import { RandomStream } from '../../src/util/random.ts';
 
 const runtime = new Runtime();
@@ -63,7 +63,7 @@ describe('a product in blocks of four rows', () => {
 
 test('the layer norm meanwhile is the same but for rounding', async () => {
   const norm = runtime.compile('norms', ({ x }: { x: Tensor }) => {
-    const run = () => layerNorm(x, tf.linspace(0.5, 2, 9), tf.linspace(-1, 1, 9), 1e-5);
+    const run = () => affineLayerNorm(x, tf.linspace(0.5, 2, 9), tf.linspace(-1, 1, 9), 1e-5);
     return { plain: run(), rowwise: inRowBlocks(4, run) };
   });
   const { plain, rowwise } = await norm({ x: matrix(12, 9) });

@@ -5,13 +5,13 @@ import type { JoinOptions } from '../../src/cluster/rendezvous.ts';
 
 export const LOOPBACK = { host: '127.0.0.1', port: 0 };
 
-export type Over = (rank: number) => Partial<JoinOptions>;
+export type OverrideOptions = (rank: number) => Partial<JoinOptions>;
 
 /** What `run` comes to with the options of each worker, in their order. */
 async function everyWorker<T>(
   workers: number,
   run: (options: JoinOptions) => Promise<T>,
-  over: Over = () => ({}),
+  over: OverrideOptions = () => ({}),
 ): Promise<PromiseSettledResult<T>[]> {
   const { signal } = new AbortController();
   const ranks = Array.from({ length: workers - 1 }, (_, i) => i + 1);
@@ -36,18 +36,21 @@ async function everyWorker<T>(
 }
 
 /** The outcome of each worker's joining. */
-export const joinAll = (workers: number, over?: Over): Promise<PromiseSettledResult<Cluster>[]> =>
+export const joinAll = (workers: number, over?: OverrideOptions): Promise<PromiseSettledResult<Cluster>[]> =>
   everyWorker(workers, (options) => Cluster.join(options), over);
 
 /** Runs `body` on each of `workers` workers, then ends them; gives what each came to. */
-export const together = <T>(
+export const runWorkers = <T>(
   workers: number,
   body: (cluster: Cluster) => Promise<T>,
 ): Promise<PromiseSettledResult<T>[]> => everyWorker(workers, (options) => withCluster(options, body));
 
 /** What each came to, where all of them came to something. */
-export async function allOf<T>(workers: number, body: (cluster: Cluster) => Promise<T>): Promise<T[]> {
-  return (await together(workers, body)).map((outcome) => {
+export async function runAllWorkers<T>(
+  workers: number,
+  body: (cluster: Cluster) => Promise<T>,
+): Promise<T[]> {
+  return (await runWorkers(workers, body)).map((outcome) => {
     if (outcome.status === 'rejected') throw outcome.reason;
     return outcome.value;
   });

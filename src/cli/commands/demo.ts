@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { UsageError } from '../../util/errors.ts';
 import { type Context, defineCommand } from '../command.ts';
 import { clear, type DemoResult, readResult, writeResult } from './demo/progress-file.ts';
+import { QUICK, QUICK_NOTE, WHOLE } from './demo/size.ts';
 import { demoStages, places } from './demo/stages.ts';
 
 export const command = defineCommand({
@@ -12,20 +13,22 @@ export const command = defineCommand({
       .option('out', {
         type: 'string',
         requiresArg: true,
-        default: 'runs/demo',
-        describe: 'folder for everything; an interrupted demo goes on in it',
+        describe: `folder for everything, by default ${WHOLE.out}, or ${QUICK.out} with --quick; an interrupted demo goes on in it`,
+      })
+      .option('quick', {
+        type: 'boolean',
+        default: false,
+        describe: 'a try of about two minutes: fewer images, less training, rough results',
       })
       .option('seed', { type: 'number', default: 0, describe: 'of the data, the models and the samples' })
-      .option('images', { type: 'number', default: 24_000, describe: 'captioned images to draw' })
+      .option('images', { type: 'number', describe: sized('captioned images to draw', 'images') })
       .option('prompts', {
         type: 'number',
-        default: 64,
-        describe: 'held-out scenes to draw, and as many held-out pairs',
+        describe: sized('held-out scenes to draw, and as many held-out pairs', 'prompts'),
       })
       .option('candidates', {
         type: 'number',
-        default: 8,
-        describe: 'samples of each prompt, among which CLIP chooses',
+        describe: sized('samples of each prompt, among which CLIP chooses', 'candidates'),
       })
       .option('temperature', { type: 'number', default: 0.4, describe: 'of the samples' })
       .option('guidance', { type: 'number', default: 1.5, describe: 'of the samples; 1 is none' })
@@ -55,21 +58,33 @@ export const command = defineCommand({
         default: false,
         describe: 'begin anew, whatever is in the folder',
       })
-      .example('$0 demo', 'about a quarter of an hour on two cores'),
+      .example('$0 demo', 'about a quarter of an hour on two cores')
+      .example('$0 demo --quick', 'about two minutes, for trying whether everything works'),
 
-  async run({ out, seed, images, prompts, candidates, temperature, guidance, restart, ...flags }, context) {
+  async run({ quick, seed, temperature, guidance, restart, ...flags }, context) {
+    const size = quick ? QUICK : WHOLE;
+    const { out = size.out, images = size.images } = flags;
+    const { prompts = size.prompts, candidates = size.candidates } = flags;
     checkCounts({ prompts, candidates });
     const at = places(out);
     if (restart) await clear(out, Object.values(at));
-    const earlier = await readResult(out, seed, images);
-    let result: DemoResult = earlier ?? { seed, images, stages: {} };
+    const earlier = await readResult(out, { seed, images, quick });
+    let result: DemoResult = earlier ?? {
+      ...(quick && { quick, note: QUICK_NOTE }),
+      seed,
+      images,
+      stages: {},
+    };
+    // At once, so that no other demo takes the folder for its own.
+    if (!earlier) await writeResult(out, result);
+    if (quick) context.progress.note(QUICK_NOTE);
     const stages = demoStages({
       out,
       seed,
       images,
-      dvaeSet: flags['dvae-set'],
-      clipSet: flags['clip-set'],
-      dalleSet: flags['dalle-set'],
+      dvaeSet: [...size.dvaeSet, ...flags['dvae-set']],
+      clipSet: [...size.clipSet, ...flags['clip-set']],
+      dalleSet: [...size.dalleSet, ...flags['dalle-set']],
     });
     for (const [i, stage] of stages.entries()) {
       if (result.stages[stage.name]) continue;
@@ -110,7 +125,7 @@ export const command = defineCommand({
     const sample = { seconds, prompts: judged.length, candidates, settings };
     result = { ...result, stages: { ...result.stages, sample }, heldOut, ranked };
     const grid = await writeGrid(out, judged);
-    const page = await writePage(out, judged, result.stages);
+    const page = await writePage(out, judged, result.stages, quick ? QUICK_NOTE : undefined);
     await writeResult(out, result);
 
     for (const [name, stage] of Object.entries(result.stages))
@@ -123,9 +138,15 @@ export const command = defineCommand({
       );
     }
     context.print(`${grid}\n${page}`);
+    if (quick) context.print(QUICK_NOTE);
     context.json(result);
   },
 });
+
+/** A flag's description with its default in each size. */
+function sized(text: string, key: 'images' | 'prompts' | 'candidates'): string {
+  return `${text}: ${WHOLE[key]}, or ${QUICK[key]} with --quick`;
+}
 
 function checkCounts(counts: Readonly<Record<string, number>>): void {
   for (const [flag, value] of Object.entries(counts)) {

@@ -6,11 +6,12 @@ import {
   checkDisk,
   checkEngine,
   checkGpu,
+  checkKoffi,
   checkLibrary,
   checkMachine,
-  checkNative,
   checkNode,
   checkPlatform,
+  checkSharp,
   checkTfjs,
   type Finding,
 } from '../diagnosis.ts';
@@ -20,9 +21,9 @@ async function* examine(signal: AbortSignal): AsyncGenerator<Finding> {
   yield checkPlatform();
   yield checkMachine();
   yield await checkDisk();
-  yield checkTfjs();
-  yield await checkNative('sharp');
-  const koffi = await checkNative('koffi');
+  yield await checkTfjs();
+  yield await checkSharp();
+  const koffi = await checkKoffi();
   yield koffi;
   const { findings, library } = await checkLibrary();
   yield* findings;

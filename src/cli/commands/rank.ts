@@ -48,9 +48,9 @@ export const command = defineCommand({
     const { print, json } = context;
     const files = await findImages(flags.images);
     const rankings = await withClip(flags, context, async ({ clip, embed }) => {
-      const { rank } = await import('../../inference/jobs/rank.ts');
+      const { rankImages } = await import('../../inference/jobs/rank.ts');
       const texts = await clip.encodeTexts(flags.prompt, flags.truncate);
-      return rank(flags.prompt, texts, await embed(files), clip.scale);
+      return rankImages(flags.prompt, texts, await embed(files), clip.scale);
     });
     for (const { prompt, images } of rankings) {
       if (rankings.length > 1) print(prompt);

@@ -3,11 +3,10 @@
 import { access, constants, mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { captionFiles, readLines } from '../../data/sources/caption-files.ts';
-import { captionsOf } from '../../data/sources/captions.ts';
 import { isList } from '../../data/sources/lists.ts';
 import { archivesOf, readImages } from '../../data/sources/resolve.ts';
 import type { BpeTokenizer } from '../../tokenizers/bpe.ts';
-import { normalize } from '../../tokenizers/text.ts';
+import { normalizeText } from '../../tokenizers/text.ts';
 import { trainBpe } from '../../tokenizers/train.ts';
 import { DataError, InterruptedError, UsageError } from '../../util/errors.ts';
 import { storageError } from '../../util/files.ts';
@@ -30,7 +29,7 @@ interface Report {
 async function imageCaptions(path: string): Promise<string[] | undefined> {
   if (!isList(path) && !(await archivesOf(path))) return undefined;
   const images = await readImages(path, { captions: 'optional' });
-  return images.flatMap(captionsOf);
+  return images.flatMap(({ captions }) => captions);
 }
 
 async function* each(lines: readonly string[]): AsyncGenerator<string> {
@@ -60,7 +59,7 @@ async function measure(tokenizer: BpeTokenizer, lines: AsyncIterable<string>): P
   let tokens = 0;
   let longest = { tokens: 0, caption: '' };
   for await (const line of lines) {
-    const caption = normalize(line);
+    const caption = normalizeText(line);
     if (caption === '') {
       empty++;
       continue;

@@ -1,7 +1,7 @@
 // The prompts of mm sample: those of the command line, then those of files.
 
 import { readFile } from 'node:fs/promises';
-import { textLines } from '../../data/sources/folder.ts';
+import { textLines } from '../../data/sources/captions.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 
 export interface PromptFlags {

@@ -6,7 +6,7 @@ import { companionWheels } from './companions.ts';
 import { type DownloadOptions, downloadWheel } from './download.ts';
 import { findPip } from './python.ts';
 import { archive, type Source, wheelMetadata } from './source.ts';
-import { requireSpace } from './storage.ts';
+import { assertFreeSpace } from './storage.ts';
 import { libraryWheel, type WheelRequest } from './wheel.ts';
 
 // The wheel, pip's copy of it, and what is unpacked of it.
@@ -23,7 +23,7 @@ export async function* fetchSources(
 ): AsyncGenerator<Source> {
   const request = libraryWheel(gpu);
   const pip = await findPip();
-  await requireSpace(dirname(work), gpu ? ROOM.gpu : ROOM.cpu);
+  await assertFreeSpace(dirname(work), gpu ? ROOM.gpu : ROOM.cpu);
   const folder = join(work, 'fetched');
   const fetch = (wanted: WheelRequest) => downloadWheel(pip, wanted, folder, options);
   const wheel = await fetch(request);

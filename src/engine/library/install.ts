@@ -10,10 +10,10 @@ import { fetchSources } from './fetch.ts';
 import { withFileLock } from './file-lock.ts';
 import {
   installedLibrary,
+  LIBRARY_MANIFEST,
   type LibraryFiles,
   type LibraryManifest,
   libraryFolder,
-  MANIFEST,
 } from './locate.ts';
 import { libraryNames, pickLibraries } from './names.ts';
 import { findSources } from './source.ts';
@@ -108,7 +108,9 @@ function manifestOf(written: readonly string[], { gpu, from }: InstallOptions): 
 }
 
 async function writeManifest(folder: string, manifest: LibraryManifest): Promise<void> {
-  await writeFile(join(folder, MANIFEST), `${JSON.stringify(manifest, undefined, 2)}\n`, { flush: true });
+  await writeFile(join(folder, LIBRARY_MANIFEST), `${JSON.stringify(manifest, undefined, 2)}\n`, {
+    flush: true,
+  });
 }
 
 async function syncFolders(folder: string): Promise<void> {

@@ -31,7 +31,7 @@ export interface LibraryManifest {
   readonly companions: readonly string[];
 }
 
-export const MANIFEST = 'library.json';
+export const LIBRARY_MANIFEST = 'library.json';
 
 /** mm's cache: MM_CACHE, else XDG_CACHE_HOME/mm, else ~/.cache/mm (macOS: ~/Library/Caches/mm). */
 export function cacheFolder(): string {
@@ -58,7 +58,7 @@ export function locateLibrary(): LibraryFiles {
 }
 
 function chosenLibrary(folder: string): LibraryFiles {
-  if (existsSync(join(folder, MANIFEST))) return installedLibrary(folder);
+  if (existsSync(join(folder, LIBRARY_MANIFEST))) return installedLibrary(folder);
   const names = libraryNames();
   const found = existsSync(folder) ? pickLibraries(readdirSync(folder), names) : undefined;
   if (found === undefined) {
@@ -90,7 +90,7 @@ export function installedLibrary(folder: string): LibraryFiles {
 }
 
 function readManifest(folder: string): LibraryManifest {
-  const path = join(folder, MANIFEST);
+  const path = join(folder, LIBRARY_MANIFEST);
   try {
     return JSON.parse(readFileSync(path, 'utf8')) as LibraryManifest;
   } catch (error) {

@@ -8,7 +8,7 @@ import { DataError } from '../../util/errors.ts';
 import { companionWheels } from './companions.ts';
 import { libraryNames, pickLibraries } from './names.ts';
 import { folderFiles, type PackedFile, tarFiles, zipFiles } from './packed.ts';
-import { parseWheelName, projectOf, suits, TENSORFLOW_VERSION } from './wheel.ts';
+import { fitsMachine, parseWheelName, projectOf, TENSORFLOW_VERSION } from './wheel.ts';
 
 /** Something to unpack: its files, read anew by each call. */
 export type Source = () => AsyncIterable<PackedFile>;
@@ -72,7 +72,7 @@ export function pickWheel(names: readonly string[], gpu: boolean): string | unde
   const projects = gpu ? ['tensorflow'] : ['tensorflow_cpu', 'tensorflow'];
   const rank = (name: string): number => {
     const wheel = parseWheelName(name);
-    if (wheel === undefined || !projects.includes(wheel.project) || !suits(wheel))
+    if (wheel === undefined || !projects.includes(wheel.project) || !fitsMachine(wheel))
       return Number.POSITIVE_INFINITY;
     return 2 * projects.indexOf(wheel.project) + (wheel.version === TENSORFLOW_VERSION ? 0 : 1);
   };
@@ -82,7 +82,7 @@ export function pickWheel(names: readonly string[], gpu: boolean): string | unde
 
 async function fromWheel(path: string, gpu: boolean): Promise<Source[]> {
   const name = parseWheelName(basename(path));
-  if (name !== undefined && !suits(name)) {
+  if (name !== undefined && !fitsMachine(name)) {
     throw new DataError(
       `the wheel is for ${name.platforms.join(', ')}; this is ${process.platform}-${process.arch}`,
       {

@@ -16,7 +16,7 @@ export function cacheError(error: unknown, where: string): unknown {
 }
 
 /** @throws DataError when `folder`'s disk has fewer than `bytes` free. */
-export async function requireSpace(folder: string, bytes: number): Promise<void> {
+export async function assertFreeSpace(folder: string, bytes: number): Promise<void> {
   const { bavail, bsize } = await statfs(folder);
   if (bavail * bsize >= bytes) return;
   const gigabytes = (value: number) => (value / 1e9).toFixed(1);

@@ -48,9 +48,9 @@ export const verifyLibrary: Verify = async (folder, signal) => {
     text(child.stdout),
     text(child.stderr),
   ]);
-  if (code !== 0) throw new EngineError(...explain(ended, lastLine(complaints), folder));
+  if (code !== 0) throw new EngineError(...explainProbeFailure(ended, lastLine(complaints), folder));
   const result = JSON.parse(output) as ProbeResult | ProbeFailure;
-  if ('error' in result) throw new EngineError(...explain(ended, result.error, folder));
+  if ('error' in result) throw new EngineError(...explainProbeFailure(ended, result.error, folder));
   if (!result.correct) {
     throw new EngineError('libtensorflow loads but multiplies matrices wrongly', {
       where: folder,
@@ -63,7 +63,7 @@ export const verifyLibrary: Verify = async (folder, signal) => {
 const lastLine = (text: string): string => text.trim().split('\n').at(-1) ?? '';
 
 /** The arguments of an EngineError for a probe that failed: `said` is its message or last words. */
-export function explain(
+export function explainProbeFailure(
   ended: NodeJS.Signals | null,
   said: string,
   where: string,

@@ -70,7 +70,7 @@ export function parseWheelName(name: string): WheelName | undefined {
 }
 
 /** Whether a wheel is for this operating system and processor. */
-export function suits({ platforms }: WheelName, { platform, arch }: Machine = process): boolean {
+export function fitsMachine({ platforms }: WheelName, { platform, arch }: Machine = process): boolean {
   const system = platform === 'darwin' ? 'macosx' : platform === 'linux' ? 'linux' : 'win';
   const processors = arch === 'x64' ? ['x86_64', 'amd64'] : ['aarch64', 'arm64'];
   if (platform === 'darwin') processors.push('universal2');

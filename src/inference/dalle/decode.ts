@@ -4,7 +4,7 @@
 //   V vocabulary
 
 import type { AttentionKind, DalleModelConfig } from '../../config/dalle.ts';
-import { gather } from '../../engine/ops/ops.ts';
+import { gather } from '../../engine/ops/gather.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
 import { blockParameters, stackOptions } from '../../models/dalle/blocks.ts';
 import {

@@ -1,7 +1,7 @@
 // Narrowing the distribution of the next token before drawing from it.
 //   B batch, V vocabulary, K tokens sorted
 
-import { kthLargest } from '../../engine/ops/ops.ts';
+import { kthLargest } from '../../engine/ops/reductions.ts';
 import { type Tensor, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
 import { padToMultipleOf16 } from '../../nn/rows.ts';
 

@@ -6,7 +6,8 @@
 
 import type { DalleModelConfig } from '../../config/dalle.ts';
 import { type HostTensor, intScalar } from '../../engine/native/tensor.ts';
-import type { Compiled, Runtime } from '../../engine/session/runtime.ts';
+import type { Compiled } from '../../engine/session/compiled.ts';
+import type { Runtime } from '../../engine/session/runtime.ts';
 import { inRowBlocks } from '../../engine/tfjs/row-blocks.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
 import { imageLength, padCaption, prefixLength } from '../../models/dalle/config.ts';

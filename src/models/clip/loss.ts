@@ -1,8 +1,8 @@
 // The symmetric contrastive objective (arXiv 2103.00020, section 2.3 and figure 3).
 //   B batch, E embedding
 
-import { sparseCrossEntropy } from '../../engine/ops/ops.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
+import { sparseCrossEntropy } from '../../nn/functional/cross-entropy.ts';
 
 /** The factor on the cosines is clipped at 100, for a stable training (section 2.5). */
 export const MAX_LOGIT_SCALE = Math.log(100);

@@ -6,11 +6,12 @@
 // token: its towers attend everywhere, padding masked, and are read as the mean of their positions.
 
 import type { ClipImageConfig, ClipModelConfig, ClipTextConfig } from '../../config/clip.ts';
-import { gather, gelu } from '../../engine/ops/ops.ts';
+import { gather } from '../../engine/ops/gather.ts';
 import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 import { wholePattern } from '../../nn/attention-pattern.ts';
 import type { BatchStatistics } from '../../nn/batch-norm.ts';
 import { encoderBlockSpec, lucidBlockSpec, quickGelu } from '../../nn/encoder.ts';
+import { gelu } from '../../nn/functional/gelu.ts';
 import { type LayerNormSpec, layerNorm, layerNormSpec } from '../../nn/layer-norm.ts';
 import { linear, linearSpec } from '../../nn/linear.ts';
 import { constant, normal, type ParameterSpec, type Parameters, uniform } from '../../nn/parameters.ts';

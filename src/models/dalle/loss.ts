@@ -3,8 +3,8 @@
 //   B batch, T text positions, I image tokens, V vocabulary
 
 import type { DalleModelConfig } from '../../config/dalle.ts';
-import { sparseCrossEntropy } from '../../engine/ops/ops.ts';
 import { type Scalar, type Tensor1D, type Tensor2D, type Tensor3D, tf } from '../../engine/tfjs/tf.ts';
+import { sparseCrossEntropy } from '../../nn/functional/cross-entropy.ts';
 import { type DalleParameters, logits } from './model.ts';
 import type { DalleTraining } from './stack.ts';
 

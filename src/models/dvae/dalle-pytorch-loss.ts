@@ -2,8 +2,8 @@
 //   B batch, H height, W width, G codes on a side, V vocabulary, D width of a code
 
 import type { DallePytorchDvaeConfig } from '../../config/dvae.ts';
-import { reinmax, straightThrough } from '../../engine/ops/ops.ts';
 import { type Scalar, type Tensor2D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
+import { reinmax, straightThrough } from '../../nn/functional/one-hot.ts';
 import { type DiscreteVaeParameters, decode, denormalize, encode, normalize } from './dalle-pytorch.ts';
 import { gumbelSoftmax, uniformKl } from './loss.ts';
 import type { DvaeLoss, Relaxation } from './types.ts';

@@ -3,7 +3,7 @@
 //   B batch, H height, W width, C channels, G codes on a side, V vocabulary, D width of a code
 
 import type { DallePytorchDvaeConfig } from '../../config/dvae.ts';
-import { gather } from '../../engine/ops/ops.ts';
+import { gather } from '../../engine/ops/gather.ts';
 import { type Tensor3D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 import {
   type ConvolutionParameters,

@@ -4,9 +4,10 @@
 
 import type { OpenaiDvaeConfig } from '../../config/dvae.ts';
 import { inFloat32 } from '../../engine/graph/precision.ts';
-import { gather, upsample2x } from '../../engine/ops/ops.ts';
+import { gather } from '../../engine/ops/gather.ts';
 import { type Tensor3D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 import { type ConvolutionSpec, convolution, convolutionSpec, kernelMatrix } from '../../nn/convolution.ts';
+import { upsample2x } from '../../nn/functional/upsample.ts';
 import type { Parameters } from '../../nn/parameters.ts';
 import { groupWidths, postGain } from './config.ts';
 

@@ -5,11 +5,12 @@
 //   B batch, C chunk, E embedding
 
 import { floatScalar, intScalar } from '../../engine/native/tensor.ts';
-import { gather, sparseCrossEntropy } from '../../engine/ops/ops.ts';
+import { gather } from '../../engine/ops/gather.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
 import type { Variable } from '../../engine/tfjs/variable.ts';
 import { similarities } from '../../models/clip/loss.ts';
 import { BatchStatistics } from '../../nn/batch-norm.ts';
+import { sparseCrossEntropy } from '../../nn/functional/cross-entropy.ts';
 import { numbers } from '../loop/scalars.ts';
 import { GradientAccumulator, setToZero } from '../optim/accumulate.ts';
 import { valueAndGradients } from '../optim/gradients.ts';

@@ -6,7 +6,7 @@ import type { CaptionedImage } from '../../data/image.ts';
 import type { Faults } from '../../data/sources/faults.ts';
 import { readClasses, readLabels } from '../../data/sources/labelled.ts';
 import { readImages } from '../../data/sources/resolve.ts';
-import { split } from '../../data/split.ts';
+import { splitExamples } from '../../data/split.ts';
 import type { HeldOutPairs, LabelledImages } from '../../eval/clip-validation.ts';
 import { checkClassifier } from '../../inference/clip/classifier.ts';
 import { textIds } from '../../models/clip/text.ts';
@@ -15,7 +15,7 @@ import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import { assertEnoughImages } from '../enough-images.ts';
 import type { OpenContext } from '../loop/run-context.ts';
-import { checkCaptions } from './batches.ts';
+import { assertClipCaptionsFit } from './batches.ts';
 import { ClipTask } from './task.ts';
 
 /** Held-out pairs, and labelled images, in one validation. */
@@ -32,9 +32,9 @@ export async function openClip(
   const tokenizer = await loadTokenizer(data.tokenizer);
   assertVocabularyFits(config, tokenizer);
   const images = await readImages(data.path, { captions: 'required', faults });
-  const cut = checkCaptions(images, tokenizer, config);
+  const cut = assertClipCaptionsFit(images, tokenizer, config);
   if (cut > 0) log.warn(`${cut} captions are longer than ${model.text.length} tokens and will be cut`);
-  const { training, heldOut } = split(images, data.validation);
+  const { training, heldOut } = splitExamples(images, data.validation);
   assertEnoughImages(training.length, batch, data.path);
   const pairs = await decodePairs(heldOut, config, faults);
   const labelled = data.zeroShot && (await decodeLabelled(config, data.zeroShot, faults));
@@ -76,7 +76,7 @@ async function decodePairs(
     'held-out',
     MAX_VALIDATION_PAIRS,
   );
-  return { pixels, captions: images.map(({ caption }) => caption as string) };
+  return { pixels, captions: images.map(({ captions: [caption] }) => caption as string) };
 }
 
 async function decodeLabelled(

@@ -3,7 +3,8 @@
 import type { ClipConfig } from '../../config/clip.ts';
 import type { Pointer } from '../../engine/native/capi.ts';
 import { floatScalar } from '../../engine/native/tensor.ts';
-import type { OnHost, Runtime } from '../../engine/session/runtime.ts';
+import type { OnHost } from '../../engine/session/compiled.ts';
+import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Scalar, type Tensor, tf } from '../../engine/tfjs/tf.ts';
 import { MAX_LOGIT_SCALE } from '../../models/clip/loss.ts';
 import type { ClipSpec } from '../../models/clip/model.ts';

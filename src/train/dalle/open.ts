@@ -3,13 +3,14 @@
 import { createHash } from 'node:crypto';
 import { readCheckpoint } from '../../checkpoint/read.ts';
 import type { DalleConfig } from '../../config/dalle.ts';
+import { textLines } from '../../data/sources/captions.ts';
 import { DvaeCodec } from '../../inference/dvae/codec.ts';
 import { BpeTokenizer } from '../../tokenizers/bpe.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import { assertEnoughImages } from '../enough-images.ts';
 import type { OpenContext } from '../loop/run-context.ts';
-import { checkCaptions, firstCaption, validationBatches } from './batches.ts';
-import { readCodes, splitCodes, type TokenizedDataset } from './dataset.ts';
+import { assertCaptionsFit, firstCaption, validationBatches } from './batches.ts';
+import { openDataset, splitDataset, type TokenizedDataset } from './dataset.ts';
 import { DalleTask } from './task.ts';
 
 const MAX_VALIDATION_BATCHES = 8;
@@ -34,11 +35,11 @@ export async function openDalle(config: DalleConfig, context: OpenContext): Prom
   const runtime = await context.startRuntime();
   const codec = await DvaeCodec.open(runtime, dvae);
   assertCodecFits(config, codec);
-  const all = await readCodes(config, codec, dvae, faults, context);
+  const all = await openDataset(config, codec, dvae, faults, context);
   const source = data.tokens ?? data.path ?? '';
-  const cut = checkCaptions(all, tokenizer, config, source);
+  const cut = assertCaptionsFit(all, tokenizer, config, source);
   if (cut > 0) warn(`${cut} captions are longer than ${model.textLength} tokens and will be cut`);
-  const { training, heldOut } = splitCodes(all, data.validation);
+  const { training, heldOut } = splitDataset(all, data.validation);
   assertEnoughImages(training.captions.length, train.batch, source);
   await cluster?.assertSame('data', dataHash(all, tokenizer, codec), (rank) => dataDiffers(rank, source));
   return new DalleTask(
@@ -109,7 +110,7 @@ function samplePrompts(
 ): readonly string[] {
   const { prompts, count } = config.train.samples;
   const keys = prompts.map((_, i) => `train.samples.prompts.${i}`);
-  checkCaptions({ keys, captions: prompts }, tokenizer, config);
+  assertCaptionsFit({ keys, captions: prompts.map(textLines) }, tokenizer, config);
   if (prompts.length > 0) return prompts;
   return heldOut.captions.slice(0, count).map((_, i) => firstCaption(heldOut, i));
 }

@@ -4,8 +4,9 @@
 import type { Cluster } from '../../cluster/cluster.ts';
 import type { DalleConfig } from '../../config/dalle.ts';
 import { floatScalar, type HostTensor } from '../../engine/native/tensor.ts';
+import type { Compiled } from '../../engine/session/compiled.ts';
 import type { OpTime } from '../../engine/session/op-times.ts';
-import type { Compiled, Runtime } from '../../engine/session/runtime.ts';
+import type { Runtime } from '../../engine/session/runtime.ts';
 import type { Scalar, Tensor } from '../../engine/tfjs/tf.ts';
 import { imageLength } from '../../models/dalle/config.ts';
 import { countTextTokens } from '../../models/dalle/loss.ts';

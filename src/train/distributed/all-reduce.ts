@@ -1,7 +1,8 @@
 // All-reduce of the gradients that each worker has summed in its session: exact sums, or sums of low rank (PowerSGD).
 
 import type { Cluster } from '../../cluster/cluster.ts';
-import type { Compiled, OnHost, Runtime } from '../../engine/session/runtime.ts';
+import type { Compiled, OnHost } from '../../engine/session/compiled.ts';
+import type { Runtime } from '../../engine/session/runtime.ts';
 import type { Tensor } from '../../engine/tfjs/tf.ts';
 import type { GradientAccumulator } from '../optim/accumulate.ts';
 import type { PowerSgd } from './power-sgd.ts';

@@ -2,7 +2,7 @@
 // and that is added to the next ones. A checkpoint, written by worker 0, holds the residuals of all workers.
 
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
-import type { NamedTensors } from '../../checkpoint/write.ts';
+import type { TensorSources } from '../../checkpoint/write.ts';
 import type { Cluster } from '../../cluster/cluster.ts';
 import type { Weights } from '../../nn/weights.ts';
 import { DataError } from '../../util/errors.ts';
@@ -13,7 +13,7 @@ const nameOf = (rank: number, name: string): string => `${rank}.${name}`;
 const ranksOf = (workers: number): number[] => Array.from({ length: workers }, (_, rank) => rank);
 
 /** At worker 0: the residuals of all workers, each fetched when it is written; the others call `sendResiduals`. */
-export async function gatherResiduals(cluster: Cluster, residuals: Weights): Promise<NamedTensors> {
+export async function gatherResiduals(cluster: Cluster, residuals: Weights): Promise<TensorSources> {
   return [...(await residuals.save())].flatMap(([name, { shape, data }]) =>
     ranksOf(cluster.workers).map((rank) => {
       const fetched = async (): Promise<Float32Array> => {

@@ -7,14 +7,14 @@
 // Householder reflections, as for DALL·E (arXiv 2102.12092, appendix E), instead of Gram–Schmidt.
 //   n rows, m columns of a matrix, r rank
 
-import { sizeOf } from '../../engine/native/tensor.ts';
-import { orthonormal } from '../../engine/ops/ops.ts';
+import { orthonormal } from '../../engine/ops/linear-algebra.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Tensor, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
 import type { Variable } from '../../engine/tfjs/variable.ts';
 import { constant, normal } from '../../nn/parameters.ts';
 import { type WeightEntries, Weights } from '../../nn/weights.ts';
 import { UsageError } from '../../util/errors.ts';
+import { sizeOf } from '../../util/shape.ts';
 
 type Gradients = ReadonlyMap<string, Tensor>;
 

@@ -5,7 +5,7 @@ import { decodeAll } from '../../data/decode-batches.ts';
 import type { CaptionedImage } from '../../data/image.ts';
 import type { Faults } from '../../data/sources/faults.ts';
 import { readImages } from '../../data/sources/resolve.ts';
-import { split } from '../../data/split.ts';
+import { splitExamples } from '../../data/split.ts';
 import type { HeldOutImages } from '../../eval/dvae-validation.ts';
 import { codeGrid } from '../../models/dvae/config.ts';
 import { DataError } from '../../util/errors.ts';
@@ -20,7 +20,7 @@ const MAX_VALIDATION_BATCH = 32;
 export async function openDvae(config: DvaeConfig, context: OpenContext): Promise<DvaeTask> {
   const { faults } = context;
   const all = await readImages(config.data.path, { captions: 'ignore' });
-  const { training, heldOut } = split(all, config.data.validation);
+  const { training, heldOut } = splitExamples(all, config.data.validation);
   if (training.length === 0) {
     throw new DataError('no image is left to train on', {
       code: 'E_NO_TRAINING_IMAGES',

@@ -3,7 +3,8 @@
 
 import type { OpenaiDvaeConfig } from '../../config/dvae.ts';
 import type { HostTensor } from '../../engine/native/tensor.ts';
-import { gather, histogram } from '../../engine/ops/ops.ts';
+import { gather } from '../../engine/ops/gather.ts';
+import { histogram } from '../../engine/ops/reductions.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 import type { Variable } from '../../engine/tfjs/variable.ts';

@@ -4,7 +4,8 @@
 import type { z } from 'zod';
 import type { optimizer } from '../../config/fields.ts';
 import type { Pointer } from '../../engine/native/capi.ts';
-import { multiplyNoNaN, squaredNorm } from '../../engine/ops/ops.ts';
+import { multiplyNoNaN } from '../../engine/ops/elementwise.ts';
+import { squaredNorm } from '../../engine/ops/reductions.ts';
 import { applyAdam } from '../../engine/ops/updates.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Scalar, type Tensor, tf } from '../../engine/tfjs/tf.ts';

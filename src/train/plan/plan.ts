@@ -1,6 +1,6 @@
 // The resources a training configuration needs, counted on the graph of its gradients, which is built and not run.
 
-import { flopsOf, type GraphNode, onlyNeeded, peakBytes } from '../../engine/graph/cost.ts';
+import { flopsOf, type GraphNode, peakBytes, pruneUnneeded } from '../../engine/graph/cost.ts';
 import type { Examined } from '../../engine/graph/examine.ts';
 import { flatten, type SpecTree } from '../../nn/parameters.ts';
 import type { WeightEntries } from '../../nn/weights.ts';
@@ -60,7 +60,7 @@ export function plan(model: PlannedModel, devices: number): ResourcePlan {
   for (const [name, size] of sizes) parts[model.partOf(name)] = (parts[model.partOf(name)] ?? 0) + size;
   const examples = Math.max(1, Math.ceil(model.batch / model.accumulateSteps / devices));
   const { nodes: recorded, results } = model.gradients(examples);
-  const nodes = onlyNeeded(recorded, results);
+  const nodes = pruneUnneeded(recorded, results);
   const flops = nodes.reduce((sum: number, node: GraphNode) => sum + flopsOf(node), 0);
   const flopsPerStep = (flops * model.batch) / examples;
   const each = (count: number, copies: number): number => Math.ceil((count * copies * FLOAT32) / devices);

@@ -2,7 +2,7 @@
 // digest of everything it learned.
 
 import { createHash } from 'node:crypto';
-import { gather, gelu, layerNorm, sparseCrossEntropy } from '../../../src/engine/ops/ops.ts';
+import { gather } from '../../../src/engine/ops/gather.ts';
 import { foldIn, randomGumbel } from '../../../src/engine/ops/random.ts';
 import { Runtime } from '../../../src/engine/session/runtime.ts';
 import {
@@ -13,6 +13,9 @@ import {
   type Tensor4D,
   tf,
 } from '../../../src/engine/tfjs/tf.ts';
+import { sparseCrossEntropy } from '../../../src/nn/functional/cross-entropy.ts';
+import { gelu } from '../../../src/nn/functional/gelu.ts';
+import { affineLayerNorm } from '../../../src/nn/functional/layer-norm.ts';
 import { constant, normal } from '../../../src/nn/parameters.ts';
 import { Weights } from '../../../src/nn/weights.ts';
 import { Adam } from '../../../src/train/optim/adam.ts';
@@ -55,7 +58,7 @@ const update = runtime.compile('update', ({ pixels, ids, labels, key, step }: Ba
       [gather(parameter('table'), ids), tf.reshape(image, [BATCH, SIDE ** 2, WIDTH])],
       1,
     );
-    const x = layerNorm(stream, parameter('gain'), tf.zeros([WIDTH]), 1e-5);
+    const x = affineLayerNorm(stream, parameter('gain'), tf.zeros([WIDTH]), 1e-5);
     const [q, k, v] = tf
       .split(tf.matMul(tf.reshape(x, [-1, WIDTH]), parameter('qkv') as Tensor2D), 3, 1)
       .map((part) => tf.reshape(part, [BATCH, POSITIONS, WIDTH])) as [Tensor, Tensor, Tensor];

@@ -12,7 +12,7 @@ import { dataParallelSave, minThreads } from '../../../src/train/distributed/dat
 import type { LoopResult } from '../../../src/train/loop/loop.ts';
 import { Adam } from '../../../src/train/optim/adam.ts';
 import { DataError, InterruptedError, UsageError } from '../../../src/util/errors.ts';
-import { together } from '../../support/cluster.ts';
+import { runWorkers } from '../../support/cluster.ts';
 import { writeImages, writeTinyDvae } from '../../support/tiny-dvae.ts';
 import {
   type DalleData,
@@ -64,7 +64,7 @@ function work(
     rank: number,
   ) => SessionOptions & { readonly data?: Partial<DalleData>; readonly train?: object } = () => ({}),
 ): Promise<PromiseSettledResult<LoopResult>[]> {
-  return together(workers, (cluster) => {
+  return runWorkers(workers, (cluster) => {
     const { data, train: own, ...session } = options(cluster.rank);
     const config = configOf({ ...train, ...own }, data);
     return dalleSession(config)(folderOf(run, cluster.rank), { ...session, cluster });
@@ -200,13 +200,13 @@ describe('what workers must have in common', () => {
 
   test('the number of threads: that of the worker with the fewest', async () => {
     const counts = [8, 3, 4];
-    for (const outcome of await together(3, (cluster) => minThreads(cluster, counts[cluster.rank]!)))
+    for (const outcome of await runWorkers(3, (cluster) => minThreads(cluster, counts[cluster.rank]!)))
       assert.equal((outcome as PromiseFulfilledResult<number>).value, 3);
   });
 
   test('the weights, at each checkpoint', async () => {
     const runtimes: Runtime[] = [];
-    const outcomes = await together(3, async (cluster) => {
+    const outcomes = await runWorkers(3, async (cluster) => {
       const runtime = new Runtime();
       runtimes.push(runtime);
       const weights = new Weights(runtime, 'model', {

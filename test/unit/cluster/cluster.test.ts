@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { CHUNK } from '../../../src/cluster/frame.ts';
+import { CHUNK_LENGTH } from '../../../src/cluster/frame.ts';
 import { DataError, InterruptedError, UsageError } from '../../../src/util/errors.ts';
 import { RandomStream } from '../../../src/util/random.ts';
-import { allOf, together } from '../../support/cluster.ts';
+import { runAllWorkers, runWorkers } from '../../support/cluster.ts';
 
 /** Numbers of very different sizes: sums of them depend on the order. */
 function numbersOf(rank: number, lengths: readonly number[]): Float32Array[] {
@@ -25,12 +25,12 @@ function sumInOrder(all: readonly Float32Array[][], order: readonly number[]): F
 
 describe('sums', () => {
   for (const workers of [2, 3, 4]) {
-    for (const lengths of [[5, 0, 1, 700, 3], [1], [], [2, CHUNK * 2 + 17, 9]]) {
+    for (const lengths of [[5, 0, 1, 700, 3], [1], [], [2, CHUNK_LENGTH * 2 + 17, 9]]) {
       test(`of ${workers} workers, arrays of ${lengths.join(', ') || 'nothing'}`, async () => {
         const inputs = Array.from({ length: workers }, (_, rank) => numbersOf(rank, lengths));
         const ranks = inputs.map((_, rank) => rank);
         const expected = sumInOrder(inputs, ranks);
-        const sums = await allOf(workers, async (cluster) => {
+        const sums = await runAllWorkers(workers, async (cluster) => {
           const arrays = numbersOf(cluster.rank, lengths);
           await cluster.allReduceSum(arrays);
           return arrays;
@@ -48,7 +48,7 @@ describe('sums', () => {
       [2 ** -126, 2 ** -140, Number.POSITIVE_INFINITY, Number.NaN, -(2 ** -126)],
       [-(2 ** -126) * 1.5, 2 ** -140, 1, 1, -(2 ** -126)],
     ];
-    for (const sum of await allOf(2, async (cluster) => {
+    for (const sum of await runAllWorkers(2, async (cluster) => {
       const array = Float32Array.from(values[cluster.rank]!);
       await cluster.allReduceSum([array]);
       return [...array];
@@ -59,12 +59,12 @@ describe('sums', () => {
 
 test('workers that have nothing to exchange end all the same', async () => {
   for (let round = 0; round < 10; round++)
-    assert.deepEqual(await allOf(4, async () => round), Array(4).fill(round));
+    assert.deepEqual(await runAllWorkers(4, async () => round), Array(4).fill(round));
 });
 
 test('many exchanges of all kinds, one after the other', async () => {
   const workers = 3;
-  const results = await allOf(workers, async (cluster) => {
+  const results = await runAllWorkers(workers, async (cluster) => {
     const { rank } = cluster;
     const seen: unknown[] = [];
     for (let round = 0; round < 20; round++) {
@@ -105,7 +105,7 @@ describe('one for all', () => {
     });
 
   test('who is of another opinion is named to all', async () => {
-    const outcomes = await together(3, (cluster) =>
+    const outcomes = await runWorkers(3, (cluster) =>
       cluster.assertSame('configuration', cluster.rank === 2 ? 'b' : 'a'),
     );
     for (const error of reasons(outcomes)) {
@@ -116,7 +116,7 @@ describe('one for all', () => {
 
   for (const failing of [0, 1, 2]) {
     test(`an error of worker ${failing} is everybody's, with its code, wherever they wait`, async () => {
-      const outcomes = await together(3, async (cluster) => {
+      const outcomes = await runWorkers(3, async (cluster) => {
         if (cluster.rank === failing)
           throw new InterruptedError('stopped\u001b[31m at step 3', { where: 'there', fix: 'so' });
         await cluster.allReduceSum([new Float32Array(10)]);
@@ -136,7 +136,7 @@ describe('one for all', () => {
 
   test('a bug of one stops the others', async () => {
     const [, first, second] = reasons(
-      await together(3, async (cluster) => {
+      await runWorkers(3, async (cluster) => {
         if (cluster.rank === 0) throw new TypeError('secret detail');
         await cluster.anyTrue(false);
       }),
@@ -148,7 +148,7 @@ describe('one for all', () => {
   });
 
   test('who is done before the others does not disturb them; who waits for it is told', async () => {
-    const outcomes = await together(3, async (cluster) => {
+    const outcomes = await runWorkers(3, async (cluster) => {
       await cluster.anyTrue(false);
       if (cluster.rank === 0) return;
       if (cluster.rank === 1) await new Promise((resolve) => setTimeout(resolve, 50));
@@ -159,7 +159,7 @@ describe('one for all', () => {
   });
 
   test('who does something else is told from the others', async () => {
-    const outcomes = await together(2, async (cluster) => {
+    const outcomes = await runWorkers(2, async (cluster) => {
       if (cluster.rank === 0) await cluster.allReduceSum([new Float32Array(8)]);
       else await cluster.gather(new Float64Array(8));
     });

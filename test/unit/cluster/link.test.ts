@@ -7,7 +7,7 @@ import { after, test } from 'node:test';
 import { encodeHead, HEAD_BYTES, KIND, MAX_BYTES } from '../../../src/cluster/frame.ts';
 import { Link } from '../../../src/cluster/link.ts';
 import { SocketReader } from '../../../src/cluster/reader.ts';
-import { errorOf, type Stop } from '../../../src/cluster/stop.ts';
+import { errorFromStop, type Stop } from '../../../src/cluster/stop.ts';
 import { DataError, EXIT } from '../../../src/util/errors.ts';
 
 const sockets: Socket[] = [];
@@ -30,7 +30,7 @@ async function linked(timeoutSeconds = 10) {
   });
   const reader = new SocketReader(socket);
   const link = new Link({ rank: 7, socket, reader, timeoutSeconds, onStop });
-  void stopped.then((stop) => link.fail(errorOf(stop)));
+  void stopped.then((stop) => link.fail(errorFromStop(stop)));
   return { link, other, stopped };
 }
 

@@ -111,7 +111,7 @@ export type HeldOutFigures = Record<HeldOutKind, { samples: number; right: numbe
 function figures(judged: readonly JudgedPrompt[], of: (prompt: JudgedPrompt) => readonly JudgedSample[]) {
   const count = (kind: HeldOutKind) => {
     const samples = judged.filter((prompt) => prompt.kind === kind).flatMap(of);
-    return { samples: samples.length, right: samples.filter(({ measure }) => measure.right).length };
+    return { samples: samples.length, right: samples.filter(({ measure }) => measure.isCorrect).length };
   };
   return { scenes: count('scenes'), pairs: count('pairs') };
 }

@@ -30,7 +30,7 @@ const IN_GRID = 16;
 const COLUMNS = 8;
 
 function cell({ pixels, size, prompt, measure }: JudgedSample): GridCell {
-  return { pixels, width: size, height: size, caption: prompt, border: measure.right ? RIGHT : WRONG };
+  return { pixels, width: size, height: size, caption: prompt, border: measure.isCorrect ? RIGHT : WRONG };
 }
 
 const ofKind = (judged: readonly JudgedPrompt[], kind: HeldOutKind): JudgedPrompt[] =>
@@ -59,11 +59,12 @@ export async function writeGrid(out: string, judged: readonly JudgedPrompt[]): P
 export const percent = ({ samples, right }: { samples: number; right: number }): string =>
   `${Math.round((100 * right) / samples)} %`;
 
-/** index.html, whole in itself: each prompt's samples, the best by CLIP first. */
+/** index.html, whole in itself: each prompt's samples, the best by CLIP first; `note` is what to know before. */
 export async function writePage(
   out: string,
   judged: readonly JudgedPrompt[],
   stages: Readonly<Record<string, StageResult>>,
+  note?: string,
 ): Promise<string> {
   const all = heldOutFigures(judged);
   const ranked = rankedFigures(judged);
@@ -92,7 +93,7 @@ export async function writePage(
             prompt,
             seed,
             score,
-            mark: measure.right ? ('right' as const) : ('wrong' as const),
+            mark: measure.isCorrect ? ('right' as const) : ('wrong' as const),
           })),
       ),
     })),
@@ -100,7 +101,9 @@ export async function writePage(
   const path = join(out, 'index.html');
   await writeGallery(path, {
     title: 'mm demo',
-    subtitle: 'Images for captions that the model never saw, judged from their pixels',
+    subtitle: ['Images for captions that the model never saw, judged from their pixels', note]
+      .filter((text) => text !== undefined)
+      .join('. '),
     figures: [
       { value: percent(all.scenes), label: 'of held-out scenes right' },
       { value: percent(all.pairs), label: 'of held-out pairs right' },

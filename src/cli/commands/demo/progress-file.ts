@@ -7,6 +7,9 @@ import { UsageError } from '../../../util/errors.ts';
 import { writeFileAtomic } from '../../../util/files.ts';
 
 const schema = z.looseObject({
+  /** Of mm demo --quick; `note` says what that means. */
+  quick: z.boolean().optional(),
+  note: z.string().optional(),
   seed: z.int(),
   images: z.int(),
   stages: z.record(z.string(), z.looseObject({ seconds: z.number() })),
@@ -17,7 +20,10 @@ export type DemoResult = z.output<typeof schema>;
 const file = (out: string): string => join(out, 'result.json');
 
 /** What an earlier run in the folder did, if its settings are the same. */
-export async function readResult(out: string, seed: number, images: number): Promise<DemoResult | undefined> {
+export async function readResult(
+  out: string,
+  { seed, images, quick }: { seed: number; images: number; quick: boolean },
+): Promise<DemoResult | undefined> {
   let text: string;
   try {
     text = await readFile(file(out), 'utf8');
@@ -31,16 +37,16 @@ export async function readResult(out: string, seed: number, images: number): Pro
       fix: 'name another folder with --out, or begin anew with --restart',
     });
   }
-  if (parsed.data.seed !== seed || parsed.data.images !== images) {
-    throw new UsageError(
-      `the folder holds a demo of seed ${parsed.data.seed} with ${parsed.data.images} images`,
-      {
-        where: out,
-        fix: 'name another folder with --out, or begin anew with --restart',
-      },
-    );
+  const { data } = parsed;
+  const wasQuick = data.quick === true;
+  if (data.seed !== seed || data.images !== images || wasQuick !== quick) {
+    const kind = wasQuick ? 'a quick demo' : 'a demo';
+    throw new UsageError(`the folder holds ${kind} of seed ${data.seed} with ${data.images} images`, {
+      where: out,
+      fix: 'name another folder with --out, or begin anew with --restart',
+    });
   }
-  return parsed.data;
+  return data;
 }
 
 function parseJson(text: string): unknown {

@@ -9,7 +9,7 @@ import { announcedDownload, pipArguments } from '../../../../src/engine/library/
 import { installLibrary } from '../../../../src/engine/library/install.ts';
 import { libraryFolder, locateLibrary } from '../../../../src/engine/library/locate.ts';
 import { findPip } from '../../../../src/engine/library/python.ts';
-import { diskFull, requireSpace } from '../../../../src/engine/library/storage.ts';
+import { assertFreeSpace, diskFull } from '../../../../src/engine/library/storage.ts';
 import { projectOf } from '../../../../src/engine/library/wheel.ts';
 import { DataError, EngineError, InterruptedError, type UserError } from '../../../../src/util/errors.ts';
 import { SILENT } from '../../../../src/util/progress.ts';
@@ -217,9 +217,9 @@ test('an interrupted download ends pip and leaves nothing', { skip: !onLinux }, 
 
 test('too little room is an error before anything is fetched', async () => {
   await assert.rejects(
-    requireSpace(tmpdir(), 1e18),
+    assertFreeSpace(tmpdir(), 1e18),
     (error) => error instanceof DataError && /MM_CACHE/.test(error.fix!),
   );
-  await requireSpace(tmpdir(), 1);
+  await assertFreeSpace(tmpdir(), 1);
   assert.match(diskFull('/x').message, /disk is full/);
 });

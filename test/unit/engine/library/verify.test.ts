@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type LibraryFiles, locateLibrary } from '../../../../src/engine/library/locate.ts';
-import { explain, verifyLibrary } from '../../../../src/engine/library/verify.ts';
+import { explainProbeFailure, verifyLibrary } from '../../../../src/engine/library/verify.ts';
 import { EngineError } from '../../../../src/util/errors.ts';
 import { FRAMEWORK, TENSORFLOW, temporaryFolder, writeFiles } from './fake.ts';
 
@@ -39,8 +39,8 @@ test('files that are no libraries are an error that says why', async (t) => {
 });
 
 test('known reasons are said in words', () => {
-  const said = (...parameters: Parameters<typeof explain>) => {
-    const [what, { fix }] = explain(...parameters);
+  const said = (...parameters: Parameters<typeof explainProbeFailure>) => {
+    const [what, { fix }] = explainProbeFailure(...parameters);
     return `${what} | ${fix}`;
   };
   assert.match(said('SIGILL', '', '/x'), /AVX/);

@@ -2,7 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { companionWheels, orderCompanions } from '../../../../src/engine/library/companions.ts';
 import { pickWheel } from '../../../../src/engine/library/source.ts';
-import { libraryWheel, parseWheelName, projectOf, suits } from '../../../../src/engine/library/wheel.ts';
+import {
+  fitsMachine,
+  libraryWheel,
+  parseWheelName,
+  projectOf,
+} from '../../../../src/engine/library/wheel.ts';
 import { EngineError, UsageError } from '../../../../src/util/errors.ts';
 
 test('each machine gets the wheel that is published for it', () => {
@@ -40,7 +45,7 @@ test('wheel names are read as PEP 427 writes them', () => {
 
 test('a wheel serves its own operating system and processor only', () => {
   const serves = (tag: string, platform: NodeJS.Platform, arch: string) =>
-    suits({ project: 'tensorflow', version: '2', platforms: [tag] }, { platform, arch });
+    fitsMachine({ project: 'tensorflow', version: '2', platforms: [tag] }, { platform, arch });
   const machines = [
     ['linux', 'x64'],
     ['linux', 'arm64'],
