@@ -81,7 +81,12 @@ export async function readPngPixels(path: string): Promise<Buffer> {
   try {
     return await sharp(path).removeAlpha().toColourspace('srgb').raw().toBuffer();
   } catch (cause) {
-    throw new DataError('the image cannot be decoded', { where: path, fix: 'check the file', cause });
+    throw new DataError('the image cannot be decoded', {
+      code: 'E_IMAGE_DAMAGED',
+      where: path,
+      fix: 'check the file',
+      cause,
+    });
   }
 }
 
@@ -92,10 +97,15 @@ export async function readPngPixels(path: string): Promise<Buffer> {
  */
 export async function readPngMetadata(path: string): Promise<Record<string, string>> {
   const bytes = await readFile(path).catch((error: unknown) => {
-    throw new DataError('the image cannot be read', { where: path, fix: 'check the path', cause: error });
+    throw new DataError('the image cannot be read', {
+      code: 'E_FILE_UNREADABLE',
+      where: path,
+      fix: 'check the path',
+      cause: error,
+    });
   });
   const broken = (what: string): DataError =>
-    new DataError(what, { where: path, fix: 'write or download the file again' });
+    new DataError(what, { code: 'E_PNG_DAMAGED', where: path, fix: 'write or download the file again' });
   if (!bytes.subarray(0, 8).equals(SIGNATURE)) throw broken('not a PNG file');
   const metadata: Record<string, string> = {};
   for (let at = 8; ; ) {
