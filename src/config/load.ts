@@ -1,4 +1,4 @@
-// A configuration from its file, `--set` and flags, in this order of strength, checked against its schema.
+// A configuration from its file, `--set` and flags, each overriding the ones before, checked against its schema.
 
 import { stringify } from 'yaml';
 import type { z } from 'zod';
@@ -10,19 +10,19 @@ import { type Path, readYaml, type YamlSource } from './source.ts';
 export interface ConfigSource {
   /** YAML file; without it everything comes from `set`, `flags` and the defaults. */
   readonly file?: string | undefined;
-  /** `path.to.key=value` each, the value in YAML; over the file. */
+  /** Each `path.to.key=value`, with the value in YAML; overrides the file. */
   readonly set?: readonly string[] | undefined;
-  /** Dotted key → value, over `set` and the file; undefined values are skipped. */
+  /** Values by dotted key; override `set` and the file; undefined values are skipped. */
   readonly flags?: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** How many keys from the root two paths share. */
+/** The number of keys that two paths have in common from the root. */
 function sharedDepth(a: Path, b: Path): number {
   const differs = a.findIndex((key, i) => i >= b.length || String(key) !== String(b[i]));
   return differs < 0 ? a.length : differs;
 }
 
-/** The flag, or the line and column, that a finding is about: whichever knows most of its path. */
+/** The place of a finding: the override, or the line and column, that has most of its path. */
 function locate(
   { path, isKey }: Explanation,
   overrides: readonly Override[],
@@ -39,7 +39,7 @@ function locate(
 
 /**
  * Loads and validates a configuration, defaults filled in.
- * @throws UsageError listing every problem with its file:line:column or flag, what was expected and received.
+ * @throws UsageError that lists every problem with its file:line:column or flag, what was expected and received
  */
 export function loadConfig<S extends z.ZodType>(schema: S, source: ConfigSource): z.output<S> {
   const yaml = source.file === undefined ? undefined : readYaml(source.file);
@@ -51,7 +51,10 @@ export function loadConfig<S extends z.ZodType>(schema: S, source: ConfigSource)
   const problems: Problem[] = result.error.issues
     .flatMap((issue) => explain(issue, root, tree))
     .map((explanation) => ({ where: locate(explanation, overrides, yaml), what: explanation.what }));
-  return throwProblems(problems, source.file, 'docs/CONFIG.md lists every key, its type and its default');
+  return throwProblems(problems, source.file, {
+    code: 'E_CONFIG_INVALID',
+    fix: "docs/CONFIG.md in mm's folder lists every key, its type and its default",
+  });
 }
 
 /** The configuration as YAML, for config.yaml in run and checkpoint folders; loading it gives the same values. */
