@@ -9,8 +9,8 @@ import { dalleSpec } from '../../src/models/dalle/model.ts';
 import { Weights } from '../../src/nn/weights.ts';
 import { DalleStep } from '../../src/train/dalle/step.ts';
 import { PowerSgd } from '../../src/train/distributed/power-sgd.ts';
-import { initialize } from '../../src/train/loop/resume.ts';
 import { stepKey } from '../../src/train/loop/scalars.ts';
+import { initialize } from '../../src/train/loop/state.ts';
 import { Adam } from '../../src/train/optim/adam.ts';
 import { RandomStream } from '../../src/util/random.ts';
 

@@ -193,7 +193,7 @@ export const clipSchema = z
       })
       .describe('the training run'),
   })
-  .describe('mm train-clip');
+  .meta({ description: 'mm train-clip', kind: 'clip' });
 
 /** The part of a checkpoint's configuration that inference reads: converted weights have nothing else. */
 export const clipCheckpointSchema = z.looseObject({ model: clipModelSchema });

@@ -285,7 +285,7 @@ export const dalleSchema = z
       context.addIssue({ code: 'custom', path: ['train', 'precision'], message });
     }
   })
-  .describe('mm train-dalle');
+  .meta({ description: 'mm train-dalle', kind: 'dalle' });
 
 /** The part of a checkpoint's configuration that sampling reads: converted weights have no training section. */
 export const dalleCheckpointSchema = z.looseObject({

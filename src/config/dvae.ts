@@ -258,7 +258,7 @@ export const dvaeSchema = z
       context.addIssue({ code: 'custom', path: ['train', 'codebook', 'revive'], message });
     }
   })
-  .describe('mm train-dvae');
+  .meta({ description: 'mm train-dvae', kind: 'dvae' });
 
 /** The part of a checkpoint's configuration that a codec reads: converted weights have no training section. */
 export const dvaeCheckpointSchema = z.looseObject({ model: dvaeModelSchema });

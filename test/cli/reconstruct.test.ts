@@ -3,7 +3,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { hashOf, readCheckpoint } from '../../src/checkpoint/read.ts';
+import { hashOf } from '../../src/checkpoint/checkpoint.ts';
+import { readCheckpoint } from '../../src/checkpoint/read.ts';
 import { decodeImage } from '../../src/data/decode.ts';
 import { readTokenFolder } from '../../src/data/tokens/read.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';

@@ -6,16 +6,14 @@ import { parse } from 'yaml';
 import { clipSchema } from '../../config/clip.ts';
 import { dalleSchema } from '../../config/dalle.ts';
 import { dvaeSchema } from '../../config/dvae.ts';
+import { kindOfConfig, MODEL_KINDS, type ModelKind } from '../../config/kind.ts';
 import { loadConfig } from '../../config/load.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
-import type { Plan, Planned } from '../../train/plan/plan.ts';
+import type { PlannedModel, ResourcePlan } from '../../train/plan/plan.ts';
 import { InterruptedError } from '../../util/errors.ts';
 import { defineCommand } from '../command.ts';
 import { setFlag, TEXT, withExamples } from '../help.ts';
 import { wholeNumber } from '../whole-number.ts';
-
-const KINDS = ['dalle', 'dvae', 'clip'] as const;
-type Kind = (typeof KINDS)[number];
 
 export const command = defineCommand({
   flags: (yargs) =>
@@ -28,8 +26,8 @@ export const command = defineCommand({
         })
         .option('set', setFlag)
         .option('kind', {
-          choices: KINDS,
-          defaultDescription: 'by the keys of its model section',
+          choices: MODEL_KINDS,
+          defaultDescription: 'by its `kind`, else by the keys of its model section',
           describe: 'model that the file configures',
         })
         .option('devices', {
@@ -79,10 +77,10 @@ async function throwIfAborted(signal: AbortSignal): Promise<void> {
 }
 
 async function planOther(
-  kind: Exclude<Kind, 'dalle'>,
+  kind: Exclude<ModelKind, 'dalle'>,
   runtime: Runtime,
   given: Parameters<typeof loadConfig>[1],
-): Promise<Planned> {
+): Promise<PlannedModel> {
   if (kind === 'dvae') {
     const { planDvae } = await import('../../train/plan/dvae.ts');
     return planDvae(runtime, loadConfig(dvaeSchema, given));
@@ -91,20 +89,15 @@ async function planOther(
   return planClip(runtime, loadConfig(clipSchema, given));
 }
 
-/** The kind by the model section: only a dVAE's has an image size, only a CLIP's an image and a text tower. */
-function kindOf(file: string): Kind {
-  let value: unknown;
+function kindOf(file: string): ModelKind {
   try {
-    value = parse(readFileSync(file, 'utf8'));
+    return kindOfConfig(parse(readFileSync(file, 'utf8')));
   } catch {
     return 'dalle'; // loadConfig reports what is wrong with the file.
   }
-  const model = (value as { model?: object } | null)?.model ?? {};
-  if ('imageSize' in model) return 'dvae';
-  return 'image' in model && 'text' in model ? 'clip' : 'dalle';
 }
 
-function describe({ kind, parameters, flopsPerStep, flopsPerRun, memory, ...rest }: Plan): string[] {
+function describe({ kind, parameters, flopsPerStep, flopsPerRun, memory, ...rest }: ResourcePlan): string[] {
   const parts = Object.entries(parameters.parts).map(
     ([part, count]) => `  ${part}: ${count.toLocaleString('en')}`,
   );
@@ -114,7 +107,7 @@ function describe({ kind, parameters, flopsPerStep, flopsPerRun, memory, ...rest
     ...parts,
     `${flopsPerStep.toExponential(3)} floating-point operations a step, ${flopsPerRun.toExponential(3)} a run`,
     `memory of each of ${rest.devices} devices, ${rest.examplesAtOnce} examples at once: ${gigabytes(memory.total)}`,
-    ...(['weights', 'gradients', 'moments', 'average', 'activations'] as const).map(
+    ...(['weights', 'gradients', 'moments', 'ema', 'activations'] as const).map(
       (name) => `  ${name}: ${gigabytes(memory[name])}`,
     ),
   ];

@@ -15,7 +15,7 @@ import { kernelMatrix } from '../../nn/convolution.ts';
 import { constant } from '../../nn/parameters.ts';
 import { Weights } from '../../nn/weights.ts';
 import { RandomStream } from '../../util/random.ts';
-import type { ModelState } from '../loop/resume.ts';
+import type { ModelState } from '../loop/state.ts';
 
 /** Features looked at in one revival. */
 const FEATURES = 4096;

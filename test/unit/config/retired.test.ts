@@ -6,8 +6,9 @@ import { clipSchema } from '../../../src/config/clip.ts';
 import { dalleSchema } from '../../../src/config/dalle.ts';
 import { dvaeSchema } from '../../../src/config/dvae.ts';
 import { inputSchema, schemasAt } from '../../../src/config/explain.ts';
+import type { ModelKind } from '../../../src/config/kind.ts';
 import { loadConfig } from '../../../src/config/load.ts';
-import { type ModelKind, RETIRED_KEYS, RETIRED_VALUES, upgradeConfig } from '../../../src/config/retired.ts';
+import { RETIRED_KEYS, RETIRED_VALUES, upgradeConfig } from '../../../src/config/retired.ts';
 import { UsageError } from '../../../src/util/errors.ts';
 
 const errorOf = (kind: ModelKind, set: string[]): UsageError => {

@@ -1,8 +1,7 @@
 // Beginning a run with the weights of another one, whose text may have been shorter.
 
-import type { Checkpoint } from '../../checkpoint/read.ts';
+import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
 import { type DalleModelConfig, dalleCheckpointSchema } from '../../config/dalle.ts';
-import { loadConfig } from '../../config/load.ts';
 import type { HostTensor } from '../../engine/native/tensor.ts';
 import { dalleSpec } from '../../models/dalle/model.ts';
 import type { SpecTree } from '../../nn/parameters.ts';
@@ -36,7 +35,7 @@ export async function initFrom<S extends SpecTree>(
   checkpoint: Checkpoint,
   model: DalleModelConfig,
 ): Promise<void> {
-  const before = loadConfig(dalleCheckpointSchema, { file: checkpoint.configFile }).model;
+  const before = checkpoint.config(dalleCheckpointSchema).model;
   assertSameModels(before, model, checkpoint.path);
   const given = await checkpoint.read(checkpoint.bestPart, flatten(dalleSpec(before)));
   const drawn = await weights.save();
