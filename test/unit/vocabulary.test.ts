@@ -26,7 +26,7 @@ function word(stem: string, endings = 's?'): RegExp {
 
 /** What old files are read by. */
 const OLD_NAMES = {
-  use: /^src\/(config\/retired|data\/tokens\/manifest|checkpoint\/\w+)\.ts|^docs\/FORMATS\.md: .*was called/,
+  use: /^src\/(config\/retired|data\/tokens\/manifest|checkpoint\/\w+|report\/run\/record)\.ts|^docs\/FORMATS\.md: .*was called/,
   because: 'the names in files of old formats',
 };
 
@@ -66,7 +66,7 @@ const RETIRED: readonly Retired[] = [
   {
     word: /\baveraging\b|\b[Aa]verage of the iterates|\baveraged (iterates|weights)/,
     say: 'EMA',
-    except: [OLD_NAMES],
+    except: [OLD_NAMES, { use: /also called averaged iterates/, because: 'the explanation of EMA' }],
   },
   {
     word: /\bgoOn\b|\bg(o|oes|oing|one) on (with|from)\b|\bgoing on\b/,
