@@ -1,6 +1,6 @@
-// metrics.jsonl: one object per line, `{"step":10,"loss":1.25}`. Values that are not finite, which JSON cannot write, are
-// the strings "NaN", "Infinity" and "-Infinity", so that a curve shows where it broke. Times are not written unless the
-// caller logs them: the same seed writes the same bytes.
+// metrics.jsonl: one object per line, `{"step":10,"loss":1.25}`. Values that are not finite, which JSON cannot write,
+// are the strings "NaN", "Infinity" and "-Infinity", so that a curve shows where it broke. Times are not written unless
+// the caller logs them: the same seed writes the same bytes.
 
 import { appendFileSync, closeSync, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
