@@ -15,8 +15,8 @@ import { Adam } from '../../src/train/optim/adam.ts';
 import { RandomStream } from '../../src/util/random.ts';
 
 /**
- * Draws the weights. @param model a model section @param train keys of a train section @param cluster of workers that
- * share out the batch
+ * Initializes the weights. @param model a model section @param train keys of a train section @param cluster of workers
+ * that share out the batch
  * @returns the step numbered `at`, with its loss; `times` collects the time and memory of each op
  */
 export async function trainStep(

@@ -1,6 +1,6 @@
-// mm's sides of workers.ts: workers-mm.ts WHAT MODEL BATCH TRAIN. WHAT is `alone`, a step of one process; `step`, one of two
-// workers, of which this one starts the other; or `exchange`, what they do of it besides the gradients. A step's value is its
-// loss, an exchange's the megabytes that a worker has sent.
+// mm's sides of workers.ts: workers-mm.ts WHAT MODEL BATCH TRAIN. WHAT is `alone`, a step of one process; `step`, one
+// of two workers, of which this one starts the other; or `exchange`, the same without the gradients. The value of a
+// step is its loss, that of an exchange the megabytes that a worker has sent.
 
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
