@@ -35,7 +35,7 @@ const metadataSchema = z.record(z.string(), z.string());
 
 export function malformed(what: string, where: string): DataError {
   return new DataError(`not a valid safetensors file: ${what}`, {
-    code: 'E_SAFETENSORS',
+    code: 'E_FILE_DAMAGED',
     where,
     fix: 'download or write it again',
   });

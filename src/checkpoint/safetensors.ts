@@ -136,7 +136,7 @@ export class SafetensorsFile {
     } catch (error) {
       const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
       throw new DataError(missing ? 'there is no such file' : (error as Error).message, {
-        code: missing ? 'E_FILE_NOT_FOUND' : 'E_FILE_UNREADABLE',
+        code: missing ? 'E_NOT_FOUND' : 'E_UNREADABLE',
         where: path,
         fix: 'check the path and the permissions',
         cause: error,

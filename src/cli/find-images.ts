@@ -16,7 +16,7 @@ async function findIn(path: string): Promise<readonly ImageFile[]> {
   if (isList(path) || (await archivesOf(path))) return readImages(path, { captions: 'ignore' });
   const stats = await stat(path).catch((cause: unknown) => {
     throw new DataError('there is no such image or folder', {
-      code: 'E_PATH_MISSING',
+      code: 'E_NOT_FOUND',
       where: path,
       fix: 'check the path',
       cause,

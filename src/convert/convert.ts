@@ -27,6 +27,7 @@ async function recognize(files: ExternalFiles, options: ConvertOptions): Promise
     if (converted) return converted;
   }
   throw new DataError('no weights that mm knows', {
+    code: 'E_WEIGHTS_UNKNOWN',
     where: files.where,
     fix: `it reads ${CONVERTERS.map(({ reads }) => reads).join('; ')}`,
   });
@@ -40,7 +41,11 @@ function* until(
 ): Generator<readonly [string, TensorSource]> {
   for (const [name, source] of tensors) {
     const data = async () => {
-      if (signal?.aborted) throw new InterruptedError('stopped; no checkpoint was written', { where: to });
+      if (signal?.aborted)
+        throw new InterruptedError('stopped; no checkpoint was written', {
+          code: 'E_INTERRUPTED',
+          where: to,
+        });
       return typeof source.data === 'function' ? source.data() : source.data;
     };
     yield [name, { ...source, data }] as const;

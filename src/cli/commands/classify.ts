@@ -108,7 +108,7 @@ async function readLabelFlags({
   if (label) return label;
   if (labels === undefined) {
     throw new UsageError('there are no labels', {
-      code: 'E_LABELS_MISSING',
+      code: 'E_NO_LABELS',
       option: 'labels',
       fix: 'name them: --labels FILE, --label cat --label dog, or --classifier FILE of an earlier --save',
     });
@@ -141,7 +141,7 @@ function assertKnownLabels(
   const unknown = images.find(({ label }) => label !== undefined && !labels.includes(label));
   if (!unknown) return;
   throw new UsageError(`the true label of an image is not one of the labels: ${unknown.label}`, {
-    code: 'E_LABEL_UNKNOWN',
+    code: 'E_UNKNOWN_LABEL',
     where: unknown.path,
     fix: 'add the label, or correct --truth',
   });

@@ -56,7 +56,7 @@ async function assertEmptyFolder(to: string): Promise<void> {
   const names = await readdir(to).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [];
     throw new UsageError(error.code === 'ENOTDIR' ? 'there is a file of this name' : error.message, {
-      code: 'E_FOLDER_IN_USE',
+      code: 'E_FILE_IN_THE_WAY',
       option: 'to',
       where: to,
       fix: 'give --to another name',
@@ -65,7 +65,7 @@ async function assertEmptyFolder(to: string): Promise<void> {
   });
   if (names.length > 0) {
     throw new UsageError('the folder is not empty', {
-      code: 'E_FOLDER_IN_USE',
+      code: 'E_FOLDER_NOT_EMPTY',
       option: 'to',
       where: to,
       fix: 'give --to a new name, or empty the folder',

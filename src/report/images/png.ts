@@ -80,7 +80,7 @@ export async function readPngPixels(path: string): Promise<Buffer> {
     return await sharp(path).removeAlpha().toColourspace('srgb').raw().toBuffer();
   } catch (cause) {
     throw new DataError('the image cannot be decoded', {
-      code: 'E_IMAGE_UNREADABLE',
+      code: 'E_IMAGE_DAMAGED',
       where: path,
       fix: 'check the file',
       cause,
@@ -95,14 +95,14 @@ export async function readPngPixels(path: string): Promise<Buffer> {
 export async function readPngMetadata(path: string): Promise<Record<string, string>> {
   const bytes = await readFile(path).catch((error: unknown) => {
     throw new DataError('the image cannot be read', {
-      code: 'E_FILE_UNREADABLE',
+      code: 'E_UNREADABLE',
       where: path,
       fix: 'check the path',
       cause: error,
     });
   });
   const broken = (what: string): DataError =>
-    new DataError(what, { code: 'E_PNG', where: path, fix: 'write or download the file again' });
+    new DataError(what, { code: 'E_PNG_DAMAGED', where: path, fix: 'write or download the file again' });
   if (!bytes.subarray(0, 8).equals(SIGNATURE)) throw broken('not a PNG file');
   const metadata: Record<string, string> = {};
   for (let at = 8; ; ) {

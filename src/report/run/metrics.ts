@@ -51,7 +51,7 @@ export async function readMetrics(path: string): Promise<MetricsLine[]> {
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return '';
     throw new DataError('the metrics cannot be read', {
-      code: 'E_FILE_UNREADABLE',
+      code: 'E_UNREADABLE',
       where: path,
       fix: 'check the file and its permissions',
       cause: error,

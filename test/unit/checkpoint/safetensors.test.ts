@@ -236,7 +236,7 @@ describe('files that are not sound', () => {
       writeFileSync(path, content);
       await assert.rejects(SafetensorsFile.open(path), (error) => {
         assert.ok(error instanceof DataError, String(error));
-        assert.equal(error.code, 'E_SAFETENSORS');
+        assert.equal(error.code, 'E_FILE_DAMAGED');
         assert.match(error.message, message);
         assert.equal(error.where, path);
         assert.equal(error.exitCode, EXIT.data);
@@ -254,15 +254,15 @@ describe('files that are not sound', () => {
   });
 
   test('missing, and a folder', async () => {
-    await assert.rejects(SafetensorsFile.open(join(folder, 'none')), { code: 'E_FILE_NOT_FOUND' });
-    await assert.rejects(SafetensorsFile.open(folder), { code: 'E_SAFETENSORS', where: folder });
+    await assert.rejects(SafetensorsFile.open(join(folder, 'none')), { code: 'E_NOT_FOUND' });
+    await assert.rejects(SafetensorsFile.open(folder), { code: 'E_FILE_DAMAGED', where: folder });
   });
 
   test('a file cut while open', async () => {
     await writeSafetensors(path, [['x', { dtype: 'uint8', shape: [100], data: new Uint8Array(100) }]]);
     const file = await SafetensorsFile.open(path);
     writeFileSync(path, readFileSync(path).subarray(0, -50));
-    await assert.rejects(file.read('x'), { code: 'E_SAFETENSORS', where: path });
+    await assert.rejects(file.read('x'), { code: 'E_FILE_DAMAGED', where: path });
     await file.close();
   });
 });
