@@ -1,5 +1,5 @@
-// A discrete VAE on held-out images: reconstruction errors from hard and from relaxed codes, the terms of the loss without
-// their weights, and the use of the codebook.
+// A discrete VAE on held-out images: reconstruction errors from hard and from relaxed codes, the terms of the loss
+// without their weights, and the use of the codebook.
 
 import { floatScalar, type HostTensor } from '../engine/native/tensor.ts';
 import type { Runtime } from '../engine/session/runtime.ts';

@@ -1,5 +1,5 @@
-// Retrieval on held-out pairs (arXiv 2103.00020, appendix E.1): recall@k, the share of images whose own text is among the k
-// closest, and of texts whose own image is.
+// Retrieval on held-out pairs (arXiv 2103.00020, appendix E.1): recall@k, the share of images whose own text is among
+// the k closest, and of texts whose own image is.
 
 import { cosineSimilarity } from '../inference/measures/features.ts';
 

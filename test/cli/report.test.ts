@@ -36,7 +36,7 @@ test('a run becomes one page of figures, curves, images, times and configuration
   const html = readFileSync(out, 'utf8');
   assert.match(html, /<title>run &lt;1&gt;<\/title>/);
   assert.match(html, /Discrete VAE: 10 of 10 steps, newest checkpoint at step 10/);
-  for (const title of ['Loss', 'KL', 'PSNR', 'Codes in use', 'Step size'])
+  for (const title of ['Loss', 'KL', 'PSNR', 'Codes in use', 'Learning rate'])
     assert.match(html, new RegExp(`<figcaption>${title}`));
   assert.equal(html.match(/src="data:image\/png/g)?.length, 4); // steps 0, 4, 8, 10
   assert.match(html, /<td>0 to 10<\/td>/);

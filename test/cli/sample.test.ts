@@ -356,7 +356,7 @@ describe('mistakes', () => {
       like(join(root, 'tokenizer.json')),
       'tokenizer.json',
     ),
-    'an image of --like that is missing': data('E_FILE_UNREADABLE', like('none.png'), 'none.png'),
+    'an image of --like that is missing': data('E_UNREADABLE', like('none.png'), 'none.png'),
     'an output folder below a file': data(
       'E_FILE_IN_THE_WAY',
       [...prompt, '--out', join(root, 'tokenizer.json', 'samples')],

@@ -33,7 +33,7 @@ export async function readRunConfig(run: string): Promise<RunConfig | undefined>
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     throw new DataError(message, {
-      code: 'E_FILE_UNREADABLE',
+      code: 'E_UNREADABLE',
       where: file,
       fix: 'check the file and its permissions',
       cause: error,

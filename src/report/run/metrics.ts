@@ -1,6 +1,6 @@
-// metrics.jsonl: one object per line, `{"step":10,"loss":1.25}`. Values that are not finite, which JSON cannot write, are
-// the strings "NaN", "Infinity" and "-Infinity", so that a curve shows where it broke. Times are not written unless the
-// caller logs them: the same seed writes the same bytes.
+// metrics.jsonl: one object per line, `{"step":10,"loss":1.25}`. Values that are not finite, which JSON cannot write,
+// are the strings "NaN", "Infinity" and "-Infinity", so that a curve shows where it broke. Times are not written unless
+// the caller logs them: the same seed writes the same bytes.
 
 import { appendFileSync, closeSync, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -51,7 +51,7 @@ export async function readMetrics(path: string): Promise<MetricsLine[]> {
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return '';
     throw new DataError('the metrics cannot be read', {
-      code: 'E_FILE_UNREADABLE',
+      code: 'E_UNREADABLE',
       where: path,
       fix: 'check the file and its permissions',
       cause: error,

@@ -114,10 +114,7 @@ async function readLog(path: string): Promise<LogEntry[]> {
   });
 }
 
-/**
- * Logs of format 1 have messages instead of events: `validation`, and one of these at the start of each session after the
- * first.
- */
+/** Logs of format 1 have messages instead of events: `validation`, and one of these at each resumed session's start. */
 const FORMAT_1_SESSION = /^(going on from step|no checkpoint to go on from)/;
 
 const eventOf = ({ event, msg = '' }: LogEntry): string | undefined =>

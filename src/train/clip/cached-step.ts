@@ -1,7 +1,7 @@
 // CLIP's update by gradient caching (arXiv 2101.06983): the update of the whole batch, with one chunk of it in memory.
-// First the features of all chunks are computed, then the loss's gradient with respect to the features, one chunk's rows
-// of the similarity matrix at a time, then each chunk again with its features' gradient as the incoming gradient. Batch
-// norm uses the statistics of a chunk.
+// First the features of all chunks are computed, then the loss's gradient with respect to the features, one chunk's
+// rows of the similarity matrix at a time, then each chunk again with its features' gradient as the incoming gradient.
+// Batch norm uses the statistics of a chunk.
 //   B batch, C chunk, E embedding
 
 import { floatScalar, intScalar } from '../../engine/native/tensor.ts';

@@ -1,4 +1,4 @@
-// Opens a training run of the joint Transformer: its dVAE, its tokenizer and its tokens, all checked against each other.
+// Opens a training run of the joint Transformer: its dVAE, tokenizer and tokens, all checked against each other.
 
 import { createHash } from 'node:crypto';
 import { readCheckpoint } from '../../checkpoint/read.ts';

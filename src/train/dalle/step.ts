@@ -1,5 +1,5 @@
-// One update of the joint Transformer as compiled functions: from a whole batch at once, or by gradient accumulation over
-// equal parts of it. The parts' gradients are summed in the session, and over the workers where there are several.
+// One update of the joint Transformer as compiled functions: from a whole batch at once, or by gradient accumulation
+// over equal parts of it. The parts' gradients are summed in the session, and over the workers where there are several.
 
 import type { Cluster } from '../../cluster/cluster.ts';
 import type { DalleConfig } from '../../config/dalle.ts';

@@ -1,5 +1,5 @@
-// Data-parallel training: all workers make the same updates. Worker 0 owns the run folder, evaluates, samples images and
-// saves; it broadcasts what the others need of that.
+// Data-parallel training: all workers make the same updates. Worker 0 owns the run folder, evaluates, samples images
+// and saves; it broadcasts the results that the others need.
 
 import { createHash } from 'node:crypto';
 import { z } from 'zod';

@@ -1,5 +1,5 @@
-// Error feedback of compressed gradients: each worker's residuals, the part of its gradients that compression has left out
-// and that is added to the next ones. A checkpoint, written by worker 0, holds the residuals of all workers.
+// Error feedback of compressed gradients: each worker's residuals, the part of its gradients that compression has left
+// out and that is added to the next ones. A checkpoint, written by worker 0, holds the residuals of all workers.
 
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
 import type { TensorSources } from '../../checkpoint/write.ts';

@@ -1,5 +1,5 @@
-// PowerSGD: gradients of several workers compressed to a low rank, with error feedback (arXiv 1905.13727, algorithms 1 and
-// 2). For the matrix M of a parameter, its gradient at this worker plus the residual of the steps before,
+// PowerSGD: gradients of several workers compressed to a low rank, with error feedback (arXiv 1905.13727, algorithms 1
+// and 2). For the matrix M of a parameter, its gradient at this worker plus the residual of the steps before,
 //   P = M Q, summed over the workers
 //   P̂ = orthonormal(P), Q = Mᵀ P̂, residual = M − P̂ Qᵀ, and Q summed over the workers
 //   gradient = P̂ Qᵀ; the next step starts with this Q.
@@ -35,7 +35,7 @@ export class PowerSgd {
   readonly #bases: ReadonlyMap<string, Variable>;
 
   /**
-   * Compresses each parameter of two or more axes, as a matrix with its last axis as columns, if that takes fewer numbers.
+   * Compresses parameters of two or more axes, as matrices with the last axis as columns, if that takes fewer numbers.
    * @param rank r
    * @throws UsageError when no parameter becomes smaller
    */
@@ -67,7 +67,7 @@ export class PowerSgd {
     );
   }
 
-  /** This worker's P of each compressed gradient, and the other gradients; inside a compiled function, as all methods. */
+  /** This worker's P of each compressed gradient, and the other gradients; in a compiled function, as all methods. */
   project(gradients: Gradients): Gradients {
     return new Map(
       [...gradients].map(([name, gradient]) => [

@@ -42,7 +42,7 @@ export interface WarmStartOptions extends JobContext {
   readonly train: DvaeConfig['train'];
   readonly settings: NonNullable<DvaeConfig['train']['warmStart']>;
   readonly seed: number;
-  /** Images to train and cluster with, in an order of their own. */
+  /** Images to train and cluster with, in another order than those of the run. */
   readonly batches: ImageBatches;
   /** The run folder, for messages. */
   readonly path: string;

@@ -1,5 +1,5 @@
-// Adam with decoupled weight decay (AdamW, arXiv 1711.05101) and gradient clipping by the global norm, in the graph of the
-// train step.
+// Adam with decoupled weight decay (AdamW, arXiv 1711.05101) and gradient clipping by the global norm, in the graph of
+// the train step.
 
 import type { z } from 'zod';
 import type { optimizer } from '../../config/fields.ts';

@@ -1,4 +1,4 @@
-// Exponential moving average (EMA) of the weights, also called averaged iterates, in the graph of the train step.
+// Exponential moving average (EMA) of the weights, in the graph of the train step.
 
 import type { z } from 'zod';
 import type { emaSchema } from '../../config/fields.ts';

@@ -7,7 +7,7 @@ import type { WeightEntries } from '../../nn/weights.ts';
  * Differentiates a loss; inside a compiled function. Running statistics among the entries are read, not differentiated.
  * @param entries the loss must depend on every trained one
  * @param loss computes the values from the parameters, which it reads by name; `loss` among them is differentiated
- * @param scale multiplies the loss before it is differentiated (loss-scale.ts): the gradients are scaled, the values not
+ * @param scale multiplies the loss before it is differentiated (loss-scale.ts), and so the gradients, not the values
  * @returns the values, and the gradients by parameter name
  */
 export function valueAndGradients<T extends { readonly loss: Scalar }>(

@@ -1,4 +1,4 @@
-// Undoing the scale of a loss in its gradients; the loss scales themselves are in loss-scale.ts and block-loss-scale.ts.
+// Undoes the scale of a loss in its gradients; the loss scales are in loss-scale.ts and block-loss-scale.ts.
 
 import type { Scalar } from '../../engine/tfjs/tf.ts';
 

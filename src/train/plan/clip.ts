@@ -1,4 +1,4 @@
-// Planning a CLIP. With gradient caching (train.gradCacheChunk) features are computed twice; operations are counted once.
+// Planning a CLIP. Gradient caching (train.gradCacheChunk) computes features twice; their operations are counted once.
 
 import type { ClipConfig } from '../../config/clip.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';

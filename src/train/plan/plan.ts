@@ -37,7 +37,7 @@ export interface ResourcePlan {
   readonly devices: number;
   /** Examples that one device holds at once. */
   readonly examplesAtOnce: number;
-  /** Bytes on each device. Devices share everything with one value per parameter; activations are of its own examples. */
+  /** Bytes on each device. Devices share all tensors with a value per parameter; each has its examples' activations. */
   readonly memory: {
     readonly weights: number;
     readonly gradients: number;

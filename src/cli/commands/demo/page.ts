@@ -1,7 +1,8 @@
 // The demo's grid of samples and its page.
 
 import { join } from 'node:path';
-import { type GridCell, imageGrid, RIGHT, WRONG } from '../../../report/images/grid.ts';
+import { imageGrid, RIGHT, WRONG } from '../../../report/images/grid.ts';
+import type { GridCell } from '../../../report/images/grid-layout.ts';
 import { encodePng } from '../../../report/images/png.ts';
 import { type GalleryTable, writeGallery } from '../../../report/pages/gallery.ts';
 import { writeFileAtomic } from '../../../util/files.ts';
