@@ -71,6 +71,7 @@ const RETIRED: readonly Retired[] = [
   {
     word: /\bgoOn\b|\bg(o|oes|oing|one) on (with|from)\b|\bgoing on\b/,
     say: 'resume, continue',
+    except: [OLD_NAMES],
   },
   {
     word: /\bleads\b/,
