@@ -41,7 +41,7 @@ def train(step):
     return loss.item()
 
 
-class Pictures(torch.utils.data.Dataset):
+class Images(torch.utils.data.Dataset):
     prepare = transforms.Compose([transforms.Resize(size), transforms.CenterCrop(size), transforms.ToTensor()])
 
     def __init__(self):
@@ -51,11 +51,11 @@ class Pictures(torch.utils.data.Dataset):
         return len(self.files)
 
     def __getitem__(self, i):
-        with Image.open(os.path.join(folder, self.files[i])) as picture:
-            return self.prepare(picture.convert("RGB"))
+        with Image.open(os.path.join(folder, self.files[i])) as image:
+            return self.prepare(image.convert("RGB"))
 
 
-loader = torch.utils.data.DataLoader(Pictures(), batch_size=batch, num_workers=2, persistent_workers=True) if what == "tokenize" else None
+loader = torch.utils.data.DataLoader(Images(), batch_size=batch, num_workers=2, persistent_workers=True) if what == "tokenize" else None
 
 
 def tokenize(_):

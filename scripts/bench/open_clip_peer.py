@@ -2,8 +2,8 @@
 
 pip install torch open_clip_torch safetensors
 
-open_clip_peer.py write MODEL FOLDER   random, perturbed weights, pictures, texts, and the features open_clip gives them
-open_clip_peer.py serve MODEL FOLDER   encodes the pictures once for each line on stdin, and prints milliseconds and a value
+open_clip_peer.py write MODEL FOLDER   random, perturbed weights, images, texts, and the features open_clip gives them
+open_clip_peer.py serve MODEL FOLDER   encodes the images once for each line on stdin, and prints milliseconds and a value
 """
 
 import json

@@ -1,7 +1,7 @@
 // mm's side of the train-step bench: the same model compiled by the engine, with its ops and mm's optimizer.
 
 import { optimizer } from '../../src/config/fields.ts';
-import { gather } from '../../src/engine/ops/ops.ts';
+import { gather } from '../../src/engine/ops/gather.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Scalar, type Tensor, tf } from '../../src/engine/tfjs/tf.ts';
 import { sparseCrossEntropy } from '../../src/nn/functional/cross-entropy.ts';

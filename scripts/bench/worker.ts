@@ -1,4 +1,4 @@
-// A module running in a process of its own and talking by messages.
+// A module that runs in a separate process and is called by messages.
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';

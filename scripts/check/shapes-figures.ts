@@ -1,7 +1,7 @@
 // What a CLIP trained on the shapes can tell: colours and shapes by name, and right images from almost right ones.
 
-import { drawScenes } from '../../src/data/shapes/draw.ts';
 import { heldOutPrompts } from '../../src/data/shapes/heldout.ts';
+import { renderScenes } from '../../src/data/shapes/render.ts';
 import type { Scene, SceneObject } from '../../src/data/shapes/scene.ts';
 import { COLOUR_NAMES, RELATIONS, type Relation, SHAPES } from '../../src/data/shapes/vocabulary.ts';
 import { makeClassifier, predict } from '../../src/inference/clip/classifier.ts';
@@ -55,7 +55,11 @@ export function spoil(scene: Scene, mistake: Mistake, random: RandomStream): Sce
 }
 
 /** @param count of images to classify, and of prompts to rank for, half of them scenes and half pairs */
-export async function measureOnShapes(clip: ClipPipeline, count: number, seed: number): Promise<ShapesFigures> {
+export async function measureOnShapes(
+  clip: ClipPipeline,
+  count: number,
+  seed: number,
+): Promise<ShapesFigures> {
   return { ...(await classify(clip, count, seed)), ...(await rankSpoilt(clip, count, seed)) };
 }
 
@@ -71,8 +75,9 @@ async function classify(
     shape: random.choice(SHAPES),
   }));
   const drawings = objects.map((object, i) => ({ scene: { objects: [object] }, key: [seed, 'classify', i] }));
-  const features = await clip.encodeImages(Buffer.concat(await drawScenes(drawings, image.size)));
-  // Captions name a colour with a shape: a colour's text is the mean of those with every shape, and the other way round.
+  const features = await clip.encodeImages(Buffer.concat(await renderScenes(drawings, image.size)));
+  // Captions name a colour with a shape: a colour's text is the mean of those with every shape, and the other way
+  // round.
   const colours = await makeClassifier(
     clip,
     COLOUR_NAMES,
@@ -120,7 +125,7 @@ async function rankSpoilt(
       return i < SAMPLES / 2 ? { scene, mistake: undefined } : { scene: spoilt, mistake };
     });
     const drawings = samples.map((sample, i) => ({ scene: sample.scene, key: [seed, 'rank', p, i] }));
-    const scores = await clip.score(prompt, Buffer.concat(await drawScenes(drawings, size)));
+    const scores = await clip.score(prompt, Buffer.concat(await renderScenes(drawings, size)));
     const bestRight = Math.max(...scores.filter((_, i) => samples[i]?.mistake === undefined));
     for (const [i, { mistake }] of samples.entries()) {
       if (!mistake) continue;

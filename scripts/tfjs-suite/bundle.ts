@@ -1,32 +1,20 @@
 // Makes one CommonJS file of tfjs-core's op tests. They ship in its npm package as ES modules that Node cannot load
-// as they are, and must see the same tfjs-core as tfjs-node's kernels; esbuild gives both. esbuild and Jasmine are
-// not dependencies of mm: npm installs them into a scratch folder in the cache.
+// as they are, and must see the same tfjs-core as tfjs-node's kernels; esbuild gives both. Jasmine is no dependency of
+// mm: npm installs it into a scratch folder in the cache.
 
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { build, type PluginBuild } from 'esbuild';
 import { cacheFolder } from '../../src/engine/library/locate.ts';
 import { runProgram } from '../bench/script.ts';
 
-const TOOLS = { esbuild: '0.25.12', jasmine: '3.6.4', 'jasmine-core': '3.6.0' };
-
-// The parts of esbuild's interface used here.
-interface OnLoad {
-  contents: string;
-}
-interface PluginBuild {
-  onLoad(options: { filter: RegExp }, callback: (args: { path: string }) => Promise<OnLoad>): void;
-}
-interface Esbuild {
-  build(options: Record<string, unknown>): Promise<unknown>;
-}
+const TOOLS = { jasmine: '3.6.4', 'jasmine-core': '3.6.0' };
 
 /** Bundles the tests; gives the folder that holds the bundle, `suite.cjs`, and Jasmine's `node_modules`. */
 export async function bundleSuite(): Promise<string> {
   const folder = await installTools();
-  const { build } = createRequire(join(folder, 'package.json'))('esbuild') as Esbuild;
   await build({
     entryPoints: [fileURLToPath(new URL('entry.cjs', import.meta.url))],
     outfile: join(folder, 'suite.cjs'),
@@ -50,12 +38,14 @@ async function installTools(): Promise<string> {
   await writeFile(join(folder, 'package.json'), '{ "private": true }\n');
   await runProgram('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund', ...versions], {
     cwd: folder,
-    fix: 'the op tests need esbuild and Jasmine from the npm registry',
+    fix: 'the op tests need Jasmine from the npm registry',
   });
   return folder;
 }
 
-/** tfjs-node's backend is an ES5 class, and its base in tfjs-core's modules is not: `_super.call` cannot construct it. */
+/**
+ * tfjs-node's backend is an ES5 class, and its base in tfjs-core's modules is not: `_super.call` cannot construct it.
+ */
 function constructEs5Class(build: PluginBuild): void {
   build.onLoad({ filter: /tfjs-node-gpu.dist.nodejs_kernel_backend\.js$/ }, async ({ path }) => {
     const source = await readFile(path, 'utf8');

@@ -1,4 +1,4 @@
-// One run of the op tests in a process of its own: worker.ts FOLDER [ADDON]. Without an addon, on mm's own binding.
+// One run of the op tests in a separate process: worker.ts FOLDER [ADDON]. Without an addon, on mm's own binding.
 // Sends its counts to the parent process.
 
 import { createRequire } from 'node:module';

@@ -1,26 +1,22 @@
 // Element types of stored tensors: their names in safetensors files and the arrays that hold them here.
 // Files are little-endian, as is every machine Node's tfjs runs on.
 
-export type TensorArray = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array | Uint16Array;
+import { type ElementType, HOST_ARRAYS, type HostArray } from '../util/element-types.ts';
 
-interface ElementType {
-  /** Its name in the file. */
-  readonly code: string;
-  readonly array: (new (buffer: ArrayBuffer) => TensorArray) & { readonly BYTES_PER_ELEMENT: number };
-}
+export type TensorArray = HostArray;
 
 export const ELEMENT_TYPES = {
-  float32: { code: 'F32', array: Float32Array },
-  float64: { code: 'F64', array: Float64Array },
-  float16: { code: 'F16', array: Uint16Array },
-  bfloat16: { code: 'BF16', array: Uint16Array },
-  int32: { code: 'I32', array: Int32Array },
-  int64: { code: 'I64', array: BigInt64Array },
-  uint8: { code: 'U8', array: Uint8Array },
-  bool: { code: 'BOOL', array: Uint8Array },
-} as const satisfies Record<string, ElementType>;
+  float32: { code: 'F32', array: HOST_ARRAYS.float32 },
+  float64: { code: 'F64', array: HOST_ARRAYS.float64 },
+  float16: { code: 'F16', array: HOST_ARRAYS.float16 },
+  bfloat16: { code: 'BF16', array: HOST_ARRAYS.bfloat16 },
+  int32: { code: 'I32', array: HOST_ARRAYS.int32 },
+  int64: { code: 'I64', array: HOST_ARRAYS.int64 },
+  uint8: { code: 'U8', array: HOST_ARRAYS.uint8 },
+  bool: { code: 'BOOL', array: HOST_ARRAYS.bool },
+} as const satisfies Record<ElementType, { readonly code: string; readonly array: unknown }>;
 
-export type TensorType = keyof typeof ELEMENT_TYPES;
+export type TensorType = ElementType;
 
 const BY_CODE: ReadonlyMap<string, TensorType> = new Map(
   Object.entries(ELEMENT_TYPES).map(([name, { code }]) => [code, name as TensorType]),
@@ -42,4 +38,11 @@ export function elementCount(shape: readonly number[]): number | undefined {
   if (shape.includes(0)) return 0;
   const count = shape.reduce((a, b) => a * b, 1);
   return Number.isSafeInteger(count) ? count : undefined;
+}
+
+/** Whether every element is finite. The sum in doubles cannot overflow, and is not finite if one element is not. */
+export function isFiniteTensor({ data }: { readonly data: ArrayLike<number | bigint> }): boolean {
+  let sum = 0;
+  for (let i = 0; i < data.length; i++) sum += Number(data[i]);
+  return Number.isFinite(sum);
 }

@@ -1,13 +1,14 @@
-// Shuffled batches of images, decoded ahead of training. What a batch holds depends on the seed and the position
-// only: crops are drawn from a stream of their own for each epoch and image.
+// Shuffled batches of images, decoded ahead of training. The contents of a batch depend on the seed and the position
+// only: each epoch and image has a separate random stream for its crop.
 
 import { DataError } from '../util/errors.ts';
+import { prefetch } from '../util/prefetch.ts';
 import { RandomStream } from '../util/random.ts';
 import { type Crop, type DecodeOptions, decodeImage } from './decode.ts';
 import type { CaptionedImage } from './image.ts';
-import { type BatchPosition, ShuffledOrder } from './order.ts';
+import { type BatchPosition, type OrderedBatch, ShuffledOrder } from './order.ts';
 import { mirror } from './orientation.ts';
-import { captionsOf, drawCaption } from './sources/captions.ts';
+import { pickCaption } from './sources/captions.ts';
 import type { Faults } from './sources/faults.ts';
 
 export type { BatchPosition } from './order.ts';
@@ -16,9 +17,9 @@ export interface ImageBatch {
   /** RGB, batch × size × size × 3 */
   readonly pixels: Uint8Array;
   readonly keys: readonly string[];
-  /** Of several captions of an image, the one that its epoch draws. */
+  /** One caption for each image, picked for its epoch; undefined for an image without captions. */
   readonly captions: readonly (string | undefined)[];
-  /** Where the data goes on after this batch. */
+  /** Position in the data after this batch. */
   readonly position: BatchPosition;
 }
 
@@ -27,21 +28,21 @@ export interface ImageBatchOptions {
   readonly batch: number;
   readonly seed: number;
   readonly crop: Crop;
-  /** Least side of a random crop, as a share of the shorter side. */
+  /** Smallest side of a random crop, as a share of the shorter side. */
   readonly cropScale: number;
-  /** Codes on a side, more than the pixels of an image that is left out; any image is used without it. */
+  /** Codes on a side: images with fewer pixels on a side are skipped. Without it, none is. */
   readonly grid?: number;
   readonly preprocessing?: DecodeOptions['preprocessing'];
   /** Mirror half of the images. */
   readonly flip: boolean;
   readonly faults: Faults;
   readonly position?: BatchPosition | undefined;
-  /** Batches decoded ahead. */
+  /** Batches in flight, the awaited one included (3 by default). */
   readonly prefetch?: number;
 }
 
-/** Decoded data sets up to this many bytes stay in memory when the crop is always the same. */
-const CACHE_BYTES = 2 ** 30;
+/** Data sets of fixed crops stay decoded in memory up to this size. */
+const MAX_CACHED_BYTES = 2 ** 30;
 
 /** Endless batches, in the order of `ShuffledOrder`. */
 export class ImageBatches implements AsyncIterable<ImageBatch> {
@@ -54,47 +55,35 @@ export class ImageBatches implements AsyncIterable<ImageBatch> {
     const bytes = images.length * size ** 2 * 3;
     this.#images = images;
     this.#options = options;
-    this.#cache = (crop === 'center' || crop === 'none') && bytes <= CACHE_BYTES ? new Map() : undefined;
+    this.#cache = (crop === 'center' || crop === 'none') && bytes <= MAX_CACHED_BYTES ? new Map() : undefined;
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<ImageBatch, void> {
-    const { batch, seed, position, prefetch = 3 } = this.#options;
+  [Symbol.asyncIterator](): AsyncGenerator<ImageBatch, void> {
+    const { batch, seed, position, prefetch: depth = 3 } = this.#options;
     const order = new ShuffledOrder({ count: this.#images.length, batch, seed, position });
-    const ahead: Promise<ImageBatch>[] = [];
-    try {
-      for (;;) {
-        while (ahead.length < prefetch) {
-          const { indices, epochs, position: after } = order.next();
-          const made = this.#make(indices, epochs, after);
-          made.catch(() => {}); // seen when its turn comes
-          ahead.push(made);
-        }
-        yield await (ahead.shift() as Promise<ImageBatch>);
-      }
-    } finally {
-      await Promise.allSettled(ahead);
-    }
+    return prefetch(order, depth, (ordered) => this.#read(ordered));
   }
 
-  async #make(indices: Int32Array, epochs: Int32Array, position: BatchPosition): Promise<ImageBatch> {
-    const length = this.#options.size ** 2 * 3;
+  async #read({ indices, epochs, position }: OrderedBatch): Promise<ImageBatch> {
+    const { seed, size } = this.#options;
+    const length = size ** 2 * 3;
     const pixels = new Uint8Array(indices.length * length);
-    const drawn = await Promise.all(
-      Array.from(indices, (index, i) => this.#draw(index, epochs[i] as number)),
+    const read = await Promise.all(
+      Array.from(indices, (index, i) => this.#readImage(index, epochs[i] as number)),
     );
-    for (const [i, { data }] of drawn.entries()) pixels.set(data, i * length);
-    const caption = (image: CaptionedImage, epoch: number): string | undefined =>
-      image.caption && drawCaption(captionsOf(image), this.#options.seed, epoch, image.key);
+    for (const [i, { data }] of read.entries()) pixels.set(data, i * length);
     return {
       pixels,
-      keys: drawn.map(({ image }) => image.key),
-      captions: drawn.map(({ image }, i) => caption(image, epochs[i] as number)),
+      keys: read.map(({ image }) => image.key),
+      captions: read.map(({ image: { captions, key } }, i) =>
+        captions.length > 0 ? pickCaption(captions, seed, epochs[i] as number, key) : undefined,
+      ),
       position,
     };
   }
 
-  /** The image, or the next usable one in the folder's order in place of one at fault; cropped and mirrored. */
-  async #draw(index: number, epoch: number): Promise<{ image: CaptionedImage; data: Uint8Array }> {
+  /** The image, cropped and mirrored; instead of one at fault, the next usable one in the source's order. */
+  async #readImage(index: number, epoch: number): Promise<{ image: CaptionedImage; data: Uint8Array }> {
     const { seed, size, flip } = this.#options;
     for (let tried = 0; tried < this.#images.length; tried++) {
       const image = this.#images[(index + tried) % this.#images.length] as CaptionedImage;
@@ -104,8 +93,9 @@ export class ImageBatches implements AsyncIterable<ImageBatch> {
       if (data) return { image, data: isMirrored ? mirror(data, size) : data };
     }
     throw new DataError('none of the images can be read', {
+      code: 'E_NO_USABLE_IMAGE',
       where: this.#images[0]?.path ?? '',
-      fix: 'mm data check lists what is wrong with each file',
+      fix: 'mm data check lists the reason for each file',
     });
   }
 

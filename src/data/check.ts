@@ -1,4 +1,4 @@
-// What training would stumble over in images and captions, found by reading and decoding every file.
+// Problems in images and captions that training would meet, found by reading and decoding every file.
 
 import { createHash } from 'node:crypto';
 import { mapConcurrently } from '../util/concurrent.ts';
@@ -8,12 +8,13 @@ import { type CheckedImage, type CheckedSource, readSource } from './checked-sou
 import { decodeBuffer, type ImageInfo, readImageFile } from './decode.ts';
 import { ImageFault } from './image.ts';
 
-const FILES_AT_ONCE = 6;
-/** Pixels on a side of the trial decoding: damage shows at any size. */
+/** Bound on image files in memory. */
+const MAX_OPEN_IMAGES = 6;
+/** Pixels on a side of the trial decoding; damage shows at any size. */
 const TRIAL_SIZE = 32;
 
 export interface CheckOptions {
-  /** Words from which a caption counts as too long: every word takes at least one token. */
+  /** Captions of more words count as too long: every word takes at least one token. */
   readonly textLength: number;
   readonly progress?: Progress;
   readonly signal?: AbortSignal;
@@ -25,7 +26,7 @@ export interface Range {
   readonly max: number;
 }
 
-/** File names are relative to the folder, or to that of the archives or the list. */
+/** File names are relative to the folder, or to the folder of the archives or the list. */
 export interface DataReport {
   readonly path: string;
   readonly images: number;
@@ -36,7 +37,7 @@ export interface DataReport {
   /** Pixels of the usable images, upright. */
   readonly width: Range | undefined;
   readonly height: Range | undefined;
-  /** Files of the same contents. */
+  /** Files with the same contents. */
   readonly duplicates: readonly (readonly string[])[];
   readonly captions: CaptionReport;
 }
@@ -44,31 +45,31 @@ export interface DataReport {
 export interface CaptionReport {
   /** Images with a caption. */
   readonly count: number;
-  /** Different ones among the images' first captions. */
+  /** Number of different first captions. */
   readonly distinct: number;
-  /** First captions of several images, the most frequent first. */
+  /** First captions shared by several images, most frequent first. */
   readonly repeated: readonly { readonly caption: string; readonly images: number }[];
-  /** Words of the captions. */
+  /** Words in a caption. */
   readonly words: Range | undefined;
   /** Images without a caption. */
   readonly missing: readonly string[];
   readonly empty: readonly string[];
   readonly unreadable: readonly string[];
-  /** More words than `textLength`. */
+  /** Captions of more words than `textLength`. */
   readonly tooLong: readonly { readonly file: string; readonly words: number }[];
-  /** Images of several captions, of which each epoch draws one. */
+  /** Images with several captions, of which each epoch picks one. */
   readonly severalLines: readonly string[];
   readonly withoutImage: readonly string[];
 }
 
-interface LookedAt {
+interface ExaminedFile {
   readonly file: string;
   readonly hash?: string;
   readonly info?: ImageInfo;
   readonly reason?: string;
 }
 
-async function lookAt({ file, image }: CheckedImage): Promise<LookedAt> {
+async function examine({ file, image }: CheckedImage): Promise<ExaminedFile> {
   try {
     const data = await readImageFile(image);
     const hash = createHash('sha256').update(data).digest('hex');
@@ -87,8 +88,8 @@ function range(values: readonly number[]): Range | undefined {
 }
 
 function groupBy(
-  files: readonly LookedAt[],
-  of: (file: LookedAt) => string | undefined,
+  files: readonly ExaminedFile[],
+  of: (file: ExaminedFile) => string | undefined,
 ): Map<string, string[]> {
   const groups = new Map<string, string[]>();
   for (const item of files) {
@@ -101,12 +102,12 @@ function groupBy(
   return groups;
 }
 
-function checkCaptions({ images, alone }: CheckedSource, textLength: number): CaptionReport {
+function captionReport({ images, orphanCaptions: alone }: CheckedSource, textLength: number): CaptionReport {
   const captioned = images.flatMap(({ captionFile, captions }) =>
     Array.isArray(captions) ? [{ file: captionFile, captions }] : [],
   );
-  const without = (why: CheckedImage['captions']): string[] =>
-    images.filter(({ captions }) => captions === why).map(({ captionFile }) => captionFile);
+  const without = (reason: CheckedImage['captions']): string[] =>
+    images.filter(({ captions }) => captions === reason).map(({ captionFile }) => captionFile);
   const lines = captioned.flatMap(({ file, captions }) =>
     captions.map((caption) => ({ file, words: caption.split(/\s+/).length })),
   );
@@ -132,7 +133,7 @@ function checkCaptions({ images, alone }: CheckedSource, textLength: number): Ca
 }
 
 /**
- * Reads and decodes every image of a source (images.ts).
+ * Reads and decodes every image of a source (sources/resolve.ts).
  * @throws DataError when there is no such source or no image in it, or a list is damaged; InterruptedError
  */
 export async function checkData(path: string, options: CheckOptions): Promise<DataReport> {
@@ -140,9 +141,10 @@ export async function checkData(path: string, options: CheckOptions): Promise<Da
   const source = await readSource(path);
   let done = 0;
   progress.start('checking', source.images.length);
-  const files = await mapConcurrently(source.images, FILES_AT_ONCE, async (image) => {
-    if (signal?.aborted) throw new InterruptedError('stopped before every file was checked');
-    const seen = await lookAt(image);
+  const files = await mapConcurrently(source.images, MAX_OPEN_IMAGES, async (image) => {
+    if (signal?.aborted)
+      throw new InterruptedError('stopped before every file was checked', { code: 'E_INTERRUPTED' });
+    const seen = await examine(image);
     progress.update(++done);
     return seen;
   });
@@ -153,7 +155,7 @@ export async function checkData(path: string, options: CheckOptions): Promise<Da
     path,
     images: files.length,
     usable: infos.length,
-    unusable: [...source.damaged, ...faulty],
+    unusable: [...source.damagedArchives, ...faulty],
     formats: Object.fromEntries(
       [...groupBy(files, ({ info }) => info?.format)]
         .map(([format, { length }]): [string, number] => [format, length])
@@ -162,6 +164,6 @@ export async function checkData(path: string, options: CheckOptions): Promise<Da
     width: range(infos.map(({ width }) => width)),
     height: range(infos.map(({ height }) => height)),
     duplicates: [...groupBy(files, ({ hash }) => hash).values()].filter(({ length }) => length > 1),
-    captions: checkCaptions(source, textLength),
+    captions: captionReport(source, textLength),
   };
 }

@@ -1,17 +1,17 @@
-// Image files as square RGB pixels. What sharp reads is turned upright, put on white, brought to sRGB and
-// 8 bits, cropped and reduced with Lanczos. Memory stays bounded for very large images: files are read in
-// strips, and JPEG and WebP are reduced while they are decoded.
+// Image files as square RGB pixels. Images are turned upright, flattened onto white, converted to 8-bit sRGB, cropped and
+// reduced with Lanczos. Memory stays bounded for very large images: sharp reads files in strips, and JPEG and WebP are
+// reduced while they are decoded.
 
 import { open as openFile, readFile } from 'node:fs/promises';
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import { semaphore } from '../util/concurrent.ts';
 import type { RandomStream } from '../util/random.ts';
-import { ImageFault, type ImageFile, type Region } from './image.ts';
+import { type ByteRange, ImageFault, type ImageFile } from './image.ts';
 import { reorient } from './orientation.ts';
 
-/** About 24,000 × 20,000; a guard against files that unpack to more than a machine holds. */
+/** About 24,000 × 20,000: a limit for files that would decode to more than fits in memory. */
 const MAX_PIXELS = 480_000_000;
-/** Progressive JPEG and interlaced PNG are held whole while they are decoded: up to 9 bytes a pixel. */
+/** Progressive JPEG and interlaced PNG are decoded in memory as a whole: up to 9 bytes a pixel. */
 const MAX_PROGRESSIVE_PIXELS = 100_000_000;
 const MIN_SIDE = 4;
 
@@ -21,25 +21,25 @@ export interface DecodeOptions {
   /** Pixels on a side of the result. */
   readonly size: number;
   /**
-   * A random square, the central square, or the whole image squeezed into a square. `published` is the random square
-   * of the dVAE's training (arXiv 2102.12092, listing 1): a square of the whole shorter side is drawn, reduced to
-   * 9/8 to 12/8 of the size, and of that a square of the size.
+   * A random square, the central square, or the whole image squeezed into a square (`none`). `published` is the random
+   * crop of the dVAE's training (arXiv 2102.12092, listing 1): a random square of the whole shorter side, reduced to
+   * 9/8 to 12/8 of `size`, and a random square of `size` of it.
    */
   readonly crop: Crop;
-  /** Least side of a random square, as a share of the shorter side (default 0.4). */
+  /** Smallest side of a random square, as a share of the shorter side (default 0.4). */
   readonly cropScale?: number;
-  /** Decides about a random square; required for one. */
+  /** Picks a random square; required for `random` and `published`. */
   readonly random?: RandomStream;
   /**
-   * How the image is reduced before it is cropped: as openai/DALL-E does, by Lanczos to rounded sides (the default),
-   * or as openai/CLIP does, bicubic to sides without their fractions.
+   * The reduction before the crop: Lanczos to rounded sides as in openai/DALL-E (the default), or bicubic to sides
+   * rounded down as in openai/CLIP.
    */
   readonly preprocessing?: 'dall-e' | 'clip';
-  /** Codes on a side: an image with fewer pixels has nothing to tell them. */
+  /** Codes on a side: an image with fewer pixels on a side is at fault. */
   readonly grid?: number;
 }
 
-/** What a file is, before it is decoded. */
+/** Format and size of an image file. */
 export interface ImageInfo {
   readonly format: string;
   /** Pixels, upright. */
@@ -47,15 +47,15 @@ export interface ImageInfo {
   readonly height: number;
 }
 
-/** A file as it is stored, to be turned as its EXIF orientation (1 … 8) says. */
-interface Stored {
+/** An image as it is stored, to be turned by its EXIF orientation (1 … 8). */
+interface StoredImage {
   readonly format: string;
   readonly width: number;
   readonly height: number;
   readonly orientation: number;
 }
 
-function readError(error: unknown): ImageFault {
+function readFault(error: unknown): ImageFault {
   if (error instanceof ImageFault) return error;
   const code = (error as NodeJS.ErrnoException).code;
   if (code === 'EACCES' || code === 'EPERM')
@@ -64,7 +64,7 @@ function readError(error: unknown): ImageFault {
   return new ImageFault(`the file cannot be read (${code ?? (error as Error).message})`, { cause: error });
 }
 
-function decodeError(error: unknown): ImageFault {
+function decodeFault(error: unknown): ImageFault {
   const message = (error as Error).message.split('\n')[0]!;
   if (/unsupported image format|empty/i.test(message))
     return new ImageFault('not an image of a known format', { cause: error });
@@ -73,16 +73,16 @@ function decodeError(error: unknown): ImageFault {
   return new ImageFault(`truncated or damaged${detail}`, { cause: error });
 }
 
-function open(data: Uint8Array): Sharp {
+function openSharp(data: Uint8Array): Sharp {
   return sharp(data, { limitInputPixels: MAX_PIXELS, failOn: 'error' });
 }
 
-async function readMetadata(data: Uint8Array, grid = 0): Promise<Stored> {
+async function readMetadata(data: Uint8Array, grid = 0): Promise<StoredImage> {
   let metadata: Metadata;
   try {
-    metadata = await open(data).metadata();
+    metadata = await openSharp(data).metadata();
   } catch (error) {
-    throw decodeError(error);
+    throw decodeFault(error);
   }
   const { width, height, orientation = 1, isProgressive, compression } = metadata;
   const format = metadata.format === 'heif' && compression === 'av1' ? 'avif' : metadata.format;
@@ -97,23 +97,23 @@ async function readMetadata(data: Uint8Array, grid = 0): Promise<Stored> {
   return { format, width, height, orientation };
 }
 
-/** Half, rounded to even as torchvision's centre crop has it, so that codes are those of the published preprocessing. */
-const half = (extra: number): number => (extra % 4 === 3 ? (extra + 1) / 2 : Math.floor(extra / 2));
+/** Half, rounded to even as in torchvision's centre crop, so that codes equal those of the published preprocessing. */
+const halfToEven = (extra: number): number => (extra % 4 === 3 ? (extra + 1) / 2 : Math.floor(extra / 2));
 
 interface Frame {
   /** The whole image, reduced. */
   readonly width: number;
   readonly height: number;
-  /** Where the square lies in it. */
+  /** Offset of the square in it. */
   readonly left: number;
   readonly top: number;
 }
 
 /**
- * Sizes the whole image so that the square comes out at the size asked for: reducing first and cropping
- * afterwards lets the decoder do most of the reduction.
+ * The size of the whole image at which the square has `size` pixels on a side, and the offset of the square. With the
+ * reduction before the crop, the decoder does most of it.
  */
-function frame(stored: Stored, options: DecodeOptions): Frame {
+function frameFor(stored: StoredImage, options: DecodeOptions): Frame {
   const { size, crop, cropScale = 0.4, random } = options;
   if (crop === 'none') return { width: size, height: size, left: 0, top: 0 };
   const shorter = Math.min(stored.width, stored.height);
@@ -124,7 +124,7 @@ function frame(stored: Stored, options: DecodeOptions): Frame {
   });
   if (crop === 'center') {
     const { width, height } = scaled(shorter);
-    return { width, height, left: half(width - size), top: half(height - size) };
+    return { width, height, left: halfToEven(width - size), top: halfToEven(height - size) };
   }
   if (random === undefined) throw new TypeError('a random crop needs a random stream');
   if (crop === 'published') return publishedFrame(stored, size, random);
@@ -132,13 +132,13 @@ function frame(stored: Stored, options: DecodeOptions): Frame {
   return { width, height, left: random.integer(width - size + 1), top: random.integer(height - size + 1) };
 }
 
-/** Images too small for the size are enlarged to it; the paper does not say what it did with them. */
-function publishedFrame({ width, height }: Stored, size: number, random: RandomStream): Frame {
+/** Images smaller than `size` are enlarged to it; the paper does not mention them. */
+function publishedFrame({ width, height }: StoredImage, size: number, random: RandomStream): Frame {
   const shorter = Math.min(width, height);
   const square = { left: random.integer(width - shorter + 1), top: random.integer(height - shorter + 1) };
-  const most = Math.min(shorter, Math.round((12 / 8) * size));
-  const least = Math.min(shorter, Math.round((9 / 8) * size));
-  const side = Math.max(size, least + random.integer(most - least + 1));
+  const max = Math.min(shorter, Math.round((12 / 8) * size));
+  const min = Math.min(shorter, Math.round((9 / 8) * size));
+  const side = Math.max(size, min + random.integer(max - min + 1));
   const scale = side / shorter;
   return {
     width: Math.max(side, Math.round(width * scale)),
@@ -148,47 +148,47 @@ function publishedFrame({ width, height }: Stored, size: number, random: RandomS
   };
 }
 
-/** Decodes the contents of an image file, as `decodeImage` does. */
+/** Decodes the contents of an image file; see `decodeImage`. */
 export async function decodeBuffer(
   data: Uint8Array,
   options: DecodeOptions,
 ): Promise<{ pixels: Uint8Array; info: ImageInfo }> {
   const { size } = options;
   const stored = await readMetadata(data, options.grid);
-  const { width, height, left, top } = frame(stored, options);
+  const { width, height, left, top } = frameFor(stored, options);
   try {
-    const { buffer, byteOffset, length } = await open(data)
+    const { buffer, byteOffset, length } = await openSharp(data)
       .resize(width, height, { fit: 'fill', kernel: options.preprocessing === 'clip' ? 'cubic' : 'lanczos3' })
       .extract({ left, top, width: size, height: size })
       .flatten({ background: '#ffffff' })
       .toColourspace('srgb')
       .raw({ depth: 'uchar' })
       .toBuffer();
-    // Turned last: turning the whole image would need all of it in memory.
+    // Turned after the crop: turning the whole image would need all of it in memory.
     const pixels = reorient(new Uint8Array(buffer, byteOffset, length), size, stored.orientation);
     return { pixels, info: upright(stored) };
   } catch (error) {
-    throw decodeError(error);
+    throw decodeFault(error);
   }
 }
 
-function upright({ format, width, height, orientation }: Stored): ImageInfo {
+function upright({ format, width, height, orientation }: StoredImage): ImageInfo {
   return orientation >= 5 ? { format, width: height, height: width } : { format, width, height };
 }
 
 /**
- * The contents of an image file.
+ * Reads the bytes of an image file.
  * @throws ImageFault when it cannot be read
  */
 export async function readImageFile({ path, region }: ImageFile): Promise<Uint8Array> {
   try {
     return await (region ? readRegion(region) : readFile(path));
   } catch (error) {
-    throw readError(error);
+    throw readFault(error);
   }
 }
 
-async function readRegion({ path, offset, length }: Region): Promise<Uint8Array> {
+async function readRegion({ path, offset, length }: ByteRange): Promise<Uint8Array> {
   const file = await openFile(path);
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, offset);
@@ -199,11 +199,12 @@ async function readRegion({ path, offset, length }: Region): Promise<Uint8Array>
   }
 }
 
-/** However many callers ask: as many as sharp has threads for; more would only hold files in memory. */
+/** Bound on images decoded at a time by all callers together: more than sharp has threads would only take memory. */
 const decodeSlots = semaphore(6);
 
 /**
- * Decodes an image file into `size` · `size` · 3 bytes, RGB, rows first.
+ * Decodes an image file.
+ * @returns RGB, size × size × 3
  * @throws ImageFault for a file that is missing, unreadable, truncated, too large, too small, or no image
  */
 export function decodeImage(file: string | ImageFile, options: DecodeOptions): Promise<Uint8Array> {

@@ -1,30 +1,26 @@
-// An image as sources name it and decoding reads it.
+// Images as the sources list them and as decoding reads them.
 
-/** An image file: a file of its own, or some bytes of an archive. */
+/** An image file: a file by itself, or some bytes of an archive. */
 export interface ImageFile {
-  /** Names it in messages. */
+  /** Its name in messages. */
   readonly path: string;
-  readonly region?: Region;
+  /** Where it lies in an archive; without it, `path` is the file. */
+  readonly region?: ByteRange;
 }
 
-export interface CaptionedImage {
+export interface CaptionedImage extends ImageFile {
   /** Path relative to the folder, without the extension, with forward slashes. */
   readonly key: string;
-  readonly path: string;
-  /** The first line of the same-stem `.txt`. */
-  readonly caption: string | undefined;
-  /** Its further lines: other captions of the image, as DALLE-pytorch has it. Training draws one of all each epoch. */
-  readonly others?: readonly string[];
-  /** The part of an archive that holds it, where it is not a file of its own. */
-  readonly region?: Region;
+  /** Empty: none. Of several captions, training picks one for each epoch (`pickCaption`). */
+  readonly captions: readonly string[];
 }
 
 /** Some bytes of a file. */
-export interface Region {
+export interface ByteRange {
   readonly path: string;
   readonly offset: number;
   readonly length: number;
 }
 
-/** A file that cannot be used; the message is the reason, in a few words. */
+/** An image file that cannot be used; the message is the reason in a few words. */
 export class ImageFault extends Error {}

@@ -1,15 +1,16 @@
-// The order in which examples are drawn: every epoch a new shuffle, in whole batches, resumable from two numbers.
+// The order in which training visits examples: a new shuffle for each epoch, in whole batches, resumable from two
+// numbers.
 
 import { RandomStream } from '../util/random.ts';
 
-/** Where the data goes on: the epoch, and how many of its examples are used up. */
+/** A position in the data: the epoch, and how many of its examples are used up. */
 export interface BatchPosition {
   readonly epoch: number;
   readonly index: number;
 }
 
 export interface OrderOptions {
-  /** Examples there are. */
+  /** Number of examples. */
   readonly count: number;
   readonly batch: number;
   readonly seed: number;
@@ -24,8 +25,8 @@ export interface OrderedBatch {
   readonly position: BatchPosition;
 }
 
-/** Endless batches of indices; the same for the same seed, wherever they are taken up. */
-export class ShuffledOrder {
+/** Endless batches of indices: the same for the same seed, from whatever position they start. */
+export class ShuffledOrder implements Iterable<OrderedBatch> {
   readonly #count: number;
   readonly #batch: number;
   readonly #seed: number;
@@ -34,11 +35,15 @@ export class ShuffledOrder {
   #shuffled = new Int32Array(0);
 
   constructor({ count, batch, seed, position = { epoch: 0, index: 0 } }: OrderOptions) {
-    if (count < 1) throw new RangeError('there is nothing to put in order');
+    if (count < 1) throw new RangeError('an order of no examples');
     this.#count = count;
     this.#batch = batch;
     this.#seed = seed;
     this.#position = position;
+  }
+
+  *[Symbol.iterator](): Generator<OrderedBatch, never> {
+    for (;;) yield this.next();
   }
 
   next(): OrderedBatch {

@@ -1,6 +1,6 @@
-// Turning and mirroring square images.
+// Rotating and mirroring square images.
 
-/** Where a pixel of the turned image comes from, by EXIF orientation; `last` is the last row and column. */
+/** The source pixel of each pixel of the upright image, by EXIF orientation; `last` is the last row and column. */
 const SOURCES: Readonly<Record<number, (row: number, column: number, last: number) => [number, number]>> = {
   2: (row, column, last) => [row, last - column],
   3: (row, column, last) => [last - row, last - column],
@@ -11,7 +11,7 @@ const SOURCES: Readonly<Record<number, (row: number, column: number, last: numbe
   8: (row, column, last) => [column, last - row],
 };
 
-/** The `size` × `size` RGB image upright, given its EXIF orientation; 1 and unknown ones leave it as it is. */
+/** Turns a `size` × `size` RGB image upright by its EXIF orientation; 1 and unknown values change nothing. */
 export function reorient(pixels: Uint8Array, size: number, orientation: number): Uint8Array {
   const source = SOURCES[orientation];
   if (source === undefined) return pixels;
@@ -26,7 +26,7 @@ export function reorient(pixels: Uint8Array, size: number, orientation: number):
   return turned;
 }
 
-/** The image as in a mirror: columns in reverse. */
+/** Flips an image horizontally. */
 export function mirror(pixels: Uint8Array, size: number): Uint8Array {
   return reorient(pixels, size, 2);
 }

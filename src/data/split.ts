@@ -1,5 +1,5 @@
-// Which examples are held out for validation: a hash of the name decides, so that the answer is the same on
-// every machine, in every order, and stays the same when examples are added.
+// The examples held out for validation: chosen by a hash of the key, so that the choice is the same on every machine, in
+// every order, and when examples are added.
 
 import { createHash } from 'node:crypto';
 
@@ -8,19 +8,21 @@ export function hashFraction(text: string): number {
   return createHash('sha256').update(text).digest().readUInt32BE(0) / 2 ** 32;
 }
 
-/** Whether the example `key` belongs to validation, where `share` (0 … 1) of all examples do. */
+/** Whether the example `key` is one of the `share` (0 … 1) held out for validation. */
 export function isValidation(key: string, share: number): boolean {
   return hashFraction(`validation ${key}`) < share;
 }
 
-export interface Split<T> {
+export interface ExampleSplit<T> {
   readonly training: T[];
-  /** To look at progress with: a handful of examples may leave none held out, then it is those trained on. */
+  /** Validation examples; the training examples when the split leaves none. */
   readonly heldOut: T[];
 }
 
-/** Examples to train on, and those held out. */
-export function split<T extends { readonly key: string }>(examples: readonly T[], share: number): Split<T> {
+export function splitExamples<T extends { readonly key: string }>(
+  examples: readonly T[],
+  share: number,
+): ExampleSplit<T> {
   const heldOut = examples.filter(({ key }) => isValidation(key, share));
   const training = examples.filter(({ key }) => !isValidation(key, share));
   return { training, heldOut: heldOut.length > 0 ? heldOut : training };

@@ -3,7 +3,7 @@
 //   … batch axes, U groups of queries, Q queries of a group, K keys of a group, P keys that all groups share, d width
 //   of a head
 
-import { withGradient } from '../engine/ops/ops.ts';
+import { withGradient } from '../engine/ops/gradient.ts';
 import { checkpointed } from '../engine/ops/recompute.ts';
 import { type Tensor, tf } from '../engine/tfjs/tf.ts';
 

@@ -2,7 +2,7 @@
 // a branch of the residual stream and divided where they leave it, so that 16-bit products inside the branch neither
 // underflow nor overflow. The gradient of the stream itself stays unscaled, in 32 bits.
 
-import { withGradient } from '../engine/ops/ops.ts';
+import { withGradient } from '../engine/ops/gradient.ts';
 import { type Tensor, tf } from '../engine/tfjs/tf.ts';
 
 /** The identity at the end of a branch; its gradient is multiplied by `scale`, a scalar. */

@@ -1,6 +1,6 @@
 // Dropout (arXiv 1207.0580): the same key drops the same elements.
 
-import { withGradient } from '../engine/ops/ops.ts';
+import { withGradient } from '../engine/ops/gradient.ts';
 import { randomUniform } from '../engine/ops/random.ts';
 import { withControlDependency } from '../engine/ops/recompute.ts';
 import { type Tensor, type Tensor1D, tf } from '../engine/tfjs/tf.ts';

@@ -1,7 +1,7 @@
 // x W + b over the last axis.
 //   … leading axes, M their product, C channels in, O channels out
 
-import { affine } from '../engine/ops/ops.ts';
+import { affine } from '../engine/ops/linear-algebra.ts';
 import { type Tensor, tf } from '../engine/tfjs/tf.ts';
 import { constant, normal, type ParameterSpec, type Parameters } from './parameters.ts';
 

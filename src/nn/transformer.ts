@@ -13,9 +13,9 @@ import {
 } from './attention.ts';
 import type { StreamLayout } from './attention-kinds.ts';
 import type { AttentionPattern } from './attention-pattern.ts';
+import { enterScale, leaveScale } from './block-loss-scale.ts';
 import type { BlockParameters } from './block-spec.ts';
 import { gelu } from './functional/gelu.ts';
-import { enterScale, leaveScale } from './block-loss-scale.ts';
 import { type LayerNormParameters, layerNorm } from './layer-norm.ts';
 import { type LinearParameters, linear } from './linear.ts';
 import type { Rotation } from './rotary.ts';
@@ -159,7 +159,11 @@ function gatedGelu(x: Tensor): Tensor {
 }
 
 /** The end of both branches: the second norm and the channel scales, if any. */
-function finishBranch(norm: LayerNormParameters | undefined, scale: Tensor | undefined, update: Tensor): Tensor {
+function finishBranch(
+  norm: LayerNormParameters | undefined,
+  scale: Tensor | undefined,
+  update: Tensor,
+): Tensor {
   const normalized = norm ? layerNorm(norm, update) : update;
   return scale ? tf.mul(normalized, scale) : normalized;
 }

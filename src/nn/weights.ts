@@ -2,7 +2,8 @@
 
 import type { HostTensor } from '../engine/native/tensor.ts';
 import { foldIn, randomNormal, randomUniform } from '../engine/ops/random.ts';
-import type { Compiled, Runtime } from '../engine/session/runtime.ts';
+import type { Compiled } from '../engine/session/compiled.ts';
+import type { Runtime } from '../engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, tf } from '../engine/tfjs/tf.ts';
 import type { Variable } from '../engine/tfjs/variable.ts';
 import { graphSeed } from '../util/random.ts';

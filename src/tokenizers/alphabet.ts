@@ -18,7 +18,7 @@ const BYTES: ReadonlyMap<string, number> = new Map(
 export const ALPHABET: readonly string[] = BYTE_CHARACTERS.toSorted();
 
 /** The bytes of a token; undefined when a character is not of the alphabet. */
-export function unspell(token: string): Uint8Array | undefined {
+export function tokenBytes(token: string): Uint8Array | undefined {
   const bytes = Array.from(token, (character) => BYTES.get(character));
   return bytes.includes(undefined) ? undefined : Uint8Array.from(bytes as number[]);
 }

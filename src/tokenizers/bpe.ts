@@ -6,9 +6,9 @@ import { readFile } from 'node:fs/promises';
 import { DataError } from '../util/errors.ts';
 import { writeFileAtomic } from '../util/files.ts';
 import type { RandomStream } from '../util/random.ts';
-import { BYTE_CHARACTERS, unspell } from './alphabet.ts';
+import { BYTE_CHARACTERS, tokenBytes } from './alphabet.ts';
 import { MergeTable } from './merges.ts';
-import { normalize, words } from './text.ts';
+import { normalizeText, words } from './text.ts';
 import { fromTokenizerJson, toTokenizerJson, type Vocabulary } from './tokenizer-json.ts';
 
 export interface EncodeOptions {
@@ -36,7 +36,7 @@ export class BpeTokenizer {
     const { tokens, merges } = vocabulary;
     this.#vocabulary = vocabulary;
     this.#merges = new MergeTable(merges, tokens.length);
-    this.#bytes = tokens.map((token) => unspell(token) as Uint8Array);
+    this.#bytes = tokens.map((token) => tokenBytes(token) as Uint8Array);
     const ids = new Map(tokens.map((token, id) => [token, id]));
     this.#byteIds = Int32Array.from(BYTE_CHARACTERS, (character) => ids.get(character) as number);
   }
@@ -48,7 +48,7 @@ export class BpeTokenizer {
 
   /** The ids of a text, none for one of only white space. */
   encode(text: string, { dropout = 0, random }: EncodeOptions = {}): number[] {
-    const all = words(normalize(text));
+    const all = words(normalizeText(text));
     if (dropout === 0) return all.flatMap((word) => this.#wordIds(word));
     if (random === undefined) throw new RangeError('dropout needs a random stream');
     return all.flatMap((word) => this.#merges.apply(this.#symbols(word), () => random.uniform() < dropout));
@@ -83,6 +83,7 @@ export class BpeTokenizer {
     } catch (cause) {
       const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
       throw new DataError(missing ? 'there is no such tokenizer' : 'the tokenizer cannot be read', {
+        code: missing ? 'E_NOT_FOUND' : 'E_TOKENIZER_UNUSABLE',
         where: path,
         fix: 'name a tokenizer.json written by mm train-bpe',
         cause,

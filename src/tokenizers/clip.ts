@@ -26,12 +26,12 @@ const REGEX = String.raw`<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|
 const OLDER_REGEX = REGEX.slice(REGEX.indexOf("'s"));
 
 /** Lower case is by character, as in Rust: capital sigma must not meet JavaScript's rule for the end of a word. */
-const normalize = (text: string): string => text.normalize('NFC').replaceAll('Σ', 'σ').toLowerCase();
+const normalizeClipText = (text: string): string => text.normalize('NFC').replaceAll('Σ', 'σ').toLowerCase();
 
 const FIX =
   'name the tokenizer.json of a CLIP, or its merges file (bpe_simple_vocab_16e6.txt.gz, merges.txt)';
 const unusable = (what: string, where: string): DataError =>
-  new DataError(`not a usable CLIP tokenizer: ${what}`, { where, fix: FIX });
+  new DataError(`not a usable CLIP tokenizer: ${what}`, { code: 'E_TOKENIZER_UNUSABLE', where, fix: FIX });
 
 const split = z.object({
   type: z.literal('Split'),
@@ -94,7 +94,9 @@ export class ClipTokenizer implements Tokenizer {
     return text.split(SPECIAL).flatMap((part) => {
       if (part === START) return [this.vocabularySize];
       if (part === END) return [this.vocabularySize + 1];
-      const words = (normalize(part).match(WORD) ?? []).flatMap((word) => NAMED.exec(word)?.slice(1) ?? word);
+      const words = (normalizeClipText(part).match(WORD) ?? []).flatMap(
+        (word) => NAMED.exec(word)?.slice(1) ?? word,
+      );
       return words.flatMap((word) => this.#wordIds(word));
     });
   }

@@ -1,6 +1,6 @@
 // The merges of a byte-pair encoding, in order of rank, and their application to one word.
 
-import { Heap } from './heap.ts';
+import { PriorityQueue } from './priority-queue.ts';
 
 /** Two neighbouring symbols and the symbol they become. */
 export interface Merge {
@@ -36,7 +36,7 @@ export class MergeTable {
     const next = Int32Array.from(symbols, (_, i) => i + 1);
     const previous = Int32Array.from(symbols, (_, i) => i - 1);
     // An entry is rank × length + position, so that numbers order as wanted.
-    const queue = new Heap<number>((a, b) => a < b);
+    const queue = new PriorityQueue<number>((a, b) => a < b);
     const rankAt = (left: number): number | undefined => {
       const right = next[left] as number;
       return right < length ? this.#rank(symbols[left] as number, symbols[right] as number) : undefined;

@@ -1,6 +1,6 @@
 // How often each pair of neighbouring symbols occurs in a set of words, kept up to date while pairs are merged.
 
-import { Heap } from './heap.ts';
+import { PriorityQueue } from './priority-queue.ts';
 
 export interface Pair {
   readonly left: number;
@@ -24,7 +24,7 @@ export class PairCounts {
   readonly #wordCounts: number[] = [];
   readonly #entries = new Map<number, Entry>();
   /** By count as it was when queued; `mostFrequent` corrects entries that have fallen since. */
-  readonly #queue = new Heap<Pair>(
+  readonly #queue = new PriorityQueue<Pair>(
     (a, b) => a.count > b.count || (a.count === b.count && (a.left - b.left || a.right - b.right) < 0),
   );
   /** Pairs counted since the queue was last filled. */

@@ -5,7 +5,7 @@
  * Lower case, NFC, every run of white space one space, none at the ends.
  * Lower case is by character: Rust's has no final-sigma rule, so capital sigma must not meet JavaScript's.
  */
-export function normalize(text: string): string {
+export function normalizeText(text: string): string {
   return text
     .replaceAll('Σ', 'σ')
     .toLowerCase()

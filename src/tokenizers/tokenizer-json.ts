@@ -3,7 +3,7 @@
 
 import { z } from 'zod';
 import { DataError } from '../util/errors.ts';
-import { ALPHABET, unspell } from './alphabet.ts';
+import { ALPHABET, tokenBytes } from './alphabet.ts';
 import type { Merge } from './merges.ts';
 
 /** What defines an encoding: tokens in the byte alphabet by id, and merges by rank. */
@@ -104,7 +104,7 @@ function same(expected: object): z.ZodType {
 export function readTokens(
   vocab: Record<string, unknown>,
   fail: (what: string) => never,
-  spell: (token: string) => unknown = unspell,
+  spell: (token: string) => unknown = tokenBytes,
 ): string[] {
   const entries = Object.entries(vocab);
   const tokens = new Array<string>(entries.length);
@@ -125,7 +125,7 @@ export function readTokens(
 export function fromTokenizerJson(value: unknown, where: string): Vocabulary {
   const fail = (what: string): never => {
     const fix = 'name a tokenizer.json written by mm train-bpe';
-    throw new DataError(`not a usable tokenizer: ${what}`, { where, fix });
+    throw new DataError(`not a usable tokenizer: ${what}`, { code: 'E_TOKENIZER_UNUSABLE', where, fix });
   };
   const parsed = schema.safeParse(value);
   if (!parsed.success) {

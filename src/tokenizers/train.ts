@@ -9,7 +9,7 @@ import { ALPHABET, BYTE_CHARACTERS } from './alphabet.ts';
 import { BpeTokenizer } from './bpe.ts';
 import type { Merge } from './merges.ts';
 import { PairCounts } from './pair-counts.ts';
-import { normalize, words } from './text.ts';
+import { normalizeText, words } from './text.ts';
 
 export interface TrainOptions {
   /** Ids wanted, the 256 bytes included; little text may not have as many pairs to merge. */
@@ -56,7 +56,7 @@ async function countWords(
 ): Promise<Map<string, number>> {
   const counts = new Map<string, number>();
   for await (const caption of captions) {
-    for (const word of words(normalize(caption))) counts.set(word, (counts.get(word) ?? 0) + 1);
+    for (const word of words(normalizeText(caption))) counts.set(word, (counts.get(word) ?? 0) + 1);
     if (counts.size > limit) forgetRarest(counts, limit);
     await breath.take();
   }

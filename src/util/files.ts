@@ -1,80 +1,83 @@
-// Writing so that a reader never sees half a file, whatever happens in between.
+// Files and folders written whole or not at all, and the errors of storage as errors that name the fix.
 
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { DataError } from './errors.ts';
+import { DataError, type ErrorCode } from './errors.ts';
 
 function temporaryName(path: string): string {
   return join(dirname(path), `.${basename(path)}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`);
 }
 
-/** Turns the storage faults users meet into errors that say the fix. Others pass unchanged. */
+/** The errors of storage that users meet, by the system's code. */
+const STORAGE_ERRORS: Readonly<Record<string, { what: string; code: ErrorCode; fix: string }>> = {
+  ENOSPC: {
+    what: 'the disk is full',
+    code: 'E_DISK_FULL',
+    fix: 'free some space, then run again; with `resume`, where the command has it, nothing finished is lost',
+  },
+  EACCES: {
+    what: 'no permission to write',
+    code: 'E_NO_PERMISSION',
+    fix: 'choose another folder or change its permissions',
+  },
+  EISDIR: {
+    what: 'there is a folder of this name',
+    code: 'E_FOLDER_IN_THE_WAY',
+    fix: 'choose another name',
+  },
+  ENOTDIR: {
+    what: 'a file stands where a folder is needed',
+    code: 'E_FILE_IN_THE_WAY',
+    fix: 'choose another folder, or move the file away',
+  },
+  ENAMETOOLONG: { what: 'the name is too long', code: 'E_NAME_TOO_LONG', fix: 'choose a shorter name' },
+  ENOENT: {
+    what: 'the folder for it cannot be made, or is gone',
+    code: 'E_NO_FOLDER',
+    fix: 'choose another folder; this one may be read-only',
+  },
+};
+const SAME_ERRORS: Readonly<Record<string, string>> = {
+  EDQUOT: 'ENOSPC',
+  EPERM: 'EACCES',
+  EROFS: 'EACCES',
+  ENOTEMPTY: 'EISDIR',
+  EEXIST: 'ENOTDIR',
+};
+
+/** The DataError for a storage error that a user can fix; other errors are returned unchanged. */
 export function storageError(error: unknown, path: string): unknown {
-  const { code, syscall } = (error ?? {}) as Partial<NodeJS.ErrnoException>;
-  switch (code) {
-    case 'ENOSPC':
-    case 'EDQUOT':
-      return new DataError('the disk is full', {
-        where: path,
-        fix: 'free some space, then run again; with --resume where the command has it, nothing finished is lost',
-        cause: error,
-      });
-    case 'EACCES':
-    case 'EPERM':
-    case 'EROFS':
-      return new DataError('no permission to write', {
-        where: path,
-        fix: 'choose another folder or change its permissions',
-        cause: error,
-      });
-    case 'EISDIR':
-    case 'ENOTEMPTY':
-      return new DataError('there is a folder of this name', {
-        where: path,
-        fix: 'give it another name',
-        cause: error,
-      });
-    case 'ENOTDIR':
-    case 'EEXIST':
-      return new DataError('a file stands where a folder is needed', {
-        where: path,
-        fix: 'choose another folder, or move the file away',
-        cause: error,
-      });
-    case 'ENAMETOOLONG':
-      return new DataError('the name is too long', {
-        where: path,
-        fix: 'choose a shorter one',
-        cause: error,
-      });
-    case 'ENOENT':
-      // So Node puts it when a folder cannot be made on a read-only file system.
-      if (syscall !== 'mkdir' && syscall !== 'rename') return error;
-      return new DataError('the folder for it cannot be made, or is gone', {
-        where: path,
-        fix: 'choose another folder; this one may be read-only',
-        cause: error,
-      });
-    default:
-      return error;
-  }
+  const { code = '', syscall } = (error ?? {}) as Partial<NodeJS.ErrnoException>;
+  // Node reports a folder that cannot be made on a read-only file system as ENOENT of these calls.
+  if (code === 'ENOENT' && syscall !== 'mkdir' && syscall !== 'rename') return error;
+  const known = STORAGE_ERRORS[SAME_ERRORS[code] ?? code];
+  if (!known) return error;
+  const { what, ...details } = known;
+  return new DataError(what, { ...details, where: path, cause: error });
 }
 
-/** An error about a file in the temporary folder, as one about the folder that it would have become. */
+/** Changes an error about a file in the temporary folder into one about the folder it would have become. */
 function relocated(error: unknown, temporary: string, path: string): unknown {
   if (!(error instanceof DataError) || !error.where?.startsWith(temporary)) return error;
+  const { code, option, fix } = error;
   const where = path + error.where.slice(temporary.length);
-  return new DataError(error.message, { where, ...(error.fix && { fix: error.fix }), cause: error });
+  return new DataError(error.message, {
+    where,
+    ...(code && { code }),
+    ...(option !== undefined && { option }),
+    ...(fix !== undefined && { fix }),
+    cause: error,
+  });
 }
 
-/** Takes away what a failed write left; the failure itself is what users hear of. */
+/** Removes what a failed write left; its own failure is not reported. */
 const clear = (path: string): Promise<void> => rm(path, { recursive: true, force: true }).catch(() => {});
 
 /**
- * Checks, before work that takes long, that files can be written into a folder, which need not exist yet: writes one into
- * the part of its path that does, and takes it away again. What permissions say is not asked: not all systems tell the truth.
- * @throws DataError when they cannot
+ * Checks before long work that files can be written into a folder, which need not exist yet: creates and removes a file
+ * in the part of its path that exists. Permission bits are not consulted: some systems report them wrongly.
+ * @throws DataError when no file can be written
  */
 export async function assertWritable(folder: string): Promise<void> {
   let existing = resolve(folder);
@@ -88,6 +91,7 @@ export async function assertWritable(folder: string): Promise<void> {
     const known = storageError(error, folder);
     if (known !== error) throw known;
     throw new DataError(`no file can be written there (${(error as NodeJS.ErrnoException).code})`, {
+      code: 'E_FOLDER_NOT_WRITABLE',
       where: folder,
       fix: 'choose another folder',
       cause: error,
@@ -96,12 +100,65 @@ export async function assertWritable(folder: string): Promise<void> {
 }
 
 function ignoreMissing(error: NodeJS.ErrnoException): undefined {
-  // Below a file there is nothing either; what is wrong is said when the file is met.
+  // ENOTDIR: part of the path is a file, which the write then reports.
   if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
   throw error;
 }
 
-/** Writes a file whole or not at all: a temporary file beside it, synced, renamed. */
+/**
+ * Reads a UTF-8 text file; a byte order mark is left out.
+ * @param what the file in words, for messages: "list", "tokenizer"
+ * @throws DataError when there is no such file, or it cannot be read or is not UTF-8
+ */
+export async function readTextFile(path: string, what: string, fix?: string): Promise<string> {
+  const bytes = await readFile(path).catch((cause: unknown) => {
+    throw readError(cause, path, what, fix);
+  });
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new DataError(`the ${what} is not UTF-8 text`, {
+      code: 'E_NOT_TEXT',
+      where: path,
+      fix: 'save it as UTF-8 text',
+      cause,
+    });
+  }
+}
+
+/** The DataError for a file or folder that cannot be read; `what` names it in words. */
+export function readError(
+  cause: unknown,
+  path: string,
+  what: string,
+  fix = 'check the path and the permissions',
+): DataError {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  switch (code) {
+    case 'ENOENT':
+    case 'ENOTDIR':
+      return new DataError(`there is no such ${what}`, { code: 'E_NOT_FOUND', where: path, fix, cause });
+    case 'EISDIR':
+      return new DataError(`the ${what} is a folder`, { code: 'E_NOT_A_FILE', where: path, fix, cause });
+    case 'EACCES':
+    case 'EPERM':
+      return new DataError(`no permission to read the ${what}`, {
+        code: 'E_NO_PERMISSION',
+        where: path,
+        fix: 'change the permissions',
+        cause,
+      });
+    default:
+      return new DataError(`the ${what} cannot be read (${code ?? message})`, {
+        code: 'E_UNREADABLE',
+        where: path,
+        fix,
+        cause,
+      });
+  }
+}
+
+/** Writes a file whole or not at all: writes a temporary file beside it, syncs it and renames it. */
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
   const temporary = temporaryName(path);
   try {
@@ -120,7 +177,7 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
   }
 }
 
-/** Fills a folder whole or not at all: `fill` writes into a temporary folder, which then takes the name. */
+/** Writes a folder whole or not at all: `fill` writes into a temporary folder, which is then renamed. */
 export async function writeFolderAtomic(
   path: string,
   fill: (folder: string) => Promise<void>,

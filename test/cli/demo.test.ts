@@ -1,4 +1,4 @@
-// The whole demo at a size that takes seconds: every stage, its result file, the images, and going on after a stop.
+// The whole demo at a size that takes seconds: every stage, its result file, the images, and resuming.
 
 import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -69,7 +69,7 @@ test('the demo runs every stage, judges its samples, and repeats none of it', {
   assert.ok((await sharp(join(out, 'grid.png')).metadata()).width > 100);
   assert.match(await readFile(join(out, 'index.html'), 'utf8'), /held-out scenes right/);
 
-  // Without its last stage it is an interrupted demo: the samples are drawn again, the same, and nothing is trained.
+  // Without its last stage it is an interrupted demo: it samples again, with the same result, and trains nothing.
   const { sample: _sample, ...stages } = result.stages;
   await writeFile(join(out, 'result.json'), JSON.stringify({ ...result, stages }));
   const second = await mm(tiny(out));
@@ -78,7 +78,40 @@ test('the demo runs every stage, judges its samples, and repeats none of it', {
   assert.deepEqual(again.heldOut, result.heldOut);
   assert.deepEqual(again.stages['train-dalle'], result.stages['train-dalle']);
 
-  const other = await mm([...tiny(out), '--seed', '1']);
-  assert.equal(other.code, 2);
-  assert.match(other.stderr, /demo of seed 0 .*\n.*at: .*\n.*--restart/);
+  for (const flags of [['--seed', '1'], ['--quick']]) {
+    const other = await mm([...tiny(out), ...flags]);
+    assert.equal(other.code, 2);
+    assert.match(
+      other.stderr,
+      /a demo of seed 0 with 120 .*\n.*at: .*\n.*--restart.*\n {2}code: E_DEMO_FOLDER\n$/,
+    );
+  }
+});
+
+test('a quick demo says that it is one, is resumed where it stopped, and is not mixed with a whole one', {
+  timeout: 240_000,
+}, async () => {
+  const out = join(folder, 'quick');
+  const stopped = await mm([...tiny(out), '--quick', '--dalle-set', 'train.batch=0']);
+  assert.equal(stopped.code, 2, stopped.stderr);
+  const left = JSON.parse(await readFile(join(out, 'result.json'), 'utf8'));
+  assert.equal(left.quick, true);
+  assert.match(left.note, /quick try.*rough/);
+  assert.match(stopped.stderr, /a quick try/);
+  assert.ok(left.stages['train-clip']);
+
+  const whole = await mm(tiny(out));
+  assert.equal(whole.code, 2);
+  assert.match(
+    whole.stderr,
+    /a quick demo of seed 0 .*\n.*at: .*\n.*--restart.*\n {2}code: E_DEMO_FOLDER\n$/,
+  );
+
+  const { code, stdout, stderr } = await mm([...tiny(out).filter((flag) => flag !== '--json'), '--quick']);
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /a quick try/);
+  const result = JSON.parse(await readFile(join(out, 'result.json'), 'utf8'));
+  assert.deepEqual([result.quick, result.note], [true, left.note]);
+  assert.deepEqual(result.stages['train-clip'], left.stages['train-clip']);
+  assert.match(await readFile(join(out, 'index.html'), 'utf8'), /a quick try/);
 });

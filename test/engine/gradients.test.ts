@@ -1,10 +1,11 @@
-// Gradients in a compiled function against finite differences: the engine's own gradients, the kernels it replaces,
-// and a small network of everything.
+// Gradients in a compiled function against finite differences: gradients written by hand, replaced kernels, and a small
+// network of all of them.
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import type { HostTensor } from '../../src/engine/native/tensor.ts';
-import { addBias, gather } from '../../src/engine/ops/ops.ts';
+import { gather } from '../../src/engine/ops/gather.ts';
+import { addBias } from '../../src/engine/ops/linear-algebra.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
 import { sparseCrossEntropy } from '../../src/nn/functional/cross-entropy.ts';
@@ -18,7 +19,7 @@ after(() => runtime.close());
 
 type Network = (...inputs: Tensor[]) => Tensor;
 
-/** A scalar that depends on every number of `x` in its own way. */
+/** A scalar to which every element of `x` contributes with another weight. */
 const weighted = (x: Tensor): Tensor =>
   tf.sum(
     tf.mul(
@@ -39,10 +40,10 @@ const moved = (x: HostTensor, direction: HostTensor, by: number): HostTensor =>
 const dot = (a: HostTensor, b: HostTensor): number =>
   Array.from(a.data, Number).reduce((sum, value, i) => sum + value * Number(b.data[i]), 0);
 
-/** The slope of `loss` at `inputs` along a random direction of each float input, by both ways. */
+/** Compares the slope of `loss` along a random direction of each float input with finite differences. */
 function check(name: string, inputs: readonly HostTensor[], loss: Network, step = 4e-3): void {
   const floating = inputs.flatMap(({ dtype }, i) => (dtype === 'float32' ? [i] : []));
-  test(name, async () => {
+  test(`${name} equals the finite difference`, async () => {
     const gradients = await runRecorded(
       runtime,
       `gradients of ${name}`,
@@ -86,7 +87,7 @@ describe('the gradient of', () => {
     [normals([2, 2, 2, 3], 'small'), normals([4, 4, 2, 3], 'kernel of a transposed convolution', 0.3)],
     (x, kernel) => weighted(tf.conv2dTranspose(x as Tensor4D, kernel as Tensor4D, [2, 4, 4, 2], 2, 'same')),
   );
-  check('upsample2x', [normals([2, 3, 3, 2], 'image')], (x) => weighted(upsample2x(x as Tensor4D)));
+  check('upsample2x', [normals([2, 3, 3, 2], 'picture')], (x) => weighted(upsample2x(x as Tensor4D)));
   check(
     'layerNorm',
     [normals([3, 8], 'rows', 2), normals([8], 'gain'), normals([8], 'bias')],

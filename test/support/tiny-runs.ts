@@ -45,7 +45,7 @@ const TEXT_VOCABULARY = 264;
 /** Trains a tokenizer on the captions in `data` and writes it to `path`. */
 export async function writeTokenizer(path: string, data: string): Promise<void> {
   const images = await readFolder(data, { captions: 'required' });
-  const captions = images.map(({ caption }) => caption as string);
+  const captions = images.map(({ captions: [caption] }) => caption as string);
   await (await trainBpe(captions, { vocabulary: TEXT_VOCABULARY })).save(path);
 }
 

@@ -30,7 +30,7 @@ const ROOMS = [
 
 /** The wings of a room, from the top down, where they too stand in one order. */
 const WINGS: Readonly<Record<string, readonly string[]>> = {
-  engine: ['session', 'ops', 'tfjs', 'graph', 'native', 'library'],
+  engine: ['session', 'ops', 'tfjs', 'graph', 'native', 'library', 'bundled'],
 };
 
 /** Below, and yet not for them: models are mathematics. */
@@ -177,23 +177,52 @@ test('each wing of the engine imports itself and wings below it only', () => {
   assert.deepEqual(offences, []);
 });
 
-test('packages are imported where they belong, and are dependencies', () => {
-  const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
-    dependencies: Record<string, string>;
-  };
-  // tfjs-node-gpu brings the tfjs that must be the same one.
-  const declared = [...Object.keys(manifest.dependencies), '@tensorflow/tfjs'];
+interface Manifest {
+  readonly dependencies: Readonly<Record<string, string>>;
+  readonly optionalDependencies: Readonly<Record<string, string>>;
+  readonly devDependencies: Readonly<Record<string, string>>;
+}
+const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Manifest;
+const nameOf = (specifier: string): string =>
+  specifier
+    .split('/')
+    .slice(0, specifier.startsWith('@') ? 2 : 1)
+    .join('/');
+
+/** Packages whose code the build makes part of mm: what the files in engine/bundled require. */
+const BUNDLED_FOLDER = join(ROOT, 'src', 'engine', 'bundled');
+const bundled = readdirSync(BUNDLED_FOLDER)
+  .flatMap((name) => findImports(readFileSync(join(BUNDLED_FOLDER, name), 'utf8')))
+  .map(({ specifier }) => nameOf(specifier));
+
+test('packages are imported where they belong, and are dependencies; of bundled ones, types only', () => {
   const offences = sources.flatMap(({ path, folder, packages }) =>
-    packages.flatMap(({ specifier }) => [
+    packages.flatMap(({ specifier, kind }) => [
       ...OWNERS.filter(({ name, folders }) => name.test(specifier) && !folders.includes(folder)).map(
         ({ folders }) => `src/${path} imports ${specifier}, which belongs to ${folders.join(' and ')}`,
       ),
-      ...(declared.some((name) => specifier === name || specifier.startsWith(`${name}/`))
+      ...(nameOf(specifier) in manifest.dependencies ||
+      (kind === 'type' && [...bundled, '@tensorflow/tfjs-core'].includes(nameOf(specifier)))
         ? []
         : [`src/${path} imports ${specifier}, which is no dependency`]),
     ]),
   );
   assert.deepEqual(offences, []);
+});
+
+test('what is bundled need not be installed, and goes with the binaries that are', () => {
+  const { dependencies, optionalDependencies, devDependencies } = manifest;
+  assert.deepEqual(new Set(bundled), new Set(['@tensorflow/tfjs', '@tensorflow/tfjs-node-gpu', 'koffi']));
+  assert.deepEqual(
+    bundled.filter((name) => name in dependencies || name in optionalDependencies),
+    [],
+  );
+  // koffi refuses binaries of another version.
+  const binaries = Object.entries(optionalDependencies).filter(([name]) =>
+    name.startsWith('@koromix/koffi-'),
+  );
+  assert.ok(binaries.length > 0);
+  for (const [name, version] of binaries) assert.equal(version, devDependencies.koffi, name);
 });
 
 test('no file imports itself by way of others, types included; what a command loads when it runs may', () => {
@@ -212,7 +241,7 @@ test('no file imports itself by way of others, types included; what a command lo
   );
 });
 
-/** Packages that a file loads at once, with all that it imports statically. */
+/** Packages, and files of engine/bundled, that a file loads at once, with all that it imports statically. */
 function loadedBy(start: string): { path: string; specifier: string }[] {
   const reached = new Set<string>();
   const visit = (path: string): void => {
@@ -222,23 +251,25 @@ function loadedBy(start: string): { path: string; specifier: string }[] {
   };
   visit(start);
   assert.ok(reached.size > 3);
-  return [...reached].flatMap((path) =>
-    (byPath.get(path)?.packages ?? [])
+  return [...reached].flatMap((path) => {
+    const { packages = [], files = [] } = byPath.get(path) ?? {};
+    return [...packages, ...files.filter(({ specifier }) => specifier.endsWith('.cjs'))]
       .filter(({ kind }) => kind !== 'type')
-      .map(({ specifier }) => ({ path, specifier })),
-  );
+      .map(({ specifier }) => ({ path, specifier }));
+  });
 }
 
 test('help loads neither TensorFlow nor sharp: nothing that main.ts imports at once does', () => {
   const heavy = loadedBy('cli/main.ts')
-    .filter(({ specifier }) => /^(koffi|sharp|@tensorflow\/.*)$/.test(specifier))
+    .filter(({ specifier }) => /^(koffi|sharp|@tensorflow\/.*|.*\.cjs)$/.test(specifier))
     .map(({ path, specifier }) => `src/${path} imports ${specifier}`);
   assert.deepEqual(heavy, []);
 });
 
 test('programs that import the package do not load what only the command line needs', () => {
   const loaded = loadedBy('api/mm.ts');
-  assert.ok(loaded.some(({ specifier }) => specifier === 'sharp'));
+  for (const heavy of ['sharp', 'engine/bundled/tfjs.cjs'])
+    assert.ok(loaded.some(({ specifier }) => specifier === heavy));
   assert.deepEqual(
     loaded.filter(({ specifier }) => /^(yargs|cli-progress|pino)$/.test(specifier)),
     [],

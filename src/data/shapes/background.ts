@@ -2,24 +2,24 @@
 
 import type { RandomStream } from '../../util/random.ts';
 import { CANVAS } from './layout.ts';
-import type { Rgb } from './vocabulary.ts';
+import type { RgbColour } from './vocabulary.ts';
 
-const TINT: Rgb = [250, 248, 244];
+const TINT: RgbColour = [250, 248, 244];
 const TEXTURED_SHARE = 0.05;
 const FAINT = 7; // levels between a background's texture and its tint
 const OVERSCAN = CANVAS; // textures reach past the canvas, so that its edge is no edge of theirs
 
-export function css([red, green, blue]: Rgb): string {
+export function css([red, green, blue]: RgbColour): string {
   return `rgb(${Math.round(red)},${Math.round(green)},${Math.round(blue)})`;
 }
 
-function darker([red, green, blue]: Rgb, levels: number): Rgb {
+function darker([red, green, blue]: RgbColour, levels: number): RgbColour {
   return [red - levels, green - levels, blue - levels];
 }
 
 const FULL = `x="${-OVERSCAN}" y="${-OVERSCAN}" width="${CANVAS + 2 * OVERSCAN}" height="${CANVAS + 2 * OVERSCAN}"`;
 
-function gradient(tint: Rgb, id: string, random: RandomStream): string {
+function gradient(tint: RgbColour, id: string, random: RandomStream): string {
   const angle = random.integer(360);
   return (
     `<linearGradient id="${id}" gradientTransform="rotate(${angle} .5 .5)"><stop stop-color="${css(tint)}"/>` +
@@ -27,7 +27,7 @@ function gradient(tint: Rgb, id: string, random: RandomStream): string {
   );
 }
 
-function stripes(tint: Rgb, id: string, random: RandomStream): string {
+function stripes(tint: RgbColour, id: string, random: RandomStream): string {
   const period = random.uniform(3, 6).toFixed(2);
   const angle = random.choice([0, 45, 90, 135]);
   return (
@@ -37,7 +37,7 @@ function stripes(tint: Rgb, id: string, random: RandomStream): string {
   );
 }
 
-function speckle(tint: Rgb, random: RandomStream): string {
+function speckle(tint: RgbColour, random: RandomStream): string {
   const dots = Array.from({ length: 24 }, () => {
     const [x, y, radius] = [random.uniform(0, CANVAS), random.uniform(0, CANVAS), random.uniform(0.3, 0.7)];
     return `M${(x - radius).toFixed(2)} ${y.toFixed(2)}h${(2 * radius).toFixed(2)}`;

@@ -43,7 +43,7 @@ function relationWordings(a: string, b: string, relation: Relation): string[] {
     ...between.flatMap((words) => [
       `${a} ${words} ${b}`,
       `there is ${a} ${words} ${b}`,
-      `an image of ${a} ${words} ${b}`,
+      `a picture of ${a} ${words} ${b}`,
       `${a} placed ${words} ${b}`,
     ]),
     ...after.flatMap((words) => [`${b} with ${a} ${words}`, `there is ${b} with ${a} ${words}`]),
@@ -57,15 +57,15 @@ export function wordings(scene: Scene): string[] {
     return relationWordings(withArticle(first), withArticle(second), scene.relation);
   if (second !== undefined) {
     const many = `${NUMBERS[scene.objects.length]} ${plural(first)}`;
-    return [many, `there are ${many}`, `an image of ${many}`, `a drawing of ${many}`, `a group of ${many}`];
+    return [many, `there are ${many}`, `a picture of ${many}`, `a drawing of ${many}`, `a group of ${many}`];
   }
   const one = withArticle(first);
   if (scene.place === undefined)
-    return [one, `there is ${one}`, `an image of ${one}`, `a drawing of ${one}`, `just ${one}`];
+    return [one, `there is ${one}`, `a picture of ${one}`, `a drawing of ${one}`, `just ${one}`];
   return [
     `${one} ${scene.place}`,
     `there is ${one} ${scene.place}`,
-    `an image of ${one} ${scene.place}`,
+    `a picture of ${one} ${scene.place}`,
     `${scene.place} there is ${one}`,
     `${one} placed ${scene.place}`,
   ];

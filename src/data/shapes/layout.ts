@@ -110,7 +110,7 @@ function near(
 
 const clamp = (value: number, [low, high]: Range): number => Math.min(high, Math.max(low, value));
 
-function overlap(a: Placement, boxA: Box, b: Placement, boxB: Box): boolean {
+function boxesOverlap(a: Placement, boxA: Box, b: Placement, boxB: Box): boolean {
   return (
     a.x - boxA.left < b.x + boxB.right + GAP &&
     b.x - boxB.left < a.x + boxA.right + GAP &&
@@ -131,7 +131,7 @@ function arrange(
     const placed = objects.map((object, i) => near(points[i]!, object, scale * radii[i]!, stray, random));
     const boxes = objects.map((object, i) => reach(object, scale * radii[i]!));
     const isApart = placed.every((a, i) =>
-      placed.every((b, j) => j <= i || !overlap(a, boxes[i]!, b, boxes[j]!)),
+      placed.every((b, j) => j <= i || !boxesOverlap(a, boxes[i]!, b, boxes[j]!)),
     );
     if (isApart) return placed;
   }

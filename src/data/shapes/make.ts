@@ -9,9 +9,9 @@ import { writeFolderAtomic } from '../../util/files.ts';
 import { type Progress, SILENT } from '../../util/progress.ts';
 import { RandomStream } from '../../util/random.ts';
 import { captionOf } from './caption.ts';
-import { drawScenes } from './draw.ts';
 import { HELD_OUT_PAIRINGS, HELD_OUT_PAIRS, heldOutDescription } from './heldout.ts';
 import { randomScene } from './random-scene.ts';
+import { renderScenes } from './render.ts';
 
 /** Changes whenever the same seed would draw something else. */
 export const SHAPES_VERSION = 5;
@@ -42,7 +42,7 @@ export interface ShapesAbout {
   readonly heldOut: { readonly pairs: number; readonly scenes: number };
 }
 
-function checkOptions({ count, size, seed }: MakeShapesOptions): void {
+function assertOptions({ count, size, seed }: MakeShapesOptions): void {
   const whole = (name: string, value: number, low: number, high: number): void => {
     if (Number.isInteger(value) && value >= low && value <= high) return;
     throw new UsageError(`--${name} is a whole number from ${low} to ${high}, and got ${value}`, {
@@ -55,7 +55,7 @@ function checkOptions({ count, size, seed }: MakeShapesOptions): void {
 }
 
 /** Refuses to replace what this command did not make. */
-async function checkTarget(out: string, force: boolean): Promise<void> {
+async function assertReplaceable(out: string, force: boolean): Promise<void> {
   const inside = relative(resolve(out), process.cwd());
   if (inside === '' || !inside.startsWith('..'))
     throw new UsageError('the folder would replace the one you are in', {
@@ -98,7 +98,7 @@ async function writeSheet(
     const scene = randomScene(random);
     return { scene, key: [seed, from + i], caption: captionOf(scene, random) };
   });
-  const images = await drawScenes(items, size);
+  const images = await renderScenes(items, size);
   await Promise.all(
     images.map(async (pixels, i) => {
       const path = join(folder, stem(from + i));
@@ -132,8 +132,8 @@ async function writeImages(folder: string, options: MakeShapesOptions): Promise<
  * whole or not at all. Throws UsageError for values out of range or a folder that something else made.
  */
 export async function makeShapes(options: MakeShapesOptions): Promise<ShapesAbout> {
-  checkOptions(options);
-  await checkTarget(options.out, options.force ?? false);
+  assertOptions(options);
+  await assertReplaceable(options.out, options.force ?? false);
   const about: ShapesAbout = {
     madeBy: 'mm data make-shapes',
     version: SHAPES_VERSION,

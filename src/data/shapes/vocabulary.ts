@@ -1,6 +1,6 @@
 // The words of the shape images. Held-out lists, captions, drawing and measuring all start from these.
 
-export type Rgb = readonly [red: number, green: number, blue: number];
+export type RgbColour = readonly [red: number, green: number, blue: number];
 
 export const COLOURS = {
   red: [220, 40, 40],
@@ -11,7 +11,7 @@ export const COLOURS = {
   purple: [150, 60, 190],
   pink: [250, 150, 190],
   black: [30, 30, 30],
-} as const satisfies Record<string, Rgb>;
+} as const satisfies Record<string, RgbColour>;
 
 export type Colour = keyof typeof COLOURS;
 export const COLOUR_NAMES = Object.keys(COLOURS) as Colour[];

@@ -1,5 +1,5 @@
-// Images in WebDataset tars: files of one stem are one example, KEY.jpg with KEY.txt or the `caption` of KEY.json.
-// An archive is read through once, for its index; afterwards each image is read from its place in it.
+// Images in WebDataset tars. Files of one stem are one example: KEY.jpg with KEY.txt or the `caption` of KEY.json.
+// An archive is read once for its index; later each image is read at its offset.
 
 import { createReadStream } from 'node:fs';
 import { basename } from 'node:path';
@@ -7,16 +7,18 @@ import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import * as tar from 'tar-stream';
 import { DataError } from '../../util/errors.ts';
+import { readError } from '../../util/files.ts';
 import type { CaptionedImage } from '../image.ts';
-import { captioned } from './captions.ts';
-import { IMAGE_EXTENSIONS, textLines } from './folder.ts';
+import { textLines } from './captions.ts';
+import { IMAGE_EXTENSIONS } from './folder.ts';
 
-const CHUNK = 2 ** 20;
-/** Longer texts are no captions. */
-const MAX_TEXT = 2 ** 20;
+/** Bytes read at a time. */
+const CHUNK_BYTES = 2 ** 20;
+/** Longer texts are not captions. */
+const MAX_TEXT_BYTES = 2 ** 20;
 
 export const isArchive = (path: string): boolean => /\.tar$/i.test(path);
-/** What people have, and what cannot be read at random. */
+/** Compressed archives, which have no random access. */
 export const isPackedArchive = (path: string): boolean => /\.(tar\.\w+|tgz|tbz2?|txz)$/i.test(path);
 
 interface Example {
@@ -28,27 +30,27 @@ interface Example {
 /**
  * The images of the archives, in their order; keys begin with the archive's name.
  * @param captions whether captions are read
- * @param alone gets the names of captions that belong to no image
+ * @param orphanCaptions receives the names of captions without an image
  * @throws DataError when an archive cannot be read, is cut short, or two images of it share a key
  */
 export async function readArchives(
   paths: readonly string[],
   captions: boolean,
-  alone: string[] = [],
+  orphanCaptions: string[] = [],
 ): Promise<CaptionedImage[]> {
   const images: CaptionedImage[] = [];
   for (const path of paths) {
-    for (const [stem, { image, text, json }] of await indexOf(path, captions)) {
+    for (const [stem, { image, text, json }] of await readIndex(path, captions)) {
       if (!image) {
-        if (text !== undefined) alone.push(`${path}/${stem}.txt`);
+        if (text !== undefined) orphanCaptions.push(`${path}/${stem}.txt`);
         continue;
       }
       const { name, offset, length } = image;
-      const caption = text ?? captionOf(json);
+      const caption = text ?? captionInJson(json);
       images.push({
         key: `${basename(path).replace(/\.tar$/i, '')}/${stem}`,
         path: `${path}/${name}`,
-        ...captioned(textLines(caption ?? '')),
+        captions: textLines(caption ?? ''),
         region: { path, offset, length },
       });
     }
@@ -56,8 +58,8 @@ export async function readArchives(
   return images;
 }
 
-/** Examples by stem, in the order of their first files. A stem ends at the first dot of the file's name. */
-async function indexOf(path: string, captions: boolean): Promise<Map<string, Example>> {
+/** Examples by stem, in the order of their first files. A stem ends at the first dot of a file name. */
+async function readIndex(path: string, captions: boolean): Promise<Map<string, Example>> {
   const examples = new Map<string, Example>();
   const extract = tar.extract();
   const index = async (): Promise<void> => {
@@ -79,9 +81,9 @@ async function indexOf(path: string, captions: boolean): Promise<Map<string, Exa
       examples.set(stem, example);
       const kind = `.${extension.toLowerCase()}`;
       if (IMAGE_EXTENSIONS.has(kind)) {
-        if (example.image) throw twins(path, example.image.name, name);
+        if (example.image) throw duplicateImages(path, example.image.name, name);
         example.image = { name, offset: byteOffset, length: size };
-      } else if (captions && size <= MAX_TEXT && (kind === '.txt' || kind === '.json')) {
+      } else if (captions && size <= MAX_TEXT_BYTES && (kind === '.txt' || kind === '.json')) {
         example[kind === '.txt' ? 'text' : 'json'] = (await buffer(entry)).toString('utf8');
         continue;
       }
@@ -89,15 +91,15 @@ async function indexOf(path: string, captions: boolean): Promise<Map<string, Exa
     }
   };
   try {
-    await Promise.all([pipeline(createReadStream(path, { highWaterMark: CHUNK }), extract), index()]);
+    await Promise.all([pipeline(createReadStream(path, { highWaterMark: CHUNK_BYTES }), extract), index()]);
   } catch (cause) {
-    throw cause instanceof DataError ? cause : damaged(path, cause);
+    throw cause instanceof DataError ? cause : archiveError(path, cause);
   }
   return examples;
 }
 
-/** The `caption` of an example's JSON, as img2dataset writes it; undefined where there is none. */
-function captionOf(json: string | undefined): string | undefined {
+/** The `caption` in the JSON of an example, as img2dataset writes it; undefined when there is none. */
+function captionInJson(json: string | undefined): string | undefined {
   if (json === undefined) return undefined;
   try {
     const { caption } = JSON.parse(json) as { caption?: unknown };
@@ -107,19 +109,21 @@ function captionOf(json: string | undefined): string | undefined {
   }
 }
 
-const twins = (path: string, one: string, other: string): DataError =>
+const duplicateImages = (path: string, one: string, other: string): DataError =>
   new DataError(`two images of the archive share a name: ${one}, ${other}`, {
+    code: 'E_DUPLICATE_KEY',
     where: path,
     fix: 'an example is the files of one stem, KEY.jpg and KEY.txt; rename one of the images',
   });
 
-function damaged(path: string, cause: unknown): DataError {
+function archiveError(path: string, cause: unknown): DataError {
   const { code, message } = cause as NodeJS.ErrnoException;
-  const what =
-    code === 'ENOENT'
-      ? 'there is no such archive'
-      : code === 'EACCES'
-        ? 'no permission to read the archive'
-        : `not a whole tar file: ${message}`;
-  return new DataError(what, { where: path, fix: 'copy the archive again, or leave it out', cause });
+  const fix = 'copy the archive again, or leave it out';
+  if (code?.startsWith('E')) return readError(cause, path, 'archive', fix);
+  return new DataError(`not a whole tar file: ${message}`, {
+    code: 'E_DAMAGED_ARCHIVE',
+    where: path,
+    fix,
+    cause,
+  });
 }

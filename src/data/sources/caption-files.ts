@@ -1,18 +1,20 @@
-// Captions from text: every line of the .txt files of a folder, or of one file. Read as a stream, line by line.
+// Captions of text files: every line of the .txt files of a folder, or of one file, read as a stream.
 
 import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DataError } from '../../util/errors.ts';
+import { readError } from '../../util/files.ts';
 
-/** Longer lines are no captions: something other than text, or line breaks of another kind. */
+/** Longer lines are not captions: the file is not text, or has other line breaks. */
 const MAX_LINE = 2 ** 20;
+/** Bytes read at a time. */
+const CHUNK_BYTES = 2 ** 18;
 
-/** The file itself, or the .txt files of a folder and the folders in it, sorted by path. Throws DataError. */
+/** The file itself, or the .txt files of a folder and its subfolders, sorted by path. Throws DataError. */
 export async function captionFiles(path: string): Promise<string[]> {
-  const stats = await stat(path).catch((cause: NodeJS.ErrnoException) => {
-    const what = cause.code === 'ENOENT' ? 'there is no such file or folder' : cause.message;
-    throw new DataError(what, { where: path, fix: 'name a text file or a folder of .txt captions', cause });
+  const stats = await stat(path).catch((cause: unknown) => {
+    throw readError(cause, path, 'file or folder', 'name a text file or a folder of .txt captions');
   });
   if (!stats.isDirectory()) return [path];
   const entries = await readdir(path, { recursive: true, withFileTypes: true });
@@ -21,18 +23,25 @@ export async function captionFiles(path: string): Promise<string[]> {
     .map((entry) => join(entry.parentPath, entry.name));
   if (files.length > 0) return files.sort();
   throw new DataError('the folder has no .txt captions', {
+    code: 'E_NO_CAPTION',
     where: path,
     fix: 'put captions beside the images, NAME.txt for NAME.png, or name one text file with a caption on each line',
   });
 }
 
 function notText(where: string, cause?: unknown): DataError {
-  return new DataError('not a text file', { where, fix: 'save it as UTF-8 text, or take it out', cause });
+  return new DataError('not a text file', {
+    code: 'E_NOT_TEXT',
+    where,
+    fix: 'save it as UTF-8 text, or remove it',
+    cause,
+  });
 }
 
 /**
- * The lines of a UTF-8 file; `onBytes` is told how many bytes have been read.
- * @throws DataError when it is not text, or cannot be read
+ * Reads the lines of a UTF-8 file.
+ * @param onBytes called with the number of bytes read so far
+ * @throws DataError when the file is not text or cannot be read
  */
 export async function* readLines(file: string, onBytes?: (bytes: number) => void): AsyncGenerator<string> {
   const decoder = new TextDecoder('utf-8', { fatal: true });
@@ -46,7 +55,7 @@ export async function* readLines(file: string, onBytes?: (bytes: number) => void
   };
   let rest = '';
   let read = 0;
-  const stream = createReadStream(file, { highWaterMark: 2 ** 18 });
+  const stream = createReadStream(file, { highWaterMark: CHUNK_BYTES });
   try {
     for await (const chunk of stream as AsyncIterable<Buffer>) {
       read += chunk.length;
@@ -58,7 +67,7 @@ export async function* readLines(file: string, onBytes?: (bytes: number) => void
     }
   } catch (error) {
     if (error instanceof DataError || (error as NodeJS.ErrnoException).code === undefined) throw error;
-    throw new DataError((error as Error).message, { where: file, fix: 'check the file', cause: error });
+    throw readError(error, file, 'file');
   }
   rest += decode();
   if (rest !== '') yield rest;

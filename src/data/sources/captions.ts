@@ -1,24 +1,20 @@
-// Images with several captions: a line each in one text, of which every epoch draws one.
+// Captions as text: one a line. Of several captions of an image, each epoch picks one.
 
 import { RandomStream } from '../../util/random.ts';
 
-export interface Captioned {
-  readonly caption: string | undefined;
-  readonly others?: readonly string[];
-}
+/** The lines of a text that are not blank, trimmed: the captions of a caption file. */
+export const textLines = (text: string): string[] =>
+  text
+    .replace(/^\uFEFF/, '')
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
 
-/** Captions as an image has them: the first, and the others where there are any. */
-export function captioned(lines: readonly string[]): Captioned {
-  const [caption, ...others] = lines;
-  return others.length > 0 ? { caption, others } : { caption };
-}
-
-/** All captions of an image. */
-export const captionsOf = ({ caption, others = [] }: Captioned): string[] =>
-  caption === undefined ? [] : [caption, ...others];
-
-/** The caption that an epoch sees of an image: any of several, as likely as the others, and the same for the same seed. */
-export function drawCaption(captions: readonly string[], seed: number, epoch: number, key: string): string {
+/**
+ * The caption of an image in an epoch: uniform over its captions, the same for the same seed, epoch and key.
+ * @param captions at least one
+ */
+export function pickCaption(captions: readonly string[], seed: number, epoch: number, key: string): string {
   const index =
     captions.length > 1 ? new RandomStream(seed, 'which caption', epoch, key).integer(captions.length) : 0;
   return captions[index] as string;

@@ -1,4 +1,4 @@
-// Image files that cannot be used: skipped, said once each, counted, and an error when they are most of the data.
+// Image files that cannot be used: skipped, logged once each, counted, and an error when they are most of the data.
 
 import { DataError } from '../../util/errors.ts';
 import type { Logger } from '../../util/logger.ts';
@@ -9,10 +9,10 @@ export interface Fault {
   readonly reason: string;
 }
 
-/** Faults said one by one before they are only counted. */
-const MAX_SAID = 10;
-/** Files tried before their share of faults is judged. */
-const ENOUGH = 20;
+/** Faults logged one by one; further ones are only counted. */
+const MAX_LOGGED = 10;
+/** Files to try before the share of faults can be an error. */
+const MIN_TRIED = 20;
 
 export class Faults {
   readonly #log: Logger;
@@ -28,13 +28,8 @@ export class Faults {
     return [...this.#faults].map(([path, reason]) => ({ path, reason }));
   }
 
-  /** Whether the file is known to be unusable. */
-  has(path: string): boolean {
-    return this.#faults.has(path);
-  }
-
   /**
-   * What `decode` gives, or undefined when the image is at fault.
+   * Returns the result of `decode`, or undefined when the image is at fault.
    * @throws DataError when more than half of the files tried so far are at fault
    */
   async guard<T>({ path }: { readonly path: string }, decode: () => Promise<T>): Promise<T | undefined> {
@@ -46,31 +41,32 @@ export class Faults {
       if (!(error instanceof ImageFault)) throw error;
       if (!this.#faults.has(path)) this.#failed++;
       this.record(path, error.message);
-      this.#refuseMany(path, error.message);
+      this.#assertFewFailed(path, error.message);
       return undefined;
     }
   }
 
-  /** Remembers a file that is left out, and says so while there are few of them. */
+  /** Records a file that is skipped, and logs it while there are few of them. */
   record(path: string, reason: string): void {
     if (this.#faults.has(path)) return;
     this.#faults.set(path, reason);
     const count = this.#faults.size;
-    if (count <= MAX_SAID) this.#log.warn(`skipping ${path}: ${reason}`);
-    if (count === MAX_SAID) this.#log.warn('more such files are skipped without a word');
+    if (count <= MAX_LOGGED) this.#log.warn(`skipping ${path}: ${reason}`);
+    if (count === MAX_LOGGED) this.#log.warn('further skipped files are not listed here');
   }
 
-  #refuseMany(path: string, reason: string): void {
-    if (this.#tried.size < ENOUGH || this.#failed <= this.#tried.size / 2) return;
+  #assertFewFailed(path: string, reason: string): void {
+    if (this.#tried.size < MIN_TRIED || this.#failed <= this.#tried.size / 2) return;
     throw new DataError(`${this.#failed} of ${this.#tried.size} images cannot be used; the last: ${reason}`, {
+      code: 'E_TOO_MANY_FAULTS',
       where: path,
-      fix: 'mm data check lists what is wrong with each file',
+      fix: 'mm data check lists the reason for each file',
     });
   }
 
-  /** Says how many files were skipped, when that has not been said file by file. */
+  /** Logs the number of skipped files, when not all were logged one by one. */
   summarize(): void {
-    if (this.#faults.size > MAX_SAID)
+    if (this.#faults.size > MAX_LOGGED)
       this.#log.warn(`${this.#faults.size} images were skipped; mm data check lists them`);
   }
 }

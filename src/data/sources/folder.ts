@@ -1,17 +1,18 @@
-// Images of a folder, flat or nested, with the captions beside them.
+// Images of a folder, flat or nested, with the caption files beside them.
 
 import { readdir, readFile } from 'node:fs/promises';
 import { extname, join, relative, sep } from 'node:path';
 import { mapConcurrently } from '../../util/concurrent.ts';
 import { DataError } from '../../util/errors.ts';
+import { readError } from '../../util/files.ts';
 import type { CaptionedImage } from '../image.ts';
-import { captioned } from './captions.ts';
+import { textLines } from './captions.ts';
 import type { Faults } from './faults.ts';
 
 export interface ReadOptions {
-  /** Whether images without a caption are left out, are kept, or captions are not looked at. */
+  /** Images without a caption are skipped (`required`) or kept (`optional`); `ignore` reads no captions. */
   readonly captions: 'required' | 'optional' | 'ignore';
-  /** Gets the images left out for want of a caption; without it, one such image is an error. */
+  /** Records the images skipped because they have no caption; without it, one such image is an error. */
   readonly faults?: Faults | undefined;
 }
 
@@ -26,10 +27,10 @@ export const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set([
   '.gif',
 ]);
 
-/** Caption files read at a time. */
-const FILES_AT_ONCE = 32;
+/** Bound on open caption files. */
+const MAX_OPEN_CAPTIONS = 32;
 
-/** The files of a folder that matter here, by key: path relative to the folder, without the extension. */
+/** The images and caption files of a folder, by key: the path relative to the folder, without the extension. */
 export interface FolderListing {
   /** Paths, sorted by key. */
   readonly images: ReadonlyMap<string, string>;
@@ -37,7 +38,7 @@ export interface FolderListing {
 }
 
 /**
- * What a folder holds. Hidden files are passed over, and links to folders are not followed.
+ * Lists a folder and its subfolders. Hidden files are skipped, and links to folders are not followed.
  * @throws DataError when there is no such folder, no image in it, or two images share a key
  */
 export async function listFolder(path: string): Promise<FolderListing> {
@@ -47,6 +48,7 @@ export async function listFolder(path: string): Promise<FolderListing> {
     throw new DataError(
       names.length === 0 ? 'the folder is empty' : `none of the ${names.length} files is an image`,
       {
+        code: 'E_NO_IMAGES',
         where: path,
         fix: `put images in it (${[...IMAGE_EXTENSIONS].join(' ')}), or name another folder`,
       },
@@ -64,17 +66,17 @@ export async function listFolder(path: string): Promise<FolderListing> {
 
 /**
  * The images of a folder in the order of their keys.
- * @throws DataError as `listFolder` does, and where captions are required but none is there
+ * @throws DataError as `listFolder` and `keepCaptioned` do
  */
 export async function readFolder(path: string, { captions, faults }: ReadOptions): Promise<CaptionedImage[]> {
   const listing = await listFolder(path);
   const keyed = [...listing.images];
-  if (captions === 'ignore') return keyed.map(([key, file]) => ({ key, path: file, caption: undefined }));
-  const read = await mapConcurrently(keyed, FILES_AT_ONCE, async ([key, file]) => {
+  if (captions === 'ignore') return keyed.map(([key, file]) => ({ key, path: file, captions: [] }));
+  const read = await mapConcurrently(keyed, MAX_OPEN_CAPTIONS, async ([key, file]) => {
     const text = listing.captions.get(key);
     const lines = text === undefined ? undefined : await readCaptions(text);
     return {
-      image: { key, path: file, ...captioned(lines ?? []) },
+      image: { key, path: file, captions: lines ?? [] },
       reason: lines ? 'its caption is empty' : 'it has no caption',
     };
   });
@@ -82,52 +84,37 @@ export async function readFolder(path: string, { captions, faults }: ReadOptions
 }
 
 /**
- * Of images with the reason why they have no caption, those that the options ask for.
- * @throws DataError as `readFolder` does
+ * Selects the images that the options ask for. Each comes with the reason why it would have no caption.
+ * @throws DataError when captions are required and no image has one, or one has none and there is no `faults`
  */
 export function keepCaptioned(
   read: readonly { readonly image: CaptionedImage; readonly reason: string }[],
   { captions, faults }: ReadOptions,
 ): CaptionedImage[] {
-  const captioned = read.filter(({ image }) => image.caption !== undefined);
   if (captions !== 'required') return read.map(({ image }) => image);
-  if (captioned.length === 0 || (captioned.length < read.length && faults === undefined)) {
-    const first = read.find(({ image }) => image.caption === undefined)!;
-    throw new DataError(
-      `${read.length - captioned.length} of ${read.length} images have no caption, or an empty one`,
-      {
-        where: first.image.path,
-        fix: 'each image needs a .txt of the same name beside it; mm data check lists those without',
-      },
-    );
+  const bare = read.filter(({ image }) => image.captions.length === 0);
+  const [first] = bare;
+  if (first && (bare.length === read.length || faults === undefined)) {
+    throw new DataError(`${bare.length} of ${read.length} images have no caption, or an empty one`, {
+      code: 'E_NO_CAPTION',
+      where: first.image.path,
+      fix: 'each image needs a .txt of the same name beside it; mm data check lists those without',
+    });
   }
-  for (const { image, reason } of read) if (image.caption === undefined) faults?.record(image.path, reason);
-  return captioned.map(({ image }) => image);
+  for (const { image, reason } of bare) faults?.record(image.path, reason);
+  return read.flatMap(({ image }) => (image.captions.length > 0 ? [image] : []));
 }
 
 /**
- * The lines of a caption file that are not blank.
+ * The captions in a file beside an image.
  * @throws DataError when it cannot be read
  */
 export async function readCaptions(path: string): Promise<string[]> {
-  try {
-    return textLines(await readFile(path, 'utf8'));
-  } catch (error) {
-    throw new DataError(`the caption cannot be read (${(error as NodeJS.ErrnoException).code})`, {
-      where: path,
-      fix: 'change the permissions of the file, or remove it and its image',
-      cause: error,
-    });
-  }
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    throw readError(cause, path, 'caption', 'change the file, or remove it and its image');
+  });
+  return textLines(text);
 }
-
-/** The lines of a text that are not blank, without white space around them. */
-export const textLines = (text: string): string[] =>
-  text
-    .replace(/^\uFEFF/, '')
-    .split('\n')
-    .map((line) => line.trim())
-    .filter((line) => line !== '');
 
 const keyOf = (name: string): string =>
   name
@@ -143,24 +130,30 @@ async function listFiles(path: string): Promise<string[]> {
       .map((entry) => relative(path, join(entry.parentPath, entry.name)))
       .filter((name) => !name.split(sep).some((part) => part.startsWith('.')));
   } catch (error) {
-    const { code, path: at = path } = error as NodeJS.ErrnoException;
-    const what =
-      code === 'ENOENT'
-        ? 'there is no such folder'
-        : code === 'ENOTDIR'
-          ? 'this is a file, not a folder'
-          : `the folder cannot be read (${code})`;
-    throw new DataError(what, { where: at, fix: 'name a folder of images', cause: error });
+    const { code, path: where = path } = error as NodeJS.ErrnoException;
+    const fix = 'name a folder of images';
+    if (code !== 'ENOTDIR') throw readError(error, where, 'folder', fix);
+    throw new DataError('this is a file, not a folder', {
+      code: 'E_NOT_A_FOLDER',
+      where,
+      fix,
+      cause: error,
+    });
   }
 }
 
-/** Two images of one stem would share a caption and overwrite each other's tokens. */
+/** Images of one key would share a caption and overwrite each other's tokens. */
 function assertUniqueKeys(keyed: readonly (readonly [key: string, path: string])[], path: string): void {
   const twin = keyed.find(([key], i) => i > 0 && keyed[i - 1]![0] === key);
   if (!twin) return;
   const names = keyed.filter(([key]) => key === twin[0]).map(([, file]) => relative(path, file));
-  throw new DataError(`images share a name: ${names.join(', ')}`, {
-    where: path,
+  throw duplicateKey(names, path);
+}
+
+/** The DataError for images of one key in a folder or list. */
+export const duplicateKey = (names: readonly string[], where: string): DataError =>
+  new DataError(`images share a name: ${names.join(', ')}`, {
+    code: 'E_DUPLICATE_KEY',
+    where,
     fix: 'rename one of them; captions and tokens go by the name without its extension',
   });
-}

@@ -1,76 +1,63 @@
-// Lists of images and captions: CSV and TSV with a header line, JSON lines, and COCO's captions. Paths in a list are
+// Lists of images and captions: CSV and TSV with a header line, JSON lines, and COCO captions. Paths in a list are
 // relative to the list.
 
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { basename, dirname, extname, isAbsolute, join, relative, sep } from 'node:path';
 import { DataError } from '../../util/errors.ts';
+import { readTextFile } from '../../util/files.ts';
 import type { CaptionedImage } from '../image.ts';
-import { captioned, captionsOf } from './captions.ts';
-import { textLines } from './folder.ts';
+import { textLines } from './captions.ts';
+import { parseCsv } from './csv.ts';
+import { duplicateKey } from './folder.ts';
 
-/** Names that columns and keys have in other people's lists. */
+/** Names of columns and keys in the lists of other programs. */
 const FILE_NAMES = ['file', 'file_name', 'filename', 'filepath', 'path', 'image', 'image_path'];
 const CAPTION_NAMES = ['caption', 'text', 'title'];
 
-const NONE = { caption: undefined };
-
 export const isList = (path: string): boolean => /\.(csv|tsv|jsonl|json)$/i.test(path);
 
-interface Row {
+interface Entry {
   readonly file: string;
-  readonly caption: string | undefined;
-  /** The line in the list, for messages. */
-  readonly where: string;
+  readonly captions: readonly string[];
 }
 
 /**
- * The images of a list, in its order. An image may have several captions: as lines of one, or in several entries.
+ * The images of a list, in its order. An image may have several captions: as lines of one text, or in several entries.
  * @throws DataError naming the line, when the list is damaged or lacks a column
  */
 export async function readList(path: string): Promise<CaptionedImage[]> {
-  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw new DataError(`the list cannot be read (${cause.code})`, {
-      where: path,
-      fix: 'check the path',
-      cause,
-    });
-  });
-  const rows = rowsOf(path, text.replace(/^\uFEFF/, ''));
+  const entries = entriesOf(path, await readTextFile(path, 'list'));
   const images = new Map<string, CaptionedImage>();
-  for (const { file, caption } of rows) {
+  for (const { file, captions } of entries) {
     const at = isAbsolute(file) ? file : join(dirname(path), file);
     const key = relative(dirname(path), at)
       .slice(0, -extname(at).length || undefined)
       .split(sep)
       .join('/');
-    const first = images.get(key);
-    if (first && first.path !== at) {
-      throw new DataError(`images share a name: ${first.path}, ${at}`, {
-        where: path,
-        fix: 'rename one of them; captions and tokens go by the name without its extension',
-      });
-    }
-    const captions = [...captionsOf(first ?? NONE), ...textLines(caption ?? '')];
-    images.set(key, { key, path: at, ...captioned(captions) });
+    const earlier = images.get(key);
+    if (earlier && earlier.path !== at) throw duplicateKey([earlier.path, at], path);
+    images.set(key, { key, path: at, captions: [...(earlier?.captions ?? []), ...captions] });
   }
-  if (images.size === 0)
-    throw new DataError('the list names no image', { where: path, fix: 'give it a line for each image' });
-  return [...images.values()];
+  if (images.size > 0) return [...images.values()];
+  throw new DataError('the list names no image', {
+    code: 'E_NO_IMAGES',
+    where: path,
+    fix: 'give it a line for each image',
+  });
 }
 
-function rowsOf(path: string, text: string): Row[] {
+function entriesOf(path: string, text: string): Entry[] {
   switch (extname(path).toLowerCase()) {
     case '.jsonl':
       return jsonLines(path, text);
     case '.json':
       return cocoCaptions(path, text);
     default:
-      return table(path, text, /\.tsv$/i.test(path) ? '\t' : ',');
+      return tableEntries(path, text);
   }
 }
 
-function jsonLines(path: string, text: string): Row[] {
+function jsonLines(path: string, text: string): Entry[] {
   return text.split('\n').flatMap((line, i) => {
     if (line.trim() === '') return [];
     const where = `${path}:${i + 1}`;
@@ -80,93 +67,85 @@ function jsonLines(path: string, text: string): Row[] {
       return found as string | undefined;
     };
     const file = value(FILE_NAMES);
-    if (file === undefined) throw lacks('image', FILE_NAMES, where);
-    return [{ file, caption: value(CAPTION_NAMES), where }];
+    if (file === undefined) throw missingColumn(FILE_NAMES, where);
+    return [{ file, captions: textLines(value(CAPTION_NAMES) ?? '') }];
   });
 }
 
-function table(path: string, text: string, separator: string): Row[] {
-  const [header, ...lines] = cells(text, separator);
+function tableEntries(path: string, text: string): Entry[] {
+  const [header, ...rows] = parseCsv(text, /\.tsv$/i.test(path) ? '\t' : ',');
   const column = (names: readonly string[]): number =>
     header?.cells.findIndex((name) => names.includes(name.trim().toLowerCase())) ?? -1;
   const [file, caption] = [column(FILE_NAMES), column(CAPTION_NAMES)];
-  if (file === -1) throw lacks('image', FILE_NAMES, `${path}:1`);
-  return lines.map((line) => {
-    const where = `${path}:${line.number}`;
-    const name = line.cells[file];
-    if (name === undefined || name === '') {
-      const fix = 'give each line as many fields as the header has';
-      throw new DataError(`the line has no field ${file + 1}, the image`, { where, fix });
-    }
-    return { file: name, caption: line.cells[caption], where };
+  if (file === -1) throw missingColumn(FILE_NAMES, `${path}:1`);
+  return rows.map(({ cells, line }) => {
+    const name = cells[file];
+    if (name) return { file: name, captions: textLines(cells[caption] ?? '') };
+    throw new DataError(`the row has no cell ${file + 1}, which names the image`, {
+      code: 'E_ROW_WITHOUT_IMAGE',
+      where: `${path}:${line}`,
+      fix: 'give each row as many cells as the header has',
+    });
   });
 }
 
-/** Fields as RFC 4180 has them: quoted ones may hold separators, line breaks, and quotes written twice. */
-function cells(text: string, separator: string): { cells: string[]; number: number }[] {
-  const field = new RegExp(`(?:"((?:[^"]|"")*)"|([^${separator}\\r\\n]*))(${separator}|\\r?\\n|$)`, 'y');
-  const lines: { cells: string[]; number: number }[] = [];
-  let [number, current]: [number, string[]] = [1, []];
-  let start = 1;
-  while (field.lastIndex < text.length) {
-    const found = field.exec(text);
-    if (!found) break;
-    const [whole, quoted, plain, end] = found;
-    current.push(quoted === undefined ? (plain as string) : quoted.replaceAll('""', '"'));
-    number += whole.split('\n').length - 1;
-    if (end === separator) continue;
-    if (current.length > 1 || current[0] !== '') lines.push({ cells: current, number: start });
-    [start, current] = [number, []];
-  }
-  if (current.length > 0) lines.push({ cells: current, number: start });
-  return lines;
-}
-
-/** COCO's captions: images lie beside the list, or in the folder its name speaks of, as captions_val2017.json does. */
-function cocoCaptions(path: string, text: string): Row[] {
+/** COCO captions: the images lie beside the list or in the folder it is named for, as with captions_val2017.json. */
+function cocoCaptions(path: string, text: string): Entry[] {
   const { images, annotations } = (parseJson(text, path) ?? {}) as {
     images?: { id: number; file_name: string }[];
     annotations?: { image_id: number; caption?: string }[];
   };
   if (!Array.isArray(images) || !Array.isArray(annotations)) {
     throw new DataError('not a list of COCO captions: it has no images and annotations', {
+      code: 'E_NOT_A_LIST',
       where: path,
       fix: 'a list of one object a line is JSON lines: name it .jsonl',
     });
   }
-  const split = basename(path, extname(path)).replace(/^.*_/, '');
-  const folders = ['.', join('..', split), 'images', join('..', 'images'), join('..', 'images', split)];
-  const first = images[0]?.file_name ?? '';
-  const folder = folders.find((candidate) => existsSync(join(dirname(path), candidate, first)));
-  if (folder === undefined) {
-    const searched = folders.map((candidate) => join(dirname(path), candidate)).join(', ');
-    throw new DataError(`the images are in none of ${searched}`, {
-      where: path,
-      fix: `put the list beside its images; the first is ${first}`,
-    });
-  }
-  const captions = new Map<number, string>();
+  const captions = new Map<number, string[]>();
   for (const { image_id, caption } of annotations) {
     if (typeof caption !== 'string') continue;
-    const others = captions.get(image_id);
-    // One caption may go over several lines here.
-    const line = caption.replaceAll(/\s*\n\s*/g, ' ');
-    captions.set(image_id, others === undefined ? line : `${others}\n${line}`);
+    // In COCO, line breaks do not separate captions.
+    const lines = textLines(caption.replaceAll(/\s*\n\s*/g, ' '));
+    captions.set(image_id, [...(captions.get(image_id) ?? []), ...lines]);
   }
+  const folder = cocoFolder(path, images[0]?.file_name ?? '');
   return images.map(({ id, file_name }) => ({
     file: join(folder, file_name),
-    caption: captions.get(id),
-    where: path,
+    captions: captions.get(id) ?? [],
   }));
+}
+
+/** The folder of COCO's images, relative to the list: the one that holds the first image. */
+function cocoFolder(path: string, first: string): string {
+  const split = basename(path, extname(path)).replace(/^.*_/, '');
+  const folders = ['.', join('..', split), 'images', join('..', 'images'), join('..', 'images', split)];
+  const folder = folders.find((candidate) => existsSync(join(dirname(path), candidate, first)));
+  if (folder !== undefined) return folder;
+  const searched = folders.map((candidate) => join(dirname(path), candidate)).join(', ');
+  throw new DataError(`the images are in none of ${searched}`, {
+    code: 'E_NO_IMAGES',
+    where: path,
+    fix: `put the list beside its images; the first is ${first}`,
+  });
 }
 
 function parseJson(text: string, where: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new DataError(`not JSON: ${(cause as Error).message}`, { where, fix: 'mend the line', cause });
+    throw new DataError(`not JSON: ${(cause as Error).message}`, {
+      code: 'E_NOT_JSON',
+      where,
+      fix: 'correct the line',
+      cause,
+    });
   }
 }
 
-const lacks = (what: string, names: readonly string[], where: string): DataError =>
-  new DataError(`no ${what} is named here`, { where, fix: `name it under ${names.join(', ')}` });
+const missingColumn = (names: readonly string[], where: string): DataError =>
+  new DataError('no image is named here', {
+    code: 'E_NO_IMAGE_COLUMN',
+    where,
+    fix: `name it under ${names.join(', ')}`,
+  });

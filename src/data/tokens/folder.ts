@@ -1,5 +1,5 @@
-// A folder of token shards as it is filled: each shard and the list of those finished are written whole, so that
-// whatever ends the program, the next one goes on from the last finished shard.
+// A folder of token shards while it is filled. Each shard and the list of finished ones are written atomically, so that
+// after any interruption the next run resumes from the last finished shard.
 
 import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -22,50 +22,56 @@ import {
 import { readShard } from './read.ts';
 import { packShard, type TokenSample } from './shard.ts';
 
-/** What an interrupted atomic write leaves. */
+/** Temporary files of an interrupted atomic write. */
 const LEFTOVER = /^\.(shard-|manifest\.).*\.tmp$/;
 
 export interface FolderOptions {
-  /** Keep the finished shards of the same plan that are there. */
+  /** Keep the finished shards in the folder, which have the same layout. */
   readonly resume: boolean;
   readonly warn: (message: string) => void;
 }
 
 export class TokenFolder {
   readonly #path: string;
-  readonly #plan: ShardLayout;
+  readonly #layout: ShardLayout;
   readonly #shards: Map<number, ShardRecord>;
 
-  private constructor(path: string, plan: ShardLayout, shards: readonly ShardRecord[]) {
+  private constructor(path: string, layout: ShardLayout, shards: readonly ShardRecord[]) {
     this.#path = path;
-    this.#plan = plan;
+    this.#layout = layout;
     this.#shards = new Map(shards.map((record) => [shardNumber(record.file), record]));
   }
 
   /**
-   * Begins the folder, or goes on with it; shards that are there and damaged are forgotten, with a warning.
-   * @throws UsageError when the folder holds something else, or shards and `resume` is not set
-   * @throws DataError when it was begun with another plan
+   * Creates the folder or resumes it; damaged shards in it are made again, with a warning.
+   * @throws UsageError when the folder holds other files, or shards without `resume`
+   * @throws DataError when its shards have another layout
    */
-  static async open(path: string, plan: ShardLayout, { resume, warn }: FolderOptions): Promise<TokenFolder> {
-    const names = await contents(path);
+  static async open(
+    path: string,
+    layout: ShardLayout,
+    { resume, warn }: FolderOptions,
+  ): Promise<TokenFolder> {
+    const names = await listNames(path);
     const previous =
       (await readManifest(join(path, MANIFEST))) ?? (await readManifest(join(path, PARTIAL_MANIFEST)));
     if (!previous && names.some((name) => !LEFTOVER.test(name))) {
       throw new UsageError('the folder is not empty, and holds no token shards', {
+        code: 'E_FOLDER_NOT_EMPTY',
         where: path,
         fix: 'name a new or empty folder',
       });
     }
     if (previous && !resume) {
       throw new UsageError('the folder holds token shards already', {
+        code: 'E_FOLDER_NOT_EMPTY',
         where: path,
-        fix: 'add --resume to keep the finished ones and make the others, or name another folder',
+        fix: 'set `resume` to keep the finished ones and make the others, or name another folder',
       });
     }
-    if (previous) refuseChanges(previous, plan, path);
+    if (previous) assertSameLayout(previous, layout, path);
     for (const name of names.filter((name) => LEFTOVER.test(name))) await rm(join(path, name));
-    const folder = new TokenFolder(path, plan, await wholeShards(path, previous?.shards ?? [], warn));
+    const folder = new TokenFolder(path, layout, await undamagedShards(path, previous?.shards ?? [], warn));
     await folder.#save();
     return folder;
   }
@@ -75,12 +81,12 @@ export class TokenFolder {
     return this.#shards.has(shard);
   }
 
-  /** Images in the finished shards, those left out included. */
+  /** Images in the finished shards, the skipped ones included. */
   get done(): number {
     return this.manifest.shards.reduce((sum, { count, skipped }) => sum + count + skipped.length, 0);
   }
 
-  /** Writes a shard. Throws DataError when the storage fails. */
+  /** Writes a shard atomically. Throws DataError when the storage fails. */
   async write(shard: number, samples: readonly TokenSample[], skipped: readonly Skipped[]): Promise<void> {
     const file = shardName(shard);
     const bytes = await packShard(samples);
@@ -95,16 +101,16 @@ export class TokenFolder {
     await this.#save();
   }
 
-  /** Declares the folder finished; all shards have to be. */
+  /** Marks the folder as finished; all shards must be. */
   async finish(): Promise<TokenManifest> {
     await rename(join(this.#path, PARTIAL_MANIFEST), join(this.#path, MANIFEST));
     return this.manifest;
   }
 
-  /** Of the shards so far. */
+  /** The manifest of the finished shards. */
   get manifest(): TokenManifest {
     const shards = [...this.#shards].sort(([a], [b]) => a - b).map(([, record]) => record);
-    return makeManifest(this.#plan, shards);
+    return makeManifest(this.#layout, shards);
   }
 
   async #save(): Promise<void> {
@@ -114,54 +120,63 @@ export class TokenFolder {
   }
 }
 
-/** Names in the folder; none when it is not there. */
-async function contents(path: string): Promise<string[]> {
+/** The file names in a folder; none when it does not exist. */
+async function listNames(path: string): Promise<string[]> {
   try {
     return await readdir(path);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code === 'ENOENT') return [];
     if (code === 'ENOTDIR')
-      throw new UsageError('the folder is a file', { where: path, fix: 'name another folder' });
+      throw new UsageError('this is a file, not a folder', {
+        code: 'E_NOT_A_FOLDER',
+        where: path,
+        fix: 'name another folder',
+      });
     throw storageError(error, path);
   }
 }
 
-/** What the user can do about a plan that differs. */
-const PLAN_FIXES: Readonly<Record<keyof ShardLayout, string>> = {
-  dvae: 'name the dVAE checkpoint the shards were begun with',
-  imageSize: 'name the dVAE checkpoint the shards were begun with',
-  grid: 'name the dVAE checkpoint the shards were begun with',
-  vocabulary: 'name the dVAE checkpoint the shards were begun with',
-  shardSize: 'give the --shard-size they were begun with',
+/** The fix for each part of the layout that differs. */
+const OTHER_DVAE = 'name the dVAE checkpoint that made the finished shards';
+const LAYOUT_FIXES: Readonly<Record<keyof ShardLayout, string>> = {
+  dvae: OTHER_DVAE,
+  imageSize: OTHER_DVAE,
+  grid: OTHER_DVAE,
+  vocabulary: OTHER_DVAE,
+  shardSize: 'give the `shardSize` of the finished shards',
   source: 'restore the images and captions',
 };
 
-function refuseChanges(previous: TokenManifest, plan: ShardLayout, path: string): void {
-  for (const key of Object.keys(PLAN_FIXES) as (keyof ShardLayout)[]) {
-    if (previous[key] === plan[key]) continue;
+function assertSameLayout(previous: TokenManifest, layout: ShardLayout, path: string): void {
+  for (const key of Object.keys(LAYOUT_FIXES) as (keyof ShardLayout)[]) {
+    if (previous[key] === layout[key]) continue;
     const what = key === 'source' ? 'hash of the images’ names and captions' : key;
-    throw new DataError(`the shards were begun with ${what} ${previous[key]}, and now it is ${plan[key]}`, {
-      where: path,
-      fix: `${PLAN_FIXES[key]}, or tokenize into another folder`,
-    });
+    throw new DataError(
+      `the finished shards have the ${what} ${previous[key]}; this run has ${layout[key]}`,
+      {
+        code: 'E_OTHER_LAYOUT',
+        where: path,
+        fix: `${LAYOUT_FIXES[key]}, or tokenize into another folder`,
+      },
+    );
   }
 }
 
-async function wholeShards(
+async function undamagedShards(
   path: string,
   shards: readonly ShardRecord[],
   warn: (message: string) => void,
 ): Promise<ShardRecord[]> {
-  const whole: ShardRecord[] = [];
+  const undamaged: ShardRecord[] = [];
   for (const shard of shards) {
     try {
       await readShard(path, shard);
-      whole.push(shard);
+      undamaged.push(shard);
     } catch (error) {
       if (!(error instanceof DamagedTokensError)) throw error;
       warn(`${shard.file} is made again: ${error.message}`);
     }
   }
-  return whole;
+  return undamaged;
 }

@@ -1,10 +1,10 @@
-// NumPy's NPY format, version 1.0, for one kind of array: a grid of uint16, row by row.
-// Little-endian in the file, as on every machine libtensorflow is built for.
+// NumPy's NPY format, version 1.0, for one kind of array: a grid of uint16, rows first. Little-endian, like every machine
+// that libtensorflow is built for.
 
 const MAGIC = Buffer.from('\u0093NUMPY\u0001\u0000', 'latin1');
-/** Magic and the length of the header that follows. */
+/** Bytes of the magic and the header's length. */
 const PREAMBLE = MAGIC.length + 2;
-/** The values begin at a multiple of this. */
+/** The values start at a multiple of this. */
 const ALIGNMENT = 64;
 
 export interface CodeArray {
@@ -28,7 +28,7 @@ export function encodeNpy({ rows, columns, codes }: CodeArray): Buffer {
 
 /**
  * Reads an .npy file of uint16 in two dimensions.
- * @throws RangeError saying what it is instead
+ * @throws RangeError with the expected and the received format
  */
 export function decodeNpy(bytes: Buffer): CodeArray {
   if (bytes.length < PREAMBLE || !bytes.subarray(0, MAGIC.length).equals(MAGIC))

@@ -1,4 +1,4 @@
-// Token shards back in memory, for training.
+// Token shards read into memory for training.
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -13,23 +13,23 @@ import {
 } from './manifest.ts';
 import { type TokenSample, unpackShard } from './shard.ts';
 
-/** Images as codes, with their captions. */
+/** A tokenized data set. */
 export interface TokenSet {
   /** Codes on a side. */
   readonly grid: number;
   /** Codes in the codebook. */
   readonly vocabulary: number;
-  /** Identifies the weights that made the codes; see check.ts. */
+  /** Hash of the weights of the dVAE; see `assertSameDvae`. */
   readonly dvaeHash: string;
-  /** The images' keys in the data set they come from. */
+  /** Keys of the images in their data set. */
   readonly keys: readonly string[];
-  /** A line for each caption of an image. */
-  readonly captions: readonly (string | undefined)[];
+  /** The captions of each image. */
+  readonly captions: readonly (readonly string[])[];
   /** images × grid × grid, each below the vocabulary */
   readonly codes: Uint16Array;
 }
 
-/** The bytes of a shard, which are as its record says. Throws DamagedTokensError. */
+/** Reads a shard and checks its length and hash. Throws DamagedTokensError. */
 export async function readShard(
   folder: string,
   { file, bytes, sha256: expected }: ShardRecord,
@@ -44,25 +44,27 @@ export async function readShard(
   });
   if (content.length !== bytes)
     throw new DamagedTokensError(`the shard has ${content.length} bytes of ${bytes}`, path);
-  if (sha256(content) !== expected) throw new DamagedTokensError('the shard is not as it was written', path);
+  if (sha256(content) !== expected)
+    throw new DamagedTokensError('the shard differs from what was written', path);
   return content;
 }
 
 /**
  * Reads a folder that `mm tokenize` finished.
- * @throws DataError naming the file: no manifest, a shard missing, damaged, or with other codes than the manifest says
+ * @throws DataError naming the file: no manifest, or a shard that is missing, damaged or unlike the manifest
  */
 export async function readTokenFolder(path: string): Promise<TokenSet> {
   const manifest = await readManifest(join(path, MANIFEST));
   if (!manifest) {
     throw new DataError('no finished token shards', {
+      code: 'E_NO_TOKENS',
       where: path,
-      fix: `name a folder with a ${MANIFEST}; mm tokenize writes it, with --resume where it was interrupted`,
+      fix: `name a folder with a ${MANIFEST}, which mm tokenize writes at its end; \`resume\` finishes an interrupted one`,
     });
   }
   const { dvae, grid, vocabulary, images, shards } = manifest;
   const keys: string[] = [];
-  const captions: (string | undefined)[] = [];
+  const captions: (readonly string[])[] = [];
   const codes = new Uint16Array(images * grid ** 2);
   let last = -1;
   for (const shard of shards) {
@@ -71,17 +73,17 @@ export async function readTokenFolder(path: string): Promise<TokenSet> {
     if (samples.length !== shard.count)
       throw new DamagedTokensError(`the shard has ${samples.length} images of ${shard.count}`, where);
     for (const sample of samples) {
-      checkSample(sample, last, manifest, where);
+      assertSample(sample, last, manifest, where);
       last = sample.index;
       codes.set(sample.codes, keys.length * grid ** 2);
       keys.push(sample.key);
-      captions.push(sample.caption);
+      captions.push(sample.captions);
     }
   }
   return { grid, vocabulary, dvaeHash: dvae, keys, captions, codes };
 }
 
-function checkSample(
+function assertSample(
   sample: TokenSample,
   last: number,
   { grid, vocabulary }: TokenManifest,

@@ -1,32 +1,33 @@
-// One shard: a WebDataset tar of KEY.codes.npy, KEY.txt and KEY.json. KEY is the image's place in the whole set,
-// which is safe in any tar and file system; its own name is in the JSON.
+// One shard: a WebDataset tar of KEY.codes.npy, KEY.txt (a caption a line) and KEY.json. KEY is the index of the image in
+// the whole set, which is valid in any tar and file system; the key of the image is in the JSON.
 
 import { buffer } from 'node:stream/consumers';
 import tar from 'tar-stream';
 import { z } from 'zod';
+import { textLines } from '../sources/captions.ts';
 import { DamagedTokensError } from './manifest.ts';
 import { type CodeArray, decodeNpy, encodeNpy } from './npy.ts';
 
-/** An image as its codes. */
+/** An image as its codes, with its captions. */
 export interface TokenSample extends CodeArray {
-  /** Place in the whole set, from 0. */
+  /** Index in the whole set, from 0. */
   readonly index: number;
   /** The image's key in its data set. */
   readonly key: string;
   /** The image's file, relative to its data set. */
   readonly file: string;
-  /** A line for each caption. */
-  readonly caption: string | undefined;
+  /** Empty: none. */
+  readonly captions: readonly string[];
 }
 
-/** Digits of a KEY, so that names sort as numbers do. */
+/** Digits of a KEY, so that names sort like numbers. */
 const KEY_DIGITS = 9;
 const CODES = 'codes.npy';
-const CAPTION = 'txt';
+const CAPTIONS = 'txt';
 const ABOUT = 'json';
 const aboutSchema = z.object({ key: z.string(), file: z.string() });
 
-/** The bytes of a shard; equal for equal samples. */
+/** The bytes of a shard: the same for the same samples. */
 export async function packShard(samples: readonly TokenSample[]): Promise<Buffer> {
   const pack = tar.pack();
   for (const sample of samples) {
@@ -35,7 +36,7 @@ export async function packShard(samples: readonly TokenSample[]): Promise<Buffer
       pack.entry({ name, mtime: new Date(0) }, data as Buffer);
     };
     add(CODES, encodeNpy(sample));
-    if (sample.caption !== undefined) add(CAPTION, sample.caption);
+    if (sample.captions.length > 0) add(CAPTIONS, sample.captions.join('\n'));
     add(ABOUT, JSON.stringify({ key: sample.key, file: sample.file }));
   }
   pack.finalize();
@@ -44,12 +45,12 @@ export async function packShard(samples: readonly TokenSample[]): Promise<Buffer
 
 /**
  * The images in a shard, in order.
- * @param where the shard's file, for messages
+ * @param where the file of the shard, for messages
  * @throws DamagedTokensError naming the entry
  */
 export async function unpackShard(bytes: Buffer, where: string): Promise<TokenSample[]> {
   const samples = new Map<string, Map<string, Buffer>>();
-  for (const [name, data] of await entries(bytes, where)) {
+  for (const [name, data] of await readEntries(bytes, where)) {
     const [, key, extension] = /^([^.]*)\.(.*)$/.exec(name) ?? [];
     if (key === undefined || extension === undefined)
       throw new DamagedTokensError(`a file without extension: ${name}`, where);
@@ -60,7 +61,7 @@ export async function unpackShard(bytes: Buffer, where: string): Promise<TokenSa
   return Array.from(samples, ([key, files]) => readSample(key, files, where));
 }
 
-async function entries(bytes: Buffer, where: string): Promise<[name: string, data: Buffer][]> {
+async function readEntries(bytes: Buffer, where: string): Promise<[name: string, data: Buffer][]> {
   const extract = tar.extract();
   extract.end(bytes);
   const found: [string, Buffer][] = [];
@@ -87,7 +88,7 @@ function readSample(key: string, files: ReadonlyMap<string, Buffer>, where: stri
   return {
     index: Number(key),
     ...part(ABOUT, readAbout),
-    caption: files.get(CAPTION)?.toString('utf8'),
+    captions: textLines(files.get(CAPTIONS)?.toString('utf8') ?? ''),
     ...part(CODES, decodeNpy),
   };
 }

@@ -1,5 +1,5 @@
-// Op attributes as tfjs-node's kernels give them, and how each kind is set. The eager and the graph API have
-// the same setters under other names.
+// Op attributes in the form of tfjs-node's kernels, and the C API's setter for each kind. The eager API and the graph
+// API have the same setters under different names.
 
 import type { CApi, Pointer } from '../native/capi.ts';
 
@@ -113,6 +113,6 @@ function setStrings(set: Setters, op: Pointer, name: string, values: readonly st
   set.stringList(op, name, values, lengths, values.length);
 }
 
-/** Fractions are dropped, as the native addon does it: tfjs's own tests give a seed of 3.14. */
+/** Truncates fractions, as tfjs-node's native addon does: tfjs's own tests pass a seed of 3.14. */
 const bigint = (value: number): bigint => BigInt(Math.trunc(value));
 const bigints = (values: unknown): bigint[] => Array.from(values as ArrayLike<number>, bigint);

@@ -1,35 +1,35 @@
-// What a recorded function costs, from its nodes alone: floating-point operations of its products, and the most memory
-// that its values take at once. Nothing is run. Nodes are in the order in which they were recorded, which stands for the
-// order in which they run; what TensorFlow does at the same time can take more.
+// The cost of a recorded function, computed from its nodes without running it: floating-point operations of its matrix
+// products and convolutions, and peak memory of its values. The order of recording stands for the order of execution;
+// ops that TensorFlow runs in parallel can take more memory.
 
-/** A node of a graph. */
+import { sizeOf } from '../../util/shape.ts';
+
+/** One node of a recorded function. */
 export interface GraphNode {
   readonly type: string;
-  /** Places of the nodes it takes values from. */
+  /** Indices of the nodes that its inputs come from. */
   readonly inputs: readonly number[];
   readonly inputShapes: readonly (readonly number[])[];
-  /** Shape of its first result. */
+  /** Shape of the first output. */
   readonly shape: readonly number[];
-  /** Bytes of all results. */
+  /** Bytes of all outputs. */
   readonly bytes: number;
 }
 
-const sizeOf = (shape: readonly number[] = []): number => shape.reduce((a, b) => a * b, 1);
-
-/** Multiplications and additions of matrix products and convolutions; other ops count as none. */
+/** Multiplications plus additions of a matrix product or convolution; 0 for other ops. */
 export function flopsOf({ type, shape, inputShapes }: GraphNode): number {
-  const [first, second, third] = inputShapes;
+  const [first = [], second = [], third = []] = inputShapes;
   switch (type) {
     case 'MatMul':
     case 'BatchMatMulV2': {
-      // Rows of all matrices of the result; each is a sum over as many terms as a row of the first input has.
+      // size(first) / rows is the length of the sum behind each element of the result.
       const rows = sizeOf(shape.slice(0, -1));
       return (2 * sizeOf(shape) * sizeOf(first)) / rows;
     }
     case 'Conv2D':
-      return 2 * sizeOf(shape) * sizeOf(second?.slice(0, 3));
+      return 2 * sizeOf(shape) * sizeOf(second.slice(0, 3));
     case 'Conv2DBackpropInput':
-      return 2 * sizeOf(third) * sizeOf(second?.slice(0, 3));
+      return 2 * sizeOf(third) * sizeOf(second.slice(0, 3));
     case 'Conv2DBackpropFilter':
       return 2 * sizeOf(third) * sizeOf(shape.slice(0, 3));
     default:
@@ -37,8 +37,8 @@ export function flopsOf({ type, shape, inputShapes }: GraphNode): number {
   }
 }
 
-/** The nodes, of which those that no result needs cost nothing: TensorFlow does not run them. */
-export function onlyNeeded(nodes: readonly GraphNode[], results: ReadonlySet<number>): GraphNode[] {
+/** The same nodes with those that no result needs replaced by free NoOps: TensorFlow does not run them. */
+export function pruneUnneeded(nodes: readonly GraphNode[], results: ReadonlySet<number>): GraphNode[] {
   const needed = new Set(results);
   for (let i = nodes.length - 1; i >= 0; i--) {
     if (needed.has(i)) for (const input of nodes[i]?.inputs ?? []) needed.add(input);
@@ -48,11 +48,11 @@ export function onlyNeeded(nodes: readonly GraphNode[], results: ReadonlySet<num
   );
 }
 
-/** Their result is their first input under another name. */
+/** Ops whose output shares the memory of the first input. */
 const VIEWS: ReadonlySet<string> = new Set(['Identity', 'Reshape', 'ExpandDims', 'Squeeze']);
-/** Fed from outside, or kept in the session. */
+/** Ops whose output is fed or held by the session. */
 const FREE: ReadonlySet<string> = new Set(['Placeholder', 'ReadVariableOp', 'VarHandleOp', 'Const']);
-/** They write over an input of the same size that nobody needs any more. */
+/** Ops that reuse the memory of an input of the same size after its last use. */
 const IN_PLACE: ReadonlySet<string> = new Set(
   (
     'Abs Add AddN AddV2 Cast Div Erf Exp Log Maximum Minimum Mul MulNoNan Neg Pow RealDiv Relu ReluGrad Rsqrt ' +
@@ -61,11 +61,11 @@ const IN_PLACE: ReadonlySet<string> = new Set(
 );
 
 /**
- * The most bytes that values take at once, without those of the nodes in `kept` (the function's results), which stay
- * to its end.
+ * Peak memory of all values in bytes, without the nodes in `kept` (the function's results, which stay allocated to the
+ * end).
  */
 export function peakBytes(nodes: readonly GraphNode[], kept: ReadonlySet<number>): number {
-  // The node whose memory a node's result lies in.
+  // The node that owns the memory of each node's output.
   const owner = nodes.map((_, i) => i);
   nodes.forEach(({ type, inputs }, i) => {
     const [source] = inputs;
@@ -94,7 +94,7 @@ export function peakBytes(nodes: readonly GraphNode[], kept: ReadonlySet<number>
       live -= held[input] as number;
       held[input] = 0;
     }
-    // A result that nobody uses.
+    // Output without a use.
     if (lastUse[i] === i) {
       live -= held[i] as number;
       held[i] = 0;

@@ -1,27 +1,28 @@
-// The nodes that building a function adds to a graph, for cost.ts. TensorFlow infers the shapes; nothing is allocated.
+// Lists the nodes that building a function adds to a graph, for cost.ts. TensorFlow infers shapes; nothing is
+// allocated.
 
-import type { Output, Pointer } from '../native/capi.ts';
+import { sizeOf } from '../../util/shape.ts';
+import type { GraphOutput, Pointer } from '../native/capi.ts';
 import { elementBytes } from '../native/dtype.ts';
-import { sizeOf } from '../native/tensor.ts';
 import type { GraphNode } from './cost.ts';
 import type { Graph } from './graph.ts';
 
 export interface Examined {
   readonly nodes: readonly GraphNode[];
-  /** Places of the nodes that make the function's results. */
+  /** Indices of the nodes that compute the function's results. */
   readonly results: ReadonlySet<number>;
 }
 
-/** Runs `build`, which gives a function's results, and looks at what it adds. */
-export function examine(graph: Graph, build: () => readonly Output[]): Examined {
+/** Runs `build`, which returns a function's results, and lists the nodes it adds. */
+export function examine(graph: Graph, build: () => readonly GraphOutput[]): Examined {
   const nodes: GraphNode[] = [];
-  const places = new Map<Pointer, number>();
+  const indices = new Map<Pointer, number>();
   graph.onNode = (type, oper, inputs) => {
     const outputs = outputsOf(graph, oper);
-    places.set(oper, nodes.length);
+    indices.set(oper, nodes.length);
     nodes.push({
       type,
-      inputs: inputs.flatMap((input) => places.get(input.oper) ?? []),
+      inputs: inputs.flatMap((input) => indices.get(input.oper) ?? []),
       inputShapes: inputs.map((input) => shapeOf(graph, input) ?? []),
       shape: outputs[0]?.shape ?? [],
       bytes: outputs.reduce((sum, { bytes }) => sum + bytes, 0),
@@ -29,7 +30,7 @@ export function examine(graph: Graph, build: () => readonly Output[]): Examined 
   };
   try {
     const fetches = build();
-    return { nodes, results: new Set(fetches.flatMap(({ oper }) => places.get(oper) ?? [])) };
+    return { nodes, results: new Set(fetches.flatMap(({ oper }) => indices.get(oper) ?? [])) };
   } finally {
     graph.onNode = undefined;
   }
@@ -43,8 +44,8 @@ function outputsOf(graph: Graph, oper: Pointer): { shape: readonly number[]; byt
   });
 }
 
-/** Undefined for resources, and for what is only known at run time. */
-function shapeOf(graph: Graph, output: Output): number[] | undefined {
+/** Undefined for resources and for shapes that are only known at run time. */
+function shapeOf(graph: Graph, output: GraphOutput): number[] | undefined {
   try {
     return graph.isNumeric(output) ? graph.shape(output) : undefined;
   } catch {

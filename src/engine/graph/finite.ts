@@ -1,13 +1,12 @@
-// Finding the first tensor of a function that is not finite: a check behind each of its numbers, in the order in which
-// they were recorded.
+// The NaN finder's graph: one check for each float32 tensor of a function, in the order of recording.
 
-import type { Output } from '../native/capi.ts';
+import type { GraphOutput } from '../native/capi.ts';
 import { DT } from '../native/dtype.ts';
 import { boolAttr, typeAttr } from './attributes.ts';
 import type { Graph } from './graph.ts';
 
-/** bool[n]: whether each of the float32 outputs is finite. */
-export function finiteChecks(graph: Graph, outputs: readonly Output[]): Output {
+/** bool[n]: true where all elements of the float32 output are finite. */
+export function finiteChecks(graph: Graph, outputs: readonly GraphOutput[]): GraphOutput {
   const checks = outputs.map((output) => {
     const rank = graph.shape(output).length;
     const axes = graph.constant(

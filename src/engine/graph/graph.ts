@@ -1,16 +1,16 @@
-// A TensorFlow graph under construction: adds nodes, asks TensorFlow for the shapes it infers, and remembers
-// who made each node, so that an error at run time can name the model line. Nothing runs here.
+// A TensorFlow graph under construction: adds nodes, reads the shapes that TensorFlow infers, and stores the model line
+// of each node, so that an error at run time can name it. Nothing runs here.
 
-import { type CApi, capi, checked, type Output, type Pointer, TensorFlowError } from '../native/capi.ts';
+import { type CApi, capi, checked, type GraphOutput, type Pointer, TensorFlowError } from '../native/capi.ts';
 import { DT } from '../native/dtype.ts';
 import { createNative, type LooseValues } from '../native/tensor.ts';
 import { ATTR, type Attribute, boolAttr, graphSetters, setAttribute, typeAttr } from './attributes.ts';
 import { groupInputs, opDefinition } from './op-definitions.ts';
-import { byModelLine, type Origin, whereNow } from './origin.ts';
+import { currentOrigin, describeOrigin, type Origin } from './origin.ts';
 
 export interface NodeOptions {
   readonly attributes?: readonly Attribute[];
-  /** Operations that must have run before this one. */
+  /** Control dependencies: operations that run before this one. */
   readonly after?: readonly Pointer[];
 }
 
@@ -18,23 +18,23 @@ export class Graph {
   readonly api: CApi = capi();
   readonly pointer: Pointer = this.api.newGraph();
   readonly #origins = new Map<string, Origin>();
-  /** Attributes for every node made now: those of a compiled function, such as its XLA scope. */
+  /** Attributes added to every new node: those of a compiled function, such as its XLA scope. */
   ambient: readonly Attribute[] = [];
-  /** Told of every node that is added. */
-  onNode: ((type: string, oper: Pointer, inputs: readonly Output[]) => void) | undefined;
-  /** Device for every node made now, or where TensorFlow likes. */
+  /** Called for every node that is added. */
+  onNode: ((type: string, oper: Pointer, inputs: readonly GraphOutput[]) => void) | undefined;
+  /** Device of every new node; undefined lets TensorFlow place it. */
   device: string | undefined;
 
-  get nodeCount(): number {
-    return this.#origins.size;
-  }
-
-  /** Adds a node; `inputs` are flat, lists are found by the op's definition. Returns the operation. */
-  add(type: string, inputs: readonly Output[], { attributes = [], after = [] }: NodeOptions = {}): Pointer {
+  /** Adds a node and returns its operation. `inputs` is flat; the op's definition says which inputs are lists. */
+  add(
+    type: string,
+    inputs: readonly GraphOutput[],
+    { attributes = [], after = [] }: NodeOptions = {},
+  ): Pointer {
     const { api } = this;
     const definition = opDefinition(api, type);
     const name = `${type.replace(/^_+/, '')}_${this.#origins.size}`;
-    this.#origins.set(name, whereNow());
+    this.#origins.set(name, currentOrigin());
     const op = api.newOperation(this.pointer, type, name);
     if (this.device !== undefined) api.setDevice(op, this.device);
     for (const input of groupInputs(definition, inputs)) {
@@ -45,14 +45,14 @@ export class Graph {
     const set = graphSetters(api);
     const status = api.newStatus();
     try {
-      // XLA draws other numbers than TensorFlow from the same key.
+      // XLA's generator gives other numbers than TensorFlow's for the same key.
       const ambient = type.startsWith('StatelessRandom') ? [] : this.ambient;
       for (const attribute of [...attributes, ...ambient]) {
         if (!definition.impliedAttributes.has(attribute.name)) setAttribute(set, op, attribute, status);
       }
       const finished = api.finishOperation(op, status);
       if (api.statusCode(status) !== 0) {
-        throw new TensorFlowError(type, `${api.statusMessage(status)}${this.madeAt(name)}`);
+        throw new TensorFlowError(type, `${api.statusMessage(status)}${this.originOf(name)}`);
       }
       this.onNode?.(type, finished as Pointer, inputs);
       return finished as Pointer;
@@ -62,11 +62,11 @@ export class Graph {
   }
 
   /** Adds a node and returns its first output. */
-  output(type: string, inputs: readonly Output[], options?: NodeOptions): Output {
+  output(type: string, inputs: readonly GraphOutput[], options?: NodeOptions): GraphOutput {
     return { oper: this.add(type, inputs, options), index: 0 };
   }
 
-  constant(dtype: number, shape: readonly number[], values: LooseValues): Output {
+  constant(dtype: number, shape: readonly number[], values: LooseValues): GraphOutput {
     const native = createNative(this.api, dtype, shape, values);
     try {
       return this.constantFrom(native);
@@ -75,25 +75,25 @@ export class Graph {
     }
   }
 
-  /** A constant of a native tensor's value, which is copied. */
-  constantFrom(native: Pointer): Output {
+  /** A Const node with a copy of a native tensor's value. */
+  constantFrom(native: Pointer): GraphOutput {
     const dtype = this.api.tensorType(native);
     return this.output('Const', [], {
       attributes: [typeAttr('dtype', dtype), { name: 'value', type: ATTR.tensor, value: native }],
     });
   }
 
-  placeholder(dtype: number, shape: readonly number[]): Output {
+  placeholder(dtype: number, shape: readonly number[]): GraphOutput {
     return this.output('Placeholder', [], {
       attributes: [typeAttr('dtype', dtype), { name: 'shape', type: ATTR.shape, value: shape }],
     });
   }
 
-  identity(input: Output, after: readonly Pointer[] = []): Output {
+  identity(input: GraphOutput, after: readonly Pointer[] = []): GraphOutput {
     return this.output('Identity', [input], { attributes: [typeAttr('T', this.dtype(input))], after });
   }
 
-  cast(input: Output, dtype: number): Output {
+  cast(input: GraphOutput, dtype: number): GraphOutput {
     const from = this.dtype(input);
     if (from === dtype) return input;
     return this.output('Cast', [input], {
@@ -101,17 +101,20 @@ export class Graph {
     });
   }
 
-  dtype(output: Output): number {
+  dtype(output: GraphOutput): number {
     return this.api.outputType(output);
   }
 
-  /** Whether an output holds numbers, and not the handle of a variable. */
-  isNumeric(output: Output): boolean {
+  /** True for numbers, false for strings and handles of variables. */
+  isNumeric(output: GraphOutput): boolean {
     return this.dtype(output) !== DT.resource && this.dtype(output) !== DT.string;
   }
 
-  /** The shape TensorFlow inferred; throws when it is not fully known at graph-building time. */
-  shape(output: Output): number[] {
+  /**
+   * The shape that TensorFlow inferred.
+   * @throws TensorFlowError when it is not fully known at graph-building time
+   */
+  shape(output: GraphOutput): number[] {
     const { api } = this;
     return checked(api, 'shape', (status) => {
       const rank = api.outputRank(this.pointer, output, status);
@@ -121,34 +124,34 @@ export class Graph {
       if (rank < 0 || shape.some((dim) => dim < 0)) {
         throw new TensorFlowError(
           this.opType(output),
-          `the shape of its result depends on values that are only known at run time${this.madeAt(api.operationName(output.oper))}`,
+          `the shape of its result depends on values that are only known at run time${this.originOf(api.operationName(output.oper))}`,
         );
       }
       return shape;
     });
   }
 
-  /** Type of the op behind an output, such as MatMul. */
-  opType(output: Output): string {
+  /** Type of the op that makes an output, such as MatMul. */
+  opType(output: GraphOutput): string {
     return this.api.operationType(output.oper);
   }
 
-  /** " (made by FILE:LINE:COLUMN)" for a node, or nothing. */
-  madeAt(name: string): string {
+  /** " (made by FILE:LINE:COLUMN)" for a node; empty when no model line is known. */
+  originOf(name: string): string {
     const origin = this.#origins.get(name);
-    const by = origin && byModelLine(origin);
+    const by = origin && describeOrigin(origin);
     return by ? ` (made${by})` : '';
   }
 
-  /** The op of an output, the part of the model and the line that made it. */
-  describe(output: Output): string {
-    return `the result of ${this.opType(output)}${this.madeAt(this.api.operationName(output.oper))}`;
+  /** Names the op of an output, the part of the model and the model line. */
+  describe(output: GraphOutput): string {
+    return `the result of ${this.opType(output)}${this.originOf(this.api.operationName(output.oper))}`;
   }
 
-  /** Adds the model line to a run-time message that names nodes as {{node NAME}}. */
-  explain(reason: string): string {
+  /** Appends the model line to a run-time message that names nodes as {{node NAME}}. */
+  explainError(reason: string): string {
     const named = /\{\{node ([\w/.]+?)\}\}/.exec(reason)?.[1] ?? /\[\[\{?\{?node ([\w/.]+)/.exec(reason)?.[1];
-    return named === undefined ? reason : reason + this.madeAt(named);
+    return named === undefined ? reason : reason + this.originOf(named);
   }
 
   delete(): void {

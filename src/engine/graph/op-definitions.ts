@@ -1,7 +1,7 @@
-// TensorFlow's own op definitions: which inputs are lists and which attributes the inputs imply. Read once from the library, so that no list of ops
-// is kept by hand.
+// TensorFlow's op definitions, read once from the library: which inputs are lists, and which attributes follow from the
+// inputs.
 
-import { readMessage } from '../../util/protobuf.ts';
+import { readFields } from '../../util/protobuf.ts';
 import { type CApi, copyBuffer } from '../native/capi.ts';
 
 interface InputDefinition {
@@ -10,7 +10,7 @@ interface InputDefinition {
 
 export interface OpDefinition {
   readonly inputs: readonly InputDefinition[];
-  /** Attributes that follow from the inputs, their types and numbers: setting them could only contradict. */
+  /** Attributes that TensorFlow derives from the types and number of inputs; they are never set. */
   readonly impliedAttributes: ReadonlySet<string>;
 }
 
@@ -24,7 +24,7 @@ const TEXT = new TextDecoder();
 let definitions: Map<string, Uint8Array> | undefined;
 const parsed = new Map<string, OpDefinition>();
 
-/** The definition of `name`; throws when this TensorFlow does not know the op. */
+/** @throws RangeError when this TensorFlow has no op `name` */
 export function opDefinition(api: CApi, name: string): OpDefinition {
   definitions ??= readDefinitions(api);
   let definition = parsed.get(name);
@@ -51,9 +51,9 @@ function readDefinitions(api: CApi): Map<string, Uint8Array> {
 
 function indexByName(list: Uint8Array): Map<string, Uint8Array> {
   const index = new Map<string, Uint8Array>();
-  readMessage(list, (field, op) => {
+  readFields(list, (field, op) => {
     if (field !== OP_LIST.op) return;
-    readMessage(op as Uint8Array, (f, value) => {
+    readFields(op as Uint8Array, (f, value) => {
       if (f === OP.name) index.set(TEXT.decode(value as Uint8Array), op as Uint8Array);
     });
   });
@@ -63,10 +63,10 @@ function indexByName(list: Uint8Array): Map<string, Uint8Array> {
 function parseDefinition(bytes: Uint8Array): OpDefinition {
   const inputs: InputDefinition[] = [];
   const impliedAttributes = new Set<string>();
-  readMessage(bytes, (field, argument) => {
+  readFields(bytes, (field, argument) => {
     if (field !== OP.input) return;
     let isList = false;
-    readMessage(argument as Uint8Array, (f, value) => {
+    readFields(argument as Uint8Array, (f, value) => {
       const marksList = f === ARGUMENT.numberAttribute || f === ARGUMENT.typeListAttribute;
       if (!marksList && f !== ARGUMENT.typeAttribute) return;
       isList ||= marksList;
@@ -77,7 +77,7 @@ function parseDefinition(bytes: Uint8Array): OpDefinition {
   return { inputs, impliedAttributes };
 }
 
-/** Groups flat inputs as the op takes them. Lists of one op share their length in all ops that tfjs uses. */
+/** Groups flat inputs into single inputs and lists. All lists of one op have the same length, as in all ops of tfjs. */
 export function groupInputs<T>(definition: OpDefinition, inputs: readonly T[]): (T | T[])[] {
   const lists = definition.inputs.filter((input) => input.isList).length;
   if (lists === 0) return [...inputs];

@@ -1,17 +1,17 @@
-// Mixed precision: matrix products and convolutions of a compiled function run in its 16-bit type, everything else
-// in 32 bits. A model that needs a product in 32 bits says so where it makes it.
+// Mixed precision: matrix products and convolutions of a compiled function run in its 16-bit type, all other ops in
+// float32. `inFloat32` marks the products of a model that must stay in float32.
 
 export type Precision = 'float32' | 'bfloat16' | 'float16';
 
 let kept = false;
 
-/** Whether products made now stay in 32 bits whatever the function's precision. */
+/** True inside `inFloat32`. */
 export const isKeptInFloat32 = (): boolean => kept;
 
-/** Runs `body`; the matrix products and convolutions it makes, and those of their gradients, stay in 32 bits. */
+/** Runs `body`; its matrix products and convolutions, and those of their gradients, stay in float32. */
 export const inFloat32 = <T>(body: () => T): T => withFloat32(true, body);
 
-/** Runs `body` in the scope, or outside of any. */
+/** Runs `body` inside the scope, or outside of it. */
 export function withFloat32<T>(isKept: boolean, body: () => T): T {
   const outer = kept;
   kept = isKept;

@@ -1,15 +1,16 @@
-// TensorFlow's C API, declared through koffi: no compiler and no native addon. Only signatures here; what
-// they are used for is in the files around. Pointers are opaque bigints.
+// TensorFlow's C API, declared through koffi: no compiler and no native addon. This file has the signatures and the
+// loading of the library; its callers are in the other files of the engine. Pointers are opaque bigints.
 
 import { constants } from 'node:fs';
-import koffi, { type LibraryHandle } from 'koffi';
+import type { LibraryHandle } from 'koffi';
 import { EngineError } from '../../util/errors.ts';
 import { type LibraryFiles, locateLibrary } from '../library/locate.ts';
+import { koffi } from './koffi.ts';
 
 export type Pointer = bigint;
 
-/** TF_Output: one output of one operation. */
-export interface Output {
+/** TF_Output: output number `index` of an operation. */
+export interface GraphOutput {
   readonly oper: Pointer;
   readonly index: number;
 }
@@ -18,7 +19,7 @@ koffi.struct('TF_Output', { oper: 'void*', index: 'int' });
 const BUFFER = koffi.struct('TF_Buffer', { data: 'void*', length: 'size_t', deallocator: 'void*' });
 
 type Native<Arguments extends readonly unknown[], Result = void> = ((...args: Arguments) => Result) & {
-  // koffi's way off the event loop: the same arguments, then a callback.
+  // koffi's call outside the event loop: the same arguments, then a callback.
   async(...args: [...Arguments, (error: Error | null, result: Result) => void]): void;
 };
 
@@ -59,8 +60,10 @@ function declare(library: LibraryHandle, libc: LibraryHandle) {
     ),
     finishOperation: f<[Pointer, Pointer], Pointer | null>('void* TF_FinishOperation(void*, void*)'),
     setDevice: f<[Pointer, string]>('void TF_SetDevice(void*, const char*)'),
-    addInput: f<[Pointer, Output]>('void TF_AddInput(void*, TF_Output)'),
-    addInputList: f<[Pointer, readonly Output[], number]>('void TF_AddInputList(void*, TF_Output*, int)'),
+    addInput: f<[Pointer, GraphOutput]>('void TF_AddInput(void*, TF_Output)'),
+    addInputList: f<[Pointer, readonly GraphOutput[], number]>(
+      'void TF_AddInputList(void*, TF_Output*, int)',
+    ),
     addControlInput: f<[Pointer, Pointer]>('void TF_AddControlInput(void*, void*)'),
     setAttrString: f<[Pointer, string, Uint8Array, number]>(
       'void TF_SetAttrString(void*, const char*, const void*, size_t)',
@@ -83,12 +86,12 @@ function declare(library: LibraryHandle, libc: LibraryHandle) {
     ),
     operationType: f<[Pointer], string>('const char* TF_OperationOpType(void*)'),
     operationName: f<[Pointer], string>('const char* TF_OperationName(void*)'),
-    outputType: f<[Output], number>('int TF_OperationOutputType(TF_Output)'),
+    outputType: f<[GraphOutput], number>('int TF_OperationOutputType(TF_Output)'),
     outputCount: f<[Pointer], number>('int TF_OperationNumOutputs(void*)'),
-    outputRank: f<[Pointer, Output, Pointer], number>(
+    outputRank: f<[Pointer, GraphOutput, Pointer], number>(
       'int TF_GraphGetTensorNumDims(void*, TF_Output, void*)',
     ),
-    outputShape: f<[Pointer, Output, (bigint | number)[], number, Pointer]>(
+    outputShape: f<[Pointer, GraphOutput, (bigint | number)[], number, Pointer]>(
       'void TF_GraphGetTensorShape(void*, TF_Output, _Out_ int64_t*, int, void*)',
     ),
 
@@ -102,10 +105,10 @@ function declare(library: LibraryHandle, libc: LibraryHandle) {
       [
         session: Pointer,
         options: Pointer | null,
-        feeds: Output[],
+        feeds: GraphOutput[],
         values: Pointer[],
         feedCount: number,
-        fetches: Output[],
+        fetches: GraphOutput[],
         results: (Pointer | null)[],
         fetchCount: number,
         targets: Pointer[],
@@ -153,12 +156,12 @@ function declare(library: LibraryHandle, libc: LibraryHandle) {
       'void TFE_Execute(void*, _Out_ void**, _Inout_ int*, void*)',
     ),
 
-    /** Host memory into native memory. */
+    /** Copies host memory to native memory. */
     copyIn: libc.func('void* memcpy(void*, const void*, size_t)') as unknown as Native<
       [Pointer, ArrayBufferView, number],
       Pointer
     >,
-    /** Native memory into host memory. */
+    /** Copies native memory to host memory. */
     copyOut: libc.func('void* memcpy(void*, void*, size_t)') as unknown as Native<
       [ArrayBufferView, Pointer, number],
       Pointer
@@ -171,7 +174,10 @@ export type CApi = ReturnType<typeof declare>;
 
 let loaded: CApi | undefined;
 
-/** The C API; the first call loads libtensorflow. Throws EngineError when it is missing or does not load. */
+/**
+ * The C API; the first call loads libtensorflow.
+ * @throws EngineError when the library is missing or does not load
+ */
 export function capi(): CApi {
   loaded ??= load(locateLibrary());
   return loaded;
@@ -179,7 +185,7 @@ export function capi(): CApi {
 
 function load(files: LibraryFiles): CApi {
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
-  // TensorFlow uses oneDNN by itself on processors with AVX-512 only; convolutions gain from it on others too.
+  // By default TensorFlow uses oneDNN on CPUs with AVX-512 only; convolutions are faster with it on others too.
   process.env.TF_ENABLE_ONEDNN_OPTS ??= '1';
   try {
     for (const companion of files.companions) koffi.load(companion, { global: true, deep: false });
@@ -190,16 +196,17 @@ function load(files: LibraryFiles): CApi {
     return declare(library, libc);
   } catch (error) {
     throw new EngineError(`libtensorflow does not load: ${(error as Error).message}`, {
+      code: 'E_LIBRARY_LOAD',
       where: files.tensorflow,
-      fix: 'mm doctor says what is wrong; mm setup --force fetches it again',
+      fix: 'mm doctor shows the cause; mm setup with `force` installs the library again',
       cause: error,
     });
   }
 }
 
 /**
- * koffi unloads its libraries when the process ends, and TensorFlow's threads would crash for want of their code. A
- * second reference, which nobody closes, keeps the code in place.
+ * Opens each library a second time and never closes it. koffi unloads its libraries when the process ends, and
+ * TensorFlow's threads, which still run then, would crash without their code.
  */
 function keepLoaded(paths: readonly string[]): void {
   const dlopen = koffi.load(null).func('void* dlopen(const char*, int)') as (
@@ -211,8 +218,8 @@ function keepLoaded(paths: readonly string[]): void {
 }
 
 /**
- * Loading prints a notice that no log level holds back: it is done with standard error closed, unless the user
- * asked for notices.
+ * Runs `body` with stderr redirected to /dev/null, unless TF_CPP_MIN_LOG_LEVEL is 0: loading the library prints a
+ * notice that no log level suppresses.
  */
 function quietly(libc: LibraryHandle, body: () => void): void {
   if (Number(process.env.TF_CPP_MIN_LOG_LEVEL) < 1) {
@@ -223,19 +230,19 @@ function quietly(libc: LibraryHandle, body: () => void): void {
   const dup = libc.func('int dup(int)') as (from: number) => number;
   const dup2 = libc.func('int dup2(int, int)') as (from: number, to: number) => number;
   const close = libc.func('int close(int)') as (file: number) => number;
-  const nowhere = open('/dev/null', constants.O_WRONLY);
+  const nullFile = open('/dev/null', constants.O_WRONLY);
   const stderr = dup(2);
-  dup2(nowhere, 2);
+  dup2(nullFile, 2);
   try {
     body();
   } finally {
     dup2(stderr, 2);
     close(stderr);
-    close(nowhere);
+    close(nullFile);
   }
 }
 
-/** The bytes of a TF_Buffer, copied. */
+/** A copy of the bytes of a TF_Buffer. */
 export function copyBuffer(api: CApi, buffer: Pointer): Uint8Array {
   const { data, length } = koffi.decode(buffer, BUFFER) as { data: Pointer; length: number | bigint };
   const bytes = new Uint8Array(Number(length));
@@ -243,7 +250,10 @@ export function copyBuffer(api: CApi, buffer: Pointer): Uint8Array {
   return bytes;
 }
 
-/** Runs `call` with a fresh status and throws what TensorFlow reports, its message after `what`. */
+/**
+ * Runs `call` with a fresh TF_Status.
+ * @throws TensorFlowError with TensorFlow's message after `what`
+ */
 export function checked<T>(api: CApi, what: string, call: (status: Pointer) => T): T {
   const status = api.newStatus();
   try {
@@ -255,7 +265,7 @@ export function checked<T>(api: CApi, what: string, call: (status: Pointer) => T
   }
 }
 
-/** What TensorFlow said when it refused. `operation` names the op or function. */
+/** An error that TensorFlow reported. `operation` names the op or function. */
 export class TensorFlowError extends Error {
   readonly operation: string;
   readonly reason: string;

@@ -1,7 +1,9 @@
-// TensorFlow's data types, by their numbers in the C API, and the arrays that hold them on the host.
+// TensorFlow's data types: their numbers in the C API, and the typed arrays that hold them on the host.
 
 import type { Tensor } from '@tensorflow/tfjs';
+import { HOST_ARRAYS, type HostArray } from '../../util/element-types.ts';
 
+/** Numbers of TF_DataType. */
 export const DT = {
   float32: 1,
   float64: 2,
@@ -17,23 +19,11 @@ export const DT = {
 } as const;
 
 export type DTypeName = keyof typeof DT;
-export type DTypeNumber = (typeof DT)[DTypeName];
-
-export type HostArray = Float32Array | Float64Array | Int32Array | Uint8Array | Uint16Array | BigInt64Array;
 
 type HostArrayConstructor = (new (length: number) => HostArray) & { readonly BYTES_PER_ELEMENT: number };
 
-const ARRAYS: Readonly<Record<number, HostArrayConstructor>> = {
-  [DT.float32]: Float32Array,
-  [DT.float64]: Float64Array,
-  [DT.int32]: Int32Array,
-  [DT.uint8]: Uint8Array,
-  [DT.complex64]: Float32Array, // pairs
-  [DT.int64]: BigInt64Array,
-  [DT.bool]: Uint8Array,
-  [DT.bfloat16]: Uint16Array,
-  [DT.float16]: Uint16Array,
-};
+/** complex64 is held as pairs of real and imaginary part. */
+const ARRAYS: Readonly<Record<string, HostArrayConstructor>> = { ...HOST_ARRAYS, complex64: Float32Array };
 
 /** Bytes of one element as TensorFlow stores it. */
 export function elementBytes(dtype: number): number {
@@ -42,15 +32,18 @@ export function elementBytes(dtype: number): number {
   return arrayType(dtype).BYTES_PER_ELEMENT;
 }
 
+/** @throws RangeError for types without a host array, such as strings */
 export function arrayType(dtype: number): HostArrayConstructor {
-  const type = ARRAYS[dtype];
+  const type = ARRAYS[dtypeName(dtype)];
   if (!type) throw new RangeError(`no host array for TensorFlow data type ${dtype}`);
   return type;
 }
 
-export function dtypeName(dtype: number): string {
-  return Object.entries(DT).find(([, number]) => number === dtype)?.[0] ?? `type ${dtype}`;
-}
+const NAMES: ReadonlyMap<number, string> = new Map(
+  Object.entries(DT).map(([name, number]) => [number, name]),
+);
+
+export const dtypeName = (dtype: number): string => NAMES.get(dtype) ?? `type ${dtype}`;
 
 /** TensorFlow's number for a tfjs tensor's data type. */
 export const dtypeOf = (tensor: Tensor): number => DT[tensor.dtype];

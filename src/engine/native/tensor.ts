@@ -1,34 +1,35 @@
-// Native tensors: host arrays in, host arrays out. Every native tensor made here is the caller's to delete.
+// Copies tensors between host arrays and TF_Tensor. The caller deletes every native tensor made here.
 
+import type { ElementType, HostArray } from '../../util/element-types.ts';
+import { sizeOf } from '../../util/shape.ts';
 import type { CApi, Pointer } from './capi.ts';
-import { arrayType, DT, type DTypeName, elementBytes, type HostArray } from './dtype.ts';
+import { arrayType, DT, elementBytes } from './dtype.ts';
 
-/** A tensor on the host: `data` is row-major; float16 and bfloat16 are bits in a Uint16Array. */
+/** A tensor on the host. `data` is row-major; float16 and bfloat16 are bit patterns in a Uint16Array. */
 export interface HostTensor {
-  readonly dtype: Exclude<DTypeName, 'string' | 'resource' | 'complex64'>;
+  readonly dtype: ElementType;
   readonly shape: readonly number[];
   readonly data: HostArray;
 }
 
-/** A float32 number for a compiled function. */
+/** A float32 scalar as input of a compiled function. */
 export const floatScalar = (value: number): HostTensor => ({
   dtype: 'float32',
   shape: [],
   data: Float32Array.of(value),
 });
 
-/** An int32 number for a compiled function. */
+/** An int32 scalar as input of a compiled function. */
 export const intScalar = (value: number): HostTensor => ({
   dtype: 'int32',
   shape: [],
   data: Int32Array.of(value),
 });
 
-export const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
-
-/** Values as tfjs hands them over: typed arrays, or arrays of numbers, booleans, strings or bytes. */
+/** Values as tfjs passes them: typed arrays, or arrays of numbers, booleans, strings or bytes. */
 export type LooseValues = ArrayLike<number | boolean | string | Uint8Array | bigint>;
 
+/** Allocates a TF_Tensor with these values. @throws RangeError when there are too few */
 export function createNative(
   api: CApi,
   dtype: number,
@@ -55,7 +56,7 @@ export function createNative(
 function toArray(dtype: number, values: LooseValues): ArrayBufferView {
   const type = arrayType(dtype) as unknown as { new (n: number): HostArray; from(v: LooseValues): HostArray };
   if (dtype === DT.int64 && ArrayBuffer.isView(values) && !(values instanceof BigInt64Array)) {
-    // tfjs writes an int64 scalar as the two halves in an Int32Array.
+    // tfjs passes an int64 scalar as its two halves in an Int32Array.
     return values as ArrayBufferView;
   }
   return values instanceof type ? values : type.from(values);
@@ -74,7 +75,7 @@ function writeStrings(api: CApi, native: Pointer, values: LooseValues, count: nu
   }
 }
 
-/** Data of a native tensor, copied to the host; strings as byte arrays. */
+/** A copy of a native tensor's data on the host; strings become byte arrays. */
 export function readNative(api: CApi, native: Pointer): HostArray | Uint8Array[] {
   const dtype = api.tensorType(native);
   const bytes = Number(api.tensorBytes(native));

@@ -1,10 +1,9 @@
-// Products with matrices that do not change any more. oneDNN brings a matrix in an order of its own for each product,
-// which for a few rows takes longer than the product; TensorFlow's own op for it keeps the reordered matrix where it
-// is told that it is constant, as constants of the graph are. The op is told so here, of a variable's value: a
-// constant would take many times its memory while a graph is prepared.
+// MatMul with frozen weights. oneDNN packs the weight matrix on every call, which for a few rows takes longer than the
+// product, unless the op is marked as having a constant filter. That flag is set here on a variable's value; a Const
+// node would cost several copies of the matrix while TensorFlow prepares the graph.
 //
-// What it computes for a row is, bit for bit, the same whatever the number of rows. This was found for every shape tried
-// (AVX2; docs/LOG.md), and test/engine/packed-weights.test.ts holds it.
+// The result of a row is bit for bit the same for any number of rows: measured for every shape tried (AVX2;
+// docs/LOG.md) and checked by test/engine/packed-weights.test.ts.
 
 import { boolAttr, intAttr, stringAttr, typeAttr } from '../graph/attributes.ts';
 import { hasOp } from '../graph/op-definitions.ts';
@@ -13,13 +12,16 @@ import { DT } from '../native/dtype.ts';
 import { executeOp } from '../tfjs/execute.ts';
 import type { Tensor } from '../tfjs/tf.ts';
 
-/** What TensorFlow makes of MatMul and BiasAdd where oneDNN is on; present in builds for x86 and ARM servers. */
+/** The op that TensorFlow fuses MatMul and BiasAdd into with oneDNN; present in builds for x86 and ARM servers. */
 const OP = '_MklNativeFusedMatMul';
 
 export const canPackWeights = (api: CApi): boolean =>
   process.env.TF_ENABLE_ONEDNN_OPTS !== '0' && hasOp(api, OP);
 
-/** x W + b. @param x_NI [N, I] @param weight_IO [I, O], whose values at the first run count @param bias_O [O] */
+/**
+ * x W + b.
+ * @param x_NI [N, I] @param weight_IO [I, O], read at the first run only @param bias_O [O]
+ */
 export const packedProduct = (x_NI: Tensor, weight_IO: Tensor, bias_O: Tensor): Tensor =>
   executeOp(
     OP,

@@ -1,12 +1,13 @@
-// Gradients of parts whose activations are not kept: they are computed again when the gradient arrives. TensorFlow
-// would merge the second computation with the first, or run it early, if it did not have to wait for the gradient.
+// Activation checkpointing (recomputation): the activations of a function are dropped and computed again in the
+// backward pass. A control dependency on the gradient keeps TensorFlow from merging the two computations or running the
+// second one early.
 
 import { outputOf, wrapOutput } from '../tfjs/backend.ts';
 import { type Tensor, tf } from '../tfjs/tf.ts';
 import { currentTrace, isBuilding } from '../tfjs/trace.ts';
-import { withGradient } from './ops.ts';
+import { withGradient } from './gradient.ts';
 
-/** x, but not before `awaited` is there. */
+/** x, available only after `awaited` has been computed. */
 export function withControlDependency(x: Tensor, awaited: Tensor): Tensor {
   if (!isBuilding()) return x.clone();
   const { graph, recording } = currentTrace();
@@ -14,8 +15,8 @@ export function withControlDependency(x: Tensor, awaited: Tensor): Tensor {
   return wrapOutput(recording, identity);
 }
 
-/** What of tfjs's engine takes gradients, and the tape that it would forget. */
-interface Taping {
+/** The members of tfjs's engine that take gradients. A nested call would lose the active tape. */
+interface GradientEngine {
   readonly state: { activeTape: unknown };
   gradients(
     f: () => Tensor,
@@ -25,15 +26,15 @@ interface Taping {
 }
 
 /**
- * The value of `f` and the gradients of its inputs under dy, while other gradients are being taken. `f` has to use
- * every input.
+ * The value of `f` and the gradients of its inputs for the output gradient dy, callable inside a gradient function.
+ * `f` must use every input.
  */
 export function gradientsWithin(
   f: (x: Tensor, ...others: Tensor[]) => Tensor,
   inputs: readonly [Tensor, ...Tensor[]],
   dy: Tensor,
 ): { readonly value: Tensor; readonly gradients: Tensor[] } {
-  const engine = tf.engine() as unknown as Taping;
+  const engine = tf.engine() as unknown as GradientEngine;
   const tape = engine.state.activeTape;
   try {
     const { value, grads } = engine.gradients(() => f(...inputs), inputs, dy);
@@ -43,41 +44,42 @@ export function gradientsWithin(
   }
 }
 
-/** Tensors that a function keeps after all, in the order in which it makes them. */
-interface Stash {
+/** The tensors of one function that `checkpointed` saved, in the order of their creation. */
+interface Saved {
   readonly tensors: Tensor[];
-  /** Taken from, not added to: the function is computed again. */
-  readonly isFull: boolean;
-  taken: number;
+  /** True in the backward pass: tensors are read, not added. */
+  readonly isReplay: boolean;
+  /** Tensors read so far. */
+  read: number;
 }
 
-let saved: Stash | undefined;
+let current: Saved | undefined;
 
-function withStash<T>(own: Stash, body: () => T): T {
-  const outer = saved;
-  saved = own;
+function withSaved<T>(saved: Saved, body: () => T): T {
+  const outer = current;
+  current = saved;
   try {
     return body();
   } finally {
-    saved = outer;
+    current = outer;
   }
 }
 
 /**
- * What `make` gives. Within `recomputed` it is kept for the gradient and not made again; no gradient flows through
- * it then, so this is for values inside `withGradient`.
+ * Returns `make()`. Inside `recomputed`, the value from the forward pass is reused instead of recomputed. No gradient
+ * flows through it; use it inside `withGradient` only.
  */
 export function checkpointed(make: () => Tensor): Tensor {
-  if (!saved) return make();
-  if (saved.isFull) return (saved.tensors[saved.taken++] as Tensor).clone();
+  if (!current) return make();
+  if (current.isReplay) return (current.tensors[current.read++] as Tensor).clone();
   const made = tf.keep(make());
-  saved.tensors.push(made);
+  current.tensors.push(made);
   return made.clone();
 }
 
 /**
- * f(x, parameters, constants). Of all that it computes only these, and what is `kept`, stay for the gradient, which
- * goes to x and the parameters. f has to use all of them.
+ * Calls f and saves only its inputs, plus the tensors f marked with `checkpointed`; the backward pass runs f again.
+ * x and the parameters receive gradients, the constants none. f must use all of them.
  */
 export function recomputed(
   f: (x: Tensor, parameters: readonly Tensor[], constants: readonly Tensor[]) => Tensor,
@@ -90,18 +92,18 @@ export function recomputed(
     (save, ...inputs) => {
       const [first, ...rest] = inputs.slice(0, 1 + count) as [Tensor, ...Tensor[]];
       const tensors: Tensor[] = [];
-      const value = withStash({ tensors, isFull: false, taken: 0 }, () => f(first, rest, constants));
+      const value = withSaved({ tensors, isReplay: false, read: 0 }, () => f(first, rest, constants));
       save([first, ...rest, ...constants, ...tensors]);
       for (const tensor of tensors) tensor.dispose();
       return {
         value,
         gradFunc: (dy, saved) => {
-          const [again, ...others] = saved as [Tensor, ...Tensor[]];
-          const keptConstants = others.slice(count, count + constants.length);
-          const full = { tensors: others.slice(count + constants.length), isFull: true, taken: 0 };
+          const [savedX, ...others] = saved as [Tensor, ...Tensor[]];
+          const savedConstants = others.slice(count, count + constants.length);
+          const replay = { tensors: others.slice(count + constants.length), isReplay: true, read: 0 };
           return gradientsWithin(
-            (input, ...own) => withStash(full, () => f(input, own, keptConstants)),
-            [withControlDependency(again, dy), ...others.slice(0, count)],
+            (input, ...own) => withSaved(replay, () => f(input, own, savedConstants)),
+            [withControlDependency(savedX, dy), ...others.slice(0, count)],
             dy,
           ).gradients;
         },

@@ -1,4 +1,4 @@
-// Fused updates of variables that TensorFlow has as single ops.
+// Optimizer updates that TensorFlow has as single ops.
 
 import { boolAttr, typeAttr } from '../graph/attributes.ts';
 import type { Pointer } from '../native/capi.ts';
@@ -18,13 +18,13 @@ export interface AdamStep {
   readonly beta1: Scalar;
   readonly beta2: Scalar;
   readonly epsilon: number;
-  /** What must be done first, for example weight decay. */
+  /** Operations that run first, for example weight decay. */
   readonly after: readonly Pointer[];
 }
 
 /**
- * One update of Adam (arXiv 1412.6980), both moments included. TensorFlow adds its ε to √v before the bias
- * correction; scaled here, it is the paper's ε, added after it.
+ * One Adam update (arXiv 1412.6980) of the variable and both moments. TensorFlow adds ε to √v before the bias
+ * correction; ε is scaled here so that it acts as in the paper, where it is added after the correction.
  */
 export function applyAdam(step: AdamStep): Pointer {
   const epsilon = tf.scalar(1).sub(step.beta2Power).sqrt().mul(step.epsilon);

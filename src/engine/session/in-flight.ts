@@ -1,12 +1,12 @@
-// Runs that TensorFlow is at. Node waits for them when the process exits, which can take minutes, and TensorFlow cannot
-// be stopped in the middle: the process leaves without them.
+// Session runs in flight. At exit Node would wait for them, which can take minutes, and TensorFlow cannot cancel a run:
+// the process exits without waiting.
 
 import type { CApi } from '../native/capi.ts';
 
 const inFlight = new Set<Promise<unknown>>();
 let leave: ((code: number) => void) | undefined;
 
-/** `process.exit` does not wait for `run`. */
+/** Makes `process.exit` not wait for `run`. */
 export function leaveOnExit(api: CApi, run: Promise<unknown>): void {
   if (inFlight.size === 0) {
     leave = (code) => api.exitNow(code);
@@ -23,7 +23,7 @@ export function leaveOnExit(api: CApi, run: Promise<unknown>): void {
   run.then(forget, forget);
 }
 
-/** Node prints an uncaught error after its listeners for the exit. */
+/** Node prints an uncaught error after its exit listeners, so the process must not exit in one. */
 function stay(): void {
   if (leave) process.off('exit', leave);
 }

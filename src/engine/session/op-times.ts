@@ -1,15 +1,15 @@
-// Where the time and memory of a run go: TensorFlow's own trace of each op, for benches and for finding slow spots.
+// Time and memory of each op in a run, from TensorFlow's trace: for benchmarks and profiling.
 
-import { readMessage } from '../../util/protobuf.ts';
+import { readFields } from '../../util/protobuf.ts';
 
 export interface OpTime {
   /** Type of the op, such as MatMul. */
   readonly type: string;
   readonly name: string;
-  /** When it started, in microseconds of the clock. */
+  /** Start time in microseconds since the epoch. */
   readonly start: number;
   readonly microseconds: number;
-  /** In the allocator of its device once its results had memory, variables included; 0 where it does not count. */
+  /** Bytes in use in the device's allocator after the outputs were allocated; 0 where the allocator does not count. */
   readonly bytesInUse: number;
 }
 
@@ -22,14 +22,14 @@ const MEMORY = { bytesInUse: 5 } as const;
 
 const TEXT = new TextDecoder();
 
-/** The ops of a serialized RunMetadata. */
+/** Reads the ops of a serialized RunMetadata. */
 export function readTimes(metadata: Uint8Array): OpTime[] {
   const times: OpTime[] = [];
-  readMessage(metadata, (field, stats) => {
+  readFields(metadata, (field, stats) => {
     if (field !== METADATA.stepStats) return;
-    readMessage(stats as Uint8Array, (f, device) => {
+    readFields(stats as Uint8Array, (f, device) => {
       if (f !== STEP_STATS.device) return;
-      readMessage(device as Uint8Array, (g, node) => {
+      readFields(device as Uint8Array, (g, node) => {
         if (g === DEVICE.node) times.push(readNode(node as Uint8Array));
       });
     });
@@ -44,11 +44,11 @@ function readNode(bytes: Uint8Array): OpTime {
   let start = 0;
   let end = 0;
   let bytesInUse = 0;
-  readMessage(bytes, (field, value) => {
+  readFields(bytes, (field, value) => {
     if (field === NODE.name) name = TEXT.decode(value as Uint8Array);
     else if (field === NODE.label) label = TEXT.decode(value as Uint8Array);
     else if (field === NODE.memory)
-      readMessage(value as Uint8Array, (of, bytes) => {
+      readFields(value as Uint8Array, (of, bytes) => {
         if (of === MEMORY.bytesInUse) bytesInUse = Math.max(bytesInUse, bytes as number);
       });
     else if (field === NODE.runStart) runStart = value as number;

@@ -1,5 +1,5 @@
-// A program of its own: loads libtensorflow through the engine, multiplies two matrices, and prints what it found.
-// In a child process, because a library that does not fit the machine can end the process that loads it.
+// A separate program that loads libtensorflow through the engine, multiplies two matrices and prints the result as
+// JSON. It runs in a child process, because a library that does not fit the machine can kill the process that loads it.
 
 import { writeSync } from 'node:fs';
 import { Graph } from '../graph/graph.ts';
@@ -23,7 +23,7 @@ async function probe(): Promise<ProbeResult> {
   return { version, devices, correct, seconds: (performance.now() - started) / 1000 };
 }
 
-// Straight to the descriptor, so that the report is whole however the process ends.
+// Written synchronously, so that the report is complete however the process ends.
 const report = (found: ProbeResult | ProbeFailure): number => writeSync(1, JSON.stringify(found));
 
 try {

@@ -1,76 +1,61 @@
-// One graph and one session for a program run: variables live here and are shared by name, functions are
-// compiled here. Two times are kept apart: a function is *built* once for each input signature, then *run*.
+// One graph and one session: variables live here by name, functions are compiled here.
+//
+//   const runtime = new Runtime();
+//   const w = runtime.variable('w', [2]);
+//   const set = runtime.compile('set', ({ value }: { value: Tensor }) => (w.assign(value), {}));
+//   const dot = runtime.compile('dot', ({ x }: { x: Tensor }) => ({ y: tf.sum(tf.mul(w.read(), x)) }));
+//   await set({ value: { dtype: 'float32', shape: [2], data: Float32Array.of(1, 2) } });
+//   const { y } = await dot({ x: { dtype: 'float32', shape: [2], data: Float32Array.of(3, 4) } });
+//   console.log(y.data[0]); // 11
+//   await runtime.close();
+//
+// A function has two times. At *graph-building time* its body runs, once for each input signature (names, types and
+// shapes), and records ops; no op is computed. At *run time* TensorFlow runs the recorded ops with the values of the
+// inputs. Rules of graph-building time:
+// - Allowed: every tfjs op; JavaScript that depends on shapes and constants, such as loops and `if`; reads and updates
+//   of variables; reading the value of a tensor that was made of numbers or computed outside of the function.
+// - Refused with an error: reading the result of an op of the function (`dataSync`, `print`); an op whose output shape
+//   depends on values, such as `Where`; calling a compiled function; a tensor of another function; the first read of a
+//   variable after its update.
+// - Silently evaluated once, at graph-building time, and constant from then on: `Math.random`, `Date.now`, counters,
+//   and tfjs's own random numbers. Use ops/random.ts with a key that is an input.
+// See docs/ENGINE.md.
 
 import { setImmediate } from 'node:timers/promises';
-import { type Attribute, boolAttr, stringAttr } from '../graph/attributes.ts';
 import { type Examined, examine } from '../graph/examine.ts';
 import { finiteChecks } from '../graph/finite.ts';
 import { Graph } from '../graph/graph.ts';
-import { withModelLine } from '../graph/origin.ts';
-import type { Precision } from '../graph/precision.ts';
-import type { Output, Pointer } from '../native/capi.ts';
-import { DT } from '../native/dtype.ts';
-import { type HostTensor, sizeOf } from '../native/tensor.ts';
-import { canPackWeights } from '../ops/packed-weights.ts';
-import { outputOf, record, useTensorFlow, wrapOutput } from '../tfjs/backend.ts';
-import { RecordingBinding } from '../tfjs/recording-binding.ts';
-import { type Tensor, tf } from '../tfjs/tf.ts';
-import { isBuilding, newTrace, withTrace } from '../tfjs/trace.ts';
+import type { GraphOutput } from '../native/capi.ts';
+import type { HostTensor } from '../native/tensor.ts';
+import { useTensorFlow } from '../tfjs/backend.ts';
+import { isBuilding } from '../tfjs/trace.ts';
 import { Variable, type VariableType } from '../tfjs/variable.ts';
+import { type Built, buildFunction } from './build.ts';
+import {
+  type Compiled,
+  type CompileOptions,
+  checkInputs,
+  type InputType,
+  type NamedTensors,
+  type OnHost,
+  signatureOf,
+} from './compiled.ts';
 import type { OpTime } from './op-times.ts';
-import { Session } from './session.ts';
+import { type Feed, Session } from './session.ts';
 import { type SessionConfig, sessionConfig } from './session-config.ts';
 
-export interface CompileOptions {
-  /** Type of matrix products and convolutions, except those made under `inFloat32` (precision.ts). */
-  readonly precision?: Precision;
-  /** Compile with XLA: slower to start, sometimes faster to run; measure it. */
-  readonly xla?: boolean;
-  /**
-   * Run op after op in one thread: for many small ops, each of which would cost more to hand over than to run. Short
-   * runs take the calling thread.
-   */
-  readonly inOneThread?: boolean;
-  /** Variables that keep the values they have at its first run, which makes `affine` faster: see packed-weights.ts. */
-  readonly frozen?: readonly Variable[];
-}
-
-export type Tensors = Readonly<Record<string, Tensor>>;
-
-/** The same names with host tensors. */
-export type OnHost<T> = { readonly [K in keyof T]: HostTensor };
-
-/** A function from host tensors to host tensors. */
-export interface Compiled<Inputs, Outputs> {
-  /** `times` collects the time of each op. */
-  (inputs: OnHost<Inputs>, times?: OpTime[]): Promise<OnHost<Outputs>>;
-  /**
-   * The first float32 tensor, in the order they were recorded, that is not finite for these inputs: its op, the part
-   * of the model and the line. Nothing is updated, and what is computed from updates is not looked at.
-   */
-  firstNonFinite(inputs: OnHost<Inputs>): Promise<string | undefined>;
-  /** Builds the function for inputs of these types and shapes, without running it, and says what it consists of. */
-  examine(inputs: { readonly [K in keyof Inputs]: InputType }): Examined;
-}
-
-export type InputType = Pick<HostTensor, 'dtype' | 'shape'>;
-
-interface Built {
-  readonly placeholders: ReadonlyMap<string, Output>;
-  readonly names: readonly string[];
-  readonly fetches: readonly Output[];
-  readonly targets: readonly Pointer[];
-  /** float32 tensors recorded before the first update. */
-  readonly floats: readonly Output[];
-  /** Milliseconds that its last run took. */
-  took: number;
-}
-
-/** A run in one thread that takes no more milliseconds is done at once: handing it to another thread costs 0.1 and a cold cache. */
+/**
+ * A run in one thread that took no longer last time blocks the caller: another thread costs 0.1 ms and a cold cache.
+ */
 const SHORT_RUN_MS = 20;
 
-/** Signatures a function may be built for before that is taken for a mistake. */
+/** Input signatures of one function; more are taken for a mistake. */
 const MAX_SIGNATURES = 32;
+
+/** A built function and the milliseconds of its last run. */
+interface CachedFunction extends Built {
+  lastRunMs: number;
+}
 
 export class Runtime {
   readonly #graph: Graph;
@@ -78,7 +63,7 @@ export class Runtime {
   readonly #hasOnlyCpus: boolean;
   readonly #variables = new Map<string, Variable>();
   #functions = 0;
-  #closed = false;
+  #isClosed = false;
 
   constructor(config: SessionConfig = {}) {
     useTensorFlow();
@@ -87,20 +72,17 @@ export class Runtime {
     this.#hasOnlyCpus = this.devices.every((type) => type === 'CPU');
   }
 
+  /** Types of the devices, such as CPU and GPU. */
   get devices(): readonly string[] {
     return this.#session.devices().map(([, type]) => type);
   }
 
-  /** Of libtensorflow. */
+  /** Version of libtensorflow. */
   get tensorflowVersion(): string {
     return useTensorFlow().binding.TF_Version;
   }
 
-  get nodeCount(): number {
-    return this.#graph.nodeCount;
-  }
-
-  /** Declares a variable. It has no value until something is assigned to it. */
+  /** Declares a variable. It has no value until a function assigns one. @throws Error for a name declared before */
   variable(name: string, shape: readonly number[], dtype: VariableType = 'float32'): Variable {
     if (this.#variables.has(name)) throw new Error(`variable ${name} is declared twice`);
     const variable = new Variable(name, shape, dtype);
@@ -109,22 +91,30 @@ export class Runtime {
   }
 
   /**
-   * Turns `body` into a function that runs in the session. `body` is called when the function first meets an
-   * input signature (names, types, shapes); its ops are recorded. uint8 inputs arrive in it as float32, 0 to 255.
-   * @throws Error when the function meets more than 32 signatures.
+   * Turns `body` into a function that runs in the session. `body` is called once for each input signature, at its first
+   * call; rules for it are at the top of this file. uint8 inputs reach it as float32, 0 to 255.
+   * @param name for error messages
+   * @returns the function; it throws an Error for the 33rd signature
    */
-  compile<Inputs extends Tensors, Outputs extends Tensors>(
+  compile<Inputs extends NamedTensors, Outputs extends NamedTensors>(
     name: string,
     body: (inputs: Inputs) => Outputs,
     options: CompileOptions = {},
   ): Compiled<Inputs, Outputs> {
     const { inOneThread = false, frozen = [] } = options;
-    const cache = new Map<string, Built>();
+    const cache = new Map<string, CachedFunction>();
     let constants: ReadonlyMap<Variable, HostTensor> | undefined;
-    const builtFor = (inputs: OnHost<Inputs>): Built => {
-      if (this.#closed) throw new Error(`${name} was called after the runtime was closed`);
+    const build = (
+      inputs: Readonly<Record<string, InputType>>,
+      own: { forCpu: boolean; constants?: typeof constants },
+    ): Built => {
+      const scope = `${name}_${options.xla ? this.#functions++ : 0}`;
+      return buildFunction(this.#graph, body as never, { ...options, ...own, name, scope, inputs });
+    };
+    const builtFor = (inputs: OnHost<Inputs>): CachedFunction => {
+      if (this.#isClosed) throw new Error(`${name} was called after the runtime was closed`);
       checkInputs(name, inputs);
-      const key = signature(inputs);
+      const key = signatureOf(inputs);
       let built = cache.get(key);
       if (!built) {
         if (cache.size >= MAX_SIGNATURES) {
@@ -132,90 +122,44 @@ export class Runtime {
             `${name} was built for ${cache.size} input signatures already; the newest is ${key}: give it inputs of fixed shapes`,
           );
         }
-        built = this.#build(name, inputs, body as never, options, this.#hasOnlyCpus, constants);
+        const forCpu = this.#hasOnlyCpus;
+        built = { ...build(inputs, { forCpu, constants }), lastRunMs: Number.POSITIVE_INFINITY };
         cache.set(key, built);
       }
       return built;
     };
-    const feed = ({ placeholders }: Built, inputs: OnHost<Inputs>) =>
-      Object.entries(inputs).map(([input, value]) => ({ output: placeholders.get(input) as Output, value }));
     const call = async (inputs: OnHost<Inputs>, times?: OpTime[]): Promise<OnHost<Outputs>> => {
-      if (frozen.length > 0) constants ??= await this.#vectors(frozen);
+      if (frozen.length > 0) constants ??= await this.#readVectors(frozen);
       const built = builtFor(inputs);
       const { fetches, targets, names } = built;
-      const blocking = inOneThread && built.took <= SHORT_RUN_MS;
+      const blocking = inOneThread && built.lastRunMs <= SHORT_RUN_MS;
       const started = performance.now();
-      const way = { times, inOneThread, blocking };
-      const results = await this.#session.run(name, feed(built, inputs), fetches, targets, way);
-      built.took = performance.now() - started;
-      // A loop of such calls alone would keep timers, signals and files waiting.
+      const mode = { times, inOneThread, blocking };
+      const results = await this.#session.run(name, feedsOf(built, inputs), fetches, targets, mode);
+      built.lastRunMs = performance.now() - started;
+      // Blocking calls in a loop would starve timers, signals and files.
       if (blocking) await setImmediate();
       return Object.fromEntries(names.map((n, i) => [n, results[i]])) as OnHost<Outputs>;
     };
     const firstNonFinite = async (inputs: OnHost<Inputs>): Promise<string | undefined> => {
       const built = builtFor(inputs);
       const checks = finiteChecks(this.#graph, built.floats);
-      const [results] = await this.#session.run(name, feed(built, inputs), [checks], []);
+      const [results] = await this.#session.run(name, feedsOf(built, inputs), [checks], []);
       const first = results?.data.indexOf(0 as never) ?? -1;
-      return first < 0 ? undefined : this.#graph.describe(built.floats[first] as Output);
+      return first < 0 ? undefined : this.#graph.describe(built.floats[first] as GraphOutput);
     };
     const compiled = (inputs: OnHost<Inputs>, times?: OpTime[]) => {
-      // Thrown, not rejected: nobody waits for a promise at graph-building time.
+      // Thrown, not rejected: a promise cannot be awaited at graph-building time.
       if (isBuilding()) throw new Error(`${name} was called while a compiled function is being built`);
       return call(inputs, times);
     };
     const examineFor = (inputs: { readonly [K in keyof Inputs]: InputType }): Examined =>
-      examine(this.#graph, () => this.#build(name, inputs, body as never, options, false).fetches);
+      examine(this.#graph, () => build(inputs, { forCpu: false }).fetches);
     return Object.assign(compiled, { firstNonFinite, examine: examineFor });
   }
 
-  #build(
-    name: string,
-    inputs: Readonly<Record<string, InputType>>,
-    body: (inputs: Tensors) => Tensors,
-    { precision = 'float32', xla = false, frozen = [] }: CompileOptions,
-    forCpu: boolean,
-    constants?: ReadonlyMap<Variable, HostTensor>,
-  ): Built {
-    const graph = this.#graph;
-    const recording = new RecordingBinding(graph, useTensorFlow().binding.eager, precision);
-    const packs = forCpu && precision === 'float32' && canPackWeights(graph.api);
-    const trace = newTrace(graph, recording, forCpu, packs ? frozen : [], constants);
-    graph.ambient = xla ? xlaAttributes(`${name}_${this.#functions++}`) : [];
-    const build = (): Built => {
-      const placeholders = new Map<string, Output>();
-      const tensors: Record<string, Tensor> = {};
-      for (const [input, { dtype, shape }] of Object.entries(inputs)) {
-        const placeholder = graph.placeholder(DT[dtype], shape);
-        placeholders.set(input, placeholder);
-        tensors[input] = wrapOutput(
-          recording,
-          dtype === 'uint8' ? graph.cast(placeholder, DT.float32) : placeholder,
-        );
-      }
-      const outputs = body(tensors);
-      // What is fed cannot be fetched, but a copy of it can.
-      const fetches = Object.values(outputs).map((tensor) => graph.identity(outputOf(recording, tensor)));
-      return {
-        placeholders,
-        names: Object.keys(outputs),
-        fetches,
-        targets: trace.targets,
-        floats: recording.floats,
-        took: Number.POSITIVE_INFINITY,
-      };
-    };
-    tf.engine().startScope(name);
-    try {
-      return record(recording, () => withTrace(trace, () => withModelLine(build)));
-    } finally {
-      tf.engine().endScope();
-      graph.ambient = [];
-    }
-  }
-
-  /** Values of those of the variables that have one axis: constants of a graph cost less than reads, and these are small. */
-  async #vectors(variables: readonly Variable[]): Promise<ReadonlyMap<Variable, HostTensor>> {
+  /** Values of the variables with one axis: as constants they are cheaper than as reads, and small enough. */
+  async #readVectors(variables: readonly Variable[]): Promise<ReadonlyMap<Variable, HostTensor>> {
     const vectors = variables.filter(({ shape }) => shape.length === 1);
     const read = this.compile('frozen vectors', () =>
       Object.fromEntries(vectors.map((variable) => [variable.name, variable.read()])),
@@ -224,33 +168,17 @@ export class Runtime {
     return new Map(vectors.map((variable) => [variable, values[variable.name] as HostTensor]));
   }
 
-  /** Waits for what runs and frees the session. The runtime is of no use afterwards. */
+  /** Waits for the runs in flight and frees the session and its variables. The runtime cannot be used afterwards. */
   async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     await this.#session.close();
     this.#graph.delete();
   }
 }
 
-function xlaAttributes(scope: string): Attribute[] {
-  return [boolAttr('_XlaCompile', true), stringAttr('_XlaScope', scope.replaceAll(/\W/g, '_'))];
-}
-
-function checkInputs(name: string, inputs: OnHost<Tensors>): void {
-  for (const [input, { dtype, shape, data }] of Object.entries(inputs)) {
-    if (data.length !== sizeOf(shape)) {
-      throw new RangeError(
-        `${name}: input ${input} is ${dtype}[${shape.join(', ')}], ${sizeOf(shape)} numbers, but has ${data.length}`,
-      );
-    }
-  }
-}
-
-/** The same for the same inputs in any order. */
-function signature(inputs: OnHost<Tensors>): string {
-  return Object.entries(inputs)
-    .map(([name, { dtype, shape }]) => `${name}: ${dtype}[${shape.join(', ')}]`)
-    .sort()
-    .join('; ');
-}
+const feedsOf = ({ placeholders }: Built, inputs: OnHost<NamedTensors>): Feed[] =>
+  Object.entries(inputs).map(([input, value]) => ({
+    output: placeholders.get(input) as GraphOutput,
+    value,
+  }));

@@ -1,11 +1,11 @@
-// TensorFlow's ConfigProto and RunOptions, as far as the program sets them.
+// The fields of TensorFlow's ConfigProto and RunOptions that the program sets.
 
 import { bytesField, integerField, message } from '../../util/protobuf.ts';
 
 export interface SessionConfig {
   /** Threads inside one op; 0 lets TensorFlow choose. */
   readonly intraOpThreads?: number;
-  /** Ops at once; 0 lets TensorFlow choose. */
+  /** Ops that run in parallel; 0 lets TensorFlow choose. */
   readonly interOpThreads?: number;
 }
 
@@ -22,10 +22,10 @@ export function sessionConfig({ intraOpThreads = 0, interOpThreads = 0 }: Sessio
   );
 }
 
-export interface RunOptions {
-  /** Collect the time of each op, which slows the run. */
+export interface RunSettings {
+  /** Collect the time of each op; this slows the run. */
   readonly traced: boolean;
-  /** Run the ops one after the other in one thread, each still with the threads inside it. */
+  /** Run the ops one after another in the calling thread; each may still use threads inside. */
   readonly inOneThread: boolean;
 }
 
@@ -33,8 +33,8 @@ const RUN = { traceLevel: 1, interOpThreadPool: 3 } as const;
 const FULL_TRACE = 3;
 const CALLING_THREAD = -1;
 
-/** Undefined where TensorFlow's defaults do. */
-export function runOptions({ traced, inOneThread }: RunOptions): Uint8Array | undefined {
+/** A serialized RunOptions; undefined for TensorFlow's defaults. */
+export function runOptions({ traced, inOneThread }: RunSettings): Uint8Array | undefined {
   if (!traced && !inOneThread) return undefined;
   return message(
     ...(traced ? [integerField(RUN.traceLevel, FULL_TRACE)] : []),

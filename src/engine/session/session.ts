@@ -1,31 +1,32 @@
-// A TensorFlow session: runs a graph with feeds, off the event loop.
+// A TensorFlow session: runs parts of a graph outside the event loop. Variables live in it.
 
+import type { HostArray } from '../../util/element-types.ts';
 import type { Graph } from '../graph/graph.ts';
 import {
   type CApi,
   checked,
   copyBuffer,
-  type Output,
+  type GraphOutput,
   type Pointer,
   TensorFlowError,
 } from '../native/capi.ts';
-import { DT, dtypeName, type HostArray } from '../native/dtype.ts';
+import { DT, dtypeName } from '../native/dtype.ts';
 import { createNative, type HostTensor, readNative, shapeOfNative } from '../native/tensor.ts';
 import { leaveOnExit } from './in-flight.ts';
 import { type OpTime, readTimes } from './op-times.ts';
 import { runOptions } from './session-config.ts';
 
 export interface Feed {
-  readonly output: Output;
+  readonly output: GraphOutput;
   readonly value: HostTensor;
 }
 
 export interface RunMode {
-  /** Collects the time of each op, which slows the run. */
+  /** Receives the time of each op; collecting it slows the run. */
   readonly times?: OpTime[] | undefined;
-  /** See `RunOptions`. */
+  /** See `RunSettings`. */
   readonly inOneThread?: boolean;
-  /** In the calling thread, which can do nothing else meanwhile. */
+  /** Run in the calling thread, which blocks the event loop. */
   readonly blocking?: boolean;
 }
 
@@ -63,15 +64,18 @@ export class Session {
     });
   }
 
-  /** Runs the operations and fetches; `name` is for error messages. */
+  /**
+   * Runs the targets and computes the fetches. `name` is for error messages.
+   * @throws TensorFlowError when an op fails; its message names the model line
+   */
   run(
     name: string,
     feeds: readonly Feed[],
-    fetches: readonly Output[],
+    fetches: readonly GraphOutput[],
     targets: readonly Pointer[],
-    way: RunMode = {},
+    mode: RunMode = {},
   ): Promise<HostTensor[]> {
-    const run = this.#run(name, feeds, fetches, targets, way);
+    const run = this.#run(name, feeds, fetches, targets, mode);
     this.#running.add(run);
     leaveOnExit(this.#api, run);
     const forget = (): void => void this.#running.delete(run);
@@ -82,7 +86,7 @@ export class Session {
   async #run(
     name: string,
     feeds: readonly Feed[],
-    fetches: readonly Output[],
+    fetches: readonly GraphOutput[],
     targets: readonly Pointer[],
     { times, inOneThread = false, blocking = false }: RunMode,
   ): Promise<HostTensor[]> {
@@ -114,9 +118,9 @@ export class Session {
           api.sessionRun.async(...run, (error) => (error ? reject(error) : resolve())),
         );
       if (api.statusCode(status) !== 0)
-        throw new TensorFlowError(name, this.#graph.explain(api.statusMessage(status)));
+        throw new TensorFlowError(name, this.#graph.explainError(api.statusMessage(status)));
       if (times && metadata !== null) times.push(...readTimes(copyBuffer(api, metadata)));
-      return outputs.map((output) => this.#take(output as Pointer));
+      return outputs.map((output) => this.#toHost(output as Pointer));
     } finally {
       for (const buffer of [options, metadata]) if (buffer !== null) api.deleteBuffer(buffer);
       for (const native of [...inputs, ...outputs]) if (native !== null) api.deleteTensor(native);
@@ -124,7 +128,7 @@ export class Session {
     }
   }
 
-  #take(native: Pointer): HostTensor {
+  #toHost(native: Pointer): HostTensor {
     const dtype = dtypeName(this.#api.tensorType(native)) as HostTensor['dtype'];
     return {
       dtype,
@@ -133,7 +137,7 @@ export class Session {
     };
   }
 
-  /** Waits for what runs, then frees the session. */
+  /** Waits for the runs in flight, then frees the session. */
   async close(): Promise<void> {
     await Promise.allSettled(this.#running);
     checked(this.#api, 'close', (status) => this.#api.closeSession(this.#pointer, status));

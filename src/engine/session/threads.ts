@@ -1,5 +1,5 @@
-// The threads that an op of libtensorflow uses: how many, on which sums over many numbers depend in their last bits, and
-// whether the one that runs it is among them. libtensorflow reads both when it is first used.
+// Threads inside an op of libtensorflow: their number, which affects the last bits of large sums, and whether the
+// calling thread takes part. libtensorflow reads both environment variables at first use.
 
 import { availableParallelism } from 'node:os';
 
@@ -8,14 +8,14 @@ const CALLER_TOO = 'TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD';
 
 export const threadsInUse = (): number => Number(process.env[COUNT]) || availableParallelism();
 
-/** To be called before anything is computed. */
+/** Sets the number of threads inside an op. Call it before the first op. */
 export function useThreads(count: number): void {
   process.env[COUNT] = String(count);
 }
 
 /**
- * oneDNN's products are shared out to other threads while the one that runs the op waits; from now on it takes its part.
- * This pays where one op runs at a time, and costs where several do. To be called before anything is computed.
+ * Lets the thread that runs an op take part in oneDNN's matrix products instead of waiting for the other threads.
+ * Faster where one op runs at a time, slower where several do. Call it before the first op.
  */
 export function useCallingThread(): void {
   process.env[CALLER_TOO] ??= '1';

@@ -1,20 +1,20 @@
-// The tfjs backend: tfjs-node's kernels over our bindings. Outside a compiled function ops run eagerly; while
-// one is being built they are recorded. Importing this file sets tfjs up and loads libtensorflow at first use.
+// The tfjs backend: tfjs-node's kernels on the engine's bindings. Outside a compiled function ops run eagerly; while a
+// function is being built they are recorded. `useTensorFlow` registers it and loads libtensorflow.
 
 import { createRequire } from 'node:module';
-import type { Tensor } from '@tensorflow/tfjs';
+import type { KernelBackend, Tensor } from '@tensorflow/tfjs';
 import type { Attribute } from '../graph/attributes.ts';
-import { byModelLine, whereNow } from '../graph/origin.ts';
-import type { Output } from '../native/capi.ts';
+import { currentOrigin, describeOrigin } from '../graph/origin.ts';
+import type { GraphOutput } from '../native/capi.ts';
 import type { LooseValues } from '../native/tensor.ts';
 import { BINDING_CONSTANTS, EagerBinding, type TensorMetadata } from './eager-binding.ts';
 import type { NodeBackend } from './execute.ts';
 import { traceGradients } from './gradient-origin.ts';
 import { replaceKernels } from './kernels.ts';
 import { isRecorded, type RecordingBinding } from './recording-binding.ts';
-import { tf } from './tf.ts';
+import { NodeJSKernelBackend, tf } from './tf.ts';
 
-/** Hands each call to the eager binding, or to the recording one while a function is being built. */
+/** Forwards each call to the eager binding, or to the recording binding while a function is being built. */
 class SwitchingBinding {
   readonly eager = new EagerBinding();
   recording: RecordingBinding | undefined;
@@ -56,7 +56,9 @@ class SwitchingBinding {
 
   #eagerFor(inputs: readonly number[]): EagerBinding {
     if (inputs.some(isRecorded)) {
-      throw new Error(`a tensor of a compiled function was used outside of it${byModelLine(whereNow())}`);
+      throw new Error(
+        `a tensor of a compiled function was used outside of it${describeOrigin(currentOrigin())}`,
+      );
     }
     return this.eager;
   }
@@ -69,18 +71,14 @@ interface Engine {
 
 let engine: Engine | undefined;
 
-/** Registers the backend under the name that tfjs-node's kernels look up. Idempotent. */
+/** Registers the backend under the name that tfjs-node's kernels expect. Idempotent. */
 export function useTensorFlow(): Engine {
   if (engine) return engine;
-  const require = createRequire(import.meta.url);
-  replaceRemovedUtil(require('node:util') as Record<string, unknown>);
-  const { NodeJSKernelBackend } = require('@tensorflow/tfjs-node-gpu/dist/nodejs_kernel_backend') as {
-    NodeJSKernelBackend: new (binding: SwitchingBinding, packageName: string) => NodeBackend;
-  };
+  replaceRemovedUtil(createRequire(import.meta.url)('node:util') as Record<string, unknown>);
   const binding = new SwitchingBinding();
-  const backend = new NodeJSKernelBackend(binding, 'mm');
-  require('@tensorflow/tfjs-node-gpu/dist/register_all_kernels');
-  tf.registerBackend('tensorflow', () => backend as unknown as import('@tensorflow/tfjs').KernelBackend, 3);
+  const Backend = NodeJSKernelBackend as new (binding: SwitchingBinding, packageName: string) => NodeBackend;
+  const backend = new Backend(binding, 'mm');
+  tf.registerBackend('tensorflow', () => backend as unknown as KernelBackend, 3);
   void tf.setBackend('tensorflow'); // synchronous: the factory above is
   engine = { binding, backend };
   replaceKernels();
@@ -89,15 +87,15 @@ export function useTensorFlow(): Engine {
 }
 
 /**
- * tfjs-node 4.22 calls util.isNullOrUndefined and util.isArray: Node 22 warns of them, Node 23 removed the first
- * (tensorflow/tfjs#8609).
+ * Restores util.isNullOrUndefined and util.isArray, which tfjs-node 4.22 calls: Node 22 deprecates them, Node 23
+ * removed the first (tensorflow/tfjs#8609).
  */
 function replaceRemovedUtil(util: Record<string, unknown>): void {
   util.isNullOrUndefined = (value: unknown): boolean => value === null || value === undefined;
   util.isArray = Array.isArray;
 }
 
-/** Records what `body` computes. */
+/** Runs `body`; its ops are recorded instead of executed. */
 export function record<T>(recording: RecordingBinding, body: () => T): T {
   const { binding } = useTensorFlow();
   binding.recording = recording;
@@ -108,13 +106,13 @@ export function record<T>(recording: RecordingBinding, body: () => T): T {
   }
 }
 
-/** A graph output as a tfjs tensor of the function being built. */
-export function wrapOutput(recording: RecordingBinding, output: Output): Tensor {
+/** Wraps a graph output as a tfjs tensor of the function being built. */
+export function wrapOutput(recording: RecordingBinding, output: GraphOutput): Tensor {
   return useTensorFlow().backend.createOutputTensor(recording.register(output));
 }
 
-/** The graph output behind a tfjs tensor of the function being built. */
-export function outputOf(recording: RecordingBinding, tensor: Tensor): Output {
+/** The graph output of a tfjs tensor of the function being built. */
+export function outputOf(recording: RecordingBinding, tensor: Tensor): GraphOutput {
   const [id] = useTensorFlow().backend.getInputTensorIds([tensor]);
   return recording.output(id as number);
 }

@@ -1,19 +1,20 @@
-// The eager half of the engine: what tfjs-node's native addon does, over the C API's eager calls. With it any
-// plain tfjs program runs. Tensors are known to tfjs by number; this file owns the native handle behind each.
+// The eager binding: does the work of tfjs-node's native addon through the C API's eager calls, so that any plain tfjs
+// program runs. tfjs knows tensors by number; this file owns the native handle of each.
 
+import type { HostArray } from '../../util/element-types.ts';
 import { ATTR, type Attribute, eagerSetters, setAttribute } from '../graph/attributes.ts';
 import { type CApi, capi, checked, type Pointer } from '../native/capi.ts';
-import { DT, type HostArray } from '../native/dtype.ts';
+import { DT } from '../native/dtype.ts';
 import { createNative, type LooseValues, readNative } from '../native/tensor.ts';
 
-/** What tfjs-node wants to know about an op's output. */
+/** Description of an op's output in the form of tfjs-node. */
 export interface TensorMetadata {
   readonly id: number;
   readonly shape: number[];
   readonly dtype: number;
 }
 
-/** The constants every TFJSBinding carries. */
+/** Constants that tfjs-node expects on a binding. */
 export const BINDING_CONSTANTS = {
   TF_FLOAT: DT.float32,
   TF_INT32: DT.int32,
@@ -49,7 +50,7 @@ export class EagerBinding {
   }
 
   isUsingGpuDevice(): boolean {
-    return false; // the flag only decides whether tfjs prints hints
+    return false; // used by tfjs for console hints only
   }
 
   getNumOfTensors(): number {
@@ -79,7 +80,7 @@ export class EagerBinding {
     }
   }
 
-  /** The native tensor behind a number; the caller deletes it. */
+  /** The native tensor of a number; the caller deletes it. */
   resolve(id: number): Pointer {
     return checked(this.#api, 'tensor data', (status) => this.#api.eagerResolve(this.#handle(id), status));
   }
@@ -96,7 +97,7 @@ export class EagerBinding {
       if (api.statusCode(status) !== 0) return [];
       try {
         const set = eagerSetters(api);
-        // Inputs first: a type they imply stands against a wrong attribute, as in tfjs-node's Mean of integers.
+        // Inputs first: types derived from them override a wrong attribute, as in tfjs-node's Mean of integers.
         for (const input of inputs) {
           api.eagerAddInput(op, this.#handle(input), status);
           if (api.statusCode(status) !== 0) return [];

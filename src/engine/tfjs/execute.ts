@@ -1,4 +1,4 @@
-// TensorFlow ops by name on tfjs tensors, eagerly or recorded: for what tfjs has no function for.
+// TensorFlow ops by name on tfjs tensors, eager or recorded: for ops without a tfjs function.
 
 import type { Tensor } from '@tensorflow/tfjs';
 import type { Attribute } from '../graph/attributes.ts';
@@ -6,7 +6,7 @@ import type { LooseValues } from '../native/tensor.ts';
 import type { TensorMetadata } from './eager-binding.ts';
 import { tf } from './tf.ts';
 
-/** What of tfjs-node's backend class the engine uses. */
+/** The members of tfjs-node's backend class that the engine uses. */
 export interface NodeBackend {
   readonly tensorMap: {
     get(dataId: object): { id: number; shape: number[]; dtype: number; values: LooseValues | null };
@@ -21,12 +21,12 @@ export interface NodeBackend {
   ): Tensor[];
 }
 
-/** The op's first output. The backend must be set, see backend.ts. */
+/** Runs or records an op and returns its first output. Needs `useTensorFlow()` (backend.ts). */
 export function executeOp(name: string, attributes: readonly Attribute[], inputs: readonly Tensor[]): Tensor {
   return executeOps(name, attributes, inputs, 1)[0] as Tensor;
 }
 
-/** As `executeOp`, for ops of several outputs. */
+/** Runs or records an op with `count` outputs. */
 export function executeOps(
   name: string,
   attributes: readonly Attribute[],

@@ -1,29 +1,29 @@
-// Gradients traced back to the ops they are of: an error in a gradient names the line that made the op, and a product
-// kept in 32 bits has its gradients in 32 bits.
+// Links each gradient to the op that it is the gradient of: an error in a gradient names the model line of the op, and
+// a product inside `inFloat32` has its gradients in float32.
 
-import { inGradientOf, whereNow } from '../graph/origin.ts';
+import { currentOrigin, inGradientOf } from '../graph/origin.ts';
 import { isKeptInFloat32, withFloat32 } from '../graph/precision.ts';
 import { tf } from './tf.ts';
 import { isBuilding } from './trace.ts';
 
 type Gradient = (dys: unknown) => Record<string, () => unknown>;
 
-/** What of tfjs's engine keeps the ops to differentiate. */
-interface Taping {
+/** The members of tfjs's engine that record ops for differentiation. */
+interface GradientTape {
   addTapeNode(...node: unknown[]): void;
   readonly state: { readonly activeTape: { gradient?: Gradient }[] };
 }
 
-/** From here on each op on tfjs's tape remembers who made it while a function is being built. */
+/** Patches tfjs's tape: while a function is being built, each op on it stores its model line and precision scope. */
 export function traceGradients(): void {
-  const engine = tf.engine() as unknown as Taping;
+  const engine = tf.engine() as unknown as GradientTape;
   const addTapeNode = engine.addTapeNode.bind(engine);
   engine.addTapeNode = (...parameters) => {
     addTapeNode(...parameters);
     const node = engine.state.activeTape.at(-1);
     const gradient = node?.gradient;
     if (!gradient || !isBuilding()) return;
-    const origin = whereNow();
+    const origin = currentOrigin();
     const isKept = isKeptInFloat32();
     const asMade = <T>(body: () => T): T => inGradientOf(origin, () => withFloat32(isKept, body));
     node.gradient = (dys) =>

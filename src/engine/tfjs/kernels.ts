@@ -1,5 +1,5 @@
-// tfjs-node kernels and tfjs gradients replaced by better ones, for every model at once: some read values back,
-// which recording cannot do, others are composed of many ops where TensorFlow has one.
+// Replacements of tfjs-node kernels and tfjs gradients: of those that read values back, which recording does not allow,
+// and of those that compose several ops where TensorFlow has one.
 
 import type { Tensor, TensorInfo } from '@tensorflow/tfjs';
 import { boolAttr, intAttr, typeAttr } from '../graph/attributes.ts';
@@ -44,7 +44,7 @@ function replaceKernel<Inputs, Attributes>(
   });
 }
 
-/** TensorFlow's GatherV2. tfjs-node's kernel reads the indices back to check them; TensorFlow checks them itself. */
+/** TensorFlow's GatherV2, which checks the indices itself; tfjs-node's kernel reads them back to check them. */
 export function gatherAlong(x: Tensor, indices: Tensor, axis: number, batchDims = 0): Tensor {
   const attributes = [
     intAttr('batch_dims', batchDims),
@@ -55,7 +55,7 @@ export function gatherAlong(x: Tensor, indices: Tensor, axis: number, batchDims 
   return executeOp('GatherV2', attributes, [x, indices, tf.scalar(axis, 'int32')]);
 }
 
-/** See row-blocks.ts. */
+/** MatMul in row blocks (row-blocks.ts). */
 function matMulInBlocks(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor {
   const [rows, block] = [a.shape[0] as number, rowsOfBlock()];
   if (block === undefined || transposeA || rows === block) return matMul(a, b, transposeA, transposeB);
@@ -69,28 +69,31 @@ function matMulInBlocks(a: Tensor, b: Tensor, transposeA: boolean, transposeB: b
   return tf.slice(products, [0, 0], [rows, -1]);
 }
 
-/** The product of two matrices: faster than a batch of one, and what Grappler's fusions look for. */
+/**
+ * MatMul of two matrices: faster than BatchMatMul with a batch of 1, and the op that Grappler fuses. Gradients of
+ * weights on CPUs are computed with padded rows where these avoid cache conflicts.
+ */
 function matMul(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor {
-  const isGradientOfWeights = transposeA && !transposeB && (a.shape[0] as number) >= MANY_ROWS;
+  const isGradientOfWeights = transposeA && !transposeB && (a.shape[0] as number) >= MIN_PADDED_ROWS;
   if (!isGradientOfWeights || !isBuildingForCpu() || ![a, b].some(hasAliasedRows))
     return product(a, b, transposeA, transposeB);
-  const wide = product(offPages(a), offPages(b), true, false);
+  const wide = product(withoutAliasing(a), withoutAliasing(b), true, false);
   return tf.slice(wide, [0, 0], [a.shape[1] as number, b.shape[1] as number]);
 }
 
-const MANY_ROWS = 512;
-const FLOATS_OF_A_PAGE = 1024;
-const FLOATS_OF_A_LINE = 16;
+const MIN_PADDED_ROWS = 512;
+const FLOATS_PER_PAGE = 1024;
+const FLOATS_PER_CACHE_LINE = 16;
 
-/** Whether rows begin a whole number of pages apart: whoever goes down a column then finds it in a few lines of the cache. */
-const hasAliasedRows = (x: Tensor): boolean => (x.shape[1] as number) % FLOATS_OF_A_PAGE === 0;
+/** True when rows start whole pages apart: the elements of a column then compete for a few cache lines. */
+const hasAliasedRows = (x: Tensor): boolean => (x.shape[1] as number) % FLOATS_PER_PAGE === 0;
 
-/** With a line of zeros after each row, where needed: the copy costs a fraction of what it saves, half of the product's time. */
-const offPages = (x: Tensor): Tensor =>
+/** Pads each row by a cache line of zeros where rows alias. The copy is cheap; it halves the time of the product. */
+const withoutAliasing = (x: Tensor): Tensor =>
   hasAliasedRows(x)
     ? tf.pad(x, [
         [0, 0],
-        [0, FLOATS_OF_A_LINE],
+        [0, FLOATS_PER_CACHE_LINE],
       ])
     : x;
 

@@ -1,17 +1,18 @@
-// The recording half of the engine: each tfjs kernel call becomes a node of a TensorFlow graph, and
-// TensorFlow itself infers every shape. Values that exist before the run (constants) stay eager tensors and
-// become Const nodes where they are used; values that depend on an input cannot be read here.
+// The recording binding: each tfjs kernel call becomes a node of a TensorFlow graph, whose shape TensorFlow infers.
+// Values that exist at graph-building time stay eager tensors and become Const nodes where they are used; values that
+// depend on an input cannot be read here.
 
+import type { HostArray } from '../../util/element-types.ts';
 import type { Attribute } from '../graph/attributes.ts';
 import type { Graph } from '../graph/graph.ts';
-import { byModelLine, whereNow } from '../graph/origin.ts';
+import { currentOrigin, describeOrigin } from '../graph/origin.ts';
 import { isKeptInFloat32, type Precision } from '../graph/precision.ts';
-import type { Output } from '../native/capi.ts';
-import { DT, type HostArray } from '../native/dtype.ts';
+import type { GraphOutput } from '../native/capi.ts';
+import { DT } from '../native/dtype.ts';
 import type { LooseValues } from '../native/tensor.ts';
 import type { EagerBinding, TensorMetadata } from './eager-binding.ts';
 
-/** Ops whose inputs are lowered under mixed precision: the ones that matrix units speed up. */
+/** Ops that run in 16 bits under mixed precision: the ops that matrix units accelerate. */
 const MATRIX_OPS: ReadonlySet<string> = new Set([
   'MatMul',
   'BatchMatMul',
@@ -21,7 +22,7 @@ const MATRIX_OPS: ReadonlySet<string> = new Set([
   'Conv2DBackpropFilter',
 ]);
 
-/** Numbers from here on name recorded values; below are eager tensors. */
+/** Tensor numbers from here on are recorded values; smaller numbers are eager tensors. */
 const FIRST_RECORDED = 2 ** 40;
 let next = FIRST_RECORDED;
 
@@ -30,13 +31,13 @@ export const isRecorded = (id: number): boolean => id >= FIRST_RECORDED;
 export class RecordingBinding {
   readonly graph: Graph;
   /** float32 results recorded before the first update of a variable. */
-  readonly floats: Output[] = [];
-  /** Set with the first update. */
+  readonly floats: GraphOutput[] = [];
+  /** Set by the first update. */
   isUpdating = false;
   readonly #eager: EagerBinding;
   readonly #precision: Precision;
-  readonly #outputs = new Map<number, Output>();
-  readonly #constants = new Map<number, Output>();
+  readonly #outputs = new Map<number, GraphOutput>();
+  readonly #constants = new Map<number, GraphOutput>();
 
   constructor(graph: Graph, eager: EagerBinding, precision: Precision) {
     this.graph = graph;
@@ -60,7 +61,7 @@ export class RecordingBinding {
   tensorDataSync(id: number): HostArray | Uint8Array[] {
     if (!isRecorded(id)) return this.#eager.tensorDataSync(id);
     throw new Error(
-      `the result of ${this.graph.opType(this.output(id))} was read at graph-building time${byModelLine(whereNow())}: ` +
+      `the result of ${this.graph.opType(this.output(id))} was read at graph-building time${describeOrigin(currentOrigin())}: ` +
         'it depends on an input, so it is only known at run time; compute with tensors instead, or return it from the function',
     );
   }
@@ -79,13 +80,13 @@ export class RecordingBinding {
     return Array.from({ length: outputCount }, (_, index) => this.register({ oper, index }));
   }
 
-  /** The graph output behind a number; eager tensors become constants. */
-  output(id: number): Output {
+  /** The graph output of a tensor number; eager tensors become constants. */
+  output(id: number): GraphOutput {
     const output = this.#outputs.get(id) ?? this.#constants.get(id);
     if (output) return output;
     if (isRecorded(id)) {
       throw new Error(
-        `a tensor of another compiled function, or one already disposed, was used${byModelLine(whereNow())}`,
+        `a tensor of another compiled function, or one already disposed, was used${describeOrigin(currentOrigin())}`,
       );
     }
     const native = this.#eager.resolve(id);
@@ -98,7 +99,7 @@ export class RecordingBinding {
     }
   }
 
-  register(output: Output): TensorMetadata {
+  register(output: GraphOutput): TensorMetadata {
     const id = next++;
     this.#outputs.set(id, output);
     const dtype = this.graph.dtype(output);
@@ -106,7 +107,7 @@ export class RecordingBinding {
     return { id, shape: this.graph.shape(output), dtype };
   }
 
-  #lowered(name: string, attributes: readonly Attribute[], inputs: readonly Output[]): TensorMetadata {
+  #lowered(name: string, attributes: readonly Attribute[], inputs: readonly GraphOutput[]): TensorMetadata {
     const { graph } = this;
     const low = DT[this.#precision];
     const lowered = inputs.map((input) =>

@@ -1,8 +1,7 @@
-// tfjs for the whole project: models write plain tfjs and import it from here. Loaded through require because
-// tfjs-node's kernels do so too, and both must see one instance. The backend is registered by backend.ts.
+// tfjs for the whole project: models write plain tfjs and import it from here. The backend is registered by backend.ts.
 
 import { createRequire } from 'node:module';
-import type * as TensorFlow from '@tensorflow/tfjs';
+import type * as TensorFlow from '@tensorflow/tfjs-core';
 
 export type {
   DataType,
@@ -16,4 +15,12 @@ export type {
   TensorLike,
 } from '@tensorflow/tfjs';
 
-export const tf = createRequire(import.meta.url)('@tensorflow/tfjs') as typeof TensorFlow;
+interface Bundled {
+  /** What tfjs has beside tfjs-core is not bundled. */
+  readonly tf: typeof TensorFlow;
+  /** tfjs-node's backend; its type is backend.ts's to say. */
+  readonly NodeJSKernelBackend: unknown;
+}
+
+// Beside this file: from node_modules in the sources, in one file when built.
+export const { tf, NodeJSKernelBackend } = createRequire(import.meta.url)('../bundled/tfjs.cjs') as Bundled;

@@ -1,12 +1,12 @@
-// The function being built: its graph, what it reads, and the updates it includes.
+// The trace of the function being built: its graph, the variables it reads and the updates it contains.
 
 import type { Graph } from '../graph/graph.ts';
-import type { Output, Pointer } from '../native/capi.ts';
+import type { GraphOutput, Pointer } from '../native/capi.ts';
 import type { HostTensor } from '../native/tensor.ts';
 import type { RecordingBinding } from './recording-binding.ts';
 import type { Tensor } from './tf.ts';
 
-/** What a trace knows of a variable: it is a key of its maps. */
+/** A variable as a key of a trace's maps. */
 export interface TracedVariable {
   readonly name: string;
 }
@@ -14,19 +14,19 @@ export interface TracedVariable {
 export interface Trace {
   readonly graph: Graph;
   readonly recording: RecordingBinding;
-  /** Values at the start of the run. */
+  /** Values of variables at the start of the run. */
   readonly reads: Map<TracedVariable, Tensor>;
-  readonly handles: Map<TracedVariable, Output>;
-  /** Operations that the next update of a variable waits for: reads, and the update before. */
+  readonly handles: Map<TracedVariable, GraphOutput>;
+  /** Operations that the next update of a variable waits for: reads and the previous update. */
   readonly uses: Map<TracedVariable, Pointer[]>;
   readonly updated: Set<TracedVariable>;
-  /** Operations that run with the function although no result needs them. */
+  /** Operations that run with the function although no result depends on them: updates. */
   readonly targets: Pointer[];
-  /** Variables that keep the values they have at the function's first run. */
+  /** Variables whose values at the function's first run are used in all runs. */
   readonly frozen: ReadonlySet<TracedVariable>;
-  /** Values of frozen variables that are constants of the graph. */
+  /** Values of the frozen variables that become constants of the graph. */
   readonly constants: ReadonlyMap<TracedVariable, HostTensor>;
-  /** Whether ops may take a detour that pays on processors alone. */
+  /** True when all devices are CPUs: ops may use variants that are faster on CPUs only. */
   readonly forCpu: boolean;
 }
 
@@ -55,7 +55,7 @@ export const isBuilding = (): boolean => current !== undefined;
 
 export const isBuildingForCpu = (): boolean => current?.forCpu ?? false;
 
-/** Whether this is what a frozen variable reads as. */
+/** True for the value read from a frozen variable. */
 export function isFrozen(tensor: Tensor): boolean {
   for (const variable of current?.frozen ?? []) if (current?.reads.get(variable) === tensor) return true;
   return false;

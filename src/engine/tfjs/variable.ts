@@ -1,9 +1,9 @@
-// Variables: arrays that live in the session and are shared by all compiled functions. Inside a function a
-// variable reads as its value at the start of the run; updates happen after every such read, in their order.
+// Variables: arrays that live in the session and are shared by all compiled functions. Inside a function, reading a
+// variable gives its value at the start of the run; updates run after all such reads, in the order of their calls.
 
 import { intAttr, shapeAttr, stringAttr, typeAttr } from '../graph/attributes.ts';
 import type { NodeOptions } from '../graph/graph.ts';
-import type { Output, Pointer } from '../native/capi.ts';
+import type { GraphOutput, Pointer } from '../native/capi.ts';
 import { DT, type DTypeName } from '../native/dtype.ts';
 import { outputOf, wrapOutput } from './backend.ts';
 import { type Tensor, tf } from './tf.ts';
@@ -26,7 +26,10 @@ export class Variable {
     this.dtype = dtype;
   }
 
-  /** Its value at the start of the run. To be read before the function's first update of it. */
+  /**
+   * The value at the start of the run.
+   * @throws Error when the first read follows an update in the same function
+   */
   read(): Tensor {
     const { graph, recording, reads, updated, constants } = currentTrace();
     let value = reads.get(this);
@@ -43,7 +46,7 @@ export class Variable {
     return value;
   }
 
-  /** Its value after `operation`, an update made in the same run, and before the updates still to come. */
+  /** The value after `operation`, an update in the same function, and before the following updates. */
   readAfter(operation: Pointer): Tensor {
     return this.#read([operation]);
   }
@@ -58,24 +61,24 @@ export class Variable {
     return wrapOutput(recording, output);
   }
 
-  /** Gives it `value` at the end of the run. */
+  /** variable = `value`, after all reads. */
   assign(value: Tensor): Pointer {
     return this.update('AssignVariableOp', [value], { attributes: this.#type('dtype') });
   }
 
-  /** value += `delta`. */
+  /** variable += `delta`, after all reads. */
   add(delta: Tensor): Pointer {
     return this.update('AssignAddVariableOp', [delta], { attributes: this.#type('dtype') });
   }
 
-  /** value −= `delta`. */
+  /** variable −= `delta`, after all reads. */
   subtract(delta: Tensor): Pointer {
     return this.update('AssignSubVariableOp', [delta], { attributes: this.#type('dtype') });
   }
 
   /**
-   * The part from `begin` up to `end` (int32[rank] each) becomes `value`, in place. `after` is a tensor made from
-   * what was read of this variable: while the old value is still needed the whole variable would be copied.
+   * Writes `value` to the slice from `begin` up to `end` (int32[rank] each), in place. `after` is a tensor computed
+   * from the value read before: while that value is still in use, TensorFlow would copy the whole variable.
    */
   writeSlice(begin: Tensor, end: Tensor, value: Tensor, after: Tensor): Pointer {
     const masks = ['begin_mask', 'end_mask', 'ellipsis_mask', 'new_axis_mask', 'shrink_axis_mask'];
@@ -90,9 +93,10 @@ export class Variable {
   }
 
   /**
-   * Rows `indices` (int32[n]) of its first axis become `rows`, [n, …], in place; returns the whole as it is then. The
-   * function must not read it otherwise. Unlike `writeSlice` it keeps later reads from being copies. What was assigned
-   * before must have been computed from an input: a constant's memory would be written to.
+   * Writes `rows` [n, …] to the rows `indices` (int32[n]) of the first axis, in place, and returns the whole variable
+   * after it. Unlike with `writeSlice`, later reads are not copies. The value assigned before must have been computed
+   * from an input: otherwise the memory of a constant would be overwritten.
+   * @throws Error when the function reads or updates the variable before
    */
   writeRows(indices: Tensor, rows: Tensor): Tensor {
     const { graph, recording, reads, uses, updated, targets } = currentTrace();
@@ -108,8 +112,8 @@ export class Variable {
   }
 
   /**
-   * Runs an op whose first inputs are this variable and `resources`, after all reads and updates of them so far;
-   * the function then includes the op.
+   * Adds an update op, whose first inputs are the handles of this variable and of `resources`. It runs after all
+   * earlier reads and updates of them, and with every run of the function.
    */
   update(op: string, inputs: readonly Tensor[], { resources = [], ...options }: UpdateOptions = {}): Pointer {
     const { graph, recording, uses, updated, targets } = currentTrace();
@@ -130,7 +134,7 @@ export class Variable {
   }
 
   /** The resource handle in the function being built. */
-  handle(): Output {
+  handle(): GraphOutput {
     const trace = currentTrace();
     let handle = trace.handles.get(this);
     if (!handle) {

@@ -2,7 +2,7 @@
 // averaged and brought to length 1 again. An image is of the label whose feature is the nearest.
 
 import { UsageError } from '../../util/errors.ts';
-import { cosine, descending, softmax } from '../measures/features.ts';
+import { cosineSimilarity, descendingOrder, softmax } from '../measures/features.ts';
 import type { ClipPipeline } from './pipeline.ts';
 
 export const DEFAULT_TEMPLATES: readonly string[] = ['A photo of a {label}'];
@@ -92,9 +92,9 @@ export function predict(
   scale: number,
 ): Prediction[] {
   const width = feature.length;
-  const near = labels.map((_, label) => cosine(feature, 0, features, label, width));
+  const near = labels.map((_, label) => cosineSimilarity(feature, 0, features, label, width));
   const probabilities = softmax(near, scale);
-  return descending(near).map((i) => ({
+  return descendingOrder(near).map((i) => ({
     label: labels[i] as string,
     probability: probabilities[i] as number,
   }));

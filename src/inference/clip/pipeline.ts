@@ -1,9 +1,8 @@
 // A trained CLIP with its tokenizer: encodes images and texts into features and scores images by a prompt. Opened from a
 // checkpoint folder.
 
-import { type Checkpoint, hashOf } from '../../checkpoint/read.ts';
+import { type Checkpoint, hashOf } from '../../checkpoint/checkpoint.ts';
 import { type ClipModelConfig, clipCheckpointSchema } from '../../config/clip.ts';
-import { loadConfig } from '../../config/load.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { clipSpec } from '../../models/clip/model.ts';
 import { textTokens } from '../../models/clip/text.ts';
@@ -40,7 +39,7 @@ export class ClipPipeline {
    * @throws DataError when they do not fit the checkpoint's configuration
    */
   static async open(runtime: Runtime, checkpoint: Checkpoint): Promise<ClipPipeline> {
-    const config = loadConfig(clipCheckpointSchema, { file: checkpoint.configFile }).model;
+    const config = checkpoint.config(clipCheckpointSchema).model;
     const tokenizer = await loadTokenizer(checkpoint.tokenizerFile);
     const weights = new Weights(runtime, 'clip', clipSpec(config));
     const values = await checkpoint.read(checkpoint.bestPart, weights.expected());

@@ -1,8 +1,7 @@
 // A trained dVAE as a codec: encodes images into codes and decodes codes into images. Opened from a checkpoint folder.
 
-import { type Checkpoint, hashOf } from '../../checkpoint/read.ts';
+import { type Checkpoint, hashOf } from '../../checkpoint/checkpoint.ts';
 import { type DvaeModelConfig, dvaeCheckpointSchema } from '../../config/dvae.ts';
-import { loadConfig } from '../../config/load.ts';
 import { floatScalar, type HostTensor } from '../../engine/native/tensor.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import {
@@ -70,7 +69,7 @@ export class DvaeCodec {
    * @throws DataError when they do not fit the checkpoint's configuration
    */
   static async open(runtime: Runtime, checkpoint: Checkpoint): Promise<DvaeCodec> {
-    const config = loadConfig(dvaeCheckpointSchema, { file: checkpoint.configFile }).model;
+    const config = checkpoint.config(dvaeCheckpointSchema).model;
     const architecture = dvaeArchitecture(config);
     const weights = new Weights(runtime, 'codec', architecture.spec);
     await weights.load(await checkpoint.read(checkpoint.bestPart, weights.expected()));

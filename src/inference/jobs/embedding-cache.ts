@@ -1,5 +1,5 @@
-// Features of images kept on disk, by the content of the file, one store for each CLIP: records of the content's
-// SHA-256 and the feature, appended.
+// A cache of CLIP features on disk, one file for each CLIP. Records are the SHA-256 of an image file's contents and its
+// feature, appended.
 
 import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open } from 'node:fs/promises';
@@ -7,27 +7,27 @@ import { join } from 'node:path';
 import { storageError } from '../../util/files.ts';
 
 const HASH_BYTES = 32;
-/** Records read at a time while the store is opened. */
-const READ_AT_ONCE = 2 ** 12;
+/** Records read at a time while the cache is opened. */
+const RECORDS_PER_READ = 2 ** 12;
 
 export class EmbeddingCache {
   readonly #file: FileHandle;
   readonly #width: number;
-  /** Where the feature of each content begins. */
-  readonly #places: ReadonlyMap<string, number>;
-  /** What was appended since the store was opened. */
+  /** Offset of each feature, by hash. */
+  readonly #offsets: ReadonlyMap<string, number>;
+  /** Features appended since the cache was opened. */
   readonly #added = new Map<string, Float32Array>();
 
-  private constructor(file: FileHandle, width: number, places: Map<string, number>) {
+  private constructor(file: FileHandle, width: number, offsets: Map<string, number>) {
     this.#file = file;
     this.#width = width;
-    this.#places = places;
+    this.#offsets = offsets;
   }
 
   /**
-   * Opens the store of a CLIP in `folder`; a record that was cut short is taken off.
-   * @param model identifies the weights
-   * @param width of a feature
+   * Opens the cache of a CLIP in `folder`; an incomplete last record is removed.
+   * @param model hash of the weights
+   * @param width numbers in a feature
    */
   static async open(folder: string, model: string, width: number): Promise<EmbeddingCache> {
     const path = join(folder, `${model}-${width}.features`);
@@ -37,39 +37,39 @@ export class EmbeddingCache {
       file = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_APPEND, 0o644);
       const record = HASH_BYTES + width * 4;
       const { size } = await file.stat();
-      const whole = size - (size % record);
-      if (whole < size) await file.truncate(whole);
-      const places = new Map<string, number>();
-      const buffer = Buffer.alloc(record * READ_AT_ONCE);
-      for (let start = 0; start < whole; ) {
-        const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, whole - start), start);
+      const end = size - (size % record);
+      if (end < size) await file.truncate(end);
+      const offsets = new Map<string, number>();
+      const buffer = Buffer.alloc(record * RECORDS_PER_READ);
+      for (let start = 0; start < end; ) {
+        const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, end - start), start);
         const read = bytesRead - (bytesRead % record);
         if (read === 0) break;
         for (let at = 0; at < read; at += record)
-          places.set(buffer.toString('hex', at, at + HASH_BYTES), start + at + HASH_BYTES);
+          offsets.set(buffer.toString('hex', at, at + HASH_BYTES), start + at + HASH_BYTES);
         start += read;
       }
-      return new EmbeddingCache(file, width, places);
+      return new EmbeddingCache(file, width, offsets);
     } catch (error) {
       await file?.close();
       throw storageError(error, path);
     }
   }
 
-  /** The feature of a content by its SHA-256 in hexadecimal; undefined when it is not there, or is no feature. */
+  /** The feature for the SHA-256, in hexadecimal, of a file's contents; undefined when absent or damaged. */
   async get(hash: string): Promise<Float32Array | undefined> {
     const added = this.#added.get(hash);
-    const place = this.#places.get(hash);
-    if (added || place === undefined) return added;
+    const offset = this.#offsets.get(hash);
+    if (added || offset === undefined) return added;
     const feature = new Float32Array(this.#width);
-    await this.#file.read(new Uint8Array(feature.buffer), 0, feature.byteLength, place);
+    await this.#file.read(new Uint8Array(feature.buffer), 0, feature.byteLength, offset);
     const length = Math.hypot(...feature);
     return Math.abs(length - 1) < 1e-3 ? feature : undefined;
   }
 
-  /** Appends features. Those of a content that is there already do not replace it. */
+  /** Appends features by hash; hashes that are cached already are left as they are. */
   async add(features: ReadonlyMap<string, Float32Array>): Promise<void> {
-    const fresh = [...features].filter(([hash]) => !this.#places.has(hash) && !this.#added.has(hash));
+    const fresh = [...features].filter(([hash]) => !this.#offsets.has(hash) && !this.#added.has(hash));
     if (fresh.length === 0) return;
     const records = fresh.flatMap(([hash, { buffer, byteOffset, byteLength }]) => [
       Buffer.from(hash, 'hex'),

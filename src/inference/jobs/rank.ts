@@ -1,39 +1,40 @@
-// Images in the order of their cosines with a prompt (arXiv 2102.12092, section 2.6: samples ranked by CLIP).
+// Images ranked by CLIP: by their cosine similarity to a prompt (arXiv 2102.12092, section 2.6).
 
-import { cosine, descending, softmax } from '../measures/features.ts';
-import type { Embedded } from './embed.ts';
+import { cosineSimilarity, descendingOrder, softmax } from '../measures/features.ts';
+import type { EmbeddedImages } from './embed.ts';
 
 export interface RankedImage {
   readonly file: string;
-  /** Cosine of image and prompt. */
+  /** Cosine similarity of image and prompt. */
   readonly similarity: number;
-  /** Softmax over the images of the prompt. */
+  /** Softmax over the images, for this prompt. */
   readonly probability: number;
 }
 
 export interface Ranking {
   readonly prompt: string;
-  /** The best first. */
+  /** Best first. */
   readonly images: readonly RankedImage[];
 }
 
 /**
- * @param texts prompts × embedding, of length 1
+ * Ranks the images for each prompt.
+ * @param texts prompts × embedding, each of length 1
  * @param scale exp(logit scale)
  */
-export function rank(
+export function rankImages(
   prompts: readonly string[],
   texts: Float32Array,
-  { images, features }: Pick<Embedded<{ readonly path: string }>, 'images' | 'features'>,
+  { images, features }: Pick<EmbeddedImages<{ readonly path: string }>, 'images' | 'features'>,
   scale: number,
 ): Ranking[] {
   const width = texts.length / prompts.length;
   return prompts.map((prompt, p) => {
-    const similarities = images.map((_, i) => cosine(texts, p, features, i, width));
+    const similarities = images.map((_, i) => cosineSimilarity(texts, p, features, i, width));
     const probabilities = softmax(similarities, scale);
     return {
       prompt,
-      images: descending(similarities).map((i) => ({
+      images: descendingOrder(similarities).map((i) => ({
         file: images[i]!.path,
         similarity: similarities[i] as number,
         probability: probabilities[i] as number,

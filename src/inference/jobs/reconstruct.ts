@@ -1,11 +1,11 @@
-// Images through a dVAE's hard codes and back, measured.
+// Images encoded to hard codes and decoded again by a dVAE, with metrics of the reconstruction.
 
 import { chunks, decodeBatches } from '../../data/decode-batches.ts';
 import type { ImageFile } from '../../data/image.ts';
 import type { Faults } from '../../data/sources/faults.ts';
 import { DataError } from '../../util/errors.ts';
 import type { DvaeCodec } from '../dvae/codec.ts';
-import { codebookUse, useFigures } from '../measures/codebook.ts';
+import { codebookMetrics, codebookUse } from '../measures/codebook.ts';
 import { psnr, softHardGap, ssim } from '../measures/reconstruction.ts';
 
 export interface ImageMeasures {
@@ -22,11 +22,11 @@ export interface ReconstructionTotals {
   /** Means over the images. */
   readonly psnr: number;
   readonly ssim: number;
-  /** Mean squared error of pixels in [0, 1] from hard codes, and from relaxed ones; and what lies between, in dB. */
+  /** Mean squared error of pixels in [0, 1] from hard codes and from relaxed codes, and the gap in dB. */
   readonly mse: number;
   readonly softMse: number;
   readonly softHardGap: number;
-  /** Different codes that occur, their share of the codebook, codes that do not occur, and the codes' perplexity. */
+  /** Distinct codes used, their share of the codebook, unused codes, and the perplexity of the codes. */
   readonly codesUsed: number;
   readonly codebookUse: number;
   readonly deadCodes: number;
@@ -42,22 +42,22 @@ export interface Reconstructions {
 }
 
 export interface ReconstructOptions {
-  /** How many originals and reconstructions to return. */
+  /** Number of originals and reconstructions to return. */
   readonly show: number;
   /** τ of the relaxed codes. */
   readonly temperature: number;
   readonly faults: Faults;
-  /** Told how many images are done with. */
+  /** Called with the number of images done so far. */
   readonly onProgress: (done: number) => void;
   readonly signal: AbortSignal;
 }
 
-/** Images encoded at a time. */
-const BATCH = 32;
+/** Images encoded in one run. */
+const IMAGES_PER_BATCH = 32;
 
 /**
  * Reconstructs the images that can be read.
- * @throws DataError when too many are at fault, or all; the signal's reason when it is aborted
+ * @throws DataError when too many are at fault, or all; the reason of `signal` when it is aborted
  */
 export async function reconstructImages(
   codec: DvaeCodec,
@@ -66,31 +66,40 @@ export async function reconstructImages(
 ): Promise<Reconstructions> {
   const { imageSize: size, vocabulary } = codec.config;
   const length = size ** 2 * 3;
-  const shown: { original: Uint8Array; made: Uint8Array }[] = [];
+  const shown: { original: Uint8Array; reconstruction: Uint8Array }[] = [];
   const measures: ImageMeasures[] = [];
   let done = 0;
   const allCodes: Int32Array[] = [];
   let [hardError, softError] = [0, 0];
-  for await (const batch of decodeBatches(chunks(images, BATCH), { size, grid: codec.grid }, faults)) {
+  for await (const batch of decodeBatches(
+    chunks(images, IMAGES_PER_BATCH),
+    { size, grid: codec.grid },
+    faults,
+  )) {
     signal.throwIfAborted();
     const codes = await codec.encode(batch.pixels);
     const decoded = await codec.decode(codes);
     allCodes.push(codes);
     if (batch.images.length > 0) {
-      hardError += squaredError(batch.pixels, decoded) * batch.images.length;
+      hardError += meanSquaredError(batch.pixels, decoded) * batch.images.length;
       softError += (await codec.relaxedError(batch.pixels, temperature, done)) * batch.images.length;
     }
     for (const [i, { path: file }] of batch.images.entries()) {
       const original = batch.pixels.subarray(i * length, (i + 1) * length);
-      const made = decoded.subarray(i * length, (i + 1) * length);
-      measures.push({ file, psnr: psnr(original, made), ssim: ssim(original, made, size) });
-      if (shown.length < show) shown.push({ original, made });
+      const reconstruction = decoded.subarray(i * length, (i + 1) * length);
+      measures.push({
+        file,
+        psnr: psnr(original, reconstruction),
+        ssim: ssim(original, reconstruction, size),
+      });
+      if (shown.length < show) shown.push({ original, reconstruction });
     }
     done += batch.all.length;
     onProgress(done);
   }
   if (measures.length === 0) {
     throw new DataError('none of the images can be read', {
+      code: 'E_NO_USABLE_IMAGE',
       where: images[0]?.path ?? '',
       fix: 'name images that other programs can open',
     });
@@ -108,15 +117,15 @@ export async function reconstructImages(
       mse,
       softMse,
       softHardGap: softHardGap(softMse, mse),
-      ...useFigures(codebookUse(allCodes, vocabulary), vocabulary),
+      ...codebookMetrics(codebookUse(allCodes, vocabulary), vocabulary),
     },
     originals: Buffer.concat(shown.map(({ original }) => original)),
-    reconstructions: Buffer.concat(shown.map(({ made }) => made)),
+    reconstructions: Buffer.concat(shown.map(({ reconstruction }) => reconstruction)),
   };
 }
 
-/** Mean over pixels in [0, 1]. */
-function squaredError(a: Uint8Array, b: Uint8Array): number {
+/** Mean squared error of pixels in [0, 1]. */
+function meanSquaredError(a: Uint8Array, b: Uint8Array): number {
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += ((a[i]! - b[i]!) / 255) ** 2;
   return sum / a.length;

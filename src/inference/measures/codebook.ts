@@ -1,13 +1,13 @@
-// The health of a codebook: how much of it is in use, and words for a collapse.
+// Codebook health: how many codes are in use, and a warning when the codebook collapses.
 
 export interface CodebookUse {
-  /** Codes that occur. */
+  /** Distinct codes that occur. */
   readonly used: number;
-  /** Codes that do not. */
+  /** Codes that do not occur. */
   readonly dead: number;
-  /** exp of the entropy of the codes' frequencies: codes in use if all were used equally. */
+  /** exp(entropy of the code frequencies): the number of codes, if all were used equally often. */
   readonly perplexity: number;
-  /** Codes looked at. */
+  /** Number of codes counted. */
   readonly positions: number;
 }
 
@@ -28,33 +28,33 @@ export function codebookUse(batches: readonly ArrayLike<number>[], vocabulary: n
   return { used, dead: vocabulary - used, perplexity: Math.exp(entropy), positions: total };
 }
 
-/** What is reported of a codebook's use, under these names everywhere. */
-export const useFigures = ({ used, dead, perplexity }: CodebookUse, vocabulary: number) => ({
+/** The metrics of codebook use, under their names in reports and files. */
+export const codebookMetrics = ({ used, dead, perplexity }: CodebookUse, vocabulary: number) => ({
   codesUsed: used,
   codebookUse: used / vocabulary,
   deadCodes: dead,
   perplexity,
 });
 
-/** Different codes among `positions` that are drawn evenly: what so few images can show of a healthy codebook. */
-const evenUse = (vocabulary: number, positions: number): number =>
+/** Expected number of distinct codes among `positions` sampled uniformly: the most that so few images can show. */
+const expectedCodes = (vocabulary: number, positions: number): number =>
   vocabulary * (1 - (1 - 1 / vocabulary) ** positions);
 
 /**
- * A sentence that names the collapse of a codebook, or undefined while its perplexity is at least `share` of what an
- * evenly used codebook would have on as many positions.
+ * A warning about a collapsing codebook; undefined while the perplexity is at least `share` of the one that uniform use
+ * would have on as many positions.
  */
-export function collapse(
+export function describeCollapse(
   { used, perplexity, positions }: CodebookUse,
   vocabulary: number,
   share: number,
 ): string | undefined {
-  const even = evenUse(vocabulary, positions);
+  const even = expectedCodes(vocabulary, positions);
   if (perplexity >= share * even) return undefined;
   const percent = ((100 * perplexity) / even).toPrecision(2);
-  return `the codebook is collapsing: ${used} of ${vocabulary} codes are in use, and their perplexity of ${perplexity.toFixed(1)} is ${percent} % of an even use, below ${100 * share} %`;
+  return `the codebook is collapsing: ${used} of ${vocabulary} codes are in use, and their perplexity of ${perplexity.toFixed(1)} is ${percent} % of uniform use, below ${100 * share} %`;
 }
 
-/** What to try against it. */
+/** Advice against a collapse. */
 export const COLLAPSE_ADVICE =
-  'try train.warmStart (begins with every code in use), train.codebook.revive (gives dead codes new places), a lower train.kl.weight, a longer train.kl.steps, a lower train.temperature.start, or a lower train.optimizer.learningRate.peak';
+  'try train.warmStart (starts with every code in use), train.codebook.revive (restarts dead codes), a lower train.kl.weight, a longer train.kl.steps, a lower train.temperature.start, or a lower train.optimizer.learningRate.peak';

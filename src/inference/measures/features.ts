@@ -1,13 +1,19 @@
-// Features of length 1, rows of a flat array, compared by their inner products.
+// Similarity of features, which are rows of a flat array and have length 1.
 
-/** The inner product of row i of `a` and row j of `b`. */
-export function cosine(a: Float32Array, i: number, b: Float32Array, j: number, width: number): number {
+/** Cosine similarity of row i of `a` and row j of `b`: their inner product. */
+export function cosineSimilarity(
+  a: Float32Array,
+  i: number,
+  b: Float32Array,
+  j: number,
+  width: number,
+): number {
   let sum = 0;
   for (let k = 0; k < width; k++) sum += (a[i * width + k] as number) * (b[j * width + k] as number);
   return sum;
 }
 
-/** exp(x · scale) over their sum. */
+/** Softmax of the values times `scale`. */
 export function softmax(values: ArrayLike<number>, scale: number): Float64Array {
   const scaled = Float64Array.from(values, (value) => value * scale);
   const highest = scaled.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
@@ -16,6 +22,6 @@ export function softmax(values: ArrayLike<number>, scale: number): Float64Array 
   return powers.map((power) => power / sum);
 }
 
-/** Indices of the values, the largest first; equal ones in their order. */
-export const descending = (values: ArrayLike<number>): number[] =>
+/** Indices that sort the values in descending order; equal values keep their order. */
+export const descendingOrder = (values: ArrayLike<number>): number[] =>
   Array.from(values, (_, i) => i).sort((i, j) => (values[j] as number) - (values[i] as number));

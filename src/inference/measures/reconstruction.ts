@@ -1,10 +1,10 @@
-// How close an image is to its original: PSNR and SSIM of 8-bit RGB.
+// Quality of a reconstruction: PSNR and SSIM of 8-bit RGB images.
 
-/** Radius of the window of 11 × 11; smaller images have the largest window that fits. */
+/** Radius of the 11 × 11 window; for smaller images, of the largest window that fits. */
 const RADIUS = 5;
 const SIGMA = 1.5;
 const CHANNELS = 3;
-/** Constants of a data range of 1 (K₁ 0.01, K₂ 0.03). */
+/** Constants for a data range of 1 (K₁ 0.01, K₂ 0.03). */
 const C1 = 0.01 ** 2;
 const C2 = 0.03 ** 2;
 
@@ -18,15 +18,15 @@ export function psnr(a: Uint8Array, b: Uint8Array): number {
 export const psnrOf = (mse: number): number => -10 * Math.log10(mse);
 
 /**
- * What the decoder loses when it is given hard codes, as stage two sees them, and not the relaxed ones it is trained
- * on: PSNR from relaxed codes less PSNR from hard ones, in dB, both of mean squared errors. Large where the
- * temperature is still high, and where the decoder reads more from a mixture of codes than from any one of them.
+ * The loss in dB from decoding hard codes, as the joint Transformer samples them, instead of the relaxed codes of
+ * training: PSNR from relaxed codes minus PSNR from hard codes, both from mean squared errors. Large while the
+ * temperature is high, and where the decoder gets more from a mixture of codes than from any single one.
  */
 export const softHardGap = (softMse: number, mse: number): number => psnrOf(softMse) - psnrOf(mse);
 
 /**
  * Structural similarity (Wang et al. 2004) of two size × size × 3 images: means, variances and covariance under a
- * Gaussian window of 11 × 11, σ 1.5, at each place where it fits; the mean over places, then over the three channels.
+ * Gaussian window of 11 × 11, σ 1.5, at each position where it fits; the mean over positions, then over channels.
  */
 export function ssim(a: Uint8Array, b: Uint8Array, size: number): number {
   let sum = 0;
@@ -55,7 +55,7 @@ function planeSsim(x: Float64Array, y: Float64Array, size: number): number {
 
 const product = (x: Float64Array, y: Float64Array): Float64Array => x.map((value, i) => value * y[i]!);
 
-/** Weights at −radius … radius, which sum to 1. */
+/** Gaussian weights at −radius … radius; they sum to 1. */
 function gaussian(radius: number): Float64Array {
   const weights = Float64Array.from({ length: 2 * radius + 1 }, (_, i) =>
     Math.exp(-((i - radius) ** 2) / (2 * SIGMA ** 2)),
@@ -64,7 +64,7 @@ function gaussian(radius: number): Float64Array {
   return weights.map((weight) => weight / sum);
 }
 
-/** The weighted means under the window wherever it fits into a square plane. */
+/** Weighted means under the window at each position where it fits into a square plane. */
 function blur(values: Float64Array, size: number, window: Float64Array): Float64Array {
   return slide(slide(values, size, window), size, window);
 }

@@ -7,7 +7,7 @@
 // are the mean of their positions.
 
 import type { ClipImageConfig, ClipModelConfig, ClipTextConfig } from '../../config/clip.ts';
-import { gather } from '../../engine/ops/ops.ts';
+import { gather } from '../../engine/ops/gather.ts';
 import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 import { causalMask, MASKED } from '../../nn/attention-mask.ts';
 import { wholePattern } from '../../nn/attention-pattern.ts';
@@ -87,7 +87,10 @@ function vitSpec(image: ClipImageConfig, embedding: number): VitSpec {
   };
 }
 
-function openaiTextSpec({ vocabulary, length, width, layers }: ClipTextConfig, embedding: number): OpenaiTextSpec {
+function openaiTextSpec(
+  { vocabulary, length, width, layers }: ClipTextConfig,
+  embedding: number,
+): OpenaiTextSpec {
   return {
     embedding: normal([vocabulary, width], EMBEDDING_STDDEV),
     position: normal([length, width], POSITION_STDDEV),
@@ -126,7 +129,8 @@ function dallePytorchSpec({ image, text, embedding }: ClipModelConfig): {
  */
 export function clipSpec(config: ClipModelConfig): ClipSpec {
   const { image, text, embedding } = config;
-  if (config.architecture === 'dalle-pytorch') return { ...dallePytorchSpec(config), logit_scale: constant([], 1) };
+  if (config.architecture === 'dalle-pytorch')
+    return { ...dallePytorchSpec(config), logit_scale: constant([], 1) };
   return {
     image: image.tower === 'resnet' ? resnetSpec(image, embedding) : vitSpec(image, embedding),
     text: openaiTextSpec(text, embedding),
@@ -179,7 +183,11 @@ function vit(p: Parameters<VitSpec>, x_BHW3: Tensor4D, config: ClipModelConfig):
 const activation = ({ activation }: ClipModelConfig): ((x: Tensor) => Tensor) =>
   activation === 'gelu' ? gelu : quickGelu;
 
-function dallePytorchImage(p: Parameters<DallePytorchImageSpec>, x_BHW3: Tensor4D, { image }: ClipModelConfig): Tensor2D {
+function dallePytorchImage(
+  p: Parameters<DallePytorchImageSpec>,
+  x_BHW3: Tensor4D,
+  { image }: ClipModelConfig,
+): Tensor2D {
   const input_BND = tf.add(linear(p.patch, patches(x_BHW3, image)), p.position) as Tensor3D;
   const x_BND = runBlocks(p.lucid_blocks, input_BND, { heads: image.heads, gated: true });
   return linear({ weight: p.projection }, tf.mean(x_BND, 1)) as Tensor2D;

@@ -13,7 +13,8 @@
 
 import type { DalleModelConfig } from '../../config/dalle.ts';
 import { inFloat32 } from '../../engine/graph/precision.ts';
-import { gather, scaledGradient } from '../../engine/ops/ops.ts';
+import { gather } from '../../engine/ops/gather.ts';
+import { scaledGradient } from '../../engine/ops/gradient.ts';
 import { type Tensor, type Tensor2D, type Tensor3D, tf } from '../../engine/tfjs/tf.ts';
 import { layerNorm, layerNormSpec } from '../../nn/layer-norm.ts';
 import { linear, linearSpec } from '../../nn/linear.ts';

@@ -4,7 +4,7 @@
 
 import type { DalleModelConfig } from '../../config/dalle.ts';
 import { inPart } from '../../engine/graph/origin.ts';
-import { withGradient } from '../../engine/ops/ops.ts';
+import { withGradient } from '../../engine/ops/gradient.ts';
 import { foldIn } from '../../engine/ops/random.ts';
 import { gradientsWithin, recomputed, withControlDependency } from '../../engine/ops/recompute.ts';
 import { type Tensor, type Tensor1D, type Tensor3D, tf } from '../../engine/tfjs/tf.ts';

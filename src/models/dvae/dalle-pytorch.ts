@@ -3,7 +3,7 @@
 //   B batch, H height, W width, C channels, G codes on a side, V vocabulary, O output channels, k side of a kernel
 
 import type { DallePytorchDvaeConfig } from '../../config/dvae.ts';
-import { gather } from '../../engine/ops/ops.ts';
+import { gather } from '../../engine/ops/gather.ts';
 import { type Tensor3D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 import {
   type ConvolutionParameters,
@@ -48,7 +48,10 @@ function torchConvolutionSpec(inputs: number, outputs: number, size: number): Co
 /** A transposed convolution in PyTorch's initialization, whose fan-in counts the outputs. Kernel [k, k, O, C]. */
 function torchUpConvolutionSpec(inputs: number, outputs: number): ConvolutionSpec {
   const limit = 1 / Math.sqrt(outputs * KERNEL_SIZE ** 2);
-  return { weight: uniform([KERNEL_SIZE, KERNEL_SIZE, outputs, inputs], limit), bias: uniform([outputs], limit, false) };
+  return {
+    weight: uniform([KERNEL_SIZE, KERNEL_SIZE, outputs, inputs], limit),
+    bias: uniform([outputs], limit, false),
+  };
 }
 
 const blockSpec = (channels: number): BlockSpec => ({
@@ -65,7 +68,9 @@ export function discreteVaeSpec(config: DallePytorchDvaeConfig): DiscreteVaeSpec
   return {
     codebook: normal([vocabulary, codebookDim], 1, false),
     encoder: {
-      layers: stackSpecs('layer', layers, (i) => torchConvolutionSpec(i === 0 ? COLOURS : hidden, hidden, KERNEL_SIZE)),
+      layers: stackSpecs('layer', layers, (i) =>
+        torchConvolutionSpec(i === 0 ? COLOURS : hidden, hidden, KERNEL_SIZE),
+      ),
       blocks: blocks(),
       output: torchConvolutionSpec(hidden, vocabulary, 1),
     },

@@ -4,7 +4,7 @@
 
 import type { OpenaiDvaeConfig } from '../../config/dvae.ts';
 import { inFloat32 } from '../../engine/graph/precision.ts';
-import { gather } from '../../engine/ops/ops.ts';
+import { gather } from '../../engine/ops/gather.ts';
 import { type Tensor3D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 import { type ConvolutionSpec, convolution, convolutionSpec, kernelMatrix } from '../../nn/convolution.ts';
 import { upsample2x } from '../../nn/functional/upsample.ts';

@@ -3,7 +3,8 @@
 
 import { typeAttr } from '../../engine/graph/attributes.ts';
 import { DT } from '../../engine/native/dtype.ts';
-import { withGradient } from '../../engine/ops/ops.ts';
+import { withGradient } from '../../engine/ops/gradient.ts';
+
 import { executeOps } from '../../engine/tfjs/execute.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
 

@@ -1,6 +1,6 @@
 // The Gaussian error linear unit.
 
-import { withGradient } from '../../engine/ops/ops.ts';
+import { withGradient } from '../../engine/ops/gradient.ts';
 import type { Tensor } from '../../engine/tfjs/tf.ts';
 
 /** x · Φ(x), exactly (arXiv 1606.08415). */

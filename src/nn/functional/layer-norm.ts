@@ -1,7 +1,7 @@
 // Layer normalization with a gradient that saves only the normalized values and the inverse deviations.
 //   D channels
 
-import { withGradient } from '../../engine/ops/ops.ts';
+import { withGradient } from '../../engine/ops/gradient.ts';
 import { rowsOfBlock } from '../../engine/tfjs/row-blocks.ts';
 import { type Tensor, tf } from '../../engine/tfjs/tf.ts';
 

@@ -1,7 +1,7 @@
 // One-hot codes with a gradient, from a relaxed sample: straight-through and ReinMax.
 //   V vocabulary
 
-import { withGradient } from '../../engine/ops/ops.ts';
+import { withGradient } from '../../engine/ops/gradient.ts';
 import { type Tensor, type Tensor1D, tf } from '../../engine/tfjs/tf.ts';
 
 /** One-hot of the largest entry along the last axis. The gradient is passed to `soft` unchanged (arXiv 1308.3432). */

@@ -1,7 +1,7 @@
 // Upsampling of images.
 //   B batch, H height, W width, C channels
 
-import { withGradient } from '../../engine/ops/ops.ts';
+import { withGradient } from '../../engine/ops/gradient.ts';
 import { type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 
 /** Nearest-neighbour upsampling to twice the height and width: [B, H, W, C] to [B, 2H, 2W, C]. */

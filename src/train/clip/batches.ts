@@ -1,28 +1,25 @@
-// Captioned images as CLIP's batches, in chunks: an update that does not hold all of its batch in memory goes through
-// it twice.
+// CLIP's batches of captioned images, in chunks: with GradCache, an update iterates over its batch twice.
 
 import type { ClipConfig } from '../../config/clip.ts';
 import { type ImageBatch, ImageBatches } from '../../data/batches.ts';
 import type { CaptionedImage } from '../../data/image.ts';
 import type { BatchPosition } from '../../data/order.ts';
-import { captionsOf } from '../../data/sources/captions.ts';
 import type { Faults } from '../../data/sources/faults.ts';
-
-import type { OnHost } from '../../engine/session/runtime.ts';
+import type { OnHost } from '../../engine/session/compiled.ts';
 import { textBatch, textTokens } from '../../models/clip/text.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError } from '../../util/errors.ts';
-import type { ClipInputs } from './step.ts';
+import type { ClipInputs } from './gradients.ts';
 
 export interface ClipBatch {
-  /** The batch from its start, each time it is called; to be gone through to its end. */
+  /** All chunks of the batch, from the first on each call; the caller consumes them all. */
   chunks(): AsyncIterable<OnHost<ClipInputs>>;
-  /** Where the data goes on; known when the chunks have been gone through. */
+  /** Position in the data after this batch; known once the chunks have been consumed. */
   readonly position: BatchPosition | undefined;
 }
 
-/** Images of larger batches are decoded again. */
-const HELD_BYTES = 2 ** 28;
+/** Batches of more image bytes are decoded again for the second pass. */
+const MAX_HELD_BYTES = 2 ** 28;
 
 export interface ClipData {
   readonly images: readonly CaptionedImage[];
@@ -30,7 +27,7 @@ export interface ClipData {
   readonly faults: Faults;
 }
 
-/** Endless chunks from a place in the data on. */
+/** Endless chunks from a position in the data on. */
 type Chunks = AsyncGenerator<ImageBatch, void>;
 
 function chunksFrom(start: BatchPosition | undefined, data: ClipData, config: ClipConfig): Chunks {
@@ -63,8 +60,8 @@ function inputs(
   };
 }
 
-/** A batch that is drawn from `source` the first time, and held or drawn again from `start` after that. */
-class DrawnBatch implements ClipBatch {
+/** A batch read from `source` in the first pass; later passes use memory, or decode it again from `start`. */
+class ReplayableBatch implements ClipBatch {
   position: BatchPosition | undefined;
   readonly #data: ClipData;
   readonly #config: ClipConfig;
@@ -87,50 +84,50 @@ class DrawnBatch implements ClipBatch {
   }
 
   async *chunks(): AsyncGenerator<OnHost<ClipInputs>, void> {
-    if (this.position === undefined) yield* this.#draw(this.#source, this.#held);
+    if (this.position === undefined) yield* this.#read(this.#source, this.#held);
     else if (this.#held) yield* this.#held;
     else {
       const source = chunksFrom(this.#start, this.#data, this.#config);
       try {
-        yield* this.#draw(source);
+        yield* this.#read(source);
       } finally {
         await source.return();
       }
     }
   }
 
-  async *#draw(source: Chunks, held?: OnHost<ClipInputs>[]): AsyncGenerator<OnHost<ClipInputs>, void> {
+  async *#read(source: Chunks, held?: OnHost<ClipInputs>[]): AsyncGenerator<OnHost<ClipInputs>, void> {
     const { batch, gradCacheChunk: chunk = batch } = this.#config.train;
     for (let i = 0; i < batch / chunk; i++) {
       const { value } = (await source.next()) as IteratorYieldResult<ImageBatch>;
       this.position = value.position;
-      const made = inputs(value, this.#data, this.#config);
-      held?.push(made);
-      yield made;
+      const part = inputs(value, this.#data, this.#config);
+      held?.push(part);
+      yield part;
     }
   }
 }
 
 /**
- * Endless training batches from `start` on, the same whatever the chunk.
- * @param heldBytes batches up to this size stay in memory for the second time
+ * Endless training batches from `start` on; the size of a chunk does not change their contents.
+ * @param maxHeldBytes image bytes up to which a batch stays in memory for the second pass
  */
 export async function* clipBatches(
   data: ClipData,
   config: ClipConfig,
   start?: BatchPosition,
-  heldBytes = HELD_BYTES,
+  maxHeldBytes = MAX_HELD_BYTES,
 ): AsyncGenerator<ClipBatch, void> {
   const { batch, gradCacheChunk: chunk = batch } = config.train;
-  const isHeld = chunk < batch && batch * config.model.image.size ** 2 * 3 <= heldBytes;
+  const isHeld = chunk < batch && batch * config.model.image.size ** 2 * 3 <= maxHeldBytes;
   const running = chunksFrom(start, data, config);
   let position = start;
   try {
     for (;;) {
-      const drawn = new DrawnBatch(data, config, running, position, isHeld);
-      yield drawn;
-      if (drawn.position === undefined) throw new Error('a batch was passed over');
-      position = drawn.position;
+      const next = new ReplayableBatch(data, config, running, position, isHeld);
+      yield next;
+      if (next.position === undefined) throw new Error('the chunks of a batch were not consumed');
+      position = next.position;
     }
   } finally {
     await running.return();
@@ -138,27 +135,27 @@ export async function* clipBatches(
 }
 
 /**
- * Refuses captions that do not fit in the text positions, before training begins.
- * @returns how many will be cut, 0 unless data.truncateCaptions allows it
+ * Checks before training that captions fit in the text positions.
+ * @returns the number of captions to be truncated; 0 unless data.truncateCaptions is set
+ * @throws DataError for captions that are empty or too long
  */
-export function checkCaptions(
+export function assertClipCaptionsFit(
   images: readonly CaptionedImage[],
   tokenizer: Tokenizer,
   config: ClipConfig,
 ): number {
   let long = 0;
-  const captions = images.flatMap((image) =>
-    captionsOf(image).map((caption) => ({ caption, path: image.path })),
-  );
-  for (const { caption, path } of captions) {
+  const all = images.flatMap(({ captions, path }) => captions.map((caption) => ({ caption, path })));
+  for (const { caption, path } of all) {
     try {
       textTokens(caption, tokenizer, config.model);
     } catch (error) {
       if (!(error instanceof DataError)) throw error;
       if (!config.data.truncateCaptions || tokenizer.encode(caption).length === 0) {
         throw new DataError(error.message, {
+          ...(error.code && { code: error.code }),
           where: path,
-          fix: 'shorten the caption, raise model.text.length, or set data.truncateCaptions (--truncate) to cut such captions',
+          fix: 'shorten the caption, raise model.text.length, or set data.truncateCaptions to cut such captions',
         });
       }
       long++;

@@ -1,33 +1,39 @@
-// Captioned images as tokens, in shuffled batches: captions are encoded anew each time, with dropout of merges.
+// Shuffled batches of captions and image tokens. Captions are encoded anew in each epoch, with BPE dropout, while the
+// step before runs.
 
+import { setImmediate } from 'node:timers/promises';
 import type { DalleConfig } from '../../config/dalle.ts';
-import { type BatchPosition, ShuffledOrder } from '../../data/order.ts';
-import { drawCaption } from '../../data/sources/captions.ts';
-import { textLines } from '../../data/sources/folder.ts';
+import { type BatchPosition, type OrderedBatch, ShuffledOrder } from '../../data/order.ts';
+import { pickCaption } from '../../data/sources/captions.ts';
 import { imageLength, padCaption } from '../../models/dalle/config.ts';
 import type { BpeTokenizer } from '../../tokenizers/bpe.ts';
 import { DataError } from '../../util/errors.ts';
+import { prefetch } from '../../util/prefetch.ts';
 import { RandomStream } from '../../util/random.ts';
 import type { TokenizedDataset } from './dataset.ts';
 
 export interface TokenBatch {
   readonly count: number;
-  /** Names of the images. */
+  /** Keys of the images. */
   readonly keys: readonly string[];
   /** count × textLength, padded */
   readonly text: Int32Array;
   /** count × grid² */
   readonly image: Int32Array;
-  /** Where the data goes on after this batch. */
+  /** Position in the data after this batch. */
   readonly position: BatchPosition;
 }
 
+/** Batches in flight, the awaited one included. */
+const PREFETCH = 2;
+
 /**
- * Refuses captions that do not fit in the text positions, before training begins.
- * @param source where the images come from, for messages; keys stand for themselves without it
- * @returns how many captions will be cut, 0 unless data.truncateCaptions allows it
+ * Checks before training that captions fit in the text positions.
+ * @param source where the images come from, for messages; without it, keys stand alone
+ * @returns the number of captions to be truncated; 0 unless data.truncateCaptions is set
+ * @throws DataError for an image without captions, and for captions that are too long
  */
-export function checkCaptions(
+export function assertCaptionsFit(
   { keys, captions }: Pick<TokenizedDataset, 'keys' | 'captions'>,
   tokenizer: BpeTokenizer,
   config: DalleConfig,
@@ -35,27 +41,27 @@ export function checkCaptions(
 ): number {
   const { textLength } = config.model;
   const place = (key: string): string => (source === undefined ? key : `${source}: ${key}`);
-  const all = captions.flatMap((text, i) =>
-    textLines(text).map((caption) => ({ caption, key: keys[i] as string })),
-  );
-  const blank = captions.findIndex((text) => textLines(text).length === 0);
+  const blank = captions.findIndex(({ length }) => length === 0);
   if (blank >= 0) {
     throw new DataError('a caption of nothing but spaces', {
+      code: 'E_EMPTY_CAPTION',
       where: place(keys[blank] as string),
       fix: 'write the caption, or leave the image out (train.nullCaptions trains without captions)',
     });
   }
-  const long = all.flatMap(({ caption, key }) => {
-    const { length } = tokenizer.encode(caption);
-    return length > textLength ? [{ key, length }] : [];
-  });
+  const long = captions.flatMap((ofImage, i) =>
+    ofImage
+      .map((caption) => ({ key: keys[i] as string, length: tokenizer.encode(caption).length }))
+      .filter(({ length }) => length > textLength),
+  );
   const [first] = long;
   if (first && !config.data.truncateCaptions) {
     throw new DataError(
       `${long.length} captions are longer than model.textLength ${textLength}; the first has ${first.length} tokens`,
       {
+        code: 'E_CAPTION_TOO_LONG',
         where: place(first.key),
-        fix: 'raise model.textLength, shorten the captions, or set data.truncateCaptions (--truncate) to cut them',
+        fix: 'raise model.textLength, shorten the captions, or set data.truncateCaptions to cut them',
       },
     );
   }
@@ -63,9 +69,9 @@ export function checkCaptions(
 }
 
 export const firstCaption = ({ captions }: TokenizedDataset, index: number): string =>
-  textLines(captions[index] as string)[0] as string;
+  captions[index]?.[0] as string;
 
-/** Encodes and pads one caption; dropout makes it longer, so what it adds past the end is cut. */
+/** Encodes and pads a caption. One that only dropout makes too long is encoded without it; the rest is truncated. */
 function encodeCaption(
   caption: string,
   tokenizer: BpeTokenizer,
@@ -103,7 +109,7 @@ function toBatch(
 }
 
 /** Endless training batches from `position` on. */
-export async function* trainingBatches(
+export function trainingBatches(
   data: TokenizedDataset,
   tokenizer: BpeTokenizer,
   config: DalleConfig,
@@ -111,29 +117,29 @@ export async function* trainingBatches(
 ): AsyncGenerator<TokenBatch, void> {
   const { seed, train } = config;
   const order = new ShuffledOrder({ count: data.captions.length, batch: train.batch, seed, position });
-  for (;;) {
-    const { indices, epochs, position: after } = order.next();
-    const batch = toBatch(data, indices, after, config, (index, i) => {
+  const encode = async ({ indices, epochs, position: after }: OrderedBatch): Promise<TokenBatch> => {
+    await setImmediate(); // after the step before has been handed to TensorFlow
+    return toBatch(data, indices, after, config, (index, i) => {
       const epoch = epochs[i] as number;
       const random = new RandomStream(seed, 'caption', epoch, index);
-      const isDropped = random.uniform() < train.nullCaptions;
-      const lines = textLines(data.captions[index] as string);
-      const caption = isDropped ? '' : drawCaption(lines, seed, epoch, data.keys[index] as string);
+      const isNull = random.uniform() < train.nullCaptions;
+      const captions = data.captions[index] as readonly string[];
+      const caption = isNull ? '' : pickCaption(captions, seed, epoch, data.keys[index] as string);
       return encodeCaption(caption, tokenizer, config, random);
     });
-    yield batch;
-  }
+  };
+  return prefetch(order, PREFETCH, encode);
 }
 
-/** All of the data in order, under their first captions, without dropout, in whole batches. */
+/** The data in order with first captions, without dropout: at most `max` whole batches. */
 export function validationBatches(
   data: TokenizedDataset,
   tokenizer: BpeTokenizer,
   config: DalleConfig,
-  most: number,
+  max: number,
 ): TokenBatch[] {
   const size = Math.min(config.train.batch, data.captions.length);
-  const count = Math.min(most, Math.floor(data.captions.length / size));
+  const count = Math.min(max, Math.floor(data.captions.length / size));
   return Array.from({ length: count }, (_, b) => {
     const indices = Array.from({ length: size }, (_, i) => b * size + i);
     return toBatch(data, indices, { epoch: 0, index: 0 }, config, (index) =>

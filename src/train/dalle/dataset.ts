@@ -1,35 +1,33 @@
-// Captioned images as codes in memory: of token shards, or encoded before the training begins.
+// The data set of the joint Transformer in memory: read from token shards, or encoded before training starts.
 
-import type { Checkpoint } from '../../checkpoint/read.ts';
+import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
 import type { DalleConfig } from '../../config/dalle.ts';
-import { chunks, decodeBatches } from '../../data/decode-batches.ts';
-import { captionsOf } from '../../data/sources/captions.ts';
+import { chunks } from '../../data/decode-batches.ts';
 import type { Faults } from '../../data/sources/faults.ts';
 import { readImages } from '../../data/sources/resolve.ts';
-import { split } from '../../data/split.ts';
-import { checkDvae } from '../../data/tokens/check.ts';
+import { splitExamples } from '../../data/split.ts';
+import { assertSameDvae } from '../../data/tokens/check.ts';
 import { readTokenFolder } from '../../data/tokens/read.ts';
 import type { DvaeCodec } from '../../inference/dvae/codec.ts';
+import { encodeImages, IMAGES_PER_BATCH } from '../../inference/jobs/encode-images.ts';
 import { DataError, InterruptedError, UsageError } from '../../util/errors.ts';
 import type { RunContext } from '../loop/run-context.ts';
 
-/** Images by their codes, with captions. */
+/** Captioned images as image tokens. */
 export interface TokenizedDataset {
   readonly keys: readonly string[];
-  /** A line for each caption of an image. */
-  readonly captions: readonly string[];
+  /** The captions of each image, at least one. */
+  readonly captions: readonly (readonly string[])[];
   /** images × grid² */
   readonly codes: Uint16Array;
 }
 
-/** Images encoded at a time. */
-const BATCH = 32;
-
 /**
- * What the configuration says to train on.
- * @throws UsageError when that is nothing; DataError for shards of another dVAE or without captions, and as the data do
+ * Opens the data set of a configuration.
+ * @throws UsageError when it names none
+ * @throws DataError for shards of another dVAE or without captions, and about the data
  */
-export async function readCodes(
+export async function openDataset(
   { data: { tokens, path } }: DalleConfig,
   codec: DvaeCodec,
   dvae: Checkpoint,
@@ -37,64 +35,62 @@ export async function readCodes(
   context: RunContext,
 ): Promise<TokenizedDataset> {
   if (tokens !== undefined) return readShards(tokens, codec, dvae);
-  if (path !== undefined) return encodeImages(path, codec, faults, context);
+  if (path !== undefined) return encodeSource(path, codec, faults, context);
   throw new UsageError('there is nothing to train on', {
+    code: 'E_NO_DATA',
     where: 'data',
     fix: 'set data.tokens (from mm tokenize) or data.path',
   });
 }
 
 async function readShards(path: string, codec: DvaeCodec, dvae: Checkpoint): Promise<TokenizedDataset> {
-  const set = await readTokenFolder(path);
-  checkDvae(set, codec.hash, dvae.path);
-  const missing = set.captions.indexOf(undefined);
+  const { keys, captions, codes, ...set } = await readTokenFolder(path);
+  assertSameDvae(set, codec.hash, dvae.path);
+  const missing = captions.findIndex(({ length }) => length === 0);
   if (missing >= 0) {
     throw new DataError('an image has no caption', {
-      where: `${path}: ${set.keys[missing]}`,
+      code: 'E_NO_CAPTION',
+      where: `${path}: ${keys[missing]}`,
       fix: 'add the .txt beside it and tokenize again',
     });
   }
-  return set as TokenizedDataset;
+  return { keys, captions, codes };
 }
 
-async function encodeImages(
+async function encodeSource(
   path: string,
   codec: DvaeCodec,
   faults: Faults,
   { progress, signal }: RunContext,
 ): Promise<TokenizedDataset> {
-  const images = await readImages(path, { captions: 'required' });
-  const keys: string[] = [];
-  const captions: string[] = [];
-  const parts: Uint16Array[] = [];
-  const size = { size: codec.config.imageSize, grid: codec.grid };
-  let done = 0;
-  progress.start('tokenizing', images.length);
-  for await (const batch of decodeBatches(chunks(images, BATCH), size, faults)) {
-    if (signal.aborted) {
-      throw new InterruptedError('stopped while tokenizing', {
-        where: path,
-        fix: 'mm tokenize keeps its work; train with data.tokens',
-      });
-    }
-    if (batch.images.length > 0) parts.push(Uint16Array.from(await codec.encode(batch.pixels)));
-    keys.push(...batch.images.map(({ key }) => key));
-    captions.push(...batch.images.map((image) => captionsOf(image).join('\n')));
-    done += batch.all.length;
-    progress.update(done);
+  const source = await readImages(path, { captions: 'required' });
+  const interrupted = new InterruptedError('stopped while tokenizing', {
+    code: 'E_INTERRUPTED',
+    where: path,
+    fix: 'mm tokenize keeps its work; train with data.tokens',
+  });
+  const encoded = encodeImages(codec, chunks(source, IMAGES_PER_BATCH), {
+    faults,
+    total: source.length,
+    interruption: () => interrupted,
+    progress,
+    signal,
+  });
+  const codes = new Uint16Array(source.length * codec.grid ** 2);
+  const usable: typeof source = [];
+  for await (const batch of encoded) {
+    codes.set(batch.codes, usable.length * codec.grid ** 2);
+    usable.push(...batch.images);
   }
-  progress.stop();
-  const codes = new Uint16Array(keys.length * codec.grid ** 2);
-  let at = 0;
-  for (const part of parts) {
-    codes.set(part, at);
-    at += part.length;
-  }
-  return { keys, captions, codes };
+  return {
+    keys: usable.map(({ key }) => key),
+    captions: usable.map(({ captions }) => captions),
+    codes: codes.subarray(0, usable.length * codec.grid ** 2),
+  };
 }
 
-/** Those to train on and those held out, as `split` has it. */
-export function splitCodes(
+/** Splits a data set into training and validation, as `splitExamples` does. */
+export function splitDataset(
   { keys, captions, codes }: TokenizedDataset,
   share: number,
 ): { training: TokenizedDataset; heldOut: TokenizedDataset } {
@@ -105,11 +101,11 @@ export function splitCodes(
       selected.set(codes.subarray(index * length, (index + 1) * length), to * length);
     return {
       keys: examples.map(({ index }) => keys[index] as string),
-      captions: examples.map(({ index }) => captions[index] as string),
+      captions: examples.map(({ index }) => captions[index] as readonly string[]),
       codes: selected,
     };
   };
-  const { training, heldOut } = split(
+  const { training, heldOut } = splitExamples(
     keys.map((key, index) => ({ key, index })),
     share,
   );

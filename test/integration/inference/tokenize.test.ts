@@ -17,6 +17,7 @@ import * as tar from 'tar-stream';
 import { readCheckpoint } from '../../../src/checkpoint/read.ts';
 import { decodeImage } from '../../../src/data/decode.ts';
 import { readFolder } from '../../../src/data/sources/folder.ts';
+import type { TokenManifest } from '../../../src/data/tokens/manifest.ts';
 import { readTokenFolder } from '../../../src/data/tokens/read.ts';
 import { Runtime } from '../../../src/engine/session/runtime.ts';
 import { DvaeCodec } from '../../../src/inference/dvae/codec.ts';
@@ -61,7 +62,7 @@ const tokenize = (
 const contents = (path: string): Record<string, string> =>
   Object.fromEntries(readdirSync(path).map((name) => [name, readFileSync(join(path, name), 'latin1')]));
 
-test('every image has the codes of the dVAE, its caption and its key, in order', async () => {
+test('tokens hold the codes, the captions and the key of every image, in order', async () => {
   const manifest = await tokenize();
   assert.deepEqual(
     manifest.shards.map(({ count }) => count),
@@ -74,7 +75,7 @@ test('every image has the codes of the dVAE, its caption and its key, in order',
   assert.deepEqual(set.keys, [...even.map((name) => `a/${name}`), ...odd.map((name) => `b/${name}`)]);
   assert.deepEqual(
     set.captions,
-    [...even, ...odd].map((name) => `picture ${Number(name)}`),
+    [...even, ...odd].map((name) => [`picture ${Number(name)}`]),
   );
 
   const runtime = new Runtime();
@@ -98,7 +99,7 @@ test('every image has the codes of the dVAE, its caption and its key, in order',
   }
 });
 
-test('interrupted after any shard and resumed, the folder is as if made at once', async () => {
+test('a run interrupted after any shard and resumed writes the same files as an uninterrupted one', async () => {
   await tokenize();
   const whole = contents(out);
   rmSync(out, { recursive: true });
@@ -112,7 +113,9 @@ test('interrupted after any shard and resumed, the folder is as if made at once'
       break;
     } catch (error) {
       assert.ok(error instanceof InterruptedError, String(error));
-      assert.match(error.fix ?? '', /--resume/);
+      assert.equal(error.code, 'E_INTERRUPTED');
+      assert.equal(error.where, out);
+      assert.match(error.fix ?? '', /`resume`/);
       const shards = readdirSync(out).filter((name) => name.startsWith('shard-'));
       assert.equal(shards.length, runs, 'each run finishes the shard it is making');
     }
@@ -127,7 +130,7 @@ const methods = (progress: typeof SILENT) => ({
   note: progress.note.bind(progress),
 });
 
-test('progress counts finished shards first, then every image', async () => {
+test('progress starts at the images of finished shards and counts every image', async () => {
   const events: (string | number)[] = [];
   const progress = {
     ...methods(SILENT),
@@ -142,7 +145,7 @@ test('progress counts finished shards first, then every image', async () => {
   assert.deepEqual(events, ['tokenizing', 75, 40, 72, 75]);
 });
 
-test('images that cannot be read are left out and listed; the others keep their places', async () => {
+test('images that cannot be read are skipped and listed, and the others keep their index', async () => {
   const data = join(root, 'faulty');
   for (let i = 0; i < 8; i++) await writeImage(join(data, `${i}.png`), i);
   writeFileSync(join(data, '1.png'), 'not an image');
@@ -160,11 +163,11 @@ test('images that cannot be read are left out and listed; the others keep their 
   for (const { skipped } of manifest.shards) assert.ok(skipped[0]!.why.length > 3);
   const { keys, captions } = await readTokenFolder(out);
   assert.deepEqual(keys, ['0', '2', '3', '4', '6', '7']);
-  assert.deepEqual(captions[3], 'only one has a caption');
-  assert.equal(captions[0], undefined);
+  assert.deepEqual(captions[3], ['only one has a caption']);
+  assert.deepEqual(captions[0], []);
 });
 
-test('a shard with no usable image is empty; when all are unusable that is an error', async () => {
+test('a shard without a usable image is empty, and a source without one is an error', async () => {
   const data = join(root, 'worse');
   for (let i = 0; i < 4; i++) await writeImage(join(data, `${i}.png`), i);
   for (const i of [2, 3]) writeFileSync(join(data, `${i}.png`), '');
@@ -176,49 +179,55 @@ test('a shard with no usable image is empty; when all are unusable that is an er
 
   rmSync(out, { recursive: true });
   for (const i of [0, 1]) writeFileSync(join(data, `${i}.png`), '');
-  await assert.rejects(tokenize({ data, shardSize: 2 }), DataError);
-  await assert.rejects(readTokenFolder(out), DataError);
+  await assert.rejects(tokenize({ data, shardSize: 2 }), { code: 'E_NO_USABLE_IMAGE', where: data });
+  await assert.rejects(readTokenFolder(out), { code: 'E_NO_TOKENS', where: out });
 });
 
-test('resuming refuses other images, captions or another dVAE', async () => {
+test('a resumed run refuses other images, other captions or another dVAE', async () => {
   const data = join(root, 'changing');
   for (let i = 0; i < 3; i++) await writeImage(join(data, `${i}.png`), i);
   await tokenize({ data, shardSize: 2 });
+  const before = JSON.parse(readFileSync(join(out, 'manifest.json'), 'utf8')) as TokenManifest;
+  const otherLayout = (key: 'source' | 'dvae') => (error: DataError) =>
+    error instanceof DataError && error.code === 'E_OTHER_LAYOUT' && error.message.includes(before[key]);
   const resume = () => tokenize({ data, shardSize: 2, resume: true });
   await resume();
 
   writeFileSync(join(data, '0.txt'), 'a caption');
-  await assert.rejects(resume(), /names and captions/);
+  await assert.rejects(resume(), otherLayout('source'));
   rmSync(join(data, '0.txt'));
   renameSync(join(data, '0.png'), join(data, '7.png'));
-  await assert.rejects(resume(), /names and captions/);
+  await assert.rejects(resume(), otherLayout('source'));
   renameSync(join(data, '7.png'), join(data, '0.png'));
   await resume();
 
   await writeTinyDvae(join(root, 'other'), 2);
   await assert.rejects(
     tokenize({ data, shardSize: 2, resume: true, dvae: join(root, 'other') }),
-    /begun with dvae/,
+    otherLayout('dvae'),
   );
 });
 
 test('a codebook that 16 bits do not hold is refused', async () => {
   await writeTinyDvae(join(root, 'huge'), 1, { ...TINY, vocabulary: 65_537 });
-  await assert.rejects(tokenize({ dvae: join(root, 'huge') }), /65537 codes does not fit/);
+  await assert.rejects(
+    tokenize({ dvae: join(root, 'huge') }),
+    (error: DataError) => error.code === 'E_VOCABULARY_TOO_LARGE' && error.message.includes('65537'),
+  );
   assert.deepEqual(readdirSync(out), []);
 });
 
-test('tars give the tokens that their images give as files', async () => {
+test('images in tars give the same tokens as the same images in files', async () => {
   const tars = join(root, 'tars');
   mkdirSync(tars);
   const images = await readFolder(join(root, 'images'), { captions: 'optional' });
   // Two archives, cut where no shard ends.
   for (const [i, part] of [images.slice(0, 40), images.slice(40)].entries()) {
     const archive = tar.pack();
-    for (const { key, path, caption } of part) {
+    for (const { key, path, captions } of part) {
       const stem = key.replace('/', '-');
       archive.entry({ name: `${stem}.png` }, readFileSync(path));
-      archive.entry({ name: `${stem}.txt` }, `${caption}\n`);
+      archive.entry({ name: `${stem}.txt` }, `${captions.join('\n')}\n`);
     }
     archive.finalize();
     writeFileSync(join(tars, `${i}.tar`), await buffer(archive));
@@ -237,7 +246,7 @@ test('tars give the tokens that their images give as files', async () => {
   assert.equal(manifest.images, IMAGES);
 });
 
-test('a disk that fills in the middle of a shard: no half shard stays, resuming loses none and repeats none', async () => {
+test('a disk that fills in the middle of a shard leaves no half shard, and a resumed run neither loses nor repeats one', async () => {
   await tokenize();
   const whole = contents(out);
   const full = join(root, 'full');
@@ -262,7 +271,7 @@ test('a disk that fills in the middle of a shard: no half shard stays, resuming 
     await assert.rejects(
       tokenize({ out: full }),
       (error: DataError) =>
-        error instanceof DataError && /disk is full/.test(error.message) && /--resume/.test(error.fix ?? ''),
+        error instanceof DataError && error.code === 'E_DISK_FULL' && /`resume`/.test(error.fix ?? ''),
     );
   } finally {
     injected.mock.restore();

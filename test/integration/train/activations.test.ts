@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { dalleSchema } from '../../../src/config/dalle.ts';
-import { onlyNeeded, peakBytes } from '../../../src/engine/graph/cost.ts';
+import { peakBytes, pruneUnneeded } from '../../../src/engine/graph/cost.ts';
 import { Runtime } from '../../../src/engine/session/runtime.ts';
 import { planDalle } from '../../../src/train/plan/dalle.ts';
 
@@ -37,7 +37,7 @@ function peak(layers: number, model: object, train: object): number {
     train: { steps: 1, batch: BATCH, optimizer: { learningRate: { peak: 1 } }, ...train },
   });
   const { nodes, results } = planDalle(runtime, config, config.train.recompute).gradients(BATCH);
-  return peakBytes(onlyNeeded(nodes, results), results);
+  return peakBytes(pruneUnneeded(nodes, results), results);
 }
 
 /** In residual streams. */

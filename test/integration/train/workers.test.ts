@@ -8,11 +8,11 @@ import { after, before, describe, test } from 'node:test';
 import { Runtime } from '../../../src/engine/session/runtime.ts';
 import { constant } from '../../../src/nn/parameters.ts';
 import { Weights } from '../../../src/nn/weights.ts';
-import { dataParallelTask, minThreads } from '../../../src/train/distributed/data-parallel.ts';
+import { dataParallelSave, minThreads } from '../../../src/train/distributed/data-parallel.ts';
 import type { LoopResult } from '../../../src/train/loop/loop.ts';
 import { Adam } from '../../../src/train/optim/adam.ts';
 import { DataError, InterruptedError, UsageError } from '../../../src/util/errors.ts';
-import { together } from '../../support/cluster.ts';
+import { runWorkers } from '../../support/cluster.ts';
 import { writeImages, writeTinyDvae } from '../../support/tiny-dvae.ts';
 import {
   type DalleData,
@@ -64,7 +64,7 @@ function work(
     rank: number,
   ) => SessionOptions & { readonly data?: Partial<DalleData>; readonly train?: object } = () => ({}),
 ): Promise<PromiseSettledResult<LoopResult>[]> {
-  return together(workers, (cluster) => {
+  return runWorkers(workers, (cluster) => {
     const { data, train: own, ...session } = options(cluster.rank);
     const config = configOf({ ...train, ...own }, data);
     return dalleSession(config)(folderOf(run, cluster.rank), { ...session, cluster });
@@ -200,13 +200,13 @@ describe('what workers must have in common', () => {
 
   test('the number of threads: that of the worker with the fewest', async () => {
     const counts = [8, 3, 4];
-    for (const outcome of await together(3, (cluster) => minThreads(cluster, counts[cluster.rank]!)))
+    for (const outcome of await runWorkers(3, (cluster) => minThreads(cluster, counts[cluster.rank]!)))
       assert.equal((outcome as PromiseFulfilledResult<number>).value, 3);
   });
 
   test('the weights, at each checkpoint', async () => {
     const runtimes: Runtime[] = [];
-    const outcomes = await together(3, async (cluster) => {
+    const outcomes = await runWorkers(3, async (cluster) => {
       const runtime = new Runtime();
       runtimes.push(runtime);
       const weights = new Weights(runtime, 'model', {
@@ -215,14 +215,8 @@ describe('what workers must have in common', () => {
       const optimizer = new Adam(runtime, 'model', weights.entries, configOf({}).train.optimizer);
       await weights.initialize(0);
       await optimizer.moments.initialize(0);
-      const task = {
-        state: { weights, optimizer, ema: undefined },
-        update: async () => ({ loss: 0 }),
-        evaluate: async () => ({}),
-        sampleImage: async () => undefined,
-        save: async () => assert.fail('saved'),
-      };
-      return dataParallelTask(cluster, task).save(5, undefined, {});
+      const state = { weights, optimizer, ema: undefined };
+      return dataParallelSave(cluster, state, async () => assert.fail('saved'))(5, undefined, {});
     });
     for (const runtime of runtimes) await runtime.close();
     for (const error of reasons(outcomes)) {
@@ -237,7 +231,7 @@ test('a batch that cannot be shared out, a folder that is not empty: an error of
     assert.ok(error instanceof UsageError);
     assert.match(
       error.message,
-      /train.batch 6 cannot be shared out equally among 2 workers × train.accumulateSteps 2/,
+      /train.batch 6 cannot be shared equally among 2 workers × train.accumulateSteps 2/,
     );
     assert.match(error.fix!, /multiple of 4/);
   }

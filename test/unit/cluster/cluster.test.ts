@@ -1,11 +1,11 @@
-// What workers exchange, against the slow and obvious way; and how they end when one of them does.
+// Collective operations against the slow and obvious way; and the errors of one worker on all the others.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { CHUNK } from '../../../src/cluster/frame.ts';
+import { CHUNK_LENGTH } from '../../../src/cluster/frame.ts';
 import { DataError, InterruptedError, UsageError } from '../../../src/util/errors.ts';
 import { RandomStream } from '../../../src/util/random.ts';
-import { allOf, together } from '../../support/cluster.ts';
+import { runAllWorkers, runWorkers } from '../../support/cluster.ts';
 
 /** Numbers of very different sizes: sums of them depend on the order. */
 function numbersOf(rank: number, lengths: readonly number[]): Float32Array[] {
@@ -23,32 +23,32 @@ function sumInOrder(all: readonly Float32Array[][], order: readonly number[]): F
   );
 }
 
-describe('sums', () => {
+describe('all-reduce', () => {
   for (const workers of [2, 3, 4]) {
-    for (const lengths of [[5, 0, 1, 700, 3], [1], [], [2, CHUNK * 2 + 17, 9]]) {
-      test(`of ${workers} workers, arrays of ${lengths.join(', ') || 'nothing'}`, async () => {
+    for (const lengths of [[5, 0, 1, 700, 3], [1], [], [2, CHUNK_LENGTH * 2 + 17, 9]]) {
+      test(`sums in the order of the ranks: ${workers} workers, lengths ${lengths.join(', ') || 'none'}`, async () => {
         const inputs = Array.from({ length: workers }, (_, rank) => numbersOf(rank, lengths));
         const ranks = inputs.map((_, rank) => rank);
         const expected = sumInOrder(inputs, ranks);
-        const sums = await allOf(workers, async (cluster) => {
+        const sums = await runAllWorkers(workers, async (cluster) => {
           const arrays = numbersOf(cluster.rank, lengths);
           await cluster.allReduceSum(arrays);
           return arrays;
         });
         for (const sum of sums) assert.deepEqual(sum, expected);
-        // The test would see another order.
+        // The numbers are such that another order gives other sums.
         if (workers > 2 && lengths.length > 1)
           assert.notDeepEqual(sumInOrder(inputs, ranks.toReversed()), expected);
       });
     }
   }
 
-  test('what is too small for a normal float32 is 0, and what is not finite stays so', async () => {
+  test('subnormal sums become 0, infinity and NaN stay', async () => {
     const values = [
       [2 ** -126, 2 ** -140, Number.POSITIVE_INFINITY, Number.NaN, -(2 ** -126)],
       [-(2 ** -126) * 1.5, 2 ** -140, 1, 1, -(2 ** -126)],
     ];
-    for (const sum of await allOf(2, async (cluster) => {
+    for (const sum of await runAllWorkers(2, async (cluster) => {
       const array = Float32Array.from(values[cluster.rank]!);
       await cluster.allReduceSum([array]);
       return [...array];
@@ -57,14 +57,14 @@ describe('sums', () => {
   });
 });
 
-test('workers that have nothing to exchange end all the same', async () => {
+test('workers without any exchange end', async () => {
   for (let round = 0; round < 10; round++)
-    assert.deepEqual(await allOf(4, async () => round), Array(4).fill(round));
+    assert.deepEqual(await runAllWorkers(4, async () => round), Array(4).fill(round));
 });
 
-test('many exchanges of all kinds, one after the other', async () => {
+test('every collective operation gives its result again and again', async () => {
   const workers = 3;
-  const results = await allOf(workers, async (cluster) => {
+  const results = await runAllWorkers(workers, async (cluster) => {
     const { rank } = cluster;
     const seen: unknown[] = [];
     for (let round = 0; round < 20; round++) {
@@ -97,28 +97,34 @@ test('many exchanges of all kinds, one after the other', async () => {
   for (const seen of results) assert.deepEqual(seen, expected);
 });
 
-describe('one for all', () => {
+describe('an error of one worker', () => {
   const reasons = (outcomes: readonly PromiseSettledResult<unknown>[]): Error[] =>
     outcomes.map((outcome) => {
       assert.equal(outcome.status, 'rejected');
       return (outcome as PromiseRejectedResult).reason as Error;
     });
 
-  test('who is of another opinion is named to all', async () => {
-    const outcomes = await together(3, (cluster) =>
+  test('assertSame names the worker whose text differs, on all workers', async () => {
+    const outcomes = await runWorkers(3, (cluster) =>
       cluster.assertSame('configuration', cluster.rank === 2 ? 'b' : 'a'),
     );
     for (const error of reasons(outcomes)) {
       assert.ok(error instanceof UsageError);
+      assert.deepEqual([error.code, error.option], ['E_WORKER_MISMATCH', 'join']);
       assert.equal(error.message, 'worker 2 has another configuration than worker 0');
     }
   });
 
   for (const failing of [0, 1, 2]) {
-    test(`an error of worker ${failing} is everybody's, with its code, wherever they wait`, async () => {
-      const outcomes = await together(3, async (cluster) => {
+    test(`of worker ${failing} becomes an error of all workers, with its codes and place`, async () => {
+      const outcomes = await runWorkers(3, async (cluster) => {
         if (cluster.rank === failing)
-          throw new InterruptedError('stopped\u001b[31m at step 3', { where: 'there', fix: 'so' });
+          throw new InterruptedError('stopped\u001b[31m at step 3', {
+            code: 'E_INTERRUPTED',
+            option: 'steps',
+            where: 'there',
+            fix: 'so',
+          });
         await cluster.allReduceSum([new Float32Array(10)]);
         await cluster.allReduceSum([new Float32Array(10)]);
       });
@@ -128,44 +134,51 @@ describe('one for all', () => {
           error.message,
           rank === failing ? 'stopped\u001b[31m at step 3' : `worker ${failing}: stopped [31m at step 3`,
         );
-        assert.equal(error.fix, 'so');
-        assert.equal(error.where, 'there');
+        const { code, option, where, fix } = error;
+        assert.deepEqual([code, option, where, fix], ['E_INTERRUPTED', 'steps', 'there', 'so']);
       }
     });
   }
 
-  test('a bug of one stops the others', async () => {
+  test('that is a bug stops the others, without its details', async () => {
     const [, first, second] = reasons(
-      await together(3, async (cluster) => {
+      await runWorkers(3, async (cluster) => {
         if (cluster.rank === 0) throw new TypeError('secret detail');
         await cluster.anyTrue(false);
       }),
     );
     for (const error of [first!, second!]) {
       assert.ok(error instanceof DataError);
-      assert.match(error.message, /^worker 0: failed by a bug/);
+      assert.equal(error.code, 'E_WORKER_FAILED');
+      assert.match(error.message, /^worker 0: /);
+      assert.doesNotMatch(error.message, /secret detail/);
     }
   });
 
-  test('who is done before the others does not disturb them; who waits for it is told', async () => {
-    const outcomes = await together(3, async (cluster) => {
+  test('that ends early does not disturb the others, except those that wait for it', async () => {
+    const outcomes = await runWorkers(3, async (cluster) => {
       await cluster.anyTrue(false);
       if (cluster.rank === 0) return;
       if (cluster.rank === 1) await new Promise((resolve) => setTimeout(resolve, 50));
       else await cluster.anyTrue(true);
     });
     assert.equal(outcomes[0]!.status, 'fulfilled');
-    assert.match(String((outcomes[2] as PromiseRejectedResult).reason), /worker [01]: .*ended before/);
+    const { reason } = outcomes[2] as PromiseRejectedResult;
+    assert.equal(reason.code, 'E_WORKER_LOST');
+    assert.match(reason.message, /^worker [01]: .*ended before/);
   });
 
-  test('who does something else is told from the others', async () => {
-    const outcomes = await together(2, async (cluster) => {
+  test('that calls another operation than the others is detected', async () => {
+    const outcomes = await runWorkers(2, async (cluster) => {
       if (cluster.rank === 0) await cluster.allReduceSum([new Float32Array(8)]);
       else await cluster.gather(new Float64Array(8));
     });
     assert.ok(
       outcomes.some((outcome) => /out of step/.test(String((outcome as PromiseRejectedResult).reason))),
     );
-    for (const error of reasons(outcomes)) assert.ok(error instanceof DataError);
+    for (const error of reasons(outcomes)) {
+      assert.ok(error instanceof DataError);
+      assert.equal(error.code, 'E_WORKER_LOST');
+    }
   });
 });

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { BpeTokenizer } from '../../../src/tokenizers/bpe.ts';
-import { normalize } from '../../../src/tokenizers/text.ts';
+import { normalizeText } from '../../../src/tokenizers/text.ts';
 import { trainBpe } from '../../../src/tokenizers/train.ts';
 import { DataError } from '../../../src/util/errors.ts';
 import { RandomStream } from '../../../src/util/random.ts';
@@ -49,13 +49,13 @@ describe('normalising', () => {
     ['\ufeffa\u200b', '\ufeffa\u200b'],
   ];
   for (const [text, normal] of cases) {
-    test(JSON.stringify(text), () => assert.equal(normalize(text), normal));
+    test(JSON.stringify(text), () => assert.equal(normalizeText(text), normal));
   }
 });
 
 describe('encoding', () => {
   test('gives back the normalised text', () => {
-    for (const [text] of strings) assert.equal(tokenizer.decode(tokenizer.encode(text)), normalize(text));
+    for (const [text] of strings) assert.equal(tokenizer.decode(tokenizer.encode(text)), normalizeText(text));
   });
 
   test('repeats itself, from the cache or not', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { normalize, words } from '../../../src/tokenizers/text.ts';
+import { normalizeText, words } from '../../../src/tokenizers/text.ts';
 import { trainBpe } from '../../../src/tokenizers/train.ts';
 import { InterruptedError } from '../../../src/util/errors.ts';
 import { RandomStream } from '../../../src/util/random.ts';
@@ -21,7 +21,7 @@ async function train(texts: string[], vocabulary: number): Promise<File> {
 /** The obvious way: count every pair anew before each merge. Over ASCII letters, whose tokens are their text. */
 function slowly(texts: readonly string[], size: number): string[] {
   const splits = texts
-    .flatMap((text) => words(normalize(text)))
+    .flatMap((text) => words(normalizeText(text)))
     .map((word) => Array.from(word.replace(' ', 'Ġ')));
   const ids = new Map(
     Object.keys(theirs.model.vocab)

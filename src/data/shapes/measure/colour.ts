@@ -1,17 +1,17 @@
 // Colours of the palette, blended with the background: which one a pixel holds, and how much of it.
 
-import { COLOUR_NAMES, COLOURS, type Colour, type Rgb } from '../vocabulary.ts';
+import { COLOUR_NAMES, COLOURS, type Colour, type RgbColour } from '../vocabulary.ts';
 
-export function difference(a: Rgb, b: Rgb): Rgb {
+export function difference(a: RgbColour, b: RgbColour): RgbColour {
   return [a[0] - b[0], a[1] - b[1], a[2] - b[2]];
 }
 
-function dot(a: Rgb, b: Rgb): number {
+function dot(a: RgbColour, b: RgbColour): number {
   return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 }
 
 /** Lightness (twice) and the two colour differences: edges are sharpest in lightness, above all after JPEG. */
-function lightnessFirst([red, green, blue]: Rgb): Rgb {
+function lightnessFirst([red, green, blue]: RgbColour): RgbColour {
   const lightness = 0.299 * red + 0.587 * green + 0.114 * blue;
   return [2 * lightness, 0.564 * (blue - lightness), 0.713 * (red - lightness)];
 }
@@ -23,7 +23,7 @@ export interface Match {
 }
 
 /** The palette colour whose blends with the background come closest to `background − away`. */
-export function nearestColour(away: Rgb, background: Rgb): Match {
+export function nearestColour(away: RgbColour, background: RgbColour): Match {
   const length = Math.sqrt(dot(away, away)) || 1;
   let best: Match = { colour: 'black', cosine: -1 };
   for (const colour of COLOUR_NAMES) {
@@ -35,7 +35,7 @@ export function nearestColour(away: Rgb, background: Rgb): Match {
 }
 
 /** How much of `colour` there is in `background − away`, 0 … 1, the rest being background. */
-export function shareOf(colour: Colour, away: Rgb, background: Rgb): number {
+export function shareOf(colour: Colour, away: RgbColour, background: RgbColour): number {
   const full = lightnessFirst(difference(background, COLOURS[colour]));
   return Math.min(1, Math.max(0, dot(lightnessFirst(away), full) / dot(full, full)));
 }

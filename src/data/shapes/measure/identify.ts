@@ -2,9 +2,9 @@
 // its soft mask best.
 
 import { GEOMETRY } from '../geometry.ts';
-import { type Colour, type Rgb, SHAPES, type Shape } from '../vocabulary.ts';
+import { type Colour, type RgbColour, SHAPES, type Shape } from '../vocabulary.ts';
 import { difference, nearestColour, shareOf } from './colour.ts';
-import { neighbours, pixelAt, type Region, type RgbImage } from './segment.ts';
+import { neighbours, pixelAt, type RgbImage, type Segment } from './segment.ts';
 
 /** Least intersection over union with the best template. */
 const MIN_FIT = 0.7;
@@ -15,7 +15,7 @@ const MIN_STRENGTH = 0.5;
 /** Widths of a template's edge in pixels: as drawn, and blurred. */
 const EDGES = [1, 2.2];
 /** How far behind the best start, in intersection over union, a shape is given up. */
-const HOPELESS = 0.15;
+const MAX_START_DEFICIT = 0.15;
 
 export interface FoundObject {
   /** Undefined when no colour of the palette is near. */
@@ -57,7 +57,7 @@ interface Candidate {
   readonly fit: number;
 }
 
-function identifyColour(image: RgbImage, region: Region, background: Rgb): Colour | undefined {
+function identifyColour(image: RgbImage, region: Segment, background: RgbColour): Colour | undefined {
   const sum: [number, number, number] = [0, 0, 0];
   for (const index of region) {
     const away = difference(background, pixelAt(image, index));
@@ -70,12 +70,12 @@ function identifyColour(image: RgbImage, region: Region, background: Rgb): Colou
 }
 
 /** How much of `colour` a pixel holds, the rest being background. */
-function share(image: RgbImage, index: number, background: Rgb, colour: Colour): number {
+function share(image: RgbImage, index: number, background: RgbColour, colour: Colour): number {
   return shareOf(colour, difference(background, pixelAt(image, index)), background);
 }
 
 /** The region and the pixels beside it, which its edge covers in part. */
-function softMask(image: RgbImage, region: Region, background: Rgb, colour: Colour): Mask {
+function softMask(image: RgbImage, region: Segment, background: RgbColour, colour: Colour): Mask {
   const { size } = image;
   const covered = new Set(region);
   for (const index of region) for (const next of neighbours(index, size)) covered.add(next);
@@ -97,7 +97,14 @@ function softMask(image: RgbImage, region: Region, background: Rgb, colour: Colo
 }
 
 /** Soft intersection over union of the mask and a shape. */
-function overlap(mask: Mask, shape: Shape, x: number, y: number, radius: number, edge: number): number {
+function templateOverlap(
+  mask: Mask,
+  shape: Shape,
+  x: number,
+  y: number,
+  radius: number,
+  edge: number,
+): number {
   const { distance } = GEOMETRY[shape];
   let intersection = 0;
   let union = 0;
@@ -115,7 +122,7 @@ function overlap(mask: Mask, shape: Shape, x: number, y: number, radius: number,
 }
 
 /** The shape at the mask's centroid with the mask's area. */
-function startShape(mask: Mask, shape: Shape, { x, y, mass }: Moments): Candidate {
+function initialFit(mask: Mask, shape: Shape, { x, y, mass }: Moments): Candidate {
   const radius = Math.sqrt(mass / GEOMETRY[shape].area);
   const fits = EDGES.map((edge) => ({
     shape,
@@ -123,7 +130,7 @@ function startShape(mask: Mask, shape: Shape, { x, y, mass }: Moments): Candidat
     y,
     radius,
     edge,
-    fit: overlap(mask, shape, x, y, radius, edge),
+    fit: templateOverlap(mask, shape, x, y, radius, edge),
   }));
   return fits.reduce((a, b) => (b.fit > a.fit ? b : a));
 }
@@ -133,7 +140,7 @@ function climb(mask: Mask, start: Candidate): Candidate {
   let best = start;
   const improve = (change: Partial<Candidate>, from: Candidate): boolean => {
     const next = { ...from, ...change };
-    const fit = overlap(mask, next.shape, next.x, next.y, next.radius, next.edge);
+    const fit = templateOverlap(mask, next.shape, next.x, next.y, next.radius, next.edge);
     if (fit <= best.fit) return false;
     best = { ...next, fit };
     return true;
@@ -153,10 +160,10 @@ function climb(mask: Mask, start: Candidate): Candidate {
 
 /** The shape that covers the mask best; those far behind at the start are not followed up. */
 function fitShape(mask: Mask, start: Moments): Candidate {
-  const starts = SHAPES.map((shape) => startShape(mask, shape, start));
+  const starts = SHAPES.map((shape) => initialFit(mask, shape, start));
   const leader = Math.max(...starts.map(({ fit }) => fit));
   return starts
-    .filter(({ fit }) => fit > leader - HOPELESS)
+    .filter(({ fit }) => fit > leader - MAX_START_DEFICIT)
     .map((candidate) => climb(mask, candidate))
     .reduce((a, b) => (b.fit > a.fit ? b : a));
 }
@@ -172,7 +179,7 @@ function moments(mask: Mask): Moments {
 }
 
 /** Names the object that covers `region`. */
-export function identify(image: RgbImage, region: Region, background: Rgb): FoundObject {
+export function identify(image: RgbImage, region: Segment, background: RgbColour): FoundObject {
   const { size } = image;
   const colour = identifyColour(image, region, background);
   const mask = softMask(image, region, background, colour ?? 'black');

@@ -19,7 +19,7 @@ export interface SceneMeasure {
   /** As many objects as asked for, and they stand in the relation or the place asked for. */
   readonly place: boolean;
   /** Everything, each shape in its own colour. */
-  readonly right: boolean;
+  readonly isCorrect: boolean;
   readonly found: readonly FoundObject[];
 }
 
@@ -65,7 +65,7 @@ function inItsPlace(found: readonly FoundObject[], { objects, relation, place }:
  */
 export function measureScene(pixels: Uint8Array, size: number, expected: Scene): SceneMeasure {
   const image = { pixels, size };
-  const { background, regions } = segment(image);
+  const { background, segments: regions } = segment(image);
   const found = regions.map((region) => identify(image, region, background));
   const colour = sameWords(
     found.map((object) => object.colour),
@@ -80,5 +80,5 @@ export function measureScene(pixels: Uint8Array, size: number, expected: Scene):
     expected.objects.map((object) => `${object.colour} ${object.shape}`),
   );
   const place = inItsPlace(found, expected);
-  return { colour, shape, place, right: together && place, found };
+  return { colour, shape, place, isCorrect: together && place, found };
 }

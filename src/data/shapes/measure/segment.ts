@@ -1,17 +1,17 @@
 // Objects of a shape image, found by their colour against the background. Looks at nothing but the pixels:
 // what the image should show plays no part here.
 
-import { COLOUR_NAMES, type Rgb } from '../vocabulary.ts';
+import { COLOUR_NAMES, type RgbColour } from '../vocabulary.ts';
 import { difference, nearestColour, shareOf } from './colour.ts';
 
 /** Share of an object's colour, the rest being background, from which a pixel belongs to it. */
 const PRESENCE = 0.45;
 /** Backgrounds are light; on anything else nothing is found. */
-const LIGHTEST_BACKGROUND = 190;
+const MIN_BACKGROUND = 190;
 /** Blots smaller than this share of the image are noise (12 pixels of 32 × 32). */
-const SMALLEST_OBJECT = 12 / 1024;
+const MIN_OBJECT = 12 / 1024;
 /** A part of another colour, touching an object, that is an object of its own. */
-const SMALLEST_PART = 0.2;
+const MIN_PART = 0.2;
 
 export interface RgbImage {
   /** RGB, rows first. */
@@ -21,14 +21,14 @@ export interface RgbImage {
 }
 
 /** Pixel indices, row · size + column. */
-export type Region = readonly number[];
+export type Segment = readonly number[];
 
 export interface Segmentation {
-  readonly background: Rgb;
-  readonly regions: readonly Region[];
+  readonly background: RgbColour;
+  readonly segments: readonly Segment[];
 }
 
-export function pixelAt({ pixels }: RgbImage, index: number): Rgb {
+export function pixelAt({ pixels }: RgbImage, index: number): RgbColour {
   return [pixels[3 * index]!, pixels[3 * index + 1]!, pixels[3 * index + 2]!];
 }
 
@@ -38,17 +38,17 @@ function median(values: number[]): number {
 }
 
 /** The median colour of the image's frame, where objects do not reach. */
-function estimateBackground(image: RgbImage): Rgb {
+function estimateBackground(image: RgbImage): RgbColour {
   const { size } = image;
-  const frame: Rgb[] = [];
+  const frame: RgbColour[] = [];
   for (let i = 0; i < size; i++)
     for (const index of [i, (size - 1) * size + i, i * size, i * size + size - 1])
       frame.push(pixelAt(image, index));
-  return [0, 1, 2].map((channel) => median(frame.map((rgb) => rgb[channel]!))) as unknown as Rgb;
+  return [0, 1, 2].map((channel) => median(frame.map((rgb) => rgb[channel]!))) as unknown as RgbColour;
 }
 
 /** `background − pixel` summed over the pixel and those around it: colour is coarser than lightness in JPEG. */
-function awayAround(image: RgbImage, index: number, background: Rgb): Rgb {
+function awayAround(image: RgbImage, index: number, background: RgbColour): RgbColour {
   const { size } = image;
   const [row, column] = [Math.floor(index / size), index % size];
   const sum: [number, number, number] = [0, 0, 0];
@@ -62,7 +62,7 @@ function awayAround(image: RgbImage, index: number, background: Rgb): Rgb {
 }
 
 /** Regions of equal positive labels, connected by sides. */
-function components(labels: Int32Array, size: number): number[][] {
+function connectedSegments(labels: Int32Array, size: number): number[][] {
   const seen = new Uint8Array(labels.length);
   const found: number[][] = [];
   for (let start = 0; start < labels.length; start++) {
@@ -92,10 +92,10 @@ export function neighbours(index: number, size: number): number[] {
 }
 
 /** Cuts a region where objects of different colours touch: each pixel goes to the nearest of the parts. */
-function splitByColour(region: Region, colours: Int32Array, size: number): Region[] {
+function splitByColour(region: Segment, colours: Int32Array, size: number): Segment[] {
   const labels = new Int32Array(colours.length);
   for (const index of region) labels[index] = colours[index]!;
-  const parts = components(labels, size).filter((part) => part.length >= SMALLEST_PART * region.length);
+  const parts = connectedSegments(labels, size).filter((part) => part.length >= MIN_PART * region.length);
   if (new Set(parts.map((part) => labels[part[0]!])).size < 2) return [region];
 
   const owner = new Int32Array(colours.length).fill(-1);
@@ -117,20 +117,20 @@ function splitByColour(region: Region, colours: Int32Array, size: number): Regio
 export function segment(image: RgbImage): Segmentation {
   const { size } = image;
   const background = estimateBackground(image);
-  if (Math.min(...background) < LIGHTEST_BACKGROUND) return { background, regions: [] };
+  if (Math.min(...background) < MIN_BACKGROUND) return { background, segments: [] };
   const colours = new Int32Array(size * size);
   for (let index = 0; index < colours.length; index++) {
     const away = difference(background, pixelAt(image, index));
     const { colour } = nearestColour(awayAround(image, index, background), background);
     if (shareOf(colour, away, background) >= PRESENCE) colours[index] = 1 + COLOUR_NAMES.indexOf(colour);
   }
-  const smallest = SMALLEST_OBJECT * size * size;
-  const regions = components(
+  const smallest = MIN_OBJECT * size * size;
+  const regions = connectedSegments(
     colours.map((colour) => Math.min(colour, 1)),
     size,
   )
     .filter((region) => region.length >= smallest)
     .flatMap((region) => splitByColour(region, colours, size))
     .filter((region) => region.length >= smallest);
-  return { background, regions };
+  return { background, segments: regions };
 }

@@ -42,8 +42,8 @@ describe('images by top-k 1', () => {
       const sampler = await model.sampler(2, { topK: 1, guidance });
       const starts = START.map((start) => start.slice(0, 2));
       const requests: SampleRequest[] = [
-        { caption: CAPTIONS[0], start: Int32Array.from(starts[0]!), seed: 1 },
-        { caption: CAPTIONS[1], start: Int32Array.from(starts[1]!), negative: NEGATIVE, seed: 2 },
+        { captionTokens: CAPTIONS[0], start: Int32Array.from(starts[0]!), seed: 1 },
+        { captionTokens: CAPTIONS[1], start: Int32Array.from(starts[1]!), negative: NEGATIVE, seed: 2 },
       ];
       const expected = [
         model.greedy(CAPTIONS[0], { start: starts[0]!, away: [], guidance }),

@@ -70,7 +70,8 @@ describe('the gradient is that of finite differences', () => {
   ];
   for (const [name, parameter, put] of parts) {
     test(name, () => {
-      const loss = (v: Tensor): Tensor => dalleLoss(put(v), text_BT, image_BI, config, { textWeight: 0.4 }).loss;
+      const loss = (v: Tensor): Tensor =>
+        dalleLoss(put(v), text_BT, image_BI, config, { textWeight: 0.4 }).loss;
       const { analytic, numeric } = directionalDerivatives(loss, parameter, 3);
       assert.ok(Math.abs(analytic) > 1e-3, `the gradient is not trivial: ${analytic}`);
       assert.ok(

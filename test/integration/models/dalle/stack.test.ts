@@ -119,7 +119,8 @@ describe('recorded', () => {
           const training = { ...DROPPING, recompute: true, key };
           const options = { training };
           const ours = withTensors(p, tensors);
-          return dalleLoss(ours, text as Tensor2D, image as Tensor2D, config, { textWeight: 0.3, ...options }).loss;
+          return dalleLoss(ours, text as Tensor2D, image as Tensor2D, config, { textWeight: 0.3, ...options })
+            .loss;
         })(tensorsOf(p));
         return Object.fromEntries(names.map((name, i) => [name, grads[i]!]));
       });

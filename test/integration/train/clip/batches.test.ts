@@ -1,4 +1,4 @@
-// A batch gone through twice is the same twice, held in memory or decoded again; and whatever the chunk.
+// Two passes over a batch give the same chunks, from memory or decoded again, whatever the size of a chunk.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -8,11 +8,11 @@ import { after, before, test } from 'node:test';
 import type { CaptionedImage } from '../../../../src/data/image.ts';
 import { Faults } from '../../../../src/data/sources/faults.ts';
 import { readFolder } from '../../../../src/data/sources/folder.ts';
-import type { OnHost } from '../../../../src/engine/session/runtime.ts';
+import type { OnHost } from '../../../../src/engine/session/compiled.ts';
 import { loadTokenizer } from '../../../../src/tokenizers/load.ts';
 import type { Tokenizer } from '../../../../src/tokenizers/tokenizer.ts';
-import { checkCaptions, clipBatches } from '../../../../src/train/clip/batches.ts';
-import type { ClipInputs } from '../../../../src/train/clip/step.ts';
+import { assertClipCaptionsFit, clipBatches } from '../../../../src/train/clip/batches.ts';
+import type { ClipInputs } from '../../../../src/train/clip/gradients.ts';
 import { DataError } from '../../../../src/util/errors.ts';
 import { createLogger } from '../../../../src/util/logger.ts';
 import { writeImages } from '../../../support/tiny-dvae.ts';
@@ -30,11 +30,11 @@ before(async () => {
 });
 after(() => rmSync(root, { recursive: true }));
 
-/** All of two batches, in passes of their own: pixels and ids of each pass. */
-async function gather(chunk: number | undefined, heldBytes?: number): Promise<number[][]> {
+/** Pixels and ids of both passes over two batches, a list for each pass. */
+async function gather(chunk: number | undefined, maxHeldBytes?: number): Promise<number[][]> {
   const config = clipConfig(paths, { data: { cropScale: 0.5 }, train: { batch: 8, gradCacheChunk: chunk } });
   const data = { images, tokenizer, faults: new Faults(createLogger('error')) };
-  const batches = clipBatches(data, config, undefined, heldBytes);
+  const batches = clipBatches(data, config, undefined, maxHeldBytes);
   const passes: number[][] = [];
   try {
     for (let n = 0; n < 2; n++) {
@@ -59,7 +59,7 @@ async function gather(chunk: number | undefined, heldBytes?: number): Promise<nu
   return passes;
 }
 
-test('a second pass gives the same chunks, from memory and decoded again', async () => {
+test('a second pass gives the same chunks as the first, from memory and decoded again', async () => {
   const [held, decoded] = [await gather(4), await gather(4, 0)];
   for (const passes of [held, decoded]) {
     assert.deepEqual(passes[0], passes[1]);
@@ -69,21 +69,24 @@ test('a second pass gives the same chunks, from memory and decoded again', async
   assert.notDeepEqual(held[0], held[2]);
 });
 
-test('the chunk does not change what is in a batch', async () => {
+test('the size of a chunk does not change the contents of a batch', async () => {
   const sorted = (numbers: number[]): number[] => [...numbers].sort((a, b) => a - b);
   const [whole, chunked] = [await gather(undefined), await gather(2)];
   assert.deepEqual(sorted(whole[0]!), sorted(chunked[0]!));
   assert.deepEqual(sorted(whole[1]!), sorted(chunked[2]!));
 });
 
-test('captions that are too long are refused with their file, or counted where they may be cut', () => {
-  const long = [{ ...images[0]!, caption: 'x y z '.repeat(20) }, ...images.slice(1)];
+test('captions that are too long are refused with their file, or counted when truncation is on', () => {
+  const long = [{ ...images[0]!, captions: ['x y z '.repeat(20)] }, ...images.slice(1)];
   const config = clipConfig(paths);
-  assert.equal(checkCaptions(images, tokenizer, config), 0);
+  assert.equal(assertClipCaptionsFit(images, tokenizer, config), 0);
   assert.throws(
-    () => checkCaptions(long, tokenizer, config),
+    () => assertClipCaptionsFit(long, tokenizer, config),
     (error) =>
       error instanceof DataError && error.where === images[0]!.path && /truncateCaptions/.test(error.fix!),
   );
-  assert.equal(checkCaptions(long, tokenizer, clipConfig(paths, { data: { truncateCaptions: true } })), 1);
+  assert.equal(
+    assertClipCaptionsFit(long, tokenizer, clipConfig(paths, { data: { truncateCaptions: true } })),
+    1,
+  );
 });

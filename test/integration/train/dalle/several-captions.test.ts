@@ -1,4 +1,4 @@
-// Several captions of an image: each epoch draws one, by the run's seed, wherever the captions come from.
+// Several captions of an image: each epoch picks one, by the seed of the run, from whatever source.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -7,14 +7,14 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { ImageBatches } from '../../../../src/data/batches.ts';
 import type { BatchPosition } from '../../../../src/data/order.ts';
-import { captionsOf, drawCaption } from '../../../../src/data/sources/captions.ts';
+import { pickCaption } from '../../../../src/data/sources/captions.ts';
 import { Faults } from '../../../../src/data/sources/faults.ts';
 import { readImages } from '../../../../src/data/sources/resolve.ts';
 import { readTokenFolder } from '../../../../src/data/tokens/read.ts';
 import { tokenizeFolder } from '../../../../src/inference/jobs/tokenize.ts';
 import { BpeTokenizer } from '../../../../src/tokenizers/bpe.ts';
-import { checkCaptions, trainingBatches } from '../../../../src/train/dalle/batches.ts';
-import type { TokenizedDataset } from '../../../../src/train/dalle/dataset.ts';
+import { assertCaptionsFit, trainingBatches } from '../../../../src/train/dalle/batches.ts';
+import type { DataError } from '../../../../src/util/errors.ts';
 import { createLogger } from '../../../../src/util/logger.ts';
 import { SILENT } from '../../../../src/util/progress.ts';
 import { writeImages, writeTinyDvae } from '../../../support/tiny-dvae.ts';
@@ -45,15 +45,15 @@ before(async () => {
 });
 after(() => rmSync(root, { recursive: true }));
 
-test('a folder and a list give all captions, the first of them first', async () => {
+test('a folder and a list give all captions of an image, in order', async () => {
   for (const path of [data, join(root, 'list.jsonl')]) {
     const images = await readImages(path, { captions: 'required' });
-    const captions = images.map(captionsOf).sort();
+    const captions = images.map(({ captions }) => captions).sort();
     assert.deepEqual(captions, Array.from({ length: IMAGES }, (_, i) => lines(i)).sort(), path);
   }
 });
 
-test('each epoch draws one caption, all as likely, whatever the batch, and the same wherever it begins', async () => {
+test('each epoch picks one caption uniformly; batch size and starting position do not change the pick', async () => {
   const images = await readImages(data, { captions: 'required' });
   const faults = new Faults(createLogger('error'));
   const take = async (batch: number, count: number, position?: BatchPosition) => {
@@ -83,16 +83,16 @@ test('each epoch draws one caption, all as likely, whatever the batch, and the s
   assert.deepEqual((await take(4, 12, half.after)).seen, seen.slice(8, 20));
 });
 
-test('token shards carry them all, and training draws from them as from the images', async () => {
+test('token shards keep all captions, and training on them picks the same as on images', async () => {
   const dvae = join(root, 'dvae');
   await writeTinyDvae(dvae);
   const out = join(root, 'tokens');
   const context = { log: createLogger('error'), progress: SILENT, signal: new AbortController().signal };
   await tokenizeFolder({ data, dvae, out, shardSize: 4, resume: false }, context);
-  const tokens = (await readTokenFolder(out)) as TokenizedDataset;
+  const tokens = await readTokenFolder(out);
   assert.deepEqual(
     tokens.captions,
-    tokens.keys.map((key) => lines(Number(key.slice(-3))).join('\n')),
+    tokens.keys.map((key) => lines(Number(key.slice(-3)))),
   );
 
   const config = dalleConfig({ path: data, dvae, tokenizer: join(root, 'tokenizer.json') }, 5, {
@@ -100,24 +100,24 @@ test('token shards carry them all, and training draws from them as from the imag
     batch: IMAGES,
   });
   const settings = { ...config, data: { ...config.data, bpeDropout: 0 } };
-  assert.equal(checkCaptions(tokens, tokenizer, settings), 0);
+  assert.equal(assertCaptionsFit(tokens, tokenizer, settings), 0);
   const batches = trainingBatches(tokens, tokenizer, settings);
   for (let epoch = 0; epoch < 4; epoch++) {
     const { value } = await batches.next();
     const { keys, text } = value as Exclude<typeof value, void>;
     for (const [i, key] of keys.entries()) {
-      const expected = tokenizer.encode(drawCaption(lines(Number(key.slice(-3))), 5, epoch, key));
+      const expected = tokenizer.encode(pickCaption(lines(Number(key.slice(-3))), 5, epoch, key));
       assert.deepEqual([...text.slice(i * 12, i * 12 + expected.length)], expected);
     }
   }
 });
 
-test('a caption that is too long is refused, first of its image or not', () => {
+test('a caption that is too long is refused, also when it is not the first of its image', () => {
   const config = dalleConfig({ path: data, dvae: '', tokenizer: '' });
-  const captions = ['short', `short\n${'long '.repeat(20)}`];
+  const captions = [['short'], ['short', 'long '.repeat(20)]];
   assert.throws(
-    () => checkCaptions({ keys: ['a', 'b'], captions }, tokenizer, config),
-    (error: Error & { where?: string }) =>
-      /^1 captions are longer than/.test(error.message) && error.where === 'b',
+    () => assertCaptionsFit({ keys: ['a', 'b'], captions }, tokenizer, config),
+    (error: DataError) =>
+      error.code === 'E_CAPTION_TOO_LONG' && error.where === 'b' && /^1 captions/.test(error.message),
   );
 });

@@ -12,7 +12,7 @@ import { Runtime } from '../../../../src/engine/session/runtime.ts';
 import type { Tensor } from '../../../../src/engine/tfjs/tf.ts';
 import { constant, normal } from '../../../../src/nn/parameters.ts';
 import { Weights } from '../../../../src/nn/weights.ts';
-import { GradientExchange } from '../../../../src/train/distributed/all-reduce.ts';
+import { AllReduce } from '../../../../src/train/distributed/all-reduce.ts';
 import {
   gatherResiduals,
   scatterResiduals,
@@ -23,7 +23,7 @@ import { GradientAccumulator } from '../../../../src/train/optim/accumulate.ts';
 import { UsageError } from '../../../../src/util/errors.ts';
 import { createLogger } from '../../../../src/util/logger.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
-import { allOf } from '../../../support/cluster.ts';
+import { runAllWorkers } from '../../../support/cluster.ts';
 
 const RANK = 2;
 const SPEC = {
@@ -71,7 +71,7 @@ async function setUp(cluster: Cluster, isExact = false) {
   const compression = isExact ? undefined : new PowerSgd(runtime, 'model', weights.entries, RANK);
   await compression?.factors.initialize(0);
   await compression?.residuals.load(compression.residuals.zeros());
-  const exchange = new GradientExchange(runtime, 'test', { cluster, sums, compression });
+  const exchange = new AllReduce(runtime, 'test', { cluster, sums, compression });
   const start = runtime.compile('set', (inputs: Record<string, Tensor>) => {
     sums.clear();
     sums.add(new Map(Object.entries(inputs)));
@@ -158,7 +158,7 @@ const WORKERS = 3;
 const STEPS = 5;
 
 test('steps of three workers: gradients and residuals are those of the plain algorithm, what is small is exact', async () => {
-  const runs = await allOf(WORKERS, async (cluster) => {
+  const runs = await runAllWorkers(WORKERS, async (cluster) => {
     const { step, compression } = await setUp(cluster);
     const factors = await compression.factors.save();
     const results: Arrays[] = [];
@@ -222,7 +222,7 @@ test('a sum of the rank of the compression comes through as it is, at the first 
   const second = Object.fromEntries(
     NAMES.map((name) => [name, sum[name].map((value, i) => value - first[name][i]!)]),
   ) as Arrays;
-  const results = await allOf(2, async (cluster) =>
+  const results = await runAllWorkers(2, async (cluster) =>
     (await setUp(cluster)).step(cluster.isPrimary ? first : second),
   );
   for (const result of results) for (const name of NAMES) assertNear(result[name], sum[name], name, 1e-3);
@@ -230,7 +230,7 @@ test('a sum of the rank of the compression comes through as it is, at the first 
 
 test('it sends less', async () => {
   const bytes = async (isExact: boolean): Promise<number> => {
-    const [sent] = await allOf(2, async (cluster) => {
+    const [sent] = await runAllWorkers(2, async (cluster) => {
       const { step } = await setUp(cluster, isExact);
       const before = cluster.bytesSent;
       await step(gradientsOf(cluster.rank, 0));
@@ -267,7 +267,7 @@ describe('residuals in a checkpoint', () => {
     );
 
   test('are those of every worker; each gets its own again, or a share of all where there are more or fewer', async () => {
-    await allOf(3, async (cluster) => {
+    await runAllWorkers(3, async (cluster) => {
       const runtime = new Runtime();
       runtimes.push(runtime);
       const residuals = errorsAt(runtime);
@@ -293,7 +293,7 @@ describe('residuals in a checkpoint', () => {
       await writeCheckpoint(path, { ...rest, model: [], optimizer: [], compression });
     });
     const goOn = (workers: number) =>
-      allOf(workers, async (cluster) => {
+      runAllWorkers(workers, async (cluster) => {
         const runtime = new Runtime();
         runtimes.push(runtime);
         const residuals = errorsAt(runtime);
@@ -313,7 +313,7 @@ describe('residuals in a checkpoint', () => {
   });
 
   test('are 0 where there are none', async () => {
-    const [first] = await allOf(2, async (cluster) => {
+    const [first] = await runAllWorkers(2, async (cluster) => {
       const runtime = new Runtime();
       runtimes.push(runtime);
       const residuals = errorsAt(runtime);

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import sharp, { type Sharp } from 'sharp';
-import { drawScenes } from '../../../../src/data/shapes/draw.ts';
 import { heldOutPrompts } from '../../../../src/data/shapes/heldout.ts';
 import { measureScene } from '../../../../src/data/shapes/measure/measure.ts';
 import { randomScene } from '../../../../src/data/shapes/random-scene.ts';
+import { renderScenes } from '../../../../src/data/shapes/render.ts';
 import type { Scene, SceneObject } from '../../../../src/data/shapes/scene.ts';
 import { COLOUR_NAMES, RELATIONS, SHAPES } from '../../../../src/data/shapes/vocabulary.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
@@ -16,7 +16,7 @@ async function draw(scenes: readonly Scene[], size: number, seed = 0): Promise<U
   const images: Uint8Array[] = [];
   for (let i = 0; i < scenes.length; i += 8) {
     const sheet = scenes.slice(i, i + 8).map((scene, k) => ({ scene, key: ['measure', seed, i + k] }));
-    images.push(...(await drawScenes(sheet, size)));
+    images.push(...(await renderScenes(sheet, size)));
   }
   return images;
 }
@@ -48,7 +48,7 @@ async function shareRight(
 ): Promise<number> {
   let right = 0;
   for (const [i, pixels] of images.entries())
-    right += Number(measureScene(await damage(pixels, size, i), size, expected[i]!).right);
+    right += Number(measureScene(await damage(pixels, size, i), size, expected[i]!).isCorrect);
   return right / images.length;
 }
 
@@ -124,7 +124,7 @@ test('a half-drawn mixture of two images, noise, and an empty image are not righ
   const mixed = images.map((a, i) => a.map((value, k) => (value + images[(i + 1) % COUNT]![k]!) / 2));
   assert.ok((await shareRight(mixed, 32, heldOut)) <= 0.01);
   const noise = new Uint8Array(32 * 32 * 3).map(() => random.integer(256));
-  assert.equal(measureScene(noise, 32, heldOut[0]!).right, false);
+  assert.equal(measureScene(noise, 32, heldOut[0]!).isCorrect, false);
   const empty = measureScene(new Uint8Array(32 * 32 * 3).fill(250), 32, heldOut[0]!);
   assert.deepEqual(empty, { colour: false, shape: false, place: false, right: false, found: [] });
 });
@@ -134,7 +134,7 @@ test('each part is judged by itself', () => {
   const scene = heldOut[index]!;
   const [a, b] = scene.objects as [SceneObject, SceneObject];
   const judge = (expected: Scene) => {
-    const { colour, shape, place, right } = measureScene(images[index]!, 32, expected);
+    const { colour, shape, place, isCorrect: right } = measureScene(images[index]!, 32, expected);
     return { colour, shape, place, right };
   };
   assert.deepEqual(judge(scene), { colour: true, shape: true, place: true, right: true });
@@ -156,7 +156,7 @@ test('each part is judged by itself', () => {
 test('says what it found and where', async () => {
   const scene: Scene = { objects: [{ colour: 'green', shape: 'ring' }], place: 'in the top left' };
   const [pixels] = await draw([scene], 32);
-  const { found, right } = measureScene(pixels!, 32, scene);
+  const { found, isCorrect: right } = measureScene(pixels!, 32, scene);
   assert.ok(right);
   assert.equal(found.length, 1);
   assert.deepEqual([found[0]!.colour, found[0]!.shape], ['green', 'ring']);

@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { captionFiles, readLines } from '../../../../src/data/sources/caption-files.ts';
-import { DataError } from '../../../../src/util/errors.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'mm-captions-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -17,22 +16,21 @@ async function lines(content: string | Uint8Array): Promise<string[]> {
   return all;
 }
 
-const failsWith = (message: RegExp, where: string) => (error: unknown) =>
-  error instanceof DataError && message.test(error.message) && error.where === where;
+const failure = (code: string, where: string) => ({ name: 'DataError', code, where });
 
-describe('lines', () => {
-  test('with and without a break at the end', async () => {
+describe('the lines of a file', () => {
+  test('are the same with and without a line break at the end', async () => {
     assert.deepEqual(await lines('a\nb\n'), ['a', 'b']);
     assert.deepEqual(await lines('a\n\nb'), ['a', '', 'b']);
     assert.deepEqual(await lines(''), []);
   });
 
-  test('characters cut by the reader’s chunks stay whole', async () => {
+  test('keep characters that are split between two reads', async () => {
     const text = Array.from({ length: 60_000 }, (_, i) => `${'x'.repeat(i % 7)}é🙂`);
     assert.deepEqual(await lines(text.join('\n')), text);
   });
 
-  test('what is not text is refused', async () => {
+  test('are refused when the file is not text', async () => {
     const refused: Uint8Array[] = [
       Uint8Array.of(0x89, 0x50, 0x4e, 0x47),
       Buffer.from('a\u0000b'),
@@ -40,17 +38,17 @@ describe('lines', () => {
       Uint8Array.of(0x61, 0xc3), // cut inside a character
       Buffer.alloc(2 ** 21, 'x'),
     ];
-    for (const content of refused) await assert.rejects(lines(content), failsWith(/not a text file/, file));
+    for (const content of refused) await assert.rejects(lines(content), failure('E_NOT_TEXT', file));
   });
 
-  test('a file that is gone is named', async () => {
+  test('of a missing file are an error that names it', async () => {
     const gone = join(folder, 'gone.txt');
-    await assert.rejects(readLines(gone).next(), failsWith(/ENOENT/, gone));
+    await assert.rejects(readLines(gone).next(), failure('E_NOT_FOUND', gone));
   });
 });
 
-describe('files', () => {
-  test('those of a folder and the folders in it, sorted', async () => {
+describe('caption files', () => {
+  test('are those of a folder and its subfolders, sorted', async () => {
     const root = join(folder, 'set');
     mkdirSync(join(root, 'b', 'c.txt'), { recursive: true });
     for (const name of ['b/2.txt', 'a.txt', 'b/1.TXT', 'b/c.txt/d.txt', 'a.png'])
@@ -63,11 +61,11 @@ describe('files', () => {
     assert.deepEqual(await captionFiles(join(root, 'a.png')), [join(root, 'a.png')]);
   });
 
-  test('none, and no folder', async () => {
+  test('are an error for a folder without any, and for a missing folder', async () => {
     const empty = join(folder, 'empty');
     mkdirSync(empty);
-    await assert.rejects(captionFiles(empty), failsWith(/no \.txt captions/, empty));
+    await assert.rejects(captionFiles(empty), failure('E_NO_CAPTION', empty));
     const none = join(folder, 'none');
-    await assert.rejects(captionFiles(none), failsWith(/no such file or folder/, none));
+    await assert.rejects(captionFiles(none), failure('E_NOT_FOUND', none));
   });
 });

@@ -9,7 +9,7 @@ import { keepingLogger, temporaryFolder, write } from '../../../support/images.t
 
 const isRoot = process.getuid?.() === 0;
 
-test('images of all endings, flat and nested, by key, with their captions', async () => {
+test('a folder gives images of all extensions, flat and nested, sorted by key, with their captions', async () => {
   const folder = await temporaryFolder();
   for (const name of [
     'b/two.PNG',
@@ -30,12 +30,12 @@ test('images of all endings, flat and nested, by key, with their captions', asyn
     images.map(({ key }) => key),
     ['a', 'b/c/three', 'b/two', 'five', 'four', 'seven', 'six'],
   );
-  assert.deepEqual(images[0], { key: 'a', path: join(folder, 'a.jpg'), caption: 'a red circle' });
-  assert.equal(images[2]!.caption, 'two red circles');
-  assert.equal(images[1]!.caption, undefined);
+  assert.deepEqual(images[0], { key: 'a', path: join(folder, 'a.jpg'), captions: ['a red circle'] });
+  assert.deepEqual(images[2]!.captions, ['two red circles', 'a pair of them']);
+  assert.deepEqual(images[1]!.captions, []);
 });
 
-test('hidden files and folders are passed over, links to files are followed', async () => {
+test('hidden files and folders are skipped, and links to files are followed', async () => {
   const folder = await temporaryFolder();
   for (const name of ['.hidden/a.png', '._a.png', 'real/b.png']) await write(join(folder, name), '');
   await symlink(join(folder, 'real/b.png'), join(folder, 'link.png'));
@@ -46,39 +46,44 @@ test('hidden files and folders are passed over, links to files are followed', as
   );
 });
 
-test('the path may end with a slash or go through dots', async () => {
+test('a path may end with a slash or contain dots', async () => {
   const folder = await temporaryFolder();
   await write(join(folder, 'sub/a.png'), '');
   for (const path of [`${folder}/`, `${folder}/sub/..`])
     assert.equal((await readFolder(path, { captions: 'ignore' }))[0]!.key, 'sub/a');
 });
 
-test('no folder, a file, an empty folder and one without images are errors that say so', async () => {
+test('a missing folder, a file, an empty folder and one without images are different errors', async () => {
   const folder = await temporaryFolder();
   await write(join(folder, 'file'), '');
   await mkdir(join(folder, 'empty'));
   await write(join(folder, 'texts/a.txt'), 'a red circle');
-  const cases: [string, RegExp][] = [
-    ['missing', /no such folder/],
-    ['file', /file, not a folder/],
-    ['empty', /empty/],
-    ['texts', /none of the 1 files is an image/],
+  const cases: [string, string][] = [
+    ['missing', 'E_NOT_FOUND'],
+    ['file', 'E_NOT_A_FOLDER'],
+    ['empty', 'E_NO_IMAGES'],
+    ['texts', 'E_NO_IMAGES'],
   ];
-  for (const [name, message] of cases)
-    await assert.rejects(readFolder(join(folder, name), { captions: 'ignore' }), (error: DataError) => {
-      assert.ok(error instanceof DataError && error.where && error.fix);
-      assert.match(error.message, message);
+  for (const [name, code] of cases) {
+    const where = join(folder, name);
+    await assert.rejects(readFolder(where, { captions: 'ignore' }), (error: DataError) => {
+      assert.ok(error instanceof DataError && error.fix);
+      assert.deepEqual([error.code, error.where], [code, where]);
       return true;
     });
+  }
 });
 
-test('two images of one key are refused', async () => {
+test('two images with one key are refused, and both are named', async () => {
   const folder = await temporaryFolder();
   for (const name of ['a.png', 'a.jpg']) await write(join(folder, name), '');
-  await assert.rejects(readFolder(folder, { captions: 'ignore' }), /share a name: a\.(png|jpg), a\./);
+  await assert.rejects(
+    readFolder(folder, { captions: 'ignore' }),
+    (error: DataError) => error.code === 'E_DUPLICATE_KEY' && /a\.(png|jpg), a\./.test(error.message),
+  );
 });
 
-test('required captions: images without one are faults, and without a list of faults an error', async () => {
+test('with required captions, an image without one is a fault where faults are recorded, else an error', async () => {
   const folder = await temporaryFolder();
   for (const name of ['a.png', 'b.png', 'c.png']) await write(join(folder, name), '');
   await write(join(folder, 'a.txt'), 'a red circle');
@@ -94,22 +99,37 @@ test('required captions: images without one are faults, and without a list of fa
     { path: join(folder, 'b.png'), reason: 'its caption is empty' },
     { path: join(folder, 'c.png'), reason: 'it has no caption' },
   ]);
-  await assert.rejects(readFolder(folder, { captions: 'required' }), /2 of 3 images have no caption/);
+  await assert.rejects(
+    readFolder(folder, { captions: 'required' }),
+    (error: DataError) =>
+      error.code === 'E_NO_CAPTION' &&
+      error.where === join(folder, 'b.png') &&
+      error.message.startsWith('2 of 3 '),
+  );
 });
 
-test('required captions and none there is an error', async () => {
+test('with required captions, a folder without any is an error', async () => {
   const folder = await temporaryFolder();
   await write(join(folder, 'a.png'), '');
   const faults = new Faults(keepingLogger().log);
-  await assert.rejects(readFolder(folder, { captions: 'required', faults }), /1 of 1 images have no caption/);
+  await assert.rejects(
+    readFolder(folder, { captions: 'required', faults }),
+    (error: DataError) => error.code === 'E_NO_CAPTION' && error.message.startsWith('1 of 1 '),
+  );
 });
 
-test('a caption or a folder that may not be read is an error', { skip: isRoot }, async () => {
+test('a caption or a folder without read permission is an error', { skip: isRoot }, async () => {
   const folder = await temporaryFolder();
   await write(join(folder, 'a.png'), '');
   await write(join(folder, 'a.txt'), 'a red circle');
   await chmod(join(folder, 'a.txt'), 0);
-  await assert.rejects(readFolder(folder, { captions: 'optional' }), /caption cannot be read \(EACCES\)/);
+  await assert.rejects(readFolder(folder, { captions: 'optional' }), {
+    code: 'E_NO_PERMISSION',
+    where: join(folder, 'a.txt'),
+  });
   await mkdir(join(folder, 'shut'), { mode: 0 });
-  await assert.rejects(readFolder(folder, { captions: 'ignore' }), /folder cannot be read \(EACCES\)/);
+  await assert.rejects(readFolder(folder, { captions: 'ignore' }), {
+    code: 'E_NO_PERMISSION',
+    where: join(folder, 'shut'),
+  });
 });

@@ -13,14 +13,19 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { checkDvae } from '../../../../src/data/tokens/check.ts';
+import { assertSameDvae } from '../../../../src/data/tokens/check.ts';
 import { TokenFolder } from '../../../../src/data/tokens/folder.ts';
-import { type ShardLayout, sha256, type TokenManifest } from '../../../../src/data/tokens/manifest.ts';
+import {
+  readManifest,
+  type ShardLayout,
+  sha256,
+  type TokenManifest,
+} from '../../../../src/data/tokens/manifest.ts';
 import { readTokenFolder } from '../../../../src/data/tokens/read.ts';
 import { packShard, type TokenSample } from '../../../../src/data/tokens/shard.ts';
-import { DataError, formatUserError, UsageError, UserError } from '../../../../src/util/errors.ts';
+import { DataError, UserError } from '../../../../src/util/errors.ts';
 
 let root: string;
 let path: string;
@@ -32,7 +37,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
-const PLAN: ShardLayout = {
+const LAYOUT: ShardLayout = {
   dvae: sha256('dvae'),
   imageSize: 8,
   grid: 2,
@@ -45,16 +50,16 @@ const sample = (index: number, codes = [index, 10, 20, 99]): TokenSample => ({
   index,
   key: `k${index}`,
   file: `k${index}.png`,
-  caption: index === 4 ? undefined : `caption ${index}`,
+  captions: index === 4 ? [] : [`caption ${index}`, ...(index === 2 ? ['another'] : [])],
   rows: 2,
   columns: 2,
   codes: Uint16Array.from(codes),
 });
 
-const open = (resume: boolean, plan = PLAN): Promise<TokenFolder> =>
-  TokenFolder.open(path, plan, { resume, warn: (message) => void warnings.push(message) });
+const open = (resume: boolean, layout = LAYOUT): Promise<TokenFolder> =>
+  TokenFolder.open(path, layout, { resume, warn: (message) => void warnings.push(message) });
 
-/** Image 6 is left out. */
+/** Image 6 is skipped. */
 async function writeShard(folder: TokenFolder, shard: number): Promise<void> {
   const indices = Array.from({ length: 3 }, (_, i) => shard * 3 + i).filter((index) => index < IMAGES);
   await folder.write(
@@ -74,28 +79,42 @@ async function fill(resume: boolean): Promise<TokenManifest> {
 const contents = (): Record<string, string> =>
   Object.fromEntries(readdirSync(path).map((name) => [name, readFileSync(join(path, name), 'latin1')]));
 
-async function failure(promise: Promise<unknown>): Promise<string> {
+/** The error of a promise: `where` is relative to the test's folder. */
+async function failure(promise: Promise<unknown>) {
   try {
     await promise;
   } catch (error) {
     assert.ok(error instanceof UserError, String((error as Error).stack));
-    assert.ok(error.fix, 'says the fix');
-    return formatUserError(error).replaceAll(root, 'ROOT');
+    const { name, code, message, fix, where } = error;
+    assert.ok(fix, 'names the fix');
+    return { name, code, message, fix, where: where && relative(root, where) };
   }
   assert.fail('did not fail');
 }
 
+/** Checks the code of an error, its place relative to the test's folder, and what its message names. */
+async function fails(
+  promise: Promise<unknown>,
+  code: string,
+  where: string,
+  ...names: string[]
+): Promise<void> {
+  const error = await failure(promise);
+  assert.deepEqual([error.code, error.where], [code, where]);
+  for (const name of names) assert.ok(error.message.includes(name), `${error.message} does not name ${name}`);
+}
+
 describe('a finished folder', () => {
-  test('is read back whole', async () => {
+  test('gives back all that was written', async () => {
     await fill(false);
     const { codes, ...set } = await readTokenFolder(path);
     const kept = [0, 1, 2, 3, 4, 5, 7];
     assert.deepEqual(set, {
       grid: 2,
       vocabulary: 100,
-      dvaeHash: PLAN.dvae,
+      dvaeHash: LAYOUT.dvae,
       keys: kept.map((index) => `k${index}`),
-      captions: kept.map((index) => sample(index).caption),
+      captions: kept.map((index) => sample(index).captions),
     });
     assert.deepEqual(
       [...codes],
@@ -103,7 +122,7 @@ describe('a finished folder', () => {
     );
   });
 
-  test('has a manifest that says what is in it', async () => {
+  test('has a manifest of its contents', async () => {
     const manifest = await fill(false);
     assert.deepEqual(JSON.parse(readFileSync(join(path, 'manifest.json'), 'utf8')), manifest);
     assert.deepEqual(readdirSync(path).sort(), [
@@ -115,8 +134,8 @@ describe('a finished folder', () => {
     const bytes = readFileSync(join(path, 'shard-000002.tar'));
     assert.deepEqual(manifest, {
       format: 'mm-tokens',
-      version: 1,
-      ...PLAN,
+      version: 2,
+      ...LAYOUT,
       images: 7,
       shards: [
         ...manifest.shards.slice(0, 2),
@@ -131,17 +150,15 @@ describe('a finished folder', () => {
     });
   });
 
-  test('is not written over', async () => {
+  test('is not overwritten', async () => {
     await fill(false);
     const before = contents();
-    assert.match(
-      await failure(open(false)),
-      /holds token shards already\n {2}at: {2}ROOT\/tokens\n.*--resume/,
-    );
+    await fails(open(false), 'E_FOLDER_NOT_EMPTY', 'tokens');
+    assert.match((await failure(open(false))).fix, /`resume`/);
     assert.deepEqual(contents(), before);
   });
 
-  test('resumed, stays as it is', async () => {
+  test('is unchanged when it is resumed', async () => {
     await fill(false);
     const before = contents();
     const inode = statSync(join(path, 'shard-000001.tar')).ino;
@@ -158,14 +175,14 @@ describe('a finished folder', () => {
 });
 
 describe('an interrupted folder', () => {
-  test('goes on with the shards that are missing, and ends as if nothing had happened', async () => {
+  test('resumes with the missing shards, and ends with the same files as an uninterrupted run', async () => {
     await fill(false);
     const whole = contents();
     rmSync(path, { recursive: true });
 
     await writeShard(await open(false), 1);
-    assert.match(await failure(readTokenFolder(path)), /no finished token shards/);
-    assert.match(await failure(open(false)), /--resume/);
+    await fails(readTokenFolder(path), 'E_NO_TOKENS', 'tokens');
+    await fails(open(false), 'E_FOLDER_NOT_EMPTY', 'tokens');
     const folder = await open(true);
     assert.deepEqual(
       [0, 1, 2].map((shard) => folder.has(shard)),
@@ -177,7 +194,7 @@ describe('an interrupted folder', () => {
     assert.deepEqual(warnings, []);
   });
 
-  test('a shard whose record was not written yet is made again; what half-written files leave is removed', async () => {
+  test('makes a shard without a record again, and removes temporary files', async () => {
     await fill(false);
     const whole = contents();
     rmSync(path, { recursive: true });
@@ -202,18 +219,18 @@ describe('an interrupted folder', () => {
     assert.deepEqual(contents(), whole);
   });
 
-  test('killed before its first file, it is empty or holds a half-written one', async () => {
+  test('may hold nothing but a temporary file', async () => {
     mkdirSync(path);
     writeFileSync(join(path, '.manifest.partial.json.1.abcd.tmp'), '{');
     await fill(false);
     assert.ok(!readdirSync(path).some((name) => name.startsWith('.')));
   });
 
-  test('resuming what was never begun begins', async () => {
+  test('may be empty: resuming it starts from the beginning', async () => {
     assert.equal((await fill(true)).images, 7);
   });
 
-  test('storage that fails leaves what is finished', async () => {
+  test('keeps its finished shards when the storage fails', async () => {
     const folder = await open(false);
     await writeShard(folder, 0);
     mkdirSync(join(path, 'shard-000001.tar', 'in the way'), { recursive: true });
@@ -223,7 +240,7 @@ describe('an interrupted folder', () => {
     assert.equal((await fill(true)).images, 7);
   });
 
-  test('a damaged shard of a finished folder is made again, with a warning', async () => {
+  test('makes the damaged shards of a finished folder again, with a warning', async () => {
     await fill(false);
     const whole = contents();
     truncateSync(join(path, 'shard-000000.tar'), 700);
@@ -235,13 +252,13 @@ describe('an interrupted folder', () => {
     );
     assert.equal(warnings.length, 2);
     assert.match(warnings[0]!, /^shard-000000\.tar is made again: the shard has 700 bytes of \d+$/);
-    assert.ok(!existsSync(join(path, 'manifest.json')), 'nobody takes it for finished meanwhile');
+    assert.ok(!existsSync(join(path, 'manifest.json')), 'it does not count as finished meanwhile');
     await fill(true);
     assert.deepEqual(contents(), whole);
   });
 
-  test('more than a million shards stay in order', async () => {
-    const folder = await open(false, { ...PLAN, shardSize: 1 });
+  test('keeps more than a million shards in order', async () => {
+    const folder = await open(false, { ...LAYOUT, shardSize: 1 });
     for (const shard of [1_000_000, 999_999]) await folder.write(shard, [sample(shard, [1, 2, 3, 4])], []);
     const { shards } = await folder.finish();
     assert.deepEqual(
@@ -252,48 +269,47 @@ describe('an interrupted folder', () => {
   });
 });
 
-describe('refuses to mix with', () => {
-  test('another program’s files', async () => {
+describe('a folder is refused that holds', () => {
+  test('files of other programs', async () => {
     mkdirSync(path);
     writeFileSync(join(path, 'thesis.txt'), 'precious');
-    for (const resume of [false, true]) await assert.rejects(open(resume), UsageError);
+    for (const resume of [false, true]) await fails(open(resume), 'E_FOLDER_NOT_EMPTY', 'tokens');
     assert.deepEqual(contents(), { 'thesis.txt': 'precious' });
   });
 
-  test('a file', async () => {
+  test('nothing because it is a file', async () => {
     writeFileSync(path, 'precious');
-    assert.match(await failure(open(false)), /is a file/);
+    await fails(open(false), 'E_NOT_A_FOLDER', 'tokens');
   });
 
-  for (const [key, value, message] of [
-    ['dvae', sha256('other'), `begun with dvae ${PLAN.dvae}, and now it is ${sha256('other')}`],
-    ['imageSize', 16, 'imageSize 8, and now it is 16'],
-    ['shardSize', 4, 'shardSize 3, and now it is 4'],
-    ['source', sha256('other'), 'names and captions'],
+  for (const [key, value] of [
+    ['dvae', sha256('other')],
+    ['imageSize', 16],
+    ['shardSize', 4],
+    ['source', sha256('other')],
   ] as const) {
     test(`shards of another ${key}`, async () => {
       await writeShard(await open(false), 0);
       const before = contents();
-      await assert.rejects(open(true, { ...PLAN, [key]: value }), DataError);
-      const text = await failure(open(true, { ...PLAN, [key]: value }));
-      assert.ok(text.includes(message), text);
+      const other = open(true, { ...LAYOUT, [key]: value });
+      await fails(other, 'E_OTHER_LAYOUT', 'tokens', String(LAYOUT[key]), String(value));
       assert.deepEqual(contents(), before);
     });
   }
 });
 
-describe('reading refuses', () => {
+describe('reading a folder refuses', () => {
   const reset = (): void => rmSync(path, { recursive: true });
 
   /** The finished folder with its manifest changed. */
-  async function changed(change: (manifest: TokenManifest) => unknown): Promise<string> {
+  async function changed(change: (manifest: TokenManifest) => unknown) {
     const manifest = await fill(false);
     writeFileSync(join(path, 'manifest.json'), JSON.stringify(change(manifest)));
     return failure(readTokenFolder(path));
   }
 
   /** The finished folder with another first shard, which the manifest knows. */
-  async function shard(samples: TokenSample[], change = (bytes: Buffer) => bytes): Promise<string> {
+  async function shard(samples: TokenSample[], change = (bytes: Buffer) => bytes) {
     const bytes = change(await packShard(samples));
     return changed((manifest) => {
       writeFileSync(join(path, 'shard-000000.tar'), bytes);
@@ -302,13 +318,13 @@ describe('reading refuses', () => {
     });
   }
 
-  test('a folder that is not there, or has no manifest', async () => {
-    assert.match(
-      await failure(readTokenFolder(path)),
-      /no finished token shards\n.*ROOT\/tokens\n.*mm tokenize/,
-    );
+  const manifestFile = 'tokens/manifest.json';
+  const shardFile = (shard: number): string => `tokens/shard-00000${shard}.tar`;
+
+  test('a folder that does not exist or has no manifest', async () => {
+    await fails(readTokenFolder(path), 'E_NO_TOKENS', 'tokens');
     mkdirSync(path);
-    assert.match(await failure(readTokenFolder(path)), /no finished token shards/);
+    await fails(readTokenFolder(path), 'E_NO_TOKENS', 'tokens');
   });
 
   test('a missing, shortened or changed shard', async () => {
@@ -316,50 +332,55 @@ describe('reading refuses', () => {
     const file = join(path, 'shard-000001.tar');
     const bytes = readFileSync(file);
     renameSync(file, join(path, 'elsewhere'));
-    assert.match(
-      await failure(readTokenFolder(path)),
-      /a shard is missing\n {2}at: {2}ROOT\/tokens\/shard-000001\.tar/,
-    );
+    await fails(readTokenFolder(path), 'E_DAMAGED_TOKENS', shardFile(1), 'missing');
     writeFileSync(file, bytes.subarray(0, 1024));
-    assert.match(await failure(readTokenFolder(path)), /1024 bytes of \d+/);
+    await fails(readTokenFolder(path), 'E_DAMAGED_TOKENS', shardFile(1), '1024', String(bytes.length));
     writeFileSync(
       file,
       bytes.map((byte, i) => (i === 600 ? byte ^ 1 : byte)),
     );
-    assert.match(await failure(readTokenFolder(path)), /not as it was written/);
+    await fails(readTokenFolder(path), 'E_DAMAGED_TOKENS', shardFile(1));
   });
 
-  test('a manifest that is none, of another version, or names files elsewhere', async () => {
-    assert.match(
-      await changed(() => 'text').finally(reset),
-      /the manifest: .*\n.*manifest\.json\n.*remove it/,
-    );
-    assert.match(
-      await changed((manifest) => ({ ...manifest, version: 2 })).finally(reset),
-      /format 2; this mm reads format 1/,
-    );
-    assert.match(await changed((manifest) => ({ ...manifest, dvae: 'short' })).finally(reset), /dvae: /);
+  test('a manifest that is damaged, of a newer version, or names files elsewhere', async () => {
+    const refused = async (
+      change: (manifest: TokenManifest) => unknown,
+      code: string,
+      ...names: string[]
+    ): Promise<void> => {
+      const error = await changed(change);
+      assert.deepEqual([error.code, error.where], [code, manifestFile]);
+      for (const name of names) assert.ok(error.message.includes(name), error.message);
+      reset();
+    };
+    await refused(() => 'text', 'E_DAMAGED_TOKENS');
+    await refused((manifest) => ({ ...manifest, version: 3 }), 'E_NEWER_FORMAT', '3', '2');
+    await refused((manifest) => ({ ...manifest, dvae: 'short' }), 'E_DAMAGED_TOKENS', 'dvae');
     const elsewhere = (manifest: TokenManifest): unknown => ({
       ...manifest,
       shards: [{ ...manifest.shards[0], file: '../shard-000000.tar' }],
     });
-    assert.match(await changed(elsewhere), /shards\.0\.file/);
+    await refused(elsewhere, 'E_DAMAGED_TOKENS', 'shards.0.file');
   });
 
-  test('images that are fewer or more than the manifest says', async () => {
-    assert.match(await shard([sample(0), sample(1)]), /2 images of 3/);
+  test('fewer or more images than the manifest says', async () => {
+    const error = await shard([sample(0), sample(1)]);
+    assert.deepEqual([error.code, error.where], ['E_DAMAGED_TOKENS', shardFile(0)]);
+    assert.match(error.message, /2 .*3/);
     reset();
-    assert.match(await changed((manifest) => ({ ...manifest, images: 6 })), /images/);
+    const other = await changed((manifest) => ({ ...manifest, images: 6 }));
+    assert.deepEqual([other.code, other.where], ['E_DAMAGED_TOKENS', manifestFile]);
+    assert.match(other.message, /images/);
   });
 
-  test('codes of another shape, or past the vocabulary', async () => {
-    const oblong = { ...sample(1), rows: 1, columns: 4 };
-    assert.match(await shard([sample(0), oblong, sample(2)]), /k1 has 1 × 4 codes, the manifest says 2 × 2/);
+  test('codes of another shape, or beyond the vocabulary', async () => {
+    const oblong = await shard([sample(0), { ...sample(1), rows: 1, columns: 4 }, sample(2)]);
+    assert.deepEqual([oblong.code, oblong.where], ['E_DAMAGED_TOKENS', shardFile(0)]);
+    assert.match(oblong.message, /k1 .*1 × 4.*2 × 2/);
     reset();
-    assert.match(
-      await shard([sample(0), sample(1), sample(2, [5, 100, 3, 0])]),
-      /k2 has code 100, the vocabulary is 100\n {2}at: {2}ROOT\/tokens\/shard-000000\.tar/,
-    );
+    const large = await shard([sample(0), sample(1), sample(2, [5, 100, 3, 0])]);
+    assert.deepEqual([large.code, large.where], ['E_DAMAGED_TOKENS', shardFile(0)]);
+    assert.match(large.message, /k2 .*100.*100/);
   });
 
   test('images that are in two shards', async () => {
@@ -369,29 +390,115 @@ describe('reading refuses', () => {
     const [first, , last] = manifest.shards;
     const shards = [first, { ...first, file: 'shard-000001.tar' }, last];
     writeFileSync(join(path, 'manifest.json'), JSON.stringify({ ...manifest, shards }));
-    assert.match(await failure(readTokenFolder(path)), /image 0 \(k0\) comes after image 2/);
+    await fails(readTokenFolder(path), 'E_DAMAGED_TOKENS', shardFile(1), 'k0');
   });
 
-  test('a tar that is cut where a file ends, though the manifest knows it', async () => {
-    assert.match(
-      await shard(
-        [0, 1, 2].map((index) => sample(index)),
-        (bytes) => bytes.subarray(0, 9 * 512),
-      ),
-      /shard/,
+  test('a tar cut between two files, though its length and hash are those of the manifest', async () => {
+    const error = await shard(
+      [0, 1, 2].map((index) => sample(index)),
+      (bytes) => bytes.subarray(0, 9 * 512),
     );
+    assert.deepEqual([error.code, error.where], ['E_DAMAGED_TOKENS', shardFile(0)]);
   });
 });
+
+describe('a manifest of version 1, which counted its `pictures`,', () => {
+  /** As version 1 wrote it. */
+  const old = (manifest: TokenManifest): string => {
+    const { images, ...rest } = manifest;
+    return `${JSON.stringify({ ...rest, version: 1, pictures: images }, null, 2)}\n`;
+  };
+
+  test('is read like one of version 2', async () => {
+    const manifest = await fill(false);
+    const set = await readTokenFolder(path);
+    writeFileSync(join(path, 'manifest.json'), old(manifest));
+    assert.deepEqual(await readManifest(join(path, 'manifest.json')), manifest);
+    assert.deepEqual(await readTokenFolder(path), set);
+  });
+
+  test('is read as it lies on disk', async () => {
+    mkdirSync(path);
+    writeFileSync(join(path, 'manifest.json'), VERSION_1);
+    assert.deepEqual(await readManifest(join(path, 'manifest.json')), {
+      format: 'mm-tokens',
+      version: 2,
+      dvae: sha256('dvae'),
+      imageSize: 8,
+      grid: 2,
+      vocabulary: 100,
+      shardSize: 3,
+      source: sha256('source'),
+      images: 2,
+      shards: [
+        {
+          file: 'shard-000000.tar',
+          count: 2,
+          bytes: 10_240,
+          sha256: sha256('shard'),
+          skipped: [{ file: 'k1.png', why: 'cut short' }],
+        },
+      ],
+    });
+  });
+
+  test('can be resumed, and is then of version 2', async () => {
+    await fill(false);
+    const whole = contents();
+    rmSync(path, { recursive: true });
+    const folder = await open(false);
+    await writeShard(folder, 1);
+    writeFileSync(join(path, 'manifest.partial.json'), old(folder.manifest));
+    const resumed = await open(true);
+    assert.deepEqual([resumed.has(0), resumed.has(1)], [false, true]);
+    await fill(true);
+    assert.deepEqual(contents(), whole);
+  });
+
+  test('is refused when its count is wrong', async () => {
+    const manifest = await fill(false);
+    writeFileSync(join(path, 'manifest.json'), old({ ...manifest, images: 5 }));
+    await fails(readTokenFolder(path), 'E_DAMAGED_TOKENS', 'tokens/manifest.json', 'images');
+  });
+});
+
+/** A manifest that the first version wrote, to the letter. */
+const VERSION_1 = `{
+  "format": "mm-tokens",
+  "version": 1,
+  "dvae": "c151a599fdbd97e20f1e95c9b6af0d78e09e6ec9f375574083142359da74bf73",
+  "imageSize": 8,
+  "grid": 2,
+  "vocabulary": 100,
+  "shardSize": 3,
+  "source": "41cf6794ba4200b839c53531555f0f3998df4cbb01a4d5cb0b94e3ca5e23947d",
+  "pictures": 2,
+  "shards": [
+    {
+      "file": "shard-000000.tar",
+      "count": 2,
+      "bytes": 10240,
+      "sha256": "df3598cd66f1bb5bc4e2c17be89b7c7ecf0c81e53939f471a6b72db8d139edae",
+      "skipped": [
+        {
+          "file": "k1.png",
+          "why": "cut short"
+        }
+      ]
+    }
+  ]
+}
+`;
 
 test('codes of another dVAE are refused, with both hashes', async () => {
   await fill(false);
   const set = await readTokenFolder(path);
-  checkDvae(set, PLAN.dvae, 'runs/dvae');
+  assertSameDvae(set, LAYOUT.dvae, 'runs/dvae');
   assert.throws(
-    () => checkDvae(set, sha256('other'), 'runs/dvae'),
+    () => assertSameDvae(set, sha256('other'), 'runs/dvae'),
     (error: unknown) => {
-      assert.ok(error instanceof DataError);
-      assert.ok(error.message.includes(PLAN.dvae) && error.message.includes(sha256('other')));
+      assert.ok(error instanceof DataError && error.code === 'E_OTHER_DVAE');
+      assert.ok(error.message.includes(LAYOUT.dvae) && error.message.includes(sha256('other')));
       assert.equal(error.where, 'runs/dvae');
       return true;
     },

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { COLLAPSE_ADVICE, codebookUse, collapse } from '../../../../src/inference/measures/codebook.ts';
+import {
+  COLLAPSE_ADVICE,
+  codebookUse,
+  describeCollapse,
+} from '../../../../src/inference/measures/codebook.ts';
 import { softHardGap } from '../../../../src/inference/measures/reconstruction.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
 
@@ -18,21 +22,21 @@ describe('a collapse', () => {
   };
 
   test('is named with its figures below the share, and only there', () => {
-    const said = collapse(drawn(20_000, 300), 8192, 0.1);
+    const said = describeCollapse(drawn(20_000, 300), 8192, 0.1);
     assert.match(
       said!,
       /collapsing: 300 of 8192 codes are in use, and their perplexity of 29\d\.\d is 4\.\d % /,
     );
     assert.match(said!, /below 10 %$/);
-    assert.equal(collapse(drawn(20_000, 300), 8192, 0.03), undefined);
-    assert.equal(collapse(drawn(20_000, 8192), 8192, 0.5), undefined);
-    assert.equal(collapse(drawn(20_000, 1), 8192, 0), undefined);
+    assert.equal(describeCollapse(drawn(20_000, 300), 8192, 0.03), undefined);
+    assert.equal(describeCollapse(drawn(20_000, 8192), 8192, 0.5), undefined);
+    assert.equal(describeCollapse(drawn(20_000, 1), 8192, 0), undefined);
   });
 
   test('is not what a few images of a healthy codebook look like', () => {
     // 256 positions cannot show more than 256 of 8192 codes: 3 %.
-    assert.equal(collapse(drawn(256, 8192), 8192, 0.5), undefined);
-    assert.ok(collapse(drawn(256, 2), 8192, 0.1));
+    assert.equal(describeCollapse(drawn(256, 8192), 8192, 0.5), undefined);
+    assert.ok(describeCollapse(drawn(256, 2), 8192, 0.1));
   });
 
   test('comes with what to try, by the names of the keys', () => {

@@ -1,0 +1,44 @@
+// Linear algebra in TensorFlow's own ops. Shapes: N rows, I inputs, O outputs.
+
+import { boolAttr, stringAttr, typeAttr } from '../graph/attributes.ts';
+import { DT } from '../native/dtype.ts';
+import { executeOp, executeOps } from '../tfjs/execute.ts';
+import { type Tensor, type Tensor2D, tf } from '../tfjs/tf.ts';
+import { isFrozen } from '../tfjs/trace.ts';
+import { withGradient } from './gradient.ts';
+import { packedProduct } from './packed-weights.ts';
+
+/**
+ * x W + b, or x W without b. Faster where W is frozen (`CompileOptions.frozen`).
+ * @param x_NI [N, I] @param weight_IO [I, O] @param bias_O [O]
+ */
+export function affine(x_NI: Tensor2D, weight_IO: Tensor, bias_O?: Tensor): Tensor {
+  if (isFrozen(weight_IO))
+    return packedProduct(x_NI, weight_IO, bias_O ?? tf.zeros([weight_IO.shape[1] as number]));
+  const product = tf.matMul(x_NI, weight_IO as Tensor2D);
+  return bias_O ? addBias(product, bias_O) : product;
+}
+
+/**
+ * x + bias along the last axis, as one op, which TensorFlow fuses with the matrix product before it.
+ * @param x_NO [N, O] @param bias_O [O]
+ */
+export function addBias(x_NO: Tensor, bias_O: Tensor): Tensor {
+  const attributes = [typeAttr('T', DT.float32), stringAttr('data_format', 'NHWC')];
+  return withGradient(
+    (_save, x, bias) => ({
+      value: executeOp('BiasAdd', attributes, [x as Tensor, bias as Tensor]),
+      gradFunc: (dy) => [dy, executeOp('BiasAddGrad', attributes, [dy])],
+    }),
+    x_NO,
+    bias_O,
+  );
+}
+
+/**
+ * Orthonormal columns that span the columns of x, by Householder reflections. It has no gradient.
+ * @param x_nr [n, r], r ≤ n
+ * @returns [n, r]
+ */
+export const orthonormal = (x_nr: Tensor2D): Tensor2D =>
+  executeOps('Qr', [typeAttr('T', DT.float32), boolAttr('full_matrices', false)], [x_nr], 2)[0] as Tensor2D;

@@ -1,0 +1,83 @@
+// Builds a function for one input signature: calls its body once with placeholders and records every op.
+
+import { type Attribute, boolAttr, stringAttr } from '../graph/attributes.ts';
+import type { Graph } from '../graph/graph.ts';
+import { withModelLine } from '../graph/origin.ts';
+import type { GraphOutput, Pointer } from '../native/capi.ts';
+import { DT } from '../native/dtype.ts';
+import type { HostTensor } from '../native/tensor.ts';
+import { canPackWeights } from '../ops/packed-weights.ts';
+import { outputOf, record, useTensorFlow, wrapOutput } from '../tfjs/backend.ts';
+import { RecordingBinding } from '../tfjs/recording-binding.ts';
+import { type Tensor, tf } from '../tfjs/tf.ts';
+import { newTrace, withTrace } from '../tfjs/trace.ts';
+import type { Variable } from '../tfjs/variable.ts';
+import type { CompileOptions, InputType, NamedTensors } from './compiled.ts';
+
+/** The part of the graph that runs one function for one input signature. */
+export interface Built {
+  readonly placeholders: ReadonlyMap<string, GraphOutput>;
+  /** Names of the results, in the order of `fetches`. */
+  readonly names: readonly string[];
+  readonly fetches: readonly GraphOutput[];
+  /** Updates of variables. */
+  readonly targets: readonly Pointer[];
+  /** float32 tensors recorded before the first update. */
+  readonly floats: readonly GraphOutput[];
+}
+
+export interface BuildOptions extends Pick<CompileOptions, 'precision' | 'xla' | 'frozen'> {
+  readonly name: string;
+  /** Unique within the graph; names the XLA scope. */
+  readonly scope: string;
+  readonly inputs: Readonly<Record<string, InputType>>;
+  /** All devices are CPUs. */
+  readonly forCpu: boolean;
+  /** Values of the frozen variables that become constants. */
+  readonly constants?: ReadonlyMap<Variable, HostTensor> | undefined;
+}
+
+/** Calls `body` once and adds its ops to `graph`. */
+export function buildFunction(
+  graph: Graph,
+  body: (inputs: NamedTensors) => NamedTensors,
+  { name, scope, inputs, forCpu, constants, precision = 'float32', xla = false, frozen = [] }: BuildOptions,
+): Built {
+  const recording = new RecordingBinding(graph, useTensorFlow().binding.eager, precision);
+  const packs = forCpu && precision === 'float32' && canPackWeights(graph.api);
+  const trace = newTrace(graph, recording, forCpu, packs ? frozen : [], constants);
+  graph.ambient = xla ? xlaAttributes(scope) : [];
+  const build = (): Built => {
+    const placeholders = new Map<string, GraphOutput>();
+    const tensors: Record<string, Tensor> = {};
+    for (const [input, { dtype, shape }] of Object.entries(inputs)) {
+      const placeholder = graph.placeholder(DT[dtype], shape);
+      placeholders.set(input, placeholder);
+      tensors[input] = wrapOutput(
+        recording,
+        dtype === 'uint8' ? graph.cast(placeholder, DT.float32) : placeholder,
+      );
+    }
+    const outputs = body(tensors);
+    // A fed tensor cannot be fetched, but a copy of it can.
+    const fetches = Object.values(outputs).map((tensor) => graph.identity(outputOf(recording, tensor)));
+    return {
+      placeholders,
+      names: Object.keys(outputs),
+      fetches,
+      targets: trace.targets,
+      floats: recording.floats,
+    };
+  };
+  tf.engine().startScope(name);
+  try {
+    return record(recording, () => withTrace(trace, () => withModelLine(build)));
+  } finally {
+    tf.engine().endScope();
+    graph.ambient = [];
+  }
+}
+
+function xlaAttributes(scope: string): Attribute[] {
+  return [boolAttr('_XlaCompile', true), stringAttr('_XlaScope', scope.replaceAll(/\W/g, '_'))];
+}

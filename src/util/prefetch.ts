@@ -1,0 +1,25 @@
+// Bounded prefetch: results in order, the next ones computed while the consumer uses the current one.
+
+/**
+ * Yields `work(item)` for each item, in order. At most `depth` calls are in flight, the awaited one included, so
+ * `depth` − 1 run while the consumer is busy; 1 prefetches nothing. A failure is thrown when its turn comes.
+ * When the consumer stops early, the calls in flight are awaited first and their results dropped.
+ */
+export async function* prefetch<Item, Result>(
+  items: Iterable<Item>,
+  depth: number,
+  work: (item: Item) => Promise<Result>,
+): AsyncGenerator<Result, void> {
+  const inFlight: Promise<Result>[] = [];
+  try {
+    for (const item of items) {
+      const result = work(item);
+      result.catch(() => {}); // handled when its turn comes
+      inFlight.push(result);
+      if (inFlight.length >= depth) yield await (inFlight.shift() as Promise<Result>);
+    }
+    while (inFlight.length > 0) yield await (inFlight.shift() as Promise<Result>);
+  } finally {
+    await Promise.allSettled(inFlight);
+  }
+}
