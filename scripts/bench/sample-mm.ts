@@ -36,7 +36,7 @@ await serve(async () => {
   return async (step) => {
     const random = new RandomStream('bench', step);
     const requests = Array.from({ length: Number(batch) }, (_, r) => ({
-      caption: Array.from({ length: textLength }, () => random.integer(textVocabulary)),
+      captionTokens: Array.from({ length: textLength }, () => random.integer(textVocabulary)),
       seed: step * Number(batch) + r,
     }));
     const times: number[] = [];

@@ -84,7 +84,7 @@ export class DalleValidation implements Evaluator {
     if (!this.#sampler) return undefined;
     const { prompts, tokenizer, codec, model, seed } = this.#options;
     const requests = prompts.map((prompt, i) => ({
-      caption: tokenizer.encode(prompt).slice(0, model.textLength),
+      captionTokens: tokenizer.encode(prompt).slice(0, model.textLength),
       seed: seed + i,
     }));
     const pixels = await codec.decode(await this.#sampler.sample(requests));
@@ -94,7 +94,7 @@ export class DalleValidation implements Evaluator {
       pixels: pixels.subarray(i * length, (i + 1) * length),
       width: size,
       height: size,
-      caption,
+      captionTokens: caption,
     }));
     return imageGrid(cells, { columns: Math.ceil(Math.sqrt(cells.length)) });
   }

@@ -125,8 +125,10 @@ describe('guidance away from the caption itself', () => {
         settings: { temperature: 1, guidance },
         frozen: true,
       });
-      const asked = requests.slice(0, 4).map(({ captionTokens: caption, seed }) => ({ caption, seed }));
-      return sampler.sample(negative ? asked.map((one) => ({ ...one, negative: one.caption })) : asked);
+      const asked = requests
+        .slice(0, 4)
+        .map(({ captionTokens: caption, seed }) => ({ captionTokens: caption, seed }));
+      return sampler.sample(negative ? asked.map((one) => ({ ...one, negative: one.captionTokens })) : asked);
     };
     assert.deepEqual(await draw(1e6, true), await draw(1, false));
   });
