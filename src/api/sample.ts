@@ -38,9 +38,9 @@ export interface SampledImage {
 }
 
 /**
- * Samples images for prompts, yielded in the order of prompts and seeds, or with `bestOf` of scores. An image depends on
- * its prompt, seed and settings alone, not on other images or the batch. Everything is closed when the iteration ends,
- * also early. Sets the environment variable TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD where it is not set.
+ * Samples images for prompts, yielded in the order of prompts and seeds, or with `bestOf` of scores. An image depends
+ * on its prompt, seed and settings alone, not on other images or the batch. Everything is closed when the iteration
+ * ends, also early. Sets the environment variable TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD where it is not set.
  * @throws UsageError for wrong options, DataError for unusable files, EngineError without libtensorflow, and the reason
  * of `signal`
  */

@@ -33,7 +33,7 @@ const classes = join(root, 'classes');
 const tokenizer = join(root, 'tokenizer.json');
 const clip = join(root, 'clip');
 const FIXTURES = fileURLToPath(new URL('../parity/fixtures/clip/', import.meta.url));
-const PROMPTS = ['picture 3', 'image of images'] as const;
+const PROMPTS = ['picture 3', 'picture of pictures'] as const;
 
 // Features go into a cache of the test's own; the library stays where it is.
 const home = process.env.MM_CACHE;
@@ -143,7 +143,7 @@ describe('mm classify', () => {
   const labels = ['one', 'two', 'three'];
   const flags = [
     '--template',
-    'image {label}',
+    'picture {label}',
     '--template',
     '{label}',
     ...labels.flatMap((label) => ['--label', label]),

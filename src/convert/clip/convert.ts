@@ -61,7 +61,12 @@ async function readJson(path: string): Promise<unknown> {
   try {
     return JSON.parse(await readFile(path, 'utf8'));
   } catch (cause) {
-    throw new DataError('the file cannot be read as JSON', { where: path, fix: 'fetch it again', cause });
+    throw new DataError('the file cannot be read as JSON', {
+      code: 'E_NOT_JSON',
+      where: path,
+      fix: 'fetch it again',
+      cause,
+    });
   }
 }
 
@@ -121,8 +126,9 @@ export const huggingFaceClip: Converter = {
     const config = files.named('config.json');
     if (config === undefined)
       throw new DataError('the weights have no config.json beside them', {
+        code: 'E_WEIGHTS_INCOMPLETE',
         where: found.where,
-        fix: `convert the whole folder: mm convert ${dirname(found.where)} --to DIR`,
+        fix: `convert the whole folder: ${dirname(found.where)}`,
       });
     const clip = fromHuggingFace(found.tensors, await readJson(config), found.where);
     return converted("Hugging Face's CLIP", files, clip, options);
