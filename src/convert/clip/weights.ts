@@ -42,12 +42,11 @@ function outputsLast(data: Float32Array, shape: readonly number[]): Float32Array
 }
 
 const WRONG = {
-  code: 'E_WEIGHTS_MISMATCH',
   fix: 'check that the file is whole, and that its configuration is its own',
 } as const;
 
 const misfit = (what: string, where: string): DataError =>
-  new DataError(`not the weights of such a CLIP: ${what}`, { where, ...WRONG });
+  new DataError(`not the weights of such a CLIP: ${what}`, { code: 'E_WEIGHTS_MISMATCH', where, ...WRONG });
 
 async function toFloat32(tensor: ForeignTensor): Promise<Float32Array> {
   const { data } = widen(await tensor.read());

@@ -1,5 +1,5 @@
-// Zero-shot classifiers (arXiv 2103.00020, section 3.1.4): a label becomes texts by templates; their features are
-// averaged and brought to length 1 again. An image is of the label whose feature is the nearest.
+// Zero-shot classifiers (arXiv 2103.00020, section 3.1.4): templates make texts of a label, whose features are averaged
+// and normalized to length 1. The label of an image is the one whose feature has the highest cosine similarity.
 
 import { UsageError } from '../../util/errors.ts';
 import { cosineSimilarity, descendingOrder, softmax } from '../measures/features.ts';
@@ -13,7 +13,7 @@ export interface Classifier {
   readonly templates: readonly string[];
   /** labels × embedding, of length 1 */
   readonly features: Float32Array;
-  /** The CLIP whose space they are in. */
+  /** Hash of the CLIP that made the features. */
   readonly clip: string;
 }
 
@@ -23,46 +23,61 @@ export interface Prediction {
 }
 
 /**
- * Refuses labels and templates that no classifier can be made of.
- * @throws UsageError for labels that are empty or repeat, or a template without its place for the label
+ * Checks labels and templates.
+ * @param where the labels are from, such as their file; undefined for the option `label`
+ * @throws UsageError for labels that are empty or repeat, or a template without `{label}`
  */
 export function checkClassifier(
   labels: readonly string[],
   templates: readonly string[],
-  where: string,
+  where: string | undefined,
 ): void {
-  if (labels.length < 2)
-    throw new UsageError(`a classifier needs two labels at least, and got ${labels.length}`, {
-      where,
-      fix: 'give a label for each class, one a line or one a --label',
+  const place = where === undefined ? { option: 'label' } : { where };
+  if (labels.length < 2) {
+    throw new UsageError(`a classifier needs at least 2 labels, received ${labels.length}`, {
+      code: 'E_TOO_FEW_LABELS',
+      ...place,
+      fix: 'give a label for each class',
     });
+  }
   const seen = new Map<string, number>();
   for (const [i, label] of labels.entries()) {
-    if (label.trim() === '')
-      throw new UsageError(`label ${i + 1} is empty`, { where, fix: 'write a label, or take the line out' });
-    const twin = seen.get(label);
-    if (twin !== undefined)
-      throw new UsageError(`labels ${twin + 1} and ${i + 1} are the same: ${label}`, {
-        where,
-        fix: 'take one out, or tell them apart in words',
+    if (label.trim() === '') {
+      throw new UsageError(`label ${i + 1} is empty`, {
+        code: 'E_LABEL_EMPTY',
+        ...place,
+        fix: 'write a label, or leave it out',
       });
+    }
+    const twin = seen.get(label);
+    if (twin !== undefined) {
+      throw new UsageError(`labels ${twin + 1} and ${i + 1} are the same: ${label}`, {
+        code: 'E_LABEL_REPEATED',
+        ...place,
+        fix: 'leave one out, or give them different words',
+      });
+    }
     seen.set(label, i);
   }
   for (const template of templates) {
-    if (!template.includes(PLACE))
-      throw new UsageError(`the template has no ${PLACE}: ${template}`, {
-        where: '--template',
-        fix: `for example --template "A photo of a ${PLACE}"`,
-      });
+    if (template.includes(PLACE)) continue;
+    throw new UsageError(`the template has no ${PLACE}: ${template}`, {
+      code: 'E_TEMPLATE_WITHOUT_LABEL',
+      option: 'template',
+      fix: `write ${PLACE} where the label goes, as in "A photo of a ${PLACE}"`,
+    });
   }
 }
 
-/** Makes a classifier of label texts. Throws as `checkClassifier`, and DataError for texts that are too long. */
+/**
+ * Makes a classifier of label texts.
+ * @throws UsageError as `checkClassifier` does, DataError for texts that are too long
+ */
 export async function makeClassifier(
   clip: ClipPipeline,
   labels: readonly string[],
   templates: readonly string[],
-  where: string,
+  where: string | undefined,
   truncate = false,
 ): Promise<Classifier> {
   checkClassifier(labels, templates, where);
@@ -82,7 +97,7 @@ export async function makeClassifier(
 }
 
 /**
- * The labels of one image, the likeliest first.
+ * The labels of one image, the most probable first.
  * @param feature of the image, of length 1
  * @param scale exp(logit scale)
  */
