@@ -1,5 +1,5 @@
-// Zero-shot classifiers (arXiv 2103.00020, section 3.1.4): templates make texts of a label, whose features are averaged
-// and normalized to length 1. The label of an image is the one whose feature has the highest cosine similarity.
+// Zero-shot classifiers (arXiv 2103.00020, section 3.1.4): a label becomes texts by templates; their features are
+// averaged and brought to length 1 again. An image is of the label whose feature is the nearest.
 
 import { UsageError } from '../../util/errors.ts';
 import { cosineSimilarity, descendingOrder, softmax } from '../measures/features.ts';
@@ -13,7 +13,7 @@ export interface Classifier {
   readonly templates: readonly string[];
   /** labels × embedding, of length 1 */
   readonly features: Float32Array;
-  /** Hash of the CLIP that made the features. */
+  /** The CLIP whose space they are in. */
   readonly clip: string;
 }
 
@@ -23,56 +23,49 @@ export interface Prediction {
 }
 
 /**
- * Checks labels and templates.
- * @param where the labels are from, such as their file; undefined for the option `label`
- * @throws UsageError for labels that are empty or repeat, or a template without `{label}`
+ * Checks the labels and templates of a classifier.
+ * @throws UsageError for fewer than two labels, empty or repeated ones, or a template without {label}
  */
 export function checkClassifier(
   labels: readonly string[],
   templates: readonly string[],
   where: string | undefined,
 ): void {
-  const place = where === undefined ? { option: 'label' } : { where };
-  if (labels.length < 2) {
-    throw new UsageError(`a classifier needs at least 2 labels, received ${labels.length}`, {
-      code: 'E_TOO_FEW_LABELS',
-      ...place,
-      fix: 'give a label for each class',
+  if (labels.length < 2)
+    throw new UsageError(`a classifier needs at least two labels, and got ${labels.length}`, {
+      code: 'E_LABELS_TOO_FEW',
+      option: 'label',
+      where,
+      fix: 'give one label for each class, each as `label` or as a line of a file',
     });
-  }
   const seen = new Map<string, number>();
   for (const [i, label] of labels.entries()) {
-    if (label.trim() === '') {
+    if (label.trim() === '')
       throw new UsageError(`label ${i + 1} is empty`, {
         code: 'E_LABEL_EMPTY',
-        ...place,
-        fix: 'write a label, or leave it out',
+        where,
+        fix: 'write a label, or remove the line',
       });
-    }
     const twin = seen.get(label);
-    if (twin !== undefined) {
+    if (twin !== undefined)
       throw new UsageError(`labels ${twin + 1} and ${i + 1} are the same: ${label}`, {
-        code: 'E_LABEL_REPEATED',
-        ...place,
-        fix: 'leave one out, or give them different words',
+        code: 'E_LABELS_REPEATED',
+        where,
+        fix: 'remove one, or word them differently',
       });
-    }
     seen.set(label, i);
   }
   for (const template of templates) {
-    if (template.includes(PLACE)) continue;
-    throw new UsageError(`the template has no ${PLACE}: ${template}`, {
-      code: 'E_TEMPLATE_WITHOUT_LABEL',
-      option: 'template',
-      fix: `write ${PLACE} where the label goes, as in "A photo of a ${PLACE}"`,
-    });
+    if (!template.includes(PLACE))
+      throw new UsageError(`the template has no ${PLACE}: ${template}`, {
+        code: 'E_TEMPLATE',
+        option: 'template',
+        fix: `write it with its place, for example "A photo of a ${PLACE}"`,
+      });
   }
 }
 
-/**
- * Makes a classifier of label texts.
- * @throws UsageError as `checkClassifier` does, DataError for texts that are too long
- */
+/** Makes a classifier of label texts. Throws as `checkClassifier`, and DataError for texts that are too long. */
 export async function makeClassifier(
   clip: ClipPipeline,
   labels: readonly string[],
@@ -97,7 +90,7 @@ export async function makeClassifier(
 }
 
 /**
- * The labels of one image, the most probable first.
+ * The labels of one image, most likely first.
  * @param feature of the image, of length 1
  * @param scale exp(logit scale)
  */
