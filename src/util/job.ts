@@ -1,4 +1,4 @@
-// What work that takes a while is given by whoever starts it.
+// The context of a job that takes a while: logger, progress, signal.
 
 import type { Logger } from './logger.ts';
 import type { Progress } from './progress.ts';

@@ -4,24 +4,24 @@ import { platform, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { DataError } from '../../../src/util/errors.ts';
-import { assertWritable, writeFileAtomic } from '../../../src/util/files.ts';
+import { assertWritable, readTextFile, writeFileAtomic } from '../../../src/util/files.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mm-files-'));
 const file = join(root, 'file');
 writeFileSync(file, 'kept');
 after(() => rmSync(root, { recursive: true }));
 
-test('a folder that is there, or could be made, can be written into; nothing stays behind', async () => {
+test('a folder that exists or can be made is writable, and the check leaves nothing behind', async () => {
   await assertWritable(root);
   await assertWritable(join(root, 'a', 'b', 'c'));
   assert.deepEqual(readdirSync(root), ['file']);
 });
 
-test('a file in the way of a folder is one error at once, and when it is met in writing', async () => {
+test('a file in the way of a folder is the same error in the check and in writing', async () => {
   for (const path of [file, join(file, 'a'), join(file, 'a', 'b')]) {
     const isTold = (error: unknown): boolean => {
       assert.ok(error instanceof DataError);
-      assert.match(error.message, /a file stands where a folder is needed/);
+      assert.equal(error.code, 'E_FILE_IN_THE_WAY');
       assert.ok(error.where?.startsWith(path));
       return true;
     };
@@ -32,14 +32,27 @@ test('a file in the way of a folder is one error at once, and when it is met in 
 });
 
 const skip = platform() !== 'linux' && 'no folder that nobody may write into is known';
-test('a folder that nobody may write into is an error', { skip }, async () => {
+test('a folder that cannot be written to is an error', { skip }, async () => {
   for (const path of ['/proc/mm', '/sys/mm/samples']) {
     await assert.rejects(assertWritable(path), (error: unknown) => {
       assert.ok(error instanceof DataError);
-      assert.match(error.message, /no permission to write|no file can be written there/);
+      assert.ok(['E_NO_PERMISSION', 'E_FOLDER_NOT_WRITABLE'].includes(error.code ?? ''), error.code);
       assert.equal(error.where, path);
       return true;
     });
     assert.ok(!existsSync(path));
   }
+});
+
+test('a text file is read as UTF-8 without its byte order mark; other files are errors with codes', async () => {
+  const path = join(root, 'text');
+  writeFileSync(path, '\uFEFFdéjà\n');
+  assert.equal(await readTextFile(path, 'list'), 'déjà\n');
+  writeFileSync(path, Uint8Array.of(0x61, 0xff));
+  const failure = (where: string, code: string) => ({ name: 'DataError', where, code });
+  await assert.rejects(readTextFile(path, 'list'), failure(path, 'E_NOT_TEXT'));
+  await assert.rejects(readTextFile(root, 'list'), failure(root, 'E_NOT_A_FILE'));
+  for (const none of [join(root, 'none'), join(file, 'none')])
+    await assert.rejects(readTextFile(none, 'list'), failure(none, 'E_NOT_FOUND'));
+  rmSync(path);
 });
