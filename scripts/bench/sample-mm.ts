@@ -1,4 +1,4 @@
-// mm's side of sample.ts: one step draws a batch of images' tokens.
+// mm's side of sample.ts: one step samples the tokens of a batch of images.
 // sample-mm.ts MODEL BATCH VALUE, where MODEL is a model section as JSON and VALUE is what a step returns: the mean
 // of its tokens, or how many times as long the last eighth of the positions took as the second
 
@@ -13,7 +13,7 @@ import { Weights } from '../../src/nn/weights.ts';
 import { RandomStream } from '../../src/util/random.ts';
 import { serve, spread } from './in-turn.ts';
 
-/** The most likely tenth, as generate_images is asked. */
+/** The most likely tenth, as in the call of generate_images. */
 const FILTER = 0.9;
 
 const [model = '{}', batch = '4', value = 'mean'] = process.argv.slice(2);
@@ -27,12 +27,16 @@ await serve(async () => {
   await weights.initialize(0);
   await perturb(weights);
   const settings = { temperature: 1, guidance: 1, topK: topKCount(FILTER, imageVocabulary) };
-  const sampler = new Sampler(runtime, 'bench', config, weights, Number(batch), settings, true);
+  const sampler = new Sampler(runtime, 'bench', config, weights, {
+    batch: Number(batch),
+    settings,
+    frozen: true,
+  });
 
   return async (step) => {
     const random = new RandomStream('bench', step);
     const requests = Array.from({ length: Number(batch) }, (_, r) => ({
-      caption: Array.from({ length: textLength }, () => random.integer(textVocabulary)),
+      captionTokens: Array.from({ length: textLength }, () => random.integer(textVocabulary)),
       seed: step * Number(batch) + r,
     }));
     const times: number[] = [];

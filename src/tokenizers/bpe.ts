@@ -82,7 +82,12 @@ export class BpeTokenizer {
     try {
       value = JSON.parse(text);
     } catch (cause) {
-      throw new DataError('the tokenizer is not JSON', { code: 'E_BAD_TOKENIZER', where: path, fix, cause });
+      throw new DataError('the tokenizer is not JSON', {
+        code: 'E_TOKENIZER_UNUSABLE',
+        where: path,
+        fix,
+        cause,
+      });
     }
     return BpeTokenizer.fromJSON(value, path);
   }

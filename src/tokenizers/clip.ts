@@ -1,5 +1,5 @@
-// CLIP's byte-pair tokenizer (openai/CLIP, simple_tokenizer.py), with the ids of Hugging Face's transformers: NFC, lower
-// case, words without spaces whose last symbol is marked </w>. Unlike OpenAI's code, which uses another library for it,
+// CLIP's byte-pair tokenizer (openai/CLIP, simple_tokenizer.py), with the ids of Hugging Face's transformers: NFC,
+// lower case, words without spaces whose last symbol is marked </w>. Unlike OpenAI's code, which uses another library for it,
 // it neither repairs mojibake nor decodes HTML entities.
 // The start and the end token are the two ids after those of the byte pairs; callers add them around the ids of a text.
 
@@ -29,13 +29,13 @@ const REGEX = String.raw`<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|
 /** Older files do not name the special tokens, which are split off earlier. */
 const OLDER_REGEX = REGEX.slice(REGEX.indexOf("'s"));
 
-/** Lower-cases each character alone, as Rust does: JavaScript would treat a capital sigma at the end of a word apart. */
+/** Lower-cases each character alone, as Rust does: JavaScript has a rule for a capital sigma at the end of a word. */
 const normalizeClipText = (text: string): string => text.normalize('NFC').replaceAll('Σ', 'σ').toLowerCase();
 
 const FIX =
   'name the tokenizer.json of a CLIP, or its merges file (bpe_simple_vocab_16e6.txt.gz, merges.txt)';
 const unusable = (what: string, where: string): DataError =>
-  new DataError(`not a usable CLIP tokenizer: ${what}`, { code: 'E_BAD_TOKENIZER', where, fix: FIX });
+  new DataError(`not a usable CLIP tokenizer: ${what}`, { code: 'E_TOKENIZER_UNUSABLE', where, fix: FIX });
 
 const split = z.object({
   type: z.literal('Split'),

@@ -23,7 +23,7 @@ export async function loadTokenizer(path: string): Promise<Tokenizer> {
   } catch (cause) {
     if (cause instanceof DataError) throw cause;
     throw new DataError('not a tokenizer of a known kind', {
-      code: 'E_BAD_TOKENIZER',
+      code: 'E_TOKENIZER_UNUSABLE',
       where: path,
       fix: FIX,
       cause,

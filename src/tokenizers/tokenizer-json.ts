@@ -1,5 +1,5 @@
-// Hugging Face's tokenizer.json: `tokenizers` and `transformers` load the files written here and give the same ids. Files
-// with other steps are refused, because they encode differently.
+// Hugging Face's tokenizer.json: `tokenizers` and `transformers` load the files written here and give the same ids.
+// Files with other steps are refused, because they encode differently.
 
 import { z } from 'zod';
 import { DataError } from '../util/errors.ts';
@@ -125,7 +125,7 @@ export function readTokens(
 export function fromTokenizerJson(value: unknown, where: string): Vocabulary {
   const fail = (what: string): never => {
     const fix = 'name a tokenizer.json written by mm train-bpe';
-    throw new DataError(`not a usable tokenizer: ${what}`, { code: 'E_BAD_TOKENIZER', where, fix });
+    throw new DataError(`not a usable tokenizer: ${what}`, { code: 'E_TOKENIZER_UNUSABLE', where, fix });
   };
   const parsed = schema.safeParse(value);
   if (!parsed.success) {

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { SafetensorsFile } from '../../checkpoint/safetensors.ts';
-import { textIds } from '../../models/clip/text.ts';
+import { textIds } from '../../models/clip/config.ts';
 import { loadTokenizer } from '../../tokenizers/load.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
@@ -61,7 +61,12 @@ async function readJson(path: string): Promise<unknown> {
   try {
     return JSON.parse(await readFile(path, 'utf8'));
   } catch (cause) {
-    throw new DataError('the file cannot be read as JSON', { where: path, fix: 'fetch it again', cause });
+    throw new DataError('the file cannot be read as JSON', {
+      code: 'E_NOT_JSON',
+      where: path,
+      fix: 'fetch it again',
+      cause,
+    });
   }
 }
 
@@ -74,8 +79,10 @@ async function tokenizerFor(
   const path = named ?? files.named('tokenizer.json') ?? files.named('merges.txt');
   if (path === undefined) {
     throw new UsageError('these weights come without their tokenizer', {
+      code: 'E_TOKENIZER_MISSING',
+      option: 'tokenizer',
       where: files.where,
-      fix: "name it: --tokenizer tokenizer.json, or OpenAI's bpe_simple_vocab_16e6.txt.gz",
+      fix: "set `tokenizer` to a tokenizer.json, or OpenAI's bpe_simple_vocab_16e6.txt.gz",
     });
   }
   const tokenizer = await loadTokenizer(path);
@@ -85,6 +92,7 @@ async function tokenizerFor(
     model.architecture === 'openai' ? tokenizer.vocabularySize === ids : tokenizer.vocabularySize <= ids;
   if (fits) return tokenizer;
   throw new DataError(`a tokenizer of ${tokenizer.vocabularySize} ids, where the model has ${ids}`, {
+    code: 'E_TOKENIZER_MISMATCH',
     where: path,
     fix: 'name the tokenizer that the model was trained with',
   });
@@ -118,8 +126,9 @@ export const huggingFaceClip: Converter = {
     const config = files.named('config.json');
     if (config === undefined)
       throw new DataError('the weights have no config.json beside them', {
+        code: 'E_WEIGHTS_INCOMPLETE',
         where: found.where,
-        fix: `convert the whole folder: mm convert ${dirname(found.where)} --to DIR`,
+        fix: `convert the whole folder: ${dirname(found.where)}`,
       });
     const clip = fromHuggingFace(found.tensors, await readJson(config), found.where);
     return converted("Hugging Face's CLIP", files, clip, options);

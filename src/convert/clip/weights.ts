@@ -42,6 +42,7 @@ function outputsLast(data: Float32Array, shape: readonly number[]): Float32Array
 }
 
 const WRONG = {
+  code: 'E_WEIGHTS_MISMATCH',
   fix: 'check that the file is whole, and that its configuration is its own',
 } as const;
 

@@ -32,6 +32,7 @@ function converted(what: string, settings: object, tensors: readonly Named[], wh
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     throw new DataError(`its ${issue?.path.join('.')} cannot be used: ${issue?.message}`, {
+      code: 'E_WEIGHTS_UNSUPPORTED',
       where,
       fix: 'convert a model of other sizes',
     });
@@ -67,8 +68,9 @@ export const openaiDvae: Converter = {
     if (!encoder || !decoder || coders.length > 2) {
       const got = coders.map(({ role }) => role).join(' and ');
       throw new DataError(`a dVAE is one encoder and one decoder; these files are ${got}`, {
+        code: 'E_WEIGHTS_INCOMPLETE',
         where: files.where,
-        fix: 'name both: mm convert encoder.pkl decoder.pkl --to DIR',
+        fix: 'name both, encoder.pkl and decoder.pkl',
       });
     }
     const names = [...encoder.tensors.keys()];
@@ -146,8 +148,9 @@ export function discreteVae(hparams: PickleValue, tensors: StateDict, where: str
   const channels = given.get('channels') ?? 3;
   if (channels !== 3) {
     throw new DataError(`a dVAE of images with ${String(channels)} channels`, {
+      code: 'E_WEIGHTS_UNSUPPORTED',
       where,
-      fix: 'mm has images of red, green and blue; convert one trained without --transparent',
+      fix: 'mm has images of red, green and blue; convert one trained without transparency',
     });
   }
   const layers = Number(given.get('num_layers') ?? 3);

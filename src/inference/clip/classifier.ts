@@ -3,7 +3,7 @@
 
 import { UsageError } from '../../util/errors.ts';
 import { cosineSimilarity, descendingOrder, softmax } from '../measures/features.ts';
-import type { ClipModel } from './clip.ts';
+import type { ClipPipeline } from './pipeline.ts';
 
 export const DEFAULT_TEMPLATES: readonly string[] = ['A photo of a {label}'];
 const PLACE = '{label}';
@@ -59,7 +59,7 @@ export function checkClassifier(
 
 /** Makes a classifier of label texts. Throws as `checkClassifier`, and DataError for texts that are too long. */
 export async function makeClassifier(
-  clip: ClipModel,
+  clip: ClipPipeline,
   labels: readonly string[],
   templates: readonly string[],
   where: string,

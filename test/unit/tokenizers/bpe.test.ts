@@ -177,7 +177,7 @@ describe('files', () => {
         () => BpeTokenizer.fromJSON(value, 'x.json'),
         (error) =>
           error instanceof DataError &&
-          error.code === 'E_BAD_TOKENIZER' &&
+          error.code === 'E_TOKENIZER_UNUSABLE' &&
           error.where === 'x.json' &&
           message.test(error.message),
       );
@@ -188,6 +188,6 @@ describe('files', () => {
     const path = join(folder, 'x.json');
     await assert.rejects(BpeTokenizer.load(path), { name: 'DataError', code: 'E_NOT_FOUND', where: path });
     writeFileSync(path, '{');
-    await assert.rejects(BpeTokenizer.load(path), { code: 'E_BAD_TOKENIZER', where: path });
+    await assert.rejects(BpeTokenizer.load(path), { code: 'E_TOKENIZER_UNUSABLE', where: path });
   });
 });

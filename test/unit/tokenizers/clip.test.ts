@@ -68,7 +68,7 @@ describe('reading files', () => {
       assert.rejects(
         promise,
         (error) =>
-          error instanceof DataError && error.code === 'E_BAD_TOKENIZER' && names.test(error.message),
+          error instanceof DataError && error.code === 'E_TOKENIZER_UNUSABLE' && names.test(error.message),
       );
     const none = join(root, 'none');
     await assert.rejects(loadTokenizer(none), { name: 'DataError', code: 'E_NOT_FOUND', where: none });
