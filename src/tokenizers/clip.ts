@@ -1,6 +1,6 @@
 // CLIP's byte-pair tokenizer (openai/CLIP, simple_tokenizer.py), with the ids of Hugging Face's transformers: NFC,
-// lower case, words without spaces whose last symbol is marked </w>. Unlike OpenAI's code, which uses another library for it,
-// it neither repairs mojibake nor decodes HTML entities.
+// lower case, words without spaces whose last symbol is marked </w>. Unlike OpenAI's code, which uses another library
+// for it, it neither repairs mojibake nor decodes HTML entities.
 // The start and the end token are the two ids after those of the byte pairs; callers add them around the ids of a text.
 
 import { z } from 'zod';

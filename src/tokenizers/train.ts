@@ -1,6 +1,7 @@
 // Training of a byte-pair encoding (arXiv 1508.07909): the most frequent pair of adjacent symbols is merged,
-// repeatedly. Pairs are counted once; a merge then updates the counts of the words it changes, and a priority queue gives the next
-// pair. The result depends only on the count of each word; ties go to the lower ids, as in Hugging Face's trainer.
+// repeatedly. Pairs are counted once; a merge then updates the counts of the words it changes, and a priority queue
+// gives the next pair. The result depends only on the count of each word; ties go to the lower ids, as in Hugging Face's
+// trainer.
 
 import { setImmediate } from 'node:timers/promises';
 import { InterruptedError } from '../util/errors.ts';
