@@ -47,7 +47,7 @@ const RETIRED: readonly Retired[] = [
   // Models
   { word: word('artist'), say: 'pipeline' },
   { word: word('foreign'), say: 'external' },
-  { word: /[Ll]ucid(?!rains)/, say: 'dalle-pytorch, dallePytorch' },
+  { word: /[Ll]ucid(?!rains|_blocks)/, say: 'dalle-pytorch, dallePytorch' },
   {
     word: /\bownRow\b/,
     say: 'axial-row',
@@ -159,8 +159,8 @@ test('the rules find a word alone and in names, and nothing else', () => {
   for (const use of ['a picture', 'pictures', 'readPicture', 'picture_path', 'Picture'])
     assert.match(use, picture);
   for (const other of ['picturesque', 'depictured']) assert.doesNotMatch(other, picture);
-  assert.match('from lucid', /[Ll]ucid(?!rains)/);
-  assert.doesNotMatch('lucidrains/DALLE-pytorch', /[Ll]ucid(?!rains)/);
+  assert.match('from lucid', /[Ll]ucid(?!rains|_blocks)/);
+  assert.doesNotMatch('lucidrains/DALLE-pytorch', /[Ll]ucid(?!rains|_blocks)/);
 });
 
 /** Letters of the glossary's table of axes. */

@@ -13,11 +13,11 @@ import { stateDict } from '../torch/state-dict.ts';
 import { TorchTensor } from '../torch/tensor.ts';
 import {
   type ConvertedClip,
+  fromDallePytorch,
   fromHuggingFace,
-  fromLucid,
   fromOpenai,
+  isDallePytorch,
   isHuggingFace,
-  isLucid,
   isOpenai,
   type StateDict,
 } from './weights.ts';
@@ -162,8 +162,8 @@ export const dallePytorchClip: Converter = {
   reads: "DALLE-pytorch's CLIP: its state dictionary, with --tokenizer",
 
   async convert(files, options) {
-    const found = await find(files, isLucid);
+    const found = await find(files, isDallePytorch);
     if (!found) return undefined;
-    return converted("DALLE-pytorch's CLIP", files, fromLucid(found.tensors, found.where), options);
+    return converted("DALLE-pytorch's CLIP", files, fromDallePytorch(found.tensors, found.where), options);
   },
 };

@@ -113,7 +113,7 @@ export async function readManifest(path: string): Promise<TokenManifest | undefi
     throw new DataError(
       `token shards of format ${format.data.version}; this mm reads up to format ${VERSION}`,
       {
-        code: 'E_TOKENS_FORMAT',
+        code: 'E_NEWER_FORMAT',
         where: path,
         fix: 'use the version of mm that wrote them, or tokenize again',
       },

@@ -354,7 +354,7 @@ describe('reading a folder refuses', () => {
       reset();
     };
     await refused(() => 'text', 'E_TOKENS_DAMAGED');
-    await refused((manifest) => ({ ...manifest, version: 3 }), 'E_TOKENS_FORMAT', '3', '2');
+    await refused((manifest) => ({ ...manifest, version: 3 }), 'E_NEWER_FORMAT', '3', '2');
     await refused((manifest) => ({ ...manifest, dvae: 'short' }), 'E_TOKENS_DAMAGED', 'dvae');
     const elsewhere = (manifest: TokenManifest): unknown => ({
       ...manifest,
