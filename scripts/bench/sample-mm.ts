@@ -27,12 +27,16 @@ await serve(async () => {
   await weights.initialize(0);
   await perturb(weights);
   const settings = { temperature: 1, guidance: 1, topK: topKCount(FILTER, imageVocabulary) };
-  const sampler = new Sampler(runtime, 'bench', config, weights, Number(batch), settings, true);
+  const sampler = new Sampler(runtime, 'bench', config, weights, {
+    batch: Number(batch),
+    settings,
+    frozen: true,
+  });
 
   return async (step) => {
     const random = new RandomStream('bench', step);
     const requests = Array.from({ length: Number(batch) }, (_, r) => ({
-      caption: Array.from({ length: textLength }, () => random.integer(textVocabulary)),
+      captionTokens: Array.from({ length: textLength }, () => random.integer(textVocabulary)),
       seed: step * Number(batch) + r,
     }));
     const times: number[] = [];

@@ -4,14 +4,14 @@
 
 import { readCheckpoint } from '../../src/checkpoint/read.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
-import { ClipModel } from '../../src/inference/clip/clip.ts';
+import { ClipPipeline } from '../../src/inference/clip/pipeline.ts';
 import { measureOnShapes } from './shapes-figures.ts';
 
 const [path, count = '256'] = process.argv.slice(2);
 if (!path) throw new Error('usage: clip-shapes.ts CLIP [COUNT]');
 const runtime = new Runtime();
 try {
-  const clip = await ClipModel.open(
+  const clip = await ClipPipeline.open(
     runtime,
     await readCheckpoint(path, { kind: 'clip', warn: console.error }),
   );

@@ -5,7 +5,7 @@ import { renderScenes } from '../../src/data/shapes/render.ts';
 import type { Scene, SceneObject } from '../../src/data/shapes/scene.ts';
 import { COLOUR_NAMES, RELATIONS, type Relation, SHAPES } from '../../src/data/shapes/vocabulary.ts';
 import { makeClassifier, predict } from '../../src/inference/clip/classifier.ts';
-import type { ClipModel } from '../../src/inference/clip/clip.ts';
+import type { ClipPipeline } from '../../src/inference/clip/pipeline.ts';
 import { RandomStream } from '../../src/util/random.ts';
 
 export interface ShapesFigures {
@@ -55,12 +55,16 @@ export function spoil(scene: Scene, mistake: Mistake, random: RandomStream): Sce
 }
 
 /** @param count of images to classify, and of prompts to rank for, half of them scenes and half pairs */
-export async function measureOnShapes(clip: ClipModel, count: number, seed: number): Promise<ShapesFigures> {
+export async function measureOnShapes(
+  clip: ClipPipeline,
+  count: number,
+  seed: number,
+): Promise<ShapesFigures> {
   return { ...(await classify(clip, count, seed)), ...(await rankSpoilt(clip, count, seed)) };
 }
 
 async function classify(
-  clip: ClipModel,
+  clip: ClipPipeline,
   count: number,
   seed: number,
 ): Promise<Pick<ShapesFigures, 'colour' | 'shape'>> {
@@ -96,7 +100,7 @@ async function classify(
 }
 
 async function rankSpoilt(
-  clip: ClipModel,
+  clip: ClipPipeline,
   count: number,
   seed: number,
 ): Promise<Pick<ShapesFigures, 'wrong' | 'wrongRanked' | 'mistakes'>> {

@@ -1,7 +1,7 @@
 // The best of many candidates by CLIP's score, as DALL·E's samples were picked (arXiv 2102.12092, section 2.6).
 
 import { decodeBuffer } from '../data/decode.ts';
-import type { ClipModel } from '../inference/clip/clip.ts';
+import type { ClipPipeline } from '../inference/clip/pipeline.ts';
 import type { GeneratedImage } from '../inference/dalle/pipeline.ts';
 import { encodePng } from '../report/images/png.ts';
 import { DataError } from '../util/errors.ts';
@@ -12,7 +12,7 @@ export interface ScoredImage extends GeneratedImage {
 }
 
 export interface BestOf {
-  readonly clip: Pick<ClipModel, 'config' | 'score' | 'checkText'>;
+  readonly clip: Pick<ClipPipeline, 'config' | 'score' | 'checkText'>;
   /** Candidates of each prompt. */
   readonly candidates: number;
   /** Candidates of each prompt that are yielded. */

@@ -1,5 +1,5 @@
-// Unfinished images during sampling: the rows of image tokens so far are decoded beside the sampling, at most about once
-// a second, and in at most a fifth of the time.
+// Unfinished images during sampling: the rows of image tokens so far are decoded beside the sampling, at most about
+// once a second, and in at most a fifth of the time.
 
 import type { GenerateRequest, Unfinished } from '../inference/dalle/pipeline.ts';
 import type { DvaeCodec } from '../inference/dvae/codec.ts';

@@ -4,7 +4,7 @@
 import { readCheckpoint } from '../checkpoint/read.ts';
 import { Runtime } from '../engine/session/runtime.ts';
 import { useCallingThread } from '../engine/session/threads.ts';
-import { ClipModel } from '../inference/clip/clip.ts';
+import { ClipPipeline } from '../inference/clip/pipeline.ts';
 import { topKCount } from '../inference/dalle/logits-processor.ts';
 import { DallePipeline, type GenerateRequest } from '../inference/dalle/pipeline.ts';
 import type { SampleSettings } from '../inference/dalle/sampler.ts';
@@ -38,9 +38,9 @@ export interface SampledImage {
 }
 
 /**
- * Samples images for prompts, yielded in the order of prompts and seeds, or with `bestOf` of scores. An image depends on
- * its prompt, seed and settings alone, not on other images or the batch. Everything is closed when the iteration ends,
- * also early. Sets the environment variable TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD where it is not set.
+ * Samples images for prompts, yielded in the order of prompts and seeds, or with `bestOf` of scores. An image depends
+ * on its prompt, seed and settings alone, not on other images or the batch. Everything is closed when the iteration
+ * ends, also early. Sets the environment variable TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD where it is not set.
  * @throws UsageError for wrong options, DataError for unusable files, EngineError without libtensorflow, and the reason
  * of `signal`
  */
@@ -65,7 +65,7 @@ export async function* sample(options: SampleOptions): AsyncGenerator<SampledIma
     const pipeline = await DallePipeline.open(runtime, checkpoint);
     if (recipe) assertSameModel(recipe, pipeline, checkpoint.path, resolved.like as string);
     const conditions = await conditionsOf(pipeline, resolved, recipe);
-    const openClip = async () => clipCheckpoint && (await ClipModel.open(runtime, clipCheckpoint));
+    const openClip = async () => clipCheckpoint && (await ClipPipeline.open(runtime, clipCheckpoint));
     yield* sampleWith(pipeline, checkpoint.path, conditions, resolved, recipe, openClip);
   } finally {
     await runtime.close();
@@ -127,7 +127,7 @@ async function* sampleWith(
   conditions: Conditions,
   options: SampleOptions,
   recipe: Recipe | undefined,
-  openClip: () => Promise<ClipModel | undefined>,
+  openClip: () => Promise<ClipPipeline | undefined>,
 ): AsyncGenerator<SampledImage, void, undefined> {
   const { settings, start, negative } = conditions;
   const { prompts = [], complete = [], seed = DEFAULTS.seed, truncate = false, signal, onPreview } = options;
@@ -146,7 +146,7 @@ async function* sampleWith(
   // Prompts that CLIP cannot score are an error before the model completes captions.
   choiceFor(prompts);
   const beginnings = new Map<string, string>();
-  for await (const [beginning, caption] of pipeline.complete(
+  for await (const { beginning, caption } of pipeline.complete(
     complete,
     settings,
     options.topK,

@@ -44,7 +44,7 @@ export async function withClip<R>(
   { clip: path, cache: isCached }: ClipFlags,
   { log, progress, signal }: Context,
   use: (tools: {
-    clip: import('../inference/clip/clip.ts').ClipModel;
+    clip: import('../inference/clip/pipeline.ts').ClipPipeline;
     embed: <P extends ImageFile>(
       images: readonly P[],
     ) => Promise<import('../inference/jobs/embed.ts').EmbeddedImages<P>>;
@@ -58,7 +58,7 @@ export async function withClip<R>(
     { Runtime },
     { embedImages },
     { EmbeddingCache },
-    { ClipModel },
+    { ClipPipeline },
   ] = await Promise.all([
     import('../checkpoint/read.ts'),
     import('../data/sources/faults.ts'),
@@ -66,13 +66,13 @@ export async function withClip<R>(
     import('../engine/session/runtime.ts'),
     import('../inference/jobs/embed.ts'),
     import('../inference/jobs/embedding-cache.ts'),
-    import('../inference/clip/clip.ts'),
+    import('../inference/clip/pipeline.ts'),
   ]);
   const checkpoint = await readCheckpoint(path, { kind: 'clip', warn: (message) => log.warn(message) });
   const faults = new Faults(log);
   const runtime = new Runtime();
   try {
-    const clip = await ClipModel.open(runtime, checkpoint);
+    const clip = await ClipPipeline.open(runtime, checkpoint);
     const cache = isCached
       ? await EmbeddingCache.open(join(cacheFolder(), 'features'), clip.hash, clip.config.embedding)
       : undefined;

@@ -24,8 +24,9 @@ export interface ErrorReport {
   readonly exitCode: number;
 }
 
-/** The flag of an option key, with its dashes; undefined where the command has none. */
+/** The flag of an option key, with its dashes; undefined where the command has none. A flag is its own flag. */
 function flagOf(key: string, { known, special }: FlagNames): string | undefined {
+  if (key.startsWith('-')) return key;
   const name = special[key] ?? kebabCase(key);
   return known.has(name) ? `--${name}` : undefined;
 }

@@ -100,14 +100,14 @@ export function checkGiven(
     if (!Array.isArray(value) || array.includes(name)) continue;
     throw new UsageError(`--${name} is given ${value.length} times: ${value.join(', ')}`, {
       code: 'E_FLAG_REPEATED',
-      option: camelCase(name),
+      option: dashed(name),
       fix: 'give it once',
     });
   }
   for (const value of Object.values(given)) if (value instanceof InvalidValue) throw value.error;
 }
 
-/** Messages of this program's own for yargs' `demandCommand`. */
+/** This program's messages for yargs' `demandCommand`. */
 export const NO_COMMAND = 'the command is missing';
 export const NO_ACTION = 'the action is missing';
 
@@ -163,7 +163,7 @@ const MEANINGS: readonly (readonly [
     (_, flag) => ({
       code: 'E_FLAG_VALUE_MISSING',
       message: `${dashed(flag)} needs a value`,
-      option: camelCase(flag),
+      option: dashed(flag),
     }),
   ],
   [
@@ -190,7 +190,7 @@ const MEANINGS: readonly (readonly [
     (_, flag, given, choices) => ({
       code: 'E_OPTION_VALUE',
       message: `${dashed(flag)}: expected ${choices.replaceAll(', ', ' or ')}, received ${given}`,
-      option: camelCase(flag),
+      option: dashed(flag),
     }),
   ],
   [
@@ -198,7 +198,7 @@ const MEANINGS: readonly (readonly [
     (_, one, other) => ({
       code: 'E_FLAG_CONFLICT',
       message: `${dashed(one)} and ${dashed(other)} exclude each other`,
-      option: camelCase(other),
+      option: dashed(other),
       fix: 'give one of the two',
     }),
   ],

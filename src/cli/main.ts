@@ -143,7 +143,7 @@ async function parse(running: Running): Promise<void> {
   try {
     await parser.parseAsync();
   } catch (error) {
-    // A flag without its value: yargs throws an error of its own past `fail`.
+    // A flag without its value: yargs throws a YError and does not call `fail`.
     if ((error as Error)?.name !== 'YError') throw error;
     throw misused((error as Error).message, running.command);
   }

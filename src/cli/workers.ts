@@ -171,7 +171,7 @@ class ChildWorkers {
       process.execPath,
       [...process.execArgv, '--', ...process.argv.slice(1), ...own, ...quiet],
       {
-        // A process group of its own: Ctrl-C in a terminal reaches worker 0 alone, which stops the others.
+        // A separate process group: Ctrl-C in a terminal reaches worker 0 alone, which stops the others.
         detached: true,
         stdio: ['ignore', 'ignore', 'pipe'],
         env: {

@@ -16,6 +16,7 @@ Written by \`node --import tsx scripts/config-docs.ts\` from the schemas in \`sr
 A configuration is a YAML file, given with \`--config FILE\`.
 \`--set path.to.key=value\` overrides it: the value is YAML, list items are reached by index (\`a.0=…\`), and \`null\` removes
 a key. An unknown key is an error that names the closest known one.
+A file that mm wrote begins with \`kind\` and \`version\`; files written by hand need neither.
 Keys with a * have a note below the table.
 `;
 

@@ -62,6 +62,7 @@ export class ExternalFiles {
     const paths = this.paths.filter((path) => TORCH_FILE.test(path));
     if (paths.length > MAX_FILES) {
       throw new DataError(`${paths.length} files of weights, where a model has a few`, {
+        code: 'E_WEIGHTS_UNKNOWN',
         where: this.where,
         fix: 'name the files of one model',
       });
@@ -120,6 +121,7 @@ export function weightSource(name: string, tensor: TorchTensor, where: string): 
   const { dtype, shape } = tensor;
   if (!FLOATS.includes(dtype)) {
     throw new DataError(`tensor ${name} is of type ${dtype}, where weights are floats`, {
+      code: 'E_WEIGHTS_UNSUPPORTED',
       where,
       fix: 'quantized weights cannot be converted; use those they were made from',
     });

@@ -1,7 +1,7 @@
 // CLIP on held-out pairs: retrieval both ways, and zero-shot classification of labelled images.
 
 import { type Classifier, confusion, makeClassifier, predict } from '../inference/clip/classifier.ts';
-import type { ClipModel } from '../inference/clip/clip.ts';
+import type { ClipPipeline } from '../inference/clip/pipeline.ts';
 import { cosineSimilarity, descendingOrder } from '../inference/measures/features.ts';
 import { imageGrid, RIGHT, WRONG } from '../report/images/grid.ts';
 import type { Evaluator, Metrics } from './evaluator.ts';
@@ -27,13 +27,13 @@ export interface LabelledImages {
 const SHOWN = 16;
 
 export class ClipValidation implements Evaluator {
-  readonly #clip: ClipModel;
+  readonly #clip: ClipPipeline;
   readonly #pairs: HeldOutPairs;
   readonly #labelled: LabelledImages | undefined;
   /** Features of the pairs from the last run. */
   #features: { images: Float32Array; texts: Float32Array } | undefined;
 
-  constructor(clip: ClipModel, pairs: HeldOutPairs, labelled: LabelledImages | undefined) {
+  constructor(clip: ClipPipeline, pairs: HeldOutPairs, labelled: LabelledImages | undefined) {
     this.#clip = clip;
     this.#pairs = pairs;
     this.#labelled = labelled;

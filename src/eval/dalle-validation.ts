@@ -48,12 +48,17 @@ export class DalleValidation implements Evaluator {
     this.#losses = runtime.compile(
       'DALL·E validation',
       ({ text, image }: Record<'text' | 'image', Tensor>) => ({
-        ...dalleLoss(weights.read(), text as Tensor2D, image as Tensor2D, model, textLossWeight),
+        ...dalleLoss(weights.read(), text as Tensor2D, image as Tensor2D, model, {
+          textWeight: textLossWeight,
+        }),
       }),
     );
     this.#sampler =
       prompts.length > 0
-        ? new Sampler(runtime, 'training samples', model, weights, prompts.length, SAMPLER_SETTINGS)
+        ? new Sampler(runtime, 'training samples', model, weights, {
+            batch: prompts.length,
+            settings: SAMPLER_SETTINGS,
+          })
         : undefined;
   }
 
@@ -79,7 +84,7 @@ export class DalleValidation implements Evaluator {
     if (!this.#sampler) return undefined;
     const { prompts, tokenizer, codec, model, seed } = this.#options;
     const requests = prompts.map((prompt, i) => ({
-      caption: tokenizer.encode(prompt).slice(0, model.textLength),
+      captionTokens: tokenizer.encode(prompt).slice(0, model.textLength),
       seed: seed + i,
     }));
     const pixels = await codec.decode(await this.#sampler.sample(requests));
@@ -89,7 +94,7 @@ export class DalleValidation implements Evaluator {
       pixels: pixels.subarray(i * length, (i + 1) * length),
       width: size,
       height: size,
-      caption,
+      captionTokens: caption,
     }));
     return imageGrid(cells, { columns: Math.ceil(Math.sqrt(cells.length)) });
   }

@@ -1,7 +1,7 @@
-// The weighted mean of values that attention is, as one differentiable step. tfjs would take the gradient of each of
-// its ops; by hand the matrix of weights is gone through half as often and is the only matrix kept.
-//   … batch axes, G groups of queries, Q queries and K keys of a group, S keys that all groups share,
-//   d width of a head
+// Scaled dot-product attention with a hand-written gradient. tfjs would save every intermediate; this saves only the
+// attention weights, and reads them half as often.
+//   … batch axes, U groups of queries, Q queries of a group, K keys of a group, P keys that all groups share, d width
+//   of a head
 
 import { withGradient } from '../engine/ops/gradient.ts';
 import { checkpointed } from '../engine/ops/recompute.ts';
@@ -14,54 +14,57 @@ export interface KeyedValues {
 }
 
 export interface AttendOptions {
-  /** Added to the scores of a group's own keys, [Q, K] or [G, Q, K]. */
+  /** Added to the scores of a group's own keys, [Q, K] or [U, Q, K]. */
   readonly mask?: Tensor | undefined;
-  /** Keys and values that every group attends to besides its own: […, S, d], without the groups' axis. */
+  /** Keys and values that every group attends to besides its own: […, P, d], without the axis of groups. */
   readonly shared?: KeyedValues | undefined;
-  /** The softmax is of this times the scores: the queries were divided by it, so that their products stay small. */
+  /**
+   * Multiplies the scores before the softmax, after their maximum is subtracted; 1 by default. Queries divided by it
+   * keep the products of large queries and keys small (arXiv 2105.13290).
+   */
   readonly sharpness?: number | undefined;
-  /** Where activations are computed again: keep the weights and the mean all the same. */
+  /** Whether the attention weights and the output are saved even where activations are recomputed. */
   readonly keeps?: boolean;
 }
 
 /**
- * softmax(q kᵀ + mask) v. The queries are scaled already.
- * @param queries […, G, Q, d], or […, Q, d] where nothing is shared
- * @param own each group's keys and values, […, G, K, d]
+ * softmax(q kᵀ + mask) v. The queries are already scaled.
+ * @param queries […, U, Q, d], or […, Q, d] when nothing is shared
+ * @param own each group's keys and values, […, U, K, d]
+ * @returns the shape of `queries`
  */
 export function attend(queries: Tensor, own: KeyedValues, options: AttendOptions = {}): Tensor {
   const { mask, shared, sharpness = 1, keeps = false } = options;
-  const perhapsKept = keeps ? checkpointed : (make: () => Tensor): Tensor => make();
+  const saved = keeps ? checkpointed : (make: () => Tensor): Tensor => make();
   const inputs = [queries, own.keys, own.values, ...(shared ? [shared.keys, shared.values] : [])];
   return withGradient(
     (save, ...tensors) => {
-      const [q, k, v, sharedK, sharedV] = tensors as [Tensor, Tensor, Tensor, Tensor?, Tensor?];
-      const weigh = (): Tensor => {
-        const scores = times(q, k, false, true);
-        const ownScores = mask ? tf.add(scores, mask) : scores;
-        const allScores = sharedK
-          ? tf.concat([ofGroups(times(flat(q), sharedK, false, true), q), ownScores], -1)
-          : ownScores;
-        return tf.softmax(sharpness === 1 ? allScores : sharpened(allScores, sharpness));
-      };
-      const weights = perhapsKept(weigh);
-      const value = perhapsKept(() => {
-        const [sharedWeights, ownWeights] = parts(weights, sharedK);
-        const mean = times(ownWeights, v);
-        return sharedWeights && sharedV
-          ? tf.add(mean, ofGroups(times(flat(sharedWeights), sharedV), q))
-          : mean;
+      const [q_UQd, k_UKd, v_UKd, k_Pd, v_Pd] = tensors as [Tensor, Tensor, Tensor, Tensor?, Tensor?];
+      const weights = saved(() => {
+        const product_UQK = matMul(q_UQd, k_UKd, false, true);
+        const own_UQK = mask ? tf.add(product_UQK, mask) : product_UQK;
+        const scores = k_Pd
+          ? tf.concat([splitGroups(matMul(joinGroups(q_UQd), k_Pd, false, true), q_UQd), own_UQK], -1)
+          : own_UQK;
+        return tf.softmax(sharpness === 1 ? scores : sharpened(scores, sharpness));
       });
-      save([q, k, v, value, weights, ...(sharedK && sharedV ? [sharedK, sharedV] : [])]);
-      return { value, gradFunc: (dy, saved) => gradients(dy, saved, sharpness) };
+      const output_UQd = saved(() => {
+        const [weights_UQP, weights_UQK] = splitWeights(weights, k_Pd);
+        const ofOwn_UQd = matMul(weights_UQK, v_UKd);
+        return weights_UQP && v_Pd
+          ? tf.add(ofOwn_UQd, splitGroups(matMul(joinGroups(weights_UQP), v_Pd), q_UQd))
+          : ofOwn_UQd;
+      });
+      save([q_UQd, k_UKd, v_UKd, output_UQd, weights, ...(k_Pd && v_Pd ? [k_Pd, v_Pd] : [])]);
+      return { value: output_UQd, gradFunc: (dy_UQd, saved) => gradients(dy_UQd, saved, sharpness) };
     },
     ...inputs,
   );
 }
 
 /** The gradients of queries, keys and values, and of the shared keys and values. */
-function gradients(dy: Tensor, saved: Tensor[], sharpness: number): Tensor[] {
-  const [q, k, v, value, weights, sharedK, sharedV] = saved as [
+function gradients(dy_UQd: Tensor, saved: Tensor[], sharpness: number): Tensor[] {
+  const [q_UQd, k_UKd, v_UKd, output_UQd, weights, k_Pd, v_Pd] = saved as [
     Tensor,
     Tensor,
     Tensor,
@@ -69,47 +72,51 @@ function gradients(dy: Tensor, saved: Tensor[], sharpness: number): Tensor[] {
     Tensor,
     ...Tensor[],
   ];
-  // Σ over keys of weight · its gradient, which is the same as this sum over d.
-  const mean = tf.sum(tf.mul(dy, value), -1, true);
-  const [sharedWeights, ownWeights] = parts(weights, sharedK);
-  const ofScores = (w: Tensor, ofWeights: Tensor): Tensor => {
-    const gradient = tf.mul(w, tf.sub(ofWeights, mean));
+  // Σ over keys of weight · gradient of the weight, which equals this sum over d.
+  const mean_UQ1 = tf.sum(tf.mul(dy_UQd, output_UQd), -1, true);
+  const [weights_UQP, weights_UQK] = splitWeights(weights, k_Pd);
+  const scoreGradient = (w: Tensor, dWeights: Tensor): Tensor => {
+    const gradient = tf.mul(w, tf.sub(dWeights, mean_UQ1));
     return sharpness === 1 ? gradient : tf.mul(gradient, sharpness);
   };
-  const dScores = ofScores(ownWeights, times(dy, v, false, true));
-  const dq = times(dScores, k);
-  const dOwn = [times(dScores, q, true), times(ownWeights, dy, true)];
-  if (!sharedWeights || !sharedK || !sharedV) return [dq, ...dOwn];
-  const dShared = flat(ofScores(sharedWeights, ofGroups(times(flat(dy), sharedV, false, true), dy)));
+  const dScores_UQK = scoreGradient(weights_UQK, matMul(dy_UQd, v_UKd, false, true));
+  const dq_UQd = matMul(dScores_UQK, k_UKd);
+  const dOwn = [matMul(dScores_UQK, q_UQd, true), matMul(weights_UQK, dy_UQd, true)];
+  if (!weights_UQP || !k_Pd || !v_Pd) return [dq_UQd, ...dOwn];
+  const dWeights_UQP = splitGroups(matMul(joinGroups(dy_UQd), v_Pd, false, true), dy_UQd);
+  const dScores_MP = joinGroups(scoreGradient(weights_UQP, dWeights_UQP));
   return [
-    tf.add(dq, ofGroups(times(dShared, sharedK), q)),
+    tf.add(dq_UQd, splitGroups(matMul(dScores_MP, k_Pd), q_UQd)),
     ...dOwn,
-    times(dShared, flat(q), true),
-    times(flat(sharedWeights), flat(dy), true),
+    matMul(dScores_MP, joinGroups(q_UQd), true),
+    matMul(joinGroups(weights_UQP), joinGroups(dy_UQd), true),
   ];
 }
 
-const times = (a: Tensor, b: Tensor, transposeA = false, transposeB = false): Tensor =>
+const matMul = (a: Tensor, b: Tensor, transposeA = false, transposeB = false): Tensor =>
   tf.matMul(a, b, transposeA, transposeB);
 
-/** The weights of shared keys, where there are any, and of a group's own. */
-function parts(weights: Tensor, sharedK: Tensor | undefined): [shared: Tensor | undefined, own: Tensor] {
-  if (!sharedK) return [undefined, weights];
-  const shared = sharedK.shape.at(-2) as number;
+/** The weights of the shared keys, if any, and of a group's own keys. */
+function splitWeights(
+  weights: Tensor,
+  k_Pd: Tensor | undefined,
+): [weights_UQP: Tensor | undefined, weights_UQK: Tensor] {
+  if (!k_Pd) return [undefined, weights];
+  const shared = k_Pd.shape.at(-2) as number;
   const all = weights.shape.at(-1) as number;
   return tf.split(weights, [shared, all - shared], -1) as [Tensor, Tensor];
 }
 
-/** Scores minus their greatest, then sharpened. */
+/** Scores minus their maximum, times the sharpness. */
 const sharpened = (scores: Tensor, sharpness: number): Tensor =>
   tf.mul(tf.sub(scores, tf.max(scores, -1, true)), sharpness);
 
-/** The groups' axis joined with that of queries: […, G, Q, n] → […, G · Q, n]. */
-function flat(x: Tensor): Tensor {
+/** […, U, Q, n] → […, M = U · Q, n]. */
+function joinGroups(x: Tensor): Tensor {
   const [groups, queries, n] = x.shape.slice(-3) as [number, number, number];
   return tf.reshape(x, [...x.shape.slice(0, -3), groups * queries, n]);
 }
 
-/** […, G · Q, n] → […, G, Q, n], with the groups of `like`. */
-const ofGroups = (x: Tensor, like: Tensor): Tensor =>
+/** […, M = U · Q, n] → […, U, Q, n], with the U and Q of `like`. */
+const splitGroups = (x: Tensor, like: Tensor): Tensor =>
   tf.reshape(x, [...like.shape.slice(0, -1), x.shape.at(-1) as number]);

@@ -1,5 +1,6 @@
 // Multi-head attention, over a whole stream and one position at a time with cached keys and values.
-//   B batch, N positions, D width, H heads, d width of a head, W cached rows that count
+//   B batch, N positions, D width of the stream, A heads, d width of a head, C = A · d channels, P positions of the
+//   prefix, K cached positions attended to
 
 import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '../engine/tfjs/tf.ts';
 import { type AttentionPattern, attendStream, type Heads } from './attention-pattern.ts';
@@ -9,20 +10,21 @@ import { type Rotation, rotate } from './rotary.ts';
 
 /** Keys and values of one layer. */
 export interface KeyValues {
-  readonly keys_BHNd: Tensor4D;
-  readonly values_BHNd: Tensor4D;
+  readonly keys_BANd: Tensor4D;
+  readonly values_BANd: Tensor4D;
 }
 
 export interface HeadOptions {
   readonly heads: number;
-  /** Rotary positions of what is projected. */
+  /** Rotary positions of the projected queries, keys and values. */
   readonly rotation?: Rotation | undefined;
-  /** See `attend`: keeps products of large queries and keys small. */
+  /** See `AttendOptions`. */
   readonly sharpness?: number | undefined;
 }
 
 /**
- * One product for queries, keys and values, `inner` channels each; the output projection starts with `outputStddev`.
+ * One projection for queries, keys and values, `inner` channels each, and the output projection.
+ * @param outputStddev initial standard deviation of the output projection
  */
 export const attentionSpec = (width: number, inner: number, stddev: number, outputStddev: number) => ({
   qkv: linearSpec(width, 3 * inner, stddev),
@@ -30,96 +32,107 @@ export const attentionSpec = (width: number, inner: number, stddev: number, outp
 });
 export type AttentionParameters = Parameters<ReturnType<typeof attentionSpec>>;
 
-/** Queries, scaled by 1/√d and the sharpness, keys and values of what `p.qkv` makes, side by side: [B, N, 3 · H · d]. */
+/**
+ * Splits the output of `p.qkv` into heads; queries are scaled by 1 / (√d · sharpness).
+ * @param qkv queries, keys and values side by side, [B, N, 3C]
+ */
 export function splitHeads(qkv: Tensor, { heads, rotation, sharpness = 1 }: HeadOptions): Heads {
   const [batch, positions, channels] = qkv.shape as [number, number, number];
   const d = channels / (3 * heads);
   const parts = headsOf(qkv, [batch, positions, 3, heads, d]);
-  const [queries, keys_BHNd, values_BHNd] = rotation
+  const [queries, keys_BANd, values_BANd] = rotation
     ? (parts.map((part) => rotate(part, rotation)) as typeof parts)
     : parts;
-  return { queries_BHNd: tf.mul(queries, 1 / (Math.sqrt(d) * sharpness)), keys_BHNd, values_BHNd };
+  return { queries_BANd: tf.mul(queries, 1 / (Math.sqrt(d) * sharpness)), keys_BANd, values_BANd };
 }
 
-/** [B, N, 3, H, d] → [B, H, N, d] three times. */
+/** [B, N, 3, A, d] → [B, A, N, d] three times. */
 function headsOf(
   qkv: Tensor,
   shape: [number, number, number, number, number],
 ): [Tensor4D, Tensor4D, Tensor4D] {
   const [batch, positions, , heads, d] = shape;
-  // A single position's heads need no transposing.
+  // The heads of a single position need no transpose.
   if (positions === 1)
     return tf.split(tf.reshape(qkv, [batch, 3 * heads, 1, d]), 3, 1) as [Tensor4D, Tensor4D, Tensor4D];
   return tf.unstack(tf.transpose(tf.reshape(qkv, shape), [2, 0, 3, 1, 4])) as [Tensor4D, Tensor4D, Tensor4D];
 }
 
-/** Heads side by side again, through the output projection. */
-function merge(output: AttentionParameters['output'], x_BHNd: Tensor4D): Tensor3D {
-  const [batch, heads, positions, headWidth] = x_BHNd.shape;
-  const x_BNE = tf.reshape(tf.transpose(x_BHNd, [0, 2, 1, 3]), [batch, positions, heads * headWidth]);
-  return linear(output, x_BNE) as Tensor3D;
+/** Joins the heads and applies the output projection: [B, N, D]. */
+function mergeHeads(output: AttentionParameters['output'], x_BANd: Tensor4D): Tensor3D {
+  const [batch, heads, positions, headWidth] = x_BANd.shape;
+  const x_BNC = tf.reshape(tf.transpose(x_BANd, [0, 2, 1, 3]), [batch, positions, heads * headWidth]);
+  return linear(output, x_BNC) as Tensor3D;
 }
 
-/** Self-attention from what `p.qkv` makes (see `splitHeads`), through the output projection `output`. */
+/**
+ * Multi-head self-attention with its output projection.
+ * @param qkv output of `p.qkv`, see `splitHeads`
+ * @returns [B, N, D]
+ */
 export function attention(
   output: AttentionParameters['output'],
   qkv: Tensor,
   options: HeadOptions,
   pattern: AttentionPattern,
 ): Tensor3D {
-  return merge(output, attendStream(splitHeads(qkv, options), pattern, options.sharpness));
+  return mergeHeads(output, attendStream(splitHeads(qkv, options), pattern, options.sharpness));
 }
 
-/** What a layer keeps of earlier positions, for a new one. */
+/** The KV cache of a layer, as a new position sees it. */
 export interface LayerCacheView<Part extends string> {
-  /** Keys and values before all that is kept, which every new position attends to. */
+  /** Keys and values before the cached ones, which every new position attends to. */
   readonly prefix?: KeyValues | undefined;
-  /** Keeps the new position's row of a part, [B, …, 1, …], and gives all that is kept of it, [B, …, N, …]. */
+  /** Caches the new position's row of a part, [B, …, 1, …]; returns all that is cached of the part, [B, …, N, …]. */
   append(part: Part, row: Tensor4D): Tensor4D;
 }
 
-/** The rows of what is kept that a new position attends to, itself included. */
+/** The cached positions that a new position attends to, itself included. */
 export interface AttendedRows {
-  /** Their places, int32; all rows where there are none. */
-  readonly rows_W: Tensor | undefined;
-  /** 0 where a row counts and far below elsewhere. */
-  readonly mask_1W: Tensor2D;
+  /** Their indices, int32; all positions when undefined. */
+  readonly rows_K: Tensor | undefined;
+  /** See `additiveMask`. */
+  readonly mask_1K: Tensor2D;
 }
 
 /**
- * Attention of one new position to the prefix, to what is kept and to itself. The softmax is made of ops that give a
- * row the same bits whatever the other rows are, as long as the number of weights is a multiple of 16.
+ * Attention of one new position to the prefix, to cached positions and to itself, with its output projection. The
+ * softmax is composed of ops that round a row independently of the other rows, as long as P + K is a multiple of 16.
+ * @param x_BD normalized input of the attention
+ * @returns [B, D]
  */
 export function attentionStep(
   p: AttentionParameters,
   x_BD: Tensor2D,
   options: HeadOptions,
-  memory: LayerCacheView<keyof KeyValues>,
-  { rows_W, mask_1W }: AttendedRows,
+  cache: LayerCacheView<keyof KeyValues>,
+  { rows_K, mask_1K }: AttendedRows,
 ): Tensor2D {
   const [batch] = x_BD.shape;
-  const { prefix } = memory;
-  const qkv_BNE = tf.expandDims(linear(p.qkv, x_BD), 1);
-  const { queries_BHNd: q, ...row } = splitHeads(qkv_BNE, options);
-  const kept = (part: keyof KeyValues): Tensor => {
-    const all = memory.append(part, row[part]);
-    return rows_W ? tf.gather(all, rows_W as never, 2) : all;
+  const { prefix } = cache;
+  const qkv_B1C = tf.expandDims(linear(p.qkv, x_BD), 1);
+  const { queries_BANd: q_BA1d, ...row } = splitHeads(qkv_B1C, options);
+  const attended = (part: keyof KeyValues): Tensor => {
+    const all_BANd = cache.append(part, row[part]);
+    return rows_K ? tf.gather(all_BANd, rows_K as never, 2) : all_BANd;
   };
-  const own = { keys: kept('keys_BHNd'), values: kept('values_BHNd') };
-  const ownScores = tf.add(tf.matMul(q, own.keys, false, true), mask_1W);
-  const scores = prefix ? tf.concat([tf.matMul(q, prefix.keys_BHNd, false, true), ownScores], -1) : ownScores;
-  const below = tf.sub(scores, tf.max(scores, -1, true));
+  const own = { keys_BAKd: attended('keys_BANd'), values_BAKd: attended('values_BANd') };
+  const own_BA1K = tf.add(tf.matMul(q_BA1d, own.keys_BAKd, false, true), mask_1K);
+  const scores = prefix
+    ? tf.concat([tf.matMul(q_BA1d, prefix.keys_BANd, false, true), own_BA1K], -1)
+    : own_BA1K;
+  const belowMax = tf.sub(scores, tf.max(scores, -1, true));
   const { sharpness = 1 } = options;
-  const weights: Tensor = tf.exp(sharpness === 1 ? below : tf.mul(below, sharpness));
-  const sum = prefix
-    ? weightedSum(weights, [prefix.values_BHNd, own.values])
-    : tf.matMul(weights, own.values);
-  const mean_BHNd = tf.div(sum, tf.sum(weights, -1, true)) as Tensor4D;
-  // One position's heads stand side by side already.
-  return linear(p.output, tf.reshape(mean_BHNd, [batch, -1])) as Tensor2D;
+  const weights: Tensor = tf.exp(sharpness === 1 ? belowMax : tf.mul(belowMax, sharpness));
+  const sum_BA1d = prefix
+    ? weightedSum(weights, [prefix.values_BANd, own.values_BAKd])
+    : tf.matMul(weights, own.values_BAKd);
+  const mean_BA1d = tf.div(sum_BA1d, tf.sum(weights, -1, true)) as Tensor4D;
+  // The heads of one position are side by side already.
+  return linear(p.output, tf.reshape(mean_BA1d, [batch, -1])) as Tensor2D;
 }
 
-/** Of values in two parts. */
+/** Weighted sum of values that are in two parts along the positions. */
 function weightedSum(weights: Tensor, values: readonly [Tensor, Tensor]): Tensor {
   const lengths = values.map(({ shape }) => shape[2] as number);
   const [first, second] = tf.split(weights, lengths, 3) as [Tensor, Tensor];

@@ -4,7 +4,7 @@ import { type Tensor, tf } from '../engine/tfjs/tf.ts';
 import { constant, type ParameterSpec, type Parameters, statistic } from './parameters.ts';
 
 const EPSILON = 1e-5;
-/** Share of a batch's statistics in the running ones, as PyTorch has it by default. */
+/** Share of the batch's statistics in the running ones: PyTorch's default. */
 const MOMENTUM = 0.1;
 
 export type BatchNormSpec = {
@@ -15,7 +15,7 @@ export type BatchNormSpec = {
 };
 export type BatchNormParameters = Parameters<BatchNormSpec>;
 
-/** Gain, bias, and the running mean and variance, one of each per channel. */
+/** Gain, bias, running mean and running variance, one of each per channel. */
 export const batchNormSpec = (width: number, gain = 1) =>
   ({
     gain: constant([width], gain),
@@ -25,29 +25,35 @@ export const batchNormSpec = (width: number, gain = 1) =>
   }) satisfies BatchNormSpec;
 
 /**
- * What a training step sees: with it, layers normalize by the batch in place of the running statistics, and say here
- * what these become.
+ * Running statistics of a training step. Layers that get it normalize by the batch instead of the running statistics, and
+ * record here what these become.
  */
 export class BatchStatistics {
   readonly #next = new Map<Tensor, Tensor>();
 
+  /** Records a layer's batch statistics of `count` values per channel. */
   observe(p: BatchNormParameters, mean: Tensor, variance: Tensor, count: number): void {
     const towards = (running: Tensor, seen: Tensor): void => {
       const value = tf.add(tf.mul(running, 1 - MOMENTUM), tf.mul(seen, MOMENTUM));
       this.#next.set(running, tf.keep(value));
     };
     towards(p.mean, mean);
-    // The running variance is of the population, the batch's own is of the batch.
+    // The running variance is the unbiased estimate, as in PyTorch.
     towards(p.variance, tf.mul(variance, count / Math.max(1, count - 1)));
   }
 
-  /** The running statistic after the step; undefined when no layer used it. */
+  /** The running statistic after the step; undefined when no layer recorded it. */
   next(running: Tensor): Tensor | undefined {
     return this.#next.get(running);
   }
 }
 
-/** (x − mean) / √(variance + 1e-5) · gain + bias for each channel; the shape stays. */
+/**
+ * (x − mean) / √(variance + 1e-5) · gain + bias for each channel.
+ * @param x [..., C]
+ * @param statistics in training: normalizes by the batch and records its statistics
+ * @returns the shape of x
+ */
 export function batchNorm(p: BatchNormParameters, x: Tensor, statistics?: BatchStatistics): Tensor {
   if (!statistics) {
     const scale = tf.mul(tf.rsqrt(tf.add(p.variance, EPSILON)), p.gain);

@@ -1,4 +1,4 @@
-// Layer normalization over the last axis.
+// Layer normalization over the last axis (arXiv 1607.06450), as a layer with parameters.
 
 import type { Tensor } from '../engine/tfjs/tf.ts';
 import { affineLayerNorm as normalize } from './functional/layer-norm.ts';
@@ -16,5 +16,5 @@ export type LayerNormParameters = Parameters<LayerNormSpec>;
 export const layerNormSpec = (width: number) =>
   ({ gain: constant([width], 1), bias: constant([width], 0) }) satisfies LayerNormSpec;
 
-/** (x − mean) / √(variance + 1e-5) · gain + bias, over the last axis; the shape stays. */
+/** (x − mean) / √(variance + 1e-5) · gain + bias over the last axis; returns the shape of x. */
 export const layerNorm = (p: LayerNormParameters, x: Tensor): Tensor => normalize(x, p.gain, p.bias, EPSILON);

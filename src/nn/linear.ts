@@ -1,5 +1,5 @@
 // x W + b over the last axis.
-//   … leading axes, I inputs, O outputs
+//   … leading axes, M their product, C channels in, O channels out
 
 import { affine } from '../engine/ops/linear-algebra.ts';
 import { type Tensor, tf } from '../engine/tfjs/tf.ts';
@@ -11,15 +11,15 @@ export type LinearSpec = {
 };
 export type LinearParameters = Parameters<LinearSpec>;
 
-/** Weight [inputs, outputs], normal with `stddev`; bias 0. */
+/** Weight [C, O], normal with `stddev`; bias 0. */
 export const linearSpec = (inputs: number, outputs: number, stddev: number): LinearSpec => ({
   weight: normal([inputs, outputs], stddev),
   bias: constant([outputs], 0),
 });
 
-/** x_…I → [..., O], plus the bias where there is one. One product of two matrices whatever the rank of x. */
+/** x W, plus the bias if any: [..., C] → [..., O]. One matrix product, whatever the rank of x. */
 export function linear(p: Partial<LinearParameters> & Pick<LinearParameters, 'weight'>, x: Tensor): Tensor {
   const [inputs, outputs] = p.weight.shape as [number, number];
-  const product = affine(tf.reshape(x, [-1, inputs]), p.weight, p.bias);
-  return tf.reshape(product, [...x.shape.slice(0, -1), outputs]);
+  const y_MO = affine(tf.reshape(x, [-1, inputs]), p.weight, p.bias);
+  return tf.reshape(y_MO, [...x.shape.slice(0, -1), outputs]);
 }

@@ -1,7 +1,8 @@
-// Named parameter trees. A layer declares what it needs as a tree of specs; a forward function takes the
-// same tree with tensors in place of the specs. Names join with dots into the checkpoint's tensor names.
+// Named parameter trees. A layer declares its parameters as a tree of specs; a forward function takes the same tree with
+// tensors instead of specs. Names joined with dots are the checkpoint's tensor names.
 
 import type { Tensor } from '../engine/tfjs/tf.ts';
+import { sizeOf } from '../util/shape.ts';
 
 export type Initializer =
   | { readonly kind: 'constant'; readonly value: number }
@@ -12,9 +13,9 @@ export type Initializer =
 export class ParameterSpec {
   readonly shape: readonly number[];
   readonly init: Initializer;
-  /** Whether decoupled weight decay applies: matrices and kernels yes, gains, biases and embeddings as the paper says. */
+  /** Whether weight decay applies: to matrices and kernels, not to gains and biases, to embeddings as the paper says. */
   readonly decay: boolean;
-  /** Whether the optimizer changes it; running statistics are kept up by the train step instead. */
+  /** Whether the optimizer updates it; running statistics are updated by the train step. */
   readonly trained: boolean;
 
   constructor(shape: readonly number[], init: Initializer, decay: boolean, trained = true) {
@@ -25,12 +26,12 @@ export class ParameterSpec {
   }
 }
 
-/** A part that a configuration leaves out may be undefined. */
+/** A part that a configuration does not have may be undefined. */
 export interface SpecTree {
   readonly [name: string]: ParameterSpec | SpecTree | undefined;
 }
 
-/** The tree of `S` with `Leaf` in place of each spec. */
+/** The tree of `S` with `Leaf` instead of each spec. */
 export type Parameters<S, Leaf = Tensor> = {
   readonly [K in keyof S]: NonNullable<S[K]> extends ParameterSpec ? Leaf : Parameters<S[K], Leaf>;
 };
@@ -42,9 +43,19 @@ export const uniform = (shape: readonly number[], limit: number, decay = true): 
 export const constant = (shape: readonly number[], value: number): ParameterSpec =>
   new ParameterSpec(shape, { kind: 'constant', value }, false);
 
-/** A running statistic: saved with the weights, and no parameter to train. */
+/** A running statistic: saved with the weights, not trained. */
 export const statistic = (shape: readonly number[], value: number): ParameterSpec =>
   new ParameterSpec(shape, { kind: 'constant', value }, false, false);
+
+/** The specs `prefix_1` … `prefix_count`. @param make the spec of layer `index`, counted from 0 */
+export const stackSpecs = <P extends string, S>(
+  prefix: P,
+  count: number,
+  make: (index: number) => S,
+): { readonly [layer in `${P}_${number}`]: S } =>
+  Object.fromEntries(
+    Array.from({ length: count }, (_, index) => [`${prefix}_${index + 1}`, make(index)]),
+  ) as { readonly [layer in `${P}_${number}`]: S };
 
 /** [name, spec] for each leaf, in declaration order; names are joined with dots. */
 export function flatten(tree: SpecTree, prefix = ''): [string, ParameterSpec][] {
@@ -54,7 +65,7 @@ export function flatten(tree: SpecTree, prefix = ''): [string, ParameterSpec][] 
   });
 }
 
-/** Puts `leaf(name)` where each spec stands. */
+/** The tree with `leaf(name)` instead of each spec. */
 export function unflatten<S extends SpecTree, Leaf>(
   tree: S,
   leaf: (name: string) => Leaf,
@@ -71,10 +82,10 @@ export function unflatten<S extends SpecTree, Leaf>(
 
 /** Number of parameters in the tree. */
 export function countParameters(tree: SpecTree): number {
-  return flatten(tree).reduce((sum, [, spec]) => sum + spec.shape.reduce((a, b) => a * b, 1), 0);
+  return flatten(tree).reduce((sum, [, spec]) => sum + sizeOf(spec.shape), 0);
 }
 
-/** A tree of tensors, or of trees of them. */
+/** A tree whose leaves are tensors. */
 type TensorTree = { readonly [name: string]: Tensor | TensorTree | undefined };
 
 const isTensor = (node: unknown): node is Tensor => typeof (node as Tensor).dataId === 'object';

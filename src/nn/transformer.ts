@@ -1,149 +1,89 @@
-// The pre-LayerNorm resblock: attention, then a feed-forward layer four times as wide. Both are branches of the
-// residual stream, which reversible stacks put together in another way. Without cache and image, with any mask, it is
-// the block of encoders too.
-//   B batch, N positions, D width, H heads, d width of a head, S = D / 2 channels that token shift moves
+// Pre-LayerNorm Transformer block: attention, then a 4× feed-forward layer. Each branch returns its *update*, because
+// reversible stacks add updates in another order. CLIP's encoders use the same block with a plain mask.
+//   B batch, N positions, D width of the stream, A heads, d width of a head, S = D / 2 channels of token shift
 
 import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '../engine/tfjs/tf.ts';
 import {
   type AttendedRows,
   attention,
-  attentionSpec,
   attentionStep,
   type KeyValues,
   type LayerCacheView,
   splitHeads,
 } from './attention.ts';
-import type { StreamLayout } from './attention-mask.ts';
+import type { StreamLayout } from './attention-kinds.ts';
 import type { AttentionPattern } from './attention-pattern.ts';
+import { enterScale, leaveScale } from './block-loss-scale.ts';
+import type { BlockParameters } from './block-spec.ts';
 import { gelu } from './functional/gelu.ts';
-import { enterScale, leaveScale } from './gradient-scale.ts';
-import { type LayerNormParameters, type LayerNormSpec, layerNorm, layerNormSpec } from './layer-norm.ts';
-import { type LinearParameters, linear, linearSpec } from './linear.ts';
-import { constant, type ParameterSpec, type Parameters } from './parameters.ts';
+import { type LayerNormParameters, layerNorm } from './layer-norm.ts';
+import { type LinearParameters, linear } from './linear.ts';
 import type { Rotation } from './rotary.ts';
 import { shiftedChannels, shiftTokens } from './token-shift.ts';
 import { withoutActivations } from './without-activations.ts';
 
-const EXPANSION = 4;
-
-export interface BlockShape {
-  readonly width: number;
-  /** heads × width of a head; the width where it is left out */
-  readonly inner?: number;
-  /** Layers of the stack. */
-  readonly layers: number;
-  readonly stddev: number;
-  /** Of the feed-forward layer's first product, where it is another. */
-  readonly expandStddev?: number;
-  /** The GELU gates other channels (arXiv 2002.05202), which takes twice as many. */
-  readonly gated?: boolean;
-  /** A second LayerNorm at the end of a branch (arXiv 2105.13290). */
-  readonly sandwich?: boolean;
-  /** Where given, a branch is multiplied by learned channel scales (arXiv 2103.17239) that start at this. */
-  readonly layerScale?: number | undefined;
-}
-
-const feedForwardSpec = (
-  { width, gated = false, stddev, expandStddev = stddev }: BlockShape,
-  residualStddev: number,
-) => ({
-  expand: linearSpec(width, (gated ? 2 : 1) * EXPANSION * width, expandStddev),
-  contract: linearSpec(EXPANSION * width, width, residualStddev),
-});
-
-/** Parts that a configuration does not have are undefined. */
-export type BlockSpec = {
-  readonly attention_norm: LayerNormSpec;
-  readonly attention: ReturnType<typeof attentionSpec>;
-  readonly attention_end_norm: LayerNormSpec | undefined;
-  readonly attention_scale: ParameterSpec | undefined;
-  readonly feed_forward_norm: LayerNormSpec;
-  readonly feed_forward: ReturnType<typeof feedForwardSpec>;
-  readonly feed_forward_end_norm: LayerNormSpec | undefined;
-  readonly feed_forward_scale: ParameterSpec | undefined;
-};
-
-/** Projections into the residual stream start smaller, by 1/√(2 · layers), so that its variance does not grow with depth. */
-export function blockSpec(shape: BlockShape): BlockSpec {
-  const { width, inner = width, layers, stddev, sandwich, layerScale } = shape;
-  const residualStddev = stddev / Math.sqrt(2 * layers);
-  const endNorm = sandwich ? layerNormSpec(width) : undefined;
-  const scale = layerScale === undefined ? undefined : constant([width], layerScale);
-  return {
-    attention_norm: layerNormSpec(width),
-    attention: attentionSpec(width, inner, stddev, residualStddev),
-    attention_end_norm: endNorm,
-    attention_scale: scale,
-    feed_forward_norm: layerNormSpec(width),
-    feed_forward: feedForwardSpec(shape, residualStddev),
-    feed_forward_end_norm: endNorm,
-    feed_forward_scale: scale,
-  };
-}
-
-export type BlockParameters = Parameters<BlockSpec>;
-
-/** What the blocks of a stack have in common. */
+/** Options that all blocks of a stack share. */
 export interface StackOptions {
   readonly heads: number;
-  /** The GELU gates other channels: see `BlockShape`. */
+  /** See `BlockShape`. */
   readonly gated?: boolean;
-  /** In place of GELU. */
+  /** GELU by default. */
   readonly activation?: (x: Tensor) => Tensor;
-  /** See `attend`. */
+  /** See `AttendOptions`. */
   readonly sharpness?: number | undefined;
-  /** Where tokens shift, the stream they are in. */
+  /** Layout of the stream for token shift; no token shift when undefined. */
   readonly shift?: StreamLayout | undefined;
 }
 
-/** What happens to a layer's activations in training alone. */
+/** Changes to a layer's activations and gradients in training. */
 export interface LayerTraining {
-  /** Dropout of what leaves the attention, and of the feed-forward layer's hidden channels. */
+  /** Dropout of the attention's output, and of the feed-forward layer's hidden channels. */
   readonly dropAttention?: (x: Tensor) => Tensor;
   readonly dropHidden?: (x: Tensor) => Tensor;
-  /** What the gradients within the branches are multiplied by, for float16: see gradient-scale.ts. */
-  readonly gradientScale?: Tensor;
+  /** Factor on the gradients inside the branches, a scalar: see block-loss-scale.ts. */
+  readonly lossScale?: Tensor;
 }
 
-/** A branch over a whole stream. */
+/** Options of a branch over a whole stream. */
 export interface StreamOptions extends StackOptions {
   readonly pattern: AttentionPattern;
   readonly rotation?: Rotation | undefined;
   readonly training?: LayerTraining | undefined;
 }
 
-/** The tensors of a layer's options that do not change from step to step. */
+/** The constant tensors of a layer's options: masks and rotations. */
 export function constantsOf({ pattern, rotation }: StreamOptions): Tensor[] {
-  const { mask_QQ, image_RGW } = pattern;
-  return [mask_QQ, image_RGW, ...Object.values(rotation ?? {})].flatMap((tensor) => tensor ?? []);
+  const { mask_QQ, image_UQK } = pattern;
+  return [mask_QQ, image_UQK, ...Object.values(rotation ?? {})].flatMap((tensor) => tensor ?? []);
 }
 
-/** The same options with these tensors in place of `constantsOf`. */
+/** The same options with these tensors instead of `constantsOf`. */
 export function withConstants(options: StreamOptions, constants: readonly Tensor[]): StreamOptions {
   const left = constants.values();
   const next = () => left.next().value as Tensor2D;
   const mask_QQ = options.pattern.mask_QQ && next();
-  const image_RGW = options.pattern.image_RGW && next();
+  const image_UQK = options.pattern.image_UQK && next();
   const rotation = options.rotation && { cosine_Nd: next(), sine_Nd: next() };
-  return { ...options, pattern: { ...options.pattern, mask_QQ, image_RGW }, rotation };
+  return { ...options, pattern: { ...options.pattern, mask_QQ, image_UQK }, rotation };
 }
 
-/** What a layer keeps of earlier positions, each [B, …, N, …]. */
+/** The KV cache of a layer, each part [B, …, N, …]. */
 export interface LayerCache extends KeyValues {
-  /** Inputs of the branches that later tokens see by token shift. */
+  /** Channels of the branches' inputs that later tokens take by token shift. */
   readonly attentionShift_B1NS?: Tensor4D;
   readonly feedForwardShift_B1NS?: Tensor4D;
 }
 
+/** The update of the attention branch, [B, N, D], and its part of the cache. */
 export function attentionBranch(
   p: BlockParameters,
   x_BND: Tensor3D,
   options: StreamOptions,
 ): { readonly update: Tensor; readonly cache: LayerCache } {
   const { training = {} } = options;
-  const { dropAttention = same, gradientScale: scale } = training;
+  const { dropAttention = same, lossScale: scale } = training;
   const input = scale ? enterScale(x_BND, scale) : x_BND;
-  const qkv = projected(p.attention_norm, p.attention.qkv, input, options);
+  const qkv = normalizeAndProject(p.attention_norm, p.attention.qkv, input, options);
   const attended = withoutActivations(
     (output, x, constants) => {
       const own = withConstants(options, constants);
@@ -153,25 +93,26 @@ export function attentionBranch(
     qkv,
     constantsOf(options),
   );
-  const update = endOf(p.attention_end_norm, p.attention_scale, dropAttention(attended));
-  const { keys_BHNd, values_BHNd } = splitHeads(qkv, options);
-  const shifted = shiftedOf(p.attention_norm, input, options);
+  const update = finishBranch(p.attention_end_norm, p.attention_scale, dropAttention(attended));
+  const { keys_BANd, values_BANd } = splitHeads(qkv, options);
+  const shifted = shiftCache(p.attention_norm, input, options);
   return {
     update: scale ? leaveScale(update, scale) : update,
-    cache: { keys_BHNd, values_BHNd, ...(shifted && { attentionShift_B1NS: shifted }) },
+    cache: { keys_BANd, values_BANd, ...(shifted && { attentionShift_B1NS: shifted }) },
   };
 }
 
+/** The update of the feed-forward branch, [B, N, D], and its part of the cache. */
 export function feedForwardBranch(
   p: BlockParameters,
   x_BND: Tensor3D,
   options: StreamOptions,
 ): { readonly update: Tensor; readonly cache: Pick<LayerCache, 'feedForwardShift_B1NS'> } {
-  const { gradientScale: scale, dropHidden } = options.training ?? {};
+  const { lossScale: scale, dropHidden } = options.training ?? {};
   const input = scale ? enterScale(x_BND, scale) : x_BND;
-  const hidden = projected(p.feed_forward_norm, p.feed_forward.expand, input, options);
-  const update = contracted(p, hidden, options, dropHidden);
-  const shifted = shiftedOf(p.feed_forward_norm, input, options);
+  const hidden = normalizeAndProject(p.feed_forward_norm, p.feed_forward.expand, input, options);
+  const update = contract(p, hidden, options, dropHidden);
+  const shifted = shiftCache(p.feed_forward_norm, input, options);
   return {
     update: scale ? leaveScale(update, scale) : update,
     cache: shifted ? { feedForwardShift_B1NS: shifted } : {},
@@ -180,8 +121,8 @@ export function feedForwardBranch(
 
 const same = (x: Tensor): Tensor => x;
 
-/** How both branches begin: x normalized, perhaps shifted, and projected. Of these x alone is kept. */
-function projected(
+/** The start of both branches: normalization, token shift and projection. Only x is saved for the gradient. */
+function normalizeAndProject(
   norm: LayerNormParameters,
   projection: LinearParameters,
   x: Tensor,
@@ -194,21 +135,21 @@ function projected(
   return withoutActivations(begin, { norm, projection }, x);
 }
 
-/** Of the feed-forward layer's hidden channels, to the end of the branch. Of these the hidden channels alone are kept. */
-function contracted(
+/** Activation and second projection of the feed-forward branch. Only the hidden channels are saved for the gradient. */
+function contract(
   p: BlockParameters,
   hidden: Tensor,
   { gated, activation = gelu }: Pick<StackOptions, 'gated' | 'activation'>,
   drop = same,
 ): Tensor {
-  const contract = (own: LinearParameters, x: Tensor): Tensor =>
+  const activateAndProject = (own: LinearParameters, x: Tensor): Tensor =>
     linear(own, drop(gated ? gatedGelu(x) : activation(x)));
-  const update = withoutActivations(contract, p.feed_forward.contract, hidden);
-  return endOf(p.feed_forward_end_norm, p.feed_forward_scale, update);
+  const update = withoutActivations(activateAndProject, p.feed_forward.contract, hidden);
+  return finishBranch(p.feed_forward_end_norm, p.feed_forward_scale, update);
 }
 
-/** What later positions see of a branch's input, for the cache: [B, 1, N, S]. */
-const shiftedOf = (norm: LayerNormParameters, x: Tensor, { shift }: StreamOptions): Tensor4D | undefined =>
+/** Channels of a branch's input that later positions take by token shift, for the cache: [B, 1, N, S]. */
+const shiftCache = (norm: LayerNormParameters, x: Tensor, { shift }: StreamOptions): Tensor4D | undefined =>
   shift && (tf.expandDims(shiftedChannels(layerNorm(norm, x)), 1) as Tensor4D);
 
 /** The second half of the channels gates the first. */
@@ -217,12 +158,17 @@ function gatedGelu(x: Tensor): Tensor {
   return tf.mul(values, gelu(gates));
 }
 
-function endOf(norm: LayerNormParameters | undefined, scale: Tensor | undefined, update: Tensor): Tensor {
+/** The end of both branches: the second norm and the channel scales, if any. */
+function finishBranch(
+  norm: LayerNormParameters | undefined,
+  scale: Tensor | undefined,
+  update: Tensor,
+): Tensor {
   const normalized = norm ? layerNorm(norm, update) : update;
   return scale ? tf.mul(normalized, scale) : normalized;
 }
 
-/** x_BND → BND, with what later positions need of this layer. */
+/** One block: x_BND → BND, and the KV cache of the layer. */
 export function block(
   p: BlockParameters,
   x_BND: Tensor3D,
@@ -234,61 +180,64 @@ export function block(
   return { x_BND: tf.add(y_BND, fed.update), cache: { ...attended.cache, ...fed.cache } };
 }
 
-/** What a layer keeps, for one new position. */
-export type BlockMemory = LayerCacheView<keyof LayerCache>;
+/** The KV cache of a layer, as one new position sees it. */
+export type BlockCacheView = LayerCacheView<keyof LayerCache>;
 
-/** A branch for one new position. */
+/** Options of a branch for one new position. */
 export interface StepOptions extends Omit<StackOptions, 'shift'> {
   readonly rows: AttendedRows;
-  /** The new position's. */
+  /** Rotation of the new position. */
   readonly rotation?: Rotation | undefined;
-  /** Where tokens shift: x_BD with the channels that it sees of earlier positions in place of its own. */
-  readonly shifted?: ((x_BD: Tensor2D, kept_B1NS: Tensor) => Tensor2D) | undefined;
+  /** Token shift of x_BD from the cached channels, if any. */
+  readonly shifted?: ((x_BD: Tensor2D, cache_B1NS: Tensor) => Tensor2D) | undefined;
 }
 
+/** `attentionBranch` for one new position: [B, D]. */
 export function attentionBranchStep(
   p: BlockParameters,
   x_BD: Tensor2D,
-  memory: BlockMemory,
+  cache: BlockCacheView,
   options: StepOptions,
 ): Tensor2D {
   const normalized = layerNorm(p.attention_norm, x_BD) as Tensor2D;
-  const input = shiftedInput('attentionShift_B1NS', normalized, memory, options);
-  const attended = attentionStep(p.attention, input, options, memory, options.rows);
-  return endOf(p.attention_end_norm, p.attention_scale, attended) as Tensor2D;
+  const input = shiftedInput('attentionShift_B1NS', normalized, cache, options);
+  const attended = attentionStep(p.attention, input, options, cache, options.rows);
+  return finishBranch(p.attention_end_norm, p.attention_scale, attended) as Tensor2D;
 }
 
+/** `feedForwardBranch` for one new position: [B, D]. */
 export function feedForwardBranchStep(
   p: BlockParameters,
   x_BD: Tensor2D,
-  memory: BlockMemory,
+  cache: BlockCacheView,
   options: StepOptions,
 ): Tensor2D {
   const normalized = layerNorm(p.feed_forward_norm, x_BD) as Tensor2D;
-  const input = shiftedInput('feedForwardShift_B1NS', normalized, memory, options);
-  return contracted(p, linear(p.feed_forward.expand, input), options) as Tensor2D;
+  const input = shiftedInput('feedForwardShift_B1NS', normalized, cache, options);
+  return contract(p, linear(p.feed_forward.expand, input), options) as Tensor2D;
 }
 
+/** Caches the channels of x_BD that later positions take, and shifts x_BD. */
 function shiftedInput(
   part: 'attentionShift_B1NS' | 'feedForwardShift_B1NS',
   x_BD: Tensor2D,
-  memory: BlockMemory,
+  cache: BlockCacheView,
   { shifted }: StepOptions,
 ): Tensor2D {
   if (!shifted) return x_BD;
   const [batch] = x_BD.shape;
   const channels = shiftedChannels(x_BD);
   const row = tf.reshape(channels, [batch, 1, 1, channels.shape[1] as number]) as Tensor4D;
-  return shifted(x_BD, memory.append(part, row));
+  return shifted(x_BD, cache.append(part, row));
 }
 
-/** `block` for one new position. */
+/** `block` for one new position: [B, D]. */
 export function blockStep(
   p: BlockParameters,
   x_BD: Tensor2D,
-  memory: BlockMemory,
+  cache: BlockCacheView,
   options: StepOptions,
 ): Tensor2D {
-  const y_BD = tf.add(x_BD, attentionBranchStep(p, x_BD, memory, options)) as Tensor2D;
-  return tf.add(y_BD, feedForwardBranchStep(p, y_BD, memory, options));
+  const y_BD = tf.add(x_BD, attentionBranchStep(p, x_BD, cache, options)) as Tensor2D;
+  return tf.add(y_BD, feedForwardBranchStep(p, y_BD, cache, options));
 }

@@ -1,4 +1,4 @@
-// A model's parameters as variables of a runtime: drawn, read inside compiled functions, loaded and saved by name.
+// A model's parameters as variables of a runtime: initialized, read inside compiled functions, loaded and saved by name.
 
 import type { HostTensor } from '../engine/native/tensor.ts';
 import { foldIn, randomNormal, randomUniform } from '../engine/ops/random.ts';
@@ -31,10 +31,10 @@ export class Weights<S extends SpecTree = SpecTree> {
   readonly entries: WeightEntries;
   readonly #runtime: Runtime;
   readonly #prefix: string;
-  /** Built once: a graph only grows, and a run saves many times. */
+  /** Compiled once: a graph only grows, and a run saves many times. */
   #save: Compiled<Record<never, Tensor>, Record<string, Tensor>> | undefined;
 
-  /** Declares a variable `prefix/name` for each parameter; it has no value until drawn or loaded. */
+  /** Declares a variable `prefix/name` for each parameter; it has no value until initialized or loaded. */
   constructor(runtime: Runtime, prefix: string, spec: S) {
     this.spec = spec;
     this.#runtime = runtime;
@@ -51,7 +51,7 @@ export class Weights<S extends SpecTree = SpecTree> {
     return [...this.entries.values()].map(({ variable }) => variable);
   }
 
-  /** What the optimizer changes: all but running statistics. */
+  /** The entries that the optimizer updates: all but running statistics. */
   get trained(): WeightEntries {
     return new Map([...this.entries].filter(([, { spec }]) => spec.trained));
   }
@@ -61,18 +61,22 @@ export class Weights<S extends SpecTree = SpecTree> {
     return unflatten(this.spec, (name) => this.#entry(name).variable.read());
   }
 
-  /** Draws every parameter from its initializer; the same seed draws the same, whatever else is drawn. */
+  /** Initializes every parameter. Values depend only on the seed, the prefix and the parameter's name. */
   async initialize(seed: number): Promise<void> {
-    const draw = this.#runtime.compile(`draw ${this.#prefix}`, ({ key }: { key: Tensor }) => {
+    const initialize = this.#runtime.compile(`initialize ${this.#prefix}`, ({ key }: { key: Tensor }) => {
       for (const [name, { variable, spec }] of this.entries) {
         variable.assign(initial(spec.init, foldIn(key as Tensor1D, name), spec.shape));
       }
       return {};
     });
-    await draw({ key: { dtype: 'int32', shape: [2], data: graphSeed(seed, 'weights', this.#prefix) } });
+    await initialize({ key: { dtype: 'int32', shape: [2], data: graphSeed(seed, 'weights', this.#prefix) } });
   }
 
-  /** Sets all parameters; `values` holds each by name, in its shape. */
+  /**
+   * Sets all parameters.
+   * @param values each parameter by name, in its shape
+   * @throws RangeError when one is missing or of another shape
+   */
   async load(values: ReadonlyMap<string, HostTensor>): Promise<void> {
     const load = this.#runtime.compile(`load ${this.#prefix}`, (inputs: Record<string, Tensor>) => {
       for (const [name, { variable }] of this.entries) variable.assign(inputs[name] as Tensor);
@@ -93,12 +97,12 @@ export class Weights<S extends SpecTree = SpecTree> {
     return value;
   }
 
-  /** Name and shape of each parameter, for checking what is loaded. */
+  /** Name and spec of each parameter, for checking loaded tensors. */
   expected(): [name: string, spec: ParameterSpec][] {
     return [...this.entries].map(([name, { spec }]) => [name, spec]);
   }
 
-  /** Zeros of the shape of each parameter, by name, to be filled and loaded. */
+  /** Zeros in the shape of each parameter, by name, to be filled and loaded. */
   zeros(): Map<string, HostTensor> {
     return new Map(
       this.expected().map(([name, { shape }]) => [

@@ -1,4 +1,4 @@
-// Layers that keep little for the gradient: what is quickly computed is computed again (selective recomputation,
+// Layers that save little for the gradient: cheap activations are recomputed (selective activation recomputation,
 // arXiv 2205.05198, section 5).
 
 import { recomputed } from '../engine/ops/recompute.ts';
@@ -6,8 +6,9 @@ import type { Tensor } from '../engine/tfjs/tf.ts';
 import { tensorsOf, withTensors } from './parameters.ts';
 
 /**
- * f(p, x, constants), whose gradient keeps these and what f says is `kept`. A product at its end is not computed again:
- * nobody asks for the value then. f has to use x and every tensor of p.
+ * Calls f and saves only its inputs; the backward pass recomputes f, except tensors that f marked with `checkpointed` and a
+ * matrix product at its end, whose value the gradient does not need.
+ * @param f has to use x and every tensor of p
  */
 export function withoutActivations<P extends object>(
   f: (p: P, x: Tensor, constants: readonly Tensor[]) => Tensor,

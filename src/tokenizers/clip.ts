@@ -1,7 +1,7 @@
 // CLIP's byte-pair tokenizer (openai/CLIP, simple_tokenizer.py), with the ids that Hugging Face's transformers gives:
 // NFC, lower case, words without spaces whose last symbol is marked </w>. Unlike OpenAI's own code, which needs
-// another library for it, it neither mends mojibake nor turns HTML entities into characters.
-// Start and end token are the two ids after the byte pairs'; whoever uses the ids puts them around the text.
+// another library for it, it neither repairs mojibake nor turns HTML entities into characters.
+// The start and end tokens are the two ids after those of the byte pairs; the caller puts them around the text.
 
 import { z } from 'zod';
 import { DataError } from '../util/errors.ts';
@@ -19,7 +19,7 @@ const PUBLISHED_MERGES = 49152 - 256 - 2;
 const SPECIAL = /(<\|startoftext\|>|<\|endoftext\|>)/;
 const WORD =
   /<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\p{White_Space}\p{L}\p{N}]+/gu;
-/** The names of the special tokens in other letter case are words of their own, and cut once more. */
+/** The names of the special tokens in other letter case are separate words, and split once more. */
 const NAMED = /^(<\|)(\w+)(\|>)$/;
 const REGEX = String.raw`<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+`;
 /** Older files do not name the special tokens, which are cut out before. */

@@ -37,7 +37,8 @@ class EventLoopYielder {
     if (performance.now() - this.#last < 50) return;
     await setImmediate();
     this.#last = performance.now();
-    if (this.#signal?.aborted) throw new InterruptedError('stopped; no tokenizer was written');
+    if (this.#signal?.aborted)
+      throw new InterruptedError('stopped; no tokenizer was written', { code: 'E_INTERRUPTED' });
   }
 }
 

@@ -19,7 +19,7 @@ import sharp from 'sharp';
 import { readCheckpoint } from '../../src/checkpoint/read.ts';
 import { decodeImage } from '../../src/data/decode.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
-import { ClipModel } from '../../src/inference/clip/clip.ts';
+import { ClipPipeline } from '../../src/inference/clip/pipeline.ts';
 import { EXIT } from '../../src/util/errors.ts';
 import { mm } from '../support/mm.ts';
 import { testRefusals } from '../support/refusal.ts';
@@ -33,7 +33,7 @@ const classes = join(root, 'classes');
 const tokenizer = join(root, 'tokenizer.json');
 const clip = join(root, 'clip');
 const FIXTURES = fileURLToPath(new URL('../parity/fixtures/clip/', import.meta.url));
-const PROMPTS = ['picture 3', 'image of images'] as const;
+const PROMPTS = ['picture 3', 'picture of pictures'] as const;
 
 // Features go into a cache of the test's own; the library stays where it is.
 const home = process.env.MM_CACHE;
@@ -65,11 +65,11 @@ const lines = <T>(stdout: string): T[] =>
     .map((line) => JSON.parse(line) as T);
 
 /** Uses the checkpoint in this process. */
-async function withClip<R>(path: string, use: (clip: ClipModel) => Promise<R>): Promise<R> {
+async function withClip<R>(path: string, use: (clip: ClipPipeline) => Promise<R>): Promise<R> {
   const runtime = new Runtime();
   try {
     return await use(
-      await ClipModel.open(runtime, await readCheckpoint(path, { kind: 'clip', warn: assert.fail })),
+      await ClipPipeline.open(runtime, await readCheckpoint(path, { kind: 'clip', warn: assert.fail })),
     );
   } finally {
     await runtime.close();
@@ -143,7 +143,7 @@ describe('mm classify', () => {
   const labels = ['one', 'two', 'three'];
   const flags = [
     '--template',
-    'image {label}',
+    'picture {label}',
     '--template',
     '{label}',
     ...labels.flatMap((label) => ['--label', label]),

@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
 import { readCheckpoint } from '../../src/checkpoint/read.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
-import { ClipModel } from '../../src/inference/clip/clip.ts';
+import { ClipPipeline } from '../../src/inference/clip/pipeline.ts';
 import { imageGrid } from '../../src/report/images/grid.ts';
 import { readPngMetadata } from '../../src/report/images/png.ts';
 import { EXIT } from '../../src/util/errors.ts';
@@ -79,7 +79,7 @@ after(() => rmSync(root, { recursive: true }));
 async function ranked(prompt: string): Promise<{ line: Line; score: number }[]> {
   const runtime = new Runtime();
   try {
-    const model = await ClipModel.open(
+    const model = await ClipPipeline.open(
       runtime,
       await readCheckpoint(clip, { kind: 'clip', warn: assert.fail }),
     );

@@ -181,7 +181,7 @@ describe('mistakes', () => {
     writeFileSync(join(filled, 'notes.txt'), 'precious');
     for (const name of ['a', 'b']) writeFileSync(join(broken, `${name}.png`), 'not an image');
   });
-  const base = `data: { path: ${data} }\ntrain:\n  steps: 2\n  batch: 2\n  optimizer: { learningRate: { peak: 1.0e-3 } }\n`;
+  const base = `data: { path: ${data} }\nmodel: {}\ntrain:\n  steps: 2\n  batch: 2\n  optimizer: { learningRate: { peak: 1.0e-3 } }\n`;
 
   interface Case extends Omit<Refusal, 'flags'> {
     readonly flags?: string[];
@@ -206,20 +206,20 @@ describe('mistakes', () => {
       config: yaml('typo', base.replace('steps:', 'stesp:')),
       exit: EXIT.usage,
       code: 'E_CONFIG_INVALID',
-      says: [/typo\.yaml:3:3/, /did you mean steps/],
+      says: [/typo\.yaml:4:3/, /did you mean steps/],
     },
     'a key that was renamed': {
       config: yaml('renamed', `${base}  averaging: { decay: 0.9 }\n`),
       exit: EXIT.usage,
       code: 'E_CONFIG_INVALID',
-      at: 'renamed.yaml:6:3',
+      at: 'renamed.yaml:7:3',
       says: [/train\.averaging .* train\.ema\n/],
     },
     'a value of the wrong type': {
       config: yaml('type', base.replace('steps: 2', 'steps: many')),
       exit: EXIT.usage,
       code: 'E_CONFIG_INVALID',
-      at: 'type.yaml:3:10',
+      at: 'type.yaml:4:10',
       says: [/train\.steps: .*received "many"/],
     },
     'a value out of range': {

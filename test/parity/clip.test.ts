@@ -9,8 +9,8 @@ import type { TensorData } from '../../src/checkpoint/dtype.ts';
 import { SafetensorsFile } from '../../src/checkpoint/safetensors.ts';
 import {
   type ConvertedClip,
+  fromDallePytorch,
   fromHuggingFace,
-  fromLucid,
   fromOpenai,
   type StateDict,
 } from '../../src/convert/clip/weights.ts';
@@ -178,7 +178,7 @@ describe('DALLE-pytorch', () => {
   const { pixels, text, mask, similarities: cosines, loss, lossWithoutMask } = expected.dallePytorch;
   let clip: LoadedClip;
   before(async () => {
-    clip = await load(fromLucid(await read('dalle-pytorch.safetensors'), 'there'));
+    clip = await load(fromDallePytorch(await read('dalle-pytorch.safetensors'), 'there'));
   });
   const ours = (p: ClipParameters, masked: readonly number[]) => {
     const shape: [number, number] = [masked.length / clip.model.text.length, clip.model.text.length];

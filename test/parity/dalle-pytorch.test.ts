@@ -66,7 +66,7 @@ function differences(name: string, model: DalleModelConfig, weights: Map<string,
   const text_BT = padded(text, model);
   const image_BI = tf.tensor2d(image, [image.length, image[0]!.length], 'int32');
   const { text_BTV, image_BIV } = logits(p, text_BT, image_BI, model);
-  const ours = dalleLoss(p, text_BT, image_BI, model, 1 / 8).loss.dataSync()[0]!;
+  const ours = dalleLoss(p, text_BT, image_BI, model, { textWeight: 1 / 8 }).loss.dataSync()[0]!;
   return {
     logits: Math.max(
       largestDifference(numbers(text_BTV), textLogits),

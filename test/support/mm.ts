@@ -1,4 +1,4 @@
-// Runs the program as a process: as `npm test` has just built it, or from its sources, which starts more slowly.
+// Runs the program as a process: as built by `npm test`, or from its sources, which starts more slowly.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
@@ -8,9 +8,9 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const IS_BUILT = process.env.MM_TEST_BUILT === '1';
 const LOADER = IS_BUILT ? [] : ['--import', 'tsx'];
 
-/** Node's parameters for a module given as text, to be run in the repository's root. */
+/** Node's parameters to run a module given as text in the repository's root. */
 export const asModule = (text: string): string[] => [...LOADER, '--input-type=module', '-e', text, '--'];
-/** What such a module imports the program from. */
+/** The file from which such a module imports the program. */
 export const MAIN = IS_BUILT ? './dist/cli/main.js' : './src/cli/main.ts';
 
 const PROGRAM = `const { main } = await import('${MAIN}'); await main(process.argv.slice(1))`;

@@ -14,7 +14,8 @@ import { flatten, unflatten } from '../../src/nn/parameters.ts';
 
 useTensorFlow();
 
-const fixture = (name: string): string => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
+const fixture = (name: string): string =>
+  fileURLToPath(new URL(`../parity/fixtures/${name}`, import.meta.url));
 
 /** Unpacks the .gz files of a fixture's folder into a temporary one, which the caller removes. */
 export function unpack(name: string): string {

@@ -4,7 +4,7 @@
 import type { DalleModelConfig } from '../../src/config/dalle.ts';
 import type { Tensor } from '../../src/engine/tfjs/tf.ts';
 import type { DalleParameters } from '../../src/models/dalle/model.ts';
-import { attends } from '../../src/nn/attention-mask.ts';
+import { attends } from '../../src/nn/attention-kinds.ts';
 
 type Vector = number[];
 interface Affine {

@@ -52,7 +52,11 @@ export class SlowModel {
 
   async sampler(batch: number, settings: Partial<SampleSettings> = {}): Promise<Sampler> {
     const { runtime, weights } = await this.#open();
-    return new Sampler(runtime, 'test', this.config, weights, batch, { ...PLAIN, ...settings }, true);
+    return new Sampler(runtime, 'test', this.config, weights, {
+      batch,
+      settings: { ...PLAIN, ...settings },
+      frozen: true,
+    });
   }
 
   async completer(settings: Partial<SamplingSettings> = {}): Promise<CaptionCompleter> {

@@ -26,7 +26,7 @@ function word(stem: string, endings = 's?'): RegExp {
 
 /** What old files are read by. */
 const OLD_NAMES = {
-  use: /^src\/(config\/retired|data\/tokens\/manifest|checkpoint\/\w+)\.ts|^docs\/FORMATS\.md: .*was called/,
+  use: /^src\/(config\/retired|data\/tokens\/manifest|checkpoint\/\w+|report\/run\/record)\.ts|^docs\/FORMATS\.md: .*was called/,
   because: 'the names in files of old formats',
 };
 
@@ -47,7 +47,7 @@ const RETIRED: readonly Retired[] = [
   // Models
   { word: word('artist'), say: 'pipeline' },
   { word: word('foreign'), say: 'external' },
-  { word: /[Ll]ucid(?!rains)/, say: 'dalle-pytorch, dallePytorch' },
+  { word: /[Ll]ucid(?!rains|_blocks)/, say: 'dalle-pytorch, dallePytorch' },
   {
     word: /\bownRow\b/,
     say: 'axial-row',
@@ -66,11 +66,12 @@ const RETIRED: readonly Retired[] = [
   {
     word: /\baveraging\b|\b[Aa]verage of the iterates|\baveraged (iterates|weights)/,
     say: 'EMA',
-    except: [OLD_NAMES],
+    except: [OLD_NAMES, { use: /also called averaged iterates/, because: 'the explanation of EMA' }],
   },
   {
     word: /\bgoOn\b|\bg(o|oes|oing|one) on (with|from)\b|\bgoing on\b/,
     say: 'resume, continue',
+    except: [OLD_NAMES],
   },
   {
     word: /\bleads\b/,
@@ -158,8 +159,8 @@ test('the rules find a word alone and in names, and nothing else', () => {
   for (const use of ['a picture', 'pictures', 'readPicture', 'picture_path', 'Picture'])
     assert.match(use, picture);
   for (const other of ['picturesque', 'depictured']) assert.doesNotMatch(other, picture);
-  assert.match('from lucid', /[Ll]ucid(?!rains)/);
-  assert.doesNotMatch('lucidrains/DALLE-pytorch', /[Ll]ucid(?!rains)/);
+  assert.match('from lucid', /[Ll]ucid(?!rains|_blocks)/);
+  assert.doesNotMatch('lucidrains/DALLE-pytorch', /[Ll]ucid(?!rains|_blocks)/);
 });
 
 /** Letters of the glossary's table of axes. */

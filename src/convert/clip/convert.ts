@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { SafetensorsFile } from '../../checkpoint/safetensors.ts';
-import { textIds } from '../../models/clip/text.ts';
+import { textIds } from '../../models/clip/config.ts';
 import { loadTokenizer } from '../../tokenizers/load.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
@@ -13,11 +13,11 @@ import { stateDict } from '../torch/state-dict.ts';
 import { TorchTensor } from '../torch/tensor.ts';
 import {
   type ConvertedClip,
+  fromDallePytorch,
   fromHuggingFace,
-  fromLucid,
   fromOpenai,
+  isDallePytorch,
   isHuggingFace,
-  isLucid,
   isOpenai,
   type StateDict,
 } from './weights.ts';
@@ -61,7 +61,12 @@ async function readJson(path: string): Promise<unknown> {
   try {
     return JSON.parse(await readFile(path, 'utf8'));
   } catch (cause) {
-    throw new DataError('the file cannot be read as JSON', { where: path, fix: 'fetch it again', cause });
+    throw new DataError('the file cannot be read as JSON', {
+      code: 'E_NOT_JSON',
+      where: path,
+      fix: 'fetch it again',
+      cause,
+    });
   }
 }
 
@@ -121,8 +126,9 @@ export const huggingFaceClip: Converter = {
     const config = files.named('config.json');
     if (config === undefined)
       throw new DataError('the weights have no config.json beside them', {
+        code: 'E_WEIGHTS_INCOMPLETE',
         where: found.where,
-        fix: `convert the whole folder: mm convert ${dirname(found.where)} --to DIR`,
+        fix: `convert the whole folder: ${dirname(found.where)}`,
       });
     const clip = fromHuggingFace(found.tensors, await readJson(config), found.where);
     return converted("Hugging Face's CLIP", files, clip, options);
@@ -156,8 +162,8 @@ export const dallePytorchClip: Converter = {
   reads: "DALLE-pytorch's CLIP: its state dictionary, with --tokenizer",
 
   async convert(files, options) {
-    const found = await find(files, isLucid);
+    const found = await find(files, isDallePytorch);
     if (!found) return undefined;
-    return converted("DALLE-pytorch's CLIP", files, fromLucid(found.tensors, found.where), options);
+    return converted("DALLE-pytorch's CLIP", files, fromDallePytorch(found.tensors, found.where), options);
   },
 };

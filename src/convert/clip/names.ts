@@ -117,19 +117,19 @@ export const huggingFaceRules = ({ image, text }: ClipModelConfig): Rule[] => [
 ];
 
 /** lucidrains' DALLE-pytorch, class CLIP. */
-export const lucidRules = ({ image, text }: ClipModelConfig): Rule[] => [
+export const dallePytorchRules = ({ image, text }: ClipModelConfig): Rule[] => [
   ...pair('image.patch', 'to_visual_embedding'),
   ['image.position', ['visual_pos_emb.weight'], 'plain'],
-  ...lucidBlocks('image.lucid_blocks', 'visual_transformer', image.layers),
+  ...dallePytorchBlocks('image.lucid_blocks', 'visual_transformer', image.layers),
   ['image.projection', ['to_visual_latent.weight'], 'linear'],
   ['text.embedding', ['text_emb.weight'], 'plain'],
   ['text.position', ['text_pos_emb.weight'], 'plain'],
-  ...lucidBlocks('text.lucid_blocks', 'text_transformer', text.layers),
+  ...dallePytorchBlocks('text.lucid_blocks', 'text_transformer', text.layers),
   ['text.projection', ['to_text_latent.weight'], 'linear'],
   ['logit_scale', ['temperature'], 'plain'],
 ];
 
-const lucidBlocks = (ours: string, theirs: string, layers: number): Rule[] =>
+const dallePytorchBlocks = (ours: string, theirs: string, layers: number): Rule[] =>
   times(layers, (i) => {
     const to = `${ours}.block_${i + 1}`;
     const [attention, feedForward] = [0, 1].map((part) => `${theirs}.layers.layers.${i}.${part}`);

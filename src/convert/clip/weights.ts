@@ -9,15 +9,15 @@ import { type ClipModelConfig, clipModelSchema, RESNET_STRIDE } from '../../conf
 import { clipSpec } from '../../models/clip/model.ts';
 import { flatten } from '../../nn/parameters.ts';
 import { DataError } from '../../util/errors.ts';
-import { huggingFaceRules, lucidRules, openaiRules, type Rule } from './names.ts';
+import { dallePytorchRules, huggingFaceRules, openaiRules, type Rule } from './names.ts';
 
 /** A tensor of another program, read when its turn comes. */
-export interface ForeignTensor {
+export interface ExternalTensor {
   readonly dtype: TensorType;
   readonly shape: readonly number[];
   read(): Promise<TensorData>;
 }
-export type StateDict = ReadonlyMap<string, ForeignTensor>;
+export type StateDict = ReadonlyMap<string, ExternalTensor>;
 
 export interface ConvertedClip {
   readonly model: ClipModelConfig;
@@ -42,20 +42,21 @@ function outputsLast(data: Float32Array, shape: readonly number[]): Float32Array
 }
 
 const WRONG = {
+  code: 'E_WEIGHTS_MISMATCH',
   fix: 'check that the file is whole, and that its configuration is its own',
 } as const;
 
 const misfit = (what: string, where: string): DataError =>
-  new DataError(`not the weights of such a CLIP: ${what}`, { where, ...WRONG });
+  new DataError(`not the weights of such a CLIP: ${what}`, { code: WRONG.code, where, fix: WRONG.fix });
 
-async function toFloat32(tensor: ForeignTensor): Promise<Float32Array> {
+async function toFloat32(tensor: ExternalTensor): Promise<Float32Array> {
   const { data } = widen(await tensor.read());
   return data instanceof Float32Array ? data : Float32Array.from(data as Float64Array);
 }
 
 /** Several tensors one after the other. */
-async function joined(parts: readonly ForeignTensor[]): Promise<Float32Array> {
-  if (parts.length === 1) return toFloat32(parts[0] as ForeignTensor);
+async function joined(parts: readonly ExternalTensor[]): Promise<Float32Array> {
+  if (parts.length === 1) return toFloat32(parts[0] as ExternalTensor);
   const arrays = await Promise.all(parts.map(toFloat32));
   const all = new Float32Array(arrays.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
@@ -83,7 +84,7 @@ function rename(source: StateDict, model: ClipModelConfig, rules: readonly Rule[
         throw misfit(`${name} is of type ${tensor.dtype}, where weights are floats`, where);
       return tensor;
     });
-    const [outputs = 1, ...rest] = (parts[0] as ForeignTensor).shape;
+    const [outputs = 1, ...rest] = (parts[0] as ExternalTensor).shape;
     const theirShape = [outputs * parts.length, ...rest];
     const shape = shapes.get(ours);
     if (!shape) throw misfit(`${theirs.join(', ')} has no place`, where);
@@ -114,7 +115,7 @@ function shapeOf(source: StateDict, name: string, where: string): readonly numbe
   return tensor.shape;
 }
 
-/** How many different numbers stand in place of # in the names. */
+/** How many different numbers stand instead of # in the names. */
 function count(source: StateDict, pattern: string): number {
   const [before, after] = pattern.split('#') as [string, string];
   const numbers = [...source.keys()].flatMap((name) =>
@@ -134,7 +135,7 @@ export const isOpenai = (source: StateDict): boolean =>
   source.has('text_projection') && source.has('ln_final.weight') && source.has('positional_embedding');
 export const isHuggingFace = (source: StateDict): boolean =>
   source.has('vision_model.pre_layrnorm.weight') && source.has('text_projection.weight');
-export const isLucid = (source: StateDict): boolean =>
+export const isDallePytorch = (source: StateDict): boolean =>
   source.has('to_visual_latent.weight') && source.has('to_text_latent.weight');
 
 /**
@@ -251,7 +252,7 @@ export function fromHuggingFace(source: StateDict, config: unknown, where: strin
  * It reads pixels in [0, 1] as they are.
  * @throws DataError when they do not fit together
  */
-export function fromLucid(source: StateDict, where: string): ConvertedClip {
+export function fromDallePytorch(source: StateDict, where: string): ConvertedClip {
   const shape = (name: string): readonly number[] => shapeOf(source, name, where);
   const [vocabulary, textWidth] = shape('text_emb.weight');
   const [length] = shape('text_pos_emb.weight');
@@ -285,5 +286,5 @@ export function fromLucid(source: StateDict, where: string): ConvertedClip {
     },
     where,
   );
-  return { model, tensors: rename(source, model, lucidRules(model), where) };
+  return { model, tensors: rename(source, model, dallePytorchRules(model), where) };
 }

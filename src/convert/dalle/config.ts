@@ -18,7 +18,7 @@ const ATTENTION: Readonly<Record<string, AttentionKind>> = {
 const CONV_LIKE_SIDE = 5;
 
 export const unusable = (what: string, where: string, fix: string): DataError =>
-  new DataError(what, { where, fix });
+  new DataError(what, { code: 'E_WEIGHTS_UNSUPPORTED', where, fix });
 
 /** Throws DataError when it is not one that mm has. */
 export function modelConfig(settings: Settings, tensors: StateDict, where: string): DalleModelConfig {

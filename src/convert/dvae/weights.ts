@@ -70,7 +70,7 @@ export const openaiDvae: Converter = {
       throw new DataError(`a dVAE is one encoder and one decoder; these files are ${got}`, {
         code: 'E_WEIGHTS_INCOMPLETE',
         where: files.where,
-        fix: 'name both: mm convert encoder.pkl decoder.pkl --to DIR',
+        fix: 'name both, encoder.pkl and decoder.pkl',
       });
     }
     const names = [...encoder.tensors.keys()];
@@ -148,8 +148,9 @@ export function discreteVae(hparams: PickleValue, tensors: StateDict, where: str
   const channels = given.get('channels') ?? 3;
   if (channels !== 3) {
     throw new DataError(`a dVAE of images with ${String(channels)} channels`, {
+      code: 'E_WEIGHTS_UNSUPPORTED',
       where,
-      fix: 'mm has images of red, green and blue; convert one trained without --transparent',
+      fix: 'mm has images of red, green and blue; convert one trained without transparency',
     });
   }
   const layers = Number(given.get('num_layers') ?? 3);

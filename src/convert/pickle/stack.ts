@@ -78,7 +78,7 @@ export class Stack {
     for (const item of items) set.add(item);
   }
 
-  /** Puts what `callee(*args)` gives in place of both. */
+  /** Replaces `callee` and `args` by the result of `callee(*args)`. */
   call(): void {
     const [callee, args] = this.popMany(2);
     if (!(callee instanceof PickleGlobal)) throw new PickleFault(`it calls ${nameOfKind(callee)}`);

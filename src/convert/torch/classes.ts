@@ -151,6 +151,6 @@ export function resolveTorchClass(module: string, name: string): PickleGlobal {
   if (make) return new PickleGlobal(full, make);
   throw new PickleFault(
     `it names ${full}, which is none of the classes that weights need, and mm runs no code of a file`,
-    'in Python, save the weights alone: torch.save(model.state_dict(), "weights.pt"); be wary of files from strangers',
+    'in Python, save the weights alone: torch.save(model.state_dict(), "weights.pt"); be wary of files from unknown sources',
   );
 }

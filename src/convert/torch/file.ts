@@ -34,6 +34,7 @@ export class TorchFile {
     const file = await open(path, 'r').catch((cause: NodeJS.ErrnoException) => {
       const missing = cause.code === 'ENOENT';
       throw new DataError(missing ? 'there is no such file' : cause.message, {
+        code: missing ? 'E_NOT_FOUND' : 'E_FILE_UNREADABLE',
         where: path,
         fix: 'check the path and the permissions',
         cause,
@@ -48,6 +49,7 @@ export class TorchFile {
       }
       if (bytesRead > 0 && magic[0] === PICKLE_MAGIC) return await TorchFile.#openLegacy(path, file);
       throw new DataError(bytesRead === 0 ? 'the file is empty' : 'not a file that torch.save wrote', {
+        code: 'E_NOT_TORCH',
         where: path,
         fix: 'name a .pt, .pth or .pkl file',
       });
@@ -62,6 +64,7 @@ export class TorchFile {
     try {
       if (!archive.has(PICKLE)) {
         throw new DataError(`a zip archive without ${PICKLE}, so not one that torch.save wrote`, {
+          code: 'E_NOT_TORCH',
           where: path,
           fix: 'name a .pt, .pth or .pkl file',
         });
@@ -71,6 +74,7 @@ export class TorchFile {
         : 'little';
       if (order !== 'little') {
         throw new DataError(`the file was written on a ${order}-endian machine`, {
+          code: 'E_TORCH_BYTE_ORDER',
           where: path,
           fix: 'write it again on another',
         });

@@ -47,6 +47,7 @@ export async function readLegacy(
   const isTorch = next() === MAGIC;
   if (!isTorch || next() !== VERSION) {
     throw new DataError('a pickle, but not one that torch.save wrote', {
+      code: 'E_NOT_TORCH',
       where,
       fix: 'in Python, save the weights: torch.save(model.state_dict(), "weights.pt")',
     });
@@ -54,6 +55,7 @@ export async function readLegacy(
   const machine = next();
   if (machine instanceof Map && machine.get('little_endian') === false) {
     throw new DataError('the file was written on a big-endian machine', {
+      code: 'E_TORCH_BYTE_ORDER',
       where,
       fix: 'write it again on another',
     });

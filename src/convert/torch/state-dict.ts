@@ -13,6 +13,7 @@ const MAX_VISITS = 1_000_000;
 
 const malformed = (what: string, where: string): DataError =>
   new DataError(`no model's weights: ${what}`, {
+    code: 'E_WEIGHTS_UNKNOWN',
     where,
     fix: 'name the file of a model: a state dictionary, or a module saved whole',
   });

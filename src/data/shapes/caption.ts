@@ -1,4 +1,4 @@
-// A scene in words: lower case, no final stop, several wordings for each kind.
+// Captions of scenes: lower case, no full stop, several wordings for each kind of scene.
 
 import type { RandomStream } from '../../util/random.ts';
 import type { Scene, SceneObject } from './scene.ts';
@@ -6,7 +6,7 @@ import type { Relation } from './vocabulary.ts';
 
 const NUMBERS = ['zero', 'one', 'two', 'three', 'four'] as const;
 
-/** "red circle": the name in held-out lists. */
+/** The name of an object in held-out lists: "red circle". */
 export function objectName({ colour, shape }: Pick<SceneObject, 'colour' | 'shape'>): string {
   return `${colour} ${shape}`;
 }
@@ -26,7 +26,7 @@ function plural(object: SceneObject): string {
   return text.endsWith('s') ? `${text}es` : `${text}s`;
 }
 
-/** "A … B", and "B with A …". */
+/** Words of a relation between A and B: "A … B" and "B with A …". */
 const RELATION_WORDS: Readonly<Record<Relation, { between: readonly string[]; after: readonly string[] }>> = {
   left: { between: ['left of', 'to the left of', 'on the left of'], after: ['to its left', 'on its left'] },
   right: {
@@ -50,7 +50,7 @@ function relationWordings(a: string, b: string, relation: Relation): string[] {
   ];
 }
 
-/** Every caption of a scene. */
+/** All captions of a scene. */
 export function wordings(scene: Scene): string[] {
   const [first, second] = scene.objects as [SceneObject, SceneObject | undefined];
   if (scene.relation !== undefined && second !== undefined)
@@ -71,7 +71,7 @@ export function wordings(scene: Scene): string[] {
   ];
 }
 
-/** One of the scene's captions. */
+/** Picks one of the captions of a scene. */
 export function captionOf(scene: Scene, random: RandomStream): string {
   return random.choice(wordings(scene));
 }

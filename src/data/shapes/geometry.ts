@@ -1,8 +1,7 @@
-// The six shapes at radius 1, centred on their centroid, y pointing down: once as an SVG path to draw them,
-// once as a signed distance to measure them. They are made of few local parts, so that a tokenizer finds the same
-// parts in several shapes: circle and ring share their outline, triangle and diamond their slopes, square and cross
-// the width of what they leave of a cell of the demo's code grid, and the ring's hole is as large as four of the
-// cross's inner corners.
+// The six shapes at radius 1, centred on their centroid, y pointing down: as an SVG path for rendering and as a signed
+// distance for measuring. They share local parts, so that a dVAE finds the same parts in several shapes: circle and ring
+// their outline, triangle and diamond their slopes, square and cross the margin they leave in a cell of the demo's code
+// grid; the hole of the ring is as large as four inner corners of the cross.
 
 import type { Shape } from './vocabulary.ts';
 
@@ -13,7 +12,7 @@ const TRIANGLE = { up: (2 / 3) * DIAMOND, down: DIAMOND / 3 }; // the upper half
 const CROSS = { length: 7 / 6, width: 0.29 }; // half an arm-to-arm span, half an arm's width
 const HOLE = 0.5;
 
-/** How far a shape reaches from its centroid, in radii. */
+/** Distances from the centroid of a shape to its sides, in radii. */
 export interface Extent {
   readonly side: number;
   readonly up: number;
@@ -25,7 +24,7 @@ export interface Geometry {
   readonly extent: Extent;
   /** In squared radii. */
   readonly area: number;
-  /** Negative inside; exact near straight edges, where it is read. */
+  /** Signed distance to the edge, negative inside; exact near straight edges. */
   distance(x: number, y: number): number;
 }
 

@@ -1,4 +1,4 @@
-// What training images never show, fixed by rule, and prompts that ask for it.
+// Objects and pairings that training images never show, chosen by rule, and prompts for them.
 
 import { RandomStream } from '../../util/random.ts';
 import { hashFraction } from '../split.ts';
@@ -13,7 +13,7 @@ export interface NamedObject {
 
 export const HELD_OUT_RULES = {
   pairs:
-    'for each shape in turn, the colour, not taken yet, whose SHA-256 of "pair COLOUR SHAPE" is smallest: never drawn in training',
+    'for each shape in turn, the colour, not taken yet, whose SHA-256 of "pair COLOUR SHAPE" is smallest: never in a training image',
   scenes:
     'of the pairings of two seen objects, the tenth whose SHA-256 of "scene COLOUR SHAPE, COLOUR SHAPE", the two in alphabetical order, is smallest: never together in a training image',
 } as const;
@@ -30,7 +30,7 @@ function chooseHeldOutPairs(): NamedObject[] {
   });
 }
 
-/** Six of the 48 (colour, shape), one for each shape and in six colours. */
+/** Six of the 48 (colour, shape): one of each shape, in six colours. */
 export const HELD_OUT_PAIRS: readonly NamedObject[] = chooseHeldOutPairs();
 
 export function isHeldOutPair({ colour, shape }: NamedObject): boolean {
@@ -56,7 +56,7 @@ function chooseHeldOutPairings(): (readonly [NamedObject, NamedObject])[] {
   return hashed.slice(0, Math.round(HELD_OUT_PAIRING_SHARE * all.length)).map(({ pairing }) => pairing);
 }
 
-/** A tenth of the 861 unordered pairings of two different seen objects. */
+/** A tenth of the 861 unordered pairings of two different objects of training images. */
 export const HELD_OUT_PAIRINGS: readonly (readonly [NamedObject, NamedObject])[] = chooseHeldOutPairings();
 
 const heldOutPairingKeys = new Set(HELD_OUT_PAIRINGS.map(([a, b]) => pairingKey(a, b)));
@@ -75,9 +75,9 @@ function relate(a: NamedObject, b: NamedObject, random: RandomStream): Scene {
 }
 
 /**
- * `count` prompts for what training never showed, with the scene each asks for.
- * `scenes`: the two objects of a held-out pairing in a relation. `pairs`: in turn a held-out pair alone, and
- * one in a relation with a seen object. Every held-out pairing or pair comes up equally often.
+ * Samples `count` held-out prompts, each with its scene.
+ * `scenes`: the two objects of a held-out pairing, in a relation. `pairs`: alternately a held-out (colour, shape) alone
+ * and in a relation with an object of training images. All pairings and all pairs occur equally often.
  */
 export function heldOutPrompts(kind: 'scenes' | 'pairs', count: number, seed: number): HeldOutPrompt[] {
   const random = new RandomStream(seed, 'held-out prompts', kind);
@@ -96,7 +96,7 @@ export function heldOutPrompts(kind: 'scenes' | 'pairs', count: number, seed: nu
   });
 }
 
-/** What `heldout.json` beside a data set says. */
+/** The contents of `heldout.json` beside a data set. */
 export function heldOutDescription(): unknown {
   return {
     pairs: { rule: HELD_OUT_RULES.pairs, list: HELD_OUT_PAIRS.map(objectName) },

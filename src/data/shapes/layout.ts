@@ -1,6 +1,6 @@
-// Where the objects of a scene go. Coordinates are in a canvas of 32 × 32, y pointing down, whatever the size of the
-// image. Each kind of scene has its arrangement, from which objects stray by some pixels; they differ in size a little.
-// A model of few drawings learns each by heart, and then draws nothing else (docs/LOG.md).
+// The layout of a scene: a position and a radius for each object, on a canvas of 32 × 32, y pointing down, whatever the
+// size of the image. Each kind of scene has its arrangement; positions and sizes vary around it. Without this variety, a
+// model memorizes the few images there are (docs/LOG.md).
 
 import type { RandomStream } from '../../util/random.ts';
 import { GEOMETRY } from './geometry.ts';
@@ -8,11 +8,11 @@ import type { Scene, SceneObject } from './scene.ts';
 import { PLACES, type Relation, type Size } from './vocabulary.ts';
 
 export const CANVAS = 32;
-const MARGIN = 0.5; // between an object and the edge
+const MARGIN = 0.5; // between an object and the edge, at least
 const GAP = 1.25; // between two objects, at least
-const SHRINK = 0.95; // when objects do not fit
-/** Sizes differ by this share of the named one, so that no two drawings of an object need be alike. */
-const VARIETY: readonly [least: number, most: number] = [0.87, 1.05];
+const SHRINK = 0.95; // factor of the radii while objects do not fit
+/** Range of the factor of the nominal size. */
+const SIZE_VARIETY: readonly [min: number, max: number] = [0.87, 1.05];
 
 export interface Placement {
   readonly x: number;
@@ -22,15 +22,15 @@ export interface Placement {
 
 type Point = readonly [x: number, y: number];
 type Range = readonly [low: number, high: number];
-/** Pixels that an object may stray to either side. */
-type Stray = readonly [x: number, y: number];
+/** Largest shift of an object to either side, in pixels. */
+type Jitter = readonly [x: number, y: number];
 const [LITTLE, SOME, FREE] = [1, 2, 4];
 
 const MIDDLE = CANVAS / 2;
 const NEAR = CANVAS / 4;
 const FAR = (3 * CANVAS) / 4;
 
-/** The same in every kind of scene, so that what is learned of an object alone serves it in company. */
+/** The same in all kinds of scenes, so that a model can reuse what it learns from single objects. */
 const RADII: Readonly<Record<Size | 'medium', number>> = { small: 4, medium: 6, large: 10 };
 
 /** Two, three or four equal objects. */
@@ -52,7 +52,7 @@ const COUNTS: Readonly<Record<number, readonly Point[]>> = {
   ],
 };
 
-/** Where the first and the second object of a relation stand. */
+/** The positions of the first and the second object of a relation. */
 const RELATED: Readonly<Record<Relation, readonly [Point, Point]>> = {
   left: [
     [NEAR, MIDDLE],
@@ -79,13 +79,13 @@ interface Box {
   readonly down: number;
 }
 
-/** How far the object reaches from its centre to each side. */
+/** Distances from the centre of an object to its sides. */
 function reach(object: SceneObject, radius: number): Box {
   const { side, up, down } = GEOMETRY[object.shape].extent;
   return { left: side * radius, right: side * radius, up: up * radius, down: down * radius };
 }
 
-/** Where a centre may be on the x axis, and on the y axis, for the object to stay on the canvas. */
+/** Ranges of the centre, on x and on y, that keep the object on the canvas. */
 function room(box: Box): { x: Range; y: Range } {
   return {
     x: [MARGIN + box.left, CANVAS - MARGIN - box.right],
@@ -93,19 +93,19 @@ function room(box: Box): { x: Range; y: Range } {
   };
 }
 
-/** The object with its middle at the point, strayed where it may, on the canvas. */
+/** Places the middle of an object at the point, with a random shift, on the canvas. */
 function near(
   [x, y]: Point,
   object: SceneObject,
   radius: number,
-  [byX, byY]: Stray,
+  [byX, byY]: Jitter,
   random: RandomStream,
 ): Placement {
   const box = reach(object, radius);
   const space = room(box);
-  const stray = (value: number, range: Range, by: number): number =>
+  const shift = (value: number, range: Range, by: number): number =>
     clamp(value + random.integer(2 * by + 1) - by, range);
-  return { x: stray(x, space.x, byX), y: stray(y + (box.up - box.down) / 2, space.y, byY), radius };
+  return { x: shift(x, space.x, byX), y: shift(y + (box.up - box.down) / 2, space.y, byY), radius };
 }
 
 const clamp = (value: number, [low, high]: Range): number => Math.min(high, Math.max(low, value));
@@ -119,16 +119,16 @@ function boxesOverlap(a: Placement, boxA: Box, b: Placement, boxB: Box): boolean
   );
 }
 
-/** One object for each point; objects too large to be apart shrink. */
+/** Places an object at each point; objects that would overlap shrink. */
 function arrange(
   objects: readonly SceneObject[],
   points: readonly Point[],
   radii: readonly number[],
-  stray: Stray,
+  jitter: Jitter,
   random: RandomStream,
 ): Placement[] {
   for (let scale = 1; ; scale *= SHRINK) {
-    const placed = objects.map((object, i) => near(points[i]!, object, scale * radii[i]!, stray, random));
+    const placed = objects.map((object, i) => near(points[i]!, object, scale * radii[i]!, jitter, random));
     const boxes = objects.map((object, i) => reach(object, scale * radii[i]!));
     const isApart = placed.every((a, i) =>
       placed.every((b, j) => j <= i || !boxesOverlap(a, boxes[i]!, b, boxes[j]!)),
@@ -137,19 +137,19 @@ function arrange(
   }
 }
 
-/** Around the middle unless the scene names a place. */
+/** Places a single object: in the middle, unless the scene names a place. */
 function layoutOne(scene: Scene, object: SceneObject, random: RandomStream): Placement {
-  const radius = random.uniform(...VARIETY) * RADII[object.size ?? 'medium'];
+  const radius = random.uniform(...SIZE_VARIETY) * RADII[object.size ?? 'medium'];
   if (scene.place === undefined) return near([MIDDLE, MIDDLE], object, radius, [FREE, FREE], random);
   const [column, row] = PLACES[scene.place];
   const steps = [NEAR, MIDDLE, FAR] as const;
   return near([steps[column]!, steps[row]!], object, radius, [SOME, SOME], random);
 }
 
-/** One placement for each object: inside the canvas, apart, and as the scene says. */
+/** Places each object of a scene: on the canvas, without overlap, as the scene says. */
 export function layoutScene(scene: Scene, random: RandomStream): Placement[] {
   const { objects, relation } = scene;
-  const variety = random.uniform(...VARIETY);
+  const variety = random.uniform(...SIZE_VARIETY);
   const radii = objects.map(({ size }) => variety * RADII[size ?? 'medium']);
   if (relation !== undefined) {
     const isHorizontal = relation === 'left' || relation === 'right';

@@ -1,4 +1,4 @@
-// `mm data make-shapes`: a folder of captioned shape images, the same bit for bit for the same seed.
+// `mm data make-shapes`: a folder of captioned images of shapes, bit for bit the same for the same seed.
 
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
@@ -13,11 +13,14 @@ import { HELD_OUT_PAIRINGS, HELD_OUT_PAIRS, heldOutDescription } from './heldout
 import { randomScene } from './random-scene.ts';
 import { renderScenes } from './render.ts';
 
-/** Changes whenever the same seed would draw something else. */
+/** Raised whenever the same seed would give other images or captions. */
 export const SHAPES_VERSION = 5;
 
-const SHEETS_AT_ONCE = 3; // sharp's own threads do the work
-const SHEET = 8; // images in a sheet of 32 pixels; fewer when they are larger
+/** Sheets rendered at a time; each uses several threads of sharp. */
+const MAX_SHEETS = 3;
+/** Images of 32 pixels in a sheet; fewer for larger images. */
+const IMAGES_PER_SHEET = 8;
+/** The files of a folder that this command wrote. */
 const OWN_FILES = ['about.json', 'heldout.json', 'images'];
 
 export interface MakeShapesOptions {
@@ -26,13 +29,13 @@ export interface MakeShapesOptions {
   /** Pixels on a side. */
   readonly size: number;
   readonly seed: number;
-  /** Replace a folder that something else made. */
+  /** Replace a folder with other files in it. */
   readonly force?: boolean;
   readonly progress?: Progress;
   readonly signal?: AbortSignal;
 }
 
-/** What `about.json` says, and the command's result. */
+/** The contents of `about.json`, and the result of the command. */
 export interface ShapesAbout {
   readonly madeBy: 'mm data make-shapes';
   readonly version: number;
@@ -43,41 +46,49 @@ export interface ShapesAbout {
 }
 
 function assertOptions({ count, size, seed }: MakeShapesOptions): void {
-  const whole = (name: string, value: number, low: number, high: number): void => {
-    if (Number.isInteger(value) && value >= low && value <= high) return;
-    throw new UsageError(`--${name} is a whole number from ${low} to ${high}, and got ${value}`, {
-      fix: `for example --${name} ${Math.max(low, 32)}`,
-    });
+  const assertWhole = (option: string, value: number, min: number, max: number): void => {
+    if (Number.isInteger(value) && value >= min && value <= max) return;
+    throw new UsageError(
+      `expected a whole number from ${min} to ${max} for \`${option}\`, received ${value}`,
+      {
+        code: 'E_OUT_OF_RANGE',
+        option,
+        fix: `for example ${Math.max(min, 32)}`,
+      },
+    );
   };
-  whole('count', count, 1, 1_000_000);
-  whole('size', size, 16, 1024);
-  whole('seed', seed, 0, Number.MAX_SAFE_INTEGER);
+  assertWhole('count', count, 1, 1_000_000);
+  assertWhole('size', size, 16, 1024);
+  assertWhole('seed', seed, 0, Number.MAX_SAFE_INTEGER);
 }
 
-/** Refuses to replace what this command did not make. */
+/** Throws UsageError when `out` holds the working folder or files that this command did not write. */
 async function assertReplaceable(out: string, force: boolean): Promise<void> {
   const inside = relative(resolve(out), process.cwd());
   if (inside === '' || !inside.startsWith('..'))
     throw new UsageError('the folder would replace the one you are in', {
+      code: 'E_FOLDER_IN_USE',
       where: out,
-      fix: 'name a folder of its own with --out',
+      fix: 'name a separate folder as `out`',
     });
   let names: string[];
   try {
     names = await readdir(out);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-    throw new DataError('the place for the images is not a folder to write to', {
+    throw new DataError('this is not a folder that can be written to', {
+      code: 'E_NOT_A_FOLDER',
       where: out,
-      fix: 'name another with --out',
+      fix: 'name another `out`',
       cause: error,
     });
   }
   const ours = names.includes('about.json') && names.every((name) => OWN_FILES.includes(name));
   if (names.length === 0 || ours || force) return;
   throw new UsageError('the folder holds files that this command did not write', {
+    code: 'E_FOLDER_NOT_EMPTY',
     where: out,
-    fix: 'name another folder with --out, or replace this one with --force',
+    fix: 'name another folder as `out`, or set `force` to replace this one',
   });
 }
 
@@ -85,7 +96,7 @@ function stem(index: number): string {
   return String(index).padStart(6, '0');
 }
 
-/** Draws and writes the images `from` … `to` − 1 with their captions. */
+/** Renders and writes the images `from` … `to` − 1 with their captions. */
 async function writeSheet(
   folder: string,
   from: number,
@@ -113,13 +124,14 @@ async function writeSheet(
 
 async function writeImages(folder: string, options: MakeShapesOptions): Promise<void> {
   const { count, size, progress = SILENT, signal } = options;
-  const sheet = Math.max(1, Math.min(SHEET, Math.floor((SHEET * 32) / size)));
-  const starts = Array.from({ length: Math.ceil(count / sheet) }, (_, i) => i * sheet);
+  const perSheet = Math.max(1, Math.min(IMAGES_PER_SHEET, Math.floor((IMAGES_PER_SHEET * 32) / size)));
+  const starts = Array.from({ length: Math.ceil(count / perSheet) }, (_, i) => i * perSheet);
   let done = 0;
-  progress.start('drawing', count);
-  await mapConcurrently(starts, SHEETS_AT_ONCE, async (from) => {
-    if (signal?.aborted) throw new InterruptedError('stopped; the unfinished folder is removed');
-    const to = Math.min(count, from + sheet);
+  progress.start('rendering', count);
+  await mapConcurrently(starts, MAX_SHEETS, async (from) => {
+    if (signal?.aborted)
+      throw new InterruptedError('stopped; the unfinished folder is removed', { code: 'E_INTERRUPTED' });
+    const to = Math.min(count, from + perSheet);
     await writeSheet(folder, from, to, options);
     done += to - from;
     progress.update(done);
@@ -129,7 +141,8 @@ async function writeImages(folder: string, options: MakeShapesOptions): Promise<
 
 /**
  * Writes `images/000000.png` … with same-stem `.txt` captions, `heldout.json` and `about.json` into `out`,
- * whole or not at all. Throws UsageError for values out of range or a folder that something else made.
+ * whole or not at all.
+ * @throws UsageError for values out of range, or a folder with other files in it
  */
 export async function makeShapes(options: MakeShapesOptions): Promise<ShapesAbout> {
   assertOptions(options);

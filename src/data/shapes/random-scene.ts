@@ -1,4 +1,4 @@
-// Draws the scenes of training images at random; nothing held out appears in them.
+// Samples the scenes of training images; nothing held out appears in them.
 
 import type { RandomStream } from '../../util/random.ts';
 import { isHeldOutPairing, SEEN_OBJECTS } from './heldout.ts';
@@ -16,13 +16,13 @@ export const KIND_SHARES: Readonly<Record<SceneKind, number>> = {
 };
 
 const STRIPED_SHARE = 0.1;
-const SMALL_SHARE = 0.2; // of the objects in a relation; two large ones do not fit
+const SMALL_SHARE = 0.2; // of the objects in a relation; two large objects would not fit
 
 function seenObject(random: RandomStream, size?: Size): SceneObject {
   return { ...random.choice(SEEN_OBJECTS), size, striped: random.uniform() < STRIPED_SHARE };
 }
 
-/** A single object with its size, its place, or a small one with its place; large ones have nowhere to go. */
+/** A single object with its size, with its place, or a small one with its place; a large object fits in no place. */
 function placedScene(random: RandomStream): Scene {
   const place = random.choice(PLACE_NAMES);
   switch (random.integer(5)) {
@@ -47,14 +47,14 @@ function relationScene(random: RandomStream): Scene {
   }
 }
 
-/** A training scene: nothing held out appears in it. */
+/** Samples a training scene. */
 export function randomScene(random: RandomStream): Scene {
-  let draw = random.uniform();
-  draw -= KIND_SHARES.single;
-  if (draw < 0) return { objects: [seenObject(random)] };
-  draw -= KIND_SHARES.placed;
-  if (draw < 0) return placedScene(random);
-  draw -= KIND_SHARES.count;
-  if (draw < 0) return { objects: Array<SceneObject>(2 + random.integer(3)).fill(seenObject(random)) };
+  let share = random.uniform();
+  share -= KIND_SHARES.single;
+  if (share < 0) return { objects: [seenObject(random)] };
+  share -= KIND_SHARES.placed;
+  if (share < 0) return placedScene(random);
+  share -= KIND_SHARES.count;
+  if (share < 0) return { objects: Array<SceneObject>(2 + random.integer(3)).fill(seenObject(random)) };
   return relationScene(random);
 }

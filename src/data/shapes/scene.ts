@@ -1,5 +1,5 @@
-// What an image shows and its caption says, without where things are drawn: one object, several of the same
-// kind, or two objects in a relation.
+// A scene: what an image shows and its caption says, without exact positions. One object, several of the same kind, or
+// two objects in a relation.
 
 import type { Colour, Place, Relation, Shape, Size } from './vocabulary.ts';
 
@@ -11,10 +11,10 @@ export interface SceneObject {
 }
 
 export interface Scene {
-  /** Two to four equal objects without a relation are a count. */
+  /** One object, two in a relation, or two to four equal ones without a relation (a count). */
   readonly objects: readonly SceneObject[];
-  /** The first of two objects is here, seen from the second. */
+  /** Position of the first of two objects relative to the second. */
   readonly relation?: Relation;
-  /** Where a single object is. */
+  /** Place of a single object. */
   readonly place?: Place;
 }

@@ -1,4 +1,4 @@
-// The words of the shape images. Held-out lists, captions, drawing and measuring all start from these.
+// The vocabulary of the shape images, shared by held-out lists, captions, rendering and measuring.
 
 export type RgbColour = readonly [red: number, green: number, blue: number];
 
@@ -25,7 +25,7 @@ export type Size = (typeof SIZES)[number];
 export const RELATIONS = ['left', 'right', 'above', 'below'] as const;
 export type Relation = (typeof RELATIONS)[number];
 
-/** The nine places of a single object, as captions name them, with their column and row (0, 1 or 2). */
+/** The nine places of a single object in the words of captions, with column and row (0, 1 or 2). */
 export const PLACES = {
   'in the top left': [0, 0],
   'at the top': [1, 0],

@@ -1,4 +1,4 @@
-// A classifier as a safetensors file: the labels' features, and in its metadata the labels, the templates and the CLIP.
+// The file of a classifier: safetensors with the labels' features, and labels, templates and the CLIP's hash as metadata.
 
 import { z } from 'zod';
 import { SafetensorsFile, writeSafetensors } from '../../checkpoint/safetensors.ts';
@@ -12,7 +12,7 @@ const strings = z
   .pipe(z.array(z.string()).min(1));
 const schema = z.object({ format: z.literal(FORMAT), labels: strings, templates: strings, clip: z.string() });
 
-/** Writes the file whole or not at all. */
+/** Writes a classifier's file, whole or not at all. */
 export async function saveClassifier(path: string, classifier: Classifier): Promise<void> {
   const { labels, templates, features, clip } = classifier;
   const shape = [labels.length, features.length / labels.length];
@@ -25,25 +25,35 @@ export async function saveClassifier(path: string, classifier: Classifier): Prom
 }
 
 /**
- * Reads a classifier for the CLIP with the hash `clip`.
- * @throws DataError when it is none, or another CLIP's: features of two models have nothing to do with each other
+ * Reads a classifier.
+ * @param clip hash of the CLIP that will encode the images: features of different models cannot be compared
+ * @throws DataError E_NOT_A_CLASSIFIER, E_CLASSIFIER_OF_OTHER_CLIP, E_CLASSIFIER_DAMAGED
  */
 export async function loadClassifier(path: string, clip: string): Promise<Classifier> {
   const file = await SafetensorsFile.open(path);
   try {
     const about = parse(file.metadata);
     if (!about || !file.has('features')) {
-      throw new DataError('not a classifier', { where: path, fix: 'name a file of mm classify --save' });
+      throw new DataError('not a classifier', {
+        code: 'E_NOT_A_CLASSIFIER',
+        where: path,
+        fix: 'name a file that mm classify saved',
+      });
     }
     if (about.clip !== clip) {
       throw new DataError('the classifier was made with another CLIP', {
+        code: 'E_CLASSIFIER_OF_OTHER_CLIP',
         where: path,
-        fix: 'name that CLIP with --clip, or make the classifier anew with --labels and --save',
+        fix: 'give that CLIP as `clip`, or make the classifier again with `labels` and `save`',
       });
     }
     const { data, shape } = await file.read('features');
     if (shape[0] !== about.labels.length || !(data instanceof Float32Array))
-      throw new DataError('the classifier is damaged', { where: path, fix: 'make it anew with --save' });
+      throw new DataError('the classifier is damaged', {
+        code: 'E_CLASSIFIER_DAMAGED',
+        where: path,
+        fix: 'make it again with `save`',
+      });
     return { labels: about.labels, templates: about.templates, features: data, clip };
   } finally {
     await file.close();

@@ -3,7 +3,7 @@
 
 import { UsageError } from '../../util/errors.ts';
 import { cosineSimilarity, descendingOrder, softmax } from '../measures/features.ts';
-import type { ClipModel } from './clip.ts';
+import type { ClipPipeline } from './pipeline.ts';
 
 export const DEFAULT_TEMPLATES: readonly string[] = ['A photo of a {label}'];
 const PLACE = '{label}';
@@ -23,8 +23,8 @@ export interface Prediction {
 }
 
 /**
- * Refuses labels and templates that no classifier can be made of.
- * @throws UsageError for labels that are empty or repeat, or a template without its place for the label
+ * Checks the labels and templates of a classifier.
+ * @throws UsageError for fewer than two labels, empty or repeated ones, or a template without {label}
  */
 export function checkClassifier(
   labels: readonly string[],
@@ -32,34 +32,42 @@ export function checkClassifier(
   where: string,
 ): void {
   if (labels.length < 2)
-    throw new UsageError(`a classifier needs two labels at least, and got ${labels.length}`, {
+    throw new UsageError(`a classifier needs at least two labels, and got ${labels.length}`, {
+      code: 'E_LABELS_TOO_FEW',
+      option: 'label',
       where,
-      fix: 'give a label for each class, one a line or one a --label',
+      fix: 'give one label for each class, each as `label` or as a line of a file',
     });
   const seen = new Map<string, number>();
   for (const [i, label] of labels.entries()) {
     if (label.trim() === '')
-      throw new UsageError(`label ${i + 1} is empty`, { where, fix: 'write a label, or take the line out' });
+      throw new UsageError(`label ${i + 1} is empty`, {
+        code: 'E_LABEL_EMPTY',
+        where,
+        fix: 'write a label, or remove the line',
+      });
     const twin = seen.get(label);
     if (twin !== undefined)
       throw new UsageError(`labels ${twin + 1} and ${i + 1} are the same: ${label}`, {
+        code: 'E_LABELS_REPEATED',
         where,
-        fix: 'take one out, or tell them apart in words',
+        fix: 'remove one, or word them differently',
       });
     seen.set(label, i);
   }
   for (const template of templates) {
     if (!template.includes(PLACE))
       throw new UsageError(`the template has no ${PLACE}: ${template}`, {
-        where: '--template',
-        fix: `for example --template "A photo of a ${PLACE}"`,
+        code: 'E_TEMPLATE',
+        option: 'template',
+        fix: `write it with its place, for example "A photo of a ${PLACE}"`,
       });
   }
 }
 
 /** Makes a classifier of label texts. Throws as `checkClassifier`, and DataError for texts that are too long. */
 export async function makeClassifier(
-  clip: ClipModel,
+  clip: ClipPipeline,
   labels: readonly string[],
   templates: readonly string[],
   where: string,
@@ -82,7 +90,7 @@ export async function makeClassifier(
 }
 
 /**
- * The labels of one image, the likeliest first.
+ * The labels of one image, most likely first.
  * @param feature of the image, of length 1
  * @param scale exp(logit scale)
  */

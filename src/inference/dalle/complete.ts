@@ -1,5 +1,5 @@
-// Captions that the joint model goes on with: it models the text as well. Keys and values are cached as in sample.ts.
-//   T text positions, V vocabulary
+// Completes captions: the joint model models the text as well. The KV cache is that of sampler.ts.
+//   V vocabulary
 
 import type { DalleModelConfig } from '../../config/dalle.ts';
 import { intScalar } from '../../engine/native/tensor.ts';
@@ -9,7 +9,7 @@ import { padCaption } from '../../models/dalle/config.ts';
 import type { dalleSpec } from '../../models/dalle/model.ts';
 import type { Weights } from '../../nn/weights.ts';
 import { graphSeed } from '../../util/random.ts';
-import { decodeTextStep, keptText, prefillText } from './decode.ts';
+import { cachedTextTokens, decodeTextStep, prefillText } from './decode.ts';
 import { clearedOnce, KvCache } from './kv-cache.ts';
 import { type SamplingSettings, sampleTokens } from './sampling.ts';
 
@@ -23,8 +23,8 @@ export class CaptionCompleter {
   readonly #next;
 
   /**
-   * @param name tells its variables from those of other completers and samplers of the runtime
-   * @param weights which do not change any more
+   * @param name prefix of its variables, unique in the runtime
+   * @param weights which must not change any more
    */
   constructor(
     runtime: Runtime,
@@ -34,8 +34,12 @@ export class CaptionCompleter {
     settings: SamplingSettings,
   ) {
     this.#config = config;
-    const cache = new KvCache(runtime, name, config, { rows: 1, prefix: 0, positions: keptText(config) });
-    const draw = (logits_1V: Tensor2D, key: Tensor) => ({
+    const cache = new KvCache(runtime, name, config, {
+      rows: 1,
+      prefix: 0,
+      positions: cachedTextTokens(config),
+    });
+    const sampleNext = (logits_1V: Tensor2D, key: Tensor) => ({
       tokens: sampleTokens(logits_1V, tf.reshape(key, [1, 2]), settings),
     });
     this.#clear = clearedOnce(runtime, name, (zero) => cache.clear(zero));
@@ -44,25 +48,24 @@ export class CaptionCompleter {
       ({ text, count, key }: Inputs<'text' | 'count' | 'key'>) => {
         const done = prefillText(weights.read(), text as Tensor2D, count as Scalar, config);
         cache.writePrompt(done.cache, tf.scalar(0, 'int32'));
-        return draw(done.logits_BV, key);
+        return sampleNext(done.logits_BV, key);
       },
     );
     this.#next = runtime.compile(
       `${name}: token`,
       ({ token, position, key }: Inputs<'token' | 'position' | 'key'>) => {
         const token_1 = tf.reshape(token, [1]) as Tensor1D;
-        const memory = cache.view(position as Scalar);
-        return draw(decodeTextStep(weights.read(), memory, token_1, position as Scalar, config), key);
+        const view = cache.view(position as Scalar);
+        return sampleNext(decodeTextStep(weights.read(), view, token_1, position as Scalar, config), key);
       },
       { inOneThread: true, frozen: weights.variables },
     );
   }
 
   /**
-   * The caption that begins with `tokens`, drawn on from the model's distribution up to its end or to textLength.
-   * The same seed and settings give the same.
+   * Samples the rest of a caption that begins with `tokens`, up to its end or textLength. Determined by seed and settings.
    * @param tokens at most textLength
-   * @param signal ends the drawing early by an AbortError
+   * @param signal stops sampling with an AbortError
    */
   async complete(tokens: readonly number[], seed: number, signal?: AbortSignal): Promise<number[]> {
     const { textLength, textVocabulary } = this.#config;
@@ -73,7 +76,7 @@ export class CaptionCompleter {
       signal?.throwIfAborted();
       const count = caption.length;
       const key = { dtype: 'int32', shape: [2], data: graphSeed(seed, 'text token', count) } as const;
-      const drawn =
+      const sampled =
         count === tokens.length
           ? await this.#first({
               text: { dtype: 'int32', shape: [1, textLength], data: text },
@@ -81,7 +84,7 @@ export class CaptionCompleter {
               key,
             })
           : await this.#next({ token: intScalar(caption.at(-1) as number), position: intScalar(count), key });
-      const token = drawn.tokens.data[0] as number;
+      const token = sampled.tokens.data[0] as number;
       // The classes after the vocabulary are padding: the caption has ended.
       if (token >= textVocabulary) break;
       caption.push(token);

@@ -1,7 +1,7 @@
-// Decoding an image, or a caption, token by token: what the layers need of earlier positions is kept, and each step
-// computes one position. Where it is kept is the caller's business.
-//   B batch, T text positions, P first image tokens, N positions kept, D width, d width of a head, W rows that count,
-//   V vocabulary
+// Decoding an image or a caption token by token. Each step computes one position; the KV cache of earlier positions
+// belongs to the caller.
+//   B batch, T text positions, J given image tokens, I image tokens, N cached positions, K cached positions attended to,
+//   D width of the stream, d width of a head, V vocabulary
 
 import type { AttentionKind, DalleModelConfig } from '../../config/dalle.ts';
 import { gather } from '../../engine/ops/gather.ts';
@@ -18,46 +18,46 @@ import {
 import {
   type DalleCache,
   type DalleParameters,
-  finish,
   imageLogits,
+  normalizeOutput,
   textLogits,
   transform,
 } from '../../models/dalle/model.ts';
-import type { AttendedRows } from '../../nn/attention.ts';
-import { attends } from '../../nn/attention-mask.ts';
-import { maskOf } from '../../nn/attention-pattern.ts';
+import type { AttendedRows, LayerCacheView } from '../../nn/attention.ts';
+import { attends } from '../../nn/attention-kinds.ts';
+import { additiveMask } from '../../nn/attention-mask.ts';
 import { type Rotation, rotation } from '../../nn/rotary.ts';
-import { padToMultipleOf16 } from '../../nn/rows.ts';
 import { shiftTextToken, shiftToken } from '../../nn/token-shift.ts';
 import {
   attentionBranchStep,
-  type BlockMemory,
   blockStep,
   feedForwardBranchStep,
+  type LayerCache,
   type StepOptions,
 } from '../../nn/transformer.ts';
+import { padToMultipleOf16 } from '../padding.ts';
 
 /**
- * Begins cached decoding: the logits of the image token after the prompt, and what the layers keep of the prompt's
- * positions, [B, …, T + 1 + P, …].
- * @param image_BP int32, the first tokens of the image where it is primed
+ * Processes a prompt in one pass: the logits of the next image token, and the KV cache of the prompt's positions,
+ * [B, …, T + 1 + J, …].
+ * @param image_BJ int32, the given first tokens of the image
  */
 export function prefill(
   p: DalleParameters,
   text_BT: Tensor2D,
   config: DalleModelConfig,
-  image_BP?: Tensor2D,
+  image_BJ?: Tensor2D,
 ): { readonly logits_BV: Tensor2D; readonly cache: DalleCache } {
-  const { x_BND, cache } = transform(p, text_BT, image_BP, config);
+  const { x_BND, cache } = transform(p, text_BT, image_BJ, config);
   const [batch, positions, width] = x_BND.shape;
   const last_BD = tf.reshape(tf.slice(x_BND, [0, positions - 1, 0]), [batch, width]);
   return { logits_BV: imageLogits(p, last_BD) as Tensor2D, cache };
 }
 
 /**
- * Begins cached decoding of a caption: the logits of the text token after the first `count`, and what the layers
- * keep, [B, …, T + 1, …]. Rows after `count` are of padding, and to be written over.
- * @param count int32 scalar, text tokens that are there; `text_BT` is padded after them
+ * Processes the beginning of a caption in one pass: the logits of the next text token, and the KV cache,
+ * [B, …, T + 1, …]. Positions after `count` are padding; decoding overwrites them.
+ * @param count int32 scalar, number of given text tokens; `text_BT` is padded after them
  */
 export function prefillText(
   p: DalleParameters,
@@ -71,39 +71,39 @@ export function prefillText(
   return { logits_BV: textLogits(p, last_BD) as Tensor2D, cache };
 }
 
-/** What each layer keeps while tokens are decoded. */
-export type DalleMemory = readonly BlockMemory[];
+/** The KV cache of each layer, as a new position sees it. */
+export type DalleCacheView = readonly LayerCacheView<keyof LayerCache>[];
 
 /**
- * One more token: the logits of the image token after it.
- * @param memory keeps the image's tokens; the text is its prefix, or, for layers of full attention, may come before
- *   them in what is kept. What is kept of tokens to come does not matter, as long as it is finite
+ * Decodes one image token: the logits of the next one.
+ * @param cache holds the image tokens. The text is its prefix or, in layers of full attention, may come before them in
+ *   the cache. Cached positions of later tokens are ignored, but must be finite
  * @param token_B int32, the image token at `place`
- * @param place int32 scalar, in the image
+ * @param place int32 scalar, position in the image
  */
 export function decodeStep(
   p: DalleParameters,
-  memory: DalleMemory,
+  cache: DalleCacheView,
   token_B: Tensor1D,
   place: Scalar,
   config: DalleModelConfig,
 ): Tensor2D {
-  const x_BD = decodeLayers(p, embedToken(p, token_B, place, config), memory, config, {
+  const x_BD = decodeLayers(p, embedToken(p, token_B, place, config), cache, config, {
     position: tf.add(place, tf.scalar(prefixLength(config), 'int32')),
-    rowsOf: (kind, withPrefix) => rowsThatCount(kind, place, config, withPrefix),
+    rowsOf: (kind, withPrefix) => attendedRows(kind, place, config, withPrefix),
     shifted: (input_BD, kept) => shiftToken(input_BD, kept, place, config.grid),
   });
   return imageLogits(p, x_BD) as Tensor2D;
 }
 
 /**
- * The same for a token of the text: the logits of the text token after it.
- * @param memory keeps the start token and the text's
- * @param position int32 scalar, in the stream: 1 for the first token of the text
+ * Decodes one text token: the logits of the next one.
+ * @param cache holds the start token and the text tokens
+ * @param position int32 scalar, position in the stream: 1 for the first text token
  */
 export function decodeTextStep(
   p: DalleParameters,
-  memory: DalleMemory,
+  cache: DalleCacheView,
   token_B: Tensor1D,
   position: Scalar,
   config: DalleModelConfig,
@@ -111,9 +111,9 @@ export function decodeTextStep(
   const token_BD = gather(p.text_embedding, token_B) as Tensor2D;
   const inText = tf.sub(position, tf.scalar(1, 'int32'));
   const embedded_BD = p.text_position ? tf.add(token_BD, rowAt(p.text_position, inText)) : token_BD;
-  const mask_NN = maskOf([keptText(config)], (query, key) => key <= query);
-  const rows: AttendedRows = { rows_W: undefined, mask_1W: rowAt(mask_NN, position) };
-  const x_BD = decodeLayers(p, embedded_BD as Tensor2D, memory, config, {
+  const mask_NN = additiveMask([cachedTextTokens(config)], (query, key) => key <= query);
+  const rows: AttendedRows = { rows_K: undefined, mask_1K: rowAt(mask_NN, position) };
+  const x_BD = decodeLayers(p, embedded_BD as Tensor2D, cache, config, {
     position,
     rowsOf: () => rows,
     shifted: (input_BD, kept) => shiftTextToken(input_BD, kept, position),
@@ -121,46 +121,46 @@ export function decodeTextStep(
   return textLogits(p, x_BD) as Tensor2D;
 }
 
-/** How a token of the text, or of the image, sees those before it. */
+/** What a text or image token attends to. */
 interface VisibleRows {
-  /** In the stream, int32 scalar. */
+  /** Position in the stream, int32 scalar. */
   readonly position: Tensor;
-  /** Of layers of this kind; `withPrefix` where the prefix is among what they keep. */
+  /** For layers of this kind; `withPrefix` when their cache contains the prefix. */
   readonly rowsOf: (kind: AttentionKind, withPrefix: boolean) => AttendedRows;
   readonly shifted: NonNullable<StepOptions['shifted']>;
 }
 
-/** An embedded token through every layer, to the end of the stack. */
+/** Runs an embedded token through every layer and the final normalization: [B, D]. */
 function decodeLayers(
   p: DalleParameters,
   embedded_BD: Tensor2D,
-  memory: DalleMemory,
+  cache: DalleCacheView,
   config: DalleModelConfig,
   { position, rowsOf, shifted }: VisibleRows,
 ): Tensor2D {
   const kinds = layerAttention(config);
   const rows = new Map(
-    [...new Set(kinds)].map((kind) => [kind, rowsOf(kind, !memory[kinds.indexOf(kind)]?.prefix)]),
+    [...new Set(kinds)].map((kind) => [kind, rowsOf(kind, !cache[kinds.indexOf(kind)]?.prefix)]),
   );
   const { shift, ...stack } = stackOptions(config);
-  const turned = config.rotary ? rotationAt(position, config) : undefined;
+  const positionRotation = config.rotary ? rotationAt(position, config) : undefined;
   let x_BD = embedded_BD;
   let second_BD = embedded_BD;
   for (const [layer, parameters] of blockParameters(p.blocks, config).entries()) {
     const options: StepOptions = {
       ...stack,
       shifted: shift && shifted,
-      rotation: turned,
+      rotation: positionRotation,
       rows: rows.get(kinds[layer] as AttentionKind) as AttendedRows,
     };
-    const kept = memory[layer] as BlockMemory;
+    const layerCache = cache[layer] as LayerCacheView<keyof LayerCache>;
     if (config.reversible) {
-      x_BD = tf.add(x_BD, attentionBranchStep(parameters, second_BD, kept, options));
-      second_BD = tf.add(second_BD, feedForwardBranchStep(parameters, x_BD, kept, options));
-    } else x_BD = blockStep(parameters, x_BD, kept, options);
+      x_BD = tf.add(x_BD, attentionBranchStep(parameters, second_BD, layerCache, options));
+      second_BD = tf.add(second_BD, feedForwardBranchStep(parameters, x_BD, layerCache, options));
+    } else x_BD = blockStep(parameters, x_BD, layerCache, options);
   }
   const last_BD = config.reversible ? tf.mul(tf.add(x_BD, second_BD), 0.5) : x_BD;
-  return finish(p, last_BD, config) as Tensor2D;
+  return normalizeOutput(p, last_BD, config) as Tensor2D;
 }
 
 function embedToken(
@@ -176,18 +176,18 @@ function embedToken(
   return tf.add(token_BD, tf.add(row_1D, rowAt(p.image_column, tf.mod(place, grid))));
 }
 
-/** Image tokens that are kept: with the prefix a multiple of 16, see `attentionStep`. */
-export const keptTokens = (config: DalleModelConfig): number =>
+/** Image tokens in the cache. With the prefix they are a multiple of 16: see `attentionStep`. */
+export const cachedImageTokens = (config: DalleModelConfig): number =>
   padToMultipleOf16(prefixLength(config) + imageLength(config) - 1) - prefixLength(config);
 
-/** Positions of text that are kept to complete captions. */
-export const keptText = (config: DalleModelConfig): number => padToMultipleOf16(prefixLength(config));
+/** Text positions in the cache of a caption. */
+export const cachedTextTokens = (config: DalleModelConfig): number => padToMultipleOf16(prefixLength(config));
 
 /**
- * The kept rows that the image token at `place` attends to: as many as any token does, from tables for all places.
- * Full attention takes all that is kept.
+ * The cached positions that the image token at `place` attends to, looked up in tables of all places. Their number is the
+ * largest of any token, so that shapes are constant. Full attention reads the whole cache.
  */
-function rowsThatCount(
+function attendedRows(
   kind: AttentionKind,
   place: Tensor,
   config: DalleModelConfig,
@@ -198,26 +198,30 @@ function rowsThatCount(
   const count = imageLength(config);
   if (kind === 'full') {
     const before = withPrefix ? prefix : 0;
-    const mask_IN = maskOf([count, before + keptTokens(config)], (query, key) => key <= before + query);
-    return { rows_W: undefined, mask_1W: rowAt(mask_IN, place) };
+    const mask_IN = additiveMask(
+      [count, before + cachedImageTokens(config)],
+      (query, key) => key <= before + query,
+    );
+    return { rows_K: undefined, mask_1K: rowAt(mask_IN, place) };
   }
   const attended = Array.from({ length: count }, (_, query) =>
     Array.from({ length: query + 1 }, (_, key) => key).filter((key) =>
       attends(kind, prefix + query, prefix + key, layout),
     ),
   );
-  const most = padToMultipleOf16(prefix + Math.max(...attended.map(({ length }) => length))) - prefix;
-  const rows = attended.map((keys) => Array.from({ length: most }, (_, i) => keys[i] ?? 0));
-  const mask_IW = maskOf([count, most], (query, i) => i < (attended[query] as number[]).length);
-  const rows_IW = tf.tensor2d(rows, [count, most], 'int32');
-  return { rows_W: tf.reshape(rowAt(rows_IW, place), [-1]), mask_1W: rowAt(mask_IW, place) };
+  const width = padToMultipleOf16(prefix + Math.max(...attended.map(({ length }) => length))) - prefix;
+  const rows = attended.map((keys) => Array.from({ length: width }, (_, i) => keys[i] ?? 0));
+  const mask_IK = additiveMask([count, width], (query, i) => i < (attended[query] as number[]).length);
+  const rows_IK = tf.tensor2d(rows, [count, width], 'int32');
+  return { rows_K: tf.reshape(rowAt(rows_IK, place), [-1]), mask_1K: rowAt(mask_IK, place) };
 }
 
+/** The rotation of one position, [1, d]. */
 function rotationAt(position: Tensor, config: DalleModelConfig): Rotation {
   const all = rotation(streamLayout(config), headWidth(config), streamLength(config));
   return { cosine_Nd: rowAt(all.cosine_Nd, position), sine_Nd: rowAt(all.sine_Nd, position) };
 }
 
-/** Row `index`, a scalar, of a table: [1, ...]. */
+/** Row `index` of a table, [1, …]. @param index int32 scalar */
 const rowAt = (table: Tensor, index: Tensor): Tensor2D =>
   tf.gather(table, tf.reshape(index, [1]) as Tensor1D) as Tensor2D;

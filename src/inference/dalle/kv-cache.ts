@@ -1,10 +1,9 @@
-// What the layers keep of earlier positions, in the session: a variable for each part of each layer, written in place.
-// A row is an image or caption that is being decoded. Where a layer reads only some of the image's keys and values,
-// those of the prefix have variables of their own.
-//   R rows, H heads, N positions, d width of a head, S channels that token shift moves, n first positions
+// The KV cache in the session: a variable for each part of each layer, written in place. A row is one image or caption.
+// Layers that read only part of the image's keys and values have separate variables for the prefix.
+//   R rows, A heads, N positions, d width of a head, S channels of token shift, L first positions of a row
 //
-// A variable is a table with one line for each row, head and position, [R · H · N, d], since TensorFlow writes whole
-// lines of a first axis in place.
+// A variable is a table with one line for each row, head and position, [R · A · N, d], because TensorFlow writes whole
+// lines of the first axis in place.
 
 import type { DalleModelConfig } from '../../config/dalle.ts';
 import { floatScalar } from '../../engine/native/tensor.ts';
@@ -15,12 +14,12 @@ import { headWidth, layerAttention } from '../../models/dalle/config.ts';
 import type { DalleCache } from '../../models/dalle/model.ts';
 import type { KeyValues } from '../../nn/attention.ts';
 import type { LayerCache } from '../../nn/transformer.ts';
-import type { DalleMemory } from './decode.ts';
+import type { DalleCacheView } from './decode.ts';
 
-/** [R, H, N, d] */
+/** [R, A, N, d] */
 class KvTable {
   readonly variable: Variable;
-  /** Its first position, in the stream. */
+  /** First position, counted in the stream. */
   readonly first: number;
   readonly #shape: readonly [number, number, number, number];
 
@@ -40,7 +39,7 @@ class KvTable {
     return this.#whole(this.variable.read());
   }
 
-  /** A position of every row, counted in the stream; returns the whole. */
+  /** Writes one position of every row, counted in the stream; returns the whole table. */
   writePosition(position: Tensor, values: Tensor4D): Tensor4D {
     const [rows, heads, positions, width] = this.#shape;
     const starts = tf.range(-this.first, rows * heads * positions - this.first, positions, 'int32');
@@ -48,7 +47,7 @@ class KvTable {
     return this.#whole(this.variable.writeRows(lines, tf.reshape(values, [rows * heads, width])));
   }
 
-  /** The first positions of row `row`, [1, H, n, d]. */
+  /** Writes the first positions of row `row`, [1, A, L, d]. */
   writeRow(row: Scalar, values: Tensor4D): void {
     const [, heads, positions, width] = this.#shape;
     const count = values.shape[2];
@@ -64,7 +63,7 @@ class KvTable {
     );
   }
 
-  /** Makes each row what row `from_R` of it was. */
+  /** Replaces each row r by row from_R[r]. */
   repeatRows(from_R: Tensor1D): void {
     this.variable.assign(tf.reshape(tf.gather(this.read(), from_R), [...this.variable.shape]));
   }
@@ -76,7 +75,7 @@ class KvTable {
 
 type LayerTables = Readonly<Partial<Record<keyof LayerCache, KvTable>>>;
 
-/** Runs `clear`, which gets the input that `DecodeCache.clear` wants, at the first call and never again. */
+/** A function that runs `clear` at its first call only, with the input of `KvCache.clear`. */
 export function clearedOnce(
   runtime: Runtime,
   name: string,
@@ -93,15 +92,15 @@ export function clearedOnce(
   };
 }
 
-/** Its methods are for the bodies of compiled functions. */
+/** Methods are for the bodies of compiled functions. */
 export class KvCache {
   readonly #layers: readonly LayerTables[];
   readonly #prefixes: readonly (Readonly<Record<keyof KeyValues, KvTable>> | undefined)[];
   readonly #prefix: number;
 
   /**
-   * @param name tells its variables from those of other caches of the runtime
-   * @param prefix positions that come before those kept
+   * @param name prefix of its variables, unique in the runtime
+   * @param prefix positions before the cached ones
    */
   constructor(
     runtime: Runtime,
@@ -110,7 +109,7 @@ export class KvCache {
     { rows, prefix, positions }: Readonly<Record<'rows' | 'prefix' | 'positions', number>>,
   ) {
     const { heads, width, tokenShift } = config;
-    /** Of positions from `first` up to `end`. */
+    /** The table of positions `first` … `end` − 1. */
     const table = (
       part: string,
       layer: number,
@@ -120,8 +119,8 @@ export class KvCache {
       channels: number,
     ) => new KvTable(runtime, `${name}/${part}_${layer}`, [rows, parts, end - first, channels], first);
     const keysAndValues = (of: string, layer: number, first: number, end: number) => ({
-      keys_BHNd: table(`${of}keys`, layer, first, end, heads, headWidth(config)),
-      values_BHNd: table(`${of}values`, layer, first, end, heads, headWidth(config)),
+      keys_BANd: table(`${of}keys`, layer, first, end, heads, headWidth(config)),
+      values_BANd: table(`${of}values`, layer, first, end, heads, headWidth(config)),
     });
     const shift = (of: string, layer: number) =>
       table(`${of}_shift`, layer, prefix, prefix + positions, 1, width / 2);
@@ -140,15 +139,15 @@ export class KvCache {
   }
 
   /**
-   * Zeros everywhere, since what is not written yet must be finite.
-   * @param zero an input: tables that are written in place can neither be a constant nor, computed alike, be one
+   * Fills all tables with zeros: positions that are not written yet must be finite.
+   * @param zero an input. Tables that are written in place may neither be constants nor share a computed value
    */
   clear(zero: Scalar): void {
     for (const [i, { variable }] of this.#tables().entries())
       variable.assign(tf.add(tf.zeros([...variable.shape]), tf.mul(zero, tf.scalar(i + 1))));
   }
 
-  /** `prompt`, [1, …, n, …] each, in row `row`. */
+  /** Writes the cache of a prompt, parts of [1, …, L, …], into row `row`. */
   writePrompt(prompt: DalleCache, row: Scalar): void {
     for (const [layer, cache] of prompt.entries()) {
       for (const [part, values] of Object.entries(cache) as [keyof LayerCache, Tensor4D][]) {
@@ -163,19 +162,19 @@ export class KvCache {
     }
   }
 
-  /** Keeps what the layers say of position `place`, counted from the first after the prefix. */
-  view(place: Scalar): DalleMemory {
+  /** The caches of all layers for the position `place`, counted from the first one after the prefix. */
+  view(place: Scalar): DalleCacheView {
     const position = tf.add(place, tf.scalar(this.#prefix, 'int32'));
     return this.#layers.map((tables, layer) => {
       const prefix = this.#prefixes[layer];
       return {
-        prefix: prefix && { keys_BHNd: prefix.keys_BHNd.read(), values_BHNd: prefix.values_BHNd.read() },
+        prefix: prefix && { keys_BANd: prefix.keys_BANd.read(), values_BANd: prefix.values_BANd.read() },
         append: (part, row) => (tables[part] as KvTable).writePosition(position, row),
       };
     });
   }
 
-  /** Makes each row what row `from_R` was. */
+  /** Replaces each row r by row from_R[r]. */
   repeatRows(from_R: Tensor1D): void {
     for (const table of this.#tables()) table.repeatRows(from_R);
   }

@@ -1,15 +1,14 @@
-// Narrowing the distribution of the next token before drawing from it.
-//   B batch, V vocabulary, K tokens sorted
+// Restricts the distribution of the next token to its most likely tokens (top-k, top-p).
+//   B batch, V vocabulary, K sorted tokens
 
 import { kthLargest } from '../../engine/ops/reductions.ts';
 import { type Tensor, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
-import { padToMultipleOf16 } from '../../nn/rows.ts';
-
-const MASKED_LOGIT = -1e9;
+import { MASKED } from '../../nn/attention-mask.ts';
+import { padToMultipleOf16 } from '../padding.ts';
 
 /**
- * Keeps the `topK` most likely tokens, and of these the fewest whose probabilities sum to at least `topP`; the
- * others get a logit of −1e9. Tokens as likely as the last one kept stay too.
+ * Keeps the `topK` most likely tokens and, of these, the fewest whose probabilities sum to at least `topP`. The other
+ * tokens get the logit −1e9. Tokens as likely as the last one kept are kept too.
  * @param topK whole, at least 1; undefined for all
  * @param topP above 0, at most 1; undefined for all
  */
@@ -21,12 +20,12 @@ export function filterLogits(logits_BV: Tensor2D, topK?: number, topP?: number):
     topP === undefined
       ? kthLargest(logits_BV, count)
       : tf.min(nucleus(tf.topk(logits_BV, count, true).values, topP), 1, true);
-  return tf.where(tf.greaterEqual(logits_BV, threshold_B1), logits_BV as Tensor, MASKED_LOGIT) as Tensor2D;
+  return tf.where(tf.greaterEqual(logits_BV, threshold_B1), logits_BV as Tensor, MASKED) as Tensor2D;
 }
 
 /**
- * Of logits in falling order, those whose predecessors have less than `topP` of the probability; for others the first.
- * Filled up to a multiple of 16, exponentials of a row do not depend on the other rows.
+ * Of logits in descending order, the ones whose predecessors have less than `topP` of the probability; the first logit
+ * replaces the others. With padding to a multiple of 16, the exponentials of a row do not depend on the other rows.
  */
 function nucleus(sorted_BK: Tensor, topP: number): Tensor {
   const count = sorted_BK.shape[1] as number;
@@ -38,7 +37,7 @@ function nucleus(sorted_BK: Tensor, topP: number): Tensor {
       [0, 0],
       [0, missing],
     ],
-    MASKED_LOGIT,
+    MASKED,
   );
   const masses_BK = tf.slice(tf.exp(below_BK), [0, 0], [-1, count]);
   const before_BK = tf.cumsum(masses_BK, 1, true);
@@ -47,8 +46,8 @@ function nucleus(sorted_BK: Tensor, topP: number): Tensor {
 }
 
 /**
- * The number of tokens to keep: a whole number means itself, a share below 1 is left out of the vocabulary, as
- * DALLE-pytorch's filter_thres does.
+ * The number of tokens to keep. A whole number is that number; a share below 1 is the share of the vocabulary to leave out,
+ * as DALLE-pytorch's filter_thres.
  */
 export function topKCount(topK: number | undefined, vocabulary: number): number | undefined {
   if (topK === undefined) return undefined;

@@ -1,8 +1,6 @@
-// A trained DALL·E, whole: captions in, images out. Opened from one checkpoint folder, which carries the dVAE and
-// the tokenizer.
+// A trained DALL·E with its dVAE and tokenizer: generates images for prompts. Opened from a checkpoint folder.
 
-import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
-import { hashOf } from '../../checkpoint/checkpoint.ts';
+import { type Checkpoint, hashOf } from '../../checkpoint/checkpoint.ts';
 import { type DalleCheckpointConfig, dalleCheckpointSchema } from '../../config/dalle.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { textClasses } from '../../models/dalle/config.ts';
@@ -13,7 +11,7 @@ import { DataError, UsageError } from '../../util/errors.ts';
 import { DvaeCodec } from '../dvae/codec.ts';
 import { CaptionCompleter } from './complete.ts';
 import { topKCount } from './logits-processor.ts';
-import { Sampler, type SampleSettings } from './sampler.ts';
+import { type SampleRequest, Sampler, type SampleSettings } from './sampler.ts';
 
 export interface GeneratedImage {
   readonly prompt: string;
@@ -23,32 +21,32 @@ export interface GeneratedImage {
   readonly size: number;
 }
 
-/** An image to be drawn. */
-export interface GenerateRequest {
+/** A request for one image; `captionTokens` are those of the prompt, see `encode`. */
+export interface GenerateRequest extends SampleRequest {
   readonly prompt: string;
-  /** Of the prompt: see `encode`. */
-  readonly captionTokens: readonly number[];
-  /** What guidance steers away from; the empty caption where it is left out. */
-  readonly negative?: readonly number[];
-  /** The first codes of the image; those of all requests are equally many. */
-  readonly start?: Int32Array;
-  readonly seed: number;
 }
 
-/** What there is of the images that are being drawn. */
+/** The images of a batch that is being sampled. */
 export interface Unfinished {
-  /** Index of the first of them among all requests. */
+  /** Index of its first image among all requests. */
   readonly first: number;
-  /** Codes of each image so far, those it started with among them. */
+  /** Image tokens of each image so far, given ones included. */
   readonly tokenCount: number;
-  /** images × grid × grid; what is not drawn yet is 0 */
+  /** images × grid × grid; 0 where not sampled yet */
   readonly codes: Int32Array;
 }
 
+/** A caption that the model completed. */
+export interface CompletedCaption {
+  readonly beginning: string;
+  /** As the tokenizer normalizes it. */
+  readonly caption: string;
+}
+
 export interface GenerateOptions {
-  /** Images drawn at a time. */
+  /** Images sampled at a time. */
   readonly batch: number;
-  /** Told after each code how many codes of all images there are, and what they are. */
+  /** Called after each image token with the number of tokens of all images, and the unfinished batch. */
   readonly onToken?: (done: number, unfinished: Unfinished) => void;
   readonly signal?: AbortSignal | undefined;
 }
@@ -79,7 +77,10 @@ export class DallePipeline {
     this.#weights = weights;
   }
 
-  /** The averaged weights where the checkpoint has them. */
+  /**
+   * Opens a checkpoint: its EMA weights, or the last ones when it has none.
+   * @throws DataError when they do not fit the checkpoint's configuration
+   */
   static async open(runtime: Runtime, checkpoint: Checkpoint): Promise<DallePipeline> {
     const config = checkpoint.config(dalleCheckpointSchema);
     const codec = await DvaeCodec.open(runtime, await checkpoint.dvae());
@@ -90,49 +91,52 @@ export class DallePipeline {
   }
 
   /**
-   * A caption's tokens.
-   * @throws UsageError when the prompt says nothing
-   * @throws DataError when it is longer than the model's text and `truncate` is not set
+   * The tokens of a prompt.
+   * @throws UsageError E_PROMPT_EMPTY
+   * @throws DataError E_PROMPT_TOO_LONG when it is longer than the model's text and `truncate` is false
    */
   encode(prompt: string, truncate: boolean): number[] {
     const tokens = this.tokenizer.encode(prompt);
     const { textLength } = this.config.model;
     if (tokens.length === 0)
       throw new UsageError('the prompt is empty', {
-        fix: 'say what the image shows: --prompt "a red circle"',
+        code: 'E_PROMPT_EMPTY',
+        option: 'prompts',
+        fix: 'describe the image, for example "a red circle"',
       });
     if (tokens.length > textLength && !truncate) {
       throw new DataError(`the prompt has ${tokens.length} tokens, the model reads ${textLength}`, {
+        code: 'E_PROMPT_TOO_LONG',
         where: `${prompt.slice(0, 60)}…`,
-        fix: 'shorten it, or add --truncate',
+        fix: 'shorten it, or set `truncate` to cut it',
       });
     }
     return tokens.slice(0, textLength);
   }
 
-  /** Whether the model reads only the beginning of the prompt. */
+  /** Whether the prompt has more tokens than the model reads. */
   isTooLong(prompt: string): boolean {
     return this.tokenizer.encode(prompt).length > this.config.model.textLength;
   }
 
-  /** Refuses guidance that the model was not trained for. */
+  /** @throws UsageError E_GUIDANCE_UNTRAINED for guidance with a model that was trained without null captions */
   checkSettings({ guidance }: SampleSettings): void {
     if (guidance !== 1 && this.config.train.nullCaptions === 0) {
       throw new UsageError(
-        `guidance ${guidance} needs a model that was trained with empty captions, and this one was not`,
+        `\`guidance\` ${guidance} needs a model trained with null captions, and this one was not`,
         {
-          where: '--guidance',
-          fix: 'leave guidance out, or train with train.nullCaptions above 0, for example 0.1',
+          code: 'E_GUIDANCE_UNTRAINED',
+          option: 'guidance',
+          fix: 'leave `guidance` out, or train with train.nullCaptions above 0, for example 0.1',
         },
       );
     }
   }
 
   /**
-   * Goes on with the beginnings of captions; see CaptionCompleter. An empty beginning leaves all of the caption to the model.
-   * @param topK as users say it: a number of tokens, or the share of them left out
-   * @returns a caption for each beginning, normalised as the tokenizer has it
-   * @throws UsageError when the model ends an empty caption at once
+   * Completes captions; see CaptionCompleter. An empty beginning leaves the whole caption to the model.
+   * @param topK a number of tokens, or below 1 the share of them to leave out
+   * @throws UsageError E_COMPLETION_EMPTY when the model ends an empty caption at once
    */
   async *complete(
     beginnings: readonly string[],
@@ -140,29 +144,30 @@ export class DallePipeline {
     topK: number | undefined,
     seed: number,
     signal?: AbortSignal,
-  ): AsyncGenerator<readonly [beginning: string, caption: string]> {
+  ): AsyncGenerator<CompletedCaption> {
     if (beginnings.length === 0) return;
     const { model } = this.config;
-    const drawn = { temperature, topP, topK: topKCount(topK, textClasses(model)) };
+    const sampling = { temperature, topP, topK: topKCount(topK, textClasses(model)) };
     const name = `completer ${this.#samplers++}`;
-    const completer = new CaptionCompleter(this.#runtime, name, model, this.#weights, drawn);
+    const completer = new CaptionCompleter(this.#runtime, name, model, this.#weights, sampling);
     for (const beginning of beginnings) {
       const tokens = beginning.trim() === '' ? [] : this.encode(beginning, false);
       const completed = await completer.complete(tokens, seed, signal);
-      // The model may have classes for more tokens than the tokenizer came to have.
+      // The model may have classes beyond the tokenizer's vocabulary.
       const known = completed.filter((token) => token < this.tokenizer.vocabularySize);
       const caption = this.tokenizer.decode(known).trim();
       if (caption === '') {
         throw new UsageError('the model ended the caption before its first word', {
-          where: '--complete',
-          fix: 'give it a word to begin with, or another --seed',
+          code: 'E_COMPLETION_EMPTY',
+          option: 'complete',
+          fix: 'give it a first word, or another `seed`',
         });
       }
-      yield [beginning, caption];
+      yield { beginning, caption };
     }
   }
 
-  /** Images for prompts, in batches; each as soon as its batch is decoded. */
+  /** Generates images in batches, and yields each image as soon as its batch is decoded. */
   async *generate(
     requests: readonly GenerateRequest[],
     settings: SampleSettings,
@@ -174,21 +179,19 @@ export class DallePipeline {
       `sampler ${this.#samplers++}`,
       this.config.model,
       this.#weights,
-      batch,
-      settings,
-      true,
+      { batch, settings, frozen: true },
     );
     const size = this.codec.config.imageSize;
     const length = this.codec.grid ** 2;
     for (let first = 0; first < requests.length; first += batch) {
       const group = requests.slice(first, first + batch);
-      const drawn = await sampler.sample(
-        group.map(({ captionTokens: tokens, ...request }) => ({ ...request, caption: tokens })),
-        (tokens, codes) =>
-          onToken?.(first * length + tokens * group.length, { first, tokenCount: tokens, codes }),
+      const imageTokens = await sampler.sample(
+        group,
+        (tokenCount, codes) =>
+          onToken?.(first * length + tokenCount * group.length, { first, tokenCount, codes }),
         signal,
       );
-      const pixels = await this.codec.decode(drawn);
+      const pixels = await this.codec.decode(imageTokens);
       for (const [i, { prompt, seed }] of group.entries()) {
         yield { prompt, seed, size, pixels: pixels.subarray(i * size ** 2 * 3, (i + 1) * size ** 2 * 3) };
       }

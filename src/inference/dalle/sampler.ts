@@ -1,8 +1,7 @@
-// Sampling image tokens for captions, with keys and values cached in the session. Each prompt, which is a caption and
-// perhaps the beginning of an image, is processed once in one pass and copied to the rows of its images; then
-// there is one call a token. With guidance each image has a second row, for what the guidance steers away from.
-//   R rows (images, or twice as many with guidance), B images, T text positions, I image tokens, P first image
-//   tokens, V vocabulary
+// Samples image tokens for captions with a KV cache in the session. Each distinct prompt, a caption and optionally the
+// first tokens of the image, is processed in one pass and copied to the rows of its images; then one call samples one
+// token. With guidance each image has a second row, for the negative prompt.
+//   R rows (images, or twice as many with guidance), B images, T text positions, I image tokens, V vocabulary
 
 import type { DalleModelConfig } from '../../config/dalle.ts';
 import { type HostTensor, intScalar } from '../../engine/native/tensor.ts';
@@ -14,33 +13,41 @@ import { imageLength, padCaption, prefixLength } from '../../models/dalle/config
 import type { dalleSpec } from '../../models/dalle/model.ts';
 import type { Weights } from '../../nn/weights.ts';
 import { graphSeed } from '../../util/random.ts';
-import { decodeStep, keptTokens, prefill } from './decode.ts';
+import { cachedImageTokens, decodeStep, prefill } from './decode.ts';
 import { clearedOnce, KvCache } from './kv-cache.ts';
 import { guided, type SamplingSettings, sampleTokens } from './sampling.ts';
 
 export interface SampleSettings extends SamplingSettings {
-  /** Weight of the caption against no caption, or the negative one; 1 is none. The model must have seen empty captions. */
+  /** Weight of the caption against the empty or negative one; 1 turns guidance off. Needs a model trained with null captions. */
   readonly guidance: number;
 }
 
 export interface SampleRequest {
-  /** The caption's tokens, at most textLength. */
-  readonly caption: readonly number[];
-  /** The tokens of what guidance steers away from; the empty caption where it is left out. */
+  /** Tokens of the caption, at most textLength. */
+  readonly captionTokens: readonly number[];
+  /** Tokens of the negative prompt of guidance; the empty caption by default. */
   readonly negative?: readonly number[] | undefined;
-  /** The image's first tokens, at most all but one; the others are drawn. The same number in all requests of a call. */
+  /** The first image tokens, at most all but one; the others are sampled. Equally many in all requests of a call. */
   readonly start?: Int32Array | undefined;
-  /** With the rest and the settings, determines the image. */
+  /** Determines the image, together with the rest of the request and the settings. */
   readonly seed: number;
 }
 
 /**
- * Rows of a matrix product. Four, because products of fewer are rounded otherwise, and of more, otherwise in their last
- * rows: an image would depend on how many there are.
+ * Rows of a matrix product. Products of fewer than four rows are rounded differently, and products of more differently in
+ * their last rows: an image would depend on the size of its batch.
  */
 const BLOCK = 4;
 
-/** Draws images `batch` at a time. An image is the same, bit for bit, whatever the batch and its other requests. */
+export interface SamplerOptions {
+  /** Images sampled at a time. */
+  readonly batch: number;
+  readonly settings: SampleSettings;
+  /** The weights do not change any more, which makes sampling faster. */
+  readonly frozen?: boolean;
+}
+
+/** Samples the tokens of `batch` images at a time. An image is bit for bit the same in any batch. */
 export class Sampler {
   readonly #config: DalleModelConfig;
   readonly #batch: number;
@@ -48,23 +55,20 @@ export class Sampler {
   readonly #isGuided: boolean;
   readonly #clear;
   readonly #prompt: Compiled<Record<'text' | 'image' | 'row', Tensor>, Record<never, Tensor>>;
-  readonly #spread;
+  readonly #repeat;
   readonly #keys;
   readonly #first;
   readonly #next;
 
   /**
-   * @param name tells its variables from those of other samplers of the runtime
-   * @param frozen the weights will not change any more, which makes drawing faster
+   * @param name prefix of its variables, unique in the runtime
    */
   constructor(
     runtime: Runtime,
     name: string,
     config: DalleModelConfig,
     weights: Weights<ReturnType<typeof dalleSpec>>,
-    batch: number,
-    settings: SampleSettings,
-    frozen = false,
+    { batch, settings, frozen = false }: SamplerOptions,
   ) {
     this.#config = config;
     this.#batch = batch;
@@ -72,12 +76,12 @@ export class Sampler {
     const rows = this.#isGuided ? 2 * batch : batch;
     this.#rows = rows;
     const prefix = prefixLength(config);
-    const cache = new KvCache(runtime, name, config, { rows, prefix, positions: keptTokens(config) });
-    /** Of the first token that is drawn. */
+    const cache = new KvCache(runtime, name, config, { rows, prefix, positions: cachedImageTokens(config) });
+    /** Logits of the first sampled token. */
     const logits = runtime.variable(`${name}/logits`, [rows, config.imageVocabulary]);
     const keys = runtime.variable(`${name}/keys`, [imageLength(config), batch, 2], 'int32');
     const tokens = runtime.variable(`${name}/tokens`, [batch], 'int32');
-    const draw = (logits_RV: Tensor2D, place: Tensor) => {
+    const sampleNext = (logits_RV: Tensor2D, place: Tensor) => {
       const keys_B2 = tf.reshape(tf.gather(keys.read(), tf.reshape(place, [1]) as Tensor1D), [batch, 2]);
       const logits_BV = this.#isGuided ? guided(logits_RV, settings.guidance) : logits_RV;
       const tokens_B = sampleTokens(logits_BV, keys_B2 as Tensor2D, settings);
@@ -100,7 +104,7 @@ export class Sampler {
       },
       { inOneThread: true },
     );
-    this.#spread = runtime.compile(`${name}: shared prompts`, ({ from }: { from: Tensor }) => {
+    this.#repeat = runtime.compile(`${name}: shared prompts`, ({ from }: { from: Tensor }) => {
       cache.repeatRows(from as Tensor1D);
       logits.assign(tf.gather(logits.read(), from as Tensor1D));
       return {};
@@ -110,7 +114,7 @@ export class Sampler {
       return {};
     });
     this.#first = runtime.compile(`${name}: first token`, ({ place }: { place: Tensor }) =>
-      draw(logits.read() as Tensor2D, place),
+      sampleNext(logits.read() as Tensor2D, place),
     );
     this.#next = runtime.compile(
       `${name}: token`,
@@ -118,21 +122,21 @@ export class Sampler {
         const last_B = tokens.read() as Tensor1D;
         const last_R = this.#isGuided ? tf.concat([last_B, last_B]) : last_B;
         const before = tf.sub(place, tf.scalar(1, 'int32')) as Scalar;
-        const memory = cache.view(before);
+        const view = cache.view(before);
         const logits_RV = inRowBlocks(BLOCK, () =>
-          decodeStep(weights.read(), memory, last_R as Tensor1D, before, config),
+          decodeStep(weights.read(), view, last_R as Tensor1D, before, config),
         );
-        return draw(logits_RV, place);
+        return sampleNext(logits_RV, place);
       },
       { inOneThread: true, frozen: frozen ? weights.variables : [] },
     );
   }
 
   /**
-   * Image tokens for at most `batch` requests, [requests × I], drawn from the model's distribution.
-   * @param onToken told after each position how many tokens of every image there are, those it started with
-   *   included, and the tokens, [requests × I], 0 where there is none yet; the same array each time
-   * @param signal ends the drawing early by an AbortError
+   * Samples the image tokens of at most `batch` requests: [requests × I].
+   * @param onToken called after each position with the number of tokens of every image, given ones included, and the
+   *   tokens, [requests × I], 0 where not sampled yet; the same array each time
+   * @param signal stops sampling with an AbortError
    */
   async sample(
     requests: readonly SampleRequest[],
@@ -143,18 +147,18 @@ export class Sampler {
     const primed = this.#check(requests);
     const codes = new Int32Array(requests.length * count);
     for (const [r, { start }] of requests.entries()) if (start) codes.set(start, r * count);
-    await this.#begin(requests, signal);
+    await this.#processPrompts(requests, signal);
     for (let place = primed; place < count; place++) {
       signal?.throwIfAborted();
-      const draw = place === primed ? this.#first : this.#next;
-      const { tokens } = await draw({ place: intScalar(place) });
+      const sampleToken = place === primed ? this.#first : this.#next;
+      const { tokens } = await sampleToken({ place: intScalar(place) });
       for (let r = 0; r < requests.length; r++) codes[r * count + place] = tokens.data[r] as number;
       onToken?.(place + 1, codes);
     }
     return codes;
   }
 
-  /** How many tokens the images start with. */
+  /** The number of given image tokens. @throws RangeError for requests that do not go together */
   #check(requests: readonly SampleRequest[]): number {
     if (requests.length > this.#batch)
       throw new RangeError(`${requests.length} requests for a sampler of ${this.#batch}`);
@@ -173,15 +177,15 @@ export class Sampler {
     return primed;
   }
 
-  /** The prompts in their rows, and what keys the draws. */
-  async #begin(requests: readonly SampleRequest[], signal: AbortSignal | undefined): Promise<void> {
+  /** Processes the prompts into their rows, and sets the random keys. */
+  async #processPrompts(requests: readonly SampleRequest[], signal: AbortSignal | undefined): Promise<void> {
     await this.#clear();
     const none = new Int32Array();
-    const captions = requests.map(({ caption, start = none }) => ({ caption, start }));
-    const aways = requests.map(({ negative = [], start = none }) => ({ caption: negative, start }));
+    const captions = requests.map(({ captionTokens: caption, start = none }) => ({ caption, start }));
+    const negatives = requests.map(({ negative = [], start = none }) => ({ caption: negative, start }));
     const from = Int32Array.from({ length: this.#rows }, (_, row) => row);
     const rows = new Map<string, number>();
-    for (const [first, prompts] of [captions, this.#isGuided ? aways : []].entries())
+    for (const [first, prompts] of [captions, this.#isGuided ? negatives : []].entries())
       for (const [r, { caption, start }] of prompts.entries()) {
         signal?.throwIfAborted();
         const row = first * this.#batch + r;
@@ -194,7 +198,7 @@ export class Sampler {
         rows.set(prompt, from[row]);
       }
     if (from.some((same, row) => same !== row))
-      await this.#spread({ from: { dtype: 'int32', shape: [from.length], data: from } });
+      await this.#repeat({ from: { dtype: 'int32', shape: [from.length], data: from } });
     await this.#keys({ keys: this.#keysOf(requests) });
   }
 

@@ -1,4 +1,4 @@
-// Drawing the next token from its logits.
+// Samples the next token from its logits.
 //   R rows (images, or twice as many with guidance), B images or captions, V vocabulary
 
 import { randomGumbel } from '../../engine/ops/random.ts';
@@ -6,26 +6,26 @@ import { type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs
 import { filterLogits } from './logits-processor.ts';
 
 export interface SamplingSettings {
-  /** Divides the logits: below 1 likelier, above 1 more varied images. */
+  /** Divides the logits: below 1 more likely, above 1 more varied tokens. */
   readonly temperature: number;
-  /** Most likely tokens kept; all when undefined. */
+  /** Number of most likely tokens kept; all when undefined. */
   readonly topK?: number | undefined;
   /** Probability mass kept; all when undefined. */
   readonly topP?: number | undefined;
 }
 
-/** Below this, dividing by the temperature would no longer tell tokens apart from infinities. */
+/** Division by a smaller temperature would overflow. */
 const MIN_TEMPERATURE = 1e-30;
 
-/** Rows of captions, then as many of what to steer away from: away + guidance × (caption − away). */
+/** Classifier-free guidance: negative + guidance × (caption − negative), from rows of captions, then as many negative ones. */
 export function guided(logits_RV: Tensor2D, guidance: number): Tensor2D {
-  const [captioned_BV, away_BV] = tf.split(logits_RV, 2) as [Tensor2D, Tensor2D];
-  return tf.add(away_BV, tf.mul(tf.sub(captioned_BV, away_BV), guidance));
+  const [captioned_BV, negative_BV] = tf.split(logits_RV, 2) as [Tensor2D, Tensor2D];
+  return tf.add(negative_BV, tf.mul(tf.sub(captioned_BV, negative_BV), guidance));
 }
 
 /**
- * One token for each row, by the Gumbel-max trick.
- * @param keys_B2 int32, a key of its own for each row: what is drawn does not depend on the other rows
+ * Samples one token for each row by the Gumbel-max trick.
+ * @param keys_B2 int32, a random key for each row: a token does not depend on the other rows
  */
 export function sampleTokens(logits_BV: Tensor2D, keys_B2: Tensor2D, settings: SamplingSettings): Tensor1D {
   const { temperature, topK, topP } = settings;
@@ -39,7 +39,7 @@ export function sampleTokens(logits_BV: Tensor2D, keys_B2: Tensor2D, settings: S
   return tf.argMax(tf.add(filtered_BV, noise_BV), -1) as Tensor1D;
 }
 
-/** The likeliest token stays at 0, so that no temperature is too low. */
+/** Logits over the temperature. Shifted so that the maximum is 0, which avoids overflow at low temperatures. */
 function cooled(logits_BV: Tensor2D, temperature: number): Tensor2D {
   if (temperature === 1) return logits_BV;
   const below: Tensor = tf.sub(logits_BV, tf.max(logits_BV, -1, true));

@@ -1,4 +1,4 @@
-// A trained dVAE as a codec: images to codes and back, in batches of one size.
+// A trained dVAE as a codec: encodes images into codes and decodes codes into images. Opened from a checkpoint folder.
 
 import { type Checkpoint, hashOf } from '../../checkpoint/checkpoint.ts';
 import { type DvaeModelConfig, dvaeCheckpointSchema } from '../../config/dvae.ts';
@@ -15,17 +15,18 @@ import {
 import { type DvaeArchitecture, dvaeArchitecture } from '../../models/dvae/architecture.ts';
 import { Weights } from '../../nn/weights.ts';
 import { graphSeed } from '../../util/random.ts';
+import { paddedBatch, runInBatches } from '../batched.ts';
 
-/** Images encoded in one run of the graph; what is left over is filled up. */
-const BATCH = 32;
-/** Decoded in one run: among others, an image would be rounded otherwise in some places of the batch. */
-const DECODED = 1;
+/** Images encoded in one run. */
+const ENCODE_BATCH = 32;
+/** Images decoded in one run: in a larger batch, rounding would depend on an image's index. */
+const DECODE_BATCH = 1;
 
 export class DvaeCodec {
   readonly config: DvaeModelConfig;
-  /** Codes on a side. */
+  /** Codes on a side of an image. */
   readonly grid: number;
-  /** Identifies the weights. */
+  /** Hash of the weights. */
   readonly hash: string;
   readonly #encode;
   readonly #decode;
@@ -63,7 +64,10 @@ export class DvaeCodec {
     });
   }
 
-  /** The averaged weights of a checkpoint where it has them. Throws DataError when they do not fit its configuration. */
+  /**
+   * Opens a checkpoint: its EMA weights, or the last ones when it has none.
+   * @throws DataError when they do not fit the checkpoint's configuration
+   */
   static async open(runtime: Runtime, checkpoint: Checkpoint): Promise<DvaeCodec> {
     const config = checkpoint.config(dvaeCheckpointSchema).model;
     const architecture = dvaeArchitecture(config);
@@ -72,40 +76,46 @@ export class DvaeCodec {
     return new DvaeCodec(runtime, config, hashOf(checkpoint), architecture, weights);
   }
 
-  /** A vector for each code, [vocabulary, channels]; codes that look alike have vectors that are near. */
+  /** A vector for each code, [vocabulary, channels]; codes that look alike have close vectors. */
   async codeVectors(): Promise<HostTensor> {
     return (await this.#codeVectors({})).vectors;
   }
 
   /**
-   * The codes of images: argmax of the logits, no noise (section 2.1).
+   * The codes of images: argmax of the logits, without noise (arXiv 2102.12092, section 2.1).
    * @param pixels RGB, count × imageSize × imageSize × 3
    * @returns count × grid × grid
    */
   async encode(pixels: Uint8Array): Promise<Int32Array> {
     const { imageSize } = this.config;
-    const run = async (data: Uint8Array) => {
-      const { codes } = await this.#encode({
-        pixels: { dtype: 'uint8', shape: [BATCH, imageSize, imageSize, 3], data },
-      });
-      return codes.data as Int32Array;
+    const length = imageSize ** 2 * 3;
+    const options = {
+      count: pixels.length / length,
+      sizes: [ENCODE_BATCH],
+      itemLength: this.grid ** 2,
+      array: Int32Array,
     };
-    return inBatches(BATCH, pixels, imageSize ** 2 * 3, this.grid ** 2, Uint8Array, Int32Array, run);
+    return runInBatches(options, async (batch) => {
+      const data = paddedBatch(pixels, batch, length, Uint8Array);
+      const shape = [batch.size, imageSize, imageSize, 3];
+      const { codes } = await this.#encode({ pixels: { dtype: 'uint8', shape, data } });
+      return codes.data as Int32Array;
+    });
   }
 
   /**
-   * Mean squared error, of pixels in [0, 1], of images decoded from a sample of their relaxed codes, as in training.
+   * Mean squared error of images decoded from a sample of their relaxed codes, as in training; pixels in [0, 1].
    * @param pixels RGB, count × imageSize × imageSize × 3
-   * @param temperature τ
-   * @param seed of the sample
+   * @param temperature τ of the Gumbel-softmax
+   * @param seed of the Gumbel noise
    */
   async relaxedError(pixels: Uint8Array, temperature: number, seed: number): Promise<number> {
     const { imageSize } = this.config;
     const length = imageSize ** 2 * 3;
     const count = pixels.length / length;
     let sum = 0;
-    for (let start = 0; start < count; start += BATCH) {
-      const data = pixels.subarray(start * length, (start + BATCH) * length);
+    for (let start = 0; start < count; start += ENCODE_BATCH) {
+      const data = pixels.subarray(start * length, (start + ENCODE_BATCH) * length);
       const batch = data.length / length;
       const { mse } = await this.#relaxed({
         pixels: { dtype: 'uint8', shape: [batch, imageSize, imageSize, 3], data },
@@ -118,43 +128,25 @@ export class DvaeCodec {
   }
 
   /**
-   * The images that codes stand for; each is the same whatever the others are.
+   * The images of codes. An image does not depend on the others, bit for bit.
    * @param codes count × grid × grid, each below the vocabulary
    * @returns RGB, count × imageSize × imageSize × 3
    */
   async decode(codes: Int32Array): Promise<Uint8Array> {
-    const run = async (data: Int32Array) => {
+    const { imageSize } = this.config;
+    const length = this.grid ** 2;
+    const options = {
+      count: codes.length / length,
+      sizes: [DECODE_BATCH],
+      itemLength: imageSize ** 2 * 3,
+      array: Uint8Array,
+    };
+    return runInBatches(options, async (batch) => {
+      const data = paddedBatch(codes, batch, length, Int32Array);
       const { pixels } = await this.#decode({
-        codes: { dtype: 'int32', shape: [DECODED, this.grid, this.grid], data },
+        codes: { dtype: 'int32', shape: [batch.size, this.grid, this.grid], data },
       });
       return Uint8Array.from(pixels.data as Float32Array, Math.round);
-    };
-    const { imageSize } = this.config;
-    return inBatches(DECODED, codes, this.grid ** 2, imageSize ** 2 * 3, Int32Array, Uint8Array, run);
+    });
   }
-}
-
-type ArrayOf<T> = new (length: number) => T;
-type Codes = Int32Array | Uint8Array;
-
-/** Applies `run` to `input`, `size` items at a time; items are `from` values in and `to` values out. */
-async function inBatches<In extends Codes, Out extends Codes>(
-  size: number,
-  input: In,
-  from: number,
-  to: number,
-  inputs: ArrayOf<In>,
-  outputs: ArrayOf<Out>,
-  run: (batch: In) => Promise<Out>,
-): Promise<Out> {
-  const count = input.length / from;
-  const result = new outputs(count * to);
-  for (let start = 0; start < count; start += size) {
-    const part = input.subarray(start * from, (start + size) * from) as In;
-    const batch = new inputs(size * from);
-    batch.set(part);
-    const out = await run(batch);
-    result.set(out.subarray(0, (part.length / from) * to), start * to);
-  }
-  return result;
 }

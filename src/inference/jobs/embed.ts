@@ -8,7 +8,7 @@ import type { Faults } from '../../data/sources/faults.ts';
 import { mapConcurrently } from '../../util/concurrent.ts';
 import { DataError } from '../../util/errors.ts';
 import { prefetch } from '../../util/prefetch.ts';
-import type { ClipModel } from '../clip/clip.ts';
+import type { ClipPipeline } from '../clip/pipeline.ts';
 import type { EmbeddingCache } from './embedding-cache.ts';
 
 export interface EmbedOptions {
@@ -48,7 +48,7 @@ interface PreparedImage<P> {
  * @throws DataError when too many are at fault, or all; the reason of `signal` when it is aborted
  */
 export async function embedImages<P extends ImageFile>(
-  clip: ClipModel,
+  clip: ClipPipeline,
   images: readonly P[],
   { cache, faults, onProgress, signal }: EmbedOptions,
 ): Promise<EmbeddedImages<P>> {

@@ -4,21 +4,26 @@
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
 import { sparseCrossEntropy } from '../../nn/functional/cross-entropy.ts';
 
-/** The factor on the cosines is clipped at 100, for a stable training (section 2.5). */
+/** ln of the largest factor on the cosines: the factor is clipped at 100 to keep training stable (section 2.5). */
 export const MAX_LOGIT_SCALE = Math.log(100);
 
 export interface ClipLoss {
-  /** What is minimised. */
+  /** The training loss. */
   readonly loss: Scalar;
-  /** Share of the images whose own text is the nearest, and of the texts whose own image is. */
+  /** Share of images whose closest text is their own, and of texts whose closest image is, averaged. */
   readonly accuracy: Scalar;
 }
 
-/** Cosines times exp(logitScale), a row for each image; the transpose has a row for each text. */
+/** Cosines of images and texts times exp(logitScale): [images, texts]. */
 export const similarities = (images_BE: Tensor2D, texts_BE: Tensor2D, logitScale: Tensor): Tensor2D =>
   tf.mul(tf.matMul(images_BE, texts_BE, false, true), tf.exp(logitScale));
 
-/** The mean of both cross entropies against the diagonal, in nats. Features have length 1. */
+/**
+ * The mean of both cross entropies with the diagonal as labels, in nats.
+ * @param images_BE features of images, of length 1
+ * @param texts_BE features of their texts, of length 1
+ * @param logitScale scalar
+ */
 export function clipLoss(images_BE: Tensor2D, texts_BE: Tensor2D, logitScale: Tensor): ClipLoss {
   const [batch] = images_BE.shape;
   const logits_BB = similarities(images_BE, texts_BE, logitScale);

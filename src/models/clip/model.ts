@@ -1,21 +1,32 @@
-// CLIP (arXiv 2103.00020, section 2.4): an image tower and a text tower that put images and texts into one space.
-//   B batch, T text positions, G patches on a side, P pixels on a side of a patch, N image positions, D width,
-//   E embedding, V vocabulary
+// CLIP (arXiv 2103.00020, section 2.4): an image tower and a text tower that embed images and texts into one space.
+//   B batch, H height, W width, T text positions, G patches on a side, k pixels on a side of a patch, N positions of a
+//   tower, D width of a tower, A heads, E embedding, V vocabulary
 //
-// The published towers read a ViT at its class token and a text at its end token. DALLE-pytorch's CLIP has neither
-// token: its towers attend everywhere, padding masked, and are read as the mean of their positions.
+// The published towers (openai) read the features of an image at the class token of a ViT and those of a text at its
+// end token. DALLE-pytorch's CLIP has neither token: its towers attend everywhere except to padding, and their features
+// are the mean of their positions.
 
 import type { ClipImageConfig, ClipModelConfig, ClipTextConfig } from '../../config/clip.ts';
 import { gather } from '../../engine/ops/gather.ts';
 import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
+import { causalMask, MASKED } from '../../nn/attention-mask.ts';
 import { wholePattern } from '../../nn/attention-pattern.ts';
 import type { BatchStatistics } from '../../nn/batch-norm.ts';
-import { encoderBlockSpec, lucidBlockSpec, quickGelu } from '../../nn/encoder.ts';
+import type { BlockParameters, BlockSpec } from '../../nn/block-spec.ts';
 import { gelu } from '../../nn/functional/gelu.ts';
 import { type LayerNormSpec, layerNorm, layerNormSpec } from '../../nn/layer-norm.ts';
 import { linear, linearSpec } from '../../nn/linear.ts';
-import { constant, normal, type ParameterSpec, type Parameters, uniform } from '../../nn/parameters.ts';
-import { type BlockParameters, type BlockSpec, block, type StackOptions } from '../../nn/transformer.ts';
+import {
+  constant,
+  normal,
+  type ParameterSpec,
+  type Parameters,
+  stackSpecs,
+  uniform,
+} from '../../nn/parameters.ts';
+import { block, type StackOptions } from '../../nn/transformer.ts';
+import { dallePytorchBlockSpec, openaiBlockSpec, quickGelu } from './blocks.ts';
+import { patchCount } from './config.ts';
 import { type ResnetSpec, resnet, resnetSpec } from './resnet.ts';
 
 type BlocksSpec = { readonly [block: `block_${number}`]: BlockSpec };
@@ -29,20 +40,21 @@ type VitSpec = {
   readonly norm: LayerNormSpec;
   readonly projection: ParameterSpec;
 };
-type TextSpec = {
+type OpenaiTextSpec = {
   readonly embedding: ParameterSpec;
   readonly position: ParameterSpec;
   readonly blocks: BlocksSpec;
   readonly norm: LayerNormSpec;
   readonly projection: ParameterSpec;
 };
-type LucidImageSpec = {
+type DallePytorchImageSpec = {
   readonly patch: ReturnType<typeof linearSpec>;
   readonly position: ParameterSpec;
   readonly lucid_blocks: BlocksSpec;
   readonly projection: ParameterSpec;
 };
-type LucidTextSpec = {
+/** `lucid_blocks` is the name in saved files; DALLE-pytorch is lucidrains'. */
+type DallePytorchTextSpec = {
   readonly embedding: ParameterSpec;
   readonly position: ParameterSpec;
   readonly lucid_blocks: BlocksSpec;
@@ -50,26 +62,17 @@ type LucidTextSpec = {
 };
 
 export type ClipSpec = {
-  readonly image: ResnetSpec | VitSpec | LucidImageSpec;
-  readonly text: TextSpec | LucidTextSpec;
-  /** ln of the factor on the cosines. */
+  readonly image: ResnetSpec | VitSpec | DallePytorchImageSpec;
+  readonly text: OpenaiTextSpec | DallePytorchTextSpec;
+  /** ln of the factor on the cosines, a scalar. */
   readonly logit_scale: ParameterSpec;
 };
 export type ClipParameters = Parameters<ClipSpec>;
 
 const EMBEDDING_STDDEV = 0.02;
 const POSITION_STDDEV = 0.01;
-/** ln(1 / 0.07), section 2.5. */
+/** Initial ln of the factor on the cosines: ln(1 / 0.07), section 2.5. */
 const LOGIT_SCALE = Math.log(1 / 0.07);
-/** Added to the scores of keys that are not attended to; its exponential is 0. */
-const MASKED = -1e9;
-
-const blocks = <S>(count: number, spec: (index: number) => S): { readonly [block: `block_${number}`]: S } =>
-  Object.fromEntries(Array.from({ length: count }, (_, i) => [`block_${i + 1}`, spec(i + 1)]));
-
-/** Patches of an image. */
-export const patchCount = ({ size, patch }: ClipImageConfig): number => (size / patch) ** 2;
-
 function vitSpec(image: ClipImageConfig, embedding: number): VitSpec {
   const { width, layers, patch } = image;
   const inputs = 3 * patch ** 2;
@@ -78,29 +81,32 @@ function vitSpec(image: ClipImageConfig, embedding: number): VitSpec {
     class: normal([width], width ** -0.5),
     position: normal([patchCount(image) + 1, width], width ** -0.5),
     input_norm: layerNormSpec(width),
-    blocks: blocks(layers, () => encoderBlockSpec(width, layers)),
+    blocks: stackSpecs('block', layers, () => openaiBlockSpec(width, layers)),
     norm: layerNormSpec(width),
     projection: normal([width, embedding], width ** -0.5),
   };
 }
 
-function textSpec({ vocabulary, length, width, layers }: ClipTextConfig, embedding: number): TextSpec {
+function openaiTextSpec(
+  { vocabulary, length, width, layers }: ClipTextConfig,
+  embedding: number,
+): OpenaiTextSpec {
   return {
     embedding: normal([vocabulary, width], EMBEDDING_STDDEV),
     position: normal([length, width], POSITION_STDDEV),
-    blocks: blocks(layers, () => encoderBlockSpec(width, layers)),
+    blocks: stackSpecs('block', layers, () => openaiBlockSpec(width, layers)),
     norm: layerNormSpec(width),
     projection: normal([width, embedding], width ** -0.5),
   };
 }
 
-function lucidSpec({ image, text, embedding }: ClipModelConfig): {
-  image: LucidImageSpec;
-  text: LucidTextSpec;
+function dallePytorchSpec({ image, text, embedding }: ClipModelConfig): {
+  image: DallePytorchImageSpec;
+  text: DallePytorchTextSpec;
 } {
   const inputs = 3 * image.patch ** 2;
   const tower = ({ width, heads, layers }: ClipImageConfig | ClipTextConfig) => ({
-    lucid_blocks: blocks(layers, (index) => lucidBlockSpec(width, heads, index)),
+    lucid_blocks: stackSpecs('block', layers, (i) => dallePytorchBlockSpec(width, heads, i + 1)),
     projection: normal([width, embedding], width ** -0.5),
   });
   return {
@@ -118,36 +124,40 @@ function lucidSpec({ image, text, embedding }: ClipModelConfig): {
 }
 
 /**
- * The parameters of both towers. Weight decay leaves gains, biases and the logit scale alone, and nothing else
- * (section 2.5). The image tower starts as the text tower does, which the release specifies.
+ * The parameters of both towers. Weight decay applies to all but gains, biases and the logit scale (section 2.5). The image
+ * tower is initialized as the text tower, whose initialization the release specifies.
  */
 export function clipSpec(config: ClipModelConfig): ClipSpec {
   const { image, text, embedding } = config;
-  if (config.architecture === 'dalle-pytorch') return { ...lucidSpec(config), logit_scale: constant([], 1) };
+  if (config.architecture === 'dalle-pytorch')
+    return { ...dallePytorchSpec(config), logit_scale: constant([], 1) };
   return {
     image: image.tower === 'resnet' ? resnetSpec(image, embedding) : vitSpec(image, embedding),
-    text: textSpec(text, embedding),
+    text: openaiTextSpec(text, embedding),
     logit_scale: constant([], LOGIT_SCALE),
   };
 }
 
-/** Pixels, 0 to 255 → what the image tower reads: scaled to [0, 1], then by the channels' mean and deviation. */
-export function normalizePixels(pixels: Tensor, { mean, stddev: deviation }: ClipImageConfig): Tensor4D {
-  const scale = deviation.map((d) => 1 / (255 * d));
-  const shift = mean.map((m, c) => -m / (deviation[c] as number));
+/**
+ * The image tower's input: pixels scaled to [0, 1], then normalized by the channels' mean and standard deviation.
+ * @param pixels 0 … 255, [B, H, W, 3]
+ */
+export function normalizePixels(pixels: Tensor, { mean, stddev }: ClipImageConfig): Tensor4D {
+  const scale = stddev.map((d) => 1 / (255 * d));
+  const shift = mean.map((m, c) => -m / (stddev[c] as number));
   return tf.add(tf.mul(pixels, tf.tensor1d(scale)), tf.tensor1d(shift));
 }
 
-/** x_BHW3 → the patches' pixels, rows first, [B, G², P · P · 3]. */
-function patches(x: Tensor4D, { size, patch }: ClipImageConfig): Tensor3D {
-  const [batch] = x.shape;
+/** x_BHW3 → the pixels of the patches in raster order, [B, G², k · k · 3]. */
+function patches(x_BHW3: Tensor4D, { size, patch }: ClipImageConfig): Tensor3D {
+  const [batch] = x_BHW3.shape;
   const grid = size / patch;
-  const rows = tf.reshape(x, [batch * grid, patch, grid, patch * 3]);
+  const rows = tf.reshape(x_BHW3, [batch * grid, patch, grid, patch * 3]);
   return tf.reshape(tf.transpose(rows, [0, 2, 1, 3]), [batch, grid ** 2, patch ** 2 * 3]);
 }
 
-/** x_BND through the blocks of a tower. @param mask added to the scores, broadcast to [B, H, N, N] */
-function encode(
+/** x_BND through the blocks of a tower. @param mask added to the scores, broadcast to [B, A, N, N] */
+function runBlocks(
   blocks: Parameters<BlocksSpec>,
   x_BND: Tensor3D,
   options: StackOptions,
@@ -158,14 +168,14 @@ function encode(
   return Object.values(blocks).reduce(run, x_BND);
 }
 
-function vit(p: Parameters<VitSpec>, x: Tensor4D, config: ClipModelConfig): Tensor2D {
+function vit(p: Parameters<VitSpec>, x_BHW3: Tensor4D, config: ClipModelConfig): Tensor2D {
   const { image } = config;
-  const [batch] = x.shape;
-  const patches_BND = linear({ weight: p.patch }, patches(x, image)) as Tensor3D;
+  const [batch] = x_BHW3.shape;
+  const patches_BND = linear({ weight: p.patch }, patches(x_BHW3, image)) as Tensor3D;
   const class_B1D = tf.add(tf.zeros([batch, 1, 1]), p.class) as Tensor3D;
   const input_BND = layerNorm(p.input_norm, tf.add(tf.concat([class_B1D, patches_BND], 1), p.position));
   const options = { heads: image.heads, activation: activation(config) };
-  const x_BND = encode(p.blocks, input_BND as Tensor3D, options);
+  const x_BND = runBlocks(p.blocks, input_BND as Tensor3D, options);
   const class_BD = tf.reshape(tf.slice(x_BND, [0, 0, 0], [batch, 1, image.width]), [batch, image.width]);
   return linear({ weight: p.projection }, layerNorm(p.norm, class_BD)) as Tensor2D;
 }
@@ -173,21 +183,18 @@ function vit(p: Parameters<VitSpec>, x: Tensor4D, config: ClipModelConfig): Tens
 const activation = ({ activation }: ClipModelConfig): ((x: Tensor) => Tensor) =>
   activation === 'gelu' ? gelu : quickGelu;
 
-function lucidImage(p: Parameters<LucidImageSpec>, x: Tensor4D, { image }: ClipModelConfig): Tensor2D {
-  const input_BND = tf.add(linear(p.patch, patches(x, image)), p.position) as Tensor3D;
-  const x_BND = encode(p.lucid_blocks, input_BND, { heads: image.heads, gated: true });
+function dallePytorchImage(
+  p: Parameters<DallePytorchImageSpec>,
+  x_BHW3: Tensor4D,
+  { image }: ClipModelConfig,
+): Tensor2D {
+  const input_BND = tf.add(linear(p.patch, patches(x_BHW3, image)), p.position) as Tensor3D;
+  const x_BND = runBlocks(p.lucid_blocks, input_BND, { heads: image.heads, gated: true });
   return linear({ weight: p.projection }, tf.mean(x_BND, 1)) as Tensor2D;
 }
 
-/** 0 for positions up to the query's own and −1e9 for later ones, [T, T]. */
-const causalMask = (length: number): Tensor =>
-  tf.tensor2d(
-    Float32Array.from({ length: length ** 2 }, (_, i) => (i % length <= Math.floor(i / length) ? 0 : MASKED)),
-    [length, length],
-  );
-
-function publishedText(
-  p: Parameters<TextSpec>,
+function openaiText(
+  p: Parameters<OpenaiTextSpec>,
   text_BT: Tensor2D,
   mask_BT: Tensor2D,
   config: ClipModelConfig,
@@ -195,14 +202,14 @@ function publishedText(
   const { heads, length } = config.text;
   const input_BTD = tf.add(gather(p.embedding, text_BT), p.position) as Tensor3D;
   const options = { heads, activation: activation(config) };
-  const x_BTD = encode(p.blocks, input_BTD, options, causalMask(length));
+  const x_BTD = runBlocks(p.blocks, input_BTD, options, causalMask(length));
   const end_B = tf.cast(tf.sub(tf.sum(mask_BT, 1), 1), 'int32');
   const end_BD = tf.sum(tf.mul(x_BTD, tf.expandDims(tf.oneHot(end_B, length), 2)), 1);
   return linear({ weight: p.projection }, layerNorm(p.norm, end_BD)) as Tensor2D;
 }
 
-function lucidText(
-  p: Parameters<LucidTextSpec>,
+function dallePytorchText(
+  p: Parameters<DallePytorchTextSpec>,
   text_BT: Tensor2D,
   mask_BT: Tensor2D,
   { text }: ClipModelConfig,
@@ -210,7 +217,7 @@ function lucidText(
   const [batch, length] = mask_BT.shape;
   const mask_B11T = tf.reshape(tf.mul(tf.sub(1, mask_BT), MASKED), [batch, 1, 1, length]);
   const input_BTD = tf.add(gather(p.embedding, text_BT), p.position) as Tensor3D;
-  const x_BTD = encode(p.lucid_blocks, input_BTD, { heads: text.heads, gated: true }, mask_B11T);
+  const x_BTD = runBlocks(p.lucid_blocks, input_BTD, { heads: text.heads, gated: true }, mask_B11T);
   const sum_BD = tf.sum(tf.mul(x_BTD, tf.expandDims(mask_BT, 2)), 1);
   return linear({ weight: p.projection }, tf.div(sum_BD, tf.sum(mask_BT, 1, true))) as Tensor2D;
 }
@@ -220,8 +227,8 @@ const unitLength = (x: Tensor2D): Tensor2D => tf.div(x, tf.norm(x, 'euclidean', 
 
 /**
  * Features of images, of length 1.
- * @param x_BHW3 see `normalizePixels`
- * @param statistics when training
+ * @param x_BHW3 output of `normalizePixels`
+ * @param statistics in training
  * @returns [B, E]
  */
 export function encodeImage(
@@ -231,13 +238,13 @@ export function encodeImage(
   statistics?: BatchStatistics,
 ): Tensor2D {
   if ('stem' in p) return unitLength(resnet(p, x_BHW3, config.image.heads, statistics));
-  return unitLength('class' in p ? vit(p, x_BHW3, config) : lucidImage(p, x_BHW3, config));
+  return unitLength('class' in p ? vit(p, x_BHW3, config) : dallePytorchImage(p, x_BHW3, config));
 }
 
 /**
  * Features of texts, of length 1.
  * @param text_BT int32
- * @param mask_BT 1 for the text's tokens and 0 for padding after them; the published tower is read at the last token
+ * @param mask_BT 1 for the text's tokens and 0 for the padding after them
  * @returns [B, E]
  */
 export function encodeText(
@@ -247,6 +254,6 @@ export function encodeText(
   config: ClipModelConfig,
 ): Tensor2D {
   return unitLength(
-    'norm' in p ? publishedText(p, text_BT, mask_BT, config) : lucidText(p, text_BT, mask_BT, config),
+    'norm' in p ? openaiText(p, text_BT, mask_BT, config) : dallePytorchText(p, text_BT, mask_BT, config),
   );
 }

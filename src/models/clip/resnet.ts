@@ -1,5 +1,5 @@
-// CLIP's modified ResNet (arXiv 2103.00020, section 2.4): a stem of three convolutions, average pooling in place of
-// strides, and attention pooling in place of the mean.
+// CLIP's modified ResNet (arXiv 2103.00020, section 2.4): a stem of three convolutions, average pooling instead of
+// strides, and attention pooling instead of the mean.
 //   B batch, H height, W width, C channels, N = H · W + 1 positions, E embedding, A heads, d width of a head
 
 import { type ClipImageConfig, RESNET_GROWTH, RESNET_STRIDE } from '../../config/clip.ts';
@@ -7,7 +7,7 @@ import { type Tensor, type Tensor2D, type Tensor4D, tf } from '../../engine/tfjs
 import { type BatchNormSpec, type BatchStatistics, batchNorm, batchNormSpec } from '../../nn/batch-norm.ts';
 import { kernelMatrix } from '../../nn/convolution.ts';
 import { type LinearSpec, linear, linearSpec } from '../../nn/linear.ts';
-import { normal, type ParameterSpec, type Parameters } from '../../nn/parameters.ts';
+import { normal, type ParameterSpec, type Parameters, stackSpecs } from '../../nn/parameters.ts';
 
 type UnitSpec = { readonly weight: ParameterSpec; readonly norm: BatchNormSpec };
 type BottleneckSpec =
@@ -27,17 +27,17 @@ export type ResnetSpec = {
 };
 export type ResnetParameters = Parameters<ResnetSpec>;
 
-/** A bottleneck's output is this many times as wide as its inside. */
+/** Width of a bottleneck's output, in widths of its hidden channels. */
 const EXPANSION = 4;
 const STAGES = [1, 2, 3, 4] as const;
 
-/** A convolution without a bias, and its batch norm. He's initialization. */
+/** A convolution without bias, in He initialization (arXiv 1502.01852), and its batch norm. */
 const unit = (inputs: number, outputs: number, size: number, gain = 1): UnitSpec => ({
   weight: normal([size, size, inputs, outputs], Math.sqrt(2 / (inputs * size ** 2))),
   norm: batchNormSpec(outputs, gain),
 });
 
-/** The gain of a bottleneck's last norm starts at 0, so that training starts near the identity (openai/CLIP). */
+/** The gain of the last norm is initialized to 0, so that training starts near the identity (openai/CLIP). */
 function bottleneckSpec(inputs: number, width: number, strides: boolean): BottleneckSpec {
   const outputs = width * EXPANSION;
   return {
@@ -48,14 +48,10 @@ function bottleneckSpec(inputs: number, width: number, strides: boolean): Bottle
   };
 }
 
-function stageSpec(inputs: number, width: number, blocks: number, strides: boolean): StageSpec {
-  return Object.fromEntries(
-    Array.from({ length: blocks }, (_, i) => [
-      `block_${i + 1}`,
-      bottleneckSpec(i === 0 ? inputs : width * EXPANSION, width, strides && i === 0),
-    ]),
+const stageSpec = (inputs: number, width: number, blocks: number, strides: boolean): StageSpec =>
+  stackSpecs('block', blocks, (i) =>
+    bottleneckSpec(i === 0 ? inputs : width * EXPANSION, width, strides && i === 0),
   );
-}
 
 /** The parameters of the image tower. */
 export function resnetSpec({ size, width, blocks }: ClipImageConfig, embedding: number): ResnetSpec {
@@ -83,9 +79,9 @@ export function resnetSpec({ size, width, blocks }: ClipImageConfig, embedding: 
   };
 }
 
-const averagePool = (x: Tensor4D): Tensor4D => tf.avgPool(x, 2, 2, 'valid');
+const averagePool = (x_BHWC: Tensor4D): Tensor4D => tf.avgPool(x_BHWC, 2, 2, 'valid');
 
-/** Zeros on all sides keep the size at stride 1; at stride 2 they stand as PyTorch puts them. */
+/** Convolution without bias. Zero padding keeps the size at stride 1; at stride 2 it is PyTorch's. */
 function convolve(weight: Tensor, x: Tensor4D, stride: 1 | 2): Tensor4D {
   const [kernel, , inputs, outputs] = weight.shape as [number, number, number, number];
   const [batch, height, width] = x.shape;
@@ -108,56 +104,56 @@ function convolve(weight: Tensor, x: Tensor4D, stride: 1 | 2): Tensor4D {
 
 function bottleneck(
   p: Parameters<BottleneckSpec>,
-  x: Tensor4D,
+  x_BHWC: Tensor4D,
   strides: boolean,
   statistics?: BatchStatistics,
 ): Tensor4D {
   const apply = (unit: Parameters<UnitSpec>, input: Tensor4D): Tensor4D =>
     batchNorm(unit.norm, convolve(unit.weight, input, 1), statistics) as Tensor4D;
   const reduce = (y: Tensor4D): Tensor4D => (strides ? averagePool(y) : y);
-  const inner = tf.relu(apply(p.conv_2, tf.relu(apply(p.conv_1, x))));
+  const inner = tf.relu(apply(p.conv_2, tf.relu(apply(p.conv_1, x_BHWC))));
   const residual = apply(p.conv_3, reduce(inner));
-  const identity = 'shortcut' in p ? apply(p.shortcut, reduce(x)) : x;
+  const identity = 'shortcut' in p ? apply(p.shortcut, reduce(x_BHWC)) : x_BHWC;
   return tf.relu(tf.add(identity, residual));
 }
 
-/** One query, the mean of all places, attends to the places and to itself; x_BHWC → BE. */
-function attentionPool(p: Parameters<PoolSpec>, x: Tensor4D, heads: number): Tensor2D {
-  const [batch, height, width, channels] = x.shape;
-  const places = tf.reshape(x, [batch, height * width, channels]);
-  const mean = tf.mean(places, 1, true);
-  const x_BNC = tf.add(tf.concat([mean, places], 1), p.position);
+/** One query, the mean of all pixels, attends to the pixels and to itself; x_BHWC → BE. */
+function attentionPool(p: Parameters<PoolSpec>, x_BHWC: Tensor4D, heads: number): Tensor2D {
+  const [batch, height, width, channels] = x_BHWC.shape;
+  const pixels = tf.reshape(x_BHWC, [batch, height * width, channels]);
+  const mean_B1C = tf.mean(pixels, 1, true);
+  const x_BNC = tf.add(tf.concat([mean_B1C, pixels], 1), p.position);
   const perHead = (y: Tensor): Tensor =>
     tf.transpose(tf.reshape(y, [batch, -1, heads, channels / heads]), [0, 2, 1, 3]);
-  const queries = perHead(linear(p.query, tf.slice(x_BNC, [0, 0, 0], [batch, 1, channels])));
-  const scores = tf.matMul(
-    tf.mul(queries, (channels / heads) ** -0.5),
+  const q_BA1d = perHead(linear(p.query, tf.slice(x_BNC, [0, 0, 0], [batch, 1, channels])));
+  const scores_BA1N = tf.matMul(
+    tf.mul(q_BA1d, (channels / heads) ** -0.5),
     perHead(linear(p.key, x_BNC)),
     false,
     true,
   );
-  const attended = tf.matMul(tf.softmax(scores), perHead(linear(p.value, x_BNC)));
+  const attended = tf.matMul(tf.softmax(scores_BA1N), perHead(linear(p.value, x_BNC)));
   return linear(p.output, tf.reshape(attended, [batch, channels])) as Tensor2D;
 }
 
 /**
- * Images → features, before they are normalized.
- * @param x normalized pixels, [B, size, size, 3]
- * @param statistics when training
+ * Features of images, not yet of length 1.
+ * @param x_BHW3 normalized pixels
+ * @param statistics in training
  * @returns [B, E]
  */
 export function resnet(
   p: ResnetParameters,
-  x: Tensor4D,
+  x_BHW3: Tensor4D,
   heads: number,
   statistics?: BatchStatistics,
 ): Tensor2D {
   const stem = (unit: Parameters<UnitSpec>, input: Tensor4D, stride: 1 | 2): Tensor4D =>
     tf.relu(batchNorm(unit.norm, convolve(unit.weight, input, stride), statistics)) as Tensor4D;
   const { conv_1, conv_2, conv_3 } = p.stem;
-  let h = averagePool(stem(conv_3, stem(conv_2, stem(conv_1, x, 2), 1), 1));
+  let h_BHWC = averagePool(stem(conv_3, stem(conv_2, stem(conv_1, x_BHW3, 2), 1), 1));
   for (const n of STAGES)
     for (const [i, block] of Object.values(p[`stage_${n}`]).entries())
-      h = bottleneck(block, h, n > 1 && i === 0, statistics);
-  return attentionPool(p.pool, h, heads);
+      h_BHWC = bottleneck(block, h_BHWC, n > 1 && i === 0, statistics);
+  return attentionPool(p.pool, h_BHWC, heads);
 }

@@ -1,21 +1,15 @@
-// Texts as the text tower takes them: start and end token around the tokenizer's ids, and padding.
+// Texts as the text tower reads them: the tokenizer's ids between start and end token, and padding.
 
 import type { ClipModelConfig } from '../../config/clip.ts';
 import type { HostTensor } from '../../engine/native/tensor.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError } from '../../util/errors.ts';
-
-/** Ids that a tokenizer may give: all but the start and the end token, which the published tower has. */
-export const textIds = ({ architecture, text }: ClipModelConfig): number =>
-  architecture === 'openai' ? text.vocabulary - 2 : text.vocabulary;
-
-/** Ids of a text that fit, start and end token apart. */
-export const mostTokens = ({ architecture, text }: ClipModelConfig): number =>
-  architecture === 'openai' ? text.length - 2 : text.length;
+import { maxTextTokens } from './config.ts';
 
 /**
- * A text's ids without padding; the start and end token are the last two of the vocabulary.
- * @throws DataError when it is empty, or longer than the tower reads and `truncate` is not set
+ * The ids of a text without padding. The openai tower's start and end token are the last two ids of the vocabulary.
+ * @param truncate whether a text that is too long is cut
+ * @throws DataError E_TEXT_EMPTY; E_TEXT_TOO_LONG for a text that is longer than the tower reads, without `truncate`
  */
 export function textTokens(
   text: string,
@@ -24,26 +18,32 @@ export function textTokens(
   truncate = false,
 ): number[] {
   const ids = tokenizer.encode(text);
-  const most = mostTokens(config);
+  const max = maxTextTokens(config);
   if (ids.length === 0)
-    throw new DataError('a text is empty', { where: JSON.stringify(text), fix: 'say what to look for' });
-  if (ids.length > most && !truncate) {
-    const around = config.text.length - most;
+    throw new DataError('the text is empty', {
+      code: 'E_TEXT_EMPTY',
+      where: JSON.stringify(text),
+      fix: 'write what to look for',
+    });
+  if (ids.length > max && !truncate) {
+    const extra = config.text.length - max;
+    const counted = extra > 0 ? ', start and end token included' : '';
     throw new DataError(
-      `the text has ${ids.length + around} tokens, the model reads ${config.text.length}${around > 0 ? ', start and end included' : ''}`,
+      `the text has ${ids.length + extra} tokens, the model reads ${config.text.length}${counted}`,
       {
+        code: 'E_TEXT_TOO_LONG',
         where: text.length > 60 ? `${text.slice(0, 60)}…` : text,
-        fix: 'shorten it, or cut it with --truncate',
+        fix: 'shorten it, or cut it with `truncate`',
       },
     );
   }
-  const kept = ids.slice(0, most);
+  const kept = ids.slice(0, max);
   if (config.architecture === 'dalle-pytorch') return kept;
   const { vocabulary } = config.text;
   return [vocabulary - 2, ...kept, vocabulary - 1];
 }
 
-/** Texts side by side: ids padded with 0, and the mask, both [texts, text.length]. */
+/** A batch of texts: ids padded with 0, and the mask, 1 for ids and 0 for padding; both [B, T]. */
 export function textBatch(
   texts: readonly (readonly number[])[],
   { text }: ClipModelConfig,

@@ -1,20 +1,22 @@
-// The stack of resblocks as the configuration wants it: which parameters a layer has, which it shares, and what all
-// layers are told.
+// The resblocks of a configuration: the parameters that each layer has, those it shares, and the options of all layers.
 
 import type { AttentionKind, DalleModelConfig } from '../../config/dalle.ts';
 import { type AttentionPattern, attentionPattern } from '../../nn/attention-pattern.ts';
-import { type BlockParameters, type BlockSpec, blockSpec, type StackOptions } from '../../nn/transformer.ts';
+import { type BlockParameters, type BlockSpec, blockSpec } from '../../nn/block-spec.ts';
+import { layerScaleInit } from '../../nn/layer-scale.ts';
+import { stackSpecs } from '../../nn/parameters.ts';
+import type { StackOptions } from '../../nn/transformer.ts';
 import { headWidth, layerAttention, streamLayout } from './config.ts';
 
-/** How far a stable softmax keeps its products down (arXiv 2105.13290). */
+/** Divisor of the products of queries and keys in a stable softmax (arXiv 2105.13290). */
 const SHARPNESS = 32 ** 2;
 
-export type BlockSpecs = Record<`block_${number}`, BlockSpec>;
+export type BlockSpecs = { readonly [block in `block_${number}`]: BlockSpec };
 
-/** A tree of parameters or specs for each layer. Shared parts stand in the first layer that has them. */
+/** The specs of each layer. Shared parts are in the first layer that has them. */
 export function blockSpecs(config: DalleModelConfig, stddev: number): BlockSpecs {
   const { layers, width, heads, gated, sandwichNorm } = config;
-  const entries = Array.from({ length: layers }, (_, layer) => {
+  return stackSpecs('block', layers, (layer) => {
     const whole = blockSpec({
       width,
       inner: heads * headWidth(config),
@@ -22,20 +24,18 @@ export function blockSpecs(config: DalleModelConfig, stddev: number): BlockSpecs
       stddev,
       gated,
       sandwich: sandwichNorm,
-      layerScale: config.layerScale ? initialScale(layer + 1) : undefined,
+      layerScale: config.layerScale ? layerScaleInit(layer + 1) : undefined,
     });
     const { attention, feedForward } = owners(config, layer);
-    const own = {
+    return {
       ...whole,
       attention: attention === layer ? whole.attention : undefined,
       feed_forward: feedForward === layer ? whole.feed_forward : undefined,
-    };
-    return [`block_${layer + 1}`, own as BlockSpec];
+    } as BlockSpec;
   });
-  return Object.fromEntries(entries);
 }
 
-/** Every layer's parameters, shared ones in their place. */
+/** The parameters of each layer, shared ones included. */
 export function blockParameters(
   blocks: Readonly<Record<`block_${number}`, BlockParameters>>,
   config: DalleModelConfig,
@@ -47,17 +47,14 @@ export function blockParameters(
   });
 }
 
-/** The layers that hold a layer's attention and feed-forward layer: the first of the same number. */
+/** Indices of the layers that hold a layer's attention and feed-forward parameters: the first with the same id. */
 function owners({ sharedAttention, sharedFeedForward }: DalleModelConfig, layer: number) {
   const owner = (ids: readonly number[] | undefined): number =>
     ids ? Math.min(layer, ids.indexOf(ids[layer % ids.length] as number)) : layer;
   return { attention: owner(sharedAttention), feedForward: owner(sharedFeedForward) };
 }
 
-/** arXiv 2103.17239, as DALLE-pytorch has it: the deeper a layer, the less it adds at first. */
-const initialScale = (layer: number): number => (layer <= 18 ? 0.1 : layer <= 24 ? 1e-5 : 1e-6);
-
-/** What all layers are told. */
+/** The options that all layers share. */
 export const stackOptions = (config: DalleModelConfig): StackOptions => ({
   heads: config.heads,
   gated: config.gated,
@@ -65,7 +62,7 @@ export const stackOptions = (config: DalleModelConfig): StackOptions => ({
   shift: config.tokenShift ? streamLayout(config) : undefined,
 });
 
-/** How each layer attends among the first `positions` positions; layers of one kind share its masks. */
+/** The attention pattern of each layer for the first `positions` positions; layers of one kind share one. */
 export function layerPatterns(config: DalleModelConfig, positions: number): AttentionPattern[] {
   const kinds = layerAttention(config);
   const layout = streamLayout(config);

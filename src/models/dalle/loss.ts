@@ -1,6 +1,6 @@
 // The joint Transformer's objective (arXiv 2102.12092, section 2.2): cross entropies of text and image tokens, each
-// normalized by its number of tokens, then weighted.
-//   B batch, T text positions, I image tokens, V vocabulary
+// divided by its number of tokens, then weighted.
+//   B batch, T text positions, I image tokens, V vocabulary, M = B · T tokens
 
 import type { DalleModelConfig } from '../../config/dalle.ts';
 import { type Scalar, type Tensor1D, type Tensor2D, type Tensor3D, tf } from '../../engine/tfjs/tf.ts';
@@ -9,28 +9,34 @@ import { type DalleParameters, logits } from './model.ts';
 import type { DalleTraining } from './stack.ts';
 
 export interface DalleLoss {
-  /** What is minimised. */
+  /** The training loss. */
   readonly loss: Scalar;
-  /** Nats per text token; the end of the caption, its first padding token, counts as one. */
+  /** Nats per text token; the end of the caption, its first padding token, counts as a token. */
   readonly textLoss: Scalar;
   /** Nats per image token. */
   readonly imageLoss: Scalar;
 }
 
-export interface DalleLossOptions {
-  readonly training?: DalleTraining | undefined;
-  /** Where these images are a part of the batch: the losses are their terms of the batch's, and sum up to them. */
-  readonly part?:
-    | {
-        /** Text tokens that count in the whole batch, see `countTextTokens`. */
-        readonly textTokens: Scalar;
-        /** Share of the batch's images. */
-        readonly share: number;
-      }
-    | undefined;
+/** The sizes of the whole batch, for the loss of a micro-batch of it. */
+export interface BatchSize {
+  /** Text tokens of the whole batch that count in the loss, see `countTextTokens`. */
+  readonly textTokens: Scalar;
+  /** Images of the micro-batch, as a share of the whole batch. */
+  readonly imageShare: number;
 }
 
-/** Tokens of captions, padded as `padCaption` does, that the text loss is a mean of. */
+export interface DalleLossOptions {
+  /** Weight of the text's cross entropy; the image's is 1 minus it. */
+  readonly textWeight: number;
+  readonly training?: DalleTraining | undefined;
+  /** For a micro-batch: its losses are divided by the size of the whole batch, and their sum is the batch's loss. */
+  readonly wholeBatch?: BatchSize | undefined;
+}
+
+/**
+ * Number of tokens that the text loss is a mean of.
+ * @param text captions as `padCaption` returns them, one after the other
+ */
 export function countTextTokens(
   text: Int32Array,
   { textLength, textVocabulary, paddingTargets }: DalleModelConfig,
@@ -44,24 +50,22 @@ export function countTextTokens(
 
 /**
  * The loss of captioned images.
- * @param text_BT int32, padded as `padCaption` does
+ * @param text_BT int32, see `padCaption`
  * @param image_BI int32
- * @param textWeight of the text's cross entropy; the image's is 1 minus it
  */
 export function dalleLoss(
   p: DalleParameters,
   text_BT: Tensor2D,
   image_BI: Tensor2D,
   config: DalleModelConfig,
-  textWeight: number,
-  { training, part }: DalleLossOptions = {},
+  { textWeight, training, wholeBatch }: DalleLossOptions,
 ): DalleLoss {
   const { text_BTV, image_BIV } = logits(p, text_BT, image_BI, config, training);
   const { targets_BT, weights_BT } = textTargets(text_BT, config);
   const weighted = tf.mul(crossEntropy(text_BTV, targets_BT), tf.reshape(weights_BT, [-1]));
-  const textLoss: Scalar = tf.div(tf.sum(weighted), part?.textTokens ?? tf.sum(weights_BT));
-  const ofImages: Scalar = tf.mean(crossEntropy(image_BIV, image_BI));
-  const imageLoss: Scalar = part ? tf.mul(ofImages, part.share) : ofImages;
+  const textLoss: Scalar = tf.div(tf.sum(weighted), wholeBatch?.textTokens ?? tf.sum(weights_BT));
+  const ownImageLoss: Scalar = tf.mean(crossEntropy(image_BIV, image_BI));
+  const imageLoss: Scalar = wholeBatch ? tf.mul(ownImageLoss, wholeBatch.imageShare) : ownImageLoss;
   return {
     loss: tf.add(tf.mul(textLoss, textWeight), tf.mul(imageLoss, 1 - textWeight)),
     textLoss,
@@ -70,8 +74,8 @@ export function dalleLoss(
 }
 
 /**
- * Every padding token is the class after the vocabulary, and those after a caption's first have weight 0; or each is a
- * class of its own and they all count.
+ * Targets of the text and their weights. With paddingTargets `end`, every padding token is the class after the vocabulary
+ * and only a caption's first one has weight 1; with `each`, each padding token is a separate class of weight 1.
  */
 function textTargets(
   text_BT: Tensor2D,
@@ -95,8 +99,8 @@ function textTargets(
   };
 }
 
-/** Of all tokens, in nats, flat. */
+/** Cross entropy of each token in nats, [M]. */
 function crossEntropy(logits_BTV: Tensor3D, targets_BT: Tensor2D): Tensor1D {
-  const logits_NV = tf.reshape(logits_BTV, [-1, logits_BTV.shape[2]]) as Tensor2D;
-  return sparseCrossEntropy(logits_NV, tf.reshape(targets_BT, [-1]));
+  const logits_MV = tf.reshape(logits_BTV, [-1, logits_BTV.shape[2]]) as Tensor2D;
+  return sparseCrossEntropy(logits_MV, tf.reshape(targets_BT, [-1]));
 }

@@ -1,15 +1,15 @@
 // DALL·E's joint Transformer over text and image tokens (arXiv 2102.12092, section 2.2 and appendix B).
-//   B batch, T text positions, G image tokens on a side, I = G² image tokens, P first image tokens,
-//   N = T + I input positions, D width, H heads, d width of a head, V vocabulary
+//   B batch, T text positions, G image tokens on a side, I = G² image tokens, J ≤ I given image tokens,
+//   N = T + I input positions, D width of the stream, V vocabulary
 //
-// The inputs are a start token, the T text tokens and the first I − 1 image tokens; position n predicts what comes
-// after it, so positions 0 … T−1 predict the text and T … N−1 the image:
+// The inputs are a start token, the T text tokens and the first I − 1 image tokens; position n predicts the next token,
+// so positions 0 … T−1 predict the text and T … N−1 the image:
 //
 //   input    start  text 1  …  text T   image 1  …  image I−1
 //   predicts text 1 text 2  …  image 1  image 2  …  image I
 //
-// Attention is between inputs. The start token counts as text, and "row" and "column" are those of the image token
-// read at a position, not of the next one, which is predicted there.
+// Attention is between inputs. The start token counts as text. The row and column of a position are those of its input
+// image token, not of the next one, which it predicts.
 
 import type { DalleModelConfig } from '../../config/dalle.ts';
 import { inFloat32 } from '../../engine/graph/precision.ts';
@@ -25,10 +25,10 @@ import { blockParameters, blockSpecs, layerPatterns, stackOptions } from './bloc
 import { headWidth, streamLayout, textClasses } from './config.ts';
 import { type DalleTraining, layerTraining, runStack } from './stack.ts';
 
-/** Share of the gradient that embeddings get where the model is `stable` (arXiv 2105.13290). */
+/** Factor on the gradient of the embeddings of a `stable` model (arXiv 2105.13290). */
 const EMBEDDING_GRADIENT = 0.1;
 
-/** The parameters of the joint Transformer. Weight decay leaves embeddings alone. */
+/** The parameters of the joint Transformer. Weight decay does not apply to embeddings. */
 export function dalleSpec(config: DalleModelConfig) {
   const { textLength, textVocabulary, grid, imageVocabulary, width, rotary, tiedEmbeddings } = config;
   const { initialStddev: stddev } = config;
@@ -45,7 +45,7 @@ export function dalleSpec(config: DalleModelConfig) {
     image_column: learned(grid),
     blocks: blockSpecs(config, stddev),
     norm: layerNormSpec(width),
-    /** The class after the vocabulary is the end of the caption: the first padding token. */
+    /** With paddingTargets `end`, the class after the vocabulary is the end of the caption, the first padding token. */
     text_head: head(textClasses(config)),
     image_head: head(imageVocabulary),
   };
@@ -53,7 +53,7 @@ export function dalleSpec(config: DalleModelConfig) {
 export type DalleSpec = ReturnType<typeof dalleSpec>;
 export type DalleParameters = Parameters<DalleSpec>;
 
-/** What every layer keeps of earlier positions. */
+/** The KV cache of each layer. */
 export type DalleCache = readonly LayerCache[];
 
 /** The start token and the text: [B, T + 1, D]. */
@@ -65,56 +65,59 @@ function embedText(p: DalleParameters, text_BT: Tensor2D): Tensor3D {
   return tf.concat([start_B1D, text_BTD as Tensor3D], 1);
 }
 
-/** The first image tokens: [B, P, D]. */
-function embedImage(p: DalleParameters, image_BP: Tensor2D, { grid, width }: DalleModelConfig): Tensor3D {
-  const tokens_BPD = gather(p.image_embedding, image_BP) as Tensor3D;
-  if (!p.image_row || !p.image_column) return tokens_BPD;
+/** The given image tokens: [B, J, D]. */
+function embedImage(p: DalleParameters, image_BJ: Tensor2D, { grid, width }: DalleModelConfig): Tensor3D {
+  const tokens_BJD = gather(p.image_embedding, image_BJ) as Tensor3D;
+  if (!p.image_row || !p.image_column) return tokens_BJD;
   const rows_G1D = tf.reshape(p.image_row, [grid, 1, width]);
   const positions_ID = tf.reshape(tf.add(rows_G1D, p.image_column), [grid ** 2, width]);
-  return tf.add(tokens_BPD, tf.slice(positions_ID, 0, image_BP.shape[1]));
+  return tf.add(tokens_BJD, tf.slice(positions_ID, 0, image_BJ.shape[1]));
 }
 
-/** The text and the first image tokens through every layer: the normalized residual stream, and the cache. */
+/**
+ * The text and the given image tokens through every layer.
+ * @returns the normalized residual stream, and the KV cache of each layer
+ */
 export function transform(
   p: DalleParameters,
   text_BT: Tensor2D,
-  image_BP: Tensor2D | undefined,
+  image_BJ: Tensor2D | undefined,
   config: DalleModelConfig,
   training?: DalleTraining,
 ): { x_BND: Tensor3D; cache: DalleCache } {
   const text_BND = embedText(p, text_BT);
-  const embedded = image_BP ? tf.concat([text_BND, embedImage(p, image_BP, config)], 1) : text_BND;
+  const embedded = image_BJ ? tf.concat([text_BND, embedImage(p, image_BJ, config)], 1) : text_BND;
   const input_BND = config.stable ? (scaledGradient(embedded, EMBEDDING_GRADIENT) as Tensor3D) : embedded;
   const positions = input_BND.shape[1];
-  const turned = config.rotary ? rotation(streamLayout(config), headWidth(config), positions) : undefined;
+  const rotations = config.rotary ? rotation(streamLayout(config), headWidth(config), positions) : undefined;
   const stack = stackOptions(config);
   const layers = layerPatterns(config, positions).map((pattern, layer) => ({
     ...stack,
     pattern,
-    rotation: turned,
+    rotation: rotations,
     training: training && layerTraining(layer, training),
   }));
   const blocks = blockParameters(p.blocks, config);
   const { x_BND, cache } = runStack(blocks, input_BND, layers, config, training?.recompute ?? false);
-  return { x_BND: finish(p, x_BND, config) as Tensor3D, cache };
+  return { x_BND: normalizeOutput(p, x_BND, config) as Tensor3D, cache };
 }
 
-/** The end of the stack, before the heads; of any rank. */
-export function finish(p: DalleParameters, x: Tensor, { stable }: DalleModelConfig): Tensor {
-  return layerNorm(p.norm, stable ? tf.div(x, constantOf(tf.max(x, -1, true))) : x);
+/** The final normalization, before the heads: [..., D] → [..., D]. */
+export function normalizeOutput(p: DalleParameters, x: Tensor, { stable }: DalleModelConfig): Tensor {
+  return layerNorm(p.norm, stable ? tf.div(x, withoutGradient(tf.max(x, -1, true))) : x);
 }
 
-/** x without a gradient. */
-const constantOf = (x: Tensor): Tensor => scaledGradient(x, 0);
+/** x, whose gradient is 0. */
+const withoutGradient = (x: Tensor): Tensor => scaledGradient(x, 0);
 
-/** Of what `finish` gives: logits of text tokens. */
+/** Logits of text tokens. @param x output of `normalizeOutput`, [..., D] */
 export const textLogits = (p: DalleParameters, x: Tensor): Tensor => head(p.text_head, p.text_embedding, x);
 
-/** Of what `finish` gives: logits of image tokens. */
+/** Logits of image tokens. @param x output of `normalizeOutput`, [..., D] */
 export const imageLogits = (p: DalleParameters, x: Tensor): Tensor =>
   head(p.image_head, p.image_embedding, x);
 
-/** A head's own weights, or the embeddings of its classes. Its product stays in 32 bits. */
+/** The head's own weights or, when tied, the embeddings of its classes. The product is in 32 bits. */
 const head = (p: DalleParameters['text_head'], embedding_VD: Tensor, x: Tensor): Tensor =>
   inFloat32(() => logitsOf(p, embedding_VD, x));
 
@@ -123,14 +126,14 @@ function logitsOf({ weight, bias }: DalleParameters['text_head'], embedding_VD: 
   const [classes] = bias.shape as [number];
   const width = embedding_VD.shape[1] as number;
   const rows_VD = embedding_VD.shape[0] === classes ? embedding_VD : tf.slice(embedding_VD, 0, classes);
-  const logits = tf.add(tf.matMul(tf.reshape(x, [-1, width]), rows_VD, false, true), bias);
-  return tf.reshape(logits, [...x.shape.slice(0, -1), classes]);
+  const logits_MV = tf.add(tf.matMul(tf.reshape(x, [-1, width]), rows_VD, false, true), bias);
+  return tf.reshape(logits_MV, [...x.shape.slice(0, -1), classes]);
 }
 
 /**
- * Logits of every token of the stream given those before it.
- * @param text_BT int32, padded as `padCaption` does
- * @param image_BI int32, all tokens of the image
+ * Logits of every token of the stream, given the tokens before it.
+ * @param text_BT int32, see `padCaption`
+ * @param image_BI int32, all image tokens
  */
 export function logits(
   p: DalleParameters,
@@ -141,8 +144,8 @@ export function logits(
 ): { readonly text_BTV: Tensor3D; readonly image_BIV: Tensor3D } {
   const [batch, imageTokens] = image_BI.shape;
   const { textLength, width } = config;
-  const inputs_BP = tf.slice(image_BI, [0, 0], [batch, imageTokens - 1]);
-  const { x_BND } = transform(p, text_BT, inputs_BP, config, training);
+  const inputs_BJ = tf.slice(image_BI, [0, 0], [batch, imageTokens - 1]);
+  const { x_BND } = transform(p, text_BT, inputs_BJ, config, training);
   const text_BTD = tf.slice(x_BND, [0, 0, 0], [batch, textLength, width]);
   const image_BID = tf.slice(x_BND, [0, textLength, 0], [batch, imageTokens, width]);
   return {

@@ -1,6 +1,6 @@
-// The residual stream through all layers, and how its gradient comes about: with every activation kept, with each
-// layer's computed again from its input, or, in a reversible stack, from its output.
-//   B batch, N positions, D width
+// The residual stream through all layers, in three ways of computing its gradient: with every activation saved, with each
+// layer's activations recomputed from its input, or, in a reversible stack, from its output.
+//   B batch, N positions, D width of the stream
 
 import type { DalleModelConfig } from '../../config/dalle.ts';
 import { inPart } from '../../engine/graph/origin.ts';
@@ -8,11 +8,11 @@ import { withGradient } from '../../engine/ops/gradient.ts';
 import { foldIn } from '../../engine/ops/random.ts';
 import { gradientsWithin, recomputed, withControlDependency } from '../../engine/ops/recompute.ts';
 import { type Tensor, type Tensor1D, type Tensor3D, tf } from '../../engine/tfjs/tf.ts';
+import type { BlockParameters } from '../../nn/block-spec.ts';
 import { dropout } from '../../nn/dropout.ts';
 import { tensorsOf, withTensors } from '../../nn/parameters.ts';
 import {
   attentionBranch,
-  type BlockParameters,
   block,
   constantsOf,
   feedForwardBranch,
@@ -22,31 +22,31 @@ import {
   withConstants,
 } from '../../nn/transformer.ts';
 
-/** What a train step asks of the stack besides its result. */
+/** Options of the stack in training. */
 export interface DalleTraining {
-  /** Keep only each layer's input (a reversible stack: nothing) and compute its activations again for the gradient. */
+  /** Save only each layer's input (a reversible stack: nothing) and recompute its activations for the gradient. */
   readonly recompute: boolean;
   readonly dropout: { readonly attention: number; readonly feedForward: number };
-  /** Keys the dropout, int32[2]. */
+  /** Key of the dropout, int32[2]. */
   readonly key: Tensor1D;
-  /** A gradient scale of each layer, float32 scalars. */
-  readonly gradientScales?: readonly Tensor[] | undefined;
+  /** A loss scale for each layer, float32 scalars. */
+  readonly blockLossScales?: readonly Tensor[] | undefined;
 }
 
-/** What layer `layer`, counted from 0, does in training. */
+/** The training options of layer `layer`, counted from 0. */
 export function layerTraining(layer: number, training: DalleTraining): LayerTraining {
   const { attention, feedForward } = training.dropout;
   const drop = (rate: number, branch: string) => (x: Tensor) =>
     dropout(x, rate, foldIn(training.key, `dropout of ${branch} ${layer + 1}`));
-  const gradientScale = training.gradientScales?.[layer];
+  const lossScale = training.blockLossScales?.[layer];
   return {
     dropAttention: drop(attention, 'attention'),
     dropHidden: drop(feedForward, 'feed-forward'),
-    ...(gradientScale && { gradientScale }),
+    ...(lossScale && { lossScale }),
   };
 }
 
-/** x_BND → BND, with what each layer keeps for decoding; with `recompute`, nothing. */
+/** x_BND → BND, and the KV cache of each layer; none with `recompute`. */
 export function runStack(
   blocks: readonly BlockParameters[],
   x_BND: Tensor3D,
@@ -88,7 +88,10 @@ function residualWithoutActivations(
   }, x_BND);
 }
 
-/** Two streams (arXiv 1707.04585): attention adds to the first what it makes of the second, and the other way round. */
+/**
+ * Two streams (arXiv 1707.04585): attention reads the second and updates the first, the feed-forward layer reads the first
+ * and updates the second.
+ */
 function runReversible(
   blocks: readonly BlockParameters[],
   input_BND: Tensor3D,
@@ -115,7 +118,7 @@ function twoStreams(
   return { first, second, cache };
 }
 
-/** The same; the gradient goes back along the streams, which it takes apart layer by layer. */
+/** `runReversible`, whose gradient recomputes each layer's inputs from its outputs instead of saving them. */
 function reversibleWithoutActivations(
   blocks: readonly BlockParameters[],
   x_BND: Tensor3D,
@@ -168,13 +171,13 @@ function reversibleWithoutActivations(
   );
 }
 
-/** Consecutive parts of these lengths. */
+/** Splits into consecutive parts of these lengths. */
 function chunks(tensors: readonly Tensor[], counts: readonly number[]): Tensor[][] {
   const left = tensors.values();
   return counts.map((count) => Array.from({ length: count }, () => left.next().value as Tensor));
 }
 
-/** A block's tensors, those of its two branches apart. */
+/** The tensors of a block, split by branch. */
 function partsOf(p: BlockParameters, tensors: readonly Tensor[]) {
   const named = withTensors(p, tensors);
   const isAttention = (name: string): boolean => name.startsWith('attention');
@@ -187,7 +190,7 @@ function partsOf(p: BlockParameters, tensors: readonly Tensor[]) {
     ofFeedForward: tensorsOf(feedForward),
     attention: (own: readonly Tensor[]) => withTensors(attention, own),
     feedForward: (own: readonly Tensor[]) => withTensors(feedForward, own),
-    /** Gradients of both in the order of the block's tensors. */
+    /** Gradients of both branches in the order of the block's tensors. */
     inOrder(ofAttention: readonly Tensor[], ofFeedForward: readonly Tensor[]): Tensor[] {
       const all = { ...withTensors(attention, ofAttention), ...withTensors(feedForward, ofFeedForward) };
       return tensorsOf(

@@ -1,4 +1,4 @@
-// What every discrete VAE is, whoever's layers it has: training, codecs and commands know no more of it.
+// One interface to every dVAE architecture: training, codecs and commands use nothing else.
 //   B batch, H height, W width, G codes on a side, V vocabulary
 
 import type { DvaeModelConfig } from '../../config/dvae.ts';
@@ -14,16 +14,16 @@ import { mapPixels, reconstruction } from './pixels.ts';
 import type { DvaeLoss, Relaxation } from './types.ts';
 
 export interface DvaeArchitecture<S extends SpecTree = SpecTree> {
-  /** Codes on a side. */
+  /** Codes on a side of an image. */
   readonly grid: number;
   readonly spec: S;
-  /** Pixels_BHW3 in [0, 1] → logits of the codes, BGGV. The codes are their argmax. */
+  /** Pixels in [0, 1] → logits of the codes, BGGV. The codes are their argmax. */
   encode(p: Parameters<S>, pixels_BHW3: Tensor4D): Tensor4D;
   /** Hard codes, int32 → pixels BHW3 in [0, 1]. */
   decodeCodes(p: Parameters<S>, codes_BGG: Tensor3D): Tensor4D;
-  /** What the decoder makes of each code first, [V, C]: codes that look alike have vectors that are near. */
+  /** The decoder's first features of each code, [V, C]: codes that look alike have close vectors. */
   codeVectors(p: Parameters<S>): Tensor2D;
-  /** The training loss of pixels_BHW3 in [0, 1]. */
+  /** The training loss of pixels in [0, 1]. */
   loss(p: Parameters<S>, pixels_BHW3: Tensor4D, relaxation: Relaxation): DvaeLoss;
 }
 
@@ -34,8 +34,7 @@ function openai(config: DvaeModelConfig & { readonly architecture: 'openai' }): 
     encode: (p, pixels_BHW3) => encode(p.encoder, mapPixels(pixels_BHW3), config),
     decodeCodes: (p, codes_BGG) => reconstruction(decodeCodes(p.decoder, codes_BGG, config)),
     codeVectors: (p) => kernelMatrix(p.decoder.input.weight),
-    loss: (p, pixels_BHW3, { key, temperature, klWeight, minLogScale }) =>
-      dvaeLoss(p, pixels_BHW3, config, key, temperature, klWeight, minLogScale),
+    loss: (p, pixels_BHW3, relaxation) => dvaeLoss(p, pixels_BHW3, config, relaxation),
   };
 }
 
@@ -52,7 +51,7 @@ function discreteVae(
   };
 }
 
-/** The architecture that a configuration chooses. Its parameters are read from a tree of its own `spec`. */
+/** The architecture of a configuration. Its parameters are a tree of its `spec`. */
 export function dvaeArchitecture(config: DvaeModelConfig): DvaeArchitecture {
   switch (config.architecture) {
     case 'openai':
@@ -64,7 +63,7 @@ export function dvaeArchitecture(config: DvaeModelConfig): DvaeArchitecture {
   }
 }
 
-/** Images through their hard codes, as stage two sees them; pixels in [0, 1]. */
+/** Images encoded to hard codes and decoded, as DALL·E sees them; pixels in [0, 1]. */
 export function hardReconstruction<S extends SpecTree>(
   architecture: DvaeArchitecture<S>,
   p: Parameters<S>,

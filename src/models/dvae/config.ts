@@ -6,12 +6,12 @@ import type { DvaeModelConfig, OpenaiDvaeConfig } from '../../config/dvae.ts';
 export const codeGrid = (config: DvaeModelConfig): number =>
   config.imageSize / 2 ** (config.architecture === 'openai' ? config.groups - 1 : config.layers);
 
-/** Channels of each group: hidden × 1, 2, 4, … in the encoder, the same backwards in the decoder. */
+/** Channels of each group: hiddenChannels × 1, 2, 4, … in the encoder, the reverse in the decoder. */
 export function groupWidths(config: OpenaiDvaeConfig): { encoder: number[]; decoder: number[] } {
   const encoder = Array.from({ length: config.groups }, (_, group) => config.hiddenChannels * 2 ** group);
   return { encoder, decoder: encoder.toReversed() };
 }
 
-/** Factor on each resblock's output, 1/(number of resblocks)², so that training starts near the identity. */
+/** Factor on each resblock's output, 1 / (number of resblocks)², so that training starts near the identity. */
 export const postGain = (config: OpenaiDvaeConfig): number =>
   1 / (config.groups * config.blocksPerGroup) ** 2;

@@ -1,6 +1,6 @@
 // The DiscreteVAE of lucidrains/DALLE-pytorch (1.6.6): strided 4×4 convolutions down, transposed ones up, optional
-// resblocks next to the codes, and a codebook of embeddings. Images are normalized on the way in.
-//   B batch, H height, W width, C channels, G codes on a side, V vocabulary, D width of a code
+// resblocks next to the codes, and a codebook of embeddings. It encodes normalized images.
+//   B batch, H height, W width, C channels, G codes on a side, V vocabulary, O output channels, k side of a kernel
 
 import type { DallePytorchDvaeConfig } from '../../config/dvae.ts';
 import { gather } from '../../engine/ops/gather.ts';
@@ -11,7 +11,7 @@ import {
   convolution,
   upConvolution,
 } from '../../nn/convolution.ts';
-import { normal, type ParameterSpec, type Parameters, uniform } from '../../nn/parameters.ts';
+import { normal, type ParameterSpec, type Parameters, stackSpecs, uniform } from '../../nn/parameters.ts';
 
 type BlockSpec = Readonly<Record<'conv_1' | 'conv_2' | 'conv_3', ConvolutionSpec>>;
 type Blocks = { readonly [block: `block_${number}`]: BlockSpec };
@@ -22,7 +22,7 @@ export type EncoderSpec = {
   readonly output: ConvolutionSpec;
 };
 export type DecoderSpec = {
-  /** From codes to channels, where there are resblocks. */
+  /** From the embeddings to the hidden channels; only with resblocks. */
   readonly input?: ConvolutionSpec;
   readonly blocks: Blocks;
   readonly layers: Layers;
@@ -36,53 +36,54 @@ export type DiscreteVaeSpec = {
 export type DiscreteVaeParameters = Parameters<DiscreteVaeSpec>;
 
 const COLOURS = 3;
-const SIDE = 4;
+const KERNEL_SIZE = 4;
 const STRIDE = 2;
 
-/** PyTorch's initial convolution: uniform up to 1/√(fan in), biases too. */
-function convolutionSpec(inputs: number, outputs: number, size: number): ConvolutionSpec {
+/** A convolution in PyTorch's initialization: uniform up to 1/√(fan-in), biases included. */
+function torchConvolutionSpec(inputs: number, outputs: number, size: number): ConvolutionSpec {
   const limit = 1 / Math.sqrt(inputs * size ** 2);
   return { weight: uniform([size, size, inputs, outputs], limit), bias: uniform([outputs], limit, false) };
 }
 
-/** The same of a transposed one, whose fan in PyTorch counts by its outputs. Kernel [side, side, outputs, inputs]. */
-function upConvolutionSpec(inputs: number, outputs: number): ConvolutionSpec {
-  const limit = 1 / Math.sqrt(outputs * SIDE ** 2);
-  return { weight: uniform([SIDE, SIDE, outputs, inputs], limit), bias: uniform([outputs], limit, false) };
+/** A transposed convolution in PyTorch's initialization, whose fan-in counts the outputs. Kernel [k, k, O, C]. */
+function torchUpConvolutionSpec(inputs: number, outputs: number): ConvolutionSpec {
+  const limit = 1 / Math.sqrt(outputs * KERNEL_SIZE ** 2);
+  return {
+    weight: uniform([KERNEL_SIZE, KERNEL_SIZE, outputs, inputs], limit),
+    bias: uniform([outputs], limit, false),
+  };
 }
 
 const blockSpec = (channels: number): BlockSpec => ({
-  conv_1: convolutionSpec(channels, channels, 3),
-  conv_2: convolutionSpec(channels, channels, 3),
-  conv_3: convolutionSpec(channels, channels, 1),
+  conv_1: torchConvolutionSpec(channels, channels, 3),
+  conv_2: torchConvolutionSpec(channels, channels, 3),
+  conv_3: torchConvolutionSpec(channels, channels, 1),
 });
 
-/** `name_1` … `name_count`. */
-function numbered<T>(name: string, count: number, make: (index: number) => T): Record<string, T> {
-  return Object.fromEntries(Array.from({ length: count }, (_, i) => [`${name}_${i + 1}`, make(i)]));
-}
-
+/** The parameters of a DiscreteVAE. Weight decay does not apply to the codebook. */
 export function discreteVaeSpec(config: DallePytorchDvaeConfig): DiscreteVaeSpec {
   const { layers, resnetBlocks, hiddenChannels: hidden, codebookDim, vocabulary } = config;
-  const blocks = (): Blocks => numbered('block', resnetBlocks, () => blockSpec(hidden));
+  const blocks = (): Blocks => stackSpecs('block', resnetBlocks, () => blockSpec(hidden));
   const first = resnetBlocks > 0 ? hidden : codebookDim;
   return {
     codebook: normal([vocabulary, codebookDim], 1, false),
     encoder: {
-      layers: numbered('layer', layers, (i) => convolutionSpec(i === 0 ? COLOURS : hidden, hidden, SIDE)),
+      layers: stackSpecs('layer', layers, (i) =>
+        torchConvolutionSpec(i === 0 ? COLOURS : hidden, hidden, KERNEL_SIZE),
+      ),
       blocks: blocks(),
-      output: convolutionSpec(hidden, vocabulary, 1),
+      output: torchConvolutionSpec(hidden, vocabulary, 1),
     },
     decoder: {
-      ...(resnetBlocks > 0 && { input: convolutionSpec(codebookDim, hidden, 1) }),
+      ...(resnetBlocks > 0 && { input: torchConvolutionSpec(codebookDim, hidden, 1) }),
       blocks: blocks(),
-      layers: numbered('layer', layers, (i) => upConvolutionSpec(i === 0 ? first : hidden, hidden)),
-      output: convolutionSpec(hidden, COLOURS, 1),
+      layers: stackSpecs('layer', layers, (i) => torchUpConvolutionSpec(i === 0 ? first : hidden, hidden)),
+      output: torchConvolutionSpec(hidden, COLOURS, 1),
     },
   };
 }
 
-/** [0, 1] → the range the model works in. */
+/** Pixels in [0, 1] → normalized pixels. */
 export function normalize(pixels_BHW3: Tensor4D, { normalization }: DallePytorchDvaeConfig): Tensor4D {
   const { means, stds } = normalization;
   return tf.div(tf.sub(pixels_BHW3, tf.tensor1d(means)), tf.tensor1d(stds));
@@ -105,20 +106,20 @@ const through = <P>(
   layer: (p: P, x: Tensor4D) => Tensor4D,
 ) => Object.values(layers).reduce((h, p) => layer(p, h), x);
 
-/** Normalized pixels_BHW3 → logits of the codes, BGGV. */
+/** Normalized pixels, BHW3 → logits of the codes, BGGV. */
 export function encode(p: Parameters<EncoderSpec>, x_BHW3: Tensor4D): Tensor4D {
   const down = (conv: ConvolutionParameters, h: Tensor4D): Tensor4D => tf.relu(convolution(conv, h, STRIDE));
   const x_BGGC = through(p.blocks, through(p.layers, x_BHW3, down), block);
   return convolution(p.output, x_BGGC);
 }
 
-/** Embedded codes, BGGD → normalized pixels BHW3. */
-export function decode(p: Parameters<DecoderSpec>, embeddings_BGGD: Tensor4D): Tensor4D {
-  const x_BGGC = p.input === undefined ? embeddings_BGGD : convolution(p.input, embeddings_BGGD);
+/** Embeddings of codes, BGGC → normalized pixels, BHW3. */
+export function decode(p: Parameters<DecoderSpec>, embeddings_BGGC: Tensor4D): Tensor4D {
+  const x_BGGC = p.input === undefined ? embeddings_BGGC : convolution(p.input, embeddings_BGGC);
   const up = (conv: ConvolutionParameters, h: Tensor4D): Tensor4D => tf.relu(upConvolution(conv, h, STRIDE));
   return convolution(p.output, through(p.layers, through(p.blocks, x_BGGC, block), up));
 }
 
-/** Hard codes, int32 → normalized pixels BHW3. */
+/** Hard codes, int32 → normalized pixels, BHW3. */
 export const decodeCodes = (p: DiscreteVaeParameters, codes_BGG: Tensor3D): Tensor4D =>
   decode(p.decoder, gather(p.codebook, codes_BGG) as Tensor4D);

@@ -1,25 +1,28 @@
 // k-means on the host: k-means++ seeding (Arthur & Vassilvitskii 2007), then Lloyd's iterations.
 // Points and centres are rows of flat arrays.
-//   N points, F features, V centres
+//   M points, F width of a point, V centres
 
 import { tf } from '../../engine/tfjs/tf.ts';
 import type { RandomStream } from '../../util/random.ts';
 
-/** Bounds the memory of the distances: 512 centres take 16 MiB. */
+/** Points per chunk, which bounds the memory of the distances: 16 MiB for 512 centres. */
 const CHUNK_ROWS = 8192;
 
 export interface Clusters {
-  /** [count, width] */
+  /** [V, F] */
   readonly centres: Float32Array;
-  /** The nearest centre of each point. */
+  /** Index of the closest centre of each point, [M]. */
   readonly assignment: Int32Array;
   /** Mean squared distance of a point to its centre. */
   readonly error: number;
 }
 
 /**
- * Clusters the rows of `points` ([any, width], at least one row) around `count` centres.
- * A centre that loses its last point stays where it was. With fewer distinct points than centres, some coincide.
+ * Clusters points around centres. A centre without points keeps its position. With fewer distinct points than centres, some
+ * centres coincide.
+ * @param points [M, F], at least one
+ * @param width F
+ * @param count V
  */
 export function kMeans(
   points: Float32Array,
@@ -39,7 +42,7 @@ export function kMeans(
   return { centres, ...clusters };
 }
 
-/** Each centre is a point drawn with the probability of its squared distance to the centres so far. */
+/** Each centre is a point, sampled with a probability proportional to its squared distance from the closest centre so far. */
 function seedCentres(points: Float32Array, width: number, count: number, random: RandomStream): Float32Array {
   const rows = points.length / width;
   const centres = new Float32Array(count * width);
@@ -54,13 +57,13 @@ function seedCentres(points: Float32Array, width: number, count: number, random:
       distances[row] = distance;
       total += distance;
     }
-    chosen = drawIndex(distances, random.uniform(0, total));
+    chosen = pickIndex(distances, random.uniform(0, total));
   }
   return centres;
 }
 
 /** The first index at which the running sum of `weights` exceeds `threshold`; the last one otherwise. */
-function drawIndex(weights: Float64Array, threshold: number): number {
+function pickIndex(weights: Float64Array, threshold: number): number {
   let sum = 0;
   const index = weights.findIndex((weight) => {
     sum += weight;
@@ -78,13 +81,13 @@ function squaredDistance(a: Float32Array, i: number, b: Float32Array, j: number,
   return sum;
 }
 
-/** The nearest centre of each point: ‖x − c‖² is least where x·c − ‖c‖²/2 is largest. Runs eagerly, in chunks. */
+/** The closest centre of each point: ‖x − c‖² is least where x·c − ‖c‖²/2 is largest. Runs eagerly, in chunks. */
 function assign(points: Float32Array, width: number, centres: Float32Array): Omit<Clusters, 'centres'> {
   const rows = points.length / width;
   const assignment = new Int32Array(rows);
   for (let row = 0; row < rows; row += CHUNK_ROWS) {
     const chunk = points.subarray(row * width, (row + CHUNK_ROWS) * width);
-    assignment.set(nearest(chunk, width, centres), row);
+    assignment.set(closest(chunk, width, centres), row);
   }
   const error = assignment.reduce(
     (sum, centre, row) => sum + squaredDistance(points, row * width, centres, centre * width, width),
@@ -93,21 +96,21 @@ function assign(points: Float32Array, width: number, centres: Float32Array): Omi
   return { assignment, error: error / rows };
 }
 
-function nearest(points: Float32Array, width: number, centres: Float32Array): Int32Array {
+function closest(points: Float32Array, width: number, centres: Float32Array): Int32Array {
   return tf.tidy(() => {
     const centres_VF = tf.tensor2d(centres, [centres.length / width, width]);
-    const products_NV = tf.matMul(
+    const products_MV = tf.matMul(
       tf.tensor2d(points, [points.length / width, width]),
       centres_VF,
       false,
       true,
     );
     const halfSquares_V = tf.mul(tf.sum(tf.square(centres_VF), 1), 0.5);
-    return tf.argMax(tf.sub(products_NV, halfSquares_V), 1).dataSync() as Int32Array;
+    return tf.argMax(tf.sub(products_MV, halfSquares_V), 1).dataSync() as Int32Array;
   });
 }
 
-/** The mean of each cluster; the old centre where it is empty. */
+/** The mean of each cluster; the old centre of an empty one. */
 function means(
   points: Float32Array,
   width: number,

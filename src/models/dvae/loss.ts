@@ -7,11 +7,12 @@ import { randomGumbel } from '../../engine/ops/random.ts';
 import { type Scalar, type Tensor1D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 import { type DvaeParameters, decode, encode } from './model.ts';
 import { location, logit, mapPixels, reconstruction } from './pixels.ts';
-import type { DvaeLoss } from './types.ts';
+import type { DvaeLoss, Relaxation } from './types.ts';
 
 /**
- * A sample of the relaxed codes: softmax((logits + Gumbel noise) / τ) over the vocabulary.
- * `temperature` is a scalar; one-hot samples as it goes to 0.
+ * A sample of the relaxed codes: softmax((logits + Gumbel noise) / τ) over the vocabulary (arXiv 1611.01144).
+ * @param temperature τ, a scalar; samples become one-hot as it goes to 0
+ * @param key of the noise, int32[2]
  */
 export function gumbelSoftmax(logits_BGGV: Tensor4D, temperature: Scalar, key: Tensor1D): Tensor4D {
   const noise = randomGumbel(key, logits_BGGV.shape);
@@ -20,8 +21,8 @@ export function gumbelSoftmax(logits_BGGV: Tensor4D, temperature: Scalar, key: T
 
 /**
  * −ln p(x | μ, b) of mapped pixels under the logit-Laplace distribution, in nats, mean over pixels and channels.
- * @param minLogScale least ln b; the release has none. A flat background is matched almost exactly, b goes to 0
- *   there, and its gradient, of size 1/b, drowns that of everything else.
+ * @param minLogScale least ln b; the release has none. A flat background is matched almost exactly, so b goes to 0 there
+ *   and its gradient, of size 1/b, dominates all others
  */
 export function logitLaplaceLoss(stats_BHW6: Tensor4D, x_BHW3: Tensor4D, minLogScale?: number): Scalar {
   const predicted = tf.slice(stats_BHW6, [0, 0, 0, 3], [-1, -1, -1, 3]);
@@ -32,7 +33,7 @@ export function logitLaplaceLoss(stats_BHW6: Tensor4D, x_BHW3: Tensor4D, minLogS
   return tf.mean(tf.addN([distance, logScale, tf.add(logJacobian, Math.LN2)]));
 }
 
-/** KL of the codes' distribution to the uniform prior, in nats: summed over the grid, mean over the batch. */
+/** KL divergence of the codes' distribution from the uniform prior, in nats: summed over the grid, mean over the batch. */
 export function uniformKl(logits_BGGV: Tensor4D): Scalar {
   const [batch, , , vocabulary] = logits_BGGV.shape;
   const logPosterior = tf.logSoftmax(logits_BGGV);
@@ -41,17 +42,14 @@ export function uniformKl(logits_BGGV: Tensor4D): Scalar {
 }
 
 /**
- * The training loss −ln p(x|z) / (pixels × channels) + β · KL / (pixels × channels) of pixels_BHW3 in [0, 1] at temperature τ and KL weight β. `key` draws the
- * Gumbel noise.
+ * The training loss (−ln p(x|z) + β · KL) / (pixels × channels).
+ * @param pixels_BHW3 in [0, 1]
  */
 export function dvaeLoss(
   p: DvaeParameters,
   pixels_BHW3: Tensor4D,
   config: OpenaiDvaeConfig,
-  key: Tensor1D,
-  temperature: Scalar,
-  klWeight: Scalar,
-  minLogScale?: number,
+  { key, temperature, klWeight, minLogScale }: Relaxation,
 ): DvaeLoss {
   const x_BHW3 = mapPixels(pixels_BHW3);
   const logits_BGGV = encode(p.encoder, x_BHW3, config);

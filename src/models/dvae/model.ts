@@ -1,5 +1,5 @@
-// DALL·E's discrete VAE (arXiv 2102.12092, appendix A.1), with the layers and names of its release (openai/DALL-E)
-// so that the published weights fit. What the release calls w and b are weight and bias here.
+// DALL·E's discrete VAE (arXiv 2102.12092, appendix A.1), with the layers and names of its release (openai/DALL-E), so
+// that the published weights fit. The release's w and b are weight and bias here.
 //   B batch, H height, W width, C channels, G codes on a side, V vocabulary
 
 import type { OpenaiDvaeConfig } from '../../config/dvae.ts';
@@ -8,13 +8,13 @@ import { gather } from '../../engine/ops/gather.ts';
 import { type Tensor3D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 import { type ConvolutionSpec, convolution, convolutionSpec, kernelMatrix } from '../../nn/convolution.ts';
 import { upsample2x } from '../../nn/functional/upsample.ts';
-import type { Parameters } from '../../nn/parameters.ts';
+import { type Parameters, stackSpecs } from '../../nn/parameters.ts';
 import { groupWidths, postGain } from './config.ts';
 
 type ResidualSpec = {
   readonly res_path: Readonly<Record<'conv_1' | 'conv_2' | 'conv_3' | 'conv_4', ConvolutionSpec>>;
 };
-/** The identity path has a convolution where the width changes. */
+/** The identity path has a convolution when the width changes. */
 type BlockSpec = ResidualSpec | (ResidualSpec & { readonly id_path: ConvolutionSpec });
 type GroupSpec = { readonly [block: `block_${number}`]: BlockSpec };
 /** An encoder or a decoder. */
@@ -51,20 +51,15 @@ function groupSpecs(
   blocks: number,
   kernels: Kernels,
 ): { [group: `group_${number}`]: GroupSpec } {
-  return Object.fromEntries(
-    widths.map((width, group) => [
-      `group_${group + 1}`,
-      Object.fromEntries(
-        Array.from({ length: blocks }, (_, block) => [
-          `block_${block + 1}`,
-          blockSpec(block === 0 ? (widths[group - 1] ?? inputs) : width, width, kernels),
-        ]),
-      ),
-    ]),
-  );
+  return stackSpecs('group', widths.length, (group) => {
+    const width = widths[group] as number;
+    return stackSpecs('block', blocks, (block) =>
+      blockSpec(block === 0 ? (widths[group - 1] ?? inputs) : width, width, kernels),
+    );
+  });
 }
 
-/** The parameters of a dVAE; normal kernels, zero biases, as released. */
+/** The parameters of a dVAE: normal kernels and zero biases, as in the release. */
 export function dvaeSpec(config: OpenaiDvaeConfig): DvaeSpec {
   const {
     hiddenChannels: hidden,
@@ -99,7 +94,7 @@ function block(p: Parameters<BlockSpec>, x_BHWC: Tensor4D, gain: number): Tensor
   return tf.add(identity, tf.mul(residual, gain));
 }
 
-/** Every group's blocks, with `resize` between groups. */
+/** The blocks of every group, with `resize` between groups. */
 function groups(
   p: CoderParameters,
   x_BHWC: Tensor4D,
@@ -115,27 +110,27 @@ function groups(
   return x;
 }
 
-/** Pixels x_BHWC (mapped, see pixels.ts) → the features before the encoder's last convolution. */
-export function encoderFeatures(p: CoderParameters, x_BHWC: Tensor4D, config: OpenaiDvaeConfig): Tensor4D {
-  const x = convolution(p.input, x_BHWC);
-  return tf.relu(groups(p, x, config, (h) => tf.maxPool(h, 2, 2, 'valid')));
+/** Mapped pixels (see pixels.ts), BHW3 → input features of the encoder's last convolution, BGGC. */
+export function encoderFeatures(p: CoderParameters, x_BHW3: Tensor4D, config: OpenaiDvaeConfig): Tensor4D {
+  const x_BHWC = convolution(p.input, x_BHW3);
+  return tf.relu(groups(p, x_BHWC, config, (h) => tf.maxPool(h, 2, 2, 'valid')));
 }
 
 /**
- * Mapped pixels x_BHWC → logits of the codes, BGGV. The codes for stage two are their argmax. As in the release, the
- * convolutions next to the codes stay in 32 bits.
+ * Mapped pixels, BHW3 → logits of the codes, BGGV. The codes are their argmax. As in the release, the convolutions next to
+ * the codes are in 32 bits.
  */
-export function encode(p: CoderParameters, x_BHWC: Tensor4D, config: OpenaiDvaeConfig): Tensor4D {
-  const features = encoderFeatures(p, x_BHWC, config);
-  return inFloat32(() => convolution(p.output, features));
+export function encode(p: CoderParameters, x_BHW3: Tensor4D, config: OpenaiDvaeConfig): Tensor4D {
+  const features_BGGC = encoderFeatures(p, x_BHW3, config);
+  return inFloat32(() => convolution(p.output, features_BGGC));
 }
 
-/** What the decoder's first convolution gave → statistics BHW6: μ, then ln b, of the logit-Laplace distribution. */
+/** Output of the decoder's first convolution, BGGC → μ, then ln b, of the logit-Laplace distribution, BHW6. */
 export function decodeFeatures(p: CoderParameters, x_BGGC: Tensor4D, config: OpenaiDvaeConfig): Tensor4D {
   return convolution(p.output, tf.relu(groups(p, x_BGGC, config, upsample2x)));
 }
 
-/** A distribution over the codes at each place, z_BGGV → statistics BHW6. */
+/** Relaxed codes, z_BGGV → statistics of the logit-Laplace distribution, BHW6. */
 export const decode = (p: CoderParameters, z_BGGV: Tensor4D, config: OpenaiDvaeConfig): Tensor4D =>
   decodeFeatures(
     p,
@@ -143,8 +138,8 @@ export const decode = (p: CoderParameters, z_BGGV: Tensor4D, config: OpenaiDvaeC
     config,
   );
 
-/** Hard codes, int32 → statistics BHW6. The one-hot product is a look-up of the kernel's rows. */
+/** Hard codes, int32 → statistics, BHW6. The product with one-hot codes is a lookup of the kernel's rows. */
 export function decodeCodes(p: CoderParameters, codes_BGG: Tensor3D, config: OpenaiDvaeConfig): Tensor4D {
-  const embeddings = gather(kernelMatrix(p.input.weight), codes_BGG);
-  return decodeFeatures(p, tf.add(embeddings, p.input.bias), config);
+  const embeddings_BGGC = gather(kernelMatrix(p.input.weight), codes_BGG);
+  return decodeFeatures(p, tf.add(embeddings_BGGC, p.input.bias), config);
 }

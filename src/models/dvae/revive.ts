@@ -1,36 +1,36 @@
-// New places for dead codes, on the host: a code that is never chosen splits one that is. Next to the codes stand two
-// 1×1 convolutions, the encoder's last and the decoder's first. Where features h of a code j have the mean μ_j and a
-// feature h* among them is picked for the dead code k, k gets logits
+// Dead-code revival on the host: a code that is never used splits a used one. The encoder's last and the decoder's first
+// convolution, both 1×1, are changed. When the features h of a code j have the mean μ_j and one of them, h*, is picked
+// for the dead code k, k gets the logits
 //   l_k(h) = l_j(h) + a (h* − μ_j)·(h − (h* + μ_j)/2),
-// so that h* and what lies on its side of the middle goes to k, and the rest stays with j: the border between two
-// k-means centres, as in warm-start.ts. The decoder reads k as it read j, so that what k takes from j is decoded as
-// before; k also takes features of other codes that lie far out on its side.
-//   N features, C channels, V vocabulary, D channels after the decoder's first convolution
+// so that features on h*'s side of the middle between h* and μ_j go to k and the others stay with j: the border between
+// two k-means centres, as in warm-start.ts. The decoder decodes k as it decodes j, so that features that k takes from j
+// are decoded as before; k also takes features of other codes that are far out on its side.
+//   M features, C channels in, O channels out of the decoder's first convolution, V vocabulary
 
 import type { RandomStream } from '../../util/random.ts';
 
-/** By how many nats the revived code wins at its feature, and loses at the mean. */
+/** Nats by which the revived code's logit exceeds the split code's at h*, and is below it at μ_j. */
 const MARGIN = 2;
 
 export interface CodebookArrays {
   /** [C, V] and [V]: the encoder's last convolution. */
   readonly encoderWeight: Float32Array;
   readonly encoderBias: Float32Array;
-  /** [V, D]: the decoder's first convolution. */
+  /** [V, O]: the decoder's first convolution. */
   readonly decoderWeight: Float32Array;
 }
 
 export interface Features {
-  /** [N, C] */
+  /** [M, C] */
   readonly features: Float32Array;
-  /** The code that each feature has, [N]. */
+  /** The code of each feature, [M]. */
   readonly codes: Int32Array;
 }
 
 /**
- * Writes new columns and rows of the `dead` codes into `book`. Features are picked at random, so that codes are split
- * the more often the more often they are used.
- * @returns the codes that got a place; fewer where there are too few different features
+ * Writes new columns and rows of the `dead` codes into `book`. Features are picked at random, so that frequent codes are
+ * split more often.
+ * @returns the revived codes; fewer than `dead` when there are too few different features
  */
 export function reviveCodes(
   book: CodebookArrays,
@@ -51,7 +51,7 @@ export function reviveCodes(
     const mean = means.get(from) as Float64Array;
     const direction = Float64Array.from(mean, (m, c) => features[n * channels + c]! - m);
     const distance = direction.reduce((sum, d) => sum + d * d, 0);
-    // The only feature of its code, or one like all others of it, has nothing to split off.
+    // A feature equal to the mean of its code cannot split the code.
     if (!(distance > 1e-12)) continue;
     const slope = (2 * MARGIN) / distance;
     let middle = 0;

@@ -1,29 +1,29 @@
-// What every discrete VAE's loss takes and gives.
+// Inputs and outputs of every dVAE's loss.
 //   B batch, G codes on a side, V vocabulary
 
 import type { Scalar, Tensor1D, Tensor4D } from '../../engine/tfjs/tf.ts';
 
-/** How codes are relaxed for a training step, and what their KL weighs. */
+/** The relaxation of the codes in a training step, and the weight of their KL. */
 export interface Relaxation {
-  /** Draws the Gumbel noise: int32[2]. */
+  /** Key of the Gumbel noise, int32[2]. */
   readonly key: Tensor1D;
-  /** τ */
+  /** Temperature τ of the Gumbel-softmax. */
   readonly temperature: Scalar;
-  /** β */
+  /** Weight β of the KL. */
   readonly klWeight: Scalar;
-  /** Least ln b of the logit-Laplace likelihood, where there is one. */
+  /** Least ln b of the logit-Laplace likelihood; no limit when undefined. */
   readonly minLogScale?: number | undefined;
 }
 
 export interface DvaeLoss {
-  /** What is minimised: reconstruction and weighted KL, as the architecture adds them. */
+  /** The training loss: reconstruction plus weighted KL, as the architecture defines it. */
   readonly loss: Scalar;
-  /** The reconstruction term, unweighted, per pixel and channel: −ln p(x|z) in nats, or the error of normalized pixels. */
+  /** The reconstruction term per pixel and channel: −ln p(x|z) in nats, or the error of normalized pixels. */
   readonly reconstruction: Scalar;
-  /** KL of an image's codes to the uniform prior, in nats, summed over the grid. */
+  /** KL divergence of an image's codes from the uniform prior, in nats, summed over the grid. */
   readonly kl: Scalar;
   /** Mean squared error of the images decoded from the relaxed codes; pixels in [0, 1]. */
   readonly mse: Scalar;
-  /** Of the codes, BGGV. */
+  /** Logits of the codes, BGGV. */
   readonly logits: Tensor4D;
 }

@@ -9,7 +9,7 @@ import { readImages } from '../../data/sources/resolve.ts';
 import { splitExamples } from '../../data/split.ts';
 import type { HeldOutPairs, LabelledImages } from '../../eval/clip-validation.ts';
 import { checkClassifier } from '../../inference/clip/classifier.ts';
-import { textIds } from '../../models/clip/text.ts';
+import { textIds } from '../../models/clip/config.ts';
 import { loadTokenizer } from '../../tokenizers/load.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError, UsageError } from '../../util/errors.ts';

@@ -6,8 +6,8 @@ import type { BatchPosition } from '../../data/order.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { ClipValidation, type HeldOutPairs, type LabelledImages } from '../../eval/clip-validation.ts';
 import type { Metrics } from '../../eval/evaluator.ts';
-import { ClipModel } from '../../inference/clip/clip.ts';
 import { ClipEncoder } from '../../inference/clip/encoder.ts';
+import { ClipPipeline } from '../../inference/clip/pipeline.ts';
 import { type ClipSpec, clipSpec } from '../../models/clip/model.ts';
 import { Weights } from '../../nn/weights.ts';
 import { assertSameTokenizer } from '../loop/resume-checks.ts';
@@ -47,7 +47,7 @@ export class ClipTask implements TrainingTask<ClipBatch> {
     this.#step = gradCacheChunk < train.batch ? cachedStep(parts, gradCacheChunk) : wholeStep(parts);
     const encoder = new ClipEncoder(runtime, 'CLIP validation', model, ema?.weights ?? weights);
     // The scale orders nothing: validation compares similarities with each other.
-    const clip = new ClipModel(model, 'in training', 1, data.tokenizer, encoder);
+    const clip = new ClipPipeline(model, 'in training', 1, data.tokenizer, encoder);
     this.#validation = new ClipValidation(clip, heldOut, labelled);
   }
 

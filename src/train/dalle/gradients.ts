@@ -12,8 +12,8 @@ import { valueAndGradients } from '../optim/gradients.ts';
 export interface DalleGradientOptions {
   /** Loss scales of the layers, for float16. */
   readonly lossScales?: Tensor[] | undefined;
-  /** Set where the examples are a part of a batch. */
-  readonly part?: DalleLossOptions['part'];
+  /** See `DalleLossOptions`. */
+  readonly wholeBatch?: DalleLossOptions['wholeBatch'];
 }
 
 /**
@@ -26,13 +26,13 @@ export function dalleGradients(
   trained: WeightEntries,
   { model, train }: Pick<DalleConfig, 'model' | 'train'>,
   { text, image, key }: Readonly<Record<'text' | 'image' | 'key', Tensor>>,
-  { lossScales, part }: DalleGradientOptions = {},
+  { lossScales, wholeBatch }: DalleGradientOptions = {},
 ) {
   const training = {
     recompute: train.recompute,
     dropout: train.dropout,
     key: key as Tensor1D,
-    gradientScales: lossScales,
+    blockLossScales: lossScales,
   };
   // Read outside the gradient, whose tensors end with it: the EMA reads them again.
   const frozen = new Map(
@@ -42,9 +42,9 @@ export function dalleGradients(
   );
   return valueAndGradients(trained, (read: (name: string) => Tensor) => {
     const p = unflatten(weights.spec, (name) => frozen.get(name) ?? read(name));
-    const options = { training, part };
+    const options = { textWeight: train.textLossWeight, training, wholeBatch };
     return {
-      ...dalleLoss(p, text as Tensor2D, image as Tensor2D, model, train.textLossWeight, options),
+      ...dalleLoss(p, text as Tensor2D, image as Tensor2D, model, options),
     } as Record<'loss' | 'textLoss' | 'imageLoss', Scalar>;
   });
 }

@@ -201,11 +201,14 @@ export class DalleStep {
 
   #gradients(inputs: PartInputs) {
     const { weights, trained, lossScale } = this.#state;
-    const part =
+    const wholeBatch =
       this.#partCount > 1
-        ? { textTokens: inputs.textTokens as Scalar, share: 1 / this.#partCount }
+        ? { textTokens: inputs.textTokens as Scalar, imageShare: 1 / this.#partCount }
         : undefined;
-    return dalleGradients(weights, trained, this.#config, inputs, { lossScales: lossScale?.values(), part });
+    return dalleGradients(weights, trained, this.#config, inputs, {
+      lossScales: lossScale?.values(),
+      wholeBatch,
+    });
   }
 
   #update(gradients: ReadonlyMap<string, Tensor>, inputs: RateInputs): Record<string, Tensor> {

@@ -4,9 +4,10 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ATTENTION_KINDS, type AttentionKind } from '../../../src/config/dalle.ts';
 import { type Tensor, type Tensor4D, tf } from '../../../src/engine/tfjs/tf.ts';
-import { attentionMask, type StreamLayout } from '../../../src/nn/attention-mask.ts';
+import type { StreamLayout } from '../../../src/nn/attention-kinds.ts';
 import { attendStream, attentionPattern } from '../../../src/nn/attention-pattern.ts';
 import { RandomStream } from '../../../src/util/random.ts';
+import { attentionMask } from '../../support/attention-mask.ts';
 import { largestDifference, numbers, randomTensor } from '../../support/perturbed.ts';
 
 const [BATCH, HEADS, WIDTH] = [2, 2, 4];
@@ -36,12 +37,12 @@ function compare(
   if (change !== undefined) mask[change] = 1 - mask[change]!;
   const pattern = attentionPattern(kind, layout, length);
   const inBlocks = (q: Tensor, k: Tensor, v: Tensor): Tensor => {
-    const [queries_BHNd, keys_BHNd, values_BHNd] = [tf.div(q, sharpness), k, v] as [
+    const [queries_BANd, keys_BANd, values_BANd] = [tf.div(q, sharpness), k, v] as [
       Tensor4D,
       Tensor4D,
       Tensor4D,
     ];
-    return attendStream({ queries_BHNd, keys_BHNd, values_BHNd }, pattern, sharpness);
+    return attendStream({ queries_BANd, keys_BANd, values_BANd }, pattern, sharpness);
   };
   const results = (f: (q: Tensor, k: Tensor, v: Tensor) => Tensor): Tensor[] => [
     f(heads[0]!, heads[1]!, heads[2]!),
@@ -93,7 +94,7 @@ test('blocks hold a share of the pairs that shrinks as the image grows', () => {
   /** Scores computed for the image. */
   const scores = (kind: AttentionKind, grid: number): number => {
     const pattern = attentionPattern(kind, { prefix: 8, grid, kernelSize: 5 }, 8 + grid ** 2);
-    const [, queries, keys] = pattern.image_RGW!.shape as [number, number, number];
+    const [, queries, keys] = pattern.image_UQK!.shape as [number, number, number];
     return (grid ** 2 / queries) * queries * (8 + keys);
   };
   for (const kind of ['row', 'column', 'conv', 'axial-row', 'conv-like'] as const) {

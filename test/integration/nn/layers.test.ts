@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type Tensor, type Tensor3D, type Tensor4D, tf } from '../../../src/engine/tfjs/tf.ts';
 import { attention, attentionSpec, splitHeads } from '../../../src/nn/attention.ts';
-import { attends } from '../../../src/nn/attention-mask.ts';
+import { attends } from '../../../src/nn/attention-kinds.ts';
 import { attentionPattern } from '../../../src/nn/attention-pattern.ts';
+import { blockSpec } from '../../../src/nn/block-spec.ts';
 import { convolution, convolutionSpec } from '../../../src/nn/convolution.ts';
 import { layerNorm, layerNormSpec } from '../../../src/nn/layer-norm.ts';
 import { linear, linearSpec } from '../../../src/nn/linear.ts';
-import { block, blockSpec } from '../../../src/nn/transformer.ts';
+import { block } from '../../../src/nn/transformer.ts';
 import { RandomStream } from '../../../src/util/random.ts';
 import {
   directionalDerivatives,
@@ -118,9 +119,9 @@ describe('attention', () => {
         }
     const expected = linear(p.output, tf.tensor3d(merged, [batch, LENGTH, width]));
     const projected = linear(p.qkv, x);
-    const { keys_BHNd } = splitHeads(projected, { heads });
+    const { keys_BANd } = splitHeads(projected, { heads });
     const x_BND = attention(p.output, projected, { heads }, column);
-    assert.deepEqual(keys_BHNd.shape, [batch, heads, LENGTH, width / heads]);
+    assert.deepEqual(keys_BANd.shape, [batch, heads, LENGTH, width / heads]);
     near(numbers(x_BND), numbers(expected));
   });
 });

@@ -4,7 +4,7 @@ import { readCheckpoint } from '../../../checkpoint/read.ts';
 import { type HeldOutPrompt, heldOutPrompts } from '../../../data/shapes/heldout.ts';
 import { measureScene, type SceneMeasure } from '../../../data/shapes/measure/measure.ts';
 import { Runtime } from '../../../engine/session/runtime.ts';
-import { ClipModel } from '../../../inference/clip/clip.ts';
+import { ClipPipeline } from '../../../inference/clip/pipeline.ts';
 import { DallePipeline, type GeneratedImage } from '../../../inference/dalle/pipeline.ts';
 import type { SampleSettings } from '../../../inference/dalle/sampler.ts';
 import { InterruptedError } from '../../../util/errors.ts';
@@ -54,7 +54,7 @@ export async function sampleHeldOut(
   const runtime = new Runtime();
   try {
     const pipeline = await DallePipeline.open(runtime, await readCheckpoint(dalle, { kind: 'dalle', warn }));
-    const clip = await ClipModel.open(runtime, await readCheckpoint(clipPath, { kind: 'clip', warn }));
+    const clip = await ClipPipeline.open(runtime, await readCheckpoint(clipPath, { kind: 'clip', warn }));
     const requests = heldOut.flatMap(({ prompt }, i) =>
       Array.from({ length: candidates }, (_, k) => ({
         prompt,
@@ -93,7 +93,7 @@ async function judge(
   images: readonly GeneratedImage[],
   prompt: string,
   scene: HeldOutPrompt['scene'],
-  clip: ClipModel,
+  clip: ClipPipeline,
 ): Promise<JudgedSample[]> {
   const scores = await clip.score(prompt, Buffer.concat(images.map(({ pixels }) => pixels)));
   return images.map((image, i) => ({

@@ -1,5 +1,5 @@
-// What an object is: its colour by the direction from the background, its shape by the template that covers
-// its soft mask best.
+// Identifies an object: its colour by the direction from the background, its shape by the template with the best overlap
+// with its soft mask.
 
 import { GEOMETRY } from '../geometry.ts';
 import { type Colour, type RgbColour, SHAPES, type Shape } from '../vocabulary.ts';
@@ -8,32 +8,32 @@ import { neighbours, pixelAt, type RgbImage, type Segment } from './segment.ts';
 
 /** Least intersection over union with the best template. */
 const MIN_FIT = 0.7;
-/** Least cosine to a palette colour: about 12°; the nearest two of the palette are 16° apart. */
+/** Least cosine to a palette colour: about 12°; the closest two of the palette are 16° apart. */
 const MIN_COSINE = Math.cos((12 * Math.PI) / 180);
-/** Least strength of an object's colour, taken at its stronger pixels; a tint of it is weaker. */
+/** Least share of an object's colour, at its 80th percentile; a tint has less. */
 const MIN_STRENGTH = 0.5;
-/** Widths of a template's edge in pixels: as drawn, and blurred. */
+/** Widths of a template's edge in pixels: as rendered, and blurred. */
 const EDGES = [1, 2.2];
-/** How far behind the best start, in intersection over union, a shape is given up. */
+/** Shapes further behind the best initial fit than this, in intersection over union, are not refined. */
 const MAX_START_DEFICIT = 0.15;
 
 export interface FoundObject {
-  /** Undefined when no colour of the palette is near. */
+  /** Undefined when no palette colour is close. */
   readonly colour: Colour | undefined;
   /** Undefined when no shape fits. */
   readonly shape: Shape | undefined;
   /** Centroid, as a share of the side. */
   readonly x: number;
   readonly y: number;
-  /** Middle of what the fitted shape spans, as a share of the side. */
+  /** Middle of the fitted shape's bounding box, as a share of the side. */
   readonly middle: readonly [x: number, y: number];
-  /** Of the fitted shape, as a share of the side. */
+  /** Radius of the fitted shape, as a share of the side. */
   readonly radius: number;
   /** Intersection over union of the object and the fitted shape. */
   readonly fit: number;
 }
 
-/** How much of the object each pixel of a window holds, 0 … 1. */
+/** Coverage of each pixel of a window by the object, 0 … 1. */
 interface Mask {
   readonly left: number;
   readonly top: number;
@@ -57,30 +57,30 @@ interface Candidate {
   readonly fit: number;
 }
 
-function identifyColour(image: RgbImage, region: Segment, background: RgbColour): Colour | undefined {
+function identifyColour(image: RgbImage, segment: Segment, background: RgbColour): Colour | undefined {
   const sum: [number, number, number] = [0, 0, 0];
-  for (const index of region) {
+  for (const index of segment) {
     const away = difference(background, pixelAt(image, index));
     for (const channel of [0, 1, 2] as const) sum[channel] += away[channel];
   }
   const { colour, cosine } = nearestColour(sum, background);
-  const strengths = region.map((index) => share(image, index, background, colour)).sort((a, b) => a - b);
+  const strengths = segment.map((index) => share(image, index, background, colour)).sort((a, b) => a - b);
   const strength = strengths[Math.floor(0.8 * strengths.length)]!;
   return cosine >= MIN_COSINE && strength >= MIN_STRENGTH ? colour : undefined;
 }
 
-/** How much of `colour` a pixel holds, the rest being background. */
+/** Share of `colour` in a pixel; the rest is background. */
 function share(image: RgbImage, index: number, background: RgbColour, colour: Colour): number {
   return shareOf(colour, difference(background, pixelAt(image, index)), background);
 }
 
-/** The region and the pixels beside it, which its edge covers in part. */
-function softMask(image: RgbImage, region: Segment, background: RgbColour, colour: Colour): Mask {
+/** The segment and the pixels beside it, which its edge covers in part. */
+function softMask(image: RgbImage, segment: Segment, background: RgbColour, colour: Colour): Mask {
   const { size } = image;
-  const covered = new Set(region);
-  for (const index of region) for (const next of neighbours(index, size)) covered.add(next);
-  const columns = region.map((index) => index % size);
-  const rows = region.map((index) => Math.floor(index / size));
+  const covered = new Set(segment);
+  for (const index of segment) for (const next of neighbours(index, size)) covered.add(next);
+  const columns = segment.map((index) => index % size);
+  const rows = segment.map((index) => Math.floor(index / size));
   const left = Math.min(...columns) - 2;
   const top = Math.min(...rows) - 2;
   const width = Math.max(...columns) + 3 - left;
@@ -121,7 +121,7 @@ function templateOverlap(
   return intersection / union;
 }
 
-/** The shape at the mask's centroid with the mask's area. */
+/** The shape at the centroid of the mask, with the area of the mask. */
 function initialFit(mask: Mask, shape: Shape, { x, y, mass }: Moments): Candidate {
   const radius = Math.sqrt(mass / GEOMETRY[shape].area);
   const fits = EDGES.map((edge) => ({
@@ -135,7 +135,7 @@ function initialFit(mask: Mask, shape: Shape, { x, y, mass }: Moments): Candidat
   return fits.reduce((a, b) => (b.fit > a.fit ? b : a));
 }
 
-/** Climbs from a start to the placement of its shape that covers the mask best. */
+/** Hill climbing from a start to the placement of its shape with the best overlap. */
 function climb(mask: Mask, start: Candidate): Candidate {
   let best = start;
   const improve = (change: Partial<Candidate>, from: Candidate): boolean => {
@@ -158,7 +158,7 @@ function climb(mask: Mask, start: Candidate): Candidate {
   return best;
 }
 
-/** The shape that covers the mask best; those far behind at the start are not followed up. */
+/** The shape with the best overlap with the mask. */
 function fitShape(mask: Mask, start: Moments): Candidate {
   const starts = SHAPES.map((shape) => initialFit(mask, shape, start));
   const leader = Math.max(...starts.map(({ fit }) => fit));
@@ -178,11 +178,11 @@ function moments(mask: Mask): Moments {
   return { x: x / mass, y: y / mass, mass };
 }
 
-/** Names the object that covers `region`. */
-export function identify(image: RgbImage, region: Segment, background: RgbColour): FoundObject {
+/** Identifies the object that covers a segment. */
+export function identify(image: RgbImage, segment: Segment, background: RgbColour): FoundObject {
   const { size } = image;
-  const colour = identifyColour(image, region, background);
-  const mask = softMask(image, region, background, colour ?? 'black');
+  const colour = identifyColour(image, segment, background);
+  const mask = softMask(image, segment, background, colour ?? 'black');
   const start = moments(mask);
   const best = fitShape(mask, start);
   const { up, down } = GEOMETRY[best.shape].extent;

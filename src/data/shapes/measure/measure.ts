@@ -1,24 +1,23 @@
-// Whether an image shows a scene, judged from its pixels alone: no trained model takes part. Strict on
-// purpose: a missing or an extra object, a wrong colour, shape or side makes the image wrong.
-// Sizes and stripes are not judged.
+// Judges from the pixels alone, without a trained model, whether an image shows a scene. Strict on purpose: a missing or
+// extra object, a wrong colour, shape or side makes the image wrong. Sizes and stripes are not judged.
 
 import type { Scene, SceneObject } from '../scene.ts';
 import { PLACES, type Place, type Relation } from '../vocabulary.ts';
 import { type FoundObject, identify } from './identify.ts';
 import { segment } from './segment.ts';
 
-/** Least distance between the centroids along the axis of a relation, as a share of the side. */
+/** Least distance of the centroids along the axis of a relation, as a share of the side. */
 const MIN_DISTANCE = 0.12;
 /** Where the outer thirds of the image end, for the places of a single object. */
 const OUTER_THIRD = 0.42;
 
 export interface SceneMeasure {
-  /** The objects found have the colours asked for, all of them and no other. */
+  /** The colours found are exactly those of the scene; likewise the shapes. */
   readonly colour: boolean;
   readonly shape: boolean;
-  /** As many objects as asked for, and they stand in the relation or the place asked for. */
+  /** The number of objects is right, and so is their relation or place. */
   readonly place: boolean;
-  /** Everything, each shape in its own colour. */
+  /** All of these, and each shape has its colour. */
   readonly isCorrect: boolean;
   readonly found: readonly FoundObject[];
 }
@@ -31,7 +30,7 @@ function agreement(found: FoundObject, expected: SceneObject): number {
   return Number(found.colour === expected.colour) + Number(found.shape === expected.shape);
 }
 
-/** The found objects of a pair in the order in which they agree best with the expected ones. */
+/** The two found objects in the order that agrees best with the expected ones. */
 function inOrder(found: readonly FoundObject[], expected: readonly SceneObject[]): readonly FoundObject[] {
   const [a, b] = found as [FoundObject, FoundObject];
   const [first, second] = expected as [SceneObject, SceneObject];
@@ -65,8 +64,8 @@ function inItsPlace(found: readonly FoundObject[], { objects, relation, place }:
  */
 export function measureScene(pixels: Uint8Array, size: number, expected: Scene): SceneMeasure {
   const image = { pixels, size };
-  const { background, segments: regions } = segment(image);
-  const found = regions.map((region) => identify(image, region, background));
+  const { background, segments } = segment(image);
+  const found = segments.map((segment) => identify(image, segment, background));
   const colour = sameWords(
     found.map((object) => object.colour),
     expected.objects.map((object) => object.colour),

@@ -1,16 +1,15 @@
-// Objects of a shape image, found by their colour against the background. Looks at nothing but the pixels:
-// what the image should show plays no part here.
+// Finds the objects of a shape image by their colour against the background, from the pixels alone.
 
 import { COLOUR_NAMES, type RgbColour } from '../vocabulary.ts';
 import { difference, nearestColour, shareOf } from './colour.ts';
 
-/** Share of an object's colour, the rest being background, from which a pixel belongs to it. */
+/** Least share of an object's colour in its pixels; the rest is background. */
 const PRESENCE = 0.45;
-/** Backgrounds are light; on anything else nothing is found. */
+/** Least level of a background; on darker ones nothing is found. */
 const MIN_BACKGROUND = 190;
-/** Blots smaller than this share of the image are noise (12 pixels of 32 × 32). */
+/** Least share of the image in an object (12 pixels of 32 × 32); smaller spots are noise. */
 const MIN_OBJECT = 12 / 1024;
-/** A part of another colour, touching an object, that is an object of its own. */
+/** Least share of a segment in a part of another colour that counts as a separate object. */
 const MIN_PART = 0.2;
 
 export interface RgbImage {
@@ -37,7 +36,7 @@ function median(values: number[]): number {
   return values[Math.floor(values.length / 2)]!;
 }
 
-/** The median colour of the image's frame, where objects do not reach. */
+/** The median colour of the outermost pixels, which objects do not touch. */
 function estimateBackground(image: RgbImage): RgbColour {
   const { size } = image;
   const frame: RgbColour[] = [];
@@ -47,7 +46,7 @@ function estimateBackground(image: RgbImage): RgbColour {
   return [0, 1, 2].map((channel) => median(frame.map((rgb) => rgb[channel]!))) as unknown as RgbColour;
 }
 
-/** `background − pixel` summed over the pixel and those around it: colour is coarser than lightness in JPEG. */
+/** `background − pixel`, summed over a pixel and its eight neighbours: JPEG stores colour coarser than lightness. */
 function awayAround(image: RgbImage, index: number, background: RgbColour): RgbColour {
   const { size } = image;
   const [row, column] = [Math.floor(index / size), index % size];
@@ -61,22 +60,22 @@ function awayAround(image: RgbImage, index: number, background: RgbColour): RgbC
   return sum;
 }
 
-/** Regions of equal positive labels, connected by sides. */
+/** Segments of equal positive labels, connected by sides. */
 function connectedSegments(labels: Int32Array, size: number): number[][] {
   const seen = new Uint8Array(labels.length);
   const found: number[][] = [];
   for (let start = 0; start < labels.length; start++) {
     if (seen[start] || labels[start]! <= 0) continue;
-    const region = [start];
+    const segment = [start];
     seen[start] = 1;
-    for (let head = 0; head < region.length; head++) {
-      for (const next of neighbours(region[head]!, size)) {
+    for (let head = 0; head < segment.length; head++) {
+      for (const next of neighbours(segment[head]!, size)) {
         if (seen[next] || labels[next] !== labels[start]) continue;
         seen[next] = 1;
-        region.push(next);
+        segment.push(next);
       }
     }
-    found.push(region);
+    found.push(segment);
   }
   return found;
 }
@@ -91,12 +90,12 @@ export function neighbours(index: number, size: number): number[] {
   return around;
 }
 
-/** Cuts a region where objects of different colours touch: each pixel goes to the nearest of the parts. */
-function splitByColour(region: Segment, colours: Int32Array, size: number): Segment[] {
+/** Splits a segment where objects of different colours touch: each pixel goes to the closest part. */
+function splitByColour(segment: Segment, colours: Int32Array, size: number): Segment[] {
   const labels = new Int32Array(colours.length);
-  for (const index of region) labels[index] = colours[index]!;
-  const parts = connectedSegments(labels, size).filter((part) => part.length >= MIN_PART * region.length);
-  if (new Set(parts.map((part) => labels[part[0]!])).size < 2) return [region];
+  for (const index of segment) labels[index] = colours[index]!;
+  const parts = connectedSegments(labels, size).filter((part) => part.length >= MIN_PART * segment.length);
+  if (new Set(parts.map((part) => labels[part[0]!])).size < 2) return [segment];
 
   const owner = new Int32Array(colours.length).fill(-1);
   parts.forEach((part, i) => {
@@ -110,10 +109,10 @@ function splitByColour(region: Segment, colours: Int32Array, size: number): Segm
       queue.push(next);
     }
   }
-  return parts.map((_, i) => region.filter((index) => owner[index] === i));
+  return parts.map((_, i) => segment.filter((index) => owner[index] === i));
 }
 
-/** The image's objects, each a connected region of one colour, and the background they lie on. */
+/** The objects of an image, each a connected segment of one colour, and the background. */
 export function segment(image: RgbImage): Segmentation {
   const { size } = image;
   const background = estimateBackground(image);
@@ -125,12 +124,12 @@ export function segment(image: RgbImage): Segmentation {
     if (shareOf(colour, away, background) >= PRESENCE) colours[index] = 1 + COLOUR_NAMES.indexOf(colour);
   }
   const smallest = MIN_OBJECT * size * size;
-  const regions = connectedSegments(
+  const segments = connectedSegments(
     colours.map((colour) => Math.min(colour, 1)),
     size,
   )
-    .filter((region) => region.length >= smallest)
-    .flatMap((region) => splitByColour(region, colours, size))
-    .filter((region) => region.length >= smallest);
-  return { background, segments: regions };
+    .filter((segment) => segment.length >= smallest)
+    .flatMap((segment) => splitByColour(segment, colours, size))
+    .filter((segment) => segment.length >= smallest);
+  return { background, segments };
 }

@@ -13,7 +13,12 @@ import {
   type Tensor4D,
   tf,
 } from '../../../../src/engine/tfjs/tf.ts';
-import { type DalleMemory, decodeStep, keptTokens, prefill } from '../../../../src/inference/dalle/decode.ts';
+import {
+  cachedImageTokens,
+  type DalleCacheView,
+  decodeStep,
+  prefill,
+} from '../../../../src/inference/dalle/decode.ts';
 import { imageLength, prefixLength } from '../../../../src/models/dalle/config.ts';
 import { type DalleCache, dalleSpec, logits } from '../../../../src/models/dalle/model.ts';
 import { largestDifference, numbers, perturbed } from '../../../support/perturbed.ts';
@@ -50,7 +55,7 @@ function divide(rows: DalleCache, config: DalleModelConfig): { prefix: DalleCach
     prefix: mapParts(rows, (t) => part(t, 0, prefix)),
     kept: mapParts(rows, (t) => {
       const primed = t.shape[2] - prefix;
-      const missing: [number, number] = [0, keptTokens(config) - primed];
+      const missing: [number, number] = [0, cachedImageTokens(config) - primed];
       return tf.pad(part(t, prefix, primed), [[0, 0], [0, 0], missing, [0, 0]], STALE);
     }),
   };
@@ -64,9 +69,9 @@ function put(whole: Tensor4D, row: Tensor4D, place: Tensor): Tensor4D {
 }
 
 /** Memory of tensors alone: what is kept is in `cache` afterwards. */
-function memoryOf(prefix: DalleCache, cache: DalleCache, place: Tensor) {
+function viewOf(prefix: DalleCache, cache: DalleCache, place: Tensor) {
   const after = cache.map((layer) => ({ ...layer })) as Record<string, Tensor4D>[];
-  const memory: DalleMemory = cache.map((_, layer) => ({
+  const memory: DalleCacheView = cache.map((_, layer) => ({
     prefix: prefix[layer],
     append: (part, row) => {
       const own = after[layer] as Record<string, Tensor4D>;
@@ -104,7 +109,7 @@ async function compare(
   const { prefix, kept } = divide(start.cache, config);
   const eager: Step = async (past, token_B, place) => {
     const at = tf.scalar(place, 'int32');
-    const { memory, after } = memoryOf(prefix, past, at);
+    const { memory, after } = viewOf(prefix, past, at);
     return { logits_BV: decodeStep(p, memory, token_B, at, config), cache: after };
   };
   let cache = kept;
@@ -147,20 +152,20 @@ describe('compiled', () => {
     const device = ({ data, shape }: HostTensor): Tensor => tf.tensor(data as Float32Array, [...shape]);
     const named = <T>(cache: DalleCache, value: (part: Tensor) => T): Record<string, T> =>
       Object.fromEntries(
-        cache.flatMap(({ keys_BHNd, values_BHNd }, layer) => [
-          [`keys${layer}`, value(keys_BHNd)],
-          [`values${layer}`, value(values_BHNd)],
+        cache.flatMap(({ keys_BANd, values_BANd }, layer) => [
+          [`keys${layer}`, value(keys_BANd)],
+          [`values${layer}`, value(values_BANd)],
         ]),
       );
     const cacheOf = <T>(parts: Readonly<Record<string, T>>, value: (part: T) => Tensor): DalleCache =>
       Array.from({ length: every.layers }, (_, layer) => ({
-        keys_BHNd: value(parts[`keys${layer}`] as T) as Tensor4D,
-        values_BHNd: value(parts[`values${layer}`] as T) as Tensor4D,
+        keys_BANd: value(parts[`keys${layer}`] as T) as Tensor4D,
+        values_BANd: value(parts[`values${layer}`] as T) as Tensor4D,
       }));
     await compare(every, 0, 4, (prefix) => {
       const compiled = runtime.compile('decode', (inputs: Record<string, Tensor>) => {
         builds++;
-        const { memory, after } = memoryOf(
+        const { memory, after } = viewOf(
           prefix,
           cacheOf(inputs, (part) => part),
           inputs.place as Tensor,

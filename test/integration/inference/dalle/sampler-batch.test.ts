@@ -10,7 +10,7 @@ import { dalleModelSchema } from '../../../../src/config/dalle.ts';
 import { Runtime } from '../../../../src/engine/session/runtime.ts';
 import { inRowBlocks } from '../../../../src/engine/tfjs/row-blocks.ts';
 import type { Scalar, Tensor, Tensor1D } from '../../../../src/engine/tfjs/tf.ts';
-import { decodeStep, keptTokens } from '../../../../src/inference/dalle/decode.ts';
+import { cachedImageTokens, decodeStep } from '../../../../src/inference/dalle/decode.ts';
 import { KvCache } from '../../../../src/inference/dalle/kv-cache.ts';
 import { type SampleRequest, Sampler } from '../../../../src/inference/dalle/sampler.ts';
 import { DvaeCodec } from '../../../../src/inference/dvae/codec.ts';
@@ -47,7 +47,7 @@ async function open() {
 
 const requests = Array.from(
   { length: 16 },
-  (_, r): SampleRequest => ({ caption: [r, 2 * r, 7], negative: [r % 3], seed: 100 + r }),
+  (_, r): SampleRequest => ({ captionTokens: [r, 2 * r, 7], negative: [r % 3], seed: 100 + r }),
 );
 
 describe('the tokens of 16 requests', () => {
@@ -61,15 +61,11 @@ describe('the tokens of 16 requests', () => {
       const drawn: number[][] = [];
       for (const batch of [16, 1, 3, 4]) {
         const { runtime, weights } = await open();
-        const sampler = new Sampler(
-          runtime,
-          'test',
-          config,
-          weights,
+        const sampler = new Sampler(runtime, 'test', config, weights, {
           batch,
-          { temperature: 1, guidance },
+          settings: { temperature: 1, guidance },
           frozen,
-        );
+        });
         const codes: number[] = [];
         for (let first = 0; first < requests.length; first += batch)
           codes.push(...(await sampler.sample(requests.slice(first, first + batch))));
@@ -86,7 +82,11 @@ describe('the tokens of 16 requests', () => {
 /** The logits of each row after 20 tokens, as bits, where all rows have the same tokens. */
 async function rowsOfLogits(rows: number, how: 'plain' | 'in blocks' | 'packed'): Promise<string[]> {
   const { runtime, weights } = await open();
-  const cache = new KvCache(runtime, 'cache', config, { rows, prefix: 9, positions: keptTokens(config) });
+  const cache = new KvCache(runtime, 'cache', config, {
+    rows,
+    prefix: 9,
+    positions: cachedImageTokens(config),
+  });
   const clear = runtime.compile('clear', ({ zero }: { zero: Tensor }) => {
     cache.clear(zero as Scalar);
     return {};
@@ -120,9 +120,15 @@ describe('guidance away from the caption itself', () => {
   test('changes nothing, though it multiplies by a million how the rows of a batch are rounded', async () => {
     const draw = async (guidance: number, negative: boolean): Promise<Int32Array> => {
       const { runtime, weights } = await open();
-      const sampler = new Sampler(runtime, 'test', config, weights, 4, { temperature: 1, guidance }, true);
-      const asked = requests.slice(0, 4).map(({ caption, seed }) => ({ caption, seed }));
-      return sampler.sample(negative ? asked.map((one) => ({ ...one, negative: one.caption })) : asked);
+      const sampler = new Sampler(runtime, 'test', config, weights, {
+        batch: 4,
+        settings: { temperature: 1, guidance },
+        frozen: true,
+      });
+      const asked = requests
+        .slice(0, 4)
+        .map(({ captionTokens: caption, seed }) => ({ captionTokens: caption, seed }));
+      return sampler.sample(negative ? asked.map((one) => ({ ...one, negative: one.captionTokens })) : asked);
     };
     assert.deepEqual(await draw(1e6, true), await draw(1, false));
   });

@@ -32,7 +32,11 @@ describe('20,000 draws of the last position of an image', () => {
       const sampler = await model.sampler(BATCH, settings);
       const counts = new Array<number>(VOCABULARY).fill(0);
       for (let first = 0; first < DRAWS; first += BATCH) {
-        const requests = Array.from({ length: BATCH }, (_, i) => ({ caption, start, seed: first + i }));
+        const requests = Array.from({ length: BATCH }, (_, i) => ({
+          captionTokens: caption,
+          start,
+          seed: first + i,
+        }));
         const codes = await sampler.sample(requests);
         for (let r = 1; r <= BATCH; r++) counts[codes[r * (start.length + 1) - 1]!]! += 1;
       }

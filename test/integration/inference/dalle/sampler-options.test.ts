@@ -42,8 +42,8 @@ describe('images by top-k 1', () => {
       const sampler = await model.sampler(2, { topK: 1, guidance });
       const starts = START.map((start) => start.slice(0, 2));
       const requests: SampleRequest[] = [
-        { caption: CAPTIONS[0], start: Int32Array.from(starts[0]!), seed: 1 },
-        { caption: CAPTIONS[1], start: Int32Array.from(starts[1]!), negative: NEGATIVE, seed: 2 },
+        { captionTokens: CAPTIONS[0], start: Int32Array.from(starts[0]!), seed: 1 },
+        { captionTokens: CAPTIONS[1], start: Int32Array.from(starts[1]!), negative: NEGATIVE, seed: 2 },
       ];
       const expected = [
         model.greedy(CAPTIONS[0], { start: starts[0]!, away: [], guidance }),
@@ -60,7 +60,7 @@ describe('images by top-k 1', () => {
       const starts = START.map((start) => start.slice(0, count));
       const told: number[] = [];
       const codes = await sampler.sample(
-        starts.map((start, r) => ({ caption: CAPTIONS[r]!, start: Int32Array.from(start), seed: 0 })),
+        starts.map((start, r) => ({ captionTokens: CAPTIONS[r]!, start: Int32Array.from(start), seed: 0 })),
         (tokens, soFar) => {
           told.push(tokens);
           assert.ok(soFar.every((code, i) => i % LENGTH < tokens || code === 0));
@@ -82,7 +82,7 @@ describe('images by top-k 1', () => {
     const model = slowModel();
     const sampler = await model.sampler(4, { topK: 1, guidance: 3 });
     const asked = [CAPTIONS[1], CAPTIONS[0], CAPTIONS[1], []];
-    const codes = await sampler.sample(asked.map((caption, seed) => ({ caption, seed })));
+    const codes = await sampler.sample(asked.map((caption, seed) => ({ captionTokens: caption, seed })));
     assert.deepEqual(
       rows(codes),
       asked.map((caption) => model.greedy(caption, { away: [], guidance: 3 })),
@@ -92,7 +92,7 @@ describe('images by top-k 1', () => {
   test('starts that do not go together, or fill the image, are refused', async () => {
     const sampler = await slowModel().sampler(2);
     const ask = (...starts: number[][]) =>
-      sampler.sample(starts.map((start) => ({ caption: [1], start: Int32Array.from(start), seed: 0 })));
+      sampler.sample(starts.map((start) => ({ captionTokens: [1], start: Int32Array.from(start), seed: 0 })));
     await assert.rejects(ask([1], [1, 2]), /same number of tokens, got 1 and 2/);
     await assert.rejects(ask(new Array(LENGTH).fill(0)), /at most 8 tokens, got 9/);
     await assert.rejects(ask([11]), /below 11, got 11/);

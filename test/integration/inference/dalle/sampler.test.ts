@@ -33,7 +33,7 @@ describe('the likeliest token each time is that of the whole model, run again fo
 
   test('by top-k 1', async () => {
     const tokens = await (await sampler(CAPTIONS.length, { topK: 1 })).sample(
-      CAPTIONS.map((caption, seed) => ({ caption, seed })),
+      CAPTIONS.map((caption, seed) => ({ captionTokens: caption, seed })),
     );
     const expected = CAPTIONS.map((caption) => greedy((drawn) => slowLogits(caption, drawn)));
     assert.deepEqual(
@@ -45,7 +45,9 @@ describe('the likeliest token each time is that of the whole model, run again fo
 
   test('by a temperature near 0', async () => {
     const [caption] = CAPTIONS;
-    const tokens = await (await sampler(1, { temperature: 1e-4 })).sample([{ caption, seed: 5 }]);
+    const tokens = await (await sampler(1, { temperature: 1e-4 })).sample([
+      { captionTokens: caption, seed: 5 },
+    ]);
     assert.deepEqual(
       row(tokens, 0),
       greedy((drawn) => slowLogits(caption, drawn)),
@@ -55,7 +57,7 @@ describe('the likeliest token each time is that of the whole model, run again fo
   for (const guidance of [0, 0.5, 3]) {
     test(`with guidance ${guidance}: empty caption + ${guidance} × (caption − empty caption)`, async () => {
       const tokens = await (await sampler(2, { topK: 1, guidance })).sample(
-        CAPTIONS.slice(0, 2).map((caption, seed) => ({ caption, seed })),
+        CAPTIONS.slice(0, 2).map((caption, seed) => ({ captionTokens: caption, seed })),
       );
       for (const [i, caption] of CAPTIONS.slice(0, 2).entries()) {
         const expected = greedy((drawn) => {
@@ -100,7 +102,10 @@ describe('many draws are distributed as the model says', () => {
       const draw = await sampler(BATCH, settings);
       const images: number[][] = [];
       for (let start = 0; start < DRAWS; start += BATCH) {
-        const requests = Array.from({ length: BATCH }, (_, i) => ({ caption, seed: start + i }));
+        const requests = Array.from({ length: BATCH }, (_, i) => ({
+          captionTokens: caption,
+          seed: start + i,
+        }));
         const tokens = await draw.sample(requests);
         for (let i = 0; i < BATCH; i++) images.push(row(tokens, i));
       }
@@ -126,9 +131,12 @@ describe('many draws are distributed as the model says', () => {
 });
 
 describe('a request has the same tokens', () => {
-  const asked: SampleRequest = { caption: CAPTIONS[1], seed: 11 };
+  const asked: SampleRequest = { captionTokens: CAPTIONS[1], seed: 11 };
   const others = (count: number): SampleRequest[] =>
-    Array.from({ length: count }, (_, i) => ({ caption: CAPTIONS[i % CAPTIONS.length]!, seed: 100 + i }));
+    Array.from({ length: count }, (_, i) => ({
+      captionTokens: CAPTIONS[i % CAPTIONS.length]!,
+      seed: 100 + i,
+    }));
   const settings = { temperature: 1.3, topK: 8 };
   let alone: number[];
   before(async () => {
@@ -154,7 +162,7 @@ describe('a request has the same tokens', () => {
     const tokens = await (await sampler(3, settings)).sample([
       asked,
       { ...asked, seed: 12 },
-      { ...asked, caption: CAPTIONS[0] },
+      { ...asked, captionTokens: CAPTIONS[0] },
     ]);
     assert.deepEqual(row(tokens, 0), alone);
     assert.notDeepEqual(row(tokens, 1), alone);
@@ -162,7 +170,7 @@ describe('a request has the same tokens', () => {
   });
 
   test('with guidance 1 as without, and with guidance 0 as for an empty caption', async () => {
-    const empty = row(await (await sampler(1, settings)).sample([{ ...asked, caption: [] }]), 0);
+    const empty = row(await (await sampler(1, settings)).sample([{ ...asked, captionTokens: [] }]), 0);
     // So near to 1 that it makes no difference, but drawn by way of both captions.
     const one = await (await sampler(2, { ...settings, guidance: 1 + 2 ** -23 })).sample([asked]);
     assert.deepEqual(row(one, 0), alone);
@@ -177,7 +185,7 @@ describe('the drawing of a batch', () => {
     const told: number[] = [];
     const controller = new AbortController();
     const drawing = (await sampler(1)).sample(
-      [{ caption: CAPTIONS[2], seed: 0 }],
+      [{ captionTokens: CAPTIONS[2], seed: 0 }],
       (tokens) => {
         told.push(tokens);
         if (tokens === 4) controller.abort();
@@ -189,7 +197,7 @@ describe('the drawing of a batch', () => {
   });
 
   test('is refused for more requests than the sampler is for', async () => {
-    const two = Array.from({ length: 2 }, (_, seed) => ({ caption: CAPTIONS[2], seed }));
+    const two = Array.from({ length: 2 }, (_, seed) => ({ captionTokens: CAPTIONS[2], seed }));
     await assert.rejects((await sampler(1)).sample(two), RangeError);
   });
 });

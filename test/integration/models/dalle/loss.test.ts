@@ -12,7 +12,7 @@ const value = (scalar: Tensor): number => scalar.dataSync()[0]!;
 const END = config.textVocabulary;
 
 test('text up to the first padding token, image, and their weights', () => {
-  const result = dalleLoss(p, text_BT, image_BI, config, 0.125);
+  const result = dalleLoss(p, text_BT, image_BI, config, { textWeight: 0.125 });
   const images = image_BI.arraySync();
   const slow = text_BT.arraySync().map((text, b) => slowLogits(p, text, images[b]!, config, kinds));
   // The captions of tiny-dalle-model.ts: two tokens and an end, four tokens and no room for an end.
@@ -37,7 +37,7 @@ test('an empty caption has one text token, its end', () => {
   const empty = tf.tensor2d([...padCaption([], config)], [1, config.textLength], 'int32');
   const image = tf.slice(image_BI, [0, 0], [1, -1]);
   const { text } = slowLogits(p, empty.arraySync()[0]!, image.arraySync()[0]!, config, kinds);
-  const { textLoss } = dalleLoss(p, empty, image as Tensor2D, config, 0.125);
+  const { textLoss } = dalleLoss(p, empty, image as Tensor2D, config, { textWeight: 0.125 });
   assert.ok(Math.abs(value(textLoss) - slowCrossEntropy(text[0]!, END)) < 1e-4);
 });
 
@@ -70,7 +70,8 @@ describe('the gradient is that of finite differences', () => {
   ];
   for (const [name, parameter, put] of parts) {
     test(name, () => {
-      const loss = (v: Tensor): Tensor => dalleLoss(put(v), text_BT, image_BI, config, 0.4).loss;
+      const loss = (v: Tensor): Tensor =>
+        dalleLoss(put(v), text_BT, image_BI, config, { textWeight: 0.4 }).loss;
       const { analytic, numeric } = directionalDerivatives(loss, parameter, 3);
       assert.ok(Math.abs(analytic) > 1e-3, `the gradient is not trivial: ${analytic}`);
       assert.ok(

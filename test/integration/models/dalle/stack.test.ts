@@ -24,7 +24,7 @@ function gradients(config: DalleModelConfig, how: How, seed = key): Map<string, 
   const names = flatten(dalleSpec(config)).map(([name]) => name);
   const { value, grads } = tf.valueAndGrads((...tensors: Tensor[]) => {
     const training = { ...how, key: seed };
-    return dalleLoss(withTensors(p, tensors), text_BT, image_BI, config, 0.3, { training }).loss;
+    return dalleLoss(withTensors(p, tensors), text_BT, image_BI, config, { textWeight: 0.3, training }).loss;
   })(tensorsOf(p));
   return new Map([
     ['loss', numbers(value)],
@@ -79,7 +79,7 @@ describe('dropout', () => {
 
 describe("a resblock's gradient scale", () => {
   const scales = [2, 64, 1, 1024];
-  const scaled = gradients(every, { ...PLAIN, gradientScales: scales.map((scale) => tf.scalar(scale)) });
+  const scaled = gradients(every, { ...PLAIN, blockLossScales: scales.map((scale) => tf.scalar(scale)) });
   const plain = gradients(every, PLAIN);
 
   test('multiplies the gradients of its parameters and no others', () => {
@@ -96,7 +96,7 @@ describe("a resblock's gradient scale", () => {
 
   test('that overflows spoils its own gradients only', () => {
     const overflowing = scales.map((_, layer) => tf.scalar(layer === 1 ? Number.POSITIVE_INFINITY : 1));
-    const spoilt = gradients(every, { ...PLAIN, gradientScales: overflowing });
+    const spoilt = gradients(every, { ...PLAIN, blockLossScales: overflowing });
     for (const [name, values] of spoilt) {
       if (!name.includes('block_2')) assert.ok(values.every(Number.isFinite), name);
     }
@@ -119,7 +119,8 @@ describe('recorded', () => {
           const training = { ...DROPPING, recompute: true, key };
           const options = { training };
           const ours = withTensors(p, tensors);
-          return dalleLoss(ours, text as Tensor2D, image as Tensor2D, config, 0.3, options).loss;
+          return dalleLoss(ours, text as Tensor2D, image as Tensor2D, config, { textWeight: 0.3, ...options })
+            .loss;
         })(tensorsOf(p));
         return Object.fromEntries(names.map((name, i) => [name, grads[i]!]));
       });

@@ -105,7 +105,11 @@ describe('the whole loss', () => {
   const p = perturbed(dvaeSpec(config), 2);
   const pixels = tf.sigmoid(randomTensor([2, 8, 8, 3], random, 2)) as Tensor4D;
   const run = (beta: number, parameters = p) =>
-    dvaeLoss(parameters, pixels, config, key(1, 1), tf.scalar(0.7), tf.scalar(beta));
+    dvaeLoss(parameters, pixels, config, {
+      key: key(1, 1),
+      temperature: tf.scalar(0.7),
+      klWeight: tf.scalar(beta),
+    });
 
   test('is the likelihood plus β KL, both divided by pixels × channels', () => {
     const result = run(6.6);

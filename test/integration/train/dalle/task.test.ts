@@ -86,8 +86,8 @@ describe('eight captioned images', () => {
 
     const weights = new Weights(runtime, 'trained', dalleSpec(config.model));
     await weights.load(await checkpoint.read('model', weights.expected()));
-    const sampler = new Sampler(runtime, 'codes', config.model, weights, IMAGES, settings);
-    const sampled = await sampler.sample(tokens.map((caption, seed) => ({ caption, seed })));
+    const sampler = new Sampler(runtime, 'codes', config.model, weights, { batch: IMAGES, settings });
+    const sampled = await sampler.sample(tokens.map((caption, seed) => ({ captionTokens: caption, seed })));
     const right = sampled.filter((code, i) => code === codes[i]).length;
     assert.ok(right >= 0.9 * codes.length, `${right} of ${codes.length} codes`);
     assert.ok(new Set(codes).size > 5, 'the images are all alike');

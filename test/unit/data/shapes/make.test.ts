@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import sharp from 'sharp';
 import { makeShapes } from '../../../../src/data/shapes/make.ts';
-import { InterruptedError, UsageError } from '../../../../src/util/errors.ts';
 
 let folder: string;
 before(async () => {
@@ -25,7 +24,7 @@ async function contents(path: string): Promise<Map<string, Buffer>> {
   );
 }
 
-test('the same seed writes the same bytes, another seed others', async () => {
+test('the same seed writes the same bytes, and another seed other bytes', async () => {
   await makeShapes({ ...options, out: join(folder, 'a') });
   await makeShapes({ ...options, out: join(folder, 'b') });
   await makeShapes({ ...options, seed: 6, out: join(folder, 'c') });
@@ -34,13 +33,13 @@ test('the same seed writes the same bytes, another seed others', async () => {
   assert.notDeepEqual(a, c);
 });
 
-test('a longer set begins with the shorter one', async () => {
+test('a larger data set starts with the images of a smaller one', async () => {
   await makeShapes({ ...options, count: 11, out: join(folder, 'short') });
   const [a, short] = await Promise.all(['a', 'short'].map((name) => contents(join(folder, name))));
   assert.deepEqual(short!.get('/images/000010.png'), a!.get('/images/000010.png'));
 });
 
-test('the folder holds images of the size, captions, and both descriptions', async () => {
+test('the folder holds images of the given size, captions, heldout.json and about.json', async () => {
   const files = await contents(join(folder, 'a'));
   assert.equal([...files.keys()].filter((name) => name.endsWith('.png')).length, 20);
   assert.match(files.get('/images/000000.txt')!.toString(), /^[a-z ]+\n$/);
@@ -50,29 +49,41 @@ test('the folder holds images of the size, captions, and both descriptions', asy
   assert.equal(JSON.parse(files.get('/about.json')!.toString()).seed, 5);
 });
 
-test('replaces a folder of its own, and refuses any other without force', async () => {
+test('a folder that it wrote is replaced, any other only with force', async () => {
   await makeShapes({ ...options, count: 3, out: join(folder, 'b') });
   assert.equal((await readdir(join(folder, 'b', 'images'))).length, 6);
   const other = join(folder, 'other');
   await mkdir(other);
   await writeFile(join(other, 'thesis.txt'), 'years of work');
-  await assert.rejects(makeShapes({ ...options, out: other }), UsageError);
+  await assert.rejects(makeShapes({ ...options, out: other }), {
+    name: 'UsageError',
+    code: 'E_FOLDER_NOT_EMPTY',
+    where: other,
+  });
   assert.deepEqual(await readdir(other), ['thesis.txt']);
   await makeShapes({ ...options, count: 1, out: other, force: true });
   assert.deepEqual((await readdir(other)).sort(), ['about.json', 'heldout.json', 'images']);
 });
 
-test('refuses to replace the folder it runs in, or one around it', async () => {
+test('the working folder and the folders around it are never replaced', async () => {
   for (const out of ['.', '..', '/'])
-    await assert.rejects(makeShapes({ ...options, out, force: true }), UsageError);
+    await assert.rejects(makeShapes({ ...options, out, force: true }), {
+      name: 'UsageError',
+      code: 'E_FOLDER_IN_USE',
+      where: out,
+    });
 });
 
-test('refuses values out of range', async () => {
+test('values out of range are refused with the option', async () => {
   for (const wrong of [{ count: 0 }, { count: 1.5 }, { size: 8 }, { seed: -1 }, { size: Number.NaN }])
-    await assert.rejects(makeShapes({ ...options, ...wrong, out: join(folder, 'd') }), UsageError);
+    await assert.rejects(makeShapes({ ...options, ...wrong, out: join(folder, 'd') }), {
+      name: 'UsageError',
+      code: 'E_OUT_OF_RANGE',
+      option: Object.keys(wrong)[0],
+    });
 });
 
-test('interrupted, it leaves nothing behind', async () => {
+test('an interrupted command leaves nothing behind', async () => {
   const before = await readdir(folder);
   const controller = new AbortController();
   const progress = { start: () => {}, update: () => controller.abort(), stop: () => {}, note: () => {} };
@@ -83,6 +94,6 @@ test('interrupted, it leaves nothing behind', async () => {
     progress,
     signal: controller.signal,
   });
-  await assert.rejects(run, InterruptedError);
+  await assert.rejects(run, { name: 'InterruptedError', code: 'E_INTERRUPTED' });
   assert.deepEqual(await readdir(folder), before);
 });

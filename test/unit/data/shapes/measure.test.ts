@@ -40,7 +40,7 @@ const DAMAGES: Record<string, Damage> = {
   },
 };
 
-async function shareRight(
+async function shareCorrect(
   images: readonly Uint8Array[],
   size: number,
   expected: readonly Scene[],
@@ -59,20 +59,20 @@ const images = await draw(heldOut, 32);
 
 for (const [name, damage] of Object.entries(DAMAGES)) {
   test(`drawn held-out scenes are right: damage ${name}`, async () => {
-    const share = await shareRight(images, 32, heldOut, damage);
+    const share = await shareCorrect(images, 32, heldOut, damage);
     assert.ok(share >= (name === 'none' ? 0.99 : 0.98), `${share}`);
   });
 }
 
 test('drawn training scenes are right, with sizes, stripes, counts and places', async () => {
   const scenes = Array.from({ length: COUNT }, (_, i) => randomScene(new RandomStream('train', i)));
-  assert.ok((await shareRight(await draw(scenes, 32), 32, scenes)) >= 0.99);
+  assert.ok((await shareCorrect(await draw(scenes, 32), 32, scenes)) >= 0.99);
 });
 
 for (const size of [48, 64]) {
   test(`works at ${size} pixels`, async () => {
     const scenes = heldOut.filter((_, i) => i % 6 === 0);
-    assert.ok((await shareRight(await draw(scenes, size), size, scenes)) >= 0.99);
+    assert.ok((await shareCorrect(await draw(scenes, size), size, scenes)) >= 0.99);
   });
 }
 
@@ -105,13 +105,13 @@ const WRONG: Record<string, (scene: Scene) => Scene | undefined> = {
 };
 
 for (const [name, wrong] of Object.entries(WRONG)) {
-  test(`an image of another scene is not right: ${name} differs`, async () => {
+  test(`an image is not correct for another scene: ${name} differs`, async () => {
     const cases = heldOut.flatMap((scene, i) => {
       const expected = wrong(scene);
       return expected ? [{ expected, pixels: images[i]! }] : [];
     });
     assert.ok(cases.length >= COUNT / 3);
-    const share = await shareRight(
+    const share = await shareCorrect(
       cases.map(({ pixels }) => pixels),
       32,
       cases.map(({ expected }) => expected),
@@ -120,44 +120,44 @@ for (const [name, wrong] of Object.entries(WRONG)) {
   });
 }
 
-test('a half-drawn mixture of two images, noise, and an empty image are not right', async () => {
+test('a mixture of two images, noise and an empty image are not correct', async () => {
   const mixed = images.map((a, i) => a.map((value, k) => (value + images[(i + 1) % COUNT]![k]!) / 2));
-  assert.ok((await shareRight(mixed, 32, heldOut)) <= 0.01);
+  assert.ok((await shareCorrect(mixed, 32, heldOut)) <= 0.01);
   const noise = new Uint8Array(32 * 32 * 3).map(() => random.integer(256));
   assert.equal(measureScene(noise, 32, heldOut[0]!).isCorrect, false);
   const empty = measureScene(new Uint8Array(32 * 32 * 3).fill(250), 32, heldOut[0]!);
-  assert.deepEqual(empty, { colour: false, shape: false, place: false, right: false, found: [] });
+  assert.deepEqual(empty, { colour: false, shape: false, place: false, isCorrect: false, found: [] });
 });
 
-test('each part is judged by itself', () => {
+test('colours, shapes and place are judged separately', () => {
   const index = heldOut.findIndex(({ objects: [a, b] }) => b !== undefined && a!.colour !== b.colour);
   const scene = heldOut[index]!;
   const [a, b] = scene.objects as [SceneObject, SceneObject];
   const judge = (expected: Scene) => {
-    const { colour, shape, place, isCorrect: right } = measureScene(images[index]!, 32, expected);
-    return { colour, shape, place, right };
+    const { colour, shape, place, isCorrect } = measureScene(images[index]!, 32, expected);
+    return { colour, shape, place, isCorrect };
   };
-  assert.deepEqual(judge(scene), { colour: true, shape: true, place: true, right: true });
+  assert.deepEqual(judge(scene), { colour: true, shape: true, place: true, isCorrect: true });
   assert.deepEqual(judge({ ...scene, objects: [b, a] }), {
     colour: true,
     shape: true,
     place: false,
-    right: false,
+    isCorrect: false,
   });
   const colour = COLOUR_NAMES.find((name) => name !== a.colour && name !== b.colour)!;
   assert.deepEqual(judge({ ...scene, objects: [{ ...a, colour }, b] }), {
     colour: false,
     shape: true,
     place: true,
-    right: false,
+    isCorrect: false,
   });
 });
 
-test('says what it found and where', async () => {
+test('a measure has the objects found, with their positions', async () => {
   const scene: Scene = { objects: [{ colour: 'green', shape: 'ring' }], place: 'in the top left' };
   const [pixels] = await draw([scene], 32);
-  const { found, isCorrect: right } = measureScene(pixels!, 32, scene);
-  assert.ok(right);
+  const { found, isCorrect } = measureScene(pixels!, 32, scene);
+  assert.ok(isCorrect);
   assert.equal(found.length, 1);
   assert.deepEqual([found[0]!.colour, found[0]!.shape], ['green', 'ring']);
   assert.ok(found[0]!.x < 0.42 && found[0]!.y < 0.42 && found[0]!.radius > 0.15);

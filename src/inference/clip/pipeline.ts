@@ -1,5 +1,5 @@
-// A trained CLIP, whole: images and texts in, features and similarities out. Opened from one checkpoint folder, which
-// carries the tokenizer.
+// A trained CLIP with its tokenizer: encodes images and texts into features and scores images by a prompt. Opened from a
+// checkpoint folder.
 
 import { type Checkpoint, hashOf } from '../../checkpoint/checkpoint.ts';
 import { type ClipModelConfig, clipCheckpointSchema } from '../../config/clip.ts';
@@ -11,11 +11,11 @@ import { loadTokenizer } from '../../tokenizers/load.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { ClipEncoder } from './encoder.ts';
 
-export class ClipModel {
+export class ClipPipeline {
   readonly config: ClipModelConfig;
-  /** Identifies the weights. */
+  /** Hash of the weights. */
   readonly hash: string;
-  /** The factor on cosines before a softmax. */
+  /** exp(logit scale): the factor on cosines before a softmax. */
   readonly scale: number;
   readonly #tokenizer: Tokenizer;
   readonly #encoder: ClipEncoder;
@@ -34,15 +34,18 @@ export class ClipModel {
     this.#encoder = encoder;
   }
 
-  /** The averaged weights of a checkpoint where it has them. Throws DataError when they do not fit its configuration. */
-  static async open(runtime: Runtime, checkpoint: Checkpoint): Promise<ClipModel> {
+  /**
+   * Opens a checkpoint: its EMA weights, or the last ones when it has none.
+   * @throws DataError when they do not fit the checkpoint's configuration
+   */
+  static async open(runtime: Runtime, checkpoint: Checkpoint): Promise<ClipPipeline> {
     const config = checkpoint.config(clipCheckpointSchema).model;
     const tokenizer = await loadTokenizer(checkpoint.tokenizerFile);
     const weights = new Weights(runtime, 'clip', clipSpec(config));
     const values = await checkpoint.read(checkpoint.bestPart, weights.expected());
     await weights.load(values);
     const scale = Math.exp(Number(values.get('logit_scale')?.data[0]));
-    return new ClipModel(
+    return new ClipPipeline(
       config,
       hashOf(checkpoint),
       scale,
@@ -61,22 +64,23 @@ export class ClipModel {
   }
 
   /**
-   * Features of texts, of length 1: count × embedding.
-   * @throws DataError for a text that is empty, or longer than the model reads unless `truncate` is set
+   * Features of texts, of length 1.
+   * @returns count × embedding
+   * @throws DataError see `textTokens`
    */
   encodeTexts(texts: readonly string[], truncate = false): Promise<Float32Array> {
     return this.#encoder.texts(texts.map((text) => textTokens(text, this.#tokenizer, this.config, truncate)));
   }
 
-  /** Refuses a text as `encodeTexts` and `score` do, without running anything. */
+  /** Checks a text as `encodeTexts` and `score` do, without running the model. Throws DataError, see `textTokens`. */
   checkText(text: string, truncate = false): void {
     textTokens(text, this.#tokenizer, this.config, truncate);
   }
 
   /**
-   * Cosines of a prompt and images: what ranks them.
+   * Cosines of a prompt and each image.
    * @param pixels RGB, count × size × size × 3
-   * @throws DataError for a prompt as `encodeTexts` does
+   * @throws DataError see `textTokens`
    */
   async score(prompt: string, pixels: Uint8Array, truncate = false): Promise<number[]> {
     const text = await this.encodeTexts([prompt], truncate);

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ATTENTION_KINDS, type AttentionKind } from '../../../src/config/dalle.ts';
-import { attentionMask, attentionOrder, type StreamLayout } from '../../../src/nn/attention-mask.ts';
+import { attentionOrder, type StreamLayout } from '../../../src/nn/attention-kinds.ts';
+import { attentionMask } from '../../support/attention-mask.ts';
 
 /** Fills the mask by walking to each place the rule names. */
 function slowMask(kind: AttentionKind, { prefix, grid, kernelSize: convolution }: StreamLayout): Uint8Array {
