@@ -1,4 +1,4 @@
-// The same seed gives the same run, bit for bit; so does a run that was stopped and gone on with.
+// The same seed gives the same run, bit for bit; so does a run that was stopped and resumed.
 
 import assert from 'node:assert/strict';
 import { appendFileSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
@@ -138,7 +138,7 @@ for (const [index, { name, session, stops }] of cases.entries()) {
     const whole = folder('whole');
     before(() => train(whole));
 
-    test('the same seed: every byte of the checkpoints, the metrics and the images', async () => {
+    test('the same seed gives every byte of the checkpoints, the metrics and the images', async () => {
       await train(folder('again'));
       const files = lasting(folder('again'));
       assert.deepEqual(files, lasting(whole));
@@ -148,20 +148,20 @@ for (const [index, { name, session, stops }] of cases.entries()) {
       assert.ok(files['samples/step-10.png']);
     });
 
-    test('another seed: other weights', async () => {
+    test('another seed gives other weights', async () => {
       await session(2)(folder('other'));
       const model = 'checkpoints/step-10/model.safetensors';
       assert.notEqual(digests(folder('other'))[model], digests(whole)[model]);
     });
 
     for (const stop of stops) {
-      test(`stopped in ${stop.label} at ${stop.at} and gone on with`, async () => {
+      test(`stopped in ${stop.label} at ${stop.at} and resumed, it equals an uninterrupted run`, async () => {
         const run = folder(`stopped ${stops.indexOf(stop)}`);
         await assert.rejects(train(run, { stop }), InterruptedError);
         await train(run, { resume: true });
         const files = lasting(run);
         const expected = lasting(whole);
-        // Ctrl-C made a checkpoint of its own, which may have pushed out an older one.
+        // Ctrl-C saved an additional checkpoint, for which an older one may have been removed.
         const isOld = (file: string): boolean => /^checkpoints\/step-(?!10\/)/.test(file);
         const late = (all: Record<string, string>) =>
           Object.fromEntries(Object.entries(all).filter(([file]) => !isOld(file)));
@@ -169,7 +169,7 @@ for (const [index, { name, session, stops }] of cases.entries()) {
       });
     }
 
-    test('gone on with when it is finished: nothing changes', async () => {
+    test('resumed when it is finished, it changes nothing', async () => {
       const before = lasting(whole);
       const { mtimeMs } = statSync(join(whole, 'checkpoints/step-10/state.json'));
       const { checkpoint, steps, evaluation, lastLoss } = await train(whole, { resume: true });
