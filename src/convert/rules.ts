@@ -1,5 +1,5 @@
-// Rules that rename the tensors of PyTorch programs. A rule names one parameter of ours, the tensor it is read from, and
-// the layout of that tensor; the rules of each model are in names.ts of its folder.
+// Rules that rename the tensors of PyTorch programs. A rule names one parameter of ours, the tensor it is read from,
+// and the layout of that tensor; the rules of each model are in names.ts of its folder.
 
 import type { TensorSource } from '../checkpoint/safetensors.ts';
 import { weightSource } from './external.ts';

@@ -121,14 +121,14 @@ export function dallePytorchModel(settings: Settings, tensors: StateDict, where:
   // Layers that share weights have them once, and a tied head is the embeddings.
   const names = new Set(expected.map(([name]) => name));
   for (const name of found.keys()) if (!names.has(name)) found.delete(name);
-  matchTensors(found, expected, where, 'name a checkpoint of one DALLE, whole');
+  matchTensors(found, expected, where, 'give a complete checkpoint of one DALLE');
   return { model, found };
 }
 
 /** The sum of the embeddings of text token 0 and, unless positions are rotary, of position 0. */
 function startToken(tensors: StateDict, where: string): TensorSource {
   const embedding = tensors.get('text_emb.weight') ?? tensors.get('text_emb.linear.weight');
-  if (!embedding) throw unusable('it has no embedding of text', where, 'name a checkpoint of train_dalle');
+  if (!embedding) throw unusable('it has no embedding of text', where, 'give a checkpoint of train_dalle');
   const position = tensors.get('text_pos_emb.weight');
   const rows = [embedding, ...(position ? [position] : [])].map((table) =>
     weightSource('text_emb', table.rows(0, 1), where),

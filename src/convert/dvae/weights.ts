@@ -14,7 +14,7 @@ import { discreteVaeRules, openaiRules } from './names.ts';
 /** Pixels on a side of the images that OpenAI's dVAE was trained with. */
 const PUBLISHED_SIZE = 256;
 
-const INCOMPLETE = 'name the files of one model, all of them';
+const INCOMPLETE = 'give all files of one model';
 
 /** Throws DataError when a setting is not one that mm has. */
 function parseModel(settings: object, where: string): DvaeModelConfig {
@@ -57,7 +57,7 @@ export const openaiDvae: Converter = {
       throw new DataError(`a dVAE has one encoder and one decoder; the files hold ${got}`, {
         code: 'E_WEIGHTS_INCOMPLETE',
         where: files.where,
-        fix: 'name both encoder.pkl and decoder.pkl',
+        fix: 'give both encoder.pkl and decoder.pkl',
       });
     }
     const names = [...encoder.tensors.keys()];
