@@ -1,5 +1,6 @@
 // A discrete VAE on held-out images: reconstruction errors from hard and from relaxed codes, the terms of the loss
 // without their weights, and the use of the codebook.
+//   B batch, G codes on a side, H height and W width in pixels
 
 import { floatScalar, type HostTensor } from '../engine/native/tensor.ts';
 import type { Runtime } from '../engine/session/runtime.ts';

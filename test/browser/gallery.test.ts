@@ -1,5 +1,5 @@
-// The gallery in a real browser, where there is one: it renders, nothing is blocked by its own policy, nothing
-// runs, and it fits a telephone.
+// The gallery in a real browser, where there is one: it renders, its policy blocks nothing of the page, nothing runs, and
+// it fits a telephone.
 
 import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -49,7 +49,7 @@ async function page(): Promise<GalleryPage> {
   };
 }
 
-test('the page shows its images and its policy blocks nothing of its own', { skip }, async () => {
+test('the page shows its images, and its policy blocks nothing of the page', { skip }, async () => {
   const path = join(folder, 'page.html');
   await writeGallery(path, await page());
   for (const width of [1200, 500]) {
@@ -71,7 +71,7 @@ test('the page shows its images and its policy blocks nothing of its own', { ski
   }
 });
 
-test('the page fits a narrow window and every image has words', { skip }, async () => {
+test('the page fits a narrow window, and every image has a text alternative', { skip }, async () => {
   // A frame 360 pixels wide, measured by a script of the page around it.
   const inner = galleryHtml(await page());
   const outer = `<!doctype html><iframe id="f" width="360" height="800"></iframe><script>

@@ -1,5 +1,5 @@
-// The page of a run in a real browser, where there is one: its curves are drawn, its policy blocks nothing of its own,
-// and it fits a telephone.
+// The page of a run in a real browser, where there is one: its curves are rendered, its policy blocks nothing of the
+// page, and it fits a telephone.
 
 import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -41,7 +41,7 @@ async function record(): Promise<RunHistory> {
   };
 }
 
-test('curves are drawn inside their charts, and nothing is wider than a narrow window', {
+test('curves are inside their charts, and nothing is wider than a narrow window', {
   skip: without,
 }, async () => {
   const inner = runHtml(await record());

@@ -19,7 +19,7 @@ import { SILENT } from '../../src/util/progress.ts';
 import { TINY } from './tiny-dvae.ts';
 
 /** Validation, checkpoints and the log fall on the same steps and on different ones. */
-const RHYTHM = { steps: 10, batch: 4, logEvery: 3, evaluateEvery: 4, saveEvery: 6 };
+const SCHEDULE = { steps: 10, batch: 4, logEvery: 3, evaluateEvery: 4, saveEvery: 6 };
 
 export const WARM_START = { steps: 5, width: 4, images: 8 };
 
@@ -30,7 +30,7 @@ export function dvaeConfig(data: string, seed = 0, train: object = {}): DvaeConf
     data: { path: data, validation: 0.2 },
     model: TINY,
     train: {
-      ...RHYTHM,
+      ...SCHEDULE,
       optimizer: { learningRate: { peak: 2e-3, warmup: 3 }, weightDecay: 0.01 },
       ema: { decay: 0.9 },
       kl: { weight: 1, steps: 5 },
@@ -72,7 +72,7 @@ export function dalleConfig(data: DalleData, seed = 0, train: object = {}): Dall
       attention: ['row', 'column'],
     },
     train: {
-      ...RHYTHM,
+      ...SCHEDULE,
       optimizer: { learningRate: { peak: 3e-3, warmup: 3 }, weightDecay: 0.01, clipNorm: 1 },
       ema: { decay: 0.9 },
       nullCaptions: 0.2,
@@ -105,7 +105,7 @@ export function clipConfig(
       ...over.model,
     },
     train: {
-      ...RHYTHM,
+      ...SCHEDULE,
       optimizer: { learningRate: { peak: 3e-3, warmup: 3 }, weightDecay: 0.2, beta2: 0.98 },
       ema: { decay: 0.9 },
       ...over.train,

@@ -34,7 +34,7 @@ function block(ours: string, attention: string, feedForward: string): Rule[] {
   ];
 }
 
-/** Rules of the names without wrappers, of every option: a model has the tensors of its own options. */
+/** Rules for the names without wrappers. They include tensors of every option; a model lacks some of them. */
 export function dallePytorchRules(model: DalleModelConfig): Rule[] {
   const { textVocabulary, textLength, imageVocabulary, layers, reversible } = model;
   const texts = textVocabulary + textLength;

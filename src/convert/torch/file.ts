@@ -2,6 +2,7 @@
 
 import { type FileHandle, open } from 'node:fs/promises';
 import { DataError } from '../../util/errors.ts';
+import { readError } from '../../util/files.ts';
 import { PickleFault } from '../pickle/fault.ts';
 import type { PickleHost } from '../pickle/operations.ts';
 import { readPickle } from '../pickle/read.ts';
@@ -31,14 +32,8 @@ export class TorchFile {
    * @throws DataError when torch did not write the file, it is damaged, or it names a class that weights do not need
    */
   static async open(path: string): Promise<TorchFile> {
-    const file = await open(path, 'r').catch((cause: NodeJS.ErrnoException) => {
-      const missing = cause.code === 'ENOENT';
-      throw new DataError(missing ? 'no such file' : cause.message, {
-        code: missing ? 'E_NOT_FOUND' : 'E_FILE_UNREADABLE',
-        where: path,
-        fix: 'check the path and the permissions',
-        cause,
-      });
+    const file = await open(path, 'r').catch((cause: unknown) => {
+      throw readError(cause, path, 'file');
     });
     try {
       const magic = Buffer.alloc(2);

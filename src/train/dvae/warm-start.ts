@@ -1,6 +1,6 @@
 // The warm start of a codebook: encoder and decoder are trained as a plain autoencoder, then its features are clustered
 // and the centres written into the 1×1 convolutions around the codes (models/dvae/warm-start.ts).
-//   B batch, H height, W width in pixels, K clusters, C channels of the bottleneck
+//   B batch, H height and W width in pixels, V centres, F channels of the bottleneck
 
 import type { DvaeConfig, OpenaiDvaeConfig } from '../../config/dvae.ts';
 import type { ImageBatch, ImageBatches } from '../../data/batches.ts';
@@ -131,7 +131,7 @@ async function trainAutoencoder(
   progress.stop();
 }
 
-/** Features of at least `settings.images` images, N × C, flat. */
+/** Features of at least `settings.images` images, F numbers each. */
 async function collectFeatures(
   runtime: Runtime,
   { weights, bottleneck }: Autoencoder,
@@ -151,7 +151,7 @@ async function collectFeatures(
   return concat(parts);
 }
 
-/** Writes the centres, K × C, into the convolutions around the codes. */
+/** Writes the centres, V × F, into the convolutions around the codes. */
 async function writeCodebook(
   runtime: Runtime,
   { weights, bottleneck }: Autoencoder,

@@ -1,5 +1,5 @@
-// What the gradient of the joint Transformer keeps of each layer: the peak of its graph at two depths, whose difference
-// is one layer's share.
+// Activations that the gradient of the joint Transformer keeps per layer: the difference between the peaks of its graph
+// at two depths.
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';

@@ -1,4 +1,4 @@
-// Several workers make what one process makes in as many parts: every byte of the weights, moments, metrics and images.
+// Several workers give every byte that one process gives with as many parts: weights, moments, metrics and images.
 
 import assert from 'node:assert/strict';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -37,7 +37,7 @@ after(() => rmSync(root, { recursive: true }));
 const configOf = (train: object, data: Partial<DalleData> = {}) =>
   dalleConfig({ path, dvae, tokenizer, ...data }, 1, { batch: 6, ...train });
 
-/** What a run leaves but for its configuration, which says how many parts a batch had. */
+/** What a run leaves except its configuration, which has the number of parts of a batch. */
 const made = (run: string): Record<string, unknown> => ({
   ...Object.fromEntries(
     Object.entries(lasting(run)).filter(([name]) => !/(config\.yaml|state\.json)$|step-(?!10\b)/.test(name)),
@@ -48,7 +48,7 @@ const made = (run: string): Record<string, unknown> => ({
   },
 });
 
-/** Each worker is told another folder, to see that only the first writes. */
+/** Each worker gets another folder, to see that only worker 0 writes. */
 const folderOf = (run: string, rank: number): string => join(root, rank === 0 ? run : `${run} of ${rank}`);
 
 interface Work {
@@ -56,7 +56,7 @@ interface Work {
   readonly train?: object;
 }
 
-/** What a session of the run came to for each worker. */
+/** The outcome of a session of the run, for each worker. */
 function work(
   run: string,
   { workers, train = {} }: Work,
@@ -108,7 +108,7 @@ for (const [name, { workers, train }] of Object.entries(cases)) {
   });
 }
 
-test('Ctrl-C at worker 1 stops both at the same step; they go on to be the same', async () => {
+test('Ctrl-C at worker 1 stops both at the same step; resumed, they equal an uninterrupted run', async () => {
   const run = 'stopped';
   const train = { plateau: { patience: 1, threshold: 10 } };
   const alone = join(root, `${run}, alone`);
@@ -117,7 +117,8 @@ test('Ctrl-C at worker 1 stops both at the same step; they go on to be the same'
   const stopped = await work(run, { workers: 2, train }, (rank) => (rank === 1 ? { stop } : {}));
   for (const error of reasons(stopped)) {
     assert.ok(error instanceof InterruptedError);
-    assert.match(error.message, /^stopped at step 7 of 10$/);
+    assert.equal(error.code, 'E_INTERRUPTED');
+    assert.match(error.message, /\bstep 7 of 10\b/);
     assert.match(error.where!, /stopped\/checkpoints\/step-7$/);
   }
   const resumed = await work(run, { workers: 2, train }, () => ({ resume: true }));
@@ -125,7 +126,7 @@ test('Ctrl-C at worker 1 stops both at the same step; they go on to be the same'
   assert.deepEqual(made(folderOf(run, 0)), made(alone));
 });
 
-test('compressed gradients: stopped and gone on with is the same, errors of all included; not the exact ones', async () => {
+test('compressed gradients: a resumed run equals an uninterrupted one, residuals of all workers included', async () => {
   const compressed: Work = { workers: 2, train: { compression: { rank: 2 } } };
   const part = 'checkpoints/step-10/compression.safetensors';
   const whole = join(root, 'compressed');
@@ -133,7 +134,7 @@ test('compressed gradients: stopped and gone on with is the same, errors of all 
   const stop = { label: 'train-dalle', at: 7 };
   const stopped = await work('compressed, stopped', compressed, () => ({ stop }));
   for (const error of reasons(stopped)) assert.ok(error instanceof InterruptedError);
-  // A copy that goes on with another number of workers.
+  // A copy is resumed with another number of workers.
   cpSync(join(root, 'compressed, stopped'), join(root, 'compressed, by three'), { recursive: true });
   for (const { status } of await work('compressed, stopped', compressed, () => ({ resume: true })))
     assert.equal(status, 'fulfilled');
@@ -145,7 +146,8 @@ test('compressed gradients: stopped and gone on with is the same, errors of all 
   const byThree = { ...compressed, workers: 3 };
   for (const { status } of await work('compressed, by three', byThree, () => ({ resume: true })))
     assert.equal(status, 'fulfilled');
-  // Only the sum of the errors counts: the run is the same but for rounding, which Adam's first steps make larger.
+  // Updates depend on the sum of the residuals only: the run is the same except for rounding, which Adam's first steps
+  // amplify.
   const losses = (run: string): number[] =>
     readFileSync(join(root, run, 'metrics.jsonl'), 'utf8')
       .trim()
@@ -159,46 +161,45 @@ test('compressed gradients: stopped and gone on with is the same, errors of all 
     assert.ok(Math.abs(loss - expected[i]!) < 1e-3, `${loss}, ${expected[i]}`);
 });
 
-test('a gradient that is not finite ends all, with the first tensor that some worker found', async () => {
+test('a gradient that is not finite ends all workers, with the first tensor that one of them found', async () => {
   const train = { optimizer: { learningRate: { peak: 1e38 } } };
   const [first, second] = reasons(await work('diverging', { workers: 2, train }));
   for (const error of [first!, second!]) {
     assert.ok(error instanceof DataError);
-    assert.match(
-      error.message,
-      /not finite at step \d+; the first tensor that is not: .*; the batch: (.*, ){5}/,
-    );
+    assert.equal(error.code, 'E_DIVERGED');
+    assert.match(error.message, /step \d+; .*\(made.*; (.*, ){5}/);
   }
   assert.equal(first!.message, second!.message);
 });
 
-describe('what workers must have in common', () => {
+describe('workers must have in common', () => {
   test('the configuration', async () => {
     const outcomes = await work('never', { workers: 2 }, (rank) => ({ train: { textLossWeight: rank / 4 } }));
     for (const error of reasons(outcomes)) {
       assert.ok(error instanceof UsageError);
-      assert.equal(error.message, 'worker 1 has another configuration than worker 0');
+      assert.equal(error.code, 'E_WORKER_MISMATCH');
+      assert.match(error.message, /worker 1 .*configuration/);
     }
   });
 
-  test('the data; not the places where they are', async () => {
+  test('the data, not its paths', async () => {
     const others = join(root, 'others');
     await writeImages(others, 18);
     const moved = await work('moved', { workers: 2, train: { steps: 1 } }, (rank) =>
       rank === 1 ? { data: { path: others } } : {},
     );
     for (const { status } of moved) assert.equal(status, 'fulfilled');
-    writeFileSync(join(others, 'a', '000.txt'), 'picture 00\n');
+    writeFileSync(join(others, 'a', '000.txt'), 'image 00\n');
     const outcomes = await work('never', { workers: 2 }, (rank) =>
       rank === 1 ? { data: { path: others } } : {},
     );
     for (const error of reasons(outcomes)) {
       assert.ok(error instanceof DataError);
-      assert.equal(error.message, 'worker 1 has other data than worker 0');
+      assert.match(error.message, /worker 1 .*data/);
     }
   });
 
-  test('the number of threads: that of the worker with the fewest', async () => {
+  test('the number of threads: the least of all workers', async () => {
     const counts = [8, 3, 4];
     for (const outcome of await runWorkers(3, (cluster) => minThreads(cluster, counts[cluster.rank]!)))
       assert.equal((outcome as PromiseFulfilledResult<number>).value, 3);
@@ -221,23 +222,22 @@ describe('what workers must have in common', () => {
     for (const runtime of runtimes) await runtime.close();
     for (const error of reasons(outcomes)) {
       assert.ok(error instanceof DataError);
-      assert.equal(error.message, 'worker 2 has other weights than worker 0 after 5 updates');
+      assert.match(error.message, /worker 2 .*weights.* 5 updates/);
     }
   });
 });
 
-test('a batch that cannot be shared out, a folder that is not empty: an error of all', async () => {
+test('a batch that cannot be shared, or a folder that is not empty, is an error of all workers', async () => {
   for (const error of reasons(await work('never', { workers: 2, train: { accumulateSteps: 2, batch: 6 } }))) {
     assert.ok(error instanceof UsageError);
-    assert.match(
-      error.message,
-      /train.batch 6 cannot be shared equally among 2 workers × train.accumulateSteps 2/,
-    );
-    assert.match(error.fix!, /multiple of 4/);
+    assert.equal(error.code, 'E_BATCH_NOT_DIVISIBLE');
+    assert.equal(error.option, 'workers');
+    assert.match(error.message, /\btrain\.batch 6\b.*\b2 workers × train\.accumulateSteps 2\b/);
+    assert.match(error.fix!, /\b4\b/);
   }
   const [first, second] = reasons(await work('two', { workers: 2 }));
-  assert.match(first!.message, /^the run folder is not empty/);
-  assert.match(second!.message, /^worker 0: the run folder is not empty/);
-  assert.ok(second instanceof UsageError);
+  assert.ok(first instanceof UsageError && second instanceof UsageError);
+  assert.equal(first.code, 'E_RUN_FOLDER_NOT_EMPTY');
+  assert.equal(second.message, `worker 0: ${first.message}`);
   assert.ok(!existsSync(join(root, 'never')));
 });

@@ -82,7 +82,7 @@ describe('write and read', () => {
     await file.close();
   });
 
-  test('begins each tensor at a multiple of its element', async () => {
+  test('aligns each tensor to its element', async () => {
     await writeSafetensors(path, tensors);
     const bytes = readFileSync(path);
     const length = Number(bytes.readBigUInt64LE());
@@ -96,7 +96,7 @@ describe('write and read', () => {
     assert.equal(header['d.float16']!.data_offsets[0] % 2, 0);
   });
 
-  test('takes data when its turn comes', async () => {
+  test('asks for the data of a tensor when it writes it', async () => {
     const order: string[] = [];
     const lazy = ['x', 'y'].map((name) => {
       const data = async (): Promise<Float32Array> => {
@@ -124,7 +124,7 @@ describe('write and read', () => {
     assert.deepEqual(readdirSync(folder), ['x.safetensors']);
   });
 
-  test('refuses data that is not what its shape and type say', async () => {
+  test('refuses data that does not match its shape and type', async () => {
     const wrong: TensorData[] = [
       { dtype: 'float32', shape: [3], data: new Float32Array(2) },
       { dtype: 'float32', shape: [1], data: new Int32Array(1) },
@@ -164,7 +164,7 @@ describe('write and read', () => {
   });
 });
 
-describe('files that are not sound', () => {
+describe('files that are not valid', () => {
   const F = (shape: unknown, offsets: unknown, dtype: unknown = 'F32'): object => ({
     dtype,
     shape,
@@ -245,7 +245,7 @@ describe('files that are not sound', () => {
     });
   }
 
-  test('equal keys in different entries and in texts are no duplicates', async () => {
+  test('equal keys in different entries and in strings are no duplicates', async () => {
     writeFileSync(
       path,
       build({ __metadata__: { shape: '"x":{"x":', '{': 'x' }, x: F([0], [0, 0]), y: F([0], [0, 0]) }, 0),
@@ -253,12 +253,12 @@ describe('files that are not sound', () => {
     assert.equal((await readAll(path)).size, 2);
   });
 
-  test('missing, and a folder', async () => {
+  test('a missing file and a folder are refused', async () => {
     await assert.rejects(SafetensorsFile.open(join(folder, 'none')), { code: 'E_NOT_FOUND' });
     await assert.rejects(SafetensorsFile.open(folder), { code: 'E_FILE_DAMAGED', where: folder });
   });
 
-  test('a file cut while open', async () => {
+  test('a file that is cut while it is open is refused when it is read', async () => {
     await writeSafetensors(path, [['x', { dtype: 'uint8', shape: [100], data: new Uint8Array(100) }]]);
     const file = await SafetensorsFile.open(path);
     writeFileSync(path, readFileSync(path).subarray(0, -50));

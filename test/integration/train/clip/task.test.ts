@@ -1,4 +1,4 @@
-// CLIP learns which caption belongs to which image; an update in chunks is that of the whole batch.
+// CLIP learns which caption belongs to which image; an update in chunks equals that of the whole batch.
 
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
@@ -60,7 +60,7 @@ describe('an update in chunks', () => {
     ['ViT', {}],
     ['DALLE-pytorch', LUCID],
   ] as const) {
-    test(`${name}: parameters and average are those of the whole batch`, async () => {
+    test(`${name}: parameters and EMA equal those of the whole batch`, async () => {
       const whole = await run(`${name} whole`, { model });
       for (const chunk of [4, 3, 1]) {
         const chunked = await run(`${name} ${chunk}`, { model, train: { gradCacheChunk: chunk } });
@@ -79,13 +79,13 @@ describe('an update in chunks', () => {
     });
   }
 
-  test('the batch is what counts: a third of it gives another update', async () => {
+  test('a third of the batch gives another update', async () => {
     const small = all(await weights(await run('small batch', { train: { batch: 4 } })));
     const differences = all(await weights(join(root, 'ViT whole'))).map((value, i) => value - small[i]!);
     assert.ok(norm(differences) / norm(small) > 1e-3);
   });
 
-  test('ResNet: the running statistics go through the chunks as through batches', async () => {
+  test('ResNet: chunks update the running statistics as batches do', async () => {
     // With next to no step size, two batches of 6 see the same weights as two chunks of 6.
     const still = { optimizer: { learningRate: { peak: 1e-30 } } };
     const batches = await run('two batches', { model: RESNET, train: { ...still, batch: 6, steps: 2 } });
@@ -142,17 +142,17 @@ describe('a short run', () => {
     assert.ok(evaluation.zeroShot! >= 0 && evaluation.zeroShot! <= 1);
   });
 
-  test('the logit scale is reported and never above 100', async () => {
+  test('reports a logit scale of at most 100', async () => {
     const metrics = await readMetrics(join(run, 'metrics.jsonl'));
     const scales = metrics.flatMap(({ values }) => values.logitScale ?? []);
     assert.ok(scales.length > 1 && scales.every((scale) => scale > 1 && scale <= 100.001), `${scales}`);
   });
 
-  test('leaves a grid of images with their nearest captions', () =>
+  test('leaves a grid of images with their closest captions', () =>
     assert.deepEqual(readdirSync(join(run, 'samples')).sort(), ['step-0.png', 'step-30.png', 'step-60.png']));
 });
 
-test('a logit scale that would pass 100 is held there', async () => {
+test('a logit scale above 100 is clipped to 100', async () => {
   const config = clipConfig(data);
   const runtime = new Runtime();
   try {

@@ -1,4 +1,4 @@
-// Embeddings that start from a codebook: codes that look alike are near, none are the same, and a seed repeats it.
+// Embeddings initialized from a codebook: similar codes are close, no two are equal, and a seed repeats them.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -29,9 +29,9 @@ async function started(seed: number, tied = false) {
   try {
     const weights = new Weights(runtime, 'model', dalleSpec(model));
     await weights.initialize(seed);
-    const drawn = await weights.save();
+    const random = await weights.save();
     await codebookInit(runtime, weights, vectors, { model, seed });
-    return { drawn, start: await weights.save() };
+    return { random, start: await weights.save() };
   } finally {
     await runtime.close();
   }
@@ -63,8 +63,8 @@ function assertClustered(vectors: readonly (readonly number[])[]): void {
   }
 }
 
-test('codes that look alike start near, in embeddings and in logits, and no two are the same', async () => {
-  const { drawn, start } = await started(1);
+test('codes of similar looks start close, in embeddings and in logits, and no two are equal', async () => {
+  const { random, start } = await started(1);
   const embeddings = lines(start.get('image_embedding') as HostTensor);
   const logits = lines(start.get('image_head.weight') as HostTensor, true);
   assertClustered(embeddings);
@@ -74,18 +74,18 @@ test('codes that look alike start near, in embeddings and in logits, and no two 
   assert.ok(Math.abs(deviation / STDDEV - 1) < 0.15, `${deviation}`);
   for (const [name, { data }] of start) {
     if (name !== 'image_embedding' && name !== 'image_head.weight')
-      assert.deepEqual(data, drawn.get(name)?.data, name);
+      assert.deepEqual(data, random.get(name)?.data, name);
   }
 });
 
-test('a seed repeats it, another does not', async () => {
+test('the same seed gives the same embeddings, another seed others', async () => {
   const embedding = async (seed: number) => (await started(seed)).start.get('image_embedding')?.data;
   const first = await embedding(1);
   assert.deepEqual(await embedding(1), first);
   assert.notDeepEqual(await embedding(2), first);
 });
 
-test('tied embeddings start once', async () => {
+test('tied embeddings are initialized once', async () => {
   const { start } = await started(1, true);
   assert.ok(!start.has('image_head.weight'));
   assertClustered(lines(start.get('image_embedding') as HostTensor));

@@ -1,4 +1,4 @@
-// A step of the joint Transformer in 16 bits, in one that goes wrong, and runs that begin with another's weights.
+// Steps of the joint Transformer in float16, steps that diverge, and runs initialized with the weights of a checkpoint.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -81,7 +81,7 @@ const isSame = (a: Values, b: Values, name: string): boolean =>
   );
 
 describe('float16', () => {
-  test('an overflow in one resblock skips its update and lowers its scale, and no others', async () => {
+  test('an overflow in one resblock skips the update and lowers the scale of that block alone', async () => {
     const { run, weights, optimizer, ema, lossScale } = await setUp({ precision: 'float16' });
     const scales = [8192, 2 ** 60, 512];
     const load = (values: number[]) =>
@@ -108,7 +108,7 @@ describe('float16', () => {
     for (const name of before.weights.keys()) {
       const isSkipped = name.startsWith('blocks.block_2.');
       assert.equal(isSame(before.weights, after.weights, name), isSkipped, name);
-      assert.equal(isSame(before.ema, after.ema, name), isSkipped, `average of ${name}`);
+      assert.equal(isSame(before.ema, after.ema, name), isSkipped, `EMA of ${name}`);
       for (const moment of [`m.${name}`, `v.${name}`])
         assert.equal(isSame(before.moments, after.moments, moment), isSkipped, moment);
     }
@@ -120,7 +120,7 @@ describe('float16', () => {
       assert.ok(Math.abs(Number(scale) / expected[i]! - 1) < 1e-6, `scale ${i}: ${scale}`);
   });
 
-  test('without an overflow the gradients are those of float32, within what 16 bits hold', async () => {
+  test('gradients without an overflow equal those of float32, within 16 bits', async () => {
     const first = async (train: object): Promise<Values> => {
       const { run, optimizer } = await setUp(train);
       await run();
@@ -138,7 +138,7 @@ describe('float16', () => {
 });
 
 describe('a step that is not finite', () => {
-  test('changes nothing, and its first tensor that is not finite is named with its layer and line', async () => {
+  test('changes nothing; its first tensor that is not finite is named with its layer and line', async () => {
     for (const train of [{}, { accumulateSteps: 2 }, { recompute: true }]) {
       const { run, weights, optimizer, step } = await setUp(train);
       assert.equal(await step.firstNonFinite(batch, stepKey(0, 0)), undefined);
@@ -164,7 +164,7 @@ describe('a step that is not finite', () => {
   });
 });
 
-describe('runs', () => {
+describe('a run', () => {
   const root = mkdtempSync(join(tmpdir(), 'mm-dalle-step-'));
   const data = {
     path: join(root, 'images'),
@@ -181,28 +181,26 @@ describe('runs', () => {
   });
   after(() => rmSync(root, { recursive: true }));
 
-  test('that diverge end with the step, the first tensor, the images of the batch, and a good checkpoint', async () => {
+  test('that diverges ends with the step, the first tensor, the images of the batch, and a good checkpoint', async () => {
     const run = join(root, 'diverging');
     const optimizer = { learningRate: { peak: 1e30 }, weightDecay: 0 };
     const wild = dalleConfig(data, 0, { ...short, steps: 10, saveEvery: 1, optimizer });
     await assert.rejects(dalleSession(wild)(run), (error: DataError) => {
       assert.ok(error instanceof DataError);
-      assert.match(
-        error.message,
-        /not finite at step 2; the first tensor that is not: the result of \w+ \(made/,
-      );
-      assert.match(error.message, /the batch: (\w\/\d{3}(, )?){4}/);
+      assert.equal(error.code, 'E_DIVERGED');
+      assert.match(error.message, /step 2; .*\w+ \(made/);
+      assert.match(error.message, /(\w\/\d{3}(, )?){4}$/);
       return true;
     });
     const { state } = await readCheckpoint(run, { kind: 'dalle', warn: assert.fail });
     assert.equal(state.step, 1);
   });
 
-  test('begin with the weights of another, its text longer and a layer frozen', async () => {
+  test('starts with the weights of a checkpoint, its text longer and a layer frozen', async () => {
     const run = join(root, 'tuned');
     const tiny = dalleConfig(data, 3, {
       ...short,
-      from: origin,
+      initFrom: origin,
       freeze: ['image_embedding', 'blocks.block_1'],
     });
     const longer = { ...tiny, model: { ...tiny.model, textLength: 15 } };
@@ -219,30 +217,35 @@ describe('runs', () => {
       const ours = tuned.get(name)!;
       if (isFrozen) {
         assert.deepEqual(ours.data, tensor.data, name);
-        assert.deepEqual(ema.get(name)!.data, tensor.data, `average of ${name}`);
+        assert.deepEqual(ema.get(name)!.data, tensor.data, `EMA of ${name}`);
         continue;
       }
-      // Two small steps away from where it began, the new rows apart.
+      // Two small steps from the initial weights, apart from the new rows.
       const far = (tensor.data as Float32Array).map((value, i) => Math.abs(value - Number(ours.data[i])));
       assert.ok(Math.max(...far) > 0 && Math.max(...far) < 0.02, `${name}: ${Math.max(...far)}`);
     }
     assert.deepEqual(tuned.get('text_position')!.shape, [15, tiny.model.width]);
   });
 
-  test('with another model, or freezing what is not there, are refused', async () => {
-    const tiny = dalleConfig(data, 0, { ...short, from: origin });
+  test('is refused when the checkpoint has another model, or a frozen name matches no weight', async () => {
+    const tiny = dalleConfig(data, 0, { ...short, initFrom: origin });
     const narrow = { ...tiny, model: { ...tiny.model, layers: 3 } };
     await assert.rejects(dalleSession(narrow)(join(root, 'narrow')), (error: UsageError) => {
       assert.ok(error instanceof UsageError);
-      return /differs from that of the checkpoint in layers/.test(error.message);
+      assert.equal(error.code, 'E_INIT_FROM_MODEL');
+      return /\blayers\b/.test(error.message);
     });
     const misspelt = dalleConfig(data, 0, { ...short, freeze: ['block_1'] });
-    await assert.rejects(dalleSession(misspelt)(join(root, 'misspelt')), /names no weights: block_1/);
+    await assert.rejects(dalleSession(misspelt)(join(root, 'misspelt')), {
+      code: 'E_FREEZE',
+      where: 'train.freeze',
+      message: /\bblock_1\b/,
+    });
   });
 
-  test('everything frozen leaves nothing to train', () => {
+  test('is refused when everything is frozen', () => {
     const names = ['start', 'norm'];
     const entries = new Map(names.map((name) => [name, {} as never]));
-    assert.throws(() => trainedEntries(entries, names), UsageError);
+    assert.throws(() => trainedEntries(entries, names), { name: 'UsageError', code: 'E_FREEZE' });
   });
 });

@@ -1,4 +1,4 @@
-// The joint Transformer learns eight captioned images by heart, and paints them again from their captions.
+// The joint Transformer memorizes eight captioned images, and samples them again from their captions.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -63,7 +63,7 @@ describe('eight captioned images', () => {
     images = await readFolder(data.path, { captions: 'required' });
   });
 
-  test('are learned: next to no doubt about any of their tokens', async () => {
+  test('are memorized: the loss of every token is close to 0', async () => {
     const { imageLoss, textLoss } = result.evaluation;
     assert.ok(imageLoss! < 0.1, `${imageLoss} nats a code`);
     assert.ok(textLoss! < 1, `${textLoss} nats a text token`);
@@ -72,7 +72,7 @@ describe('eight captioned images', () => {
     assert.ok(Math.abs(untrained - Math.log(TINY.vocabulary)) < 0.5, `${untrained} before training`);
   });
 
-  test('come back from their captions, code for code and pixel for pixel', async () => {
+  test('are sampled from their captions, token for token and pixel for pixel', async () => {
     const runtime = new Runtime();
     const checkpoint = await readCheckpoint(run, { kind: 'dalle', warn: assert.fail });
     const pipeline = await DallePipeline.open(runtime, checkpoint);
@@ -87,13 +87,13 @@ describe('eight captioned images', () => {
     const weights = new Weights(runtime, 'trained', dalleSpec(config.model));
     await weights.load(await checkpoint.read('model', weights.expected()));
     const sampler = new Sampler(runtime, 'codes', config.model, weights, { batch: IMAGES, settings });
-    const drawn = await sampler.sample(tokens.map((caption, seed) => ({ captionTokens: caption, seed })));
-    const right = drawn.filter((code, i) => code === codes[i]).length;
+    const sampled = await sampler.sample(tokens.map((caption, seed) => ({ captionTokens: caption, seed })));
+    const right = sampled.filter((code, i) => code === codes[i]).length;
     assert.ok(right >= 0.9 * codes.length, `${right} of ${codes.length} codes`);
     assert.ok(new Set(codes).size > 5, 'the images are all alike');
 
     // The pipeline does the same in batches of three, and decodes.
-    const expected = await codec.decode(drawn);
+    const expected = await codec.decode(sampled);
     const requests = tokens.map((caption, seed) => ({ prompt: `${seed}`, captionTokens: caption, seed }));
     const progress: number[] = [];
     let at = 0;
@@ -117,7 +117,7 @@ describe('eight captioned images', () => {
   });
 });
 
-describe('captions longer than the model reads, or blank', () => {
+describe('captions longer than the model reads, or blank,', () => {
   const short = (train: object = {}, truncateCaptions = false): DalleConfig => {
     const tiny = dalleConfig(data, 0, { steps: 1, batch: 2, ...train });
     return { ...tiny, data: { ...tiny.data, truncateCaptions }, model: { ...tiny.model, textLength: 2 } };
@@ -127,40 +127,43 @@ describe('captions longer than the model reads, or blank', () => {
     const run = dalleSession(short())(join(root, 'long'));
     await assert.rejects(run, (error: DataError) => {
       assert.ok(error instanceof DataError);
-      assert.match(error.message, /8 captions are longer than model.textLength 2/);
+      assert.equal(error.code, 'E_CAPTION_TOO_LONG');
+      assert.match(error.message, /\b8\b.*\bmodel\.textLength 2\b/);
       assert.match(String(error.where), /: a\/000$/);
       return true;
     });
-    await assert.rejects(readCheckpoint(join(root, 'long'), { kind: 'dalle', warn: assert.fail }), /no such/);
+    await assert.rejects(readCheckpoint(join(root, 'long'), { kind: 'dalle', warn: assert.fail }), {
+      code: 'E_CHECKPOINT_NOT_FOUND',
+    });
   });
 
-  test('are cut where the configuration says so, those of the sample images too', async () => {
+  test('are cut where the configuration says so, prompts of the sample images too', async () => {
     const { steps } = await dalleSession(short({}, true))(join(root, 'cut'));
     assert.equal(steps, 1);
   });
 
-  test('of nothing but spaces is refused, and named', async () => {
-    const blank = dalleConfig(data, 0, { samples: { prompts: ['picture 1', '  '] } });
+  test('are refused and named when they are nothing but spaces', async () => {
+    const blank = dalleConfig(data, 0, { samples: { prompts: ['image 1', '  '] } });
     await assert.rejects(dalleSession(blank)(join(root, 'blank')), (error: DataError) => {
       assert.ok(error instanceof DataError);
       assert.equal(error.where, 'train.samples.prompts.1');
-      return /nothing but spaces/.test(error.message);
+      return error.code === 'E_EMPTY_CAPTION';
     });
   });
 
   test('are refused as prompts of the sample images, before anything is written', async () => {
     const long = 'a caption of very many letters indeed';
-    const tiny = dalleConfig(data, 0, { samples: { prompts: ['picture 1', long] } });
+    const tiny = dalleConfig(data, 0, { samples: { prompts: ['image 1', long] } });
     const run = dalleSession(tiny)(join(root, 'prompts'));
     await assert.rejects(run, (error: DataError) => {
       assert.ok(error instanceof DataError);
-      assert.match(error.message, /longer than model.textLength 12/);
+      assert.equal(error.code, 'E_CAPTION_TOO_LONG');
+      assert.match(error.message, /\bmodel\.textLength 12\b/);
       assert.equal(error.where, 'train.samples.prompts.1');
       return true;
     });
-    await assert.rejects(
-      readCheckpoint(join(root, 'prompts'), { kind: 'dalle', warn: assert.fail }),
-      /no such/,
-    );
+    await assert.rejects(readCheckpoint(join(root, 'prompts'), { kind: 'dalle', warn: assert.fail }), {
+      code: 'E_CHECKPOINT_NOT_FOUND',
+    });
   });
 });

@@ -20,7 +20,6 @@ import {
 } from '../../../../src/train/distributed/error-feedback.ts';
 import { PowerSgd } from '../../../../src/train/distributed/power-sgd.ts';
 import { GradientAccumulator } from '../../../../src/train/optim/accumulate.ts';
-import { UsageError } from '../../../../src/util/errors.ts';
 import { createLogger } from '../../../../src/util/logger.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
 import { runAllWorkers } from '../../../support/cluster.ts';
@@ -157,7 +156,7 @@ function assertNear(
 const WORKERS = 3;
 const STEPS = 5;
 
-test('steps of three workers: gradients and residuals are those of the plain algorithm, what is small is exact', async () => {
+test('gradients and residuals of three workers equal those of the plain algorithm; small parameters are exact', async () => {
   const runs = await runAllWorkers(WORKERS, async (cluster) => {
     const { step, compression } = await setUp(cluster);
     const factors = await compression.factors.save();
@@ -208,7 +207,7 @@ test('steps of three workers: gradients and residuals are those of the plain alg
   }
 });
 
-test('a sum of the rank of the compression comes through as it is, at the first step too', async () => {
+test('a sum of gradients of the rank of the compression is exact, at the first step too', async () => {
   const random = new RandomStream('low');
   const lowRank = (name: keyof typeof COMPRESSED): number[] => {
     const [n, m] = COMPRESSED[name];
@@ -228,7 +227,7 @@ test('a sum of the rank of the compression comes through as it is, at the first 
   for (const result of results) for (const name of NAMES) assertNear(result[name], sum[name], name, 1e-3);
 });
 
-test('it sends less', async () => {
+test('compressed gradients send fewer bytes', async () => {
   const bytes = async (isExact: boolean): Promise<number> => {
     const [sent] = await runAllWorkers(2, async (cluster) => {
       const { step } = await setUp(cluster, isExact);
@@ -246,16 +245,20 @@ test('it sends less', async () => {
   assert.ok(isAbout(compressed, await bytes(false)));
 });
 
-test('a rank at which nothing becomes smaller is refused', () => {
+test('a rank at which no matrix becomes smaller is refused', () => {
   const runtime = new Runtime();
   runtimes.push(runtime);
   const { entries } = new Weights(runtime, 'model', SPEC);
-  assert.throws(() => new PowerSgd(runtime, 'model', entries, 6), UsageError);
+  assert.throws(() => new PowerSgd(runtime, 'model', entries, 6), {
+    name: 'UsageError',
+    code: 'E_COMPRESSION_RANK',
+    where: 'train.compression.rank',
+  });
 });
 
 describe('residuals in a checkpoint', () => {
   const path = join(root, 'checkpoint');
-  const errorsAt = (runtime: Runtime) =>
+  const residualsOf = (runtime: Runtime) =>
     new Weights(runtime, 'residuals', { error: { a: constant([3, 2], 0), b: constant([5], 0) } });
   const valuesOf = (rank: number) => ({
     'error.a': [1, 2, 3, 4, 5, 6].map((value) => value + 10 * rank),
@@ -266,11 +269,11 @@ describe('residuals in a checkpoint', () => {
       [...(await residuals.save())].map(([name, { data }]) => [name, [...(data as Float32Array)]]),
     );
 
-  test('are those of every worker; each gets its own again, or a share of all where there are more or fewer', async () => {
+  test('go back to the same number of workers, or are shared among another number', async () => {
     await runAllWorkers(3, async (cluster) => {
       const runtime = new Runtime();
       runtimes.push(runtime);
-      const residuals = errorsAt(runtime);
+      const residuals = residualsOf(runtime);
       const values = Object.entries(valuesOf(cluster.rank));
       await residuals.load(
         new Map(
@@ -292,31 +295,31 @@ describe('residuals in a checkpoint', () => {
       const rest = { kind: 'dalle', step: 1, seed: 0, dataPosition: null, metrics: {}, config: {} } as const;
       await writeCheckpoint(path, { ...rest, model: [], optimizer: [], compression });
     });
-    const goOn = (workers: number) =>
+    const resumeWith = (workers: number) =>
       runAllWorkers(workers, async (cluster) => {
         const runtime = new Runtime();
         runtimes.push(runtime);
-        const residuals = errorsAt(runtime);
+        const residuals = residualsOf(runtime);
         const checkpoint = cluster.isPrimary
           ? await readCheckpoint(path, { kind: 'dalle', optimizer: true, warn: assert.fail })
           : undefined;
         await scatterResiduals(cluster, residuals, checkpoint, createLogger('error'));
         return numbersOf(residuals);
       });
-    assert.deepEqual(await goOn(3), [0, 1, 2].map(valuesOf));
+    assert.deepEqual(await resumeWith(3), [0, 1, 2].map(valuesOf));
     const shared = (workers: number) => ({
       'error.a': [1, 2, 3, 4, 5, 6].map((value) => Math.fround((3 * value + 30) / workers)),
       'error.b': [0, 1, 2, 3, 4].map((value) => Math.fround((7 * value) / workers)),
     });
-    assert.deepEqual(await goOn(2), [shared(2), shared(2)]);
-    assert.deepEqual(await goOn(4), Array(4).fill(shared(4)));
+    assert.deepEqual(await resumeWith(2), [shared(2), shared(2)]);
+    assert.deepEqual(await resumeWith(4), Array(4).fill(shared(4)));
   });
 
-  test('are 0 where there are none', async () => {
+  test('are 0 without saved ones', async () => {
     const [first] = await runAllWorkers(2, async (cluster) => {
       const runtime = new Runtime();
       runtimes.push(runtime);
-      const residuals = errorsAt(runtime);
+      const residuals = residualsOf(runtime);
       await scatterResiduals(cluster, residuals, undefined, createLogger('error'));
       return numbersOf(residuals);
     });

@@ -1,4 +1,4 @@
-// What a validation says of a dVAE, against the slow way; and the warning of a collapse.
+// Validation metrics of a dVAE against a slow computation; and the warning of a collapse.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -23,9 +23,9 @@ before(() => writeImages(data, 40));
 after(() => rmSync(root, { recursive: true }));
 
 for (const batch of [4, 20])
-  test(`every figure is that of the held-out images, in batches of ${batch}`, () => checkFigures(batch));
+  test(`every metric equals the slow computation, in batches of ${batch}`, () => checkMetrics(batch));
 
-async function checkFigures(batch: number): Promise<void> {
+async function checkMetrics(batch: number): Promise<void> {
   const config = dvaeConfig(data, 0, { steps: 12, batch, evaluateEvery: 12, saveEvery: 12 });
   const run = join(root, `run ${batch}`);
   const { evaluation } = await dvaeSession(config)(run);
@@ -75,8 +75,8 @@ async function checkFigures(batch: number): Promise<void> {
   }
 }
 
-test('a collapse draws one warning, early, which says what to try', async () => {
-  // A KL that weighs this much leaves nothing of the codes.
+test('a collapse causes one warning, early, with advice', async () => {
+  // A KL of this weight collapses the codebook.
   const config = dvaeConfig(data, 0, {
     steps: 40,
     evaluateEvery: 10,
@@ -92,7 +92,7 @@ test('a collapse draws one warning, early, which says what to try', async () => 
     .split('\n')
     .filter((line) => line.includes('collapsing'));
   assert.equal(warnings.length, 1, warnings.join('\n'));
-  assert.match(warnings[0]!, /step 10: the codebook is collapsing: \d+ of 24 codes .* try train\.warmStart/);
+  assert.match(warnings[0]!, /\bstep 10: .*\b\d+ of 24 codes .*train\.warmStart/);
 });
 
 test('reviving dead codes raises the use of the codebook', async () => {

@@ -1,4 +1,4 @@
-// The discrete VAE gets better in a short run, from drawn weights and from a warm start.
+// The discrete VAE improves in a short run, from random weights and from a warm start.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -21,7 +21,7 @@ after(() => rmSync(root, { recursive: true }));
 
 for (const [name, settings] of [
   [
-    'from drawn weights',
+    'from random weights',
     {
       optimizer: { learningRate: { peak: 5e-3, end: 5e-4, warmup: 10 } },
       temperature: { start: 0.5, end: 0.1 },
@@ -85,6 +85,6 @@ for (const [name, settings] of [
 test('a warm start uses more of the codebook at once', async () => {
   const use = async (name: string): Promise<number> =>
     (await readMetrics(join(root, name, 'metrics.jsonl')))[0]!.values['validation/codesUsed']!;
-  const [drawn, warm] = [await use('from drawn weights'), await use('from a warm start')];
-  assert.ok(warm > drawn, `${warm} codes against ${drawn}`);
+  const [random, warm] = [await use('from random weights'), await use('from a warm start')];
+  assert.ok(warm > random, `${warm} codes against ${random}`);
 });

@@ -67,7 +67,7 @@ class SlowAdamW {
   }
 }
 
-/** A model, its optimizer and average, and the compiled update. */
+/** A model, its optimizer and EMA, and the compiled update. */
 function task(
   on: Runtime,
   prefix: string,
@@ -138,7 +138,7 @@ describe('Adam', () => {
     ],
   ];
   for (const [name, changes] of settings) {
-    test(`${name}: twenty updates as PyTorch's AdamW makes them`, async () => {
+    test(`${name}: twenty updates equal those of PyTorch's AdamW`, async () => {
       const config = { ...defaults, ...changes };
       const { weights, update, begin } = task(runtime, name, config);
       await begin(1);
@@ -152,7 +152,7 @@ describe('Adam', () => {
     });
   }
 
-  test('a gradient of 0 leaves the weights where they are, clipped or not', async () => {
+  test('a gradient of 0 leaves the weights unchanged, clipped or not', async () => {
     const { weights, optimizer, begin } = task(runtime, 'zero', { ...defaults, clipNorm: 1 });
     await begin(2);
     const before = await arraysOf(weights);
@@ -168,7 +168,7 @@ describe('Adam', () => {
     assert.deepEqual(await arraysOf(weights), before);
   });
 
-  test('stopped and taken up elsewhere goes on bit for bit', async () => {
+  test('a session that loads the moments continues bit for bit', async () => {
     const config = { ...defaults, weightDecay: 0.1, clipNorm: 1 };
     const whole = task(runtime, 'whole', config);
     await whole.begin(3);
@@ -192,13 +192,13 @@ describe('Adam', () => {
   });
 });
 
-describe('the average', () => {
+describe('the EMA', () => {
   for (const { decay, every } of [
     { decay: 0.9, every: 1 },
     { decay: 0.3, every: 1 },
     { decay: 0.9, every: 3 },
   ]) {
-    test(`every ${every} steps, decay ${decay}`, async () => {
+    test(`every ${every} steps with decay ${decay} equals its formula`, async () => {
       const { weights, ema, update, begin } = task(runtime, `average ${decay} ${every}`, defaults, {
         decay,
         every,

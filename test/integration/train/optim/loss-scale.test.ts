@@ -1,4 +1,4 @@
-// Scaled training against training without a scale that never saw the overflowing steps: equal to the bit.
+// Training with a loss scale equals training without one that leaves out the overflowing steps, bit for bit.
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
@@ -42,7 +42,7 @@ function inputs(step: number): HostTensor {
   return { dtype: 'float32', shape: [5, 3], data: Float32Array.from({ length: 15 }, () => random.normal()) };
 }
 
-/** A model with its optimizer and average, whose loss is multiplied by a factor that is fed. */
+/** A model with its optimizer and EMA, whose loss is multiplied by a factor that is fed. */
 function task(prefix: string, isScaled: boolean) {
   const weights = new Weights(runtime, prefix, SPEC);
   const optimizer = new Adam(runtime, prefix, weights.entries, CONFIG);
@@ -101,7 +101,7 @@ const initial = new Map<string, HostTensor>([
 ]);
 
 describe('the loss scale', () => {
-  test('finite updates are those without a scale; an overflow changes nothing and lowers the scale', async () => {
+  test('does not change finite updates; an overflow changes nothing but lowers the scale', async () => {
     const plain = task('plain', false);
     const scaled = task('scaled', true);
     await plain.begin();
@@ -133,9 +133,13 @@ describe('the loss scale', () => {
     assert.ok(scale > START / 2 ** skipped, 'it has grown too');
   });
 
-  test('a run whose updates overflow at any scale is stopped, with what to do', () => {
+  test('ends a run whose updates overflow at any scale', () => {
     assertLossScale(undefined, 1, 'runs/x');
     assertLossScale(2 ** -9, 1, 'runs/x');
-    assert.throws(() => assertLossScale(2 ** -10, 30, 'runs/x'), /overflow float16 at step 30.*/);
+    assert.throws(() => assertLossScale(2 ** -10, 30, 'runs/x'), {
+      code: 'E_LOSS_SCALE',
+      where: 'runs/x',
+      message: /\bstep 30\b/,
+    });
   });
 });

@@ -55,7 +55,7 @@ test('images are placed in rows, in the order given, enlarged by an integer', as
   assert.ok(blue.top > red.bottom && blue.left === red.left);
 });
 
-test('nearest enlarging copies each pixel to a square', async () => {
+test('the nearest kernel copies each pixel to a square', async () => {
   const pixels = Uint8Array.from([...RED, ...GREEN, ...BLUE, 1, 2, 3]);
   const grid = await open(await imageGrid([{ pixels, width: 2, height: 2 }], { columns: 1, scale: 8 }));
   assert.equal(grid.box(RED).count, 64);
@@ -73,7 +73,7 @@ test('images of several sizes share cells of the largest', async () => {
   assert.equal(red.top - green.top, 40);
 });
 
-test('borders surround their image; captions, titles and labels make room and leave ink', async () => {
+test('borders surround their image; captions, titles and labels take space and are rendered', async () => {
   const bare = await open(await imageGrid([solid(RED, 64, 64), solid(BLUE, 64, 64)], { columns: 2 }));
   const dressed = await open(
     await imageGrid(

@@ -21,7 +21,7 @@ after(() => rm(folder, { recursive: true }));
 
 const pixels = Uint8Array.from({ length: 5 * 4 * 3 }, (_, index) => (index * 37) % 256);
 
-test('pixels and metadata come back, and other readers see both', async () => {
+test('pixels and metadata are read back, by other readers too', async () => {
   const path = join(folder, 'a', 'image.png');
   const metadata = {
     prompt: 'دائرة 🙂 "red"\ncircle',
@@ -39,7 +39,7 @@ test('pixels and metadata come back, and other readers see both', async () => {
   assert.deepEqual(Object.fromEntries(comments.map(({ keyword, text }) => [keyword, text])), metadata);
 });
 
-test('scale copies each pixel to a square', async () => {
+test('a scale copies each pixel to a square', async () => {
   const png = await encodePng(pixels, 5, 4, { scale: 3 });
   assert.deepEqual(pngSize(png), { width: 15, height: 12 });
   const data = await sharp(png).raw().toBuffer();
@@ -68,12 +68,18 @@ test('a file that is cut short, altered or no PNG is a data error at its path', 
       return true;
     });
   }
-  await assert.rejects(readPngMetadata(join(folder, 'missing.png')), DataError);
+  await assert.rejects(readPngMetadata(join(folder, 'missing.png')), {
+    name: 'DataError',
+    code: 'E_UNREADABLE',
+  });
 });
 
 test('pixels of another size and impossible keywords are refused before anything is written', async () => {
   const path = join(folder, 'refused.png');
-  await assert.rejects(writePng(path, pixels, 5, 5), /expected 5 × 5 × 3 values, received 60/);
+  await assert.rejects(writePng(path, pixels, 5, 5), {
+    name: 'RangeError',
+    message: /\b5 × 5 × 3\b.*\b60\b/,
+  });
   for (const keyword of ['', ' prompt', 'é', 'k'.repeat(80), 'a\0b'])
     await assert.rejects(writePng(path, pixels, 5, 4, { metadata: { [keyword]: 'x' } }), RangeError);
   await assert.rejects(readFile(path));

@@ -11,7 +11,7 @@ const batch = (...greys: number[]): Uint8Array =>
   Uint8Array.from({ length: greys.length * LENGTH }, (_, index) => greys[Math.floor(index / LENGTH)]!);
 const cell = (grey: number) => ({ pixels: batch(grey), width: SIZE, height: SIZE });
 
-test('each original stands left of its reconstruction', async () => {
+test('each original is left of its reconstruction', async () => {
   const grid = await reconstructionGrid(batch(10, 20, 30, 40, 50), batch(15, 25, 35, 45, 55), SIZE);
   const expected = await imageGrid([10, 15, 20, 25, 30, 35, 40, 45, 50, 55].map(cell), {
     columns: 8,

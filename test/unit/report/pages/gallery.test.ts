@@ -6,7 +6,7 @@ import { type GalleryPage, galleryHtml } from '../../../../src/report/pages/gall
 const png = await encodePng(new Uint8Array(12), 2, 2);
 const hostile = `</style><script>alert(1)</script><img src=x onerror='a("b")'>&`;
 
-test('no text of a page becomes markup, wherever it stands', () => {
+test('no text of a page becomes markup, in any place', () => {
   const page: GalleryPage = {
     title: hostile,
     subtitle: hostile,
@@ -36,7 +36,7 @@ const revivePng = (key: string, value: unknown): unknown => (key === 'png' ? png
 const tags = (html: string): string[] =>
   (html.match(/<[a-z!/][^>]*>/g) ?? []).map((tag) => tag.replaceAll(/="[^"]*"/g, '='));
 
-test('a card carries its image, words for it, its mark and its facts', () => {
+test('a card has its image, its text alternative, its mark and its facts', () => {
   const html = galleryHtml({
     title: 'Samples',
     sections: [
@@ -64,7 +64,7 @@ test('a card carries its image, words for it, its mark and its facts', () => {
     assert.ok(html.includes(fact), fact);
 });
 
-test('a table sets numbers apart and leaves missing values empty', () => {
+test('a table aligns numbers and leaves missing values empty', () => {
   const html = galleryHtml({
     title: 'Run',
     tables: [

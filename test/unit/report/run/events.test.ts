@@ -86,7 +86,7 @@ function readRecords(bytes: Buffer): Buffer[] {
   return records;
 }
 
-test('scalars, images and restarts stand in the file at once, with their steps', async () => {
+test('scalars, images and restarts are in the file at once, with their steps', async () => {
   const writer = new EventWriter(join(folder, 'events'));
   const png = await encodePng(new Uint8Array(300 * 2 * 3), 300, 2);
   writer.scalars(3_000_000_000, { loss: 0.5, 'valid/loss': Number.NaN });
@@ -120,7 +120,7 @@ test('scalars, images and restarts stand in the file at once, with their steps',
   assert.equal(get(get(restart, 7) as Buffer, 1), 1);
 });
 
-test('each writer has a file of its own, in the order of their making', async () => {
+test('each writer has a new file, and names sort by time of creation', async () => {
   const place = join(folder, 'several');
   for (let step = 0; step < 3; step++) {
     const writer = new EventWriter(place);
