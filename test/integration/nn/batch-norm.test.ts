@@ -14,8 +14,8 @@ import {
 const CHANNELS = 3;
 const ROWS = 2 * 4 * 5;
 const random = new RandomStream('batch norm');
-const raw = perturbed(batchNormSpec(CHANNELS), 1);
-const p = { ...raw, variance: tf.abs(raw.variance) };
+const initial = perturbed(batchNormSpec(CHANNELS), 1);
+const p = { ...initial, variance: tf.abs(initial.variance) };
 const x = tf.add(tf.mul(randomTensor([2, 4, 5, CHANNELS], random), 2), 1);
 
 /** Mean and population variance of each channel, one number at a time. */
