@@ -147,7 +147,7 @@ describe('captions longer than the model reads, or blank,', () => {
     await assert.rejects(dalleSession(blank)(join(root, 'blank')), (error: DataError) => {
       assert.ok(error instanceof DataError);
       assert.equal(error.where, 'train.samples.prompts.1');
-      return error.code === 'E_EMPTY_CAPTION';
+      return error.code === 'E_CAPTION_EMPTY';
     });
   });
 
