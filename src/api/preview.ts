@@ -40,14 +40,14 @@ export class Preview {
   }
 
   /** Starts a preview if a row is complete and the pace allows one. */
-  offer({ first, tokenCount, codes }: Unfinished): void {
+  offer({ first, tokenCount, imageTokens }: Unfinished): void {
     const { grid } = this.#codec;
     if (tokenCount % grid !== 0 || tokenCount === grid ** 2) return;
     if (this.#running || performance.now() < this.#next) return;
     // The time of the first preview does not count: it builds the decoder's graph.
     const started = this.#isFirst ? undefined : performance.now();
     this.#isFirst = false;
-    this.#running = this.#decodeAndShow(first, tokenCount / grid, Int32Array.from(codes)).then(() => {
+    this.#running = this.#decodeAndShow(first, tokenCount / grid, Int32Array.from(imageTokens)).then(() => {
       const now = performance.now();
       this.#next = now + Math.max(this.#pace.interval, this.#pace.pause * (now - (started ?? now)));
       this.#running = undefined;

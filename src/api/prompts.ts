@@ -1,18 +1,12 @@
 // The tokens of a call's prompts. Each prompt is encoded once.
 
-import type { DallePipeline } from '../inference/dalle/pipeline.ts';
-
-interface EncodedPrompt {
-  readonly tokens: readonly number[];
-  /** Whether the prompt is longer than the model reads, and was cut. */
-  readonly isTruncated: boolean;
-}
+import type { DallePipeline, EncodedPrompt } from '../inference/dalle/pipeline.ts';
 
 export class EncodedPrompts {
-  readonly #pipeline: Pick<DallePipeline, 'config' | 'encode' | 'isTooLong'>;
+  readonly #pipeline: Pick<DallePipeline, 'encode'>;
   readonly #encoded = new Map<string, EncodedPrompt>();
 
-  constructor(pipeline: Pick<DallePipeline, 'config' | 'encode' | 'isTooLong'>) {
+  constructor(pipeline: Pick<DallePipeline, 'encode'>) {
     this.#pipeline = pipeline;
   }
 
@@ -22,10 +16,7 @@ export class EncodedPrompts {
    */
   add(prompt: string, truncate: boolean): void {
     if (this.#encoded.has(prompt)) return;
-    const tokens = this.#pipeline.encode(prompt, truncate);
-    // Only a prompt that fills the model's text can have been cut.
-    const isFull = truncate && tokens.length === this.#pipeline.config.model.textLength;
-    this.#encoded.set(prompt, { tokens, isTruncated: isFull && this.#pipeline.isTooLong(prompt) });
+    this.#encoded.set(prompt, this.#pipeline.encode(prompt, { truncate }));
   }
 
   tokens(prompt: string): readonly number[] {

@@ -117,7 +117,10 @@ async function conditionsOf(
   return {
     settings,
     start,
-    negative: prompt === '' ? undefined : { prompt, tokens: pipeline.encode(prompt, truncate) },
+    negative:
+      prompt === ''
+        ? undefined
+        : { prompt, tokens: pipeline.encode(prompt, { truncate, option: 'negative' }).tokens },
   };
 }
 
@@ -146,13 +149,8 @@ async function* sampleWith(
   // Prompts that CLIP cannot score are an error before the model completes captions.
   choiceFor(prompts);
   const beginnings = new Map<string, string>();
-  for await (const { beginning, caption } of pipeline.complete(
-    complete,
-    settings,
-    options.topK,
-    seed,
-    signal,
-  )) {
+  const completion = { ...settings, topK: options.topK, seed, signal };
+  for await (const { beginning, caption } of pipeline.complete(complete, completion)) {
     beginnings.set(caption, beginning);
     encoded.add(caption, true);
     options.onCaption?.(caption, beginning);

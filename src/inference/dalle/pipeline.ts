@@ -12,11 +12,12 @@ import { DvaeCodec } from '../dvae/codec.ts';
 import { CaptionCompleter } from './complete.ts';
 import { topKCount } from './logits-processor.ts';
 import { type SampleRequest, Sampler, type SampleSettings } from './sampler.ts';
+import type { SamplingSettings } from './sampling.ts';
 
 export interface GeneratedImage {
   readonly prompt: string;
   readonly seed: number;
-  /** RGB, size × size × 3 */
+  /** RGB, size × size × 3; a part of the array of its batch */
   readonly pixels: Uint8Array;
   readonly size: number;
 }
@@ -32,8 +33,30 @@ export interface Unfinished {
   readonly first: number;
   /** Image tokens of each image so far, given ones included. */
   readonly tokenCount: number;
-  /** images × grid × grid; 0 where not sampled yet */
-  readonly codes: Int32Array;
+  /** images × grid × grid, 0 where not sampled yet; the same array each time */
+  readonly imageTokens: Int32Array;
+}
+
+/** The tokens of a prompt. */
+export interface EncodedPrompt {
+  /** At most textLength. */
+  readonly tokens: readonly number[];
+  /** Whether the prompt has more tokens than the model reads, and was cut. */
+  readonly isTruncated: boolean;
+}
+
+export interface EncodeOptions {
+  /** Whether a prompt that is too long is cut; it is an error by default. */
+  readonly truncate?: boolean;
+  /** The option that the prompt is from, for errors; `prompts` by default. */
+  readonly option?: string;
+}
+
+export interface CompleteOptions extends Pick<SamplingSettings, 'temperature' | 'topP'> {
+  /** A number of tokens, or below 1 the share of the text classes to leave out: see `topKCount`. */
+  readonly topK?: number | undefined;
+  readonly seed: number;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A caption that the model completed. */
@@ -50,6 +73,9 @@ export interface GenerateOptions {
   readonly onToken?: (done: number, unfinished: Unfinished) => void;
   readonly signal?: AbortSignal | undefined;
 }
+
+/** Characters of a prompt that an error quotes. */
+const MAX_QUOTED = 60;
 
 export class DallePipeline {
   readonly config: DalleCheckpointConfig;
@@ -93,30 +119,26 @@ export class DallePipeline {
   /**
    * The tokens of a prompt.
    * @throws UsageError E_PROMPT_EMPTY
-   * @throws DataError E_PROMPT_TOO_LONG when it is longer than the model's text and `truncate` is false
+   * @throws DataError E_PROMPT_TOO_LONG when it has more tokens than the model reads, without `truncate`
    */
-  encode(prompt: string, truncate: boolean): number[] {
+  encode(prompt: string, { truncate = false, option = 'prompts' }: EncodeOptions = {}): EncodedPrompt {
     const tokens = this.tokenizer.encode(prompt);
     const { textLength } = this.config.model;
     if (tokens.length === 0)
       throw new UsageError('the prompt is empty', {
         code: 'E_PROMPT_EMPTY',
-        option: 'prompts',
+        option,
         fix: 'describe the image, for example "a red circle"',
       });
-    if (tokens.length > textLength && !truncate) {
+    const isTruncated = tokens.length > textLength;
+    if (isTruncated && !truncate) {
       throw new DataError(`the prompt has ${tokens.length} tokens, the model reads ${textLength}`, {
         code: 'E_PROMPT_TOO_LONG',
-        where: `${prompt.slice(0, 60)}…`,
+        where: prompt.length > MAX_QUOTED ? `${prompt.slice(0, MAX_QUOTED)}…` : prompt,
         fix: 'shorten it, or set `truncate` to cut it',
       });
     }
-    return tokens.slice(0, textLength);
-  }
-
-  /** Whether the prompt has more tokens than the model reads. */
-  isTooLong(prompt: string): boolean {
-    return this.tokenizer.encode(prompt).length > this.config.model.textLength;
+    return { tokens: tokens.slice(0, textLength), isTruncated };
   }
 
   /** @throws UsageError E_GUIDANCE_UNTRAINED for guidance with a model that was trained without null captions */
@@ -135,15 +157,11 @@ export class DallePipeline {
 
   /**
    * Completes captions; see CaptionCompleter. An empty beginning leaves the whole caption to the model.
-   * @param topK a number of tokens, or below 1 the share of them to leave out
    * @throws UsageError E_COMPLETION_EMPTY when the model ends an empty caption at once
    */
   async *complete(
     beginnings: readonly string[],
-    { temperature, topP }: SampleSettings,
-    topK: number | undefined,
-    seed: number,
-    signal?: AbortSignal,
+    { temperature, topP, topK, seed, signal }: CompleteOptions,
   ): AsyncGenerator<CompletedCaption> {
     if (beginnings.length === 0) return;
     const { model } = this.config;
@@ -151,7 +169,7 @@ export class DallePipeline {
     const name = `completer ${this.#samplers++}`;
     const completer = new CaptionCompleter(this.#runtime, name, model, this.#weights, sampling);
     for (const beginning of beginnings) {
-      const tokens = beginning.trim() === '' ? [] : this.encode(beginning, false);
+      const tokens = beginning.trim() === '' ? [] : this.encode(beginning, { option: 'complete' }).tokens;
       const completed = await completer.complete(tokens, seed, signal);
       // The model may have classes beyond the tokenizer's vocabulary.
       const known = completed.filter((token) => token < this.tokenizer.vocabularySize);
@@ -167,7 +185,10 @@ export class DallePipeline {
     }
   }
 
-  /** Generates images in batches, and yields each image as soon as its batch is decoded. */
+  /**
+   * Generates images in batches, and yields each image as soon as its batch is decoded.
+   * @throws UsageError as `checkSettings` does, and the reason of `signal`
+   */
   async *generate(
     requests: readonly GenerateRequest[],
     settings: SampleSettings,
@@ -187,8 +208,8 @@ export class DallePipeline {
       const group = requests.slice(first, first + batch);
       const imageTokens = await sampler.sample(
         group,
-        (tokenCount, codes) =>
-          onToken?.(first * length + tokenCount * group.length, { first, tokenCount, codes }),
+        (tokenCount, tokens) =>
+          onToken?.(first * length + tokenCount * group.length, { first, tokenCount, imageTokens: tokens }),
         signal,
       );
       const pixels = await this.codec.decode(imageTokens);

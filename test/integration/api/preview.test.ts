@@ -38,7 +38,7 @@ const codesOf = (tokens: number): Int32Array =>
 /** Offers batch 1 of the requests code by code, and waits `turns` turns of the event loop after each. */
 async function sampleBatch(preview: Preview, turns = 5): Promise<void> {
   for (let tokens = 1; tokens <= GRID ** 2; tokens++) {
-    preview.offer({ first: 1, tokenCount: tokens, codes: codesOf(tokens) });
+    preview.offer({ first: 1, tokenCount: tokens, imageTokens: codesOf(tokens) });
     for (let i = 0; i < turns; i++) await setImmediate();
   }
   await preview.settle();

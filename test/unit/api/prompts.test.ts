@@ -15,13 +15,12 @@ function countingPipeline() {
   };
   return {
     calls,
-    config: { model: { textLength: TEXT_LENGTH } } as never,
-    encode: (prompt: string, truncate: boolean) => {
+    encode: (prompt: string, { truncate = false } = {}) => {
       const tokens = words(prompt);
-      if (tokens.length > TEXT_LENGTH && !truncate) throw new Error('too long');
-      return tokens.slice(0, TEXT_LENGTH);
+      const isTruncated = tokens.length > TEXT_LENGTH;
+      if (isTruncated && !truncate) throw new Error('too long');
+      return { tokens: tokens.slice(0, TEXT_LENGTH), isTruncated };
     },
-    isTooLong: (prompt: string) => words(prompt).length > TEXT_LENGTH,
   };
 }
 

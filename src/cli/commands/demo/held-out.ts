@@ -58,7 +58,7 @@ export async function sampleHeldOut(
     const requests = heldOut.flatMap(({ prompt }, i) =>
       Array.from({ length: candidates }, (_, k) => ({
         prompt,
-        captionTokens: pipeline.encode(prompt, false),
+        captionTokens: pipeline.encode(prompt).tokens,
         seed: seed + i * candidates + k,
       })),
     );

@@ -81,7 +81,7 @@ describe('eight captioned images', () => {
       images.map(({ path }) => decodeImage(path, { size: TINY.imageSize, crop: 'center' })),
     );
     const codes = await codec.encode(Buffer.concat(decoded));
-    const tokens = images.map(({ captions: [caption] }) => pipeline.encode(caption as string, false));
+    const tokens = images.map(({ captions: [caption] }) => pipeline.encode(caption as string).tokens);
     const settings = { temperature: 0.1, guidance: 1 };
 
     const weights = new Weights(runtime, 'trained', dalleSpec(config.model));
