@@ -13,8 +13,7 @@ const tests = readdirSync(`${root}/test`, { recursive: true })
   .filter((path) => path.endsWith('.test.ts'))
   .filter(
     (path) => filters.length === 0 || filters.some((filter) => path.includes(filter.replace(/^\.\//, ''))),
-  )
-  .sort();
+  );
 if (tests.length === 0) {
   process.stderr.write(`error: no test file has ${filters.join(' or ')} in its path\n`);
   process.exit(2);
@@ -30,5 +29,5 @@ if (filters.length === 0) {
 process.stderr.write(`▸ tests (${tests.length} files)\n`);
 // Tests of commands need not compile the program each time they start it.
 process.env.MM_TEST_BUILT = '1';
-const node = ['--import', 'tsx', '--test', '--test-concurrency=2', '--test-reporter=spec', ...options];
-process.exitCode = run(process.execPath, ...node, ...tests) || checks;
+const runner = ['--import', 'tsx', 'scripts/run-tests.mjs', ...options];
+process.exitCode = run(process.execPath, ...runner, ...tests) || checks;

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { DataError } from '../util/errors.ts';
-import { storageError } from '../util/files.ts';
+import { readError, storageError } from '../util/files.ts';
 import { bytesPerElement, ELEMENT_TYPES, elementCount, type TensorArray, type TensorData } from './dtype.ts';
 import { readFully } from './read-fully.ts';
 import {
@@ -130,18 +130,9 @@ export class SafetensorsFile {
 
   /** Opens a file and checks its header; the caller closes it. Throws DataError. */
   static async open(path: string): Promise<SafetensorsFile> {
-    let file: FileHandle;
-    try {
-      file = await open(path, 'r');
-    } catch (error) {
-      const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-      throw new DataError(missing ? 'there is no such file' : (error as Error).message, {
-        code: missing ? 'E_NOT_FOUND' : 'E_UNREADABLE',
-        where: path,
-        fix: 'check the path and the permissions',
-        cause: error,
-      });
-    }
+    const file = await open(path, 'r').catch((cause: unknown) => {
+      throw readError(cause, path, 'file');
+    });
     try {
       if ((await file.stat()).isDirectory()) throw malformed('it is a folder', path);
       const { header, dataStart } = await readHeader(file, path);

@@ -84,7 +84,7 @@ export async function readState(folder: string): Promise<CheckpointState> {
   if (format.success && format.data.version > FORMAT_VERSION) {
     throw new DataError(
       `a checkpoint of format ${format.data.version}; this mm reads formats up to ${FORMAT_VERSION}`,
-      { code: 'E_CHECKPOINT_FORMAT', where, fix: 'use the version of mm that wrote it, or a newer one' },
+      { code: 'E_NEWER_FORMAT', where, fix: 'use the version of mm that wrote it, or a newer one' },
     );
   }
   const state = stateSchema.safeParse(value);

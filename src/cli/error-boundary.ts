@@ -41,7 +41,7 @@ const NO_FLAGS: FlagNames = { known: new Set(), special: {} };
 export function reportOf(error: UserError, flags: FlagNames = NO_FLAGS): ErrorReport {
   const { code, message, option, where, fix, exitCode } = error;
   return {
-    code: code ?? 'E_UNKNOWN',
+    code,
     message: withFlags(message, flags),
     ...(option !== undefined && { option: flagOf(option, flags) ?? option }),
     ...(where !== undefined && { where }),

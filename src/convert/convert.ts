@@ -1,4 +1,11 @@
-// Other people's weights into checkpoints: the list of those that are known, and the writing.
+// Conversion of external weights into checkpoints. The converters, in the order in which they look at the files:
+//   dvae/weights.ts    OpenAI's dVAE: encoder.pkl and decoder.pkl
+//                      DALLE-pytorch's DiscreteVAE: vae.pt
+//   dalle/weights.ts   DALLE-pytorch's DALLE: dalle.pt
+//   clip/convert.ts    Hugging Face's CLIP: config.json, model.safetensors and tokenizer.json
+//                      OpenAI's CLIP and open_clip: .pt and .bin files
+//                      DALLE-pytorch's CLIP: its state dictionary
+// external.ts opens the files, torch/ and pickle/ read those of torch.save, and rules.ts renames tensors.
 
 import { rm } from 'node:fs/promises';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
@@ -11,7 +18,7 @@ import { dallePytorch } from './dalle/weights.ts';
 import { dallePytorchDvae, openaiDvae } from './dvae/weights.ts';
 import { type Converted, type Converter, type ConvertOptions, ExternalFiles } from './external.ts';
 
-/** Each is asked in turn whether the files are its own. */
+/** The first converter that recognizes the files converts them. */
 export const CONVERTERS: readonly Converter[] = [
   openaiDvae,
   dallePytorchDvae,
@@ -26,15 +33,17 @@ async function recognize(files: ExternalFiles, options: ConvertOptions): Promise
     const converted = await converter.convert(files, options);
     if (converted) return converted;
   }
-  throw new DataError('no weights that mm knows', {
+  throw new DataError('the files hold no weights that mm can convert', {
     code: 'E_WEIGHTS_UNKNOWN',
     where: files.where,
-    fix: `it reads ${CONVERTERS.map(({ reads }) => reads).join('; ')}`,
+    fix: `give one of: ${CONVERTERS.map(({ reads }) => reads).join('; ')}`,
   });
 }
 
-/** The tensors, of which none is read any more once the signal is aborted: the checkpoint is not written then. */
-function* until(
+/**
+ * The tensors; reading one throws InterruptedError when the signal is aborted, so that the checkpoint is not written.
+ */
+function* stoppable(
   signal: AbortSignal | undefined,
   tensors: TensorSources,
   to: string,
@@ -56,22 +65,24 @@ async function write(to: string, { contents, dvae }: Converted, signal?: AbortSi
   const base = { step: 0, seed: 0, dataPosition: null, metrics: {} };
   const folder = `${to}.dvae`;
   try {
-    let carried: Checkpoint | undefined;
+    let included: Checkpoint | undefined;
     if (dvae) {
       await write(folder, dvae, signal);
-      carried = await readCheckpoint(folder, { kind: 'dvae', warn: () => {} });
+      included = await readCheckpoint(folder, { kind: 'dvae', warn: () => {} });
     }
-    const model = until(signal, contents.model, to);
-    await writeCheckpoint(to, { ...base, ...contents, model, dvae: carried });
+    const model = stoppable(signal, contents.model, to);
+    await writeCheckpoint(to, { ...base, ...contents, model, dvae: included });
   } finally {
     if (dvae) await rm(folder, { recursive: true, force: true });
   }
 }
 
 /**
- * Converts the model in files of another program into the checkpoint folder `to`, and says what it was.
- * @throws DataError when the files are of no known kind, damaged, or do not fit together
- * @throws InterruptedError when the signal is aborted; nothing is left of the checkpoint then
+ * Converts the model in files of another program into the checkpoint folder `to`.
+ * @param from files, and folders of files
+ * @returns what was converted
+ * @throws DataError when no converter recognizes the files, or they are damaged or do not match each other
+ * @throws InterruptedError when the signal is aborted; the checkpoint is removed
  */
 export async function convertWeights(
   from: readonly string[],

@@ -1,4 +1,4 @@
-// Other people's weights: the files that `mm convert` was given, and what a converter makes of them.
+// External weights: the files to convert, and the interface of converters.
 
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -10,16 +10,16 @@ import { TorchFile } from './torch/file.ts';
 import type { TorchTensor } from './torch/tensor.ts';
 
 const TORCH_FILE = /\.(pt|pth|pkl|bin|ckpt)$/i;
-/** A model is in a few files; a folder of checkpoints is not one model. */
+/** A model has a few files; a folder with more holds several checkpoints. */
 const MAX_FILES = 16;
 
-/** A file of torch.save, opened. */
+/** An opened file of torch.save. */
 export interface ExternalFile {
   readonly path: string;
   readonly value: PickleValue;
 }
 
-/** What `mm convert` was given, opened as converters ask for it. */
+/** The files to convert. Each is opened when a converter first needs it. */
 export class ExternalFiles {
   readonly paths: readonly string[];
   readonly #opened = new Map<string, TorchFile>();
@@ -29,12 +29,12 @@ export class ExternalFiles {
     this.paths = paths;
   }
 
-  /** Files, and the files in folders. Throws DataError when one is missing. */
+  /** Lists files, and the files in folders. Throws DataError E_NOT_FOUND. */
   static async find(paths: readonly string[]): Promise<ExternalFiles> {
     const found = await Promise.all(
       paths.map(async (path) => {
         const stats = await stat(path).catch((cause: unknown) => {
-          throw new DataError('there is no such file or folder', {
+          throw new DataError('no such file or folder', {
             code: 'E_NOT_FOUND',
             where: path,
             fix: 'check the path',
@@ -47,24 +47,24 @@ export class ExternalFiles {
     return new ExternalFiles(found.flat());
   }
 
-  /** For messages. */
+  /** All paths, for messages. */
   get where(): string {
     return this.paths.join(', ');
   }
 
-  /** The path of the file called `name`, if there is one. */
+  /** The path of the file `name`, if there is one. */
   named(name: string): string | undefined {
     return this.paths.find((path) => basename(path) === name);
   }
 
-  /** All files that look like torch's, by their names. Throws DataError. */
+  /** The files with an extension of torch's. Throws DataError when one cannot be read. */
   async torchFiles(): Promise<readonly ExternalFile[]> {
     const paths = this.paths.filter((path) => TORCH_FILE.test(path));
     if (paths.length > MAX_FILES) {
-      throw new DataError(`${paths.length} files of weights, where a model has a few`, {
+      throw new DataError(`${paths.length} files of weights, more than the ${MAX_FILES} of one model`, {
         code: 'E_WEIGHTS_UNKNOWN',
         where: this.where,
-        fix: 'name the files of one model',
+        fix: 'give the files of one model',
       });
     }
     for (const path of paths) {
@@ -73,7 +73,7 @@ export class ExternalFiles {
     return paths.map((path) => this.#opened.get(path) as TorchFile);
   }
 
-  /** All safetensors files, by their names. Throws DataError. */
+  /** The files with the extension .safetensors. Throws DataError when one cannot be read. */
   async safetensorsFiles(): Promise<readonly SafetensorsFile[]> {
     for (const path of this.paths.filter((path) => path.endsWith('.safetensors'))) {
       if (!this.#safetensors.has(path)) this.#safetensors.set(path, await SafetensorsFile.open(path));
@@ -87,43 +87,43 @@ export class ExternalFiles {
 }
 
 export interface ConvertOptions {
-  /** Pixels on a side, for models whose weights do not say. */
+  /** Pixels on a side, for models whose files do not include it. */
   readonly imageSize?: number | undefined;
-  /** tokenizer.json, or the merges file of a CLIP, for models of text whose files do not hold one. */
+  /** tokenizer.json, or CLIP's merges file, for models of text whose files do not include one. */
   readonly tokenizer?: string | undefined;
-  /** Of a CLIP's resblocks, for weights that do not say. */
+  /** Activation of a CLIP's resblocks, for weights that do not include it. */
   readonly activation?: 'quick-gelu' | 'gelu' | undefined;
 }
 
-/** A checkpoint to write; tensors are read from the files one by one as it is written. */
+/** A checkpoint to write. Its tensors are read from the files while it is written. */
 export interface Converted {
-  /** The model in a few words, for people. */
+  /** The model and its sizes, for output. */
   readonly what: string;
   readonly contents: Pick<CheckpointContents, 'kind' | 'config' | 'model' | 'tokenizer'>;
-  /** For DALL·E: its dVAE. */
+  /** The dVAE of a DALL·E. */
   readonly dvae?: Converted;
 }
 
 export interface Converter {
-  /** Whose files these are, and which: for help and messages. */
+  /** The model and its files, for messages. */
   readonly reads: string;
   /**
-   * The model in the files, or undefined when they are not of this kind.
-   * @throws DataError when they are, and something about them is wrong
+   * Converts the model in the files; undefined when the files are of another kind.
+   * @throws DataError when the files are of this kind, but cannot be converted
    */
   convert(files: ExternalFiles, options: ConvertOptions): Promise<Converted | undefined>;
 }
 
 const FLOATS: readonly string[] = ['float32', 'float16', 'bfloat16', 'float64'];
 
-/** A weight as it goes into a checkpoint: float64 becomes float32. Throws DataError for one of integers. */
+/** A weight as a tensor of a checkpoint; float64 becomes float32. Throws DataError for integers. */
 export function weightSource(name: string, tensor: TorchTensor, where: string): TensorSource {
   const { dtype, shape } = tensor;
   if (!FLOATS.includes(dtype)) {
-    throw new DataError(`tensor ${name} is of type ${dtype}, where weights are floats`, {
+    throw new DataError(`tensor ${name} is of type ${dtype}, but weights are floats`, {
       code: 'E_WEIGHTS_UNSUPPORTED',
       where,
-      fix: 'quantized weights cannot be converted; use those they were made from',
+      fix: 'convert the weights before quantization',
     });
   }
   const data = async () => (await tensor.read()).data;

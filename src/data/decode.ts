@@ -1,6 +1,6 @@
-// Image files as square RGB pixels. Images are turned upright, flattened onto white, converted to 8-bit sRGB, cropped and
-// reduced with Lanczos. Memory stays bounded for very large images: sharp reads files in strips, and JPEG and WebP are
-// reduced while they are decoded.
+// Image files as square RGB pixels. Images are turned upright, flattened onto white, converted to 8-bit sRGB, cropped
+// and reduced with Lanczos. Memory stays bounded for very large images: sharp reads files in strips, and JPEG and WebP
+// are reduced while they are decoded.
 
 import { open as openFile, readFile } from 'node:fs/promises';
 import sharp, { type Metadata, type Sharp } from 'sharp';

@@ -1,5 +1,5 @@
-// The examples held out for validation: chosen by a hash of the key, so that the choice is the same on every machine, in
-// every order, and when examples are added.
+// The examples held out for validation: chosen by a hash of the key, so that the choice is the same on every machine,
+// in every order, and when examples are added.
 
 import { createHash } from 'node:crypto';
 

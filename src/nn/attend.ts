@@ -1,7 +1,7 @@
 // Scaled dot-product attention with a hand-written gradient. tfjs would save every intermediate; this saves only the
 // attention weights, and reads them half as often.
 //   … batch axes, U groups of queries, Q queries of a group, K keys of a group, P keys that all groups share, d width
-//   of a head
+//   of a head, M = U · Q queries
 
 import { withGradient } from '../engine/ops/gradient.ts';
 import { checkpointed } from '../engine/ops/recompute.ts';

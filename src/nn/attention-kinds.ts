@@ -1,7 +1,7 @@
 // The attention kinds: which positions of a stream of text and image tokens each position attends to (DALL·E,
 // appendix B.1, figure 11). The stream is a prefix of text followed by a grid of image tokens in raster order. Text is
-// causal. An image token attends to the whole prefix, padding included because padding tokens are learned, to itself and
-// to these image tokens:
+// causal. An image token attends to the whole prefix, padding included because padding tokens are learned, to itself
+// and to these image tokens:
 //   full       every earlier one
 //   row        the `grid` ones before it
 //   column     those above it in its column

@@ -1,5 +1,5 @@
-// Attention over a stream of text and image tokens that computes only the blocks of pairs that a kind can attend to. The
-// rule is that of attention-kinds.ts: every mask here is made from it, and a block contains all of its pairs.
+// Attention over a stream of text and image tokens that computes only the blocks of pairs that a kind can attend to.
+// The rule is that of attention-kinds.ts: every mask here is made from it, and a block contains all of its pairs.
 //   text       causal, among itself
 //   row        each image row to itself and the row above
 //   axial-row  each image row to itself
@@ -60,8 +60,8 @@ export const wholePattern = (positions: number, mask?: Tensor): AttentionPattern
 });
 
 /**
- * Attention of every head, [B, A, N, d]. Where activations are recomputed, the weights of blocks are too, since they are a
- * small part of a layer's work; full attention keeps its weights.
+ * Attention of every head, [B, A, N, d]. Where activations are recomputed, the weights of blocks are too, since they
+ * are a small part of a layer's work; full attention keeps its weights.
  * @param sharpness see `attend`
  */
 export function attendStream(heads: Heads, pattern: AttentionPattern, sharpness?: number): Tensor4D {

@@ -25,8 +25,8 @@ export const batchNormSpec = (width: number, gain = 1) =>
   }) satisfies BatchNormSpec;
 
 /**
- * Running statistics of a training step. Layers that get it normalize by the batch instead of the running statistics, and
- * record here what these become.
+ * Running statistics of a training step. Layers that get it normalize by the batch instead of the running statistics,
+ * and record here what these become.
  */
 export class BatchStatistics {
   readonly #next = new Map<Tensor, Tensor>();

@@ -1,6 +1,6 @@
-// A loss scale for each resblock (arXiv 2102.12092, section 2.4 and figure 4): gradients are multiplied where they enter
-// a branch of the residual stream and divided where they leave it, so that 16-bit products inside the branch neither
-// underflow nor overflow. The gradient of the stream itself stays unscaled, in 32 bits.
+// A loss scale for each resblock (arXiv 2102.12092, section 2.4 and figure 4): gradients are multiplied where they
+// enter a branch of the residual stream and divided where they leave it, so that 16-bit products inside the branch
+// neither underflow nor overflow. The gradient of the stream itself stays unscaled, in 32 bits.
 
 import { withGradient } from '../engine/ops/gradient.ts';
 import { type Tensor, tf } from '../engine/tfjs/tf.ts';
@@ -16,8 +16,8 @@ export const leaveScale = (x: Tensor, scale: Tensor): Tensor =>
   }, x);
 
 /**
- * The identity at the start of a branch; its gradient is divided by `scale`, a scalar. Elements that are not finite become
- * 0, since they would make every branch before this one overflow too.
+ * The identity at the start of a branch; its gradient is divided by `scale`, a scalar. Elements that are not finite
+ * become 0, since they would make every branch before this one overflow too.
  */
 export const enterScale = (x: Tensor, scale: Tensor): Tensor =>
   withGradient((save, input) => {

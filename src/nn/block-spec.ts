@@ -48,7 +48,10 @@ export type BlockSpec = {
 };
 export type BlockParameters = Parameters<BlockSpec>;
 
-/** Projections into the residual stream start smaller, by 1/√(2 · layers), so that its variance does not grow with depth. */
+/**
+ * Projections into the residual stream start smaller, by 1/√(2 · layers), so that its variance does not grow with
+ * depth.
+ */
 export function blockSpec(shape: BlockShape): BlockSpec {
   const { width, inner = width, layers, stddev, sandwich, layerScale } = shape;
   const residualStddev = stddev / Math.sqrt(2 * layers);

@@ -1,5 +1,5 @@
-// Named parameter trees. A layer declares its parameters as a tree of specs; a forward function takes the same tree with
-// tensors instead of specs. Names joined with dots are the checkpoint's tensor names.
+// Named parameter trees. A layer declares its parameters as a tree of specs; a forward function takes the same tree
+// with tensors instead of specs. Names joined with dots are the checkpoint's tensor names.
 
 import type { Tensor } from '../engine/tfjs/tf.ts';
 import { sizeOf } from '../util/shape.ts';
@@ -13,7 +13,9 @@ export type Initializer =
 export class ParameterSpec {
   readonly shape: readonly number[];
   readonly init: Initializer;
-  /** Whether weight decay applies: to matrices and kernels, not to gains and biases, to embeddings as the paper says. */
+  /**
+   * Whether weight decay applies: to matrices and kernels, not to gains and biases, to embeddings as the paper says.
+   */
   readonly decay: boolean;
   /** Whether the optimizer updates it; running statistics are updated by the train step. */
   readonly trained: boolean;

@@ -1,6 +1,7 @@
 // Pre-LayerNorm Transformer block: attention, then a 4× feed-forward layer. Each branch returns its *update*, because
 // reversible stacks add updates in another order. CLIP's encoders use the same block with a plain mask.
-//   B batch, N positions, D width of the stream, A heads, d width of a head, S = D / 2 channels of token shift
+//   B batch, N positions, D width of the stream, A heads, d width of a head, S = D / 2 channels of token shift,
+//   U groups of queries, Q queries, K keys of a group
 
 import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '../engine/tfjs/tf.ts';
 import {

@@ -1,4 +1,5 @@
-// A model's parameters as variables of a runtime: initialized, read inside compiled functions, loaded and saved by name.
+// A model's parameters as variables of a runtime: initialized, read inside compiled functions, loaded and saved by
+// name.
 
 import type { HostTensor } from '../engine/native/tensor.ts';
 import { foldIn, randomNormal, randomUniform } from '../engine/ops/random.ts';

@@ -6,8 +6,8 @@ import type { Tensor } from '../engine/tfjs/tf.ts';
 import { tensorsOf, withTensors } from './parameters.ts';
 
 /**
- * Calls f and saves only its inputs; the backward pass recomputes f, except tensors that f marked with `checkpointed` and a
- * matrix product at its end, whose value the gradient does not need.
+ * Calls f and saves only its inputs; the backward pass recomputes f, except tensors that f marked with `checkpointed`
+ * and a matrix product at its end, whose value the gradient does not need.
  * @param f has to use x and every tensor of p
  */
 export function withoutActivations<P extends object>(

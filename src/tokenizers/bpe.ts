@@ -1,10 +1,9 @@
-// The byte-pair tokenizer: text to ids and back. Byte-level, so that every text has ids; dropout for training
+// The byte-pair tokenizer: text to ids and back. Byte-level, so that every text can be encoded; dropout for training
 // (DALL·E, arXiv 2102.12092, section 2.2: lower-cased text, vocabulary 16,384, BPE dropout 10 %).
-// It does not pad or truncate: the trainer knows the text length.
+// It neither pads nor truncates.
 
-import { readFile } from 'node:fs/promises';
 import { DataError } from '../util/errors.ts';
-import { writeFileAtomic } from '../util/files.ts';
+import { readTextFile, writeFileAtomic } from '../util/files.ts';
 import type { RandomStream } from '../util/random.ts';
 import { BYTE_CHARACTERS, tokenBytes } from './alphabet.ts';
 import { MergeTable } from './merges.ts';
@@ -12,15 +11,15 @@ import { normalizeText, words } from './text.ts';
 import { fromTokenizerJson, toTokenizerJson, type Vocabulary } from './tokenizer-json.ts';
 
 export interface EncodeOptions {
-  /** Probability of passing over a merge; 0 by default. */
+  /** Probability of skipping a merge; 0 by default. */
   readonly dropout?: number;
-  /** Where dropout draws from; needed with it. */
+  /** The random stream of dropout; required with it. */
   readonly random?: RandomStream;
 }
 
-/** Words remembered with their ids, so that frequent ones are merged once. */
-const CACHED_WORDS = 2 ** 16;
-const CACHED_WORD_LENGTH = 64;
+/** Words whose ids are cached, so that frequent words are merged once. */
+const MAX_CACHED_WORDS = 2 ** 16;
+const MAX_CACHED_LENGTH = 64;
 
 export class BpeTokenizer {
   readonly #vocabulary: Vocabulary;
@@ -31,7 +30,7 @@ export class BpeTokenizer {
   readonly #bytes: readonly Uint8Array[];
   readonly #cache = new Map<string, readonly number[]>();
 
-  /** @param vocabulary holds every byte; `fromJSON` and `trainBpe` see to it */
+  /** @param vocabulary contains every byte, as those of `fromJSON` and `trainBpe` do */
   constructor(vocabulary: Vocabulary) {
     const { tokens, merges } = vocabulary;
     this.#vocabulary = vocabulary;
@@ -41,12 +40,12 @@ export class BpeTokenizer {
     this.#byteIds = Int32Array.from(BYTE_CHARACTERS, (character) => ids.get(character) as number);
   }
 
-  /** How many ids there are; training on little text gives fewer than were asked for. */
+  /** Number of ids; training on little text gives fewer than requested. */
   get vocabularySize(): number {
     return this.#bytes.length;
   }
 
-  /** The ids of a text, none for one of only white space. */
+  /** Encodes a text; white space alone gives no ids. */
   encode(text: string, { dropout = 0, random }: EncodeOptions = {}): number[] {
     const all = words(normalizeText(text));
     if (dropout === 0) return all.flatMap((word) => this.#wordIds(word));
@@ -54,7 +53,7 @@ export class BpeTokenizer {
     return all.flatMap((word) => this.#merges.apply(this.#symbols(word), () => random.uniform() < dropout));
   }
 
-  /** The normalised text of ids; bytes that are no UTF-8 become U+FFFD. Throws RangeError on an id that is none. */
+  /** Decodes ids to normalized text; bytes that are not UTF-8 become U+FFFD. Throws RangeError for an unknown id. */
   decode(ids: readonly number[]): string {
     const bytes = ids.map((id) => {
       const token = this.#bytes[id];
@@ -65,34 +64,35 @@ export class BpeTokenizer {
     return new TextDecoder('utf-8', { ignoreBOM: true }).decode(Buffer.concat(bytes)).replace(/^ /, '');
   }
 
-  /** The object of a Hugging Face tokenizer.json. */
+  /** The contents of a Hugging Face tokenizer.json. */
   toJSON(): object {
     return toTokenizerJson(this.#vocabulary);
   }
 
-  /** From a parsed tokenizer.json. Throws DataError naming `where`. */
+  /** Creates a tokenizer from a parsed tokenizer.json. Throws DataError that names `where`. */
   static fromJSON(value: unknown, where: string): BpeTokenizer {
     return new BpeTokenizer(fromTokenizerJson(value, where));
   }
 
   /** Reads a tokenizer.json. Throws DataError. */
   static async load(path: string): Promise<BpeTokenizer> {
+    const fix = 'name a tokenizer.json written by mm train-bpe';
+    const text = await readTextFile(path, 'tokenizer', fix);
     let value: unknown;
     try {
-      value = JSON.parse(await readFile(path, 'utf8'));
+      value = JSON.parse(text);
     } catch (cause) {
-      const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
-      throw new DataError(missing ? 'there is no such tokenizer' : 'the tokenizer cannot be read', {
-        code: missing ? 'E_NOT_FOUND' : 'E_TOKENIZER_UNUSABLE',
+      throw new DataError('the tokenizer is not JSON', {
+        code: 'E_TOKENIZER_UNUSABLE',
         where: path,
-        fix: 'name a tokenizer.json written by mm train-bpe',
+        fix,
         cause,
       });
     }
     return BpeTokenizer.fromJSON(value, path);
   }
 
-  /** Writes a tokenizer.json, whole or not at all. */
+  /** Writes a tokenizer.json atomically. */
   async save(path: string): Promise<void> {
     await writeFileAtomic(path, `${JSON.stringify(this, null, 2)}\n`);
   }
@@ -101,7 +101,7 @@ export class BpeTokenizer {
     const known = this.#cache.get(word);
     if (known !== undefined) return known;
     const ids = this.#merges.apply(this.#symbols(word));
-    if (this.#cache.size < CACHED_WORDS && word.length <= CACHED_WORD_LENGTH) this.#cache.set(word, ids);
+    if (this.#cache.size < MAX_CACHED_WORDS && word.length <= MAX_CACHED_LENGTH) this.#cache.set(word, ids);
     return ids;
   }
 

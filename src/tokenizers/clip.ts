@@ -1,7 +1,7 @@
-// CLIP's byte-pair tokenizer (openai/CLIP, simple_tokenizer.py), with the ids that Hugging Face's transformers gives:
-// NFC, lower case, words without spaces whose last symbol is marked </w>. Unlike OpenAI's own code, which needs
-// another library for it, it neither repairs mojibake nor turns HTML entities into characters.
-// The start and end tokens are the two ids after those of the byte pairs; the caller puts them around the text.
+// CLIP's byte-pair tokenizer (openai/CLIP, simple_tokenizer.py), with the ids of Hugging Face's transformers: NFC,
+// lower case, words without spaces whose last symbol is marked </w>. Unlike OpenAI's code, which uses another library
+// for it, it neither repairs mojibake nor decodes HTML entities.
+// The start and the end token are the two ids after those of the byte pairs; callers add them around the ids of a text.
 
 import { z } from 'zod';
 import { DataError } from '../util/errors.ts';
@@ -13,19 +13,23 @@ import { isObject, mergeSchema, readTokens } from './tokenizer-json.ts';
 const END_OF_WORD = '</w>';
 export const START = '<|startoftext|>';
 export const END = '<|endoftext|>';
-/** Byte pairs of the published vocabulary; its file lists more. */
+/** Merges of the published vocabulary; its file lists more. */
 const PUBLISHED_MERGES = 49152 - 256 - 2;
+
+/** Words whose ids are cached, so that frequent words are merged once. */
+const MAX_CACHED_WORDS = 2 ** 16;
+const MAX_CACHED_LENGTH = 64;
 
 const SPECIAL = /(<\|startoftext\|>|<\|endoftext\|>)/;
 const WORD =
   /<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\p{White_Space}\p{L}\p{N}]+/gu;
-/** The names of the special tokens in other letter case are separate words, and split once more. */
+/** The names of the special tokens in another letter case are split into three words. */
 const NAMED = /^(<\|)(\w+)(\|>)$/;
 const REGEX = String.raw`<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+`;
-/** Older files do not name the special tokens, which are cut out before. */
+/** Older files do not name the special tokens, which are split off earlier. */
 const OLDER_REGEX = REGEX.slice(REGEX.indexOf("'s"));
 
-/** Lower case is by character, as in Rust: capital sigma must not meet JavaScript's rule for the end of a word. */
+/** Lower-cases each character alone, as Rust does: JavaScript has a rule for a capital sigma at the end of a word. */
 const normalizeClipText = (text: string): string => text.normalize('NFC').replaceAll('Σ', 'σ').toLowerCase();
 
 const FIX =
@@ -64,7 +68,7 @@ const schema = z.object({
   }),
 });
 
-/** Whether a parsed tokenizer.json is of this kind. */
+/** Whether a parsed tokenizer.json is a CLIP tokenizer. */
 export const isClipTokenizer = (value: unknown): boolean =>
   isObject(value) && isObject(value.model) && value.model.end_of_word_suffix === END_OF_WORD;
 
@@ -72,7 +76,7 @@ export class ClipTokenizer implements Tokenizer {
   readonly #tokens: readonly string[];
   readonly #merges: readonly Merge[];
   readonly #table: MergeTable;
-  /** Ids of each byte inside and at the end of a word. */
+  /** Ids of each byte inside a word and at its end. */
   readonly #inner: readonly number[];
   readonly #last: readonly number[];
   readonly #cache = new Map<string, readonly number[]>();
@@ -85,7 +89,7 @@ export class ClipTokenizer implements Tokenizer {
     this.#last = BYTE_CHARACTERS.map((character) => ids.get(character + END_OF_WORD) as number);
   }
 
-  /** Byte pairs and bytes; the start and the end token are the next two ids. */
+  /** Bytes and byte pairs; the start and the end token are the next two ids. */
   get vocabularySize(): number {
     return this.#tokens.length;
   }
@@ -109,11 +113,11 @@ export class ClipTokenizer implements Tokenizer {
       i === bytes.length - 1 ? (this.#last[byte] as number) : (this.#inner[byte] as number),
     );
     const ids = this.#table.apply(symbols);
-    if (this.#cache.size < 2 ** 16 && word.length <= 64) this.#cache.set(word, ids);
+    if (this.#cache.size < MAX_CACHED_WORDS && word.length <= MAX_CACHED_LENGTH) this.#cache.set(word, ids);
     return ids;
   }
 
-  /** Hugging Face's tokenizer.json of this encoding. */
+  /** The contents of a Hugging Face tokenizer.json. */
   toJSON(): object {
     const size = this.vocabularySize;
     const special = (id: number, content: string) => ({
@@ -170,8 +174,8 @@ export class ClipTokenizer implements Tokenizer {
   }
 
   /**
-   * From a parsed tokenizer.json.
-   * @throws DataError when it is of another kind, or its vocabulary and merges do not fit together
+   * Creates a tokenizer from a parsed tokenizer.json.
+   * @throws DataError when it is of another kind, or its vocabulary and merges do not match
    */
   static fromJSON(value: unknown, where: string): ClipTokenizer {
     const fail = (what: string): never => {
@@ -190,9 +194,9 @@ export class ClipTokenizer implements Tokenizer {
   }
 
   /**
-   * From OpenAI's list of merges (bpe_simple_vocab_16e6.txt) or a merges.txt: a header line, then two symbols a line,
-   * of which the published vocabulary takes the first 48,894.
-   * @throws DataError when it is no such list
+   * Creates a tokenizer from OpenAI's list of merges (bpe_simple_vocab_16e6.txt) or a merges.txt: a header line, then
+   * two symbols a line, of which the published vocabulary uses the first 48,894.
+   * @throws DataError when it is not such a list
    */
   static fromMerges(text: string, where: string): ClipTokenizer {
     const [header, ...lines] = text.split('\n').map((line) => line.trimEnd());
@@ -205,7 +209,7 @@ export class ClipTokenizer implements Tokenizer {
         if (!left || !right || rest.length > 0) throw unusable(`line ${i + 2} is not two symbols`, where);
         return [left, right];
       });
-    // The order of OpenAI's alphabet: printable characters first, then those that stand for other bytes.
+    // OpenAI's order of the alphabet: printable characters first, then those of the other bytes.
     const alphabet = [
       ...BYTE_CHARACTERS.filter((character) => character.codePointAt(0)! < 0x100),
       ...BYTE_CHARACTERS.filter((character) => character.codePointAt(0)! >= 0x100),

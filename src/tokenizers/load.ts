@@ -1,8 +1,9 @@
-// A tokenizer of either kind from its file.
+// Loads a tokenizer of either kind from its file.
 
 import { readFile } from 'node:fs/promises';
 import { gunzipSync } from 'node:zlib';
 import { DataError } from '../util/errors.ts';
+import { readError } from '../util/files.ts';
 import { BpeTokenizer } from './bpe.ts';
 import { ClipTokenizer, isClipTokenizer } from './clip.ts';
 import type { Tokenizer } from './tokenizer.ts';
@@ -11,18 +12,9 @@ const FIX = "name a tokenizer.json of mm train-bpe or of a CLIP, or CLIP's merge
 
 /** Reads a tokenizer.json of mm train-bpe or of a CLIP, or CLIP's merges file. Throws DataError. */
 export async function loadTokenizer(path: string): Promise<Tokenizer> {
-  let bytes: Buffer;
-  try {
-    bytes = await readFile(path);
-  } catch (cause) {
-    const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
-    throw new DataError(missing ? 'there is no such tokenizer' : 'the tokenizer cannot be read', {
-      code: missing ? 'E_NOT_FOUND' : 'E_TOKENIZER_UNUSABLE',
-      where: path,
-      fix: FIX,
-      cause,
-    });
-  }
+  const bytes = await readFile(path).catch((cause: unknown) => {
+    throw readError(cause, path, 'tokenizer', FIX);
+  });
   try {
     const text = (bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes).toString('utf8');
     if (!/^\s*\{/.test(text)) return ClipTokenizer.fromMerges(text, path);
@@ -30,7 +22,7 @@ export async function loadTokenizer(path: string): Promise<Tokenizer> {
     return isClipTokenizer(value) ? ClipTokenizer.fromJSON(value, path) : BpeTokenizer.fromJSON(value, path);
   } catch (cause) {
     if (cause instanceof DataError) throw cause;
-    throw new DataError('the tokenizer cannot be read', {
+    throw new DataError('not a tokenizer of a known kind', {
       code: 'E_TOKENIZER_UNUSABLE',
       where: path,
       fix: FIX,

@@ -1,8 +1,8 @@
-// The merges of a byte-pair encoding, in order of rank, and their application to one word.
+// The merges of a byte-pair encoding, ordered by rank, and their application to a word.
 
 import { PriorityQueue } from './priority-queue.ts';
 
-/** Two neighbouring symbols and the symbol they become. */
+/** Two adjacent symbols and the symbol they become. */
 export interface Merge {
   readonly left: number;
   readonly right: number;
@@ -14,7 +14,10 @@ export class MergeTable {
   readonly #results: Int32Array;
   readonly #symbols: number;
 
-  /** @param merges the first is applied first; @param symbols more than the largest symbol */
+  /**
+   * @param merges by rank, lowest first
+   * @param symbols number of symbols; each is below it
+   */
   constructor(merges: readonly Merge[], symbols: number) {
     this.#symbols = symbols;
     this.#ranks = new Map(merges.map(({ left, right }, rank) => [left * symbols + right, rank]));
@@ -26,8 +29,8 @@ export class MergeTable {
   }
 
   /**
-   * Merges the symbols of a word: always the neighbours of the lowest rank, the leftmost first, until none can be.
-   * With `isDropped`, each is passed over when it says so, until the next merge (BPE dropout, arXiv 1910.13267,
+   * Merges the symbols of a word: repeatedly the pair of the lowest rank, the leftmost first, until no pair can be
+   * merged. A pair for which `isDropped` returns true is skipped until the next merge (BPE dropout, arXiv 1910.13267,
    * algorithm 1). Takes O(n log n) for n symbols.
    */
   apply(word: ArrayLike<number>, isDropped?: () => boolean): number[] {
@@ -35,7 +38,7 @@ export class MergeTable {
     const symbols = Array.from(word);
     const next = Int32Array.from(symbols, (_, i) => i + 1);
     const previous = Int32Array.from(symbols, (_, i) => i - 1);
-    // An entry is rank × length + position, so that numbers order as wanted.
+    // An entry is rank × length + position: ordered by rank, then from left to right.
     const queue = new PriorityQueue<number>((a, b) => a < b);
     const rankAt = (left: number): number | undefined => {
       const right = next[left] as number;
@@ -47,28 +50,28 @@ export class MergeTable {
     };
     for (let i = 0; i < length; i++) enqueue(i);
 
-    const passedOver: number[] = [];
+    const skipped: number[] = [];
     for (let entry = queue.pop(); entry !== undefined; entry = queue.pop()) {
       const left = entry % length;
       const rank = (entry - left) / length;
-      if (symbols[left] === GONE || rankAt(left) !== rank) continue;
+      if (symbols[left] === MERGED || rankAt(left) !== rank) continue;
       if (isDropped?.()) {
-        passedOver.push(entry);
+        skipped.push(entry);
         continue;
       }
-      for (const skipped of passedOver.splice(0)) queue.push(skipped);
+      for (const entry of skipped.splice(0)) queue.push(entry);
       const right = next[left] as number;
       const after = next[right] as number;
       symbols[left] = this.#results[rank] as number;
-      symbols[right] = GONE;
+      symbols[right] = MERGED;
       next[left] = after;
       if (after < length) previous[after] = left;
       enqueue(left);
       if ((previous[left] as number) >= 0) enqueue(previous[left] as number);
     }
-    return symbols.filter((symbol) => symbol !== GONE);
+    return symbols.filter((symbol) => symbol !== MERGED);
   }
 }
 
-/** Stands where a symbol was merged into the one before it. */
-const GONE = -1;
+/** Marks a symbol that was merged into the one before it. */
+const MERGED = -1;

@@ -1,4 +1,4 @@
-// How often each pair of neighbouring symbols occurs in a set of words, kept up to date while pairs are merged.
+// Counts of the pairs of adjacent symbols in a set of words, updated while pairs are merged.
 
 import { PriorityQueue } from './priority-queue.ts';
 
@@ -12,23 +12,23 @@ interface Entry {
   readonly left: number;
   readonly right: number;
   count: number;
-  /** Words that hold the pair, or did. */
+  /** Words that contain the pair or did so earlier. */
   readonly words: Set<number>;
 }
 
-/** Symbols are below this, so that a pair is one exact number. */
-const SYMBOLS = 2 ** 26;
+/** Bound on symbols, so that a pair is one exact number. */
+const MAX_SYMBOLS = 2 ** 26;
 
 export class PairCounts {
   readonly #words: number[][] = [];
   readonly #wordCounts: number[] = [];
   readonly #entries = new Map<number, Entry>();
-  /** By count as it was when queued; `mostFrequent` corrects entries that have fallen since. */
+  /** Ordered by the count when it was queued; `mostFrequent` corrects counts that have fallen since. */
   readonly #queue = new PriorityQueue<Pair>(
     (a, b) => a.count > b.count || (a.count === b.count && (a.left - b.left || a.right - b.right) < 0),
   );
-  /** Pairs counted since the queue was last filled. */
-  readonly #fresh = new Set<Entry>();
+  /** Pairs whose count rose since the queue was last filled. */
+  readonly #risen = new Set<Entry>();
 
   /** Adds a word that occurs `count` times. */
   add(symbols: number[], count: number): void {
@@ -39,24 +39,24 @@ export class PairCounts {
     }
   }
 
-  /** Takes out the pair that occurs most, the lowest symbols first among equals; undefined when none is left. */
+  /** Removes and returns the most frequent pair, lowest symbols first among equals; undefined when none is left. */
   mostFrequent(): Pair | undefined {
-    for (const { left, right, count } of this.#fresh) {
+    for (const { left, right, count } of this.#risen) {
       if (count > 0) this.#queue.push({ left, right, count });
     }
-    this.#fresh.clear();
+    this.#risen.clear();
     for (;;) {
       const pair = this.#queue.pop();
       if (pair === undefined) return undefined;
-      const count = this.#entries.get(pair.left * SYMBOLS + pair.right)?.count ?? 0;
+      const count = this.#entries.get(pair.left * MAX_SYMBOLS + pair.right)?.count ?? 0;
       if (count === pair.count) return pair;
       if (count > 0) this.#queue.push({ ...pair, count });
     }
   }
 
-  /** Makes the pair one symbol wherever it stands. */
+  /** Replaces the pair by one symbol in all words. */
   merge({ left, right }: Pair, result: number): void {
-    const key = left * SYMBOLS + right;
+    const key = left * MAX_SYMBOLS + right;
     const { words } = this.#entries.get(key) as Entry;
     for (const word of words) this.#mergeIn(word, left, right, result);
     this.#entries.delete(key);
@@ -87,7 +87,7 @@ export class PairCounts {
   }
 
   #change(word: number, left: number, right: number, sign: 1 | -1): void {
-    const key = left * SYMBOLS + right;
+    const key = left * MAX_SYMBOLS + right;
     let entry = this.#entries.get(key);
     if (entry === undefined) {
       entry = { left, right, count: 0, words: new Set() };
@@ -96,7 +96,7 @@ export class PairCounts {
     entry.count += sign * (this.#wordCounts[word] as number);
     if (sign > 0) {
       entry.words.add(word);
-      this.#fresh.add(entry);
+      this.#risen.add(entry);
     }
   }
 }

@@ -1,12 +1,12 @@
-// Hugging Face's tokenizer.json: their `tokenizers` and `transformers` load what is written here and give the same
-// ids. Files with other steps than these are refused, because they would encode otherwise.
+// Hugging Face's tokenizer.json: `tokenizers` and `transformers` load the files written here and give the same ids.
+// Files with other steps are refused, because they encode differently.
 
 import { z } from 'zod';
 import { DataError } from '../util/errors.ts';
 import { ALPHABET, tokenBytes } from './alphabet.ts';
 import type { Merge } from './merges.ts';
 
-/** What defines an encoding: tokens in the byte alphabet by id, and merges by rank. */
+/** An encoding: tokens in the byte alphabet by id, and merges by rank. */
 export interface Vocabulary {
   readonly tokens: readonly string[];
   readonly merges: readonly Merge[];
@@ -30,7 +30,7 @@ const DECODER = {
   ],
 };
 
-/** The object that JSON.stringify makes a tokenizer.json of. */
+/** The contents of a tokenizer.json, for JSON.stringify. */
 export function toTokenizerJson({ tokens, merges }: Vocabulary): object {
   return {
     version: '1.0',
@@ -51,7 +51,7 @@ export function toTokenizerJson({ tokens, merges }: Vocabulary): object {
       byte_fallback: false,
       ignore_merges: false,
       vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
-      // The older of the two forms, which every version reads: tokens hold no space.
+      // The older of two forms, which all versions read; tokens have no spaces.
       merges: merges.map(({ left, right }) => `${tokens[left]} ${tokens[right]}`),
     },
   };
@@ -82,13 +82,13 @@ const schema = z.object({
     continuing_subword_prefix: nothing,
     end_of_word_suffix: nothing,
     ignore_merges: z.literal(false).optional(),
-    // Not z.record, which leaves out a token spelled __proto__.
+    // Not z.record, which drops a token spelled __proto__.
     vocab: z.custom<Record<string, unknown>>(isObject, 'is not a map of tokens to ids'),
     merges: z.array(mergeSchema),
   }),
 });
 
-/** Exactly `expected`, whatever the order of its keys. */
+/** A schema for exactly `expected`, with its keys in any order. */
 function same(expected: object): z.ZodType {
   const equals = (value: unknown, other: unknown): boolean =>
     isObject(other) || Array.isArray(other)
@@ -97,10 +97,10 @@ function same(expected: object): z.ZodType {
         Object.keys(value).length === Object.keys(other).length &&
         Object.entries(other).every(([key, child]) => equals(Reflect.get(value, key), child))
       : value === other;
-  return z.custom((value) => equals(value, expected), 'is not of the kind that mm train-bpe writes');
+  return z.custom((value) => equals(value, expected), 'differs from what mm train-bpe writes');
 }
 
-/** Tokens by id, of a map that gives each its id; `spell` is undefined for a token that is not spelled as it should be. */
+/** Tokens by id, from a map of tokens to ids. `spell` returns undefined for a token that is not spelled correctly. */
 export function readTokens(
   vocab: Record<string, unknown>,
   fail: (what: string) => never,
@@ -109,9 +109,9 @@ export function readTokens(
   const entries = Object.entries(vocab);
   const tokens = new Array<string>(entries.length);
   for (const [token, id] of entries) {
-    const isPlace = typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < tokens.length;
-    if (!isPlace || id in tokens)
-      fail(`token ${token} has the id ${id}; each of 0 to ${tokens.length - 1} is one's`);
+    const isIndex = typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < tokens.length;
+    if (!isIndex || id in tokens)
+      fail(`token ${token} has the id ${id}; ids are 0 to ${tokens.length - 1}, each used once`);
     if (spell(token) === undefined) fail(`token ${token} is not spelled in the byte alphabet`);
     tokens[id as number] = token;
   }
@@ -120,7 +120,7 @@ export function readTokens(
 
 /**
  * Reads a parsed tokenizer.json.
- * @throws DataError when it is of another kind, or its vocabulary and merges do not fit together
+ * @throws DataError when it is of another kind, or its vocabulary and merges do not match
  */
 export function fromTokenizerJson(value: unknown, where: string): Vocabulary {
   const fail = (what: string): never => {

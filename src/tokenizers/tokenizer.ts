@@ -1,10 +1,10 @@
-// What a text tower needs of a tokenizer, whichever kind it is.
+// The interface of both kinds of tokenizers.
 
 export interface Tokenizer {
-  /** How many ids there are; each is below it. */
+  /** Number of ids; each is below it. */
   readonly vocabularySize: number;
-  /** The ids of a text, none for one of only white space. Without start, end and padding. */
+  /** Encodes a text, without start, end and padding; white space alone gives no ids. */
   encode(text: string): number[];
-  /** The tokenizer.json. */
+  /** The contents of a tokenizer.json. */
   toJSON(): object;
 }

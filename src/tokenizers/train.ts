@@ -1,6 +1,7 @@
-// Training a byte-pair encoding (arXiv 1508.07909): merge the most frequent pair of neighbours, again and again.
-// Pairs are counted once; a merge then updates the counts of the words it changes, and a queue gives the next pair.
-// The result depends only on how often each word occurs, and ties go to the lower ids, as in Hugging Face's trainer.
+// Training of a byte-pair encoding (arXiv 1508.07909): the most frequent pair of adjacent symbols is merged,
+// repeatedly. Pairs are counted once; a merge then updates the counts of the words it changes, and a priority queue
+// gives the next pair. The result depends only on the count of each word; ties go to the lower ids, as in Hugging Face's
+// trainer.
 
 import { setImmediate } from 'node:timers/promises';
 import { InterruptedError } from '../util/errors.ts';
@@ -12,19 +13,20 @@ import { PairCounts } from './pair-counts.ts';
 import { normalizeText, words } from './text.ts';
 
 export interface TrainOptions {
-  /** Ids wanted, the 256 bytes included; little text may not have as many pairs to merge. */
+  /** Largest number of ids, the 256 bytes included; little text may have fewer pairs to merge. */
   readonly vocabulary: number;
   readonly progress?: Progress;
   readonly signal?: AbortSignal;
-  /** Distinct words held at a time; past it, the rarest are forgotten. */
+  /** Bound on distinct words; beyond it, the rarest are dropped. */
   readonly wordLimit?: number;
 }
 
-/** A pair that occurs once is chance, not a habit of the language. */
+/** Least count of a pair to merge. */
 const MIN_COUNT = 2;
-const WORD_LIMIT = 2 ** 22;
+const MAX_WORDS = 2 ** 22;
+const YIELD_EVERY_MS = 50;
 
-/** Lets the event loop run now and then, so that Ctrl-C is heard. */
+/** Lets the event loop run every 50 ms, so that an abort signal arrives. */
 class EventLoopYielder {
   readonly #signal: AbortSignal | undefined;
   #last = performance.now();
@@ -33,8 +35,8 @@ class EventLoopYielder {
     this.#signal = signal;
   }
 
-  async take(): Promise<void> {
-    if (performance.now() - this.#last < 50) return;
+  async yield(): Promise<void> {
+    if (performance.now() - this.#last < YIELD_EVERY_MS) return;
     await setImmediate();
     this.#last = performance.now();
     if (this.#signal?.aborted)
@@ -42,39 +44,39 @@ class EventLoopYielder {
   }
 }
 
-/** Forgets the rarest words until half the limit is left. */
-function forgetRarest(counts: Map<string, number>, limit: number): void {
-  for (let rare = 1; counts.size > limit / 2; rare++) {
-    for (const [word, count] of counts) if (count <= rare) counts.delete(word);
+/** Drops the rarest words until half the limit is left. */
+function dropRarest(counts: Map<string, number>, limit: number): void {
+  for (let rarest = 1; counts.size > limit / 2; rarest++) {
+    for (const [word, count] of counts) if (count <= rarest) counts.delete(word);
   }
 }
 
-/** How often each word occurs. */
+/** Counts the words. */
 async function countWords(
   captions: Iterable<string> | AsyncIterable<string>,
   limit: number,
-  breath: EventLoopYielder,
+  yielder: EventLoopYielder,
 ): Promise<Map<string, number>> {
   const counts = new Map<string, number>();
   for await (const caption of captions) {
     for (const word of words(normalizeText(caption))) counts.set(word, (counts.get(word) ?? 0) + 1);
-    if (counts.size > limit) forgetRarest(counts, limit);
-    await breath.take();
+    if (counts.size > limit) dropRarest(counts, limit);
+    await yielder.yield();
   }
   return counts;
 }
 
 /**
  * Trains a tokenizer on captions.
- * @throws InterruptedError when the signal asks to stop; RangeError for a vocabulary below the 256 bytes
+ * @throws InterruptedError when the signal is aborted; RangeError for a vocabulary below the 256 bytes
  */
 export async function trainBpe(
   captions: Iterable<string> | AsyncIterable<string>,
-  { vocabulary, progress = SILENT, signal, wordLimit = WORD_LIMIT }: TrainOptions,
+  { vocabulary, progress = SILENT, signal, wordLimit = MAX_WORDS }: TrainOptions,
 ): Promise<BpeTokenizer> {
   if (!(vocabulary >= ALPHABET.length)) throw new RangeError(`a vocabulary of ${vocabulary}; at least 256`);
-  const breath = new EventLoopYielder(signal);
-  const counts = await countWords(captions, wordLimit, breath);
+  const yielder = new EventLoopYielder(signal);
+  const counts = await countWords(captions, wordLimit, yielder);
   const tokens = [...ALPHABET];
   const known = new Set(tokens);
   const byteIds = BYTE_CHARACTERS.map((character) => ALPHABET.indexOf(character));
@@ -84,7 +86,7 @@ export async function trainBpe(
       Array.from(Buffer.from(word, 'utf8'), (byte) => byteIds[byte] as number),
       count,
     );
-    await breath.take();
+    await yielder.yield();
   }
 
   const merges: Merge[] = [];
@@ -93,7 +95,7 @@ export async function trainBpe(
     const pair = pairs.mostFrequent();
     if (pair === undefined || pair.count < MIN_COUNT) break;
     const token = `${tokens[pair.left]}${tokens[pair.right]}`;
-    // Two ways to one token would make its id ambiguous; the first stays.
+    // Two merges to one token would make its id ambiguous: the first is kept.
     if (known.has(token)) continue;
     const result = tokens.length;
     known.add(token);
@@ -101,7 +103,7 @@ export async function trainBpe(
     merges.push({ left: pair.left, right: pair.right, result });
     pairs.merge(pair, result);
     progress.update(merges.length);
-    await breath.take();
+    await yielder.yield();
   }
   progress.stop();
   return new BpeTokenizer({ tokens, merges });

@@ -1,8 +1,8 @@
-// A bounded number of things at once.
+// Bounded concurrency.
 
 /**
- * Runs `work` over the items, at most `limit` at once, and returns the results in the items' order. After the
- * first failure nothing new begins; what is under way ends first, then that failure is thrown.
+ * Runs `work` over the items, at most `limit` at a time, and returns the results in the order of the items. After the
+ * first failure no new call starts; it is thrown once the running calls have ended.
  */
 export async function mapConcurrently<Item, Result>(
   items: readonly Item[],
@@ -27,10 +27,10 @@ export async function mapConcurrently<Item, Result>(
   return results;
 }
 
-/** Runs a task now or when its turn comes. */
+/** Runs a task, at once or when a slot is free. */
 export type Semaphore = <Result>(task: () => Promise<Result>) => Promise<Result>;
 
-/** A gate that lets at most `limit` tasks through at once, in the order in which they came. */
+/** A semaphore that runs at most `limit` tasks at a time, in the order of the calls. */
 export function semaphore(limit: number): Semaphore {
   let running = 0;
   const waiting: (() => void)[] = [];

@@ -8,7 +8,7 @@ export type ErrorCode = `E_${string}`;
 
 export interface ErrorDetails {
   /** For example `E_PROMPT_TOO_LONG`. */
-  readonly code?: ErrorCode;
+  readonly code: ErrorCode;
   /**
    * The option the error is about, by its key in the API: `guidance`, `prime.rows`. The command line names its flag.
    * Messages and fixes name options in backticks, which the command line replaces by flags too.
@@ -24,12 +24,12 @@ export interface ErrorDetails {
 /** Base class of errors that a user can fix. */
 export abstract class UserError extends Error {
   abstract readonly exitCode: number;
-  readonly code: ErrorCode | undefined;
+  readonly code: ErrorCode;
   readonly option: string | undefined;
   readonly where: string | undefined;
   readonly fix: string | undefined;
 
-  constructor(what: string, details: ErrorDetails = {}) {
+  constructor(what: string, details: ErrorDetails) {
     super(what, { cause: details.cause });
     this.name = new.target.name;
     this.code = details.code;

@@ -1,6 +1,6 @@
-// Random streams on the host: weight-free decisions such as shuffling, cropping, seeding and drawing.
-// A stream is keyed by (seed, purpose, …): the same key gives the same numbers on every machine, and
-// no stream depends on how much another one has used. Randomness inside a graph is engine/random.ts.
+// Random streams on the host, for shuffling, cropping, picking and seeding. A stream is keyed by (seed, purpose, …):
+// the same key gives the same numbers on every machine, and streams are independent of each other. Randomness inside a
+// graph is in engine/ops/random.ts.
 
 /** FNV-1a over the key parts, then two rounds of SplitMix64: a 64-bit state for one stream. */
 function hashKey(parts: readonly (string | number)[]): bigint {

@@ -290,7 +290,7 @@ describe('mistakes', () => {
     'labels that repeat': {
       flags: [...classify, '--labels', labels],
       exit: EXIT.usage,
-      code: 'E_LABEL_REPEATED',
+      code: 'E_LABELS_REPEATED',
       at: 'labels.txt',
       says: [/1 and 3.*cat/],
     },
@@ -300,12 +300,12 @@ describe('mistakes', () => {
       code: 'E_LABEL_EMPTY',
       says: [/2/],
     },
-    'one label': { flags: [...classify, '--label', 'cat'], exit: EXIT.usage, code: 'E_TOO_FEW_LABELS' },
+    'one label': { flags: [...classify, '--label', 'cat'], exit: EXIT.usage, code: 'E_LABELS_TOO_FEW' },
     'no labels': { flags: classify, exit: EXIT.usage, code: 'E_NO_LABELS', at: '--labels' },
     'a template without {label}': {
       flags: [...classify, '--label', 'a', '--label', 'b', '--template', 'a photo'],
       exit: EXIT.usage,
-      code: 'E_TEMPLATE_WITHOUT_LABEL',
+      code: 'E_TEMPLATE',
       says: [/\{label\}.*a photo/],
     },
     'no label listed': {

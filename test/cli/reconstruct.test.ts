@@ -172,7 +172,7 @@ describe('mm reconstruct', () => {
     await writeTinyDvae(other, 2);
     const refused = await mm(['reconstruct', tokens, '--dvae', other, '--out', join(root, 'none.png')]);
     assert.equal(refused.code, EXIT.data);
-    assert.match(refused.stderr, / {2}code: E_OTHER_DVAE\n/);
+    assert.match(refused.stderr, / {2}code: E_DVAE_DIFFERS\n/);
     const hashes = [set.dvaeHash, hashOf(await readCheckpoint(other, { kind: 'dvae', warn: assert.fail }))];
     for (const hash of hashes) assert.ok(refused.stderr.includes(hash), refused.stderr);
   });

@@ -68,7 +68,7 @@ describe('mistakes', () => {
     'captions that are too long': {
       flags: set('model.text.length=4'),
       exit: EXIT.data,
-      code: 'E_CAPTION_TOO_LONG',
+      code: 'E_TEXT_TOO_LONG',
       says: [/tokens, .* 4/, /truncateCaptions/],
     },
     'fewer images than a batch': {

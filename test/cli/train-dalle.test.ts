@@ -180,7 +180,7 @@ describe('mistakes', () => {
       /model\.imageVocabulary .*24, .* 30/,
     ),
     'tokens of another dVAE': data(
-      'E_OTHER_DVAE',
+      'E_DVAE_DIFFERS',
       ['--tokens', tokens, '--dvae', otherDvae],
       /\w{8,}.* \w{8,}/,
       /mm tokenize/,

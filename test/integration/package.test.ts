@@ -150,7 +150,7 @@ for await (const image of sample(options)) {
 }
 // @ts-expect-error: there is no such option
 sample({ dalle: 'runs/dalle', prompt: 'a red circle' });
-for (const kind of [DataError, EngineError, UsageError]) console.log(new kind('x') instanceof UserError, new kind('x').exitCode);
+for (const kind of [DataError, EngineError, UsageError]) console.log(new kind('x', { code: 'E_X' }) instanceof UserError, new kind('x', { code: 'E_X' }).exitCode);
 `,
   );
   writeFileSync(

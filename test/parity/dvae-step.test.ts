@@ -10,7 +10,7 @@ import { widen } from '../../src/checkpoint/half.ts';
 import { readCheckpoint } from '../../src/checkpoint/read.ts';
 import { dvaeCheckpointSchema, dvaeSchema } from '../../src/config/dvae.ts';
 import { convertWeights } from '../../src/convert/convert.ts';
-import { openaiName } from '../../src/convert/dvae/weights.ts';
+import { openaiRules } from '../../src/convert/dvae/names.ts';
 import { Faults } from '../../src/data/sources/faults.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import type { Metrics } from '../../src/eval/evaluator.ts';
@@ -25,14 +25,19 @@ const TOLERANCE = 1e-5;
 /** What the fixture's changes are multiplied by. */
 const SCALE = 1024;
 
+/** Our names of OpenAI's tensors, of any number of groups and blocks. */
+const OUR_NAMES = new Map(
+  openaiRules({ groups: 4, blocksPerGroup: 2 }).map(([ours, theirs]) => [theirs, ours]),
+);
+
 /** The changes kept under `prefix`, by our names and in our order of axes. */
 function changes(kept: ReadonlyMap<string, TensorData>, prefix: string): Map<string, Float32Array> {
   const all = new Map<string, Float32Array>();
   for (const [name, tensor] of kept) {
-    const parts = name.startsWith(prefix) ? /^(\w+)\.(.*)$/.exec(name.slice(prefix.length)) : null;
-    if (!parts) continue;
+    const ours = name.startsWith(prefix) ? OUR_NAMES.get(name.slice(prefix.length)) : undefined;
+    if (ours === undefined) continue;
     const data = (widen(tensor).data as Float32Array).map((value) => value / SCALE);
-    all.set(`${parts[1]}.${openaiName(parts[2]!)}`, turn(data, tensor.shape));
+    all.set(ours, turn(data, tensor.shape));
   }
   return all;
 }

@@ -32,7 +32,7 @@ export function chiSquare(
   const total = counts.reduce((a, b) => a + b);
   let value = 0;
   let cells = 0;
-  // Cells with few expected draws are taken together, or the statistic is not chi-square distributed.
+  // Cells with few expected samples are merged, or the statistic is not chi-square distributed.
   let rest = { observed: 0, expected: 0 };
   const add = (observed: number, expected: number): void => {
     value += (observed - expected) ** 2 / expected;
@@ -40,7 +40,7 @@ export function chiSquare(
   };
   for (const [token, probability] of probabilities.entries()) {
     const expected = probability * total;
-    if (probability === 0) assert.equal(counts[token], 0, `token ${token} cannot be drawn`);
+    if (probability === 0) assert.equal(counts[token], 0, `token ${token} cannot be sampled`);
     else if (expected >= 5) add(counts[token]!, expected);
     else rest = { observed: rest.observed + counts[token]!, expected: rest.expected + expected };
   }

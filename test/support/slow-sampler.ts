@@ -20,7 +20,7 @@ export const config: DalleModelConfig = { ...tiny, imageVocabulary: 11 };
 export const CAPTIONS = [[3, 8], [1, 2, 5, 0], [7], [6, 6, 6]] as const;
 export const PLAIN: SampleSettings = { temperature: 1, guidance: 1 };
 
-export const likeliest = (values: readonly number[]): number => values.indexOf(Math.max(...values));
+export const mostLikely = (values: readonly number[]): number => values.indexOf(Math.max(...values));
 
 /** A model with random, perturbed weights. */
 export class SlowModel {
@@ -33,7 +33,7 @@ export class SlowModel {
     this.parameters = perturbed(dalleSpec(this.config), seed);
   }
 
-  /** A runtime of its own with the weights: each function makes the graph that the next is optimized with larger. */
+  /** A separate runtime with the weights: each function enlarges the graph that the next is optimized with. */
   async #open() {
     const spec = dalleSpec(this.config);
     const runtime = new Runtime();
@@ -68,10 +68,10 @@ export class SlowModel {
     await Promise.all(this.#runtimes.map((runtime) => runtime.close()));
   }
 
-  /** The logits of the token after `drawn`, from the whole model; what is not drawn yet does not matter. */
-  imageLogits(caption: readonly number[], drawn: readonly number[]): number[] {
-    const { image_BIV } = this.#logits(caption, drawn);
-    return numbers(tf.slice(image_BIV, [0, drawn.length, 0], [1, 1, -1]));
+  /** The logits of the token after `sampled`, from the whole model; later tokens do not matter. */
+  imageLogits(caption: readonly number[], sampled: readonly number[]): number[] {
+    const { image_BIV } = this.#logits(caption, sampled);
+    return numbers(tf.slice(image_BIV, [0, sampled.length, 0], [1, 1, -1]));
   }
 
   /** The logits of the text token after `tokens`. */
@@ -80,18 +80,18 @@ export class SlowModel {
     return numbers(tf.slice(text_BTV, [0, tokens.length, 0], [1, 1, -1]));
   }
 
-  #logits(caption: readonly number[], drawn: readonly number[]) {
+  #logits(caption: readonly number[], sampled: readonly number[]) {
     const length = imageLength(this.config);
     const text = tf.tensor2d([...padCaption(caption, this.config)], [1, this.config.textLength], 'int32');
     const image = tf.tensor2d(
-      Array.from({ length }, (_, i) => drawn[i] ?? 0),
+      Array.from({ length }, (_, i) => sampled[i] ?? 0),
       [1, length],
       'int32',
     );
     return logits(this.parameters, text, image, this.config);
   }
 
-  /** The image that begins with `start` and goes on with the likeliest token each time. */
+  /** The image that begins with `start` and continues with the most likely token each time. */
   greedy(
     caption: readonly number[],
     {
@@ -100,12 +100,12 @@ export class SlowModel {
       guidance = 1,
     }: { start?: readonly number[]; away?: readonly number[]; guidance?: number },
   ): number[] {
-    const drawn = [...start];
-    while (drawn.length < imageLength(this.config)) {
-      const captioned = this.imageLogits(caption, drawn);
-      const other = away ? this.imageLogits(away, drawn) : captioned;
-      drawn.push(likeliest(captioned.map((value, v) => other[v]! + guidance * (value - other[v]!))));
+    const sampled = [...start];
+    while (sampled.length < imageLength(this.config)) {
+      const captioned = this.imageLogits(caption, sampled);
+      const other = away ? this.imageLogits(away, sampled) : captioned;
+      sampled.push(mostLikely(captioned.map((value, v) => other[v]! + guidance * (value - other[v]!))));
     }
-    return drawn;
+    return sampled;
   }
 }

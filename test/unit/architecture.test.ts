@@ -276,6 +276,15 @@ test('programs that import the package do not load what only the command line ne
   );
 });
 
+test('every model has the files config, model and loss, so that a reader finds the same in each', () => {
+  const models = new Set(sources.filter(({ folder }) => folder === 'models').map(({ wing }) => wing));
+  assert.ok(models.size >= 3);
+  const missing = [...models]
+    .flatMap((model) => ['config', 'model', 'loss'].map((file) => `models/${model}/${file}.ts`))
+    .filter((path) => !byPath.has(path));
+  assert.deepEqual(missing, []);
+});
+
 test('files are named for what they own and stay below 300 lines', () => {
   const offences = sources
     .filter(({ path, lines }) => lines > 300 || /(^|\/)(utils?|helpers?|misc|index)\.ts$/.test(path))

@@ -26,7 +26,7 @@ function word(stem: string, endings = 's?'): RegExp {
 
 /** What old files are read by. */
 const OLD_NAMES = {
-  use: /^src\/(config\/retired|data\/tokens\/manifest|checkpoint\/\w+|report\/run\/record)\.ts|^docs\/FORMATS\.md: .*was called/,
+  use: /^src\/(config\/retired|data\/tokens\/manifest|checkpoint\/\w+|report\/run\/record|cli\/commands\/demo\/progress-file)\.ts|^docs\/FORMATS\.md: .*was called/,
   because: 'the names in files of old formats',
 };
 

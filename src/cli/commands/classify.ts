@@ -59,15 +59,14 @@ export const command = defineCommand({
     const { loadClassifier, saveClassifier } = await import('../../inference/clip/classifier-file.ts');
     const labels = await readLabelFlags(flags);
     const templates = flags.template ?? DEFAULT_TEMPLATES;
-    const where = flags.labels ?? '--label';
     // Checked before the model is loaded.
-    if (labels) checkClassifier(labels, templates, where);
+    if (labels) checkClassifier(labels, templates, flags.labels);
     const images = await labelledImages(flags.images, flags.truth);
 
     const { predictions, all } = await withClip(flags, context, async ({ clip, embed }) => {
       const classifier =
         flags.classifier === undefined
-          ? await makeClassifier(clip, labels as string[], templates, where, flags.truncate)
+          ? await makeClassifier(clip, labels as string[], templates, flags.labels, flags.truncate)
           : await loadClassifier(flags.classifier, clip.hash);
       assertKnownLabels(images, classifier.labels);
       if (flags.save !== undefined) await saveClassifier(flags.save, classifier);

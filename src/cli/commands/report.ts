@@ -11,7 +11,7 @@ export const command = defineCommand({
         .positional('run', {
           type: 'string',
           demandOption: true,
-          describe: 'run folder of a training command; the run may still be in progress',
+          describe: 'run folder of a training command, finished or not',
         })
         .option('out', {
           ...TEXT,

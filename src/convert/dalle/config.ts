@@ -1,5 +1,5 @@
-// The configuration of a DALLE-pytorch model, from its settings (the arguments of its constructor) and, where they were
-// added over time, from the names and shapes of its weights.
+// The configuration of a DALLE-pytorch model: from its settings (the arguments of its constructor) and, because older
+// checkpoints lack some of them, from the names and shapes of its weights.
 
 import { type AttentionKind, type DalleModelConfig, dalleModelSchema } from '../../config/dalle.ts';
 import { DataError } from '../../util/errors.ts';
@@ -14,25 +14,25 @@ const ATTENTION: Readonly<Record<string, AttentionKind>> = {
   axial_col: 'column',
   conv_like: 'conv-like',
 };
-/** DALLE-pytorch has no setting for it. */
+/** Side of the square of conv_like attention: the default of DALLE-pytorch, which has no setting for it. */
 const CONV_LIKE_SIDE = 5;
 
 export const unusable = (what: string, where: string, fix: string): DataError =>
   new DataError(what, { code: 'E_WEIGHTS_UNSUPPORTED', where, fix });
 
-/** Throws DataError when it is not one that mm has. */
+/** Throws DataError E_WEIGHTS_UNSUPPORTED when mm does not have such a model. */
 export function modelConfig(settings: Settings, tensors: StateDict, where: string): DalleModelConfig {
-  const number = (key: string, otherwise?: number): number => {
-    const value = settings.get(key) ?? otherwise;
+  const number = (key: string, byDefault?: number): number => {
+    const value = settings.get(key) ?? byDefault;
     if (typeof value === 'number') return value;
-    throw unusable(`its settings have no ${key}`, where, 'name a checkpoint of train_dalle');
+    throw unusable(`its settings have no ${key}`, where, 'give a checkpoint of train_dalle');
   };
   const names = [...tensors.keys()];
   const textLength = number('text_seq_len');
   const classes = shapeOf(tensors, 'to_logits.1.bias', where)[0] as number;
   const textVocabulary = number('num_text_tokens');
-  const given = settings.get('attn_types');
-  const kinds = given === null || given === undefined ? ['full'] : [given].flat();
+  const attentionTypes = settings.get('attn_types');
+  const kinds = attentionTypes === null || attentionTypes === undefined ? ['full'] : [attentionTypes].flat();
   const isRotary = !tensors.has('text_pos_emb.weight');
   const ids = (key: string): number[] | undefined => {
     const value = settings.get(key);
@@ -52,7 +52,7 @@ export function modelConfig(settings: Settings, tensors: StateDict, where: strin
     attention: kinds.map((kind) => attentionKind(kind, where)),
     kernelSize: CONV_LIKE_SIDE,
     rotary: isRotary,
-    // Each option wraps the layer once more, or adds weights.
+    // Token shift adds one wrapper to each layer.
     tokenShift: names.some((name) => /\.(1|g\.net)\.fn\.fn\.fn(\.fn)?\.net\.0\.weight$/.test(name)),
     sharedAttention: ids('shared_attn_ids'),
     sharedFeedForward: ids('shared_ff_ids'),
@@ -84,5 +84,5 @@ function attentionKind(kind: PickleValue | undefined, where: string): AttentionK
 function shapeOf(tensors: StateDict, name: string, where: string): readonly number[] {
   const tensor = tensors.get(name);
   if (tensor) return tensor.shape;
-  throw unusable(`it has no tensor ${name}`, where, 'name a checkpoint of train_dalle');
+  throw unusable(`it has no tensor ${name}`, where, 'give a checkpoint of train_dalle');
 }

@@ -1,59 +1,46 @@
-// The dVAE's weights as their first programs keep them, renamed and turned for ours. Kernels there are [out, in, high,
-// wide], here [high, wide, in, out].
+// Converters of dVAEs: OpenAI's, and the DiscreteVAE of DALLE-pytorch. names.ts has the names of their tensors.
 
 import { matchTensors } from '../../checkpoint/match.ts';
 import { type DvaeModelConfig, dvaeModelSchema } from '../../config/dvae.ts';
 import { dvaeArchitecture } from '../../models/dvae/architecture.ts';
 import { flatten } from '../../nn/parameters.ts';
 import { DataError } from '../../util/errors.ts';
-import {
-  type Converted,
-  type Converter,
-  type ConvertOptions,
-  type ExternalFile,
-  type ExternalFiles,
-  weightSource,
-} from '../external.ts';
+import type { Converted, Converter, ConvertOptions, ExternalFile, ExternalFiles } from '../external.ts';
 import { type PickleMap, PickleObject, type PickleValue } from '../pickle/values.ts';
+import { rename } from '../rules.ts';
 import { type StateDict, stateDict } from '../torch/state-dict.ts';
-import type { TorchTensor } from '../torch/tensor.ts';
+import { discreteVaeRules, openaiRules } from './names.ts';
 
-/** Pixels on a side that OpenAI's dVAE was trained for. */
+/** Pixels on a side of the images that OpenAI's dVAE was trained with. */
 const PUBLISHED_SIZE = 256;
 
-type Named = readonly [name: string, tensor: TorchTensor];
+const INCOMPLETE = 'give all files of one model';
 
-/** Kernels turned; biases and embeddings as they are. */
-const turned = (tensor: TorchTensor): TorchTensor =>
-  tensor.shape.length === 4 ? tensor.permute(2, 3, 1, 0) : tensor;
-
-function converted(what: string, settings: object, tensors: readonly Named[], where: string): Converted {
+/** Throws DataError when a setting is not one that mm has. */
+function parseModel(settings: object, where: string): DvaeModelConfig {
   const parsed = dvaeModelSchema.safeParse(settings);
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    throw new DataError(`its ${issue?.path.join('.')} cannot be used: ${issue?.message}`, {
-      code: 'E_WEIGHTS_UNSUPPORTED',
-      where,
-      fix: 'convert a model of other sizes',
-    });
-  }
-  const model: DvaeModelConfig = parsed.data;
-  const found = new Map(tensors);
-  matchTensors(
-    found,
-    flatten(dvaeArchitecture(model).spec),
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new DataError(`its ${issue?.path.join('.')} cannot be used: ${issue?.message}`, {
+    code: 'E_WEIGHTS_UNSUPPORTED',
     where,
-    'name the files of one model, all of them',
-  );
-  const contents = {
-    kind: 'dvae' as const,
-    config: { model },
-    model: [...found].map(([name, tensor]) => [name, weightSource(name, tensor, where)] as const),
-  };
-  return { what: `${what}, ${model.vocabulary} codes, ${model.imageSize} pixels`, contents };
+    fix: 'convert a model of other sizes',
+  });
 }
 
-/** encoder.pkl and decoder.pkl of openai/DALL-E: modules saved whole, or their state dictionaries. */
+function converted(name: string, settings: object, tensors: StateDict, where: string): Converted {
+  const model = parseModel(settings, where);
+  const rules = model.architecture === 'openai' ? openaiRules(model) : discreteVaeRules(model);
+  const { found, unknown } = rename(tensors, rules, where);
+  const all = new Map<string, { readonly shape: readonly number[] }>([...found, ...unknown]);
+  matchTensors(all, flatten(dvaeArchitecture(model).spec), where, INCOMPLETE);
+  return {
+    what: `${name}, ${model.vocabulary} codes, ${model.imageSize} pixels`,
+    contents: { kind: 'dvae', config: { model }, model: found },
+  };
+}
+
+/** encoder.pkl and decoder.pkl of openai/DALL-E: whole modules, or their state dictionaries. */
 export const openaiDvae: Converter = {
   reads: "OpenAI's dVAE: encoder.pkl and decoder.pkl, or their folder",
 
@@ -67,10 +54,10 @@ export const openaiDvae: Converter = {
     const decoder = coders.find(({ role }) => role === 'decoder');
     if (!encoder || !decoder || coders.length > 2) {
       const got = coders.map(({ role }) => role).join(' and ');
-      throw new DataError(`a dVAE is one encoder and one decoder; these files are ${got}`, {
+      throw new DataError(`a dVAE has one encoder and one decoder; the files hold ${got}`, {
         code: 'E_WEIGHTS_INCOMPLETE',
         where: files.where,
-        fix: 'name both, encoder.pkl and decoder.pkl',
+        fix: 'give both encoder.pkl and decoder.pkl',
       });
     }
     const names = [...encoder.tensors.keys()];
@@ -85,27 +72,19 @@ export const openaiDvae: Converter = {
       decoderInput: decoder.tensors.get('blocks.input.w')?.shape[0],
       vocabulary: encoder.tensors.get('blocks.output.conv.w')?.shape[0],
     };
-    const tensors = [encoder, decoder].flatMap(({ role, tensors: theirs }) =>
-      Array.from(theirs, ([name, tensor]): Named => [`${role}.${openaiName(name)}`, turned(tensor)]),
+    const tensors = [encoder, decoder].flatMap(({ role, tensors: half }) =>
+      Array.from(half, ([name, tensor]) => [`${role}.${name}`, tensor] as const),
     );
-    return converted("OpenAI's dVAE", settings, tensors, files.where);
+    return converted("OpenAI's dVAE", settings, new Map(tensors), files.where);
   },
 };
-
-/** blocks.group_1.block_1.res_path.conv_1.w → group_1.block_1.res_path.conv_1.weight */
-export const openaiName = (name: string): string =>
-  name
-    .replace(/^blocks\./, '')
-    .replace(/^output\.conv\./, 'output.')
-    .replace(/\.w$/, '.weight')
-    .replace(/\.b$/, '.bias');
 
 interface Coder {
   readonly role: 'encoder' | 'decoder';
   readonly tensors: StateDict;
 }
 
-/** Which half of OpenAI's dVAE is in a file: the first convolution of the encoder is wider than 1×1. */
+/** The half of OpenAI's dVAE that a file holds, if any: only the decoder begins with a 1×1 convolution. */
 function openaiCoder({ path, value }: ExternalFile): Coder | undefined {
   const isModule = value instanceof PickleObject && value.className.startsWith('dall_e.');
   const isDictionary = value instanceof Map && value.has('blocks.input.w');
@@ -139,9 +118,9 @@ const isDiscreteVae = (value: PickleValue): boolean =>
   (value.get('weights') as Map<PickleValue, PickleValue>).has('codebook.weight');
 
 /**
- * A DiscreteVAE from its settings (the arguments of its constructor) and its weights; a DALLE checkpoint has them as
- * `vae_params`, and under `vae.`.
- * @throws DataError when they do not fit together, or it is one that mm does not have
+ * Converts a DiscreteVAE. A DALLE checkpoint has its settings as `vae_params`, and its weights under `vae.`.
+ * @param hparams its settings: the arguments of its constructor
+ * @throws DataError when the settings and the weights do not match, or mm does not have such a dVAE
  */
 export function discreteVae(hparams: PickleValue, tensors: StateDict, where: string): Converted {
   const given = hparams instanceof Map ? hparams : new Map<PickleValue, PickleValue>();
@@ -150,16 +129,14 @@ export function discreteVae(hparams: PickleValue, tensors: StateDict, where: str
     throw new DataError(`a dVAE of images with ${String(channels)} channels`, {
       code: 'E_WEIGHTS_UNSUPPORTED',
       where,
-      fix: 'mm has images of red, green and blue; convert one trained without transparency',
+      fix: 'mm has images of red, green and blue; convert a dVAE trained without `transparent`',
     });
   }
-  const layers = Number(given.get('num_layers') ?? 3);
-  const blocks = Number(given.get('num_resnet_blocks') ?? 0);
   const settings = {
     architecture: 'dalle-pytorch',
     imageSize: given.get('image_size'),
-    layers,
-    resnetBlocks: blocks,
+    layers: Number(given.get('num_layers') ?? 3),
+    resnetBlocks: Number(given.get('num_resnet_blocks') ?? 0),
     hiddenChannels: given.get('hidden_dim'),
     codebookDim: given.get('codebook_dim'),
     vocabulary: given.get('num_tokens'),
@@ -168,14 +145,10 @@ export function discreteVae(hparams: PickleValue, tensors: StateDict, where: str
     reinmax: given.get('reinmax') === true && given.get('straight_through') === true,
     normalization: given.has('normalization') ? normalizationOf(given.get('normalization')) : undefined,
   };
-  const named = Array.from(
-    tensors,
-    ([name, tensor]): Named => [discreteVaeName(name, layers, blocks), turned(tensor)],
-  );
-  return converted("DALLE-pytorch's DiscreteVAE", settings, named, where);
+  return converted("DALLE-pytorch's DiscreteVAE", settings, tensors, where);
 }
 
-/** ((red, green, blue, alpha) means, deviations), or None for images as they are. */
+/** Means and standard deviations, each of (red, green, blue, alpha); None means no normalization. */
 function normalizationOf(value: PickleValue | undefined): object {
   const [means, stds] = Array.isArray(value)
     ? value
@@ -183,24 +156,7 @@ function normalizationOf(value: PickleValue | undefined): object {
         [0, 0, 0],
         [1, 1, 1],
       ];
-  const colours = (numbers: PickleValue | undefined): PickleValue[] =>
+  const channels = (numbers: PickleValue | undefined): PickleValue[] =>
     Array.isArray(numbers) ? numbers.slice(0, 3) : [];
-  return { means: colours(means), stds: colours(stds) };
-}
-
-/** Their positions in a row of layers → our names: encoder.0.0.weight → encoder.layers.layer_1.weight. */
-function discreteVaeName(name: string, layers: number, blocks: number): string {
-  if (name === 'codebook.weight') return 'codebook';
-  const parts = /^(encoder|decoder)\.(\d+)\.(?:net\.(\d)\.|0\.)?(weight|bias)$/.exec(name);
-  if (!parts) return name;
-  const [, coder, position, inner, leaf] = parts;
-  // Encoder: layers, resblocks, output. Decoder: input (with resblocks only), resblocks, layers, output.
-  const isEncoder = coder === 'encoder';
-  const index = Number(position) - (isEncoder || blocks === 0 ? 0 : 1);
-  const block = index - (isEncoder ? layers : 0);
-  const layer = index - (isEncoder ? 0 : blocks);
-  if (index === -1) return `${coder}.input.${leaf}`;
-  if (inner !== undefined) return `${coder}.blocks.block_${block + 1}.conv_${Number(inner) / 2 + 1}.${leaf}`;
-  if (index === layers + blocks) return `${coder}.output.${leaf}`;
-  return `${coder}.layers.layer_${layer + 1}.${leaf}`;
+  return { means: channels(means), stds: channels(stds) };
 }

@@ -1,6 +1,6 @@
-// Bytes read in order, never past their end.
+// Reads bytes in order, and not past their end.
 
-/** The bytes end where more were announced. */
+/** Fewer bytes are left than a read needs. */
 export class EndOfBytes extends Error {}
 
 export class Cursor {
@@ -11,8 +11,8 @@ export class Cursor {
     this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
-  /** Moves over `count` bytes and returns where they begin. */
-  #over(count: number): number {
+  /** Skips `count` bytes and returns the position of the first. */
+  #skip(count: number): number {
     const start = this.position;
     if (!(count <= this.#bytes.length - start)) throw new EndOfBytes();
     this.position = start + count;
@@ -20,16 +20,16 @@ export class Cursor {
   }
 
   take(count: number): Uint8Array {
-    const start = this.#over(count);
+    const start = this.#skip(count);
     return this.#bytes.subarray(start, start + count);
   }
 
   text(count: number, encoding: 'utf8' | 'latin1' = 'utf8'): string {
-    const start = this.#over(count);
+    const start = this.#skip(count);
     return this.#bytes.toString(encoding, start, start + count);
   }
 
-  /** Up to the next line feed, which is passed over. */
+  /** The text up to the next line feed, which is skipped. */
   line(): string {
     const end = this.#bytes.indexOf(10, this.position);
     if (end < 0) throw new EndOfBytes();
@@ -39,31 +39,31 @@ export class Cursor {
   }
 
   uint8(): number {
-    return this.#bytes.readUInt8(this.#over(1));
+    return this.#bytes.readUInt8(this.#skip(1));
   }
 
   uint16(): number {
-    return this.#bytes.readUInt16LE(this.#over(2));
+    return this.#bytes.readUInt16LE(this.#skip(2));
   }
 
   uint32(): number {
-    return this.#bytes.readUInt32LE(this.#over(4));
+    return this.#bytes.readUInt32LE(this.#skip(4));
   }
 
   int32(): number {
-    return this.#bytes.readInt32LE(this.#over(4));
+    return this.#bytes.readInt32LE(this.#skip(4));
   }
 
-  /** Rounded past 2⁵³, where a length is past the end anyway. */
+  /** Rounded from 2⁵³; such a length exceeds the bytes in any case. */
   uint64(): number {
-    return Number(this.#bytes.readBigUInt64LE(this.#over(8)));
+    return Number(this.#bytes.readBigUInt64LE(this.#skip(8)));
   }
 
   float64BigEndian(): number {
-    return this.#bytes.readDoubleBE(this.#over(8));
+    return this.#bytes.readDoubleBE(this.#skip(8));
   }
 
-  /** A two's complement integer of `count` bytes. */
+  /** An integer of `count` bytes in two's complement; a bigint from 2⁵³. */
   integer(count: number): number | bigint {
     const value = this.take(count).reduceRight((sum, byte) => sum * 256n + BigInt(byte), 0n);
     const signed = BigInt.asIntN(8 * count, value);

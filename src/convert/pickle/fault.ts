@@ -1,8 +1,8 @@
-/** What is wrong with a pickle, in a few words; the reader adds where it stands. */
+/** A fault of a pickle; `readPickle` adds its position and throws it as a DataError. */
 export class PickleFault extends Error {
   readonly fix: string;
 
-  constructor(what: string, fix = 'fetch or write the file again') {
+  constructor(what: string, fix = 'download or save the file again') {
     super(what);
     this.fix = fix;
   }

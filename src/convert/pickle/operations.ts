@@ -1,5 +1,5 @@
-// The operations of pickles, protocols 2 to 5, by their codes. Those of protocols 0 and 1 that newer writers do without
-// are left out. Source: https://github.com/python/cpython/blob/main/Lib/pickletools.py.
+// The operations of pickles, protocols 2 to 5, by code. Operations that only protocols 0 and 1 use are left out.
+// Source: https://github.com/python/cpython/blob/main/Lib/pickletools.py.
 
 import type { Cursor } from './cursor.ts';
 import { PickleFault } from './fault.ts';
@@ -7,26 +7,26 @@ import { pairs, type Stack } from './stack.ts';
 import type { PickleGlobal, PickleValue } from './values.ts';
 
 export interface PickleHost {
-  /** The class or function of this name. Throws PickleFault for one it does not know. */
+  /** The class or function of a name. Throws PickleFault for an unknown one. */
   resolve(module: string, name: string): PickleGlobal;
-  /** What stands in the file by reference: torch's storages. */
+  /** The value of a reference to outside of the pickle: a storage of torch. */
   persistent(id: PickleValue): PickleValue;
 }
 
 type Operation = (stack: Stack, cursor: Cursor, host: PickleHost) => void;
 
 const NEWEST_PROTOCOL = 5;
-/** An integer of more bytes than this is no weight's and no setting's. */
+/** Integers of weights and settings are shorter. */
 const MAX_INTEGER_BYTES = 256;
 
-/** Modules of Python 2, as protocol 2 names them. */
+/** Modules of Python 2, whose names protocol 2 uses, and their names in Python 3. */
 const RENAMED: ReadonlyMap<string, string> = new Map([
   ['__builtin__', 'builtins'],
   ['copy_reg', 'copyreg'],
 ]);
 
 function checkProtocol(protocol: number): void {
-  if (protocol > NEWEST_PROTOCOL) throw new PickleFault(`it is of protocol ${protocol}, not 2 to 5`);
+  if (protocol > NEWEST_PROTOCOL) throw new PickleFault(`its protocol is ${protocol}, not 2 to 5`);
 }
 
 function integer(cursor: Cursor, bytes: number): number | bigint {
@@ -40,13 +40,13 @@ const resolve = (host: PickleHost, module: string, name: string): PickleGlobal =
 function resolveFromStack(stack: Stack, host: PickleHost): PickleGlobal {
   const [module, name] = stack.popMany(2);
   if (typeof module === 'string' && typeof name === 'string') return resolve(host, module, name);
-  throw new PickleFault('it names a class by something that is no text');
+  throw new PickleFault('the name of a class is not text');
 }
 
-/** Ends the pickle: its value is on top of the stack. */
+/** Ends the pickle; its value is on top of the stack. */
 export const STOP = 0x2e;
 
-/** Names are those of pickletools. */
+/** Names as in pickletools. */
 export const OPERATIONS: ReadonlyMap<number, readonly [name: string, run: Operation]> = new Map([
   [0x80, ['PROTO', (_, cursor) => checkProtocol(cursor.uint8())]],
   [0x95, ['FRAME', (_, cursor) => void cursor.uint64()]],

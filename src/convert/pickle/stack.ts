@@ -1,11 +1,11 @@
-// The stack machine's memory: a stack that marks divide, and a memo of values to come back to.
+// The memory of the stack machine: a stack divided by marks, and a memo of stored values.
 
 import { PickleFault } from './fault.ts';
 import { nameOfKind, PickleGlobal, PickleObject, type PickleValue } from './values.ts';
 
 export class Stack {
   #values: PickleValue[] = [];
-  /** What lies below each mark. */
+  /** The values below each mark. */
   readonly #below: PickleValue[][] = [];
   readonly #memo = new Map<number, PickleValue>();
 
@@ -15,7 +15,7 @@ export class Stack {
 
   top(): PickleValue {
     const value = this.#values.at(-1);
-    if (value === undefined) throw new PickleFault('it takes a value from an empty stack');
+    if (value === undefined) throw new PickleFault('an operation takes a value from an empty stack');
     return value;
   }
 
@@ -26,7 +26,7 @@ export class Stack {
   }
 
   popMany(count: number): PickleValue[] {
-    if (this.#values.length < count) throw new PickleFault('it takes a value from an empty stack');
+    if (this.#values.length < count) throw new PickleFault('an operation takes a value from an empty stack');
     return this.#values.splice(-count);
   }
 
@@ -35,16 +35,16 @@ export class Stack {
     this.#values = [];
   }
 
-  /** Takes the values above the last mark, and the mark. */
+  /** Removes the last mark and the values above it, and returns the values. */
   popMark(): PickleValue[] {
     const below = this.#below.pop();
-    if (below === undefined) throw new PickleFault('it goes back to a mark that it never made');
+    if (below === undefined) throw new PickleFault('an operation needs a mark, and there is none');
     const values = this.#values;
     this.#values = below;
     return values;
   }
 
-  /** The value on top, or the mark. */
+  /** Removes the value on top, or the mark. */
   drop(): void {
     if (this.#values.length === 0) this.popMark();
     else this.pop();
@@ -56,7 +56,7 @@ export class Stack {
 
   recall(index: number): void {
     const value = this.#memo.get(index);
-    if (value === undefined) throw new PickleFault(`it recalls value ${index}, which it never stored`);
+    if (value === undefined) throw new PickleFault(`it recalls value ${index}, which was not stored`);
     this.push(value);
   }
 
@@ -86,7 +86,9 @@ export class Stack {
     this.push(callee.make(args));
   }
 
-  /** Gives the object on top its state. Attributes of dictionaries and tensors say nothing about weights. */
+  /**
+   * Sets the state of the object on top. Attributes of dictionaries and tensors are ignored: weights do not need them.
+   */
   setState(): void {
     const state = this.pop();
     const object = this.top();
@@ -95,14 +97,14 @@ export class Stack {
 }
 
 export function pairs(items: readonly PickleValue[]): [PickleValue, PickleValue][] {
-  if (items.length % 2 !== 0) throw new PickleFault('it has a key without a value');
+  if (items.length % 2 !== 0) throw new PickleFault('a dictionary has a key without a value');
   return Array.from({ length: items.length / 2 }, (_, i) => [
     items[2 * i] as PickleValue,
     items[2 * i + 1] as PickleValue,
   ]);
 }
 
-/** A state of two parts is (attributes, slots). */
+/** Merges a state of the form (attributes, slots). */
 function attributes(state: PickleValue): PickleValue {
   if (!Array.isArray(state) || state.length !== 2) return state;
   return new Map(state.flatMap((part) => (part instanceof Map ? [...part] : [])));

@@ -1,17 +1,17 @@
-// What a pickle may hold, as plain data. Nothing here runs code of the file: a class is a name, an object is the
-// name of its class with the arguments and the state that were stored for it.
+// The values of a pickle, as plain data: a class is a name, and an object is the name of its class with its arguments
+// and its state. No code of the file runs.
 
-/** A value that the reader of a file format makes: a tensor, a storage. */
+/** A value of a file format that embeds pickles: a tensor or a storage. */
 export abstract class External {
   abstract readonly kind: string;
 }
 
-/** An instance of one of the classes that are kept as data. */
+/** An object of a class that is read as data. */
 export class PickleObject {
   /** `module.Class`. */
   readonly className: string;
   readonly args: readonly PickleValue[];
-  /** What BUILD gave it, usually a map of its attributes. */
+  /** Set by BUILD; usually a map of attributes. */
   state: PickleValue = null;
 
   constructor(className: string, args: readonly PickleValue[]) {
@@ -19,13 +19,13 @@ export class PickleObject {
     this.args = args;
   }
 
-  /** An attribute by name; undefined when it has none such. */
+  /** An attribute by name; undefined when there is none. */
   get(attribute: string): PickleValue | undefined {
     return this.state instanceof Map ? this.state.get(attribute) : undefined;
   }
 }
 
-/** A class or a function that a pickle names; `make` says what calling it gives. */
+/** A class or a function that a pickle names; `make` returns the value of a call. */
 export class PickleGlobal {
   readonly name: string;
   readonly make: (args: readonly PickleValue[]) => PickleValue;
@@ -38,7 +38,7 @@ export class PickleGlobal {
 
 export type PickleMap = Map<PickleValue, PickleValue>;
 
-/** Lists and tuples are arrays, dictionaries are maps, integers past 2⁵³ are bigints. */
+/** Lists and tuples are arrays, dictionaries are maps, and integers from 2⁵³ are bigints. */
 export type PickleValue =
   | null
   | boolean
@@ -53,7 +53,7 @@ export type PickleValue =
   | PickleGlobal
   | External;
 
-/** What a value is, for messages. */
+/** The kind of a value, for messages. */
 export function nameOfKind(value: PickleValue | undefined): string {
   if (value === undefined || value === null) return 'nothing';
   if (Array.isArray(value)) return 'a list';

@@ -1,5 +1,5 @@
-// The zip archive of torch.save since 1.6 and of TorchScript: entries under one folder, stored without compression, so
-// that no entry can be larger than the file.
+// The zip archive of torch.save since 1.6 and of TorchScript. Its entries are in one folder and uncompressed, so that
+// no entry can be larger than the file.
 
 import { crc32 } from 'node:zlib';
 import { type Entry, openPromise, type ZipFile } from 'yauzl';
@@ -9,10 +9,10 @@ import { DataError } from '../../util/errors.ts';
 const MAX_ENTRIES = 1_000_000;
 
 export function damaged(what: string, where: string, cause?: unknown): DataError {
-  return new DataError(`the file is cut short or damaged: ${what}`, {
+  return new DataError(`the file is truncated or damaged: ${what}`, {
     code: 'E_FILE_DAMAGED',
     where,
-    fix: 'fetch or copy it again, and compare its size with the original',
+    fix: 'download or copy it again, and compare its size with the original',
     cause,
   });
 }
@@ -20,7 +20,7 @@ export function damaged(what: string, where: string, cause?: unknown): DataError
 export class TorchArchive {
   readonly path: string;
   readonly #zip: ZipFile;
-  /** By their names within the archive's folder. */
+  /** By name within the archive's folder. */
   readonly #entries: ReadonlyMap<string, Entry>;
 
   private constructor(path: string, zip: ZipFile, entries: ReadonlyMap<string, Entry>) {
@@ -29,7 +29,7 @@ export class TorchArchive {
     this.#entries = entries;
   }
 
-  /** Reads the directory of the archive. The caller closes it. Throws DataError. */
+  /** Opens an archive and reads its directory. The caller closes it. Throws DataError E_FILE_DAMAGED. */
   static async open(path: string): Promise<TorchArchive> {
     const zip = await openPromise(path, { autoClose: false }).catch((cause: Error) => {
       throw damaged(cause.message, path, cause);
@@ -53,14 +53,14 @@ export class TorchArchive {
 
   /**
    * The content of an entry.
-   * @param bytes its length, where that is known
-   * @throws DataError when it is missing, of another length, compressed, or not what its checksum says
+   * @param bytes its length, if known
+   * @throws DataError E_FILE_DAMAGED when it is missing, compressed, of another length or of another checksum
    */
   async read(name: string, bytes?: number): Promise<ArrayBuffer> {
     const entry = this.#entries.get(name);
     if (!entry) throw damaged(`it has no ${name}`, this.path);
     if (entry.compressionMethod !== 0 || entry.uncompressedSize > this.#zip.fileSize) {
-      throw damaged(`its ${name} is compressed, which torch's files are not`, this.path);
+      throw damaged(`its ${name} is compressed; torch writes entries uncompressed`, this.path);
     }
     const length = bytes ?? entry.uncompressedSize;
     if (entry.uncompressedSize !== length) {
@@ -79,7 +79,7 @@ export class TorchArchive {
       throw damaged((cause as Error).message, this.path, cause);
     }
     if (done !== length || checksum !== entry.crc32) {
-      throw damaged(`its ${name} is not what the checksum says`, this.path);
+      throw damaged(`its ${name} does not match its checksum`, this.path);
     }
     return content.buffer;
   }

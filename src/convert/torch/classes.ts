@@ -1,4 +1,4 @@
-// The classes and functions that a torch file may name, and what each becomes here. All others are refused by name.
+// The classes and functions that a torch file may name, and their values here. Any other name is an error.
 
 import type { TensorType } from '../../checkpoint/dtype.ts';
 import { PickleFault } from '../pickle/fault.ts';
@@ -12,9 +12,9 @@ import {
 import { STORAGE_TYPES, TorchStorage } from './storage.ts';
 import { TorchTensor } from './tensor.ts';
 
-/** Kept as data: the name, the arguments and the attributes. */
+/** Classes whose objects are read as data: name, arguments and attributes. */
 const DATA_CLASSES: ReadonlySet<string> = new Set([
-  // openai/DALL-E, whose encoder.pkl and decoder.pkl are whole modules
+  // encoder.pkl and decoder.pkl of openai/DALL-E are whole modules
   'dall_e.encoder.Encoder',
   'dall_e.encoder.EncoderBlock',
   'dall_e.decoder.Decoder',
@@ -25,7 +25,7 @@ const DATA_CLASSES: ReadonlySet<string> = new Set([
   'torch.nn.modules.activation.ReLU',
   'torch.nn.modules.pooling.MaxPool2d',
   'torch.nn.modules.upsampling.Upsample',
-  // settings beside weights
+  // settings next to weights
   'argparse.Namespace',
   'builtins.complex',
   'builtins.list',
@@ -40,7 +40,7 @@ const DATA_CLASSES: ReadonlySet<string> = new Set([
   'torch.device',
 ]);
 
-/** Classes of TorchScript archives are defined in the archive, as code that nobody reads here. */
+/** Classes that a TorchScript archive defines itself, in code that is not read. */
 const SCRIPT_PREFIX = '__torch__.';
 
 const DTYPES: Readonly<Record<string, TensorType>> = {
@@ -58,22 +58,22 @@ type Make = (args: readonly PickleValue[]) => PickleValue;
 
 function size(value: PickleValue | undefined, what: string): number {
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
-  throw new PickleFault(`it has a tensor whose ${what} is ${nameOfKind(value)}`);
+  throw new PickleFault(`a tensor's ${what} is ${nameOfKind(value)}`);
 }
 
 function sizes(value: PickleValue | undefined, what: string): number[] {
-  if (!Array.isArray(value)) throw new PickleFault(`it has a tensor whose ${what} is ${nameOfKind(value)}`);
+  if (!Array.isArray(value)) throw new PickleFault(`a tensor's ${what} is ${nameOfKind(value)}`);
   return value.map((item) => size(item, what));
 }
 
-/** _rebuild_tensor_v2(storage, offset, size, stride, …); version 3 adds the type of an untyped storage's elements. */
+/** _rebuild_tensor_v2(storage, offset, size, stride, …); version 3 adds the element type of an untyped storage. */
 function rebuildTensor(args: readonly PickleValue[]): PickleValue {
   const [storage, offset, shape, strides, , , dtype] = args;
   if (!(storage instanceof TorchStorage)) {
-    throw new PickleFault(`it has a tensor without a storage, but with ${nameOfKind(storage)}`);
+    throw new PickleFault(`a tensor has ${nameOfKind(storage)} instead of a storage`);
   }
   const type = dtype instanceof PickleGlobal ? DTYPES[dtype.name] : storage.dtype;
-  if (type === undefined) throw new PickleFault(`it has a tensor whose type is ${nameOfKind(dtype)}`);
+  if (type === undefined) throw new PickleFault(`a tensor's type is ${nameOfKind(dtype)}`);
   return new TorchTensor(
     storage,
     type,
@@ -85,13 +85,14 @@ function rebuildTensor(args: readonly PickleValue[]): PickleValue {
 
 const first: Make = ([value]) => value ?? null;
 
-/** OrderedDict(pairs) and its kin. */
+/** OrderedDict(pairs) and similar classes. */
 function map([items]: readonly PickleValue[]): PickleMap {
   if (items instanceof Map) return new Map(items);
   if (!Array.isArray(items)) return new Map();
   return new Map(
     items.map((pair): [PickleValue, PickleValue] => {
-      if (!Array.isArray(pair) || pair.length !== 2) throw new PickleFault('it has a dictionary of no pairs');
+      if (!Array.isArray(pair) || pair.length !== 2)
+        throw new PickleFault('a dictionary has an item that is not a pair');
       return [pair[0] as PickleValue, pair[1] as PickleValue];
     }),
   );
@@ -99,7 +100,7 @@ function map([items]: readonly PickleValue[]): PickleMap {
 
 const list = ([items]: readonly PickleValue[]): PickleValue[] => (Array.isArray(items) ? [...items] : []);
 
-/** _rebuild_from_type_v2(function, type, arguments, state): the function called with the arguments. */
+/** _rebuild_from_type_v2(function, type, arguments, state) calls the function with the arguments. */
 function rebuildFromType([callee, , args]: readonly PickleValue[]): PickleValue {
   if (callee instanceof PickleGlobal && Array.isArray(args)) return callee.make(args);
   throw new PickleFault(`it rebuilds a tensor with ${nameOfKind(callee)}`);
@@ -111,7 +112,7 @@ const FUNCTIONS: Readonly<Record<string, Make>> = {
   'collections.defaultdict': () => new Map(),
   'builtins.set': (args) => new Set(list(args)),
   'builtins.frozenset': (args) => new Set(list(args)),
-  // Bytes, as protocol 2 writes them: text in Latin-1.
+  // Protocol 2 writes bytes as text in Latin-1.
   '_codecs.encode': ([text]) => Buffer.from(typeof text === 'string' ? text : '', 'latin1'),
   'torch.Size': list,
   'torch._utils._rebuild_tensor': rebuildTensor,
@@ -128,7 +129,7 @@ const FUNCTIONS: Readonly<Record<string, Make>> = {
   'torch.jit._pickle.restore_type_tag': first,
 };
 
-/** Names that stand for a type and are never called. */
+/** Names of types, which are never called. */
 const isType = (name: string): boolean =>
   Object.hasOwn(STORAGE_TYPES, name) ||
   Object.hasOwn(DTYPES, name) ||
@@ -144,13 +145,13 @@ function makeOf(name: string): Make | undefined {
   };
 }
 
-/** What `module.name` is here. Throws PickleFault naming it when it is none of those above. */
+/** The value of `module.name`. Throws PickleFault for an unknown name. */
 export function resolveTorchClass(module: string, name: string): PickleGlobal {
   const full = `${module}.${name}`;
   const make = makeOf(full);
   if (make) return new PickleGlobal(full, make);
   throw new PickleFault(
-    `it names ${full}, which is none of the classes that weights need, and mm runs no code of a file`,
-    'in Python, save the weights alone: torch.save(model.state_dict(), "weights.pt"); be wary of files from unknown sources',
+    `it names ${full}, which weights do not need; mm does not run code from files`,
+    'if you trust the file, save only its weights in Python: torch.save(model.state_dict(), "weights.pt")',
   );
 }

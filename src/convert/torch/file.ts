@@ -1,7 +1,8 @@
-// A file that torch.save or TorchScript wrote, opened: its object as plain data, its tensors read when asked for.
+// A file of torch.save or TorchScript: its object as plain data, with tensors that are read on demand.
 
 import { type FileHandle, open } from 'node:fs/promises';
 import { DataError } from '../../util/errors.ts';
+import { readError } from '../../util/files.ts';
 import { PickleFault } from '../pickle/fault.ts';
 import type { PickleHost } from '../pickle/operations.ts';
 import { readPickle } from '../pickle/read.ts';
@@ -27,18 +28,12 @@ export class TorchFile {
   }
 
   /**
-   * Reads everything but the tensors' elements; nothing in the file is executed. The caller closes it.
-   * @throws DataError when it is no such file, cut short, or names a class that weights do not need
+   * Opens a file and reads everything except the elements of tensors. No code of the file runs. The caller closes it.
+   * @throws DataError when torch did not write the file, it is damaged, or it names a class that weights do not need
    */
   static async open(path: string): Promise<TorchFile> {
-    const file = await open(path, 'r').catch((cause: NodeJS.ErrnoException) => {
-      const missing = cause.code === 'ENOENT';
-      throw new DataError(missing ? 'there is no such file' : cause.message, {
-        code: missing ? 'E_NOT_FOUND' : 'E_FILE_UNREADABLE',
-        where: path,
-        fix: 'check the path and the permissions',
-        cause,
-      });
+    const file = await open(path, 'r').catch((cause: unknown) => {
+      throw readError(cause, path, 'file');
     });
     try {
       const magic = Buffer.alloc(2);
@@ -48,10 +43,10 @@ export class TorchFile {
         return await TorchFile.#openArchive(path);
       }
       if (bytesRead > 0 && magic[0] === PICKLE_MAGIC) return await TorchFile.#openLegacy(path, file);
-      throw new DataError(bytesRead === 0 ? 'the file is empty' : 'not a file that torch.save wrote', {
+      throw new DataError(bytesRead === 0 ? 'the file is empty' : 'torch.save did not write this file', {
         code: 'E_NOT_TORCH',
         where: path,
-        fix: 'name a .pt, .pth or .pkl file',
+        fix: 'give a .pt, .pth or .pkl file of torch.save',
       });
     } catch (error) {
       await file.close();
@@ -63,10 +58,10 @@ export class TorchFile {
     const archive = await TorchArchive.open(path);
     try {
       if (!archive.has(PICKLE)) {
-        throw new DataError(`a zip archive without ${PICKLE}, so not one that torch.save wrote`, {
+        throw new DataError(`torch.save did not write this file: a zip archive without ${PICKLE}`, {
           code: 'E_NOT_TORCH',
           where: path,
-          fix: 'name a .pt, .pth or .pkl file',
+          fix: 'give a .pt, .pth or .pkl file of torch.save',
         });
       }
       const order = archive.has('byteorder')
@@ -76,7 +71,7 @@ export class TorchFile {
         throw new DataError(`the file was written on a ${order}-endian machine`, {
           code: 'E_TORCH_BYTE_ORDER',
           where: path,
-          fix: 'write it again on another',
+          fix: 'save it again on a little-endian machine',
         });
       }
       const storages = new Storages((storage) => archive.read(`data/${storage.key}`, storage.bytes));
@@ -92,7 +87,7 @@ export class TorchFile {
   static async #openLegacy(path: string, file: FileHandle): Promise<TorchFile> {
     let contents: LegacyContents | undefined;
     const storages = new Storages((storage) => {
-      if (!contents) throw damaged('it is read before it is opened', path);
+      if (!contents) throw damaged('a tensor is read while the file is opened', path);
       return readLegacyStorage(file, contents, storage, path);
     });
     contents = await readLegacy(file, hostOf(storages), storages, path);
@@ -109,16 +104,16 @@ const hostOf = (storages: Storages): PickleHost => ({
   persistent: (id) => persistent(id, storages),
 });
 
-/** ('storage', class, key, place, elements, …), or ('module', class, file, source) of the older layout. */
+/** ('storage', class, key, location, elements, …) or, in the older layout, ('module', class, file, source). */
 function persistent(id: PickleValue, storages: Storages): PickleValue {
   const [kind, type, key, , count, view] = Array.isArray(id) ? id : [];
   if (kind === 'module' && type instanceof PickleGlobal) return type;
   const dtype = type instanceof PickleGlobal ? STORAGE_TYPES[type.name] : undefined;
-  const known = typeof key === 'string' && Number.isSafeInteger(count) && (count as number) >= 0;
-  if (kind !== 'storage' || dtype === undefined || !known) {
-    throw new PickleFault(`it refers to ${nameOfKind(id)} that is no storage`);
+  const isValid = typeof key === 'string' && Number.isSafeInteger(count) && (count as number) >= 0;
+  if (kind !== 'storage' || dtype === undefined || !isValid) {
+    throw new PickleFault(`it refers to ${nameOfKind(id)}, which is not a storage`);
   }
   if (Array.isArray(view))
-    throw new PickleFault('it has storages that are views of others, as torch before 0.4 wrote');
+    throw new PickleFault('a storage is a view of another storage, as written by torch before 0.4');
   return storages.declare(key, dtype, count as number);
 }

@@ -1,5 +1,5 @@
-// The layout of torch.save before 1.6: five pickles in a row (a magic number, a version, the machine's sizes, the
-// object, the keys of the storages), then each storage as a count of eight bytes and its elements.
+// The layout of torch.save before 1.6: five pickles (magic number, version, sizes of the machine, object, keys of the
+// storages), then for each storage its number of elements, in 8 bytes, and the elements.
 
 import type { FileHandle } from 'node:fs/promises';
 import { bytesPerElement } from '../../checkpoint/dtype.ts';
@@ -14,21 +14,21 @@ import type { Storages, TorchStorage } from './storage.ts';
 const MAGIC = 0x1950a86a20f9469cfc6cn;
 const VERSION = 1001;
 const COUNT_BYTES = 8;
-/** The pickles of a file, names and settings, all in memory. */
+/** Limit of the pickles, which are read into memory whole. */
 const MAX_PICKLE_BYTES = 2 ** 26;
 
-const cutShort =
+const truncated =
   (where: string) =>
-  (place: number): Error =>
-    damaged(`it ends at byte ${place}`, where);
+  (position: number): Error =>
+    damaged(`it ends at byte ${position}`, where);
 
 export interface LegacyContents {
   readonly value: PickleValue;
-  /** Where the elements of each storage begin. */
-  readonly places: ReadonlyMap<string, number>;
+  /** Position of the first element of each storage. */
+  readonly positions: ReadonlyMap<string, number>;
 }
 
-/** Reads the object and finds the storages' places. Throws DataError. */
+/** Reads the object and the positions of the storages. Throws DataError. */
 export async function readLegacy(
   file: FileHandle,
   host: PickleHost,
@@ -37,7 +37,7 @@ export async function readLegacy(
 ): Promise<LegacyContents> {
   const { size } = await file.stat();
   const head = Buffer.alloc(Math.min(size, MAX_PICKLE_BYTES));
-  await readFully(file, head, 0, cutShort(where));
+  await readFully(file, head, 0, truncated(where));
   let position = 0;
   const next = (): PickleValue => {
     const { value, end } = readPickle(head, host, where, position);
@@ -46,10 +46,10 @@ export async function readLegacy(
   };
   const isTorch = next() === MAGIC;
   if (!isTorch || next() !== VERSION) {
-    throw new DataError('a pickle, but not one that torch.save wrote', {
+    throw new DataError('torch.save did not write this pickle', {
       code: 'E_NOT_TORCH',
       where,
-      fix: 'in Python, save the weights: torch.save(model.state_dict(), "weights.pt")',
+      fix: 'save the weights in Python: torch.save(model.state_dict(), "weights.pt")',
     });
   }
   const machine = next();
@@ -57,41 +57,41 @@ export async function readLegacy(
     throw new DataError('the file was written on a big-endian machine', {
       code: 'E_TORCH_BYTE_ORDER',
       where,
-      fix: 'write it again on another',
+      fix: 'save it again on a little-endian machine',
     });
   }
   const value = next();
   const keys = next();
-  if (!Array.isArray(keys)) throw damaged('it does not list its storages', where);
-  const places = new Map<string, number>();
+  if (!Array.isArray(keys)) throw damaged('it has no list of storages', where);
+  const positions = new Map<string, number>();
   const count = Buffer.alloc(COUNT_BYTES);
   for (const key of keys) {
     const storage = storages.get(String(key));
     if (!storage) throw damaged(`it lists storage ${String(key)}, which no tensor uses`, where);
-    await readFully(file, count, position, cutShort(where));
+    await readFully(file, count, position, truncated(where));
     if (count.readBigInt64LE() !== BigInt(storage.count)) {
       throw damaged(
         `storage ${storage.key} has ${count.readBigInt64LE()} elements, not ${storage.count}`,
         where,
       );
     }
-    places.set(storage.key, position + COUNT_BYTES);
+    positions.set(storage.key, position + COUNT_BYTES);
     position += COUNT_BYTES + storage.count * bytesPerElement(storage.dtype);
   }
-  if (position > size) throw damaged(`it has ${size} bytes of ${position}`, where);
-  return { value, places };
+  if (position > size) throw damaged(`it has ${size} of ${position} bytes`, where);
+  return { value, positions };
 }
 
-/** The elements of a storage. Throws DataError when the file lacks it. */
+/** The elements of a storage. Throws DataError E_FILE_DAMAGED. */
 export async function readLegacyStorage(
   file: FileHandle,
-  { places }: LegacyContents,
+  { positions }: LegacyContents,
   storage: TorchStorage,
   where: string,
 ): Promise<ArrayBuffer> {
-  const place = places.get(storage.key);
-  if (place === undefined) throw damaged(`it lacks storage ${storage.key}`, where);
+  const position = positions.get(storage.key);
+  if (position === undefined) throw damaged(`it has no storage ${storage.key}`, where);
   const content = new Uint8Array(storage.bytes);
-  await readFully(file, content, place, cutShort(where));
+  await readFully(file, content, position, truncated(where));
   return content.buffer;
 }

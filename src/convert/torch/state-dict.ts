@@ -1,5 +1,5 @@
-// The tensors of a model by their dotted names, from what a torch file holds: a state dictionary, a whole module, or
-// a TorchScript archive.
+// The tensors of a model by dotted name, from the object of a torch file: a state dictionary, a whole module or a
+// TorchScript archive.
 
 import { DataError } from '../../util/errors.ts';
 import { nameOfKind, PickleObject, type PickleValue } from '../pickle/values.ts';
@@ -7,20 +7,20 @@ import { TorchTensor } from './tensor.ts';
 
 export type StateDict = ReadonlyMap<string, TorchTensor>;
 
-/** Modules may be nested in each other and shared; a hostile file would nest them without end. */
-const DEEPEST = 64;
+/** Limits for files that nest or share modules without end. */
+const MAX_DEPTH = 64;
 const MAX_VISITS = 1_000_000;
 
 const malformed = (what: string, where: string): DataError =>
-  new DataError(`no model's weights: ${what}`, {
+  new DataError(`not the weights of a model: ${what}`, {
     code: 'E_WEIGHTS_UNKNOWN',
     where,
-    fix: 'name the file of a model: a state dictionary, or a module saved whole',
+    fix: 'give a file with a state dictionary or a whole module',
   });
 
 /**
- * Finds the tensors in `value`. Names are those of torch's `state_dict()`.
- * @throws DataError when it holds something else
+ * The tensors in `value`, named as in torch's `state_dict()`.
+ * @throws DataError E_WEIGHTS_UNKNOWN when it is not a model
  */
 export function stateDict(value: PickleValue, where: string): StateDict {
   const tensors = new Map<string, TorchTensor>();
@@ -33,11 +33,11 @@ export function stateDict(value: PickleValue, where: string): StateDict {
     }
     return tensors;
   }
-  if (!(value instanceof PickleObject)) throw malformed(`it holds ${nameOfKind(value)}`, where);
+  if (!(value instanceof PickleObject)) throw malformed(`the object is ${nameOfKind(value)}`, where);
   let visits = 0;
   const visit = (module: PickleObject, prefix: string, depth: number): void => {
-    if (depth > DEEPEST || ++visits > MAX_VISITS)
-      throw malformed('its modules are nested without end', where);
+    if (depth > MAX_DEPTH || ++visits > MAX_VISITS)
+      throw malformed('its modules are nested too deeply', where);
     for (const [name, part] of parts(module)) {
       if (part instanceof TorchTensor) tensors.set(prefix + name, part);
       else if (part instanceof PickleObject) visit(part, `${prefix}${name}.`, depth + 1);

@@ -1,10 +1,10 @@
-// Storages: the flat arrays in a torch file that tensors are views of. They are read when a tensor is asked for.
+// Storages: the flat arrays of a torch file, of which tensors are views. They are read when a tensor is read.
 
 import { bytesPerElement, type TensorType } from '../../checkpoint/dtype.ts';
 import { PickleFault } from '../pickle/fault.ts';
 import { External } from '../pickle/values.ts';
 
-/** Storage classes by their names in torch, and the type of their elements; untyped ones count bytes. */
+/** Element types of torch's storage classes; an untyped storage has bytes. */
 export const STORAGE_TYPES: Readonly<Record<string, TensorType>> = {
   'torch.FloatStorage': 'float32',
   'torch.DoubleStorage': 'float64',
@@ -24,7 +24,7 @@ export class TorchStorage extends External {
   /** Its name in the file. */
   readonly key: string;
   readonly dtype: TensorType;
-  /** Elements. */
+  /** Number of elements. */
   readonly count: number;
   readonly #read: ReadStorage;
 
@@ -40,17 +40,17 @@ export class TorchStorage extends External {
     return this.count * bytesPerElement(this.dtype);
   }
 
-  /** All of it, `bytes` long. Throws DataError when the file is damaged there. */
+  /** All elements, in `bytes` bytes. Throws DataError E_FILE_DAMAGED. */
   read(): Promise<ArrayBuffer> {
     return this.#read(this);
   }
 }
 
-/** The storages of a file by their keys; the same key is the same storage. */
+/** The storages of a file by key. */
 export class Storages {
   readonly #byKey = new Map<string, TorchStorage>();
   readonly #read: ReadStorage;
-  /** Tensors that share a storage mostly follow each other. */
+  /** The storage that was read last: tensors that share one mostly follow each other. */
   #last: { readonly storage: TorchStorage; readonly data: Promise<ArrayBuffer> } | undefined;
 
   constructor(read: ReadStorage) {
@@ -65,7 +65,7 @@ export class Storages {
     const known = this.#byKey.get(key);
     if (known) {
       if (known.dtype === dtype && known.count === count) return known;
-      throw new PickleFault(`storage ${key} is declared twice, and differently`);
+      throw new PickleFault(`storage ${key} has two declarations that differ`);
     }
     const storage = new TorchStorage(key, dtype, count, (wanted) => this.#cached(wanted));
     this.#byKey.set(key, storage);

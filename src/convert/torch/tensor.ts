@@ -1,4 +1,4 @@
-// A tensor of a torch file: a view of a storage by offset and strides, read when it is asked for.
+// A tensor of a torch file: a view of a storage by offset and strides, read on demand.
 
 import {
   bytesPerElement,
@@ -12,7 +12,7 @@ import { PickleFault } from '../pickle/fault.ts';
 import { External } from '../pickle/values.ts';
 import type { TorchStorage } from './storage.ts';
 
-/** Strides of 0 can claim any size from a few bytes; past this no weight is. */
+/** Strides of 0 make a tensor of any size from a few bytes; no weight is larger than this. */
 const MAX_ELEMENTS = 2 ** 32;
 
 export class TorchTensor extends External {
@@ -20,11 +20,11 @@ export class TorchTensor extends External {
   readonly dtype: TensorType;
   readonly shape: readonly number[];
   readonly #storage: TorchStorage;
-  /** In elements, as are the strides. */
+  /** Offset and strides in elements. */
   readonly #offset: number;
   readonly #strides: readonly number[];
 
-  /** Throws PickleFault when the view leaves the storage. */
+  /** Throws PickleFault when the view exceeds the storage. */
   constructor(
     storage: TorchStorage,
     dtype: TensorType,
@@ -40,7 +40,7 @@ export class TorchTensor extends External {
     this.#strides = strides;
     const count = elementCount(shape);
     if (strides.length !== shape.length || count === undefined || count > MAX_ELEMENTS) {
-      throw new PickleFault(`it has a tensor of shape [${shape}] and strides [${strides}]`);
+      throw new PickleFault(`a tensor has the shape [${shape}] and the strides [${strides}]`);
     }
     const last = shape.reduce((sum, size, axis) => sum + (size - 1) * (strides[axis] as number), offset);
     if (count > 0 && (last + 1) * bytesPerElement(dtype) > storage.bytes) {
@@ -50,20 +50,20 @@ export class TorchTensor extends External {
     }
   }
 
-  /** The same elements with the axes in another order, as `numpy.transpose` has it. */
+  /** The same elements with the given axes, as in `numpy.transpose`; an axis of size 1 may be left out. */
   permute(...axes: readonly number[]): TorchTensor {
     const pick = (values: readonly number[]): number[] => axes.map((axis) => values[axis] as number);
     return new TorchTensor(this.#storage, this.dtype, this.#offset, pick(this.shape), pick(this.#strides));
   }
 
-  /** `count` of its rows, from `start` on. */
+  /** `count` rows, the first of which is `start`. */
   rows(start: number, count: number): TorchTensor {
     const [stride = 0] = this.#strides;
     const shape = [count, ...this.shape.slice(1)];
     return new TorchTensor(this.#storage, this.dtype, this.#offset + start * stride, shape, this.#strides);
   }
 
-  /** The tensor, row-major. It may share memory with others of the same storage. Throws DataError. */
+  /** The elements, row-major; tensors of one storage may share memory. Throws DataError E_FILE_DAMAGED. */
   async read(): Promise<TensorData> {
     const { dtype, shape } = this;
     return { dtype, shape, data: await this.#array() };

@@ -1,7 +1,7 @@
 // The six shapes at radius 1, centred on their centroid, y pointing down: as an SVG path for rendering and as a signed
-// distance for measuring. They share local parts, so that a dVAE finds the same parts in several shapes: circle and ring
-// their outline, triangle and diamond their slopes, square and cross the margin they leave in a cell of the demo's code
-// grid; the hole of the ring is as large as four inner corners of the cross.
+// distance for measuring. They share local parts, so that a dVAE finds the same parts in several shapes: circle and
+// ring their outline, triangle and diamond their slopes, square and cross the margin they leave in a cell of the demo's
+// code grid; the hole of the ring is as large as four inner corners of the cross.
 
 import type { Shape } from './vocabulary.ts';
 

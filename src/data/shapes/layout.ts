@@ -1,6 +1,6 @@
 // The layout of a scene: a position and a radius for each object, on a canvas of 32 × 32, y pointing down, whatever the
-// size of the image. Each kind of scene has its arrangement; positions and sizes vary around it. Without this variety, a
-// model memorizes the few images there are (docs/LOG.md).
+// size of the image. Each kind of scene has its arrangement; positions and sizes vary around it. Without this variety,
+// a model memorizes the few images there are (docs/LOG.md).
 
 import type { RandomStream } from '../../util/random.ts';
 import { GEOMETRY } from './geometry.ts';

@@ -51,7 +51,7 @@ function assertOptions({ count, size, seed }: MakeShapesOptions): void {
     throw new UsageError(
       `expected a whole number from ${min} to ${max} for \`${option}\`, received ${value}`,
       {
-        code: 'E_OUT_OF_RANGE',
+        code: 'E_OPTION_VALUE',
         option,
         fix: `for example ${Math.max(min, 32)}`,
       },

@@ -121,7 +121,7 @@ function archiveError(path: string, cause: unknown): DataError {
   const fix = 'copy the archive again, or leave it out';
   if (code?.startsWith('E')) return readError(cause, path, 'archive', fix);
   return new DataError(`not a whole tar file: ${message}`, {
-    code: 'E_DAMAGED_ARCHIVE',
+    code: 'E_ARCHIVE_DAMAGED',
     where: path,
     fix,
     cause,

@@ -11,7 +11,7 @@ import type { TokenSet } from './read.ts';
 export function assertSameDvae({ dvaeHash }: Pick<TokenSet, 'dvaeHash'>, hash: string, where: string): void {
   if (dvaeHash === hash) return;
   throw new DataError(`the tokens were made with dVAE ${dvaeHash}, and this is dVAE ${hash}`, {
-    code: 'E_OTHER_DVAE',
+    code: 'E_DVAE_DIFFERS',
     where,
     fix: 'name the dVAE checkpoint that the tokens were made with, or run mm tokenize with this one',
   });

@@ -155,7 +155,7 @@ function assertSameLayout(previous: TokenManifest, layout: ShardLayout, path: st
     throw new DataError(
       `the finished shards have the ${what} ${previous[key]}; this run has ${layout[key]}`,
       {
-        code: 'E_OTHER_LAYOUT',
+        code: 'E_LAYOUT_DIFFERS',
         where: path,
         fix: `${LAYOUT_FIXES[key]}, or tokenize into another folder`,
       },

@@ -67,7 +67,7 @@ export type TokenManifest = z.output<typeof manifestSchema>;
 export class DamagedTokensError extends DataError {
   constructor(what: string, where: string, cause?: unknown) {
     super(what, {
-      code: 'E_DAMAGED_TOKENS',
+      code: 'E_TOKENS_DAMAGED',
       where,
       fix: 'run the same mm tokenize with `resume`, or copy the folder again',
       cause,
@@ -128,7 +128,7 @@ export async function readManifest(path: string): Promise<TokenManifest | undefi
 
 const damagedManifest = (what: string, where: string, cause: unknown): DataError =>
   new DataError(what, {
-    code: 'E_DAMAGED_TOKENS',
+    code: 'E_TOKENS_DAMAGED',
     where,
     fix: 'copy the folder again, or remove it and run mm tokenize again',
     cause,

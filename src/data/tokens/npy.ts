@@ -1,5 +1,5 @@
-// NumPy's NPY format, version 1.0, for one kind of array: a grid of uint16, rows first. Little-endian, like every machine
-// that libtensorflow is built for.
+// NumPy's NPY format, version 1.0, for one kind of array: a grid of uint16, rows first. Little-endian, like every
+// machine that libtensorflow is built for.
 
 const MAGIC = Buffer.from('\u0093NUMPY\u0001\u0000', 'latin1');
 /** Bytes of the magic and the header's length. */

@@ -1,5 +1,5 @@
-// One shard: a WebDataset tar of KEY.codes.npy, KEY.txt (a caption a line) and KEY.json. KEY is the index of the image in
-// the whole set, which is valid in any tar and file system; the key of the image is in the JSON.
+// One shard: a WebDataset tar of KEY.codes.npy, KEY.txt (a caption a line) and KEY.json. KEY is the index of the image
+// in the whole set, which is valid in any tar and file system; the key of the image is in the JSON.
 
 import { buffer } from 'node:stream/consumers';
 import tar from 'tar-stream';

@@ -1,4 +1,5 @@
 // Row lookup with a gradient in one op.
+//   V rows of the table, D width of a row
 
 import { gatherAlong } from '../tfjs/kernels.ts';
 import type { Tensor } from '../tfjs/tf.ts';

@@ -1,4 +1,5 @@
-// Linear algebra in TensorFlow's own ops. Shapes: N rows, I inputs, O outputs.
+// Linear algebra in TensorFlow's own ops.
+//   M rows, C channels in, O channels out, n rows and r columns of an orthonormal basis
 
 import { boolAttr, stringAttr, typeAttr } from '../graph/attributes.ts';
 import { DT } from '../native/dtype.ts';
@@ -10,27 +11,27 @@ import { packedProduct } from './packed-weights.ts';
 
 /**
  * x W + b, or x W without b. Faster where W is frozen (`CompileOptions.frozen`).
- * @param x_NI [N, I] @param weight_IO [I, O] @param bias_O [O]
+ * @param x_MC [M, C] @param weight_CO [C, O] @param bias_O [O]
  */
-export function affine(x_NI: Tensor2D, weight_IO: Tensor, bias_O?: Tensor): Tensor {
-  if (isFrozen(weight_IO))
-    return packedProduct(x_NI, weight_IO, bias_O ?? tf.zeros([weight_IO.shape[1] as number]));
-  const product = tf.matMul(x_NI, weight_IO as Tensor2D);
+export function affine(x_MC: Tensor2D, weight_CO: Tensor, bias_O?: Tensor): Tensor {
+  if (isFrozen(weight_CO))
+    return packedProduct(x_MC, weight_CO, bias_O ?? tf.zeros([weight_CO.shape[1] as number]));
+  const product = tf.matMul(x_MC, weight_CO as Tensor2D);
   return bias_O ? addBias(product, bias_O) : product;
 }
 
 /**
  * x + bias along the last axis, as one op, which TensorFlow fuses with the matrix product before it.
- * @param x_NO [N, O] @param bias_O [O]
+ * @param x_MO [M, O] @param bias_O [O]
  */
-export function addBias(x_NO: Tensor, bias_O: Tensor): Tensor {
+export function addBias(x_MO: Tensor, bias_O: Tensor): Tensor {
   const attributes = [typeAttr('T', DT.float32), stringAttr('data_format', 'NHWC')];
   return withGradient(
     (_save, x, bias) => ({
       value: executeOp('BiasAdd', attributes, [x as Tensor, bias as Tensor]),
       gradFunc: (dy) => [dy, executeOp('BiasAddGrad', attributes, [dy])],
     }),
-    x_NO,
+    x_MO,
     bias_O,
   );
 }

@@ -2,6 +2,8 @@
 // product, unless the op is marked as having a constant filter. That flag is set here on a variable's value; a Const
 // node would cost several copies of the matrix while TensorFlow prepares the graph.
 //
+//   M rows, C channels in, O channels out
+//
 // The result of a row is bit for bit the same for any number of rows: measured for every shape tried (AVX2;
 // docs/LOG.md) and checked by test/engine/packed-weights.test.ts.
 
@@ -20,9 +22,9 @@ export const canPackWeights = (api: CApi): boolean =>
 
 /**
  * x W + b.
- * @param x_NI [N, I] @param weight_IO [I, O], read at the first run only @param bias_O [O]
+ * @param x_MC [M, C] @param weight_CO [C, O], read at the first run only @param bias_O [O]
  */
-export const packedProduct = (x_NI: Tensor, weight_IO: Tensor, bias_O: Tensor): Tensor =>
+export const packedProduct = (x_MC: Tensor, weight_CO: Tensor, bias_O: Tensor): Tensor =>
   executeOp(
     OP,
     [
@@ -34,5 +36,5 @@ export const packedProduct = (x_NI: Tensor, weight_IO: Tensor, bias_O: Tensor): 
       boolAttr('is_filter_const', true),
       stringAttr('_kernel', 'MklNameChangeOp'),
     ],
-    [x_NI, weight_IO, bias_O],
+    [x_MC, weight_CO, bias_O],
   );

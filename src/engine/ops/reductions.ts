@@ -1,4 +1,5 @@
-// Reductions that TensorFlow has as single ops. None has a gradient. Shapes: B rows, V entries of a row, N ids.
+// Reductions that TensorFlow has as single ops. None has a gradient.
+//   B rows, V entries of a row, N ids
 
 import { boolAttr, typeAttr } from '../graph/attributes.ts';
 import { DT } from '../native/dtype.ts';

@@ -1,4 +1,5 @@
-// The file of a classifier: safetensors with the labels' features, and labels, templates and the CLIP's hash as metadata.
+// The file of a classifier: safetensors with the labels' features, and labels, templates and the CLIP's hash as
+// metadata.
 
 import { z } from 'zod';
 import { SafetensorsFile, writeSafetensors } from '../../checkpoint/safetensors.ts';

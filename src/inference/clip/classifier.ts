@@ -29,7 +29,7 @@ export interface Prediction {
 export function checkClassifier(
   labels: readonly string[],
   templates: readonly string[],
-  where: string,
+  where: string | undefined,
 ): void {
   if (labels.length < 2)
     throw new UsageError(`a classifier needs at least two labels, and got ${labels.length}`, {
@@ -70,7 +70,7 @@ export async function makeClassifier(
   clip: ClipPipeline,
   labels: readonly string[],
   templates: readonly string[],
-  where: string,
+  where: string | undefined,
   truncate = false,
 ): Promise<Classifier> {
   checkClassifier(labels, templates, where);

@@ -1,5 +1,5 @@
-// A trained CLIP with its tokenizer: encodes images and texts into features and scores images by a prompt. Opened from a
-// checkpoint folder.
+// A trained CLIP with its tokenizer: encodes images and texts into features and scores images by a prompt. Opened from
+// a checkpoint folder.
 
 import { type Checkpoint, hashOf } from '../../checkpoint/checkpoint.ts';
 import { type ClipModelConfig, clipCheckpointSchema } from '../../config/clip.ts';

@@ -1,5 +1,5 @@
 // Completes captions: the joint model models the text as well. The KV cache is that of sampler.ts.
-//   V vocabulary
+//   B batch, always 1, V vocabulary
 
 import type { DalleModelConfig } from '../../config/dalle.ts';
 import { intScalar } from '../../engine/native/tensor.ts';

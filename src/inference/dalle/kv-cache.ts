@@ -1,6 +1,6 @@
 // The KV cache in the session: a variable for each part of each layer, written in place. A row is one image or caption.
 // Layers that read only part of the image's keys and values have separate variables for the prefix.
-//   R rows, A heads, N positions, d width of a head, S channels of token shift, L first positions of a row
+//   B batch, R rows of the cache, A heads, N positions, d width of a head, S channels of token shift, L first positions of a row
 //
 // A variable is a table with one line for each row, head and position, [R · A · N, d], because TensorFlow writes whole
 // lines of the first axis in place.

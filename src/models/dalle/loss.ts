@@ -74,8 +74,9 @@ export function dalleLoss(
 }
 
 /**
- * Targets of the text and their weights. With paddingTargets `end`, every padding token is the class after the vocabulary
- * and only a caption's first one has weight 1; with `each`, each padding token is a separate class of weight 1.
+ * Targets of the text and their weights. With paddingTargets `end`, every padding token is the class after the
+ * vocabulary and only a caption's first one has weight 1; with `each`, each padding token is a separate class of
+ * weight 1.
  */
 function textTargets(
   text_BT: Tensor2D,

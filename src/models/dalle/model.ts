@@ -1,6 +1,6 @@
 // DALL·E's joint Transformer over text and image tokens (arXiv 2102.12092, section 2.2 and appendix B).
 //   B batch, T text positions, G image tokens on a side, I = G² image tokens, J ≤ I given image tokens,
-//   N = T + I input positions, D width of the stream, V vocabulary
+//   N = T + I input positions, D width of the stream, V vocabulary, M rows: axes of x before D
 //
 // The inputs are a start token, the T text tokens and the first I − 1 image tokens; position n predicts the next token,
 // so positions 0 … T−1 predict the text and T … N−1 the image:

@@ -1,5 +1,5 @@
-// The residual stream through all layers, in three ways of computing its gradient: with every activation saved, with each
-// layer's activations recomputed from its input, or, in a reversible stack, from its output.
+// The residual stream through all layers, in three ways of computing its gradient: with every activation saved, with
+// each layer's activations recomputed from its input, or, in a reversible stack, from its output.
 //   B batch, N positions, D width of the stream
 
 import type { DalleModelConfig } from '../../config/dalle.ts';
@@ -89,8 +89,8 @@ function residualWithoutActivations(
 }
 
 /**
- * Two streams (arXiv 1707.04585): attention reads the second and updates the first, the feed-forward layer reads the first
- * and updates the second.
+ * Two streams (arXiv 1707.04585): attention reads the second and updates the first, the feed-forward layer reads the
+ * first and updates the second.
  */
 function runReversible(
   blocks: readonly BlockParameters[],

@@ -29,8 +29,8 @@ function relaxedCodes(
 }
 
 /**
- * Reconstruction loss of the normalized images + β · KL, where the KL is summed over the grid *and the batch*: theirs is a
- * `batchmean` whose first argument has one row, whatever the batch. Twice the batch doubles the weight of the KL.
+ * Reconstruction loss of the normalized images + β · KL, where the KL is summed over the grid *and the batch*: theirs
+ * is a `batchmean` whose first argument has one row, whatever the batch. Twice the batch doubles the weight of the KL.
  * @param pixels_BHW3 in [0, 1]
  */
 export function discreteVaeLoss(

@@ -18,8 +18,8 @@ export interface Clusters {
 }
 
 /**
- * Clusters points around centres. A centre without points keeps its position. With fewer distinct points than centres, some
- * centres coincide.
+ * Clusters points around centres. A centre without points keeps its position. With fewer distinct points than centres,
+ * some centres coincide.
  * @param points [M, F], at least one
  * @param width F
  * @param count V
@@ -42,7 +42,10 @@ export function kMeans(
   return { centres, ...clusters };
 }
 
-/** Each centre is a point, sampled with a probability proportional to its squared distance from the closest centre so far. */
+/**
+ * Each centre is a point, sampled with a probability proportional to its squared distance from the closest centre so
+ * far.
+ */
 function seedCentres(points: Float32Array, width: number, count: number, random: RandomStream): Float32Array {
   const rows = points.length / width;
   const centres = new Float32Array(count * width);

@@ -21,8 +21,8 @@ export function gumbelSoftmax(logits_BGGV: Tensor4D, temperature: Scalar, key: T
 
 /**
  * −ln p(x | μ, b) of mapped pixels under the logit-Laplace distribution, in nats, mean over pixels and channels.
- * @param minLogScale least ln b; the release has none. A flat background is matched almost exactly, so b goes to 0 there
- *   and its gradient, of size 1/b, dominates all others
+ * @param minLogScale least ln b; the release has none. A flat background is matched almost exactly, so b goes to 0
+ *   there and its gradient, of size 1/b, dominates all others
  */
 export function logitLaplaceLoss(stats_BHW6: Tensor4D, x_BHW3: Tensor4D, minLogScale?: number): Scalar {
   const predicted = tf.slice(stats_BHW6, [0, 0, 0, 3], [-1, -1, -1, 3]);
@@ -33,7 +33,9 @@ export function logitLaplaceLoss(stats_BHW6: Tensor4D, x_BHW3: Tensor4D, minLogS
   return tf.mean(tf.addN([distance, logScale, tf.add(logJacobian, Math.LN2)]));
 }
 
-/** KL divergence of the codes' distribution from the uniform prior, in nats: summed over the grid, mean over the batch. */
+/**
+ * KL divergence of the codes' distribution from the uniform prior, in nats: summed over the grid, mean over the batch.
+ */
 export function uniformKl(logits_BGGV: Tensor4D): Scalar {
   const [batch, , , vocabulary] = logits_BGGV.shape;
   const logPosterior = tf.logSoftmax(logits_BGGV);

@@ -117,8 +117,8 @@ export function encoderFeatures(p: CoderParameters, x_BHW3: Tensor4D, config: Op
 }
 
 /**
- * Mapped pixels, BHW3 → logits of the codes, BGGV. The codes are their argmax. As in the release, the convolutions next to
- * the codes are in 32 bits.
+ * Mapped pixels, BHW3 → logits of the codes, BGGV. The codes are their argmax. As in the release, the convolutions next
+ * to the codes are in 32 bits.
  */
 export function encode(p: CoderParameters, x_BHW3: Tensor4D, config: OpenaiDvaeConfig): Tensor4D {
   const features_BGGC = encoderFeatures(p, x_BHW3, config);

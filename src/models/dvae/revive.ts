@@ -1,6 +1,6 @@
-// Dead-code revival on the host: a code that is never used splits a used one. The encoder's last and the decoder's first
-// convolution, both 1×1, are changed. When the features h of a code j have the mean μ_j and one of them, h*, is picked
-// for the dead code k, k gets the logits
+// Dead-code revival on the host: a code that is never used splits a used one. The encoder's last and the decoder's
+// first convolution, both 1×1, are changed. When the features h of a code j have the mean μ_j and one of them, h*, is
+// picked for the dead code k, k gets the logits
 //   l_k(h) = l_j(h) + a (h* − μ_j)·(h − (h* + μ_j)/2),
 // so that features on h*'s side of the middle between h* and μ_j go to k and the others stay with j: the border between
 // two k-means centres, as in warm-start.ts. The decoder decodes k as it decodes j, so that features that k takes from j
@@ -28,8 +28,8 @@ export interface Features {
 }
 
 /**
- * Writes new columns and rows of the `dead` codes into `book`. Features are picked at random, so that frequent codes are
- * split more often.
+ * Writes new columns and rows of the `dead` codes into `book`. Features are picked at random, so that frequent codes
+ * are split more often.
  * @returns the revived codes; fewer than `dead` when there are too few different features
  */
 export function reviveCodes(

@@ -1,8 +1,8 @@
 // The warm start: the codebook is initialized from k-means centres, so that it does not collapse. First, encoder and
 // decoder are trained as a plain autoencoder through a narrow bottleneck of 1×1 convolutions. With centres e_k of the
 // bottleneck's features h, the logits −‖h − e_k‖²/T are, up to a constant, (2/T) e_k·h − ‖e_k‖²/T: a 1×1 convolution,
-// the encoder's last. The decoder's first convolution maps code k to the bottleneck's decoding of e_k. The model and its
-// loss are as published.
+// the encoder's last. The decoder's first convolution maps code k to the bottleneck's decoding of e_k. The model and
+// its loss are as published.
 //   B batch, H height, W width, G codes on a side, C channels in, O channels out, F width of the features, V vocabulary
 
 import type { OpenaiDvaeConfig } from '../../config/dvae.ts';
@@ -46,8 +46,8 @@ export const bottleneckFeatures = (
 
 /**
  * The autoencoder's loss: mean squared error of the logits of mapped pixels. The dVAE's likelihood would spend a short
- * training on the exact tint of backgrounds (measured, see docs/LOG.md). Normal noise on the features makes close features
- * decode alike, which clustering needs.
+ * training on the exact tint of backgrounds (measured, see docs/LOG.md). Normal noise on the features makes close
+ * features decode alike, which clustering needs.
  * @param key of the noise, int32[2]
  * @param noise standard deviation of the noise, in standard deviations of the features
  */

@@ -39,8 +39,8 @@ export function affineLayerNorm(x: Tensor, gain: Tensor, bias: Tensor, epsilon: 
 
 /**
  * Normalization without a gradient, in ops that round every row alike. Rsqrt rounds the last entries of an array
- * differently, and TensorFlow replaces a division by a square root with it; the maximum, which changes no value, prevents
- * this.
+ * differently, and TensorFlow replaces a division by a square root with it; the maximum, which changes no value,
+ * prevents this.
  */
 function rowwiseNorm(x: Tensor, epsilon: number): Tensor {
   const centred = x.sub(x.mean(-1, true));

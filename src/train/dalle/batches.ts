@@ -44,7 +44,7 @@ export function assertCaptionsFit(
   const blank = captions.findIndex(({ length }) => length === 0);
   if (blank >= 0) {
     throw new DataError('a caption of nothing but spaces', {
-      code: 'E_EMPTY_CAPTION',
+      code: 'E_CAPTION_EMPTY',
       where: place(keys[blank] as string),
       fix: 'write the caption, or leave the image out (train.nullCaptions trains without captions)',
     });

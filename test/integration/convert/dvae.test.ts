@@ -6,7 +6,7 @@ import { TorchStorage } from '../../../src/convert/torch/storage.ts';
 import { TorchTensor } from '../../../src/convert/torch/tensor.ts';
 import { DataError } from '../../../src/util/errors.ts';
 
-/** A tensor of counting numbers. */
+/** A tensor of the numbers 0, 1, 2, … */
 function tensor(...shape: number[]): TorchTensor {
   const count = shape.reduce((a, b) => a * b, 1);
   const storage = new TorchStorage(
@@ -44,8 +44,8 @@ const hparams = (more: object = {}) =>
     }) as [string, never][],
   );
 
-describe('a DiscreteVAE of DALLE-pytorch', () => {
-  test('its tensors get our names and our order of axes', async () => {
+describe('conversion of a DiscreteVAE of DALLE-pytorch', () => {
+  test('tensors get our names and our order of axes', async () => {
     const { contents } = discreteVae(hparams(), weights(), 'vae.pt');
     const model = new Map(contents.model);
     assert.deepEqual(model.get('encoder.layers.layer_1.weight')?.shape, [4, 4, 3, 2]);
@@ -53,49 +53,59 @@ describe('a DiscreteVAE of DALLE-pytorch', () => {
     assert.deepEqual(model.get('codebook')?.shape, [5, 3]);
     const kernel = model.get('encoder.layers.layer_1.weight')!;
     const data = await (kernel.data as () => Promise<Float32Array>)();
-    // [high 1, wide 2, in 2, out 1] was [out 1, in 2, high 1, wide 2].
+    // Height 1, width 2, input 2, output 1.
     assert.equal(data[((1 * 4 + 2) * 3 + 2) * 2 + 1], ((1 * 3 + 2) * 4 + 1) * 4 + 2);
   });
 
-  const refused = (run: () => unknown, says: RegExp): void => {
+  const assertError = (run: () => unknown, code: string, detail: RegExp): void => {
     assert.throws(run, (error) => {
       assert.ok(error instanceof DataError && error.where === 'vae.pt' && error.fix);
-      assert.match(error.message, says);
+      assert.equal(error.code, code);
+      assert.match(error.message, detail);
       return true;
     });
   };
 
-  test('images with an alpha channel are refused', () => {
-    refused(() => discreteVae(hparams({ channels: 4 }), weights(), 'vae.pt'), /4 channels/);
+  test('images with an alpha channel are an error', () => {
+    assertError(
+      () => discreteVae(hparams({ channels: 4 }), weights(), 'vae.pt'),
+      'E_WEIGHTS_UNSUPPORTED',
+      /4 channels/,
+    );
   });
 
-  test('settings that are none are refused', () => {
-    refused(
+  test('settings that no model can have are an error', () => {
+    assertError(
       () => discreteVae(hparams({ num_tokens: 'many' }), weights(), 'vae.pt'),
-      /its vocabulary cannot be used/,
+      'E_WEIGHTS_UNSUPPORTED',
+      /vocabulary/,
     );
-    refused(
+    assertError(
       () => discreteVae(hparams({ image_size: 7 }), weights(), 'vae.pt'),
-      /its imageSize cannot be used: must be a multiple of 2/,
+      'E_WEIGHTS_UNSUPPORTED',
+      /imageSize .*multiple of 2/,
     );
   });
 
-  test('weights of other settings are refused, naming tensors', () => {
-    refused(
+  test('weights of other settings are an error that names the tensors', () => {
+    assertError(
       () => discreteVae(hparams({ num_layers: 2 }), weights(), 'vae.pt'),
+      'E_CHECKPOINT_MISMATCH',
       /missing: .*encoder\.layers\.layer_2/,
     );
-    refused(
+    assertError(
       () => discreteVae(hparams({ num_tokens: 6 }), weights(), 'vae.pt'),
-      /codebook is \[5,3\], the configuration makes it \[6,3\]/,
+      'E_CHECKPOINT_MISMATCH',
+      /codebook is \[5,3\].* \[6,3\]/,
     );
   });
 
-  test('integers are no weights', () => {
+  test('weights of integers are an error', () => {
     const storage = new TorchStorage('0', 'int64', 1, async () => new ArrayBuffer(8));
-    refused(
+    assertError(
       () => weightSource('x', new TorchTensor(storage, 'int64', 0, [1], [1]), 'vae.pt'),
-      /tensor x is of type int64/,
+      'E_WEIGHTS_UNSUPPORTED',
+      /\bx\b.* int64/,
     );
   });
 });

@@ -189,7 +189,7 @@ test('a resumed run refuses other images, other captions or another dVAE', async
   await tokenize({ data, shardSize: 2 });
   const before = JSON.parse(readFileSync(join(out, 'manifest.json'), 'utf8')) as TokenManifest;
   const otherLayout = (key: 'source' | 'dvae') => (error: DataError) =>
-    error instanceof DataError && error.code === 'E_OTHER_LAYOUT' && error.message.includes(before[key]);
+    error instanceof DataError && error.code === 'E_LAYOUT_DIFFERS' && error.message.includes(before[key]);
   const resume = () => tokenize({ data, shardSize: 2, resume: true });
   await resume();
 

@@ -1,4 +1,4 @@
-// Attention in blocks against attention under the whole mask.
+// Attention in blocks against attention with the whole mask.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -12,7 +12,7 @@ import { largestDifference, numbers, randomTensor } from '../../support/perturbe
 
 const [BATCH, HEADS, WIDTH] = [2, 2, 4];
 
-/** Every score computed, and those that do not count masked. */
+/** Computes every score and masks those that do not count. */
 function masked([queries, keys, values]: Tensor[], mask: Uint8Array): Tensor {
   const length = Math.sqrt(mask.length);
   const bias = tf.tensor2d(
@@ -52,7 +52,7 @@ function compare(
   return Math.max(...ours.map((tensor, i) => largestDifference(numbers(tensor), numbers(whole[i]!))));
 }
 
-describe('blocks give what the whole mask gives, and its gradients of queries, keys and values', () => {
+describe('attention in blocks has the values and gradients of attention with the whole mask', () => {
   const layouts: StreamLayout[] = [
     { prefix: 5, grid: 4, kernelSize: 3 },
     { prefix: 1, grid: 5, kernelSize: 11 },
@@ -71,11 +71,11 @@ describe('blocks give what the whole mask gives, and its gradients of queries, k
       });
     }
 
-    test(`${kind} with products kept small`, () => {
+    test(`${kind} with a sharpness`, () => {
       assert.ok(compare(kind, layouts[0]!, 20, 32 ** 2) < 1e-5);
     });
 
-    test(`one pair more or less in the mask of ${kind} would be noticed`, () => {
+    test(`${kind} with one pair more or less differs`, () => {
       const length = 20;
       for (const [query, key] of [
         [19, 18],
@@ -90,8 +90,8 @@ describe('blocks give what the whole mask gives, and its gradients of queries, k
   }
 });
 
-test('blocks hold a share of the pairs that shrinks as the image grows', () => {
-  /** Scores computed for the image. */
+test('the share of pairs in blocks shrinks as the image grows', () => {
+  /** Number of scores computed for the image. */
   const scores = (kind: AttentionKind, grid: number): number => {
     const pattern = attentionPattern(kind, { prefix: 8, grid, kernelSize: 5 }, 8 + grid ** 2);
     const [, queries, keys] = pattern.image_UQK!.shape as [number, number, number];

@@ -14,8 +14,8 @@ import {
 const CHANNELS = 3;
 const ROWS = 2 * 4 * 5;
 const random = new RandomStream('batch norm');
-const drawn = perturbed(batchNormSpec(CHANNELS), 1);
-const p = { ...drawn, variance: tf.abs(drawn.variance) };
+const initial = perturbed(batchNormSpec(CHANNELS), 1);
+const p = { ...initial, variance: tf.abs(initial.variance) };
 const x = tf.add(tf.mul(randomTensor([2, 4, 5, CHANNELS], random), 2), 1);
 
 /** Mean and population variance of each channel, one number at a time. */
@@ -34,13 +34,13 @@ const normalized = (mean: readonly number[], variance: readonly number[]): numbe
     return scaled * numbers(p.gain)[c]! + numbers(p.bias)[c]!;
   });
 
-test('normalizes by the running statistics when it is used', () => {
+test('batch norm normalizes by the running statistics in inference', () => {
   const y = batchNorm(p, x);
   assert.deepEqual(y.shape, x.shape);
   assert.ok(largestDifference(numbers(y), normalized(numbers(p.mean), numbers(p.variance))) < 1e-5);
 });
 
-test('normalizes by the batch in training, and moves the running statistics a tenth of the way', () => {
+test('batch norm normalizes by the batch in training, and moves the running statistics by a tenth', () => {
   const statistics = new BatchStatistics();
   const y = batchNorm(p, x, statistics);
   const { mean, variance } = slowStatistics();
@@ -55,7 +55,7 @@ test('normalizes by the batch in training, and moves the running statistics a te
   assert.equal(statistics.next(p.gain), undefined);
 });
 
-test('its gradient in training goes through the statistics', () => {
+test('the gradient of batch norm in training includes that of the statistics', () => {
   const readout = randomTensor(x.shape, random);
   const { analytic, numeric } = directionalDerivatives(
     (value) => tf.sum(tf.mul(batchNorm(p, value, new BatchStatistics()), readout)),

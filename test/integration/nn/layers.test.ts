@@ -26,7 +26,7 @@ const near = (a: ArrayLike<number>, b: ArrayLike<number>, tolerance = 1e-5): voi
 
 describe('linear', () => {
   const p = perturbed(linearSpec(3, 4, 0.02), 1);
-  test('of any rank is x W + b over the last axis', () => {
+  test('is x W + b over the last axis, for any rank', () => {
     const x = randomTensor([2, 5, 3], random);
     const y = linear(p, x);
     assert.deepEqual(y.shape, [2, 5, 4]);
@@ -41,7 +41,7 @@ describe('linear', () => {
 
 describe('convolution', () => {
   for (const size of [1, 3, 7]) {
-    test(`${size} × ${size} is the sum over the kernel, zeros outside`, () => {
+    test(`${size} × ${size} is the sum over the kernel, with zeros outside of the image`, () => {
       const [height, width, inputs, outputs] = [5, 4, 3, 2];
       const p = perturbed(convolutionSpec(inputs, outputs, size), size);
       const x = randomTensor([2, height, width, inputs], random) as Tensor4D;
@@ -70,7 +70,7 @@ describe('convolution', () => {
   }
 });
 
-test('layer norm: mean 0 and variance 1 over the last axis, then gain and bias', () => {
+test('layer norm has mean 0 and variance 1 over the last axis before gain and bias', () => {
   const p = perturbed(layerNormSpec(6), 3);
   const x = tf.add(randomTensor([2, 3, 6], random, 2), 5);
   const [X, gain, bias] = [numbers(x), numbers(p.gain), numbers(p.bias)];
@@ -92,7 +92,7 @@ describe('attention', () => {
   const p = perturbed(attentionSpec(width, width, 0.02, 0.02), 4);
   const x = randomTensor([batch, LENGTH, width], random) as Tensor3D;
 
-  test('is, head by head, the weighted mean of the values that the mask allows', () => {
+  test('of each head is the weighted mean of the values that the mask allows', () => {
     const headWidth = width / heads;
     const qkv = numbers(linear(p.qkv, x));
     const part = (b: number, n: number, which: number, head: number, k: number): number =>
@@ -166,7 +166,7 @@ describe('resblock', () => {
     );
   };
   for (const [name, value, put] of parts) {
-    test(`the gradient of ${name} is that of finite differences`, () => agrees((v) => run(put(v), x), value));
+    test(`has the gradient of finite differences for ${name}`, () => agrees((v) => run(put(v), x), value));
   }
-  test("the input's gradient too", () => agrees((v) => run(p, v), x));
+  test('has the gradient of finite differences for the input', () => agrees((v) => run(p, v), x));
 });

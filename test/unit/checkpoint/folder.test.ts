@@ -244,7 +244,7 @@ describe('checkpoints that cannot be used', () => {
     assert.match(await message(JSON.stringify({ ...good, step: -1 })), /step/);
     assert.match(await message(JSON.stringify({ ...good, files: { '../../x': {} } })), /files/);
     const newer = JSON.stringify({ format: 'mm-checkpoint', version: 99, anything: [] });
-    assert.match(await message(newer), /\b99\b.*\b2\b.*\n(.*\n)*.*E_CHECKPOINT_FORMAT/);
+    assert.match(await message(newer), /\b99\b.*\b2\b.*\n(.*\n)*.*E_NEWER_FORMAT/);
     rmSync(state);
     assert.match(
       await failure(open(path)),
@@ -310,7 +310,7 @@ describe('a run folder', () => {
     await save(1);
     const newest = await save(2);
     writeFileSync(join(newest, 'state.json'), JSON.stringify({ format: 'mm-checkpoint', version: 99 }));
-    assert.match(await failure(open(run)), /E_CHECKPOINT_FORMAT/);
+    assert.match(await failure(open(run)), /E_NEWER_FORMAT/);
   });
 
   test('without a checkpoint is an error', async () => {

@@ -21,8 +21,11 @@ test('the option becomes the flag of the running command, also by a special name
 });
 
 test('an option that the command has not keeps its key', () => {
-  assert.equal(reportOf(new UsageError('x', { option: 'shardSize' }), SAMPLE).option, 'shardSize');
-  assert.equal(reportOf(new UsageError('x', { option: 'guidance' })).option, 'guidance');
+  assert.equal(
+    reportOf(new UsageError('x', { code: 'E_X', option: 'shardSize' }), SAMPLE).option,
+    'shardSize',
+  );
+  assert.equal(reportOf(new UsageError('x', { code: 'E_X', option: 'guidance' })).option, 'guidance');
 });
 
 test('option keys in backticks become flags in message and fix; other code stays', () => {
@@ -43,7 +46,7 @@ test('option keys in backticks become flags in message and fix; other code stays
 
 test('the place of a file is kept beside the option', () => {
   const { option, where, exitCode } = reportOf(
-    new DataError('x', { option: 'prompts', where: 'a.txt' }),
+    new DataError('x', { code: 'E_X', option: 'prompts', where: 'a.txt' }),
     SAMPLE,
   );
   assert.deepEqual([option, where, exitCode], ['--prompt', 'a.txt', 3]);

@@ -8,7 +8,7 @@ import { SafetensorsFile } from '../../../src/checkpoint/safetensors.ts';
 import { External, PickleObject, type PickleValue } from '../../../src/convert/pickle/values.ts';
 import { TorchFile } from '../../../src/convert/torch/file.ts';
 import { stateDict } from '../../../src/convert/torch/state-dict.ts';
-import { DataError, formatUserError } from '../../../src/util/errors.ts';
+import { DataError } from '../../../src/util/errors.ts';
 import { RandomStream } from '../../../src/util/random.ts';
 
 const fixture = (name: string): string => fileURLToPath(new URL(`fixtures/torch/${name}`, import.meta.url));
@@ -33,7 +33,7 @@ async function safetensors(name: string) {
   return file.readAll().finally(() => file.close());
 }
 
-/** The tensors of the dictionary or module `value`, read. */
+/** The elements of the tensors of `value`, a dictionary or module. */
 async function readTensors(value: PickleValue, where: string) {
   const all = new Map();
   for (const [name, tensor] of stateDict(value, where)) all.set(name, await tensor.read());
@@ -42,7 +42,7 @@ async function readTensors(value: PickleValue, where: string) {
 
 describe('files of torch.save', () => {
   for (const name of ['zip.pt', 'protocol-5.pt', 'legacy.pt']) {
-    test(`${name}: every type, views and shared storages are the tensors that torch has`, async () => {
+    test(`${name}: tensors of every type, views and shared storages have the values of torch`, async () => {
       const expected = await safetensors('tensors.safetensors');
       await opened(fixture(name), async ({ value }) => {
         const weights = (value as Map<string, PickleValue>).get('weights')!;
@@ -52,7 +52,7 @@ describe('files of torch.save', () => {
       });
     });
 
-    test(`${name}: settings are plain data`, async () => {
+    test(`${name}: settings are read as plain data`, async () => {
       await opened(fixture(name), ({ value }) => {
         const contents = value as Map<string, PickleValue>;
         const settings = Object.fromEntries(contents.get('settings') as Map<string, PickleValue>);
@@ -76,7 +76,7 @@ describe('files of torch.save', () => {
     });
   }
 
-  test('TorchScript: parameters and buffers by the names of state_dict()', async () => {
+  test('parameters and buffers of TorchScript have the names of state_dict()', async () => {
     const expected = await safetensors('script.safetensors');
     await opened(fixture('script.pt'), async ({ value }) => {
       const tensors = await readTensors(value, 'script.pt');
@@ -86,7 +86,7 @@ describe('files of torch.save', () => {
   });
 });
 
-/** A file of the older layout around the pickle `operations`; `keys` is the pickle of its storages' keys. */
+/** A file of the older layout with the pickle `operations` as its object. @param keys pickle of the storages' keys */
 function legacy(operations: string, keys = '\x80\x02].', storages = ''): Buffer {
   const magic = '\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.';
   const version = '\x80\x02M\xe9\x03.';
@@ -108,7 +108,8 @@ const elements = (count: number, values: number): string =>
     Buffer.from(new Float32Array(values).fill(1).buffer),
   ]).toString('latin1');
 
-async function refusal(name: string, content: Uint8Array): Promise<string> {
+/** The error of reading a file with this content. */
+async function errorOf(name: string, content: Uint8Array): Promise<DataError> {
   const path = join(root, name);
   writeFileSync(path, content);
   try {
@@ -121,49 +122,80 @@ async function refusal(name: string, content: Uint8Array): Promise<string> {
     assert.ok(error instanceof DataError, `${error}`);
     assert.ok(error.where?.startsWith(path), error.where);
     assert.ok(error.fix);
-    return formatUserError(error);
+    return error;
   }
   return assert.fail(`${name} was read`);
 }
 
-describe('what is refused, by one message that says what, where and the fix', () => {
+type Details = readonly [code: string, detail?: RegExp];
+
+/** Checks the code, and that the message has the names and numbers of `detail`. */
+function assertError(
+  { code, message, where = '' }: DataError,
+  [expected, detail]: Details,
+  what: string,
+): void {
+  assert.equal(code, expected, `${what}: ${message}`);
+  if (code === UNSUPPORTED) assert.match(where, /, byte \d+ \(\w+\)$/, what);
+  if (detail) assert.match(message, detail, what);
+}
+
+const DAMAGED = 'E_FILE_DAMAGED';
+const UNSUPPORTED = 'E_PICKLE_UNSUPPORTED';
+const NOT_TORCH = 'E_NOT_TORCH';
+
+describe('a file that is not read is an error with a code, its place and a fix', () => {
   const square = `${int(2)}${int(2)}\x86`;
-  const cases: Record<string, [content: Buffer, says: RegExp]> = {
+  const cases: Record<string, [content: Buffer, ...Details]> = {
     'a function that runs commands': [
       legacy(`cos\nsystem\n${text('touch /tmp/x')}\x85R.`),
-      /names os\.system, which is none of the classes that weights need.*runs no code/,
+      UNSUPPORTED,
+      /os\.system/,
     ],
-    'the same by its name on the stack': [
+    'a function that runs commands, named on the stack': [
       legacy(`${text('posix')}${text('system')}\x93${text('ls')}\x85R.`),
-      /names posix\.system/,
+      UNSUPPORTED,
+      /posix\.system/,
     ],
-    'a function of Python 2': [legacy(`c__builtin__\neval\n${text('1')}\x85R.`), /names builtins\.eval/],
-    'another class': [
+    'a function of Python 2': [
+      legacy(`c__builtin__\neval\n${text('1')}\x85R.`),
+      UNSUPPORTED,
+      /builtins\.eval/,
+    ],
+    'a class that weights do not need': [
       legacy('ctorch.optim.adam\nAdam\n)\x81.'),
-      /names torch\.optim\.adam\.Adam.*\n.*byte \d+.*\n.*state_dict/,
+      UNSUPPORTED,
+      /torch\.optim\.adam\.Adam/,
     ],
     'a method reached through a known class': [
       legacy('ctorch._utils\n_rebuild_tensor_v2.__globals__\n.'),
+      UNSUPPORTED,
       /_rebuild_tensor_v2\.__globals__/,
     ],
-    'a name of JavaScript objects': [legacy('cconstructor\nprototype\n.'), /constructor\.prototype/],
-    'a call of a storage class': [legacy('ctorch\nFloatStorage\n)R.'), /it calls torch\.FloatStorage/],
-    'a call of a text': [legacy(`${text('f')})R.`), /it calls text/],
-    'an operation of protocol 0': [legacy('I1\n.'), /0x49 is no operation/],
-    'a protocol of the future': [legacy('\x80\x09N.'), /protocol 9/],
-    'a value from an empty stack': [legacy('0.'), /mark that it never made/],
-    'a memo that was never stored': [legacy('h\x07.'), /recalls value 7/],
-    'a key without a value': [legacy('}(Nu.'), /key without a value/],
-    'items of a list': [legacy('](NNu.'), /sets items of a list/],
-    'an integer of 2 GiB': [legacy('\x8b\xff\xff\xff\x7f.'), /integer of 2147483647 bytes/],
-    'a text past the end': [legacy('\x8d\xff\xff\xff\xff\xff\xff\xff\x7fa.'), /cut short/],
+    'a name of JavaScript objects': [
+      legacy('cconstructor\nprototype\n.'),
+      UNSUPPORTED,
+      /constructor\.prototype/,
+    ],
+    'a call of a storage class': [legacy('ctorch\nFloatStorage\n)R.'), UNSUPPORTED, /torch\.FloatStorage/],
+    'a call of a text': [legacy(`${text('f')})R.`), UNSUPPORTED, /calls text/],
+    'an operation of protocol 0': [legacy('I1\n.'), UNSUPPORTED, /0x49/],
+    'a protocol of the future': [legacy('\x80\x09N.'), UNSUPPORTED, /\b9\b/],
+    'a value from an empty stack': [legacy('0.'), UNSUPPORTED, /mark/],
+    'a memo that was never stored': [legacy('h\x07.'), UNSUPPORTED, /value 7/],
+    'a key without a value': [legacy('}(Nu.'), UNSUPPORTED, /key/],
+    'items of a list': [legacy('](NNu.'), UNSUPPORTED, /a list/],
+    'an integer of 2 GiB': [legacy('\x8b\xff\xff\xff\x7f.'), UNSUPPORTED, /2147483647 bytes/],
+    'a text past the end': [legacy('\x8d\xff\xff\xff\xff\xff\xff\xff\x7fa.'), DAMAGED],
     'a tensor larger than its storage': [
       legacy(tensor(3, int(0), square, square), KEYS, elements(3, 3)),
-      /shape \[2,2\] needs 5 elements of storage 0, which has 12 bytes/,
+      UNSUPPORTED,
+      /\[2,2\].* 5 elements of storage 0, .* 12 bytes/,
     ],
     'a tensor before its storage': [
       legacy(tensor(4, int(-1), square, square), KEYS, elements(4, 4)),
-      /offset is the number -1/,
+      UNSUPPORTED,
+      /offset .*-1/,
     ],
     'a tensor of terabytes by strides of 0': [
       legacy(
@@ -171,33 +203,33 @@ describe('what is refused, by one message that says what, where and the fix', ()
         KEYS,
         elements(4, 4),
       ),
-      /tensor of shape \[1073741824,1073741824\]/,
+      UNSUPPORTED,
+      /\[1073741824,1073741824\]/,
     ],
     'another count before the elements': [
       legacy(tensor(4, int(0), square, `${int(2)}${int(1)}\x86`), KEYS, elements(5, 4)),
+      DAMAGED,
       /storage 0 has 5 elements, not 4/,
     ],
     'missing elements': [
       legacy(tensor(4, int(0), square, `${int(2)}${int(1)}\x86`), KEYS, elements(4, 3)),
-      /cut short or damaged: it has \d+ bytes of \d+/,
+      DAMAGED,
+      /\d+ of \d+ bytes/,
     ],
-    'a pickle that torch did not write': [
-      Buffer.from('\x80\x02}.', 'latin1'),
-      /not one that torch\.save wrote/,
-    ],
-    'another format': [Buffer.from('hello'), /not a file that torch\.save wrote/],
-    'an empty file': [Buffer.alloc(0), /the file is empty/],
+    'a pickle that torch did not write': [Buffer.from('\x80\x02}.', 'latin1'), NOT_TORCH],
+    'another format': [Buffer.from('hello'), NOT_TORCH],
+    'an empty file': [Buffer.alloc(0), NOT_TORCH, /empty/],
   };
-  for (const [name, [content, says]] of Object.entries(cases)) {
-    test(name, async () => assert.match(await refusal('file.pt', content), says));
+  for (const [name, [content, ...details]] of Object.entries(cases)) {
+    test(name, async () => assertError(await errorOf('file.pt', content), details, name));
   }
 
-  test('a file cut short anywhere', async () => {
+  test('a truncated file, wherever it ends', async () => {
     for (const name of ['zip.pt', 'legacy.pt', 'script.pt']) {
       const whole = readFileSync(fixture(name));
       for (const share of [0.01, 0.2, 0.5, 0.9, 0.999]) {
-        const says = await refusal(name, whole.subarray(0, Math.ceil(whole.length * share)));
-        assert.match(says, /cut short/, `${name} at ${share}`);
+        const error = await errorOf(name, whole.subarray(0, Math.ceil(whole.length * share)));
+        assertError(error, [DAMAGED], `${name} at ${share}`);
       }
     }
   });
@@ -208,16 +240,16 @@ describe('what is refused, by one message that says what, where and the fix', ()
     const at = whole.indexOf(Buffer.from(weight.data.buffer));
     assert.ok(at > 0);
     whole[at]! ^= 1;
-    assert.match(await refusal('changed.pt', whole), /data\/\d+ is not what the checksum says/);
+    assertError(await errorOf('changed.pt', whole), [DAMAGED, /data\/\d+ .*checksum/], 'changed.pt');
   });
 
-  test('a zip archive of something else', async () => {
+  test('a zip archive of another program', async () => {
     const whole = readFileSync(fixture('zip.pt'));
     const renamed = Buffer.from(whole.toString('latin1').replaceAll('data.pkl', 'data.txt'), 'latin1');
-    assert.match(await refusal('other.pt', renamed), /a zip archive without data\.pkl/);
+    assertError(await errorOf('other.pt', renamed), [NOT_TORCH, /data\.pkl/], 'other.pt');
   });
 
-  test('modules nested and shared until their names are too many', async () => {
+  test('modules that are nested and shared until there are too many names', async () => {
     // Each level holds the one below twice: 2⁴⁰ names from a few hundred bytes.
     const levels = 40;
     const make = `c__torch__\nM\n)\x81`;
@@ -226,18 +258,22 @@ describe('what is refused, by one message that says what, where and the fix', ()
       const below = `h${String.fromCharCode(level - 1)}`;
       operations += `${make}}(${text('a')}${below}${text('b')}${below}ubq${String.fromCharCode(level)}`;
     }
-    assert.match(await refusal('bomb.pt', legacy(`${operations}.`)), /nested without end/);
+    assertError(
+      await errorOf('bomb.pt', legacy(`${operations}.`)),
+      ['E_WEIGHTS_UNKNOWN', /nested/],
+      'bomb.pt',
+    );
   });
 
   test('a module that holds itself', async () => {
     const operations = `c__torch__\nM\n)\x81q\x00}${text('a')}h\x00sb.`;
-    assert.match(await refusal('loop.pt', legacy(operations)), /nested without end/);
+    assertError(await errorOf('loop.pt', legacy(operations)), ['E_WEIGHTS_UNKNOWN', /nested/], 'loop.pt');
   });
 
-  test('bytes changed anywhere: read, or refused, and nothing else', async () => {
+  test('a file with changed bytes is read or is an error of the data, wherever they are', async () => {
     const whole = readFileSync(fixture('legacy.pt'));
     const random = new RandomStream('changed bytes');
-    let refused = 0;
+    let errors = 0;
     for (let round = 0; round < 300; round++) {
       const changed = Buffer.from(whole);
       for (let i = 0; i < 3; i++) changed[random.integer(changed.length)] = random.integer(256);
@@ -248,20 +284,26 @@ describe('what is refused, by one message that says what, where and the fix', ()
         for (const part of stateDict(weights ?? null, path).values()) await part.read();
       }).catch((error: unknown) => {
         if (!(error instanceof DataError)) throw error;
-        refused++;
+        errors++;
       });
     }
-    assert.ok(refused > 100, `${refused} refused`);
+    assert.ok(errors > 100, `${errors} errors`);
   });
 
-  test('no model at all', async () => {
+  test('an object that is not a model', async () => {
     await opened(fixture('zip.pt'), ({ value }) => {
-      assert.throws(() => stateDict(value, 'zip.pt'), /its entry weights is a dictionary, not a tensor/);
-      assert.throws(() => stateDict(3, 'x.pt'), /it holds the number 3/);
+      const code = 'E_WEIGHTS_UNKNOWN';
+      assert.throws(() => stateDict(value, 'zip.pt'), {
+        code,
+        where: 'zip.pt',
+        message: /weights .*a dictionary/,
+      });
+      assert.throws(() => stateDict(3, 'x.pt'), { code, where: 'x.pt', message: /number 3/ });
     });
   });
 
-  test('a file that is not there', async () => {
-    await assert.rejects(TorchFile.open(join(root, 'missing.pt')), /there is no such file/);
+  test('a file that does not exist', async () => {
+    const where = join(root, 'missing.pt');
+    await assert.rejects(TorchFile.open(where), { code: 'E_NOT_FOUND', where });
   });
 });

@@ -8,7 +8,6 @@ import type { CaptionedImage } from '../../../src/data/image.ts';
 import { mirror } from '../../../src/data/orientation.ts';
 import { Faults } from '../../../src/data/sources/faults.ts';
 import { readFolder } from '../../../src/data/sources/folder.ts';
-import { DataError } from '../../../src/util/errors.ts';
 import { RandomStream } from '../../../src/util/random.ts';
 import { halves, keepingLogger, plain, temporaryFolder, write } from '../../support/images.ts';
 
@@ -43,7 +42,7 @@ async function take(batches: ImageBatches, count: number): Promise<ImageBatch[]>
   return taken;
 }
 
-test('a batch is its images in a row, with keys and captions', async () => {
+test('a batch has its images one after the other, with keys and captions', async () => {
   const [batch] = await take(new ImageBatches(images, options({ crop: 'center', flip: false })), 1);
   assert.equal(batch!.pixels.length, 4 * SIZE * SIZE * 3);
   for (const [i, key] of batch!.keys.entries()) {
@@ -53,14 +52,14 @@ test('a batch is its images in a row, with keys and captions', async () => {
   }
 });
 
-test('the same seed gives the same batches whatever is decoded ahead; another seed others', async () => {
+test('the same seed gives the same batches whatever the prefetch; another seed gives other batches', async () => {
   const once = await take(new ImageBatches(images, options({ prefetch: 1 })), 7);
   assert.deepEqual(await take(new ImageBatches(images, options({ prefetch: 5 })), 7), once);
   assert.notDeepEqual(await take(new ImageBatches(images, options({ seed: 4 })), 7), once);
 });
 
 for (const crop of ['random', 'center'] as const) {
-  test(`interrupted and resumed is the same as whole: crop ${crop}`, async () => {
+  test(`a resumed run gets the same batches as an uninterrupted one: crop ${crop}`, async () => {
     const whole = await take(new ImageBatches(images, options({ crop })), 9);
     for (const stop of [1, 4, 5]) {
       const position = JSON.parse(JSON.stringify(whole[stop - 1]!.position));
@@ -70,7 +69,7 @@ for (const crop of ['random', 'center'] as const) {
   });
 }
 
-test('crops and mirrors are drawn by seed, epoch and key', async () => {
+test('crops and mirrors are picked by seed, epoch and key', async () => {
   const [batch] = await take(new ImageBatches(images, options({ batch: 30 })), 1);
   const length = SIZE * SIZE * 3;
   const seen = new Map<string, number>();
@@ -88,7 +87,7 @@ test('crops and mirrors are drawn by seed, epoch and key', async () => {
   }
 });
 
-test('a small set of fixed crops is decoded once; mirrors still vary', async () => {
+test('a small data set with a fixed crop is decoded once, and mirrors still vary', async () => {
   const copy = join(folder, 'copy');
   for (const name of ['a', 'b'])
     await write(join(copy, `${name}.png`), await halves(20, 20).png().toBuffer());
@@ -106,7 +105,7 @@ test('a small set of fixed crops is decoded once; mirrors still vary', async () 
   assert.ok(seen.size > 1);
 });
 
-test('unusable images are skipped, said once, and batches stay full and repeatable', async () => {
+test('unusable images are skipped and logged once, and batches stay full and repeatable', async () => {
   const mixed = join(folder, 'mixed');
   for (let i = 0; i < 6; i++)
     await write(join(mixed, `p${i}.png`), await plain(9, 9, `#00000${i}`).png().toBuffer());
@@ -126,25 +125,25 @@ test('unusable images are skipped, said once, and batches stay full and repeatab
   assert.deepEqual(await take(new ImageBatches(mixture, options({ batch: 5, position })), 3), whole.slice(3));
 });
 
-test('nothing usable is an error, and so are mostly unusable images', async () => {
+test('a data set without a usable image is an error, and so is one of mostly unusable images', async () => {
   const bad = join(folder, 'bad');
   for (let i = 0; i < 3; i++) await write(join(bad, `${i}.png`), 'not an image');
   const few = await readFolder(bad, { captions: 'ignore' });
-  await assert.rejects(take(new ImageBatches(few, options()), 1), DataError);
+  await assert.rejects(take(new ImageBatches(few, options()), 1), {
+    name: 'DataError',
+    code: 'E_NO_USABLE_IMAGE',
+  });
   for (let i = 0; i < 30; i++) await write(join(bad, `more${i}.png`), 'not an image');
   for (let i = 0; i < 10; i++)
     await write(join(bad, `good${i}.png`), await plain(9, 9, '#abc').png().toBuffer());
   const most = await readFolder(bad, { captions: 'ignore' });
   const { log, lines } = keepingLogger();
   const run = take(new ImageBatches(most, options({ batch: 40, faults: new Faults(log) })), 2);
-  await assert.rejects(
-    run,
-    (error: DataError) => error instanceof DataError && /cannot be used/.test(error.message),
-  );
+  await assert.rejects(run, { name: 'DataError', code: 'E_TOO_MANY_FAULTS' });
   assert.equal(lines.length, 11); // ten files, and that the others are not listed
 });
 
-test('decodes ahead, but not without bound', async () => {
+test('iteration can stop early, while batches are decoded ahead', async () => {
   const iterator = new ImageBatches(images, options({ prefetch: 2 }))[Symbol.asyncIterator]();
   const first = await iterator.next();
   assert.equal(first.done, false);

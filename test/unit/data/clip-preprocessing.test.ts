@@ -10,7 +10,7 @@ const cases = JSON.parse(
 ) as { png: string; pixels: string }[];
 
 for (const [i, { png, pixels }] of cases.entries()) {
-  test(`image ${i + 1}: the same pixels within 2 levels, which DALL·E's are not`, async () => {
+  test(`CLIP preprocessing equals the published one within 2 levels, and DALL·E's does not: image ${i + 1}`, async () => {
     const wanted = Buffer.from(pixels, 'base64');
     const differences = async (preprocessing: 'clip' | 'dall-e'): Promise<number[]> => {
       const options = { size: 16, crop: 'center', preprocessing } as const;

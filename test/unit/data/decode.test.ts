@@ -31,7 +31,7 @@ function near(actual: number[], expected: number[], tolerance = 6): void {
   });
 }
 
-test('every format, and grey, 16-bit and palette images, give 8-bit RGB', async () => {
+test('every format decodes to 8-bit RGB, also grey, 16-bit and palette images', async () => {
   const red = plain(40, 30, '#e01020');
   for (const format of ['png', 'jpeg', 'webp', 'avif', 'tiff', 'gif'] as const)
     near(
@@ -53,14 +53,14 @@ test('every format, and grey, 16-bit and palette images, give 8-bit RGB', async 
   );
 });
 
-test('CMYK becomes RGB', async () => {
+test('CMYK is converted to RGB', async () => {
   const cmyk = plain(40, 40, '#f0f000').toColourspace('cmyk').jpeg({ quality: 100 }).toBuffer();
   assert.equal((await sharp(await cmyk).metadata()).space, 'cmyk');
   const [red, green, blue] = pixel(await decode('cmyk.jpg', cmyk), SIZE, 8, 8) as [number, number, number];
   assert.ok(red > 200 && green > 200 && blue < 100, `${red} ${green} ${blue}`);
 });
 
-test('transparency is put on white', async () => {
+test('transparency is flattened onto white', async () => {
   const clear = sharp({
     create: { width: 20, height: 20, channels: 4, background: { r: 0, g: 0, b: 0, alpha: 0 } },
   });
@@ -75,7 +75,7 @@ test('transparency is put on white', async () => {
   near(pixel(await decode('half.png', half.png().toBuffer()), SIZE, 3, 3), [127, 127, 127]);
 });
 
-test('EXIF orientation is followed, whatever the crop', async () => {
+test('EXIF orientation is applied with every crop', async () => {
   // Stored lying: red left, blue right. Orientation 6 turns it clockwise: red on top.
   const turned = await halves(60, 40).jpeg({ quality: 95 }).withMetadata({ orientation: 6 }).toBuffer();
   for (const crop of ['center', 'none', 'random'] as const) {
@@ -86,7 +86,7 @@ test('EXIF orientation is followed, whatever the crop', async () => {
   }
 });
 
-test('all eight orientations are what sharp makes of them', async () => {
+test('all eight orientations are applied as sharp applies them', async () => {
   const square = await noise(SIZE, SIZE, 'png');
   for (let orientation = 1; orientation <= 8; orientation++) {
     const turned = await sharp(square).withMetadata({ orientation }).png().toBuffer();
@@ -95,7 +95,7 @@ test('all eight orientations are what sharp makes of them', async () => {
   }
 });
 
-test('center keeps the middle square, none squeezes the whole', async () => {
+test('crop center keeps the middle square, and none squeezes the whole image', async () => {
   const wide = await halves(80, 20, 0.75).png().toBuffer(); // the middle square, 30 … 50, is all red
   const middle = await decode('wide.png', wide);
   for (const x of [0, 8, 15]) near(pixel(middle, SIZE, x, 8), [255, 0, 0]);
@@ -104,7 +104,7 @@ test('center keeps the middle square, none squeezes the whole', async () => {
   near(pixel(whole, SIZE, 14, 8), [0, 0, 255]);
 });
 
-test('reduces without aliasing: fine stripes become their mean', async () => {
+test('reduction does not alias: fine stripes become their mean', async () => {
   const side = 256;
   const data = Buffer.alloc(side * side * 3);
   for (let i = 0; i < data.length; i++) data[i] = Math.floor(i / 3) % 2 === 0 ? 255 : 0;
@@ -146,14 +146,14 @@ async function drawnCrops(options: { crop: 'random' | 'published'; cropScale?: n
   return { side: range(({ side }) => side), range };
 }
 
-test('random crops lie anywhere, are of the sides asked for, and repeat for a stream', async () => {
+test('random crops have any position and the sides of cropScale, and repeat for a stream', async () => {
   const { side, range } = await drawnCrops({ crop: 'random', cropScale: 0.5 });
   assert.ok(side[0] > 38 && side[1] < 83, `${side}`);
   assert.ok(side[0] < 45 && side[1] > 75, `${side}`);
   assert.ok(range(({ left }) => left)[0] < 8 && range(({ right }) => right)[1] > 110);
 });
 
-test('published crops are 8/12 to 8/9 of the shorter side, anywhere, and repeat for a stream', async () => {
+test('published crops are 8/12 to 8/9 of the shorter side at any position, and repeat for a stream', async () => {
   const { side, range } = await drawnCrops({ crop: 'published' });
   // 80 pixels are reduced to 18 … 24, of which 16 are kept.
   assert.ok(side[0] > 51 && side[0] < 57 && side[1] > 68 && side[1] < 73, `${side}`);
@@ -161,13 +161,13 @@ test('published crops are 8/12 to 8/9 of the shorter side, anywhere, and repeat 
   assert.ok(range(({ top }) => top)[0] < 5 && range(({ bottom }) => bottom)[1] > 74);
 });
 
-test('a published crop of an image below 9/8 of the size enlarges what it must', async () => {
+test('a published crop enlarges an image below 9/8 of the size', async () => {
   const small = await plain(20, 12, '#0f0').png().toBuffer();
   const pixels = await decode('small.png', small, { crop: 'published', random: new RandomStream(3) });
   near(pixel(pixels, SIZE, 8, 8), [0, 255, 0], 1);
 });
 
-test('an image of fewer pixels than codes is refused with both sizes', async () => {
+test('an image of fewer pixels than codes is a fault that names both sizes', async () => {
   const small = await plain(40, 7, '#0f0').png().toBuffer();
   await decode('low.png', small, { grid: 7 });
   await assert.rejects(
@@ -215,7 +215,7 @@ async function claiming(width: number, height: number, progressive: boolean): Pr
   return png;
 }
 
-test('images that would not fit in memory are faults before they are decoded', async () => {
+test('images that do not fit in memory are faults before they are decoded', async () => {
   await assert.rejects(decode('huge.png', claiming(30_000, 30_000, false)), /more than 480000000 pixels/);
   await assert.rejects(decode('huge.png', claiming(20_000, 6_000, true)), /progressive, and more than/);
 });
@@ -240,7 +240,7 @@ const BAD: Record<string, { data: () => Promise<Uint8Array>; reason: RegExp }> =
 };
 
 for (const [name, { data, reason }] of Object.entries(BAD)) {
-  test(`${name} is a fault that says why`, async () => {
+  test(`${name} is a fault with a reason`, async () => {
     await assert.rejects(decode(name, await data()), (error: Error) => {
       assert.ok(error instanceof ImageFault);
       assert.match(error.message, reason);
@@ -256,7 +256,7 @@ test('a missing file, a broken link and a folder are faults', async () => {
     await assert.rejects(decodeImage(join(folder, name), { size: 8, crop: 'none' }), ImageFault);
 });
 
-test('a file that may not be read is a fault', { skip: isRoot }, async () => {
+test('a file without read permission is a fault', { skip: isRoot }, async () => {
   const path = join(folder, 'shut.png');
   await write(path, await plain(8, 8, '#fff').png().toBuffer());
   await chmod(path, 0);

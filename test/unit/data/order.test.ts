@@ -6,7 +6,7 @@ function take(order: ShuffledOrder, batches: number) {
   return Array.from({ length: batches }, () => order.next());
 }
 
-test('every example comes once in an epoch, in a new order each epoch', () => {
+test('every example occurs once in an epoch, in a new order each epoch', () => {
   const batches = take(new ShuffledOrder({ count: 12, batch: 4, seed: 1 }), 6);
   const [first, second] = [batches.slice(0, 3), batches.slice(3)].map((part) =>
     part.flatMap(({ indices }) => [...indices]),
@@ -24,7 +24,7 @@ test('every example comes once in an epoch, in a new order each epoch', () => {
   assert.notDeepEqual(first, second);
 });
 
-test('batches that do not divide the epoch reach into the next: nothing is left out', () => {
+test('a batch that does not fit in an epoch continues in the next: no example is left out', () => {
   const batches = take(new ShuffledOrder({ count: 5, batch: 3, seed: 1 }), 5);
   const drawn = batches.flatMap(({ indices, epochs }) =>
     [...indices].map((index, i) => ({ index, epoch: epochs[i] })),
@@ -39,13 +39,13 @@ test('batches that do not divide the epoch reach into the next: nothing is left 
     );
 });
 
-test('a batch may be larger than the data', () => {
+test('a batch may be larger than the data set', () => {
   const [batch] = take(new ShuffledOrder({ count: 2, batch: 7, seed: 0 }), 1);
   assert.deepEqual([...batch!.epochs], [0, 0, 1, 1, 2, 2, 3]);
   assert.deepEqual(batch!.position, { epoch: 3, index: 1 });
 });
 
-test('taken up at any position it goes on as if it had never stopped', () => {
+test('an order resumed at any position equals an uninterrupted one', () => {
   for (const [count, batch] of [
     [10, 3],
     [6, 6],
@@ -62,7 +62,7 @@ test('taken up at any position it goes on as if it had never stopped', () => {
   }
 });
 
-test('another seed is another order; no examples is a mistake', () => {
+test('another seed gives another order; an order of no examples is refused', () => {
   const [a, b] = [1, 2].map((seed) => [...new ShuffledOrder({ count: 50, batch: 50, seed }).next().indices]);
   assert.notDeepEqual(a, b);
   assert.throws(() => new ShuffledOrder({ count: 0, batch: 1, seed: 0 }), RangeError);

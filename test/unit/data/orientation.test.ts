@@ -14,6 +14,6 @@ test('orientation 6 is a quarter turn clockwise, 8 turns it back', () => {
   assert.deepEqual(reorient(turned, 2, 8), pixels);
 });
 
-test('no orientation, or an unknown one, leaves the image', () => {
+test('orientation 1 and unknown ones leave the image unchanged', () => {
   for (const orientation of [0, 1, 9]) assert.deepEqual(reorient(pixels, 2, orientation), pixels);
 });

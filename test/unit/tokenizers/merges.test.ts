@@ -37,7 +37,7 @@ const randomWord = (random: RandomStream, letters: number, length: number): numb
   Array.from({ length }, () => random.integer(letters));
 
 describe('merging a word', () => {
-  test('is the same as the obvious way', () => {
+  test('gives the same as the slow, obvious algorithm', () => {
     const random = new RandomStream('merges');
     for (let i = 0; i < 300; i++) {
       const letters = 1 + random.integer(4);
@@ -48,13 +48,13 @@ describe('merging a word', () => {
     }
   });
 
-  test('without letters, or with one', () => {
+  test('leaves a word of one symbol or none', () => {
     const table = new MergeTable([{ left: 0, right: 0, result: 1 }], 2);
     assert.deepEqual(table.apply([]), []);
     assert.deepEqual(table.apply([0]), [0]);
   });
 
-  test('takes a very long word', () => {
+  test('handles a very long word', () => {
     const table = new MergeTable(
       [
         { left: 0, right: 0, result: 1 },
@@ -67,7 +67,7 @@ describe('merging a word', () => {
 });
 
 describe('dropout', () => {
-  test('gives each result as often as the obvious way', () => {
+  test('gives each result as often as the slow, obvious algorithm', () => {
     const random = new RandomStream('dropout');
     const merges: Merge[] = [
       { left: 0, right: 1, result: 2 },
@@ -97,7 +97,7 @@ describe('dropout', () => {
     }
   });
 
-  test('of everything leaves the letters', () => {
+  test('of every merge leaves the symbols', () => {
     const table = new MergeTable([{ left: 0, right: 0, result: 1 }], 2);
     assert.deepEqual(
       table.apply([0, 0, 0], () => true),

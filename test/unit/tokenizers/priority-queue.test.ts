@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { PriorityQueue } from '../../../src/tokenizers/priority-queue.ts';
 import { RandomStream } from '../../../src/util/random.ts';
 
-test('gives what is in it in order, pushes and pops mixed', () => {
+test('items are popped in order, with pushes and pops mixed', () => {
   const random = new RandomStream('heap');
   const heap = new PriorityQueue<number>((a, b) => a < b);
   const items: number[] = [];

@@ -3,7 +3,6 @@ import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { normalizeText, words } from '../../../src/tokenizers/text.ts';
 import { trainBpe } from '../../../src/tokenizers/train.ts';
-import { InterruptedError } from '../../../src/util/errors.ts';
 import { RandomStream } from '../../../src/util/random.ts';
 
 interface File {
@@ -67,7 +66,7 @@ describe('training', () => {
     assert.deepEqual(ours.model.vocab, theirs.model.vocab);
   });
 
-  test('is the same as the obvious way, runs of one letter included', async () => {
+  test('gives the same as the slow, obvious algorithm, also for runs of one letter', async () => {
     const random = new RandomStream('train');
     for (let i = 0; i < 25; i++) {
       const letters = 'abcd'.slice(0, 1 + random.integer(4));
@@ -88,7 +87,7 @@ describe('training', () => {
     assert.deepEqual(await train(shuffled, 500), await train(captions, 500));
   });
 
-  test('stops at the size asked for, or where no pair occurs twice', async () => {
+  test('stops at the vocabulary size, or where no pair occurs twice', async () => {
     const size = async (texts: string[], vocabulary: number): Promise<number> =>
       (await trainBpe(texts, { vocabulary })).vocabularySize;
     assert.equal(await size(captions, 300), 300);
@@ -98,7 +97,7 @@ describe('training', () => {
     assert.equal(await size([], 1000), 256);
   });
 
-  test('forgets the rarest words past the limit, and keeps the frequent ones', async () => {
+  test('drops the rarest words beyond the limit, and keeps the frequent ones', async () => {
     const texts = Array.from({ length: 300 }, (_, i) => `frequent word${String(i).padStart(4, 'x')}`);
     const tokenizer = await trainBpe(texts, { vocabulary: 280, wordLimit: 100 });
     assert.equal(tokenizer.encode('frequent').length, 1);
@@ -115,7 +114,7 @@ describe('training', () => {
     for (const vocabulary of [255, 0, Number.NaN]) await assert.rejects(train([], vocabulary), RangeError);
   });
 
-  test('stops when asked to', async () => {
+  test('stops when the signal is aborted', async () => {
     const controller = new AbortController();
     function* endless(): Generator<string> {
       for (let i = 0; ; i++) {
@@ -123,9 +122,9 @@ describe('training', () => {
         yield 'a red circle';
       }
     }
-    await assert.rejects(
-      trainBpe(endless(), { vocabulary: 300, signal: controller.signal }),
-      InterruptedError,
-    );
+    await assert.rejects(trainBpe(endless(), { vocabulary: 300, signal: controller.signal }), {
+      name: 'InterruptedError',
+      code: 'E_INTERRUPTED',
+    });
   });
 });

@@ -4,7 +4,7 @@ import { platform, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { DataError } from '../../../src/util/errors.ts';
-import { assertWritable, writeFileAtomic } from '../../../src/util/files.ts';
+import { assertWritable, readTextFile, writeFileAtomic } from '../../../src/util/files.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mm-files-'));
 const file = join(root, 'file');
@@ -32,14 +32,27 @@ test('a file in the way of a folder is the same error in the check and in writin
 });
 
 const skip = platform() !== 'linux' && 'no folder that nobody may write into is known';
-test('a folder without write permission is an error', { skip }, async () => {
+test('a folder that cannot be written to is an error', { skip }, async () => {
   for (const path of ['/proc/mm', '/sys/mm/samples']) {
     await assert.rejects(assertWritable(path), (error: unknown) => {
       assert.ok(error instanceof DataError);
-      assert.ok(['E_NO_PERMISSION', 'E_FOLDER_NOT_WRITABLE'].includes(String(error.code)), error.code);
+      assert.ok(['E_NO_PERMISSION', 'E_FOLDER_NOT_WRITABLE'].includes(error.code ?? ''), error.code);
       assert.equal(error.where, path);
       return true;
     });
     assert.ok(!existsSync(path));
   }
+});
+
+test('a text file is read as UTF-8 without its byte order mark; other files are errors with codes', async () => {
+  const path = join(root, 'text');
+  writeFileSync(path, '\uFEFFdéjà\n');
+  assert.equal(await readTextFile(path, 'list'), 'déjà\n');
+  writeFileSync(path, Uint8Array.of(0x61, 0xff));
+  const failure = (where: string, code: string) => ({ name: 'DataError', where, code });
+  await assert.rejects(readTextFile(path, 'list'), failure(path, 'E_NOT_TEXT'));
+  await assert.rejects(readTextFile(root, 'list'), failure(root, 'E_NOT_A_FILE'));
+  for (const none of [join(root, 'none'), join(file, 'none')])
+    await assert.rejects(readTextFile(none, 'list'), failure(none, 'E_NOT_FOUND'));
+  rmSync(path);
 });

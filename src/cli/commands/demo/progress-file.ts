@@ -34,7 +34,7 @@ export async function readResult(
     return undefined;
   }
   const fix = 'name another folder with --out, or start again with --restart';
-  const parsed = schema.safeParse(parseJson(text));
+  const parsed = schema.safeParse(upgrade(parseJson(text)));
   if (!parsed.success) {
     throw new UsageError('result.json is not of mm demo', { code: 'E_DEMO_FOLDER', where: file(out), fix });
   }
@@ -49,6 +49,13 @@ export async function readResult(
     });
   }
   return data;
+}
+
+/** Version 1 called the images pictures. */
+function upgrade(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || !('pictures' in value)) return value;
+  const { pictures, ...rest } = value;
+  return { images: pictures, ...rest };
 }
 
 function parseJson(text: string): unknown {

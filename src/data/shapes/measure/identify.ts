@@ -1,5 +1,5 @@
-// Identifies an object: its colour by the direction from the background, its shape by the template with the best overlap
-// with its soft mask.
+// Identifies an object: its colour by the direction from the background, its shape by the template with the best
+// overlap with its soft mask.
 
 import { GEOMETRY } from '../geometry.ts';
 import { type Colour, type RgbColour, SHAPES, type Shape } from '../vocabulary.ts';

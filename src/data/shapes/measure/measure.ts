@@ -1,5 +1,5 @@
-// Judges from the pixels alone, without a trained model, whether an image shows a scene. Strict on purpose: a missing or
-// extra object, a wrong colour, shape or side makes the image wrong. Sizes and stripes are not judged.
+// Judges from the pixels alone, without a trained model, whether an image shows a scene. Strict on purpose: a missing
+// or extra object, a wrong colour, shape or side makes the image wrong. Sizes and stripes are not judged.
 
 import type { Scene, SceneObject } from '../scene.ts';
 import { PLACES, type Place, type Relation } from '../vocabulary.ts';

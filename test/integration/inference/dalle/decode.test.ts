@@ -1,4 +1,4 @@
-// Cached decoding against the whole model.
+// Decoding with a KV cache against the whole model.
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
@@ -24,7 +24,7 @@ import { type DalleCache, dalleSpec, logits } from '../../../../src/models/dalle
 import { largestDifference, numbers, perturbed } from '../../../support/perturbed.ts';
 import { config as every, image_BI, MODEL_OPTIONS, text_BT } from '../../../support/tiny-dalle-model.ts';
 
-/** Stale numbers in the rows that are not written yet, as from an image decoded before. */
+/** Stale numbers in rows that are not written yet, like those of an earlier image. */
 const STALE = 7;
 
 type Step = (cache: DalleCache, token_B: Tensor1D, place: number) => Promise<Stepped>;
@@ -46,7 +46,7 @@ const mapParts = (
       ) as unknown as DalleCache[number],
   );
 
-/** The rows of the text, and those of the image with room for all that are kept. */
+/** The rows of the text, and as many rows of the image as the cache holds. */
 function divide(rows: DalleCache, config: DalleModelConfig): { prefix: DalleCache; kept: DalleCache } {
   const prefix = prefixLength(config);
   const part = (t: Tensor4D, first: number, count: number): Tensor4D =>
@@ -61,14 +61,14 @@ function divide(rows: DalleCache, config: DalleModelConfig): { prefix: DalleCach
   };
 }
 
-/** `row` in the place of row `place`. */
+/** `row` instead of row `place`. */
 function put(whole: Tensor4D, row: Tensor4D, place: Tensor): Tensor4D {
   const length = whole.shape[2];
   const isRow = tf.reshape(tf.equal(tf.range(0, length, 1, 'int32'), place), [1, 1, length, 1]);
   return tf.where(isRow, row as Tensor, whole) as Tensor4D;
 }
 
-/** Memory of tensors alone: what is kept is in `cache` afterwards. */
+/** A cache of plain tensors, which are in `cache` afterwards. */
 function viewOf(prefix: DalleCache, cache: DalleCache, place: Tensor) {
   const after = cache.map((layer) => ({ ...layer })) as Record<string, Tensor4D>[];
   const memory: DalleCacheView = cache.map((_, layer) => ({
@@ -85,7 +85,7 @@ function viewOf(prefix: DalleCache, cache: DalleCache, place: Tensor) {
 const column = (ids: Tensor2D, index: number): Tensor1D =>
   tf.reshape(tf.slice(ids, [0, index], [-1, 1]), [-1]);
 
-/** Decodes the image with the tokens it has, and compares each step's logits. `primed` tokens go in at once. */
+/** Decodes the image with the tokens it has, and compares each step's logits. The first `primed` tokens are one step. */
 async function compare(
   config: DalleModelConfig,
   primed: number,
@@ -140,11 +140,11 @@ describe('each step has the logits of the whole model', () => {
   }
 });
 
-describe('compiled', () => {
+describe('a compiled step', () => {
   const runtime = new Runtime();
   after(() => runtime.close());
 
-  test('one function serves every position', async () => {
+  test('is one function for every position', async () => {
     const p = perturbed(dalleSpec(every), 4);
     let builds = 0;
     const host = (tensor: Tensor): HostTensor =>

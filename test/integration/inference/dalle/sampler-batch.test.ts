@@ -1,4 +1,4 @@
-// An image is the same, bit for bit, whatever the batch: the tokens drawn, their pixels, and every bit of the logits.
+// An image is the same, bit for bit, in every batch: the sampled tokens, their pixels, and every bit of the logits.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -58,7 +58,7 @@ describe('the tokens of 16 requests', () => {
   ] as const) {
     const how = `with guidance ${guidance}${frozen ? '' : ' and weights that may change'}`;
     test(`are the same in batches of 1, 3, 4 and 16, ${how}`, async () => {
-      const drawn: number[][] = [];
+      const all: number[][] = [];
       for (const batch of [16, 1, 3, 4]) {
         const { runtime, weights } = await open();
         const sampler = new Sampler(runtime, 'test', config, weights, {
@@ -69,9 +69,9 @@ describe('the tokens of 16 requests', () => {
         const codes: number[] = [];
         for (let first = 0; first < requests.length; first += batch)
           codes.push(...(await sampler.sample(requests.slice(first, first + batch))));
-        drawn.push(codes);
+        all.push(codes);
       }
-      const [expected, ...others] = drawn;
+      const [expected, ...others] = all;
       assert.equal(expected?.length, requests.length * LENGTH);
       assert.ok(new Set(expected).size > 300, 'the tokens hardly vary');
       for (const codes of others) assert.deepEqual(codes, expected);
@@ -117,8 +117,8 @@ async function rowsOfLogits(rows: number, how: 'plain' | 'in blocks' | 'packed')
 }
 
 describe('guidance away from the caption itself', () => {
-  test('changes nothing, though it multiplies by a million how the rows of a batch are rounded', async () => {
-    const draw = async (guidance: number, negative: boolean): Promise<Int32Array> => {
+  test('changes nothing, although it multiplies the rounding of rows by a million', async () => {
+    const sample = async (guidance: number, negative: boolean): Promise<Int32Array> => {
       const { runtime, weights } = await open();
       const sampler = new Sampler(runtime, 'test', config, weights, {
         batch: 4,
@@ -130,7 +130,7 @@ describe('guidance away from the caption itself', () => {
         .map(({ captionTokens: caption, seed }) => ({ captionTokens: caption, seed }));
       return sampler.sample(negative ? asked.map((one) => ({ ...one, negative: one.captionTokens })) : asked);
     };
-    assert.deepEqual(await draw(1e6, true), await draw(1, false));
+    assert.deepEqual(await sample(1e6, true), await sample(1, false));
   });
 });
 
@@ -161,16 +161,16 @@ describe('the pixels of 16 images', () => {
   });
 });
 
-describe('the logits of rows that are alike', () => {
+describe('the logits of equal rows', () => {
   for (const how of ['in blocks', 'packed'] as const)
-    test(`are the same to the last bit, ${how}, whatever their number`, async () => {
+    test(`are bit-identical for any number of rows, ${how}`, async () => {
       const all = new Set<string>();
       for (const rows of [1, 2, 3, 4, 7, 12, 32])
         for (const row of await rowsOfLogits(rows, how)) all.add(row);
       assert.equal(all.size, 1);
     });
 
-  test('would not be all at once', async (t) => {
+  test('differ without blocks', async (t) => {
     const all = new Set<string>();
     for (const rows of [1, 3, 4, 8, 32]) for (const row of await rowsOfLogits(rows, 'plain')) all.add(row);
     if (all.size === 1) t.skip('this machine rounds products of any number of rows alike');

@@ -1,4 +1,4 @@
-// 20,000 draws of one position: their frequencies are those of the filtered softmax.
+// 20,000 samples of one position have the frequencies of the filtered softmax.
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
@@ -7,13 +7,13 @@ import { bound, chiSquare, filtered } from '../../../support/distribution.ts';
 import { CAPTIONS, SlowModel } from '../../../support/slow-sampler.ts';
 
 const BATCH = 100;
-const DRAWS = 20_000;
+const SAMPLES = 20_000;
 const VOCABULARY = 60;
 
 const model = new SlowModel({ imageVocabulary: VOCABULARY });
 after(() => model.close());
 
-describe('20,000 draws of the last position of an image', () => {
+describe('20,000 samples of the last position of an image', () => {
   const caption = CAPTIONS[1];
   const start = Int32Array.from({ length: imageLength(model.config) - 1 }, (_, i) => (17 * i) % VOCABULARY);
   const logits = model.imageLogits(caption, [...start]);
@@ -26,12 +26,12 @@ describe('20,000 draws of the last position of an image', () => {
     ['top-p 0.85', { topP: 0.85 }],
     ['temperature 1.4, top-k 20 and top-p 0.9', { temperature: 1.4, topK: 20, topP: 0.9 }],
   ] as const) {
-    // The seeds are fixed: 1 in 1000 choices of them would be beyond the bound.
-    test(`${what}: chi-square below its 99.9 % quantile`, async () => {
+    // The seeds are fixed: 1 in 1000 choices of them would exceed the bound.
+    test(`have a chi-square below its 99.9 % quantile with ${what}`, async () => {
       const { temperature, topK, topP } = { temperature: 1, topK: undefined, topP: undefined, ...settings };
       const sampler = await model.sampler(BATCH, settings);
       const counts = new Array<number>(VOCABULARY).fill(0);
-      for (let first = 0; first < DRAWS; first += BATCH) {
+      for (let first = 0; first < SAMPLES; first += BATCH) {
         const requests = Array.from({ length: BATCH }, (_, i) => ({
           captionTokens: caption,
           start,
@@ -51,9 +51,9 @@ describe('20,000 draws of the last position of an image', () => {
     });
   }
 
-  test('a tenth more temperature would be beyond it', () => {
-    const draws = filtered(logits).map((probability) => Math.round(DRAWS * probability));
-    const { value, cells } = chiSquare(draws, filtered(logits.map((value) => value / 1.1)));
+  test('would exceed the quantile with a temperature that is a tenth higher', () => {
+    const counts = filtered(logits).map((probability) => Math.round(SAMPLES * probability));
+    const { value, cells } = chiSquare(counts, filtered(logits.map((value) => value / 1.1)));
     assert.ok(value > bound(cells - 1));
   });
 });

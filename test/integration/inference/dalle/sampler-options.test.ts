@@ -1,12 +1,12 @@
-// The likeliest token each time, cached, is that of the whole model run again for every token: in every kind of
-// attention, with every option of the model, primed, guided and away from another caption. And captions likewise.
+// Greedy sampling with a KV cache gives the most likely tokens of the whole model: with every attention kind and option
+// of the model, primed, guided and away from a negative caption. The same for captions.
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { ATTENTION_KINDS, type DalleModelConfig } from '../../../../src/config/dalle.ts';
 import type { SampleRequest } from '../../../../src/inference/dalle/sampler.ts';
 import { imageLength } from '../../../../src/models/dalle/config.ts';
-import { CAPTIONS, config, likeliest, SlowModel } from '../../../support/slow-sampler.ts';
+import { CAPTIONS, config, mostLikely, SlowModel } from '../../../support/slow-sampler.ts';
 import { MODEL_OPTIONS } from '../../../support/tiny-dalle-model.ts';
 
 const LENGTH = imageLength(config);
@@ -34,9 +34,9 @@ function slowModel(change: Partial<DalleModelConfig> = {}, seed?: number): SlowM
 const rows = (codes: Int32Array): number[][] =>
   Array.from({ length: codes.length / LENGTH }, (_, r) => [...codes.subarray(r * LENGTH, (r + 1) * LENGTH)]);
 
-describe('images by top-k 1', () => {
+describe('images sampled with top-k 1 have the most likely tokens of the whole model', () => {
   for (const change of OPTIONS) {
-    test(`primed, and away from another caption: ${nameOf(change)}`, async () => {
+    test(`primed, and away from a negative caption: ${nameOf(change)}`, async () => {
       const model = slowModel(change);
       const guidance = 2;
       const sampler = await model.sampler(2, { topK: 1, guidance });
@@ -53,16 +53,16 @@ describe('images by top-k 1', () => {
     });
   }
 
-  test('after any number of first tokens, one sampler after the other', async () => {
+  test('after any number of first tokens, with one sampler', async () => {
     const model = slowModel();
     const sampler = await model.sampler(2, { topK: 1 });
     for (const count of [LENGTH - 1, 0, 1, 3, 4]) {
       const starts = START.map((start) => start.slice(0, count));
-      const told: number[] = [];
+      const reported: number[] = [];
       const codes = await sampler.sample(
         starts.map((start, r) => ({ captionTokens: CAPTIONS[r]!, start: Int32Array.from(start), seed: 0 })),
         (tokens, soFar) => {
-          told.push(tokens);
+          reported.push(tokens);
           assert.ok(soFar.every((code, i) => i % LENGTH < tokens || code === 0));
           assert.deepEqual(rows(soFar)[1]!.slice(0, count), starts[1]);
         },
@@ -72,13 +72,13 @@ describe('images by top-k 1', () => {
         starts.map((start, r) => model.greedy(CAPTIONS[r]!, { start })),
       );
       assert.deepEqual(
-        told,
+        reported,
         Array.from({ length: LENGTH - count }, (_, i) => count + 1 + i),
       );
     }
   });
 
-  test('of prompts that some share', async () => {
+  test('for prompts that some requests share', async () => {
     const model = slowModel();
     const sampler = await model.sampler(4, { topK: 1, guidance: 3 });
     const asked = [CAPTIONS[1], CAPTIONS[0], CAPTIONS[1], []];
@@ -89,22 +89,22 @@ describe('images by top-k 1', () => {
     );
   });
 
-  test('starts that do not go together, or fill the image, are refused', async () => {
+  test('starts of different lengths, of a whole image or of unknown tokens are an error', async () => {
     const sampler = await slowModel().sampler(2);
     const ask = (...starts: number[][]) =>
       sampler.sample(starts.map((start) => ({ captionTokens: [1], start: Int32Array.from(start), seed: 0 })));
-    await assert.rejects(ask([1], [1, 2]), /same number of tokens, got 1 and 2/);
-    await assert.rejects(ask(new Array(LENGTH).fill(0)), /at most 8 tokens, got 9/);
-    await assert.rejects(ask([11]), /below 11, got 11/);
+    await assert.rejects(ask([1], [1, 2]), { name: 'RangeError', message: /1 and 2/ });
+    await assert.rejects(ask(new Array(LENGTH).fill(0)), { name: 'RangeError', message: /8 .*9/ });
+    await assert.rejects(ask([11]), { name: 'RangeError', message: /11/ });
   });
 });
 
 describe('captions', () => {
-  /** Goes on with the likeliest token until it is not one of the vocabulary. */
+  /** Continues with the most likely token until it is padding. */
   const slowly = (model: SlowModel, beginning: readonly number[]): number[] => {
     const tokens = [...beginning];
     while (tokens.length < model.config.textLength) {
-      const token = likeliest(model.textLogits(tokens));
+      const token = mostLikely(model.textLogits(tokens));
       if (token >= model.config.textVocabulary) break;
       tokens.push(token);
     }
@@ -113,7 +113,7 @@ describe('captions', () => {
 
   const ends = new Set<number>();
   for (const change of OPTIONS) {
-    test(`by top-k 1: ${nameOf(change)}`, async () => {
+    test(`completed with top-k 1 have the most likely tokens of the whole model: ${nameOf(change)}`, async () => {
       const model = slowModel({ ...change, textLength: 7, textVocabulary: 5 }, 12);
       const completer = await model.completer({ topK: 1 });
       for (const beginning of [[], [3], [1, 4], [0, 0, 2, 1], [1, 1, 1, 1, 1, 1, 1]]) {
@@ -125,19 +125,19 @@ describe('captions', () => {
     });
   }
 
-  test('of these went on for different lengths', () => assert.ok(ends.size > 3, `${[...ends]}`));
+  test('of these tests end after different lengths', () => assert.ok(ends.size > 3, `${[...ends]}`));
 
   test('are the same for the same seed, and differ between seeds', async () => {
     const completer = await slowModel({ textLength: 7 }, 12).completer();
-    const drawn = async (seed: number): Promise<string> => String(await completer.complete([1], seed));
-    const first = await drawn(3);
+    const complete = async (seed: number): Promise<string> => String(await completer.complete([1], seed));
+    const first = await complete(3);
     const others = new Set<string>();
-    for (let seed = 4; seed < 10; seed++) others.add(await drawn(seed));
+    for (let seed = 4; seed < 10; seed++) others.add(await complete(seed));
     assert.ok(others.size > 1);
-    assert.equal(await drawn(3), first);
+    assert.equal(await complete(3), first);
   });
 
-  test('stop when asked to', async () => {
+  test('end with AbortError when the signal is aborted', async () => {
     const completer = await slowModel().completer();
     await assert.rejects(completer.complete([1], 0, AbortSignal.abort()), { name: 'AbortError' });
   });

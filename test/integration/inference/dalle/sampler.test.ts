@@ -1,4 +1,4 @@
-// Sampling against the slow, obvious versions: the whole model run again for every token, softmax and counting.
+// Sampling against slow, plain versions: the whole model for every token, softmax and counting.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -9,7 +9,7 @@ import { sampleTokens } from '../../../../src/inference/dalle/sampling.ts';
 import { imageLength } from '../../../../src/models/dalle/config.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
 import { bound, chiSquare, filtered } from '../../../support/distribution.ts';
-import { CAPTIONS, config, likeliest, PLAIN, SlowModel } from '../../../support/slow-sampler.ts';
+import { CAPTIONS, config, mostLikely, PLAIN, SlowModel } from '../../../support/slow-sampler.ts';
 
 const LENGTH = imageLength(config);
 const model = new SlowModel();
@@ -21,36 +21,36 @@ const row = (tokens: Int32Array, index: number): number[] => [
   ...tokens.subarray(index * LENGTH, (index + 1) * LENGTH),
 ];
 
-const slowLogits = (caption: readonly number[], drawn: readonly number[]): number[] =>
-  model.imageLogits(caption, drawn);
+const slowLogits = (caption: readonly number[], sampled: readonly number[]): number[] =>
+  model.imageLogits(caption, sampled);
 
-describe('the likeliest token each time is that of the whole model, run again for every token', () => {
-  const greedy = (next: (drawn: readonly number[]) => number[]): number[] => {
-    const drawn: number[] = [];
-    while (drawn.length < LENGTH) drawn.push(likeliest(next(drawn)));
-    return drawn;
+describe('greedy sampling gives the most likely tokens of the whole model', () => {
+  const greedy = (next: (sampled: readonly number[]) => number[]): number[] => {
+    const sampled: number[] = [];
+    while (sampled.length < LENGTH) sampled.push(mostLikely(next(sampled)));
+    return sampled;
   };
 
-  test('by top-k 1', async () => {
+  test('with top-k 1', async () => {
     const tokens = await (await sampler(CAPTIONS.length, { topK: 1 })).sample(
       CAPTIONS.map((caption, seed) => ({ captionTokens: caption, seed })),
     );
-    const expected = CAPTIONS.map((caption) => greedy((drawn) => slowLogits(caption, drawn)));
+    const expected = CAPTIONS.map((caption) => greedy((sampled) => slowLogits(caption, sampled)));
     assert.deepEqual(
       CAPTIONS.map((_, i) => row(tokens, i)),
       expected,
     );
-    assert.ok(new Set(expected.map(String)).size > 1, 'the captions make no difference');
+    assert.ok(new Set(expected.map(String)).size > 1, 'the images do not depend on the captions');
   });
 
-  test('by a temperature near 0', async () => {
+  test('with a temperature near 0', async () => {
     const [caption] = CAPTIONS;
     const tokens = await (await sampler(1, { temperature: 1e-4 })).sample([
       { captionTokens: caption, seed: 5 },
     ]);
     assert.deepEqual(
       row(tokens, 0),
-      greedy((drawn) => slowLogits(caption, drawn)),
+      greedy((sampled) => slowLogits(caption, sampled)),
     );
   });
 
@@ -60,9 +60,9 @@ describe('the likeliest token each time is that of the whole model, run again fo
         CAPTIONS.slice(0, 2).map((caption, seed) => ({ captionTokens: caption, seed })),
       );
       for (const [i, caption] of CAPTIONS.slice(0, 2).entries()) {
-        const expected = greedy((drawn) => {
-          const empty = slowLogits([], drawn);
-          return slowLogits(caption, drawn).map((value, v) => empty[v]! + guidance * (value - empty[v]!));
+        const expected = greedy((sampled) => {
+          const empty = slowLogits([], sampled);
+          return slowLogits(caption, sampled).map((value, v) => empty[v]! + guidance * (value - empty[v]!));
         });
         assert.deepEqual(row(tokens, i), expected);
       }
@@ -70,9 +70,9 @@ describe('the likeliest token each time is that of the whole model, run again fo
   }
 });
 
-describe('many draws are distributed as the model says', () => {
+describe('many samples have the distribution of the model', () => {
   const BATCH = 64;
-  const DRAWS = 1024;
+  const SAMPLES = 1024;
   const [caption] = CAPTIONS;
   const count = (tokens: readonly number[]): number[] => {
     const counts = new Array<number>(config.imageVocabulary).fill(0);
@@ -91,22 +91,22 @@ describe('many draws are distributed as the model says', () => {
     ['top-p 0.8', { topP: 0.8 }],
     ['temperature 1.5, top-k 6 and top-p 0.7', { temperature: 1.5, topK: 6, topP: 0.7 }],
   ] as const) {
-    test(what, async () => {
+    test(`with ${what}`, async () => {
       const { temperature, topK, topP } = { ...PLAIN, topK: undefined, topP: undefined, ...settings };
-      const expected = (drawn: readonly number[]): number[] =>
+      const expected = (sampled: readonly number[]): number[] =>
         filtered(
-          slowLogits(caption, drawn).map((value) => value / temperature),
+          slowLogits(caption, sampled).map((value) => value / temperature),
           topK,
           topP,
         );
-      const draw = await sampler(BATCH, settings);
+      const batches = await sampler(BATCH, settings);
       const images: number[][] = [];
-      for (let start = 0; start < DRAWS; start += BATCH) {
+      for (let start = 0; start < SAMPLES; start += BATCH) {
         const requests = Array.from({ length: BATCH }, (_, i) => ({
           captionTokens: caption,
           seed: start + i,
         }));
-        const tokens = await draw.sample(requests);
+        const tokens = await batches.sample(requests);
         for (let i = 0; i < BATCH; i++) images.push(row(tokens, i));
       }
       check(
@@ -114,7 +114,7 @@ describe('many draws are distributed as the model says', () => {
         expected([]),
         'the first token',
       );
-      // The second and third, given the likeliest beginning.
+      // The second and third token, given the most frequent beginning.
       for (const known of [1, 2]) {
         const beginnings = images.map((tokens) => tokens.slice(0, known).join());
         const counts = new Map<string, number>();
@@ -143,7 +143,7 @@ describe('a request has the same tokens', () => {
     alone = row(await (await sampler(1, settings)).sample([asked]), 0);
   });
 
-  test('in a batch of any size, at any place in it, whatever else is asked for', async () => {
+  test('in a batch of any size, at any index, next to any other requests', async () => {
     const four = await sampler(4, settings);
     assert.deepEqual(row(await four.sample([asked]), 0), alone, 'the batch is not full');
     assert.deepEqual(row(await four.sample([asked, ...others(3)]), 0), alone, 'first of four');
@@ -152,13 +152,13 @@ describe('a request has the same tokens', () => {
     assert.deepEqual(row(await seven.sample([...others(5), asked]), 5), alone, 'sixth of seven');
   });
 
-  test('from a sampler that drew something else before', async () => {
+  test('from a sampler that sampled other requests before', async () => {
     const two = await sampler(2, settings);
     await two.sample(others(2));
     assert.deepEqual(row(await two.sample([asked, ...others(1)]), 0), alone);
   });
 
-  test('and with another seed or caption others', async () => {
+  test('but other tokens with another seed or caption', async () => {
     const tokens = await (await sampler(3, settings)).sample([
       asked,
       { ...asked, seed: 12 },
@@ -171,7 +171,7 @@ describe('a request has the same tokens', () => {
 
   test('with guidance 1 as without, and with guidance 0 as for an empty caption', async () => {
     const empty = row(await (await sampler(1, settings)).sample([{ ...asked, captionTokens: [] }]), 0);
-    // So near to 1 that it makes no difference, but drawn by way of both captions.
+    // Close enough to 1 to change nothing, but computed from both captions.
     const one = await (await sampler(2, { ...settings, guidance: 1 + 2 ** -23 })).sample([asked]);
     assert.deepEqual(row(one, 0), alone);
     const zero = await (await sampler(2, { ...settings, guidance: 0 })).sample([asked]);
@@ -180,29 +180,29 @@ describe('a request has the same tokens', () => {
   });
 });
 
-describe('the drawing of a batch', () => {
-  test('tells after each token how many there are, and stops when asked to', async () => {
-    const told: number[] = [];
+describe('sampling of a batch', () => {
+  test('reports progress after each token, and stops when the signal is aborted', async () => {
+    const reported: number[] = [];
     const controller = new AbortController();
-    const drawing = (await sampler(1)).sample(
+    const sampling = (await sampler(1)).sample(
       [{ captionTokens: CAPTIONS[2], seed: 0 }],
       (tokens) => {
-        told.push(tokens);
+        reported.push(tokens);
         if (tokens === 4) controller.abort();
       },
       controller.signal,
     );
-    await assert.rejects(drawing, { name: 'AbortError' });
-    assert.deepEqual(told, [1, 2, 3, 4]);
+    await assert.rejects(sampling, { name: 'AbortError' });
+    assert.deepEqual(reported, [1, 2, 3, 4]);
   });
 
-  test('is refused for more requests than the sampler is for', async () => {
+  test('of more requests than the sampler has rows for is an error', async () => {
     const two = Array.from({ length: 2 }, (_, seed) => ({ captionTokens: CAPTIONS[2], seed }));
     await assert.rejects((await sampler(1)).sample(two), RangeError);
   });
 });
 
-describe('filters', () => {
+describe('top-k and top-p', () => {
   const VOCABULARY = 9;
   const random = new RandomStream('filters');
   const rows = Array.from({ length: 5 }, () => Array.from({ length: VOCABULARY }, () => 2 * random.normal()));
@@ -213,7 +213,7 @@ describe('filters', () => {
 
   for (const topK of [undefined, 1, 2, 5, VOCABULARY]) {
     for (const topP of [undefined, 1e-6, 0.3, 0.8, 0.99]) {
-      test(`top-k ${topK ?? 'none'}, top-p ${topP ?? 'none'}`, () => {
+      test(`keep the tokens of a plain version: top-k ${topK ?? 'none'}, top-p ${topP ?? 'none'}`, () => {
         const actual = filter(rows, topK, topP);
         for (const [r, values] of rows.entries()) {
           const expected = filtered(values, topK, topP);
@@ -233,18 +233,18 @@ describe('filters', () => {
     ['p 1', undefined, 1],
     ['k above the vocabulary and p 1', 1e6, 1],
   ] as const) {
-    test(`${what} keeps everything, the least likely too`, () => {
+    test(`${what} keep every token, the least likely too`, () => {
       const unlikely = rows.map((values) => values.with(3, -60));
       const kept = filterLogits(tf.tensor2d(unlikely) as Tensor2D, topK, topP);
       assert.deepEqual([...kept.dataSync()], [...Float32Array.from(unlikely.flat())]);
     });
   }
 
-  test('k above the vocabulary leaves p to decide', () => {
+  test('with k above the vocabulary only p filters', () => {
     assert.deepEqual(filter(rows, 100, 0.5), filter(rows, undefined, 0.5));
   });
 
-  test('of tokens that are all alike, each stays, and each is drawn', () => {
+  test('keep all tokens of equal probability, and each is sampled', () => {
     const alike = [new Array<number>(VOCABULARY).fill(2)];
     for (const [topK, topP] of [
       [1, undefined],
@@ -258,33 +258,33 @@ describe('filters', () => {
       [200, 2],
       'int32',
     );
-    const drawn = sampleTokens(many, keys, { temperature: 1, topK: 1 }).dataSync();
-    assert.equal(new Set(drawn).size, VOCABULARY);
+    const sampled = sampleTokens(many, keys, { temperature: 1, topK: 1 }).dataSync();
+    assert.equal(new Set(sampled).size, VOCABULARY);
   });
 
-  test('the lowest temperatures draw the likeliest token, whatever else is set', () => {
+  test('the lowest temperatures sample the most likely token, with any other settings', () => {
     const keys = tf.tensor2d(
       rows.flatMap((_, i) => [i, 5]),
       [rows.length, 2],
       'int32',
     );
-    // As large as logits of an untrained or guided model may be.
+    // Logits of an untrained or guided model may be this large.
     const large = rows.map((values) => values.map((value) => 1e4 * value));
     for (const temperature of [1e-3, 1e-20, 1e-38, Number.MIN_VALUE])
       for (const settings of [{}, { topK: 4 }, { topP: 0.9 }, { topK: 4, topP: 0.9 }]) {
-        const drawn = sampleTokens(tf.tensor2d(large) as Tensor2D, keys, { temperature, ...settings });
-        assert.deepEqual([...drawn.dataSync()], large.map(likeliest));
+        const sampled = sampleTokens(tf.tensor2d(large) as Tensor2D, keys, { temperature, ...settings });
+        assert.deepEqual([...sampled.dataSync()], large.map(mostLikely));
       }
   });
 
-  test('tokens as likely as the last one kept stay', () => {
+  test('keep tokens that are as likely as the last one kept', () => {
     assert.deepEqual(
       filter([[1, 0, 0, -1]], 2)[0]!.map((p) => p > 0),
       [true, true, true, false],
     );
   });
 
-  test('a share below 1 is left out, as DALLE-pytorch’s filter_thres', () => {
+  test('a k below 1 is the share to remove, as filter_thres of DALLE-pytorch', () => {
     assert.equal(topKCount(undefined, 512), undefined);
     assert.equal(topKCount(0.9, 512), 51);
     assert.equal(topKCount(0.999, 512), 1);

@@ -11,7 +11,7 @@ import { config, image_BI, kinds, parameters as p, text_BT } from '../../../supp
 const value = (scalar: Tensor): number => scalar.dataSync()[0]!;
 const END = config.textVocabulary;
 
-test('text up to the first padding token, image, and their weights', () => {
+test('the loss is the weighted sum of the text up to its first padding token and of the image', () => {
   const result = dalleLoss(p, text_BT, image_BI, config, { textWeight: 0.125 });
   const images = image_BI.arraySync();
   const slow = text_BT.arraySync().map((text, b) => slowLogits(p, text, images[b]!, config, kinds));
@@ -41,7 +41,7 @@ test('an empty caption has one text token, its end', () => {
   assert.ok(Math.abs(value(textLoss) - slowCrossEntropy(text[0]!, END)) < 1e-4);
 });
 
-describe('the gradient is that of finite differences', () => {
+describe('the gradient equals finite differences', () => {
   const block = p.blocks.block_2!;
   const parts: [string, Tensor, (v: Tensor) => DalleParameters][] = [
     ['start', p.start, (start) => ({ ...p, start })],

@@ -12,7 +12,7 @@ import { config, image_BI, kinds, parameters, text_BT } from '../../../support/t
 
 const whole = logits(parameters, text_BT, image_BI, config);
 
-test('logits are those of plain loops', () => {
+test('logits equal those of plain loops', () => {
   assert.deepEqual(whole.text_BTV.shape, [2, 4, 10]);
   assert.deepEqual(whole.image_BIV.shape, [2, 9, 7]);
   const [texts, images] = [text_BT.arraySync(), image_BI.arraySync()];
@@ -41,7 +41,7 @@ describe('causality', () => {
   }
 
   for (let n = 0; n < streamLength(config); n++) {
-    test(`token ${n} changes what comes after it and nothing else`, () => {
+    test(`token ${n} changes the logits after it and no others`, () => {
       const difference = changes(n);
       assert.deepEqual(
         difference.slice(0, n + 1),
@@ -57,7 +57,7 @@ test('the published model has 12 billion parameters', () => {
   assert.equal((countParameters(spec) / 1e9).toFixed(1), '12.3');
 });
 
-test('weight decay is for matrices, and residual projections start smaller with depth', () => {
+test('weight decay applies to matrices, and residual projections start smaller with depth', () => {
   const spec = new Map(flatten(dalleSpec(config)));
   for (const [name, { decay }] of spec) {
     const matrix = name.endsWith('.weight');
@@ -69,18 +69,19 @@ test('weight decay is for matrices, and residual projections start smaller with 
   }
 });
 
-describe('padding', () => {
-  test('each position has its own token after the vocabulary', () => {
+describe('a padded caption', () => {
+  test('has a separate padding token for each position, after the vocabulary', () => {
     assert.deepEqual([...padCaption([5, 6], config)], [5, 6, 11, 12]);
     assert.deepEqual([...padCaption([], config)], [9, 10, 11, 12]);
     assert.deepEqual([...padCaption([1, 2, 3, 4], config)], [1, 2, 3, 4]);
   });
 
-  test('a caption that does not fit is an error of the data that says both lengths', () => {
-    const refuse = () => padCaption([1, 2, 3, 4, 5], config);
-    assert.throws(refuse, (error: unknown) => {
+  test('that does not fit is an error with both lengths', () => {
+    const pad = () => padCaption([1, 2, 3, 4, 5], config);
+    assert.throws(pad, (error: unknown) => {
       assert.ok(error instanceof UserError && error.exitCode === EXIT.data && error.fix);
-      return /5 tokens.*4 text positions/.test(error.message);
+      assert.equal(error.code, 'E_CAPTION_TOO_LONG');
+      return /\b5\b.*\b4\b/.test(error.message);
     });
   });
 });

@@ -1,4 +1,4 @@
-// Gradients without kept activations, dropout and gradient scales, against the plain stack.
+// Gradients with recomputed activations, dropout and loss scales, against the plain stack.
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
@@ -40,7 +40,7 @@ function assertSame(a: Map<string, number[]>, b: Map<string, number[]>, toleranc
   }
 }
 
-describe('activations computed again give the same gradients', () => {
+describe('recomputed activations give the same gradients', () => {
   const models: Partial<DalleModelConfig>[] = [
     {},
     { sharedFeedForward: [0, 1], sharedAttention: [0, 1, 2, 3] },
@@ -59,7 +59,7 @@ describe('activations computed again give the same gradients', () => {
 });
 
 describe('dropout', () => {
-  test('of one key is always the same, of another key another', () => {
+  test('is the same for the same key, and another for another key', () => {
     const loss = (seed: Tensor1D) => gradients(every, DROPPING, seed).get('loss')![0]!;
     assert.equal(loss(key), loss(key));
     assert.notEqual(loss(key), loss(tf.tensor1d([5, 8], 'int32')));
@@ -69,7 +69,7 @@ describe('dropout', () => {
     { attention: 0.3, feedForward: 0 },
     { attention: 0, feedForward: 0.3 },
   ]) {
-    test(`${JSON.stringify(rates)} changes the loss`, () => {
+    test(`changes the loss: ${JSON.stringify(rates)}`, () => {
       const loss = (dropout: typeof rates) =>
         gradients(every, { recompute: false, dropout }).get('loss')![0]!;
       assert.ok(Math.abs(loss(rates) - loss(PLAIN.dropout)) > 1e-3);
@@ -77,7 +77,7 @@ describe('dropout', () => {
   }
 });
 
-describe("a resblock's gradient scale", () => {
+describe('the loss scale of a resblock', () => {
   const scales = [2, 64, 1, 1024];
   const scaled = gradients(every, { ...PLAIN, blockLossScales: scales.map((scale) => tf.scalar(scale)) });
   const plain = gradients(every, PLAIN);
@@ -94,7 +94,7 @@ describe("a resblock's gradient scale", () => {
     }
   });
 
-  test('that overflows spoils its own gradients only', () => {
+  test('makes only gradients of its resblock infinite when it overflows', () => {
     const overflowing = scales.map((_, layer) => tf.scalar(layer === 1 ? Number.POSITIVE_INFINITY : 1));
     const spoilt = gradients(every, { ...PLAIN, blockLossScales: overflowing });
     for (const [name, values] of spoilt) {
@@ -105,11 +105,11 @@ describe("a resblock's gradient scale", () => {
   });
 });
 
-describe('recorded', () => {
+describe('a compiled function', () => {
   const runtime = new Runtime();
   after(() => runtime.close());
 
-  test('the gradients are those taken eagerly', async () => {
+  test('has the gradients of eager execution', async () => {
     for (const reversible of [false, true]) {
       const config = { ...every, reversible };
       const p = perturbed(dalleSpec(config), 8);

@@ -67,7 +67,7 @@ describe('KL to the uniform prior', () => {
 describe('Gumbel-softmax', () => {
   const logits = tf.tile(tf.tensor4d([1, 0, -1, 0.5], [1, 1, 1, 4]), [1, 50, 100, 1]) as Tensor4D;
 
-  test('at a low temperature its samples are one-hot, as often as the softmax says', () => {
+  test('has one-hot samples at a low temperature, with the frequencies of the softmax', () => {
     const samples = gumbelSoftmax(logits, tf.scalar(0.01), key(1, 2));
     const largest = numbers(tf.max(samples, -1));
     assert.ok(largest.filter((m) => m > 0.99).length > 0.95 * largest.length);
@@ -77,7 +77,7 @@ describe('Gumbel-softmax', () => {
     assert.ok(difference < 0.03, `differs by ${difference}`);
   });
 
-  test('at a high temperature they are flat; the same key draws the same', () => {
+  test('has uniform samples at a high temperature, the same for the same key', () => {
     const flat = numbers(gumbelSoftmax(logits, tf.scalar(1e4), key(1, 2)));
     assert.ok(
       largestDifference(
@@ -120,7 +120,7 @@ describe('the whole loss', () => {
     assert.ok(Math.abs(value(run(0).loss) - value(result.reconstruction)) < 1e-6);
   });
 
-  test('the mean squared error from hard codes is that of the decoded argmax', () => {
+  test('has the mean squared error of the decoded argmax for hard codes', () => {
     const hard = hardReconstruction(dvaeArchitecture(config), p, pixels);
     const codes = tf.argMax(encode(p.encoder, mapPixels(pixels), config), -1);
     assert.deepEqual(numbers(hard.codes_BGG), numbers(codes));
@@ -148,7 +148,7 @@ describe('the whole loss', () => {
       (bias: Tensor) => ({ ...p, encoder: { ...p.encoder, input: { ...p.encoder.input, bias } } }),
     ],
   ] as const) {
-    test(`its gradient for ${name}, through the relaxation, is that of finite differences`, () => {
+    test(`has the gradient of finite differences for ${name}, through the relaxation`, () => {
       const { analytic, numeric } = directionalDerivatives((v) => run(6.6, put(v)).loss, parameter, 3);
       assert.ok(Math.abs(analytic) > 1e-3, `the gradient is not trivial: ${analytic}`);
       assert.ok(

@@ -60,14 +60,14 @@ describe('the published size', () => {
   });
 });
 
-describe('a small one', () => {
+describe('a small model', () => {
   const p = perturbed(dvaeSpec(config), 1);
   const toImages = (values: number[], batch: number): Image[] => {
     const size = values.length / batch;
     return Array.from({ length: batch }, (_, b) => values.slice(b * size, (b + 1) * size));
   };
 
-  test('encodes as a walk over pixels and channels does', () => {
+  test('encodes as loops over pixels and channels do', () => {
     const x = randomTensor([2, 8, 8, 3], random) as Tensor4D;
     const logits = encode(p.encoder, x, config);
     assert.deepEqual(logits.shape, [2, grid, grid, config.vocabulary]);
@@ -76,7 +76,7 @@ describe('a small one', () => {
     assert.ok(difference < 1e-4, `differs by ${difference}`);
   });
 
-  test('decodes as a walk over pixels and channels does', () => {
+  test('decodes as loops over pixels and channels do', () => {
     const z = tf.softmax(randomTensor([2, grid, grid, config.vocabulary], random, 2)) as Tensor4D;
     const stats = decode(p.decoder, z, config);
     assert.deepEqual(stats.shape, [2, 8, 8, 6]);
@@ -85,7 +85,7 @@ describe('a small one', () => {
     assert.ok(difference < 1e-4, `differs by ${difference}`);
   });
 
-  test('decodes codes as their one-hot vectors', () => {
+  test('decodes codes like their one-hot vectors', () => {
     const codes = randomIds([2, grid, grid], random, config.vocabulary) as Tensor3D;
     const oneHot = tf.oneHot(codes, config.vocabulary, 1, 0, 'float32') as Tensor4D;
     const difference = largestDifference(
@@ -95,7 +95,7 @@ describe('a small one', () => {
     assert.ok(difference < 1e-5, `differs by ${difference}`);
   });
 
-  test('every parameter changes the codes or the image', () => {
+  test('changes its codes or its image with every parameter', () => {
     const x = randomTensor([1, 8, 8, 3], random) as Tensor4D;
     const result = (parameters: typeof p): number[] => {
       const logits = encode(parameters.encoder, x, config);
@@ -114,7 +114,7 @@ describe('a small one', () => {
   });
 });
 
-/** Copies the tree, not its tensors. */
+/** Copies the tree without copying its tensors. */
 function copyTree(tree: object): object {
   return Object.fromEntries(
     Object.entries(tree).map(([name, node]) => [name, 'dataId' in node ? node : copyTree(node)]),
@@ -122,19 +122,19 @@ function copyTree(tree: object): object {
 }
 
 describe('pixels', () => {
-  test('0 and 1 map to 0.1 and 0.9, and back', () => {
+  test('of 0 and 1 are mapped to 0.1 and 0.9, and back', () => {
     const x = tf.tensor4d([0, 0.25, 1, 0.5], [1, 2, 2, 1]);
     const mapped = mapPixels(x);
     assert.ok(largestDifference(numbers(mapped), [0.1, 0.3, 0.9, 0.5]) < 1e-6);
     assert.ok(largestDifference(numbers(unmapPixels(mapped)), numbers(x)) < 1e-6);
   });
 
-  test('what lies outside of the range is clipped', () => {
+  test('outside of the range are clipped', () => {
     const values = numbers(unmapPixels(tf.tensor4d([0.05, 0.95], [1, 1, 2, 1])));
     assert.deepEqual(values, [0, 1]);
   });
 
-  test('a reconstruction is the sigmoid of μ, and ln b is of no matter', () => {
+  test('of a reconstruction are the sigmoid of μ, for any ln b', () => {
     const mu = [-1, 0, 1.5];
     const stats = tf.tensor4d([...mu, 9, -9, 3], [1, 1, 1, 6]);
     const expected = mu.map((m) => (1 / (1 + Math.exp(-m)) - 0.1) / 0.8);

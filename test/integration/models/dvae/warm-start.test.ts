@@ -31,7 +31,7 @@ describe('k-means', () => {
     20 * random.normal(),
     20 * random.normal(),
   ]);
-  // More rows than are compared at once.
+  // More rows than one chunk of the distances.
   const rows = 9000;
   const points = Float32Array.from(
     { length: rows * 3 },
@@ -48,14 +48,14 @@ describe('k-means', () => {
     assert.ok(Math.abs(clusters.error - 3) < 0.2, `three unit variances; got ${clusters.error}`);
   });
 
-  test('each point is with its nearest centre', () => {
+  test('assigns each point to its closest centre', () => {
     for (let i = 0; i < rows; i += 7) {
       const distances = [0, 1, 2, 3, 4].map((c) => squared(row(points, i), row(clusters.centres, c)));
       assert.equal(clusters.assignment[i], distances.indexOf(Math.min(...distances)));
     }
   });
 
-  test('iterations lower the error, and the same stream repeats it', () => {
+  test('lowers the error with iterations, and repeats it for the same stream', () => {
     const cloud = Float32Array.from({ length: 3000 }, () => random.normal());
     const errors = [0, 1, 12].map(
       (iterations) => kMeans(cloud, 3, 20, new RandomStream(2), iterations).error,
@@ -64,14 +64,14 @@ describe('k-means', () => {
     assert.deepEqual(kMeans(cloud, 3, 20, new RandomStream(2)), kMeans(cloud, 3, 20, new RandomStream(2)));
   });
 
-  test('more centres than distinct points', () => {
+  test('accepts more centres than distinct points', () => {
     const result = kMeans(Float32Array.of(1, 1, 5, 5, 1, 1), 2, 4, new RandomStream(3));
     assert.equal(result.error, 0);
     assert.ok(result.centres.every((v) => v === 1 || v === 5));
   });
 });
 
-describe('the codebook from centres', () => {
+describe('a codebook from centres', () => {
   const config = openaiModelSchema.parse({
     imageSize: 8,
     groups: 2,
@@ -98,7 +98,7 @@ describe('the codebook from centres', () => {
   };
   const logits = encode(warm.encoder, mapPixels(pixels), config);
 
-  test('the logits are −‖h − e‖²/T, up to a constant at each place', () => {
+  test('has the logits −‖h − e‖²/T, up to a constant at each position', () => {
     assert.deepEqual(encoderOutput.weight.shape, p.encoder.output.weight.shape);
     const rows = Array.from({ length: points.length / 3 }, (_, i) => points.subarray(3 * i, 3 * i + 3));
     const expected = rows.flatMap((h) =>
@@ -111,7 +111,7 @@ describe('the codebook from centres', () => {
     assert.ok(largestDifference(numbers(tf.softmax(logits)), numbers(posterior)) < 1e-4);
   });
 
-  test('the codes are the clusters, and decode to what the centres decode to', () => {
+  test('has the clusters as codes, which decode like their centres', () => {
     const codes = tf.argMax(logits, -1);
     assert.deepEqual(numbers(codes), [...assignment]);
     assert.ok(new Set(assignment).size > 2);
@@ -124,7 +124,7 @@ describe('the codebook from centres', () => {
     assert.ok(largestDifference(numbers(through), numbers(direct)) < 1e-4);
   });
 
-  test('the autoencoder: noise matters, and gradients reach the bottleneck', () => {
+  test('the loss of the autoencoder depends on the noise and has gradients for the bottleneck', () => {
     const key = tf.tensor1d([1, 2], 'int32') as Tensor1D;
     const loss = (noise: number, weight = bottleneck.encode.weight) => {
       const narrow = { ...bottleneck, encode: { ...bottleneck.encode, weight } };

@@ -62,7 +62,7 @@ test('training scenes show all 42 seen objects, and nearly every other pairing',
   assert.ok(pairings.size > 0.99 * (861 - 86), `${pairings.size}`);
 });
 
-test('the kinds of scenes come up in their shares', () => {
+test('the kinds of scenes occur in their shares', () => {
   const kind = ({ objects, relation, place }: Scene): string => {
     if (relation) return 'relation';
     if (objects.length > 1) return 'count';
@@ -88,7 +88,7 @@ test('captions are lower case, short, and at least five for every scene', () => 
   }
 });
 
-test('the wordings of a relation say which object is where', () => {
+test('the wordings of a relation name the position of each object', () => {
   const scene: Scene = {
     objects: [
       { colour: 'red', shape: 'circle' },
@@ -123,7 +123,7 @@ test('held-out scene prompts name a held-out pairing in every relation, and repe
   assert.equal(used.size, HELD_OUT_PAIRINGS.length);
 });
 
-test('held-out pair prompts: in turn alone and beside a seen object', () => {
+test('held-out pair prompts show a pair alternately alone and with an object of training images', () => {
   const prompts = heldOutPrompts('pairs', 120, 0);
   prompts.forEach(({ scene }, i) => {
     assert.equal(scene.objects.length, 1 + (i % 2));

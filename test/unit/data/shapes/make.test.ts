@@ -78,7 +78,7 @@ test('values out of range are refused with the option', async () => {
   for (const wrong of [{ count: 0 }, { count: 1.5 }, { size: 8 }, { seed: -1 }, { size: Number.NaN }])
     await assert.rejects(makeShapes({ ...options, ...wrong, out: join(folder, 'd') }), {
       name: 'UsageError',
-      code: 'E_OUT_OF_RANGE',
+      code: 'E_OPTION_VALUE',
       option: Object.keys(wrong)[0],
     });
 });

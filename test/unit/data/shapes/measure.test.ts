@@ -58,19 +58,19 @@ const heldOut = [...heldOutPrompts('scenes', COUNT / 2, 1), ...heldOutPrompts('p
 const images = await draw(heldOut, 32);
 
 for (const [name, damage] of Object.entries(DAMAGES)) {
-  test(`drawn held-out scenes are right: damage ${name}`, async () => {
+  test(`rendered held-out scenes are correct: damage ${name}`, async () => {
     const share = await shareCorrect(images, 32, heldOut, damage);
     assert.ok(share >= (name === 'none' ? 0.99 : 0.98), `${share}`);
   });
 }
 
-test('drawn training scenes are right, with sizes, stripes, counts and places', async () => {
+test('rendered training scenes are correct, with sizes, stripes, counts and places', async () => {
   const scenes = Array.from({ length: COUNT }, (_, i) => randomScene(new RandomStream('train', i)));
   assert.ok((await shareCorrect(await draw(scenes, 32), 32, scenes)) >= 0.99);
 });
 
 for (const size of [48, 64]) {
-  test(`works at ${size} pixels`, async () => {
+  test(`rendered scenes are correct at ${size} pixels`, async () => {
     const scenes = heldOut.filter((_, i) => i % 6 === 0);
     assert.ok((await shareCorrect(await draw(scenes, size), size, scenes)) >= 0.99);
   });

@@ -23,7 +23,7 @@ const laidOut = scenes.map((scene, i) => {
   return { scene, placements, boxes };
 });
 
-test('objects lie inside the canvas', () => {
+test('objects lie on the canvas', () => {
   for (const { boxes } of laidOut)
     for (const { left, right, top, bottom } of boxes)
       assert.ok(left > 0.49 && top > 0.49 && right < CANVAS - 0.49 && bottom < CANVAS - 0.49);
@@ -49,7 +49,7 @@ test('relations are unambiguous', () => {
   }
 });
 
-test('a single object stands where the caption says', () => {
+test('a single object stands at the place of the caption', () => {
   for (const { scene, boxes } of laidOut) {
     if (scene.place === undefined) continue;
     const { left, right, top, bottom } = boxes[0]!;
@@ -79,7 +79,7 @@ test('the path and the signed distance of a shape agree, and so does its area', 
   }
 });
 
-test('more images than one sheet holds', async () => {
+test('more images than fit in a sheet are rendered in several', async () => {
   const drawings = Array.from({ length: 220 }, (_, i) => ({ scene: scenes[i % 5]!, key: [7, i] }));
   const images = await renderScenes(drawings, 32);
   assert.equal(images.length, 220);

@@ -103,11 +103,11 @@ describe('tars', () => {
     await write(at('cut/cut.tar'), whole.subarray(0, 6000));
     await assert.rejects(readImages(at('cut'), optional), {
       name: 'DataError',
-      code: 'E_DAMAGED_ARCHIVE',
+      code: 'E_ARCHIVE_DAMAGED',
       where: at('cut/cut.tar'),
     });
     await write(at('text.tar'), 'no tar at all, but long enough '.repeat(60));
-    await assert.rejects(readImages(at('text.tar'), optional), { code: 'E_DAMAGED_ARCHIVE' });
+    await assert.rejects(readImages(at('text.tar'), optional), { code: 'E_ARCHIVE_DAMAGED' });
     await write(at('a.tar.gz'), gzipSync(whole));
     await assert.rejects(readImages(at('a.tar.gz'), optional), { code: 'E_COMPRESSED_ARCHIVE' });
     await write(

@@ -292,7 +292,7 @@ describe('a folder is refused that holds', () => {
       await writeShard(await open(false), 0);
       const before = contents();
       const other = open(true, { ...LAYOUT, [key]: value });
-      await fails(other, 'E_OTHER_LAYOUT', 'tokens', String(LAYOUT[key]), String(value));
+      await fails(other, 'E_LAYOUT_DIFFERS', 'tokens', String(LAYOUT[key]), String(value));
       assert.deepEqual(contents(), before);
     });
   }
@@ -332,14 +332,14 @@ describe('reading a folder refuses', () => {
     const file = join(path, 'shard-000001.tar');
     const bytes = readFileSync(file);
     renameSync(file, join(path, 'elsewhere'));
-    await fails(readTokenFolder(path), 'E_DAMAGED_TOKENS', shardFile(1), 'missing');
+    await fails(readTokenFolder(path), 'E_TOKENS_DAMAGED', shardFile(1), 'missing');
     writeFileSync(file, bytes.subarray(0, 1024));
-    await fails(readTokenFolder(path), 'E_DAMAGED_TOKENS', shardFile(1), '1024', String(bytes.length));
+    await fails(readTokenFolder(path), 'E_TOKENS_DAMAGED', shardFile(1), '1024', String(bytes.length));
     writeFileSync(
       file,
       bytes.map((byte, i) => (i === 600 ? byte ^ 1 : byte)),
     );
-    await fails(readTokenFolder(path), 'E_DAMAGED_TOKENS', shardFile(1));
+    await fails(readTokenFolder(path), 'E_TOKENS_DAMAGED', shardFile(1));
   });
 
   test('a manifest that is damaged, of a newer version, or names files elsewhere', async () => {
@@ -353,33 +353,33 @@ describe('reading a folder refuses', () => {
       for (const name of names) assert.ok(error.message.includes(name), error.message);
       reset();
     };
-    await refused(() => 'text', 'E_DAMAGED_TOKENS');
+    await refused(() => 'text', 'E_TOKENS_DAMAGED');
     await refused((manifest) => ({ ...manifest, version: 3 }), 'E_NEWER_FORMAT', '3', '2');
-    await refused((manifest) => ({ ...manifest, dvae: 'short' }), 'E_DAMAGED_TOKENS', 'dvae');
+    await refused((manifest) => ({ ...manifest, dvae: 'short' }), 'E_TOKENS_DAMAGED', 'dvae');
     const elsewhere = (manifest: TokenManifest): unknown => ({
       ...manifest,
       shards: [{ ...manifest.shards[0], file: '../shard-000000.tar' }],
     });
-    await refused(elsewhere, 'E_DAMAGED_TOKENS', 'shards.0.file');
+    await refused(elsewhere, 'E_TOKENS_DAMAGED', 'shards.0.file');
   });
 
   test('fewer or more images than the manifest says', async () => {
     const error = await shard([sample(0), sample(1)]);
-    assert.deepEqual([error.code, error.where], ['E_DAMAGED_TOKENS', shardFile(0)]);
+    assert.deepEqual([error.code, error.where], ['E_TOKENS_DAMAGED', shardFile(0)]);
     assert.match(error.message, /2 .*3/);
     reset();
     const other = await changed((manifest) => ({ ...manifest, images: 6 }));
-    assert.deepEqual([other.code, other.where], ['E_DAMAGED_TOKENS', manifestFile]);
+    assert.deepEqual([other.code, other.where], ['E_TOKENS_DAMAGED', manifestFile]);
     assert.match(other.message, /images/);
   });
 
   test('codes of another shape, or beyond the vocabulary', async () => {
     const oblong = await shard([sample(0), { ...sample(1), rows: 1, columns: 4 }, sample(2)]);
-    assert.deepEqual([oblong.code, oblong.where], ['E_DAMAGED_TOKENS', shardFile(0)]);
+    assert.deepEqual([oblong.code, oblong.where], ['E_TOKENS_DAMAGED', shardFile(0)]);
     assert.match(oblong.message, /k1 .*1 × 4.*2 × 2/);
     reset();
     const large = await shard([sample(0), sample(1), sample(2, [5, 100, 3, 0])]);
-    assert.deepEqual([large.code, large.where], ['E_DAMAGED_TOKENS', shardFile(0)]);
+    assert.deepEqual([large.code, large.where], ['E_TOKENS_DAMAGED', shardFile(0)]);
     assert.match(large.message, /k2 .*100.*100/);
   });
 
@@ -390,7 +390,7 @@ describe('reading a folder refuses', () => {
     const [first, , last] = manifest.shards;
     const shards = [first, { ...first, file: 'shard-000001.tar' }, last];
     writeFileSync(join(path, 'manifest.json'), JSON.stringify({ ...manifest, shards }));
-    await fails(readTokenFolder(path), 'E_DAMAGED_TOKENS', shardFile(1), 'k0');
+    await fails(readTokenFolder(path), 'E_TOKENS_DAMAGED', shardFile(1), 'k0');
   });
 
   test('a tar cut between two files, though its length and hash are those of the manifest', async () => {
@@ -398,7 +398,7 @@ describe('reading a folder refuses', () => {
       [0, 1, 2].map((index) => sample(index)),
       (bytes) => bytes.subarray(0, 9 * 512),
     );
-    assert.deepEqual([error.code, error.where], ['E_DAMAGED_TOKENS', shardFile(0)]);
+    assert.deepEqual([error.code, error.where], ['E_TOKENS_DAMAGED', shardFile(0)]);
   });
 });
 
@@ -458,7 +458,7 @@ describe('a manifest of version 1, which counted its `pictures`,', () => {
   test('is refused when its count is wrong', async () => {
     const manifest = await fill(false);
     writeFileSync(join(path, 'manifest.json'), old({ ...manifest, images: 5 }));
-    await fails(readTokenFolder(path), 'E_DAMAGED_TOKENS', 'tokens/manifest.json', 'images');
+    await fails(readTokenFolder(path), 'E_TOKENS_DAMAGED', 'tokens/manifest.json', 'images');
   });
 });
 
@@ -497,7 +497,7 @@ test('codes of another dVAE are refused, with both hashes', async () => {
   assert.throws(
     () => assertSameDvae(set, sha256('other'), 'runs/dvae'),
     (error: unknown) => {
-      assert.ok(error instanceof DataError && error.code === 'E_OTHER_DVAE');
+      assert.ok(error instanceof DataError && error.code === 'E_DVAE_DIFFERS');
       assert.ok(error.message.includes(LAYOUT.dvae) && error.message.includes(sha256('other')));
       assert.equal(error.where, 'runs/dvae');
       return true;

@@ -7,22 +7,22 @@ import { decodeNpy, encodeNpy } from '../../../../src/data/tokens/npy.ts';
 const numpy = readFileSync(new URL('./fixtures/codes.npy', import.meta.url));
 const array = { rows: 2, columns: 3, codes: Uint16Array.of(0, 1, 255, 256, 8191, 65535) };
 
-test('writes what NumPy writes, byte for byte', () => {
+test('files are written as by NumPy, byte for byte', () => {
   assert.deepEqual(encodeNpy(array), numpy);
 });
 
-test('reads what NumPy writes, wherever it lies in memory', () => {
+test('files of NumPy are read at any offset in memory', () => {
   assert.deepEqual(decodeNpy(numpy), array);
   const shifted = Buffer.concat([Buffer.from([7]), numpy]).subarray(1);
   assert.deepEqual(decodeNpy(shifted), array);
 });
 
-test('writes codes that are a part of a larger array', () => {
+test('codes may be a part of a larger array', () => {
   const larger = Uint16Array.of(9, ...array.codes, 9);
   assert.deepEqual(encodeNpy({ ...array, codes: larger.subarray(1, 7) }), numpy);
 });
 
-test('a header of any length begins the values at a multiple of 64', () => {
+test('the values start at a multiple of 64, whatever the length of the header', () => {
   for (const side of [1, 32, 100, 4096]) {
     const bytes = encodeNpy({ rows: side, columns: 1, codes: new Uint16Array(side) });
     assert.equal((bytes.length - side * 2) % 64, 0);
@@ -30,7 +30,7 @@ test('a header of any length begins the values at a multiple of 64', () => {
   }
 });
 
-describe('refuses', () => {
+describe('other files are refused:', () => {
   const changed = (from: string, to: string): Buffer =>
     Buffer.from(numpy.toString('latin1').replace(from, to), 'latin1');
   const cases: [string, Buffer, RegExp][] = [

@@ -76,7 +76,7 @@ describe('a damaged shard is refused:', () => {
       await assert.rejects(unpackShard(await archive(files), 'the shard'), (error: unknown) => {
         assert.ok(error instanceof DataError);
         assert.match(error.message, message);
-        assert.deepEqual([error.code, error.where], ['E_DAMAGED_TOKENS', 'the shard']);
+        assert.deepEqual([error.code, error.where], ['E_TOKENS_DAMAGED', 'the shard']);
         return true;
       });
     });
@@ -87,16 +87,16 @@ describe('a damaged shard is refused:', () => {
     await assert.rejects(
       unpackShard(bytes, 'shard'),
       (error: DataError) =>
-        error.code === 'E_DAMAGED_TOKENS' && error.message.startsWith('000000001.codes.npy '),
+        error.code === 'E_TOKENS_DAMAGED' && error.message.startsWith('000000001.codes.npy '),
     );
   });
 
   test('a tar cut short, or changed', async () => {
     const bytes = await packShard(samples);
     for (const length of [100, 600, 1500])
-      await assert.rejects(unpackShard(bytes.subarray(0, length), 'shard'), { code: 'E_DAMAGED_TOKENS' });
+      await assert.rejects(unpackShard(bytes.subarray(0, length), 'shard'), { code: 'E_TOKENS_DAMAGED' });
     const changed = Buffer.from(bytes);
     changed[3]! ^= 1;
-    await assert.rejects(unpackShard(changed, 'shard'), { code: 'E_DAMAGED_TOKENS' });
+    await assert.rejects(unpackShard(changed, 'shard'), { code: 'E_TOKENS_DAMAGED' });
   });
 });

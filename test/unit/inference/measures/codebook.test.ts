@@ -8,20 +8,20 @@ import {
 import { softHardGap } from '../../../../src/inference/measures/reconstruction.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
 
-test('use, dead codes and perplexity of counted codes', () => {
+test('codebook use has the used codes, the dead codes and the perplexity', () => {
   const { used, dead, perplexity, positions } = codebookUse([[0, 0, 3], Int32Array.of(3, 3, 5)], 8);
   assert.deepEqual([used, dead, positions], [3, 5, 6]);
   const entropy = -(2 / 6) * Math.log(2 / 6) - (3 / 6) * Math.log(3 / 6) - (1 / 6) * Math.log(1 / 6);
   assert.ok(Math.abs(perplexity - Math.exp(entropy)) < 1e-12);
 });
 
-describe('a collapse', () => {
+describe('the warning of a collapse', () => {
   const drawn = (count: number, from: number) => {
     const random = new RandomStream('codes', count, from);
     return codebookUse([Int32Array.from({ length: count }, () => random.integer(from))], 8192);
   };
 
-  test('is named with its figures below the share, and only there', () => {
+  test('names its numbers below the share, and is absent above', () => {
     const said = describeCollapse(drawn(20_000, 300), 8192, 0.1);
     assert.match(
       said!,
@@ -33,19 +33,19 @@ describe('a collapse', () => {
     assert.equal(describeCollapse(drawn(20_000, 1), 8192, 0), undefined);
   });
 
-  test('is not what a few images of a healthy codebook look like', () => {
+  test('is absent for few images of a healthy codebook', () => {
     // 256 positions cannot show more than 256 of 8192 codes: 3 %.
     assert.equal(describeCollapse(drawn(256, 8192), 8192, 0.5), undefined);
     assert.ok(describeCollapse(drawn(256, 2), 8192, 0.1));
   });
 
-  test('comes with what to try, by the names of the keys', () => {
+  test('comes with advice that names configuration keys', () => {
     for (const key of ['train.warmStart', 'train.codebook.revive', 'train.kl.weight'])
       assert.ok(COLLAPSE_ADVICE.includes(key), key);
   });
 });
 
-test('the gap is what hard codes lose, in dB', () => {
+test('the soft-hard gap is the loss of hard codes in dB', () => {
   assert.ok(Math.abs(softHardGap(0.001, 0.01) - 10) < 1e-9);
   assert.ok(softHardGap(0.02, 0.01) < 0);
 });

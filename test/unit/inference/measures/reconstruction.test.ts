@@ -20,7 +20,7 @@ const noise = (side: number, seed: number): Uint8Array => {
   return Uint8Array.from({ length: side * side * 3 }, () => random.integer(256));
 };
 
-describe('the same as scikit-image', () => {
+describe('PSNR and SSIM equal those of scikit-image', () => {
   for (const [name, other] of Object.entries(fixture.others)) {
     test(name, () => {
       const pixels = decode(other.pixels);

@@ -1,0 +1,71 @@
+// Tests that a run repeats itself: the same seed gives the same run, bit for bit, and a resumed run equals an
+// uninterrupted one.
+
+import assert from 'node:assert/strict';
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { before, describe, test } from 'node:test';
+import { InterruptedError } from '../../src/util/errors.ts';
+import { digests, lasting, type SessionOptions, type TrainSession } from './tiny-runs.ts';
+
+export interface RepeatCase {
+  readonly name: string;
+  readonly session: (seed: number) => TrainSession;
+  /** Where the run is interrupted. */
+  readonly stops: readonly NonNullable<SessionOptions['stop']>[];
+}
+
+/** Declares the tests of each case; its runs are in folders under `root`. */
+export function testRepeats(root: string, cases: readonly RepeatCase[]): void {
+  for (const [index, { name, session, stops }] of cases.entries()) {
+    describe(name, () => {
+      const train = session(1);
+      const folder = (what: string): string => join(root, `${index} ${what}`);
+      const whole = folder('whole');
+      before(() => train(whole));
+
+      test('the same seed gives the same checkpoints, metrics and images, byte for byte', async () => {
+        await train(folder('again'));
+        const files = lasting(folder('again'));
+        assert.deepEqual(files, lasting(whole));
+        for (const part of ['model', 'ema', 'optimizer'])
+          assert.ok(files[`checkpoints/step-10/${part}.safetensors`], part);
+        assert.ok(files['metrics.jsonl']);
+        assert.ok(files['samples/step-10.png']);
+      });
+
+      test('another seed gives other weights', async () => {
+        await session(2)(folder('other'));
+        const model = 'checkpoints/step-10/model.safetensors';
+        assert.notEqual(digests(folder('other'))[model], digests(whole)[model]);
+      });
+
+      for (const stop of stops) {
+        test(`a run stopped in ${stop.label} at ${stop.at} and resumed equals an uninterrupted one`, async () => {
+          const run = folder(`stopped ${stops.indexOf(stop)}`);
+          await assert.rejects(train(run, { stop }), InterruptedError);
+          await train(run, { resume: true });
+          const files = lasting(run);
+          const expected = lasting(whole);
+          // Ctrl-C made a checkpoint of its own, which may have pushed out an older one.
+          const isOld = (file: string): boolean => /^checkpoints\/step-(?!10\/)/.test(file);
+          const late = (all: Record<string, string>) =>
+            Object.fromEntries(Object.entries(all).filter(([file]) => !isOld(file)));
+          assert.deepEqual(late(files), late(expected));
+        });
+      }
+
+      test('resuming a finished run changes nothing', async () => {
+        const before = lasting(whole);
+        const { mtimeMs } = statSync(join(whole, 'checkpoints/step-10/state.json'));
+        const { checkpoint, steps, evaluation, lastLoss } = await train(whole, { resume: true });
+        assert.equal(checkpoint, join(whole, 'checkpoints', 'step-10'));
+        assert.equal(steps, 10);
+        assert.equal(lastLoss, undefined);
+        assert.ok(Object.keys(evaluation).length > 0);
+        assert.deepEqual(lasting(whole), before);
+        assert.equal(statSync(join(whole, 'checkpoints/step-10/state.json')).mtimeMs, mtimeMs);
+      });
+    });
+  }
+}
