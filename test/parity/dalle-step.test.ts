@@ -124,7 +124,7 @@ describe('another setting would be noticed', () => {
     [{}, { beta1: 0.8 }, 'first'],
     [{}, { epsilon: 1e-3 }, 'weights'],
     [{}, { clipNorm: 2.2 }, 'first'],
-    [{ ema: { decay: 0.2 } }, {}, 'average'],
+    [{ ema: { decay: 0.2 } }, {}, 'ema'],
     [{ textLossWeight: 0.2 }, {}, 'losses'],
   ];
   for (const [how, optimizer, what] of mistakes) {
