@@ -8,7 +8,7 @@ import { RunCheckpoints, type Warn } from './run-checkpoints.ts';
 import { DamagedCheckpointError } from './state.ts';
 import { verifyCheckpoint } from './verify.ts';
 
-export interface ReadOptions {
+export interface CheckpointReadOptions {
   /** The kind that the checkpoint must be of. */
   readonly kind: ModelKind;
   /** Whether the optimizer's state is needed, to continue training; its file is verified only then. */
@@ -23,7 +23,7 @@ export interface ReadOptions {
  */
 export async function readCheckpoint(
   path: string,
-  { kind, optimizer = false, warn }: ReadOptions,
+  { kind, optimizer = false, warn }: CheckpointReadOptions,
 ): Promise<Checkpoint> {
   const checkpoint = await find(path, optimizer, warn);
   assertTrainable(checkpoint, kind, optimizer);

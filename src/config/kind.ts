@@ -8,7 +8,7 @@ export type ModelKind = (typeof MODEL_KINDS)[number];
 /** Version 2 begins with `kind` and `version`; version 1 has neither, and the keys of before (retired.ts). */
 export const CONFIG_VERSION = 2;
 
-export const isModelKind = (value: unknown): value is ModelKind =>
+const isModelKind = (value: unknown): value is ModelKind =>
   (MODEL_KINDS as readonly unknown[]).includes(value);
 
 /** The kind that a training schema is of, from its metadata; undefined for other schemas. */

@@ -2,28 +2,22 @@
 
 import type { z } from 'zod';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
-import type { Cluster } from '../cluster/cluster.ts';
 import type { ModelKind } from '../config/kind.ts';
 import type { BatchPosition } from '../data/order.ts';
 import { Faults } from '../data/sources/faults.ts';
-import { Runtime } from '../engine/session/runtime.ts';
-import { threadsInUse, useThreads } from '../engine/session/threads.ts';
+import type { Runtime } from '../engine/session/runtime.ts';
 import { RunFolder } from '../report/run/folder.ts';
 import { assertWritable } from '../util/files.ts';
-import { alsoLogTo, type Logger } from '../util/logger.ts';
-import {
-  broadcastInitialState,
-  dataParallelSave,
-  dataParallelTask,
-  minThreads,
-} from './distributed/data-parallel.ts';
+import { alsoLogTo } from '../util/logger.ts';
+import { broadcastInitialState, dataParallelSave, dataParallelTask } from './distributed/data-parallel.ts';
 import { type LoopResult, type LoopSchedule, type RunWriter, type SaveStep, trainLoop } from './loop/loop.ts';
 import { type ResumedState, resumedState, resumeRun } from './loop/resume.ts';
-import { assertSameModel, type ResumableConfig } from './loop/resume-checks.ts';
+import { assertSameRun, type ResumableConfig } from './loop/resume-checks.ts';
 import type { OpenContext, RunContext } from './loop/run-context.ts';
 import { saveStep } from './loop/save.ts';
 import { initialize } from './loop/state.ts';
 import type { TrainingTask } from './loop/task.ts';
+import { RunEngine } from './run-engine.ts';
 
 export interface TrainingConfig extends ResumableConfig {
   readonly train: LoopSchedule & { readonly keep: number };
@@ -56,21 +50,13 @@ export async function runTraining<Config extends TrainingConfig, Batch extends P
   const { log, cluster } = context;
   await checkFolder(trainable, config, context);
   const faults = new Faults(log);
-  const engine: { runtime?: Runtime } = {};
-  const startRuntime = async (): Promise<Runtime> => {
-    if (cluster) await shareThreads(cluster, log);
-    engine.runtime = new Runtime();
-    await cluster?.assertSame('libtensorflow', engine.runtime.tensorflowVersion);
-    return engine.runtime;
-  };
+  const engine = new RunEngine(cluster, log);
   try {
-    const task = await trainable.open(config, { ...context, faults, startRuntime });
-    if (!engine.runtime) throw new Error(`mm train-${trainable.kind} opened without a runtime`);
-    const { kind } = trainable;
-    return await trainInFolder(task, { kind, config, context, runtime: engine.runtime });
+    const task = await trainable.open(config, { ...context, faults, engine });
+    return await trainInFolder(task, { kind: trainable.kind, config, context, runtime: engine.runtime });
   } finally {
     faults.summarize();
-    await engine.runtime?.close();
+    await engine.close();
   }
 }
 
@@ -81,18 +67,9 @@ async function checkFolder<Config extends TrainingConfig>(
   { path, resume, cluster }: RunContext,
 ): Promise<void> {
   if (cluster && !cluster.isPrimary) return;
-  if (resume) await assertSameModel(kind, schema, path, config);
+  if (resume) await assertSameRun(kind, schema, path, config);
   else await RunFolder.assertEmpty(path);
   await assertWritable(path);
-}
-
-/** Makes all workers use as many threads as the worker that has the fewest. */
-async function shareThreads(cluster: Cluster, log: Logger): Promise<void> {
-  const own = threadsInUse();
-  const threads = await minThreads(cluster, own);
-  if (threads === own) return;
-  log.info(`using ${threads} of ${own} threads, as many as the worker that has the fewest`);
-  useThreads(threads);
 }
 
 interface Opened {

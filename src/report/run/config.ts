@@ -8,7 +8,7 @@ import { readState } from '../../checkpoint/state.ts';
 import { declaredKind, isMap, kindOfConfig, type ModelKind } from '../../config/kind.ts';
 import { DataError } from '../../util/errors.ts';
 
-export const CONFIG_FILE = 'config.yaml';
+export const RUN_CONFIG_FILE = 'config.yaml';
 
 export interface RunConfig {
   readonly kind: ModelKind;
@@ -25,7 +25,7 @@ export interface RunConfig {
  * @throws DataError when config.yaml is not a configuration, or cannot be read
  */
 export async function readRunConfig(run: string): Promise<RunConfig | undefined> {
-  const file = join(run, CONFIG_FILE);
+  const file = join(run, RUN_CONFIG_FILE);
   let text: string;
   try {
     text = await readFile(file, 'utf8');

@@ -8,7 +8,7 @@ import type { ModelKind } from '../../config/kind.ts';
 import { dumpStoredConfig } from '../../config/load.ts';
 import { UsageError } from '../../util/errors.ts';
 import { storageError, writeFileAtomic } from '../../util/files.ts';
-import { CONFIG_FILE } from './config.ts';
+import { RUN_CONFIG_FILE } from './config.ts';
 import { EventWriter } from './events.ts';
 import { METRICS_FILE, MetricsWriter, truncateMetrics } from './metrics.ts';
 
@@ -38,9 +38,9 @@ export class RunFolder {
    * @throws UsageError when a new run would mix with what is in the folder, or there is no run to resume
    */
   static async open(path: string, { resume, kind, config }: RunFolderOptions): Promise<RunFolder> {
-    if (resume && !(await contents(path)).includes(CONFIG_FILE)) throw noRunToResume(path);
+    if (resume && !(await contents(path)).includes(RUN_CONFIG_FILE)) throw noRunToResume(path);
     if (!resume) await RunFolder.assertEmpty(path);
-    await writeFileAtomic(join(path, CONFIG_FILE), dumpStoredConfig(kind, config));
+    await writeFileAtomic(join(path, RUN_CONFIG_FILE), dumpStoredConfig(kind, config));
     if (resume) await truncateMetrics(join(path, METRICS_FILE), Number.POSITIVE_INFINITY);
     return new RunFolder(path);
   }

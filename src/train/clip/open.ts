@@ -23,10 +23,7 @@ const MAX_VALIDATION_PAIRS = 512;
 const MAX_LABELLED_IMAGES = 1024;
 
 /** @throws UsageError, DataError, EngineError when the tokenizer, the data or the engine cannot be used */
-export async function openClip(
-  config: ClipConfig,
-  { log, faults, startRuntime }: OpenContext,
-): Promise<ClipTask> {
+export async function openClip(config: ClipConfig, { log, faults, engine }: OpenContext): Promise<ClipTask> {
   const { data, model, train } = config;
   const { batch, gradCacheChunk = batch } = train;
   const tokenizer = await loadTokenizer(data.tokenizer);
@@ -40,7 +37,7 @@ export async function openClip(
   const labelled = data.zeroShot && (await decodeLabelled(config, data.zeroShot, faults));
   const inMemory = gradCacheChunk < batch ? `, ${gradCacheChunk} images in memory at a time` : '';
   log.info(`each image against ${batch - 1} other texts${inMemory}`);
-  return new ClipTask(await startRuntime(), config, {
+  return new ClipTask(await engine.start(), config, {
     data: { images: training, tokenizer, faults },
     heldOut: pairs,
     labelled,

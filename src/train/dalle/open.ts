@@ -32,7 +32,7 @@ export async function openDalle(config: DalleConfig, context: OpenContext): Prom
     train.initFrom === undefined || resume || !isPrimary
       ? undefined
       : await readCheckpoint(train.initFrom, { kind: 'dalle', warn });
-  const runtime = await context.startRuntime();
+  const runtime = await context.engine.start();
   const codec = await DvaeCodec.open(runtime, dvae);
   assertCodecFits(config, codec);
   const all = await openDataset(config, codec, dvae, faults, context);

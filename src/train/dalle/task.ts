@@ -28,7 +28,8 @@ import { constantAfterWarmup, learningRateAt } from '../optim/schedules.ts';
 import { type TokenBatch, trainingBatches } from './batches.ts';
 import { codebookInit } from './codebook-init.ts';
 import type { TokenizedDataset } from './dataset.ts';
-import { initFrom, trainedEntries } from './init-from.ts';
+import { trainedEntries } from './freeze.ts';
+import { initFrom } from './init-from.ts';
 import { DalleStep } from './step.ts';
 
 export interface DalleTaskParts {

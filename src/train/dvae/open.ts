@@ -29,7 +29,7 @@ export async function openDvae(config: DvaeConfig, context: OpenContext): Promis
     });
   }
   const validation = await decodeValidation(heldOut, config, faults);
-  return new DvaeTask(await context.startRuntime(), config, { ...context, images: training, validation });
+  return new DvaeTask(await context.engine.start(), config, { ...context, images: training, validation });
 }
 
 /** The first held-out images that decode, in whole batches, each once: repeated ones would lower the codebook's use. */

@@ -20,7 +20,7 @@ export interface ResumableConfig {
  * Compares a configuration with that of the run in the folder `run`.
  * @throws UsageError when there is no run, or it is of another kind, model or seed
  */
-export async function assertSameModel<C extends ResumableConfig>(
+export async function assertSameRun<C extends ResumableConfig>(
   kind: ModelKind,
   schema: z.ZodType<C>,
   run: string,

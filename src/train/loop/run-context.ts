@@ -2,8 +2,8 @@
 
 import type { Cluster } from '../../cluster/cluster.ts';
 import type { Faults } from '../../data/sources/faults.ts';
-import type { Runtime } from '../../engine/session/runtime.ts';
 import type { JobContext } from '../../util/job.ts';
+import type { RunEngine } from '../run-engine.ts';
 
 export interface RunContext extends JobContext {
   /** The run folder. */
@@ -18,6 +18,6 @@ export interface RunContext extends JobContext {
 export interface OpenContext extends RunContext {
   /** Collects the examples that are skipped; summed up at the end of the run. */
   readonly faults: Faults;
-  /** Loads libtensorflow and opens the run's session: called once, after everything that can be checked without it. */
-  startRuntime(): Promise<Runtime>;
+  /** Started once everything that can be checked without it is checked. */
+  readonly engine: Pick<RunEngine, 'start'>;
 }

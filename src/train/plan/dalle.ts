@@ -6,8 +6,8 @@ import type { Tensor } from '../../engine/tfjs/tf.ts';
 import { imageLength } from '../../models/dalle/config.ts';
 import { dalleSpec } from '../../models/dalle/model.ts';
 import { Weights } from '../../nn/weights.ts';
+import { trainedEntries } from '../dalle/freeze.ts';
 import { dalleGradients } from '../dalle/gradients.ts';
-import { trainedEntries } from '../dalle/init-from.ts';
 import type { PlannedModel } from './plan.ts';
 
 /** @param recompute used instead of `train.recompute` */

@@ -15,7 +15,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { z } from 'zod';
 import { type Checkpoint, hashOf } from '../../../src/checkpoint/checkpoint.ts';
 import type { TensorData } from '../../../src/checkpoint/dtype.ts';
-import { type ReadOptions, readCheckpoint } from '../../../src/checkpoint/read.ts';
+import { type CheckpointReadOptions, readCheckpoint } from '../../../src/checkpoint/read.ts';
 import { RunCheckpoints } from '../../../src/checkpoint/run-checkpoints.ts';
 import { type CheckpointContents, writeCheckpoint } from '../../../src/checkpoint/write.ts';
 import { DataError, EXIT, formatUserError } from '../../../src/util/errors.ts';
@@ -56,7 +56,7 @@ const EXPECTED: [string, { shape: number[] }][] = [
   ['conv.bias', { shape: [1] }],
 ];
 
-const open = (path: string, options: Partial<ReadOptions> = {}): Promise<Checkpoint> =>
+const open = (path: string, options: Partial<CheckpointReadOptions> = {}): Promise<Checkpoint> =>
   readCheckpoint(path, { kind: 'dvae', warn, ...options });
 
 async function save(step: number, contents: Partial<CheckpointContents> = {}): Promise<string> {

@@ -11,7 +11,7 @@ import type { HostTensor } from '../../../../src/engine/native/tensor.ts';
 import { Runtime } from '../../../../src/engine/session/runtime.ts';
 import { dalleSpec } from '../../../../src/models/dalle/model.ts';
 import { Weights } from '../../../../src/nn/weights.ts';
-import { trainedEntries } from '../../../../src/train/dalle/init-from.ts';
+import { trainedEntries } from '../../../../src/train/dalle/freeze.ts';
 import { DalleStep } from '../../../../src/train/dalle/step.ts';
 import { stepKey } from '../../../../src/train/loop/scalars.ts';
 import { initialize } from '../../../../src/train/loop/state.ts';
