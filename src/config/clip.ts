@@ -1,64 +1,17 @@
 // Configuration of `mm train-clip`: contrastive pretraining (CLIP, arXiv 2103.00020).
 
 import { z } from 'zod';
+import {
+  changedKeys,
+  HEAD,
+  imageTower,
+  RESNET_GROWTH,
+  RESNET_STRIDE,
+  TEXT_KEYS,
+  textTower,
+  VIT_KEYS,
+} from './clip-towers.ts';
 import { emaSchema, loopSchedule, optimizer, positiveInteger, seed, validationShare } from './fields.ts';
-
-/** Means and deviations of the channels of the published models' images, in [0, 1]. */
-const MEAN = [0.48145466, 0.4578275, 0.40821073];
-const DEVIATION = [0.26862954, 0.26130258, 0.27577711];
-
-/** Width of a head where `heads` is not given. */
-const HEAD = 64;
-/** Channels of a ResNet's last stage for each channel of its first. */
-export const RESNET_GROWTH = 32;
-/** A ResNet makes an image this much smaller. */
-export const RESNET_STRIDE = 32;
-
-const image = z
-  .strictObject({
-    tower: z.enum(['vit', 'resnet']).default('vit').describe('Vision Transformer, or the modified ResNet'),
-    size: positiveInteger().default(224).describe('pixels on a side; the images are square'),
-    patch: positiveInteger().default(32).describe('pixels on a side of a patch (vit)'),
-    width: positiveInteger()
-      .default(768)
-      .describe('width of the residual stream (vit), or channels after the stem (resnet)'),
-    layers: positiveInteger().default(12).describe('resblocks (vit)'),
-    blocks: z
-      .array(positiveInteger())
-      .length(4)
-      .default([3, 4, 6, 3])
-      .describe('bottleneck blocks in the four stages (resnet)'),
-    heads: positiveInteger()
-      .optional()
-      .describe(
-        `attention heads, of the resblocks (vit) or of the pooling (resnet); by default as many as are ${HEAD} wide`,
-      ),
-    mean: z
-      .array(z.number())
-      .length(3)
-      .default(MEAN)
-      .describe('of red, green and blue in [0, 1], subtracted'),
-    stddev: z
-      .array(z.number().positive())
-      .length(3)
-      .default(DEVIATION)
-      .describe('of red, green and blue, divided by'),
-  })
-  .describe('the image tower');
-
-const text = z
-  .strictObject({
-    vocabulary: positiveInteger()
-      .default(49408)
-      .describe(
-        "ids; the last two are the start and the end token, the tokenizer's come before them (openai)",
-      ),
-    length: positiveInteger().default(77).describe('text positions, start and end token included'),
-    width: positiveInteger().default(512).describe('width of the residual stream'),
-    layers: positiveInteger().default(12).describe('resblocks'),
-    heads: positiveInteger().optional().describe(`attention heads; by default as many as are ${HEAD} wide`),
-  })
-  .describe('the text tower');
 
 const attentionWidth = ({ tower, width }: { tower: 'vit' | 'resnet'; width: number }): number =>
   tower === 'vit' ? width : width * RESNET_GROWTH;
@@ -77,8 +30,8 @@ export const clipModelSchema = z
       .enum(['quick-gelu', 'gelu'])
       .default('quick-gelu')
       .describe('of the resblocks: x·σ(1.702x) as published, or the exact GELU (openai)'),
-    image: image.prefault({}),
-    text: text.prefault({}),
+    image: imageTower.prefault({}),
+    text: textTower.prefault({}),
   })
   .superRefine(({ architecture, image, text }, context) => {
     const refuse = (path: string[], message: string): void =>
@@ -88,10 +41,23 @@ export const clipModelSchema = z
       const cause = image.tower === 'vit' ? 'patch' : 'the stride of a resnet';
       refuse(['image', 'size'], `must be a multiple of ${stride}, ${cause}; received ${image.size}`);
     }
-    if (architecture === 'dalle-pytorch') {
+    const isLucid = architecture === 'dalle-pytorch';
+    if (isLucid || image.tower === 'resnet') {
+      const kind = isLucid ? 'architecture dalle-pytorch' : 'a resnet';
+      for (const key of changedKeys(image, VIT_KEYS)) refuse(['image', key], `is not a setting of ${kind}`);
+    }
+    if (isLucid) {
+      for (const key of changedKeys(text, TEXT_KEYS))
+        refuse(['text', key], `is not a setting of architecture dalle-pytorch`);
       if (image.tower !== 'vit') refuse(['image', 'tower'], 'must be vit for architecture dalle-pytorch');
       return; // its heads are 64 wide whatever the width
     }
+    for (const [name, id = 0] of Object.entries(text.specialTokens ?? {}))
+      if (id >= text.vocabulary)
+        refuse(
+          ['text', 'specialTokens', name],
+          `must be below the vocabulary, ${text.vocabulary}; received ${id}`,
+        );
     for (const [name, width, heads] of [
       ['image', attentionWidth(image), image.heads],
       ['text', text.width, text.heads],
