@@ -4,8 +4,8 @@ import { z } from 'zod';
 import { positiveInteger } from './fields.ts';
 
 /** Means and deviations of the channels of the published models' images, in [0, 1]. */
-const MEAN = [0.48145466, 0.4578275, 0.40821073];
-const DEVIATION = [0.26862954, 0.26130258, 0.27577711];
+export const OPENAI_MEAN = [0.48145466, 0.4578275, 0.40821073];
+export const OPENAI_STDDEV = [0.26862954, 0.26130258, 0.27577711];
 
 /** Width of a head where `heads` is not given. */
 export const HEAD = 64;
@@ -59,12 +59,12 @@ export const imageTower = z
     mean: z
       .array(z.number())
       .length(3)
-      .default(MEAN)
+      .default(OPENAI_MEAN)
       .describe('of red, green and blue in [0, 1], subtracted'),
     stddev: z
       .array(z.number().positive())
       .length(3)
-      .default(DEVIATION)
+      .default(OPENAI_STDDEV)
       .describe('of red, green and blue, divided by'),
     resize: z
       .enum(['shortest', 'longest', 'squash'])
