@@ -24,7 +24,13 @@ export async function curvesPng(panels: readonly Panel[]): Promise<Buffer> {
   const legend = names.map(
     (name, i) =>
       `<rect x="${MARGIN}" y="${HEIGHT + LEGEND * i + 4}" width="18" height="4" fill="${COLOURS[i % COLOURS.length]}"/>` +
-      textSvg(name, MARGIN + 26, HEIGHT + LEGEND * i + 11, 12, INK, 'start'),
+      textSvg(name, {
+        x: MARGIN + 26,
+        baseline: HEIGHT + LEGEND * i + 11,
+        size: 12,
+        color: INK,
+        anchor: 'start',
+      }),
   );
   const drawn = panels.map((panel, i) => `<g transform="translate(${i * WIDTH},0)">${panelSvg(panel)}</g>`);
   const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH * panels.length}" height="${height}"><rect width="100%" height="100%" fill="#ffffff"/>${drawn.join('')}${legend.join('')}</svg>`;
@@ -47,13 +53,20 @@ function panelSvg({ title, curves, logarithmic }: Panel): string {
         .join(' ')}"/>`,
   );
   const ends = [low, high].map((end) => (logarithmic ? 10 ** end : end));
-  const marks = ends.map((value) => textSvg(value.toPrecision(2), MARGIN / 2 - 2, y(value) + 4, 11, INK));
+  const marks = ends.map((value) =>
+    textSvg(value.toPrecision(2), { x: MARGIN / 2 - 2, baseline: y(value) + 4, size: 11, color: INK }),
+  );
   const axes = `<path d="M${MARGIN} ${MARGIN}V${HEIGHT - MARGIN}H${WIDTH - MARGIN}" fill="none" stroke="#888888"/>`;
   return [
     axes,
     ...lines,
     ...marks,
-    textSvg(title, WIDTH / 2, MARGIN - 14, 13, INK, 'middle'),
-    textSvg(`${most.toFixed(0)} s`, WIDTH - MARGIN, HEIGHT - MARGIN + 16, 11, INK),
+    textSvg(title, { x: WIDTH / 2, baseline: MARGIN - 14, size: 13, color: INK }),
+    textSvg(`${most.toFixed(0)} s`, {
+      x: WIDTH - MARGIN,
+      baseline: HEIGHT - MARGIN + 16,
+      size: 11,
+      color: INK,
+    }),
   ].join('');
 }

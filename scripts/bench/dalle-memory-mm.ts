@@ -1,5 +1,5 @@
-// A process of dalle-memory.ts. dalle-memory-mm.ts MODEL BATCH TRAIN process|allocator, where MODEL and TRAIN are sections
-// as JSON and the last says whose memory is measured
+// A process of dalle-memory.ts. dalle-memory-mm.ts MODEL BATCH TRAIN process|allocator, where MODEL and TRAIN are
+// sections as JSON and the last says whose memory is measured
 
 import type { OpTime } from '../../src/engine/session/op-times.ts';
 import { trainStep } from './dalle-train-step.ts';

@@ -1,5 +1,5 @@
-// What memory a train step of the joint Transformer takes, with its activations kept and computed again, each in a
-// separate process: 256 + 1024 tokens, width 512, 8 layers, batch 2.
+// Peak memory of a train step of the joint Transformer, with saved and with recomputed activations, each in a separate
+// process: 256 + 1024 tokens, width 512, 8 layers, batch 2.
 //
 //   node --import tsx scripts/bench/dalle-memory.ts [--only full] [--json]
 //       for each case the process's resident memory, and of it what TensorFlow's allocator says is in use (counted in
@@ -38,7 +38,9 @@ async function main(): Promise<void> {
   const { values } = parseArgs({ options: { only: { type: 'string' }, json: { type: 'boolean' } } });
   const chosen = Object.entries(cases).filter(([name]) => name.startsWith(values.only ?? ''));
   if (chosen.length === 0)
-    throw new UsageError(`--only is the beginning of one of: ${Object.keys(cases).join('; ')}`);
+    throw new UsageError(`--only is the prefix of one of: ${Object.keys(cases).join('; ')}`, {
+      code: 'E_ARGUMENT',
+    });
   for (const [name, sections] of chosen) {
     const ofProcess = await measure(name, sections, 'process');
     const ofAllocator = await measure(name, sections, 'allocator');

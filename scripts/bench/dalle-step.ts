@@ -52,7 +52,10 @@ async function main(): Promise<void> {
   });
   const [which] = positionals;
   if (which !== 'peers' && which !== 'sparse')
-    throw new UsageError('say which bench: peers or sparse', { where: 'dalle-step.ts' });
+    throw new UsageError('choose a benchmark: peers or sparse', {
+      code: 'E_ARGUMENT',
+      where: 'dalle-step.ts',
+    });
   const contestants = which === 'peers' ? peers() : sparse();
   const turns: Record<string, Turn[]> = await inTurn(contestants, {
     rounds: Number(values.rounds),

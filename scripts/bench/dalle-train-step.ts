@@ -9,14 +9,14 @@ import { dalleSpec } from '../../src/models/dalle/model.ts';
 import { Weights } from '../../src/nn/weights.ts';
 import { DalleStep } from '../../src/train/dalle/step.ts';
 import { PowerSgd } from '../../src/train/distributed/power-sgd.ts';
-import { initialize } from '../../src/train/loop/resume.ts';
 import { stepKey } from '../../src/train/loop/scalars.ts';
+import { initialize } from '../../src/train/loop/state.ts';
 import { Adam } from '../../src/train/optim/adam.ts';
 import { RandomStream } from '../../src/util/random.ts';
 
 /**
- * Draws the weights. @param model a model section @param train keys of a train section @param cluster of workers that
- * share out the batch
+ * Initializes the weights. @param model a model section @param train keys of a train section @param cluster of workers
+ * that share out the batch
  * @returns the step numbered `at`, with its loss; `times` collects the time and memory of each op
  */
 export async function trainStep(

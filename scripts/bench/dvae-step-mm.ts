@@ -11,8 +11,9 @@ import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
 import { dvaeArchitecture } from '../../src/models/dvae/architecture.ts';
 import { DvaeTask } from '../../src/train/dvae/task.ts';
-import { initialize } from '../../src/train/loop/resume.ts';
+import { initialize } from '../../src/train/loop/state.ts';
 import { createLogger } from '../../src/util/logger.ts';
+import { SILENT } from '../../src/util/progress.ts';
 import { RandomStream } from '../../src/util/random.ts';
 import { serve } from './in-turn.ts';
 
@@ -50,7 +51,15 @@ const config = dvaeSchema.parse({
 
 await serve(async () => {
   const runtime = new Runtime();
-  const task = new DvaeTask(runtime, config, { batches: [], batch: 1 }, 'none', log);
+  const task = new DvaeTask(runtime, config, {
+    path: 'none',
+    images: [],
+    validation: { batches: [], batch: 1 },
+    faults: new Faults(log),
+    log,
+    progress: SILENT,
+    signal: new AbortController().signal,
+  });
   await initialize(runtime, task.state, 0);
   return what === 'train' ? trainStep(task) : tokenizeStep(runtime, task);
 });

@@ -35,7 +35,10 @@ async function main(): Promise<void> {
   });
   const [what] = positionals;
   if (what !== 'train' && what !== 'tokenize')
-    throw new UsageError('say what to time: train or tokenize', { where: 'dvae-step.ts' });
+    throw new UsageError('choose a benchmark: train or tokenize', {
+      code: 'E_ARGUMENT',
+      where: 'dvae-step.ts',
+    });
   const batch = values.batch ?? (what === 'train' ? '4' : '32');
   for (const flag of ['hidden', 'size', 'vocabulary', 'images', 'rounds', 'steps'] as const)
     count(`--${flag}`, values[flag]);

@@ -1,5 +1,5 @@
-// Times programs against each other fairly on a machine that other work may share: each lives in a process of its
-// own, they run a few steps in turn (A B A B …) while the others wait, and what counts is the ratio within a round.
+// Times programs against each other fairly on a shared machine: each is a separate process, they run a few steps in
+// turn (A B A B …) while the others wait, and the result is the ratio within a round.
 
 import { readFileSync } from 'node:fs';
 import { Worker } from './worker.ts';

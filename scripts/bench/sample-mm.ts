@@ -1,4 +1,4 @@
-// mm's side of sample.ts: one step draws a batch of images' tokens.
+// mm's side of sample.ts: one step samples the tokens of a batch of images.
 // sample-mm.ts MODEL BATCH VALUE, where MODEL is a model section as JSON and VALUE is what a step returns: the mean
 // of its tokens, or how many times as long the last eighth of the positions took as the second
 
@@ -13,7 +13,7 @@ import { Weights } from '../../src/nn/weights.ts';
 import { RandomStream } from '../../src/util/random.ts';
 import { serve, spread } from './in-turn.ts';
 
-/** The most likely tenth, as generate_images is asked. */
+/** The most likely tenth, as in the call of generate_images. */
 const FILTER = 0.9;
 
 const [model = '{}', batch = '4', value = 'mean'] = process.argv.slice(2);

@@ -1,4 +1,4 @@
-// Drawing image tokens, taken in turn with others.
+// Sampling of image tokens, timed in turn with other programs.
 //
 //   node --import tsx scripts/bench/sample.ts peers [--batch 4] [--rounds 5] [--json]
 //       64 + 256 tokens, width 256, 4 layers, full attention: mm, and DALLE-pytorch's generate_images with its cache.
@@ -46,7 +46,10 @@ async function main(): Promise<void> {
   });
   const [which] = positionals;
   if (which !== 'peers' && which !== 'positions')
-    throw new UsageError('say which bench: peers or positions', { where: 'sample.ts' });
+    throw new UsageError('choose a benchmark: peers or positions', {
+      code: 'E_ARGUMENT',
+      where: 'sample.ts',
+    });
   const batch = count('--batch', values.batch);
   const contestants = which === 'peers' ? peers(batch) : positions(batch);
   const tokens = batch * (which === 'peers' ? SMALL : long).grid ** 2;

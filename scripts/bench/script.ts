@@ -1,4 +1,4 @@
-// What every benchmark shares: one error boundary, and running other programs.
+// Shared by all benchmarks: one error boundary, and running other programs.
 
 import { execFile } from 'node:child_process';
 import { homedir } from 'node:os';
@@ -8,35 +8,35 @@ import { EngineError, EXIT, formatUserError, UsageError, UserError } from '../..
 
 const execute = promisify(execFile);
 
-/** Runs a script's main function; errors of the user's come out as text and an exit code, as `mm` does it. */
+/** Runs the main function of a script; prints user errors as text and sets the exit code, as `mm` does. */
 export async function runScript(main: () => Promise<void>): Promise<void> {
   try {
     await main();
   } catch (error) {
-    const told = fromParseArgs(error);
-    console.error(told instanceof UserError ? formatUserError(told) : told);
-    process.exitCode = told instanceof UserError ? told.exitCode : EXIT.bug;
+    const reported = fromParseArgs(error);
+    console.error(reported instanceof UserError ? formatUserError(reported) : reported);
+    process.exitCode = reported instanceof UserError ? reported.exitCode : EXIT.bug;
   }
 }
 
 function fromParseArgs(error: unknown): unknown {
   const { code, message } = error as NodeJS.ErrnoException;
-  return code?.startsWith('ERR_PARSE_ARGS') ? new UsageError(message) : error;
+  return code?.startsWith('ERR_PARSE_ARGS') ? new UsageError(message, { code: 'E_ARGUMENT' }) : error;
 }
 
-/** Python with the peers: that of the virtual environment MM_PEERS, ~/.cache/mm-peers by default. */
+/** Python of the virtual environment MM_PEERS (by default ~/.cache/mm-peers), which has the compared programs. */
 export const peersPython = (): string =>
   join(process.env.MM_PEERS ?? join(homedir(), '.cache', 'mm-peers'), 'bin', 'python');
 
-/** A whole number above 0 that a flag gives. */
+/** Parses the value of a flag as an integer above 0. */
 export function count(flag: string, given: string): number {
   const number = Number(given);
   if (!Number.isInteger(number) || number < 1)
-    throw new UsageError(`${flag} must be a whole number above 0, not ${given}`);
+    throw new UsageError(`${flag} must be an integer above 0, not ${given}`, { code: 'E_ARGUMENT' });
   return number;
 }
 
-/** Runs a program to its end. Throws EngineError with what it wrote when it is missing or fails. */
+/** Runs a program to its end. @throws EngineError with its stderr when it is missing or fails */
 export async function runProgram(
   program: string,
   args: readonly string[],
@@ -46,7 +46,12 @@ export async function runProgram(
   try {
     await execute(program, args, { ...rest, maxBuffer: 1 << 26 });
   } catch (error) {
-    const said = (error as { stderr?: string }).stderr?.trim() || (error as Error).message;
-    throw new EngineError(`${program} failed: ${said}`, { where: args.join(' '), fix, cause: error });
+    const stderr = (error as { stderr?: string }).stderr?.trim() || (error as Error).message;
+    throw new EngineError(`${program} failed: ${stderr}`, {
+      code: 'E_PROGRAM_FAILED',
+      where: args.join(' '),
+      fix,
+      cause: error,
+    });
   }
 }

@@ -84,7 +84,8 @@ function nodeHeaders(given: string | undefined): string {
   const root = process.env.npm_config_nodedir ?? resolve(dirname(process.execPath), '..');
   const folder = resolve(given ?? join(root, 'include', 'node'));
   if (!existsSync(join(folder, 'node_api.h'))) {
-    throw new EngineError("Node's C headers are not there", {
+    throw new EngineError("Node's C headers are missing", {
+      code: 'E_HEADERS_MISSING',
       where: join(folder, 'node_api.h'),
       fix: "--node-headers FOLDER; node-vVERSION-headers.tar.gz on Node's download page holds them",
     });
@@ -100,7 +101,8 @@ async function tensorflowHeaders(
   const source = given === undefined ? await fetchWheel(version, scratch) : resolve(given);
   const include = (await isFile(source)) ? await unzipHeaders(source, scratch) : source;
   if (!existsSync(join(include, 'tensorflow', 'c', 'c_api.h'))) {
-    throw new EngineError("TensorFlow's C headers are not there", {
+    throw new EngineError("TensorFlow's C headers are missing", {
+      code: 'E_HEADERS_MISSING',
       where: join(include, 'tensorflow', 'c', 'c_api.h'),
       fix: `--headers with the tensorflow-cpu ${version} wheel, or its unpacked tensorflow/include`,
     });
@@ -126,7 +128,8 @@ async function fetchWheel(version: string, folder: string): Promise<string> {
   try {
     return await downloadWheel(await findPip(), request, folder, { progress: SILENT });
   } catch (error) {
-    throw new EngineError(`TensorFlow's C headers could not be fetched: ${(error as Error).message}`, {
+    throw new EngineError(`TensorFlow's C headers could not be downloaded: ${(error as Error).message}`, {
+      code: 'E_HEADERS_MISSING',
       fix: '--headers with a TensorFlow wheel, or its unpacked tensorflow/include',
       cause: error,
     });

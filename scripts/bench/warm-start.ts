@@ -4,9 +4,9 @@
 //   node --import tsx scripts/bench/warm-start.ts --data IMAGES [--config configs/dvae/small.yaml] [--steps 2000]
 //       [--out starts.png] [--set path.to.key=value] [--json]
 //
-// `warm start` is the configuration as it is, its autoencoder updates counted; the others begin from drawn weights for
-// as many updates: with the same settings, with dead codes revived, and with the published temperature (1 → 1/16) and
-// KL weight (6.6 after a ramp over the first 1/30 of the temperature's schedule, as published).
+// `warm start` is the configuration as it is, its autoencoder updates counted; the others start from initial weights
+// for as many updates: with the same settings, with dead codes revived, and with the published temperature (1 → 1/16)
+// and KL weight (6.6 after a ramp over the first 1/30 of the temperature's schedule, as published).
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -37,7 +37,8 @@ function contestants(config: DvaeConfig, steps: number): Record<string, DvaeConf
   const { warmStart, ...train } = config.train;
   if (!warmStart) {
     throw new UsageError('the configuration has no warm start to compare', {
-      fix: 'name one with train.warmStart, such as configs/dvae/small.yaml',
+      code: 'E_ARGUMENT',
+      fix: 'use one with train.warmStart, such as configs/dvae/small.yaml',
     });
   }
   const warm = Math.min(warmStart.steps, Math.floor(steps / 2));
@@ -110,7 +111,10 @@ async function main(): Promise<void> {
   });
   const steps = count('--steps', values.steps);
   if (values.data === undefined)
-    throw new UsageError('no images to train on', { fix: '--data with a folder of images' });
+    throw new UsageError('no images to train on', {
+      code: 'E_ARGUMENT_MISSING',
+      fix: '--data with a folder of images',
+    });
   const config = loadConfig(dvaeSchema, {
     file: values.config,
     set: values.set,

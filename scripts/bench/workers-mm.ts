@@ -1,6 +1,6 @@
-// mm's sides of workers.ts: workers-mm.ts WHAT MODEL BATCH TRAIN. WHAT is `alone`, a step of one process; `step`, one of two
-// workers, of which this one starts the other; or `exchange`, what they do of it besides the gradients. A step's value is its
-// loss, an exchange's the megabytes that a worker has sent.
+// mm's sides of workers.ts: workers-mm.ts WHAT MODEL BATCH TRAIN. WHAT is `alone`, a step of one process; `step`, one
+// of two workers, of which this one starts the other; or `exchange`, the same without the gradients. The value of a
+// step is its loss, that of an exchange the megabytes that a worker has sent.
 
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -9,7 +9,7 @@ import { dalleSchema } from '../../src/config/dalle.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { dalleSpec } from '../../src/models/dalle/model.ts';
 import { Weights } from '../../src/nn/weights.ts';
-import { GradientExchange } from '../../src/train/distributed/all-reduce.ts';
+import { AllReduce } from '../../src/train/distributed/all-reduce.ts';
 import { PowerSgd } from '../../src/train/distributed/power-sgd.ts';
 import { GradientAccumulator } from '../../src/train/optim/accumulate.ts';
 import { trainStep } from './dalle-train-step.ts';
@@ -49,7 +49,7 @@ async function exchangeOnly(cluster: Cluster): Promise<Run> {
     sums.add(new Map([...entries].map(([name, { variable }]) => [name, variable.read()])));
     return {};
   });
-  const exchange = new GradientExchange(runtime, 'bench', { cluster, sums, compression });
+  const exchange = new AllReduce(runtime, 'bench', { cluster, sums, compression });
   return async () => {
     await set({});
     const before = cluster.bytesSent;

@@ -1,6 +1,6 @@
-// A train step of the joint Transformer by two workers on this machine against the same step of one process in two
-// parts: what the exchange of gradients takes, whole and compressed, and how much is sent. The workers share the machine's
-// processors, so that two of them are no faster than one process; on separate machines they would be.
+// A train step of the joint Transformer by two workers on this machine against the same step of one process with two
+// micro-batches: time of the all-reduce, uncompressed and compressed, and bytes sent. The workers share the processors
+// of the machine, so two of them are not faster than one process; on separate machines they would be.
 //
 //   node --import tsx scripts/bench/workers.ts [--batch 8] [--rank 4] [--rounds 8] [--steps 3] [--json]
 

@@ -44,7 +44,8 @@ async function compare(python: string, model: string): Promise<boolean> {
 
 await runScript(async () => {
   const [python, ...named] = process.argv.slice(2);
-  if (python === undefined) throw new UsageError('name the Python that has torch and open_clip');
+  if (python === undefined)
+    throw new UsageError('give the Python that has torch and open_clip', { code: 'E_ARGUMENT_MISSING' });
   const models = named.length > 0 ? named : ['ViT-B-32-quickgelu', 'RN50-quickgelu'];
   for (const model of models) if (!(await compare(python, model))) process.exitCode = 1;
 });

@@ -72,7 +72,8 @@ async function classify(
   }));
   const drawings = objects.map((object, i) => ({ scene: { objects: [object] }, key: [seed, 'classify', i] }));
   const features = await clip.encodeImages(Buffer.concat(await renderScenes(drawings, image.size)));
-  // Captions name a colour with a shape: a colour's text is the mean of those with every shape, and the other way round.
+  // Captions name a colour with a shape: a colour's text is the mean of those with every shape, and the other way
+  // round.
   const colours = await makeClassifier(
     clip,
     COLOUR_NAMES,

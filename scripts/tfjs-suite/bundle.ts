@@ -43,7 +43,9 @@ async function installTools(): Promise<string> {
   return folder;
 }
 
-/** tfjs-node's backend is an ES5 class, and its base in tfjs-core's modules is not: `_super.call` cannot construct it. */
+/**
+ * tfjs-node's backend is an ES5 class, and its base in tfjs-core's modules is not: `_super.call` cannot construct it.
+ */
 function constructEs5Class(build: PluginBuild): void {
   build.onLoad({ filter: /tfjs-node-gpu.dist.nodejs_kernel_backend\.js$/ }, async ({ path }) => {
     const source = await readFile(path, 'utf8');

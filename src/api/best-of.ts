@@ -1,4 +1,4 @@
-// The best of many candidates by CLIP's score, as DALL·E's samples were chosen (arXiv 2102.12092, section 2.6).
+// The best of many candidates by CLIP's score, as DALL·E's samples were picked (arXiv 2102.12092, section 2.6).
 
 import { decodeBuffer } from '../data/decode.ts';
 import type { ClipModel } from '../inference/clip/clip.ts';
@@ -7,24 +7,25 @@ import { encodePng } from '../report/images/png.ts';
 import { DataError } from '../util/errors.ts';
 
 export interface ScoredImage extends GeneratedImage {
-  /** The cosine with the prompt. */
+  /** Cosine similarity of image and prompt. */
   readonly score: number;
 }
 
 export interface BestOf {
   readonly clip: Pick<ClipModel, 'config' | 'score' | 'checkText'>;
   /** Candidates of each prompt. */
-  readonly drawn: number;
+  readonly candidates: number;
+  /** Candidates of each prompt that are yielded. */
   readonly kept: number;
-  /** Images that are drawn at a time, and at most scored at a time. */
+  /** Images sampled at a time, and at most scored at a time. */
   readonly batch: number;
-  /** Whether CLIP reads the beginning of prompts that are too long for it. */
+  /** Whether CLIP reads only the beginning of prompts that are too long for it. */
   readonly truncate: boolean;
 }
 
 /**
- * Refuses prompts that CLIP cannot score, before anything is drawn.
- * @throws DataError for one that is longer than it reads, unless `truncate` is set
+ * Checks that CLIP can score the prompts, before anything is sampled.
+ * @throws DataError for a prompt longer than CLIP reads, unless `truncate` is set
  */
 export function checkPrompts({ clip, truncate }: BestOf, prompts: readonly string[]): void {
   for (const prompt of prompts) {
@@ -32,71 +33,73 @@ export function checkPrompts({ clip, truncate }: BestOf, prompts: readonly strin
       clip.checkText(prompt, truncate);
     } catch (cause) {
       if (!(cause instanceof DataError)) throw cause;
-      const { message, where, fix } = cause;
+      const { message, where, fix, code = 'E_PROMPT_UNSCORABLE' } = cause;
       throw new DataError(`CLIP cannot score the prompt: ${message}`, {
+        code,
         cause,
-        ...(where === undefined ? {} : { where }),
-        ...(fix === undefined ? {} : { fix }),
+        ...(where !== undefined && { where }),
+        ...(fix !== undefined && { fix }),
       });
     }
   }
 }
 
 /**
- * The best images of each prompt, the best first and equals in the order they were drawn in, as soon as the prompt's
- * last candidate is there. Holds the images of one batch and the best of one prompt.
- * @param images the candidates of the first prompt, of the second, …
- * @throws DataError when a score is not a number
+ * The best images of each prompt, in order of their scores, equal ones in the order of their seeds; yielded as soon as
+ * the prompt's last candidate is there. Holds the images of one batch and the best of one prompt.
+ * @param images all candidates of the first prompt, then of the second, …
+ * @throws DataError when a score is not finite
  */
 export async function* bestOf(
   images: AsyncIterable<GeneratedImage>,
   options: BestOf,
 ): AsyncGenerator<ScoredImage> {
-  const { drawn, kept, batch } = options;
+  const { candidates, kept, batch } = options;
   let best: ScoredImage[] = [];
-  let waiting: GeneratedImage[] = [];
+  let unscored: GeneratedImage[] = [];
   let seen = 0;
   for await (const image of images) {
-    waiting.push(image);
+    unscored.push(image);
     seen++;
-    const isLast = seen % drawn === 0;
-    // At the end of a batch too, or its pixels would be held while the next one is drawn.
+    const isLast = seen % candidates === 0;
+    // Scored at the end of a batch too: the next batch is sampled without the pixels of this one in memory.
     if (!isLast && seen % batch !== 0) continue;
-    const scored = await scores(waiting, options);
+    const scored = await score(unscored, options);
     best = [...best, ...scored].sort((a, b) => b.score - a.score).slice(0, kept);
     best = best.map(detached);
-    waiting = [];
+    unscored = [];
     if (!isLast) continue;
     yield* best;
     best = [];
   }
 }
 
-/** Scores images of one prompt: of their files, so that mm rank says the same. */
-async function scores(
+/** Scores images of one prompt, each by way of its PNG file, so that mm rank gives the same score. */
+async function score(
   images: readonly GeneratedImage[],
   { clip, truncate }: BestOf,
 ): Promise<readonly ScoredImage[]> {
   const { size } = clip.config.image;
   const prompt = (images[0] as GeneratedImage).prompt;
-  const views = await Promise.all(
+  const decoded = await Promise.all(
     images.map(async (image) => {
       const png = await encodePng(image.pixels, image.size, image.size);
       return (await decodeBuffer(png, { size, crop: 'center', preprocessing: 'clip' })).pixels;
     }),
   );
-  const found = await clip.score(prompt, Buffer.concat(views), truncate);
+  const scores = await clip.score(prompt, Buffer.concat(decoded), truncate);
   return images.map((image, i) => {
-    const score = found[i] as number;
+    const score = scores[i] as number;
     if (Number.isFinite(score)) return { ...image, score };
     throw new DataError(`CLIP's score of an image is ${score}`, {
+      code: 'E_SCORE_NOT_FINITE',
       where: `${prompt.slice(0, 60)}, seed ${image.seed}`,
-      fix: 'use a CLIP whose weights are numbers',
+      fix: 'use a CLIP with finite weights',
     });
   });
 }
 
-/** With pixels of its own: as a part of the batch it would keep all of it in memory. */
+/** The image with a copy of its pixels, where they are a view of the whole batch's, which would stay in memory. */
 const detached = (image: ScoredImage): ScoredImage =>
   image.pixels.buffer.byteLength === image.pixels.byteLength
     ? image

@@ -1,77 +1,79 @@
-// What a program may ask of `sample`, and what is refused before anything is loaded.
+// The options of `sample`, and what is refused before anything is loaded.
 
 import { UsageError } from '../util/errors.ts';
+import { assertWholeNumber } from '../util/whole-number.ts';
 
 export interface SampleOptions {
-  /** Checkpoint or run of mm train-dalle. With `like`, by default the one that drew that image. */
+  /** Checkpoint or run of mm train-dalle. With `like`, by default the one that sampled that image. */
   readonly dalle?: string;
   /** What the images show. */
   readonly prompts?: readonly string[];
-  /** Beginnings of captions, which the model goes on with before it draws; they come after `prompts`. */
+  /** Beginnings of captions, which the model completes before it samples images; they follow `prompts`. */
   readonly complete?: readonly string[];
-  /** What guidance steers away from, in place of the empty caption; nothing when it is empty. */
+  /** Prompt that guidance steers away from, instead of the empty caption. An empty text is the empty caption. */
   readonly negative?: string;
-  /** Images of each prompt: 4 by default. */
+  /** Images for each prompt: 4 by default. */
   readonly count?: number;
-  /** In place of `count`: of how many candidates CLIP chooses the `keep` best (1), the best first. */
+  /** Instead of `count`: candidates for each prompt, of which CLIP picks the `keep` best. */
   readonly bestOf?: number;
+  /** With `bestOf`: images kept for each prompt, the best first; 1 by default. */
   readonly keep?: number;
-  /** What chooses: checkpoint or run of mm train-clip, or what mm convert made. */
+  /** CLIP that scores the candidates: checkpoint or run of mm train-clip, or what mm convert wrote. */
   readonly clip?: string;
-  /** Seed of each prompt's first image (0); the next ones count up. */
+  /** Seed of each prompt's first image, 0 by default; the next images have the next seeds. */
   readonly seed?: number;
-  /** Divides the logits: below 1 likelier, above 1 more varied images; 1 by default. */
+  /** Divides the logits: below 1 more probable images, above 1 more varied ones; 1 by default. */
   readonly temperature?: number;
   /**
-   * The likeliest codes to draw from: how many, or below 1 the share left out, as DALLE-pytorch's `filter_thres`. There
-   * the share is of text tokens and codes together, so that the same number leaves fewer codes out.
+   * Samples from the most probable image tokens: a number of them, or below 1 the share left out, as DALLE-pytorch's
+   * `filter_thres`. There the share is of text and image tokens together, so the same number leaves fewer out.
    */
   readonly topK?: number;
-  /** Draws from the likeliest codes that make up this probability. */
+  /** Samples from the most probable image tokens whose probabilities add up to this. */
   readonly topP?: number;
-  /** Weight of the caption against no caption, or against `negative`; 1, the default, is none. */
+  /** Classifier-free guidance scale, against the empty caption or `negative`; 1, the default, is no guidance. */
   readonly guidance?: number;
-  /** An image whose first rows of codes are kept. */
+  /** An image whose first rows of image tokens are kept. */
   readonly prime?: Prime;
-  /** A PNG that `sample` made: its prompt, seed and settings are taken where these options do not say another. */
+  /** A PNG of `sample`: its prompt, seed and settings are the defaults of these options. */
   readonly like?: string;
-  /** Images drawn at a time: 16 by default. Changes no image. */
+  /** Images sampled at a time: 16 by default. Changes no image. */
   readonly batchSize?: number;
-  /** Whether texts that are longer than the model reads are cut; they are refused by default. */
+  /** Whether prompts longer than the model reads are cut; otherwise they are an error. */
   readonly truncate?: boolean;
-  /** Stops by an AbortError; images that were yielded are finished. */
+  /** Stops with an AbortError; images that were yielded are finished. */
   readonly signal?: AbortSignal;
-  /** Told how many of all codes are drawn. */
+  /** Called with the number of image tokens sampled so far, and of all. */
   readonly onProgress?: (done: number, total: number) => void;
-  /** Told what the model made of a beginning of `complete`. */
+  /** Called with each completed caption of `complete`. */
   readonly onCaption?: (caption: string, beginning: string) => void;
-  /** Shown the images as they are, about once a second; a promise that it returns is waited for. */
+  /** Called with the unfinished images about once a second; a promise that it returns is awaited. */
   readonly onPreview?: (images: readonly PreviewImage[]) => Promise<void> | void;
-  /** Told of what is odd and no reason to stop, such as a damaged checkpoint passed over; by default a warning of the process. */
+  /** Called with warnings, such as of a damaged checkpoint that was skipped; by default they are process warnings. */
   readonly onWarning?: (message: string) => void;
 }
 
 export interface Prime {
-  /** A file, or the contents of one. */
+  /** Path of an image file, or its contents. */
   readonly image: string | Uint8Array;
-  /** Rows of codes that are kept, from the top: at least 1, and fewer than the image has. */
+  /** Rows of image tokens kept, from the top: at least 1, and fewer than the image has. */
   readonly rows: number;
 }
 
-/** An image that is being drawn. */
+/** An unfinished image. */
 export interface PreviewImage {
   readonly prompt: string;
   readonly seed: number;
-  /** Where it stands among all that are drawn. */
+  /** Its position among all images of the call. */
   readonly index: number;
-  /** RGB, size × size × 3; grey below the rows that are drawn. */
+  /** RGB, size × size × 3; grey below the rows sampled so far. */
   readonly pixels: Uint8Array;
   readonly size: number;
 }
 
-/** How many images of each prompt are drawn, and how many of them kept. */
+/** Images of each prompt: sampled, and kept of those. */
 export interface Choice {
-  readonly drawn: number;
+  readonly candidates: number;
   readonly kept: number;
 }
 
@@ -84,88 +86,88 @@ export const DEFAULTS = {
   batchSize: 16,
 } as const;
 
-/** What the options are called where the user wrote them. */
-export type Named = (option: keyof SampleOptions | 'prime.rows') => string;
-
-/**
- * Checks what can be checked without a model.
- * @param named what messages call the options
- * @throws UsageError for an option out of its range, and for options that do not go together
- */
-export function checkOptions(options: SampleOptions, named: Named): Choice {
-  const { temperature = DEFAULTS.temperature, topK, topP, guidance = DEFAULTS.guidance } = options;
-  const inRange = (option: Parameters<Named>[0], value: unknown, holds: boolean, expected: string): void => {
-    if (holds) return;
-    throw new UsageError(`${named(option)} is ${expected}, and got ${value}`, {
-      where: named(option),
-      fix: 'mm sample --help says what each flag means',
-    });
-  };
-  const atLeast = (option: Parameters<Named>[0], value: number, least: number): void =>
-    inRange(option, value, Number.isSafeInteger(value) && value >= least, `a whole number from ${least} on`);
-  inRange('temperature', temperature, temperature > 0 && Number.isFinite(temperature), 'a number above 0');
-  inRange(
-    'topK',
-    topK,
-    topK === undefined || (topK > 0 && (topK < 1 || Number.isInteger(topK))),
-    'a whole number, or a share below 1',
-  );
-  inRange('topP', topP, topP === undefined || (topP > 0 && topP <= 1), 'a number above 0 and at most 1');
-  inRange('guidance', guidance, guidance >= 0 && Number.isFinite(guidance), 'a number from 0 on');
-  atLeast('batchSize', options.batchSize ?? DEFAULTS.batchSize, 1);
-  atLeast('seed', options.seed ?? DEFAULTS.seed, 0);
-  if (options.prime) atLeast('prime.rows', options.prime.rows, 1);
-  if (options.negative && guidance <= 1) {
-    throw new UsageError(`${named('negative')} acts through guidance, and guidance is ${guidance}`, {
-      where: named('negative'),
-      fix: `set ${named('guidance')} above 1, for example 3, or leave ${named('negative')} out`,
-    });
-  }
-  return checkChoice(options, named, atLeast);
+/** Images that `sample` samples and yields for each prompt. */
+export function choiceOf({ count, bestOf, keep, like }: SampleOptions): Choice {
+  if (bestOf !== undefined) return { candidates: bestOf, kept: keep ?? DEFAULTS.keep };
+  const images = count ?? (like === undefined ? DEFAULTS.count : 1);
+  return { candidates: images, kept: images };
 }
 
-function checkChoice(
-  { count, bestOf, keep, clip }: SampleOptions,
-  named: Named,
-  atLeast: (option: keyof SampleOptions, value: number, least: number) => void,
-): Choice {
-  atLeast('count', count ?? DEFAULTS.count, 1);
+/**
+ * Checks what can be checked without a model. `like` has to be resolved: see `withRecipe`.
+ * @throws UsageError for an option out of its range, and for options that exclude or need each other
+ */
+export function checkOptions(options: SampleOptions): void {
+  const { temperature = DEFAULTS.temperature, topK, topP, guidance = DEFAULTS.guidance } = options;
+  assertOption('temperature', temperature, 'a number above 0', (t) => t > 0 && Number.isFinite(t));
+  assertOption(
+    'topK',
+    topK,
+    'a whole number, or a share below 1',
+    (k) => k > 0 && (k < 1 || Number.isInteger(k)),
+  );
+  assertOption('topP', topP, 'a number above 0, at most 1', (p) => p > 0 && p <= 1);
+  assertOption('guidance', guidance, 'a number, at least 0', (g) => g >= 0 && Number.isFinite(g));
+  assertWholeNumber('batchSize', options.batchSize ?? DEFAULTS.batchSize);
+  assertWholeNumber('seed', options.seed ?? DEFAULTS.seed, { min: 0 });
+  if (options.prime) {
+    assertWholeNumber('prime.rows', options.prime.rows, {}, 'keep at least one row of image tokens');
+  }
+  if (options.negative && guidance <= 1) {
+    throw new UsageError(`\`negative\` needs \`guidance\` above 1, received ${guidance}`, {
+      code: 'E_NEGATIVE_WITHOUT_GUIDANCE',
+      option: 'negative',
+      fix: 'set `guidance` above 1, for example 3, or leave `negative` out',
+    });
+  }
+  checkChoice(options);
+}
+
+/** Checks a number that may be left out. */
+function assertOption(
+  option: keyof SampleOptions,
+  value: number | undefined,
+  expected: string,
+  holds: (value: number) => boolean,
+): void {
+  if (value === undefined || holds(value)) return;
+  throw new UsageError(`\`${option}\`: expected ${expected}, received ${value}`, {
+    code: 'E_OPTION_VALUE',
+    option,
+    fix: `leave \`${option}\` out for its default`,
+  });
+}
+
+function checkChoice({ count, bestOf, keep, clip }: SampleOptions): void {
+  assertWholeNumber('count', count ?? DEFAULTS.count);
   if (bestOf === undefined) {
-    for (const [option, value, does] of [
-      ['keep', keep, 'says how many candidates stay'],
-      ['clip', clip, 'scores candidates'],
+    for (const [option, value] of [
+      ['keep', keep],
+      ['clip', clip],
     ] as const) {
       if (value === undefined) continue;
-      const fix = `add ${named('bestOf')} N, or leave ${named(option)} out`;
-      throw new UsageError(`${named(option)} ${does}, and without ${named('bestOf')} there are none`, {
-        where: named(option),
-        fix,
+      throw new UsageError(`\`${option}\` needs \`bestOf\`, which makes candidates to pick from`, {
+        code: 'E_OPTION_CONFLICT',
+        option,
+        fix: `set \`bestOf\` to the number of candidates, or leave \`${option}\` out`,
       });
     }
-    return { drawn: count ?? DEFAULTS.count, kept: count ?? DEFAULTS.count };
+    return;
   }
-  atLeast('bestOf', bestOf, 2);
+  assertWholeNumber('bestOf', bestOf, { min: 2 });
   if (count !== undefined) {
-    throw new UsageError(`${named('count')} and ${named('bestOf')} both say how many images are drawn`, {
-      where: named('count'),
-      fix: `leave ${named('count')} out; ${named('keep')} says how many of ${named('bestOf')} are written`,
+    throw new UsageError('`count` and `bestOf` exclude each other: both are the number of images sampled', {
+      code: 'E_OPTION_CONFLICT',
+      option: 'count',
+      fix: 'leave `count` out; `keep` is the number of the `bestOf` candidates that are kept',
     });
   }
   if (clip === undefined) {
-    throw new UsageError(`${named('bestOf')} needs a CLIP that scores the candidates`, {
-      where: named('bestOf'),
-      fix: `add ${named('clip')} CHECKPOINT, a run of mm train-clip or what mm convert made`,
+    throw new UsageError('`bestOf` needs a CLIP that scores the candidates', {
+      code: 'E_CLIP_MISSING',
+      option: 'bestOf',
+      fix: 'set `clip` to a checkpoint, a run of mm train-clip, or what mm convert wrote',
     });
   }
-  atLeast('keep', keep ?? DEFAULTS.keep, 1);
-  if (keep !== undefined && keep > bestOf) {
-    throw new UsageError(
-      `${named('keep')} ${keep} is more than the ${bestOf} candidates of ${named('bestOf')}`,
-      {
-        where: named('keep'),
-        fix: 'keep fewer, or draw more',
-      },
-    );
-  }
-  return { drawn: bestOf, kept: keep ?? DEFAULTS.keep };
+  assertWholeNumber('keep', keep ?? DEFAULTS.keep, { max: bestOf });
 }

@@ -1,30 +1,23 @@
-// The beginning of an image: the first rows of another one's codes.
+// The beginning of an image: the first rows of image tokens of another image.
 
 import { decodeBuffer, decodeImage } from '../data/decode.ts';
 import { ImageFault } from '../data/image.ts';
 import type { DvaeCodec } from '../inference/dvae/codec.ts';
 import { DataError, UsageError } from '../util/errors.ts';
-import type { Named, Prime } from './options.ts';
+import type { Prime } from './options.ts';
 
 /**
- * The codes of the first rows, after the preprocessing that the training images went through.
+ * The image tokens of the first rows, after the preprocessing that training images get.
  * @returns rows × grid
- * @throws UsageError when nothing would be left to draw
+ * @throws UsageError when no row is left to sample
  * @throws DataError for an image that cannot be read
  */
-export async function primeCodes(
-  { image, rows }: Prime,
-  codec: DvaeCodec,
-  named: Named,
-): Promise<Int32Array> {
+export async function primeTokens({ image, rows }: Prime, codec: DvaeCodec): Promise<Int32Array> {
   const { grid } = codec;
   if (rows >= grid) {
     throw new UsageError(
-      `${named('prime.rows')} ${rows} leaves nothing to draw: images have ${grid} rows of codes`,
-      {
-        where: named('prime.rows'),
-        fix: `keep from 1 to ${grid - 1} rows`,
-      },
+      `\`prime.rows\` ${rows} leaves no row to sample: images have ${grid} rows of image tokens`,
+      { code: 'E_PRIME_ROWS', option: 'prime.rows', fix: `keep from 1 to ${grid - 1} rows` },
     );
   }
   const options = { size: codec.config.imageSize, grid, crop: 'center' } as const;
@@ -36,8 +29,10 @@ export async function primeCodes(
     return (await codec.encode(pixels)).slice(0, rows * grid);
   } catch (cause) {
     if (!(cause instanceof ImageFault)) throw cause;
-    throw new DataError(`the image to begin with cannot be used: ${cause.message}`, {
-      where: typeof image === 'string' ? image : named('prime'),
+    throw new DataError(`the image of \`prime.image\` cannot be used: ${cause.message}`, {
+      code: 'E_PRIME_IMAGE',
+      option: 'prime.image',
+      ...(typeof image === 'string' && { where: image }),
       fix: 'name a JPEG, PNG, WebP or AVIF image',
       cause,
     });

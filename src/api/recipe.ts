@@ -1,5 +1,5 @@
-// How an image was made: written into its PNG as text, and read back to make it again. Nothing in it is trusted: what
-// is not as `sample` writes it is refused.
+// The recipe of an image: all that determines it, written into its PNG as text chunks and read back by `like`. Nothing
+// in a file is trusted: a recipe that is not as `sample` writes it is refused.
 
 import { z } from 'zod';
 import type { SampleSettings } from '../inference/dalle/sampler.ts';
@@ -7,29 +7,29 @@ import { readPngMetadata } from '../report/images/png.ts';
 import { DataError } from '../util/errors.ts';
 import { version } from '../util/version.ts';
 
-/** All that determines an image, and what chose it. */
+/** All that determines an image, and the CLIP that picked it. */
 export interface Recipe {
   readonly prompt: string;
   readonly seed: number;
   readonly settings: SampleSettings;
-  /** Whether the prompt was longer than the model reads. */
+  /** Whether the prompt is longer than the model reads, and was cut. */
   readonly truncate: boolean;
   readonly negative?: string | undefined;
-  /** The codes that the image began with, those of whole rows. */
+  /** Image tokens that the image began with, in whole rows. */
   readonly prime?: Int32Array | undefined;
-  /** What the model made the prompt from. */
+  /** Beginning of the caption that the model completed to the prompt. */
   readonly completedFrom?: string | undefined;
-  /** Where the checkpoint was. */
+  /** Path of the checkpoint. */
   readonly checkpoint?: string | undefined;
   /** Hash of the Transformer's weights. */
   readonly model: string;
   /** Hash of the dVAE's weights. */
   readonly dvae?: string | undefined;
-  /** What CLIP said of the image, and the hash of its weights. */
+  /** Score of the image, and hash of the weights of the CLIP that gave it. */
   readonly choice?: { readonly score: number; readonly clip: string } | undefined;
 }
 
-/** Settings by the names of the flags, without those that are not set. */
+/** Settings as metadata spell them, without those that are not set. */
 export function namedSettings({ temperature, topK, topP, guidance }: SampleSettings): Record<string, number> {
   return {
     temperature,
@@ -39,7 +39,7 @@ export function namedSettings({ temperature, topK, topP, guidance }: SampleSetti
   };
 }
 
-/** The text chunks of the image's PNG. */
+/** The recipe as text chunks of a PNG. */
 export function toMetadata(recipe: Recipe): Record<string, string> {
   const { negative, prime, completedFrom, checkpoint, dvae, choice } = recipe;
   const settings = { ...namedSettings(recipe.settings), ...(recipe.truncate && { truncate: true }) };
@@ -99,18 +99,24 @@ const metadataSchema = z.object({
 });
 
 /**
- * How the image in a PNG file was made.
- * @throws DataError when it does not say so
+ * The recipe in a PNG file.
+ * @throws DataError when there is none, or one that `sample` cannot have written
  */
 export async function readRecipe(path: string): Promise<Recipe> {
   const metadata = await readPngMetadata(path);
-  const fix = 'name a PNG as mm sample wrote it; other programs leave its texts out when they save it anew';
-  if (!['prompt', 'seed', 'settings', 'model'].every((key) => Object.hasOwn(metadata, key)))
-    throw new DataError('the image does not say how it was made', { where: path, fix });
+  const fix = 'name a PNG as mm sample wrote it; other programs drop its metadata when they save it';
+  if (!['prompt', 'seed', 'settings', 'model'].every((key) => Object.hasOwn(metadata, key))) {
+    throw new DataError('the image has no metadata that say how it was made', {
+      code: 'E_RECIPE_MISSING',
+      where: path,
+      fix,
+    });
+  }
   const parsed = metadataSchema.safeParse(metadata);
   if (!parsed.success) {
     const key = parsed.error.issues[0]?.path.join('.');
-    throw new DataError(`what the image says about how it was made cannot be read: ${key}`, {
+    throw new DataError(`the image's metadata are damaged: ${key}`, {
+      code: 'E_RECIPE_DAMAGED',
       where: path,
       fix,
     });

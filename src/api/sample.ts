@@ -1,5 +1,5 @@
-// Images for prompts, one after the other as they are finished: what mm sample does, for programs. Writes no file and
-// ends no process.
+// Images for prompts, each as soon as it is finished: what mm sample does, for programs. Writes no file and never ends
+// the process.
 
 import { readCheckpoint } from '../checkpoint/read.ts';
 import { Runtime } from '../engine/session/runtime.ts';
@@ -11,196 +11,233 @@ import type { SampleSettings } from '../inference/dalle/sampler.ts';
 import { encodePng } from '../report/images/png.ts';
 import { DataError, UsageError } from '../util/errors.ts';
 import { type BestOf, bestOf, checkPrompts, type ScoredImage } from './best-of.ts';
-import { checkOptions, DEFAULTS, type Named, type SampleOptions } from './options.ts';
+import { checkOptions, choiceOf, DEFAULTS, type SampleOptions } from './options.ts';
 import { Preview } from './preview.ts';
-import { primeCodes } from './prime.ts';
+import { primeTokens } from './prime.ts';
+import { EncodedPrompts } from './prompts.ts';
 import { namedSettings, type Recipe, readRecipe, toMetadata } from './recipe.ts';
+import { assertSameModel, withRecipe } from './repeat.ts';
 
 /** A finished image. */
 export interface SampledImage {
   readonly prompt: string;
-  /** The beginning that the model made the prompt from. */
+  /** Beginning of the caption that the model completed to the prompt. */
   readonly completedFrom?: string;
   readonly seed: number;
-  /** RGB, size × size × 3; a part of an array that holds all of the batch. */
+  /** RGB, size × size × 3; a view of the pixels of its batch. */
   readonly pixels: Uint8Array;
   readonly size: number;
-  /** CLIP's cosine of the prompt and the image, where CLIP chose it. */
+  /** With `bestOf`: cosine similarity of prompt and image by CLIP. */
   readonly score?: number;
   /** Temperature, top-k, top-p and guidance. */
   readonly settings: Readonly<Record<string, number>>;
-  /** All that it takes to make the image again, as the texts of its PNG say it. */
+  /** All that determines the image, as the text chunks of its PNG. */
   readonly metadata: Readonly<Record<string, string>>;
-  /** The image as a PNG file that carries `metadata`; `like` takes such a file. */
+  /** The image as a PNG file with `metadata`; `like` takes such a file. */
   png(): Promise<Uint8Array>;
 }
 
 /**
- * Draws images for prompts; each prompt's in the order of their seeds, or of CLIP's scores. The image of a prompt,
- * a seed and settings is the same whatever else is drawn. Everything is closed when the iteration ends, also early.
- * The process gets TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD, where it has none.
- * @param named what messages call the options, for programs that have names of their own for them
- * @throws UsageError for options that are wrong, DataError for files that are, EngineError without libtensorflow, and
- * the reason of `signal`
+ * Samples images for prompts, yielded in the order of prompts and seeds, or with `bestOf` of scores. An image depends on
+ * its prompt, seed and settings alone, not on other images or the batch. Everything is closed when the iteration ends,
+ * also early. Sets the environment variable TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD where it is not set.
+ * @throws UsageError for wrong options, DataError for unusable files, EngineError without libtensorflow, and the reason
+ * of `signal`
  */
-export async function* sample(
-  options: SampleOptions,
-  named: Named = (option) => option,
-): AsyncGenerator<SampledImage, void, undefined> {
+export async function* sample(options: SampleOptions): AsyncGenerator<SampledImage, void, undefined> {
   const recipe = options.like === undefined ? undefined : await readRecipe(options.like);
-  const asked = recipe ? { ...optionsOf(recipe, options), ...given(options) } : options;
-  const choice = checkOptions(asked, named);
-  const { prompts = [], complete = [], seed = DEFAULTS.seed, truncate = false, signal } = asked;
+  const resolved = recipe ? withRecipe(recipe, options) : options;
+  checkOptions(resolved);
+  const { prompts = [], complete = [], clip } = resolved;
   if (prompts.length + complete.length === 0) {
     throw new UsageError('there is no prompt', {
-      where: named('prompts'),
+      code: 'E_PROMPT_MISSING',
+      option: 'prompts',
       fix: 'say what the image shows',
     });
   }
-  const warn = asked.onWarning ?? ((message: string) => process.emitWarning(message));
-  const checkpoint = await readCheckpoint(pathOf(asked, recipe, named), { kind: 'dalle', warn });
-  const chooser =
-    asked.clip === undefined ? undefined : await readCheckpoint(asked.clip, { kind: 'clip', warn });
+  const warn = resolved.onWarning ?? ((message: string) => process.emitWarning(message));
+  const checkpoint = await readCheckpoint(modelPath(resolved, recipe), { kind: 'dalle', warn });
+  const clipCheckpoint = clip === undefined ? undefined : await readCheckpoint(clip, { kind: 'clip', warn });
   useCallingThread();
   const runtime = new Runtime();
-  let preview: Preview | undefined;
   try {
     const pipeline = await DallePipeline.open(runtime, checkpoint);
-    if (recipe) refuseOther(recipe, pipeline, checkpoint.path, asked.like as string);
-    const settings: SampleSettings = {
-      temperature: asked.temperature ?? DEFAULTS.temperature,
-      topK: topKCount(asked.topK, pipeline.config.model.imageVocabulary),
-      topP: asked.topP,
-      guidance: asked.guidance ?? DEFAULTS.guidance,
-    };
-    pipeline.checkSettings(settings);
-    const start = asked.prime ? await primeCodes(asked.prime, pipeline.codec, named) : recipe?.prime;
-    if (start && start.length >= pipeline.codec.grid ** 2)
-      throw new DataError('the image says that all of it was kept', { where: asked.like as string });
-    const negative = asked.negative === undefined ? '' : asked.negative.trim();
-    const negativeTokens = negative === '' ? undefined : pipeline.encode(negative, truncate);
-    for (const prompt of prompts) pipeline.encode(prompt, truncate);
-    const clip = chooser && (await ClipModel.open(runtime, chooser));
-    const selection = (all: readonly string[]): BestOf | undefined => {
-      const batch = Math.min(asked.batchSize ?? DEFAULTS.batchSize, all.length * choice.drawn);
-      const selected = clip && { ...choice, clip, batch, truncate };
-      if (selected) checkPrompts(selected, all);
-      return selected;
-    };
-    selection(prompts);
-
-    const beginnings = new Map<string, string>();
-    for await (const [beginning, caption] of pipeline.complete(
-      complete,
-      settings,
-      asked.topK,
-      seed,
-      signal,
-    )) {
-      beginnings.set(caption, beginning);
-      asked.onCaption?.(caption, beginning);
-    }
-    const all = [...prompts, ...beginnings.keys()];
-    const selected = selection(all);
-    const requests = all.flatMap((prompt): GenerateRequest[] => {
-      const captionTokens = pipeline.encode(prompt, truncate || beginnings.has(prompt));
-      return Array.from({ length: choice.drawn }, (_, i) => ({
-        prompt,
-        captionTokens,
-        seed: seed + i,
-        ...(negativeTokens && { negative: negativeTokens }),
-        ...(start && { start }),
-      }));
-    });
-    if (asked.onPreview) preview = new Preview(pipeline.codec, requests, asked.onPreview);
-    const total = requests.length * pipeline.codec.grid ** 2;
-    asked.onProgress?.(0, total);
-    const images = pipeline.generate(requests, settings, {
-      batch: Math.min(asked.batchSize ?? DEFAULTS.batchSize, requests.length),
-      onToken: (done, unfinished) => {
-        asked.onProgress?.(done, total);
-        preview?.offer(unfinished);
-      },
-      signal,
-    });
-    const chosen: AsyncIterable<Omit<ScoredImage, 'score'> & { readonly score?: number }> = selected
-      ? bestOf(images, selected)
-      : images;
-    for await (const { prompt, seed: own, pixels, size, score } of chosen) {
-      await preview?.settle();
-      const completedFrom =
-        beginnings.get(prompt) ?? (recipe?.prompt === prompt ? recipe.completedFrom : undefined);
-      const metadata = toMetadata({
-        prompt,
-        seed: own,
-        settings,
-        truncate: pipeline.isTooLong(prompt),
-        negative: negativeTokens && negative,
-        prime: start,
-        completedFrom,
-        checkpoint: checkpoint.path,
-        model: pipeline.hash,
-        dvae: pipeline.codec.hash,
-        choice: clip && score !== undefined ? { score, clip: clip.hash } : undefined,
-      });
-      yield {
-        prompt,
-        seed: own,
-        pixels,
-        size,
-        settings: namedSettings(settings),
-        metadata,
-        png: () => encodePng(pixels, size, size, { metadata }),
-        ...(completedFrom !== undefined && { completedFrom }),
-        ...(score !== undefined && { score }),
-      };
-    }
+    if (recipe) assertSameModel(recipe, pipeline, checkpoint.path, resolved.like as string);
+    const conditions = await conditionsOf(pipeline, resolved, recipe);
+    const openClip = async () => clipCheckpoint && (await ClipModel.open(runtime, clipCheckpoint));
+    yield* sampleWith(pipeline, checkpoint.path, conditions, resolved, recipe, openClip);
   } finally {
-    await preview?.settle();
     await runtime.close();
   }
 }
 
-/** The options that are there, without those that are undefined. */
-const given = (options: SampleOptions): SampleOptions =>
-  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-
-/** What makes the image of the recipe, where `asked` does not say what else to draw. */
-function optionsOf(recipe: Recipe, asked: SampleOptions): SampleOptions {
-  const { prompt, seed, truncate, negative } = recipe;
-  const { temperature, topK, topP, guidance } = recipe.settings;
-  return {
-    ...(asked.prompts === undefined && asked.complete === undefined && { prompts: [prompt] }),
-    ...(asked.bestOf === undefined && { count: 1 }),
-    seed,
-    truncate,
-    temperature,
-    guidance,
-    ...(topK !== undefined && { topK }),
-    ...(topP !== undefined && { topP }),
-    ...(negative !== undefined && { negative }),
-  };
-}
-
-function pathOf({ dalle, like }: SampleOptions, recipe: Recipe | undefined, named: Named): string {
+function modelPath({ dalle, like }: SampleOptions, recipe: Recipe | undefined): string {
   const path = dalle ?? recipe?.checkpoint;
   if (path !== undefined) return path;
-  throw new UsageError(`${named('dalle')} is missing: it says which model draws`, {
-    where: like ?? named('dalle'),
-    fix: 'name a checkpoint or run of mm train-dalle',
+  throw new UsageError('`dalle` is missing: no model to sample from', {
+    code: 'E_MODEL_MISSING',
+    option: 'dalle',
+    ...(like !== undefined && { where: like }),
+    fix: 'set `dalle` to a checkpoint or run of mm train-dalle',
   });
 }
 
-/** An image is not repeated by other weights than those that drew it. */
-function refuseOther(recipe: Recipe, pipeline: DallePipeline, path: string, like: string): void {
-  for (const [what, drawn, found] of [
-    ['DALL·E', recipe.model, pipeline.hash],
-    ['dVAE', recipe.dvae, pipeline.codec.hash],
-  ] as const) {
-    if (drawn === undefined || drawn === found) continue;
-    throw new DataError(`${like} was drawn by the ${what} ${drawn}, and this is ${found}`, {
-      where: path,
-      fix: 'name the checkpoint that drew it',
+/** What all images of a call have in common. */
+interface Conditions {
+  readonly settings: SampleSettings;
+  /** Image tokens that every image begins with. */
+  readonly start: Int32Array | undefined;
+  /** Undefined for the empty caption. */
+  readonly negative: { readonly prompt: string; readonly tokens: readonly number[] } | undefined;
+}
+
+/** @throws UsageError, DataError for options that the model does not support */
+async function conditionsOf(
+  pipeline: DallePipeline,
+  { temperature, topK, topP, guidance, prime, like, negative = '', truncate = false }: SampleOptions,
+  recipe: Recipe | undefined,
+): Promise<Conditions> {
+  const settings: SampleSettings = {
+    temperature: temperature ?? DEFAULTS.temperature,
+    topK: topKCount(topK, pipeline.config.model.imageVocabulary),
+    topP,
+    guidance: guidance ?? DEFAULTS.guidance,
+  };
+  pipeline.checkSettings(settings);
+  const start = prime ? await primeTokens(prime, pipeline.codec) : recipe?.prime;
+  if (start && start.length >= pipeline.codec.grid ** 2) {
+    throw new DataError("the image's metadata keep every row of another image", {
+      code: 'E_RECIPE_DAMAGED',
+      where: like as string,
+      fix: 'name a PNG as mm sample wrote it',
     });
   }
+  const prompt = negative.trim();
+  return {
+    settings,
+    start,
+    negative: prompt === '' ? undefined : { prompt, tokens: pipeline.encode(prompt, truncate) },
+  };
+}
+
+async function* sampleWith(
+  pipeline: DallePipeline,
+  checkpoint: string,
+  conditions: Conditions,
+  options: SampleOptions,
+  recipe: Recipe | undefined,
+  openClip: () => Promise<ClipModel | undefined>,
+): AsyncGenerator<SampledImage, void, undefined> {
+  const { settings, start, negative } = conditions;
+  const { prompts = [], complete = [], seed = DEFAULTS.seed, truncate = false, signal, onPreview } = options;
+  const { candidates, kept } = choiceOf(options);
+  const batchFor = (count: number): number =>
+    Math.min(options.batchSize ?? DEFAULTS.batchSize, count * candidates);
+
+  const encoded = new EncodedPrompts(pipeline);
+  for (const prompt of prompts) encoded.add(prompt, truncate);
+  const clip = await openClip();
+  const choiceFor = (all: readonly string[]): BestOf | undefined => {
+    const choice = clip && { candidates, kept, clip, batch: batchFor(all.length), truncate };
+    if (choice) checkPrompts(choice, all);
+    return choice;
+  };
+  // Prompts that CLIP cannot score are an error before the model completes captions.
+  choiceFor(prompts);
+  const beginnings = new Map<string, string>();
+  for await (const [beginning, caption] of pipeline.complete(
+    complete,
+    settings,
+    options.topK,
+    seed,
+    signal,
+  )) {
+    beginnings.set(caption, beginning);
+    encoded.add(caption, true);
+    options.onCaption?.(caption, beginning);
+  }
+
+  const all = [...prompts, ...beginnings.keys()];
+  const choice = choiceFor(all);
+  const requests = all.flatMap((prompt) =>
+    Array.from(
+      { length: candidates },
+      (_, i): GenerateRequest => ({
+        prompt,
+        captionTokens: encoded.tokens(prompt),
+        seed: seed + i,
+        ...(negative && { negative: negative.tokens }),
+        ...(start && { start }),
+      }),
+    ),
+  );
+  const preview = onPreview && new Preview(pipeline.codec, requests, onPreview);
+  try {
+    const images = generate(pipeline, requests, settings, batchFor(all.length), options, preview);
+    const picked: AsyncIterable<Omit<ScoredImage, 'score'> & { readonly score?: number }> = choice
+      ? bestOf(images, choice)
+      : images;
+    for await (const image of picked) {
+      await preview?.settle();
+      const { prompt, seed, score } = image;
+      const completedFrom =
+        beginnings.get(prompt) ?? (recipe?.prompt === prompt ? recipe.completedFrom : undefined);
+      yield finished(image, completedFrom, {
+        prompt,
+        seed,
+        settings,
+        truncate: encoded.isTruncated(prompt),
+        negative: negative?.prompt,
+        prime: start,
+        completedFrom,
+        checkpoint,
+        model: pipeline.hash,
+        dvae: pipeline.codec.hash,
+        choice: clip && score !== undefined ? { score, clip: clip.hash } : undefined,
+      });
+    }
+  } finally {
+    await preview?.settle();
+  }
+}
+
+/** The pipeline's images, with progress and previews. */
+function generate(
+  pipeline: DallePipeline,
+  requests: readonly GenerateRequest[],
+  settings: SampleSettings,
+  batch: number,
+  { onProgress, signal }: SampleOptions,
+  preview: Preview | undefined,
+): AsyncGenerator<Omit<ScoredImage, 'score'>> {
+  const total = requests.length * pipeline.codec.grid ** 2;
+  onProgress?.(0, total);
+  return pipeline.generate(requests, settings, {
+    batch,
+    onToken: (done, unfinished) => {
+      onProgress?.(done, total);
+      preview?.offer(unfinished);
+    },
+    signal,
+  });
+}
+
+function finished(
+  { prompt, seed, pixels, size, score }: Omit<ScoredImage, 'score'> & { readonly score?: number },
+  completedFrom: string | undefined,
+  recipe: Recipe,
+): SampledImage {
+  const metadata = toMetadata(recipe);
+  return {
+    prompt,
+    seed,
+    pixels,
+    size,
+    settings: namedSettings(recipe.settings),
+    metadata,
+    png: () => encodePng(pixels, size, size, { metadata }),
+    ...(completedFrom !== undefined && { completedFrom }),
+    ...(score !== undefined && { score }),
+  };
 }

@@ -39,3 +39,10 @@ export function elementCount(shape: readonly number[]): number | undefined {
   const count = shape.reduce((a, b) => a * b, 1);
   return Number.isSafeInteger(count) ? count : undefined;
 }
+
+/** Whether every element is finite. The sum in doubles cannot overflow, and is not finite if one element is not. */
+export function isFiniteTensor({ data }: { readonly data: ArrayLike<number | bigint> }): boolean {
+  let sum = 0;
+  for (let i = 0; i < data.length; i++) sum += Number(data[i]);
+  return Number.isFinite(sum);
+}

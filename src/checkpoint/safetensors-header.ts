@@ -1,11 +1,11 @@
-// The header of a safetensors file: eight bytes of length, then JSON with each tensor's type, shape and place.
+// The header of a safetensors file: its length in eight bytes, then JSON with each tensor's type, shape and byte range.
 // Format: https://github.com/huggingface/safetensors. Nothing in a file is trusted.
 
 import { z } from 'zod';
 import { DataError } from '../util/errors.ts';
 import { bytesPerElement, ELEMENT_TYPES, elementCount, type TensorType, typeOfCode } from './dtype.ts';
 
-/** The format's own bound, so that a hostile length cannot exhaust the memory. */
+/** The format's bound, so that a hostile length cannot exhaust the memory. */
 export const MAX_HEADER_BYTES = 100_000_000;
 export const LENGTH_BYTES = 8;
 const METADATA = '__metadata__';
@@ -15,7 +15,7 @@ export interface TensorInfo {
   readonly shape: readonly number[];
 }
 
-/** A tensor and its bytes, counted from the end of the header. */
+/** A tensor and its byte range, counted from the end of the header. */
 export interface PlacedTensor extends TensorInfo {
   readonly begin: number;
   readonly end: number;
@@ -34,10 +34,14 @@ const entrySchema = z.strictObject({
 const metadataSchema = z.record(z.string(), z.string());
 
 export function malformed(what: string, where: string): DataError {
-  return new DataError(`not a sound safetensors file: ${what}`, { where, fix: 'fetch or write it again' });
+  return new DataError(`not a valid safetensors file: ${what}`, {
+    code: 'E_FILE_DAMAGED',
+    where,
+    fix: 'download or write it again',
+  });
 }
 
-/** The first key that stands twice in one object of the valid JSON `text`; JSON.parse would keep the last. */
+/** The first key that an object of the valid JSON `text` has twice; JSON.parse would keep the last. */
 function duplicateKey(text: string): string | undefined {
   const open: (Set<string> | undefined)[] = [];
   for (const [token, string, colon] of text.matchAll(/("(?:[^"\\]|\\.)*")\s*(:?)|[{}[\]]/g)) {
@@ -60,7 +64,7 @@ function parseJson(bytes: Uint8Array, where: string): Record<string, unknown> {
     const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
     value = JSON.parse(text);
     const twice = duplicateKey(text);
-    if (twice !== undefined) throw malformed(`"${twice}" stands twice in the header`, where);
+    if (twice !== undefined) throw malformed(`the header has "${twice}" twice`, where);
   } catch (error) {
     if (error instanceof DataError) throw error;
     throw malformed('its header is not JSON', where);
@@ -80,7 +84,7 @@ function parseEntry(name: string, entry: unknown, where: string): PlacedTensor {
   const dtype = typeOfCode(code);
   if (dtype === undefined) {
     const known = Object.values(ELEMENT_TYPES).map((type) => type.code);
-    throw malformed(`tensor ${name} is of type ${code}; known are ${known.join(', ')}`, where);
+    throw malformed(`tensor ${name} is of type ${code}; known types are ${known.join(', ')}`, where);
   }
   const count = elementCount(shape);
   if (count === undefined || end - begin !== count * bytesPerElement(dtype)) {
@@ -90,13 +94,13 @@ function parseEntry(name: string, entry: unknown, where: string): PlacedTensor {
 }
 
 /**
- * Parses a header's JSON. The tensors must fill the `dataBytes` after it without overlaps or gaps.
+ * Parses a header's JSON. The tensors must fill the `dataBytes` after the header without overlaps or gaps.
  * @throws DataError
  */
 export function parseHeader(bytes: Uint8Array, dataBytes: number, where: string): Header {
   const { [METADATA]: rawMetadata = {}, ...entries } = parseJson(bytes, where);
   const metadata = metadataSchema.safeParse(rawMetadata);
-  if (!metadata.success) throw malformed('its metadata is not a map of texts', where);
+  if (!metadata.success) throw malformed('its metadata is not a map of strings', where);
   const tensors = new Map(
     Object.entries(entries).map(([name, entry]) => [name, parseEntry(name, entry, where)] as const),
   );
@@ -116,7 +120,7 @@ export function parseHeader(bytes: Uint8Array, dataBytes: number, where: string)
   return { tensors, metadata: metadata.data };
 }
 
-/** The length and the JSON, padded so that the data begins at a multiple of eight bytes. */
+/** The length and the JSON, padded so that the data starts at a multiple of eight bytes. */
 export function encodeHeader(
   tensors: Iterable<readonly [string, PlacedTensor]>,
   metadata: Readonly<Record<string, string>>,

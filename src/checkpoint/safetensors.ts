@@ -1,4 +1,4 @@
-// Safetensors files: written tensor by tensor, read by name, so that neither needs the whole file in memory.
+// Safetensors files, written tensor by tensor and read by name: the whole file is never in memory.
 
 import { createHash } from 'node:crypto';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
@@ -17,10 +17,10 @@ import {
   type TensorInfo,
 } from './safetensors-header.ts';
 
-/** A read or a write moves at most this much at a time; the system's calls stop at 2 GiB. */
+/** Bytes of one write. */
 const CHUNK_BYTES = 2 ** 24;
 
-/** A tensor to write; a function is called when its turn comes, so that not all need be in memory. */
+/** A tensor to write; a function is called when its data is written, so that not all tensors are in memory. */
 export interface TensorSource extends TensorInfo {
   readonly data: TensorArray | (() => TensorArray | Promise<TensorArray>);
 }
@@ -31,8 +31,8 @@ export interface FileRecord {
   readonly sha256: string;
 }
 
-/** Places for the tensors; the widest elements first, so that each is aligned to its type. */
-function place(tensors: readonly (readonly [string, TensorSource])[]) {
+/** Byte ranges of the tensors; the widest elements come first, so that each tensor is aligned to its type. */
+function placeTensors(tensors: readonly (readonly [string, TensorSource])[]) {
   const widestFirst = tensors.toSorted(([, a], [, b]) => bytesPerElement(b.dtype) - bytesPerElement(a.dtype));
   let position = 0;
   return widestFirst.map(([name, source]) => {
@@ -53,15 +53,15 @@ function bytesOf(name: string, { dtype, begin, end }: PlacedTensor, data: Tensor
 }
 
 /**
- * Writes a safetensors file whole or not at all; the data is not copied.
- * @throws DataError when the disk is full or read-only; RangeError when data and shape differ
+ * Writes a safetensors file atomically; the data is not copied.
+ * @throws DataError when the disk is full or read-only; RangeError when data and shape do not match
  */
 export async function writeSafetensors(
   path: string,
   tensors: Iterable<readonly [string, TensorSource]>,
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<FileRecord> {
-  const placements = place([...tensors]);
+  const placements = placeTensors([...tensors]);
   const header = encodeHeader(
     placements.map(({ name, placed }) => [name, placed]),
     metadata,
@@ -101,14 +101,14 @@ async function readHeader(file: FileHandle, where: string): Promise<{ header: He
   const { size } = await file.stat();
   if (size < LENGTH_BYTES) throw malformed(`it has ${size} bytes`, where);
   const length = Buffer.alloc(LENGTH_BYTES);
-  await readFully(file, length, 0, () => malformed('it ends too early', where));
+  await readFully(file, length, 0, () => malformed('the file ends too early', where));
   const headerBytes = length.readBigUInt64LE();
   if (headerBytes > MAX_HEADER_BYTES) throw malformed(`its header claims ${headerBytes} bytes`, where);
   const dataStart = LENGTH_BYTES + Number(headerBytes);
   if (dataStart > size)
     throw malformed(`it has ${size} bytes, and its header alone claims ${dataStart}`, where);
   const json = Buffer.alloc(Number(headerBytes));
-  await readFully(file, json, LENGTH_BYTES, () => malformed('it ends too early', where));
+  await readFully(file, json, LENGTH_BYTES, () => malformed('the file ends too early', where));
   return { header: parseHeader(json, size - dataStart, where), dataStart };
 }
 
@@ -128,7 +128,7 @@ export class SafetensorsFile {
     this.#dataStart = dataStart;
   }
 
-  /** Opens a file and checks its header. The caller closes it. Throws DataError. */
+  /** Opens a file and checks its header; the caller closes it. Throws DataError. */
   static async open(path: string): Promise<SafetensorsFile> {
     let file: FileHandle;
     try {
@@ -136,6 +136,7 @@ export class SafetensorsFile {
     } catch (error) {
       const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
       throw new DataError(missing ? 'there is no such file' : (error as Error).message, {
+        code: missing ? 'E_NOT_FOUND' : 'E_UNREADABLE',
         where: path,
         fix: 'check the path and the permissions',
         cause: error,
@@ -151,7 +152,7 @@ export class SafetensorsFile {
     }
   }
 
-  /** In the order of the header. */
+  /** Names in the order of the header. */
   get names(): readonly string[] {
     return [...this.#tensors.keys()];
   }
@@ -169,7 +170,7 @@ export class SafetensorsFile {
     const { dtype, shape, begin, end } = this.#placed(name);
     const buffer = new ArrayBuffer(end - begin);
     await readFully(this.#file, new Uint8Array(buffer), this.#dataStart + begin, () =>
-      malformed('it ends too early', this.path),
+      malformed('the file ends too early', this.path),
     );
     return { dtype, shape, data: new ELEMENT_TYPES[dtype].array(buffer) };
   }
@@ -186,7 +187,13 @@ export class SafetensorsFile {
 
   #placed(name: string): PlacedTensor {
     const placed = this.#tensors.get(name);
-    if (placed === undefined) throw new DataError(`it has no tensor ${name}`, { where: this.path });
+    if (placed === undefined) {
+      throw new DataError(`the file has no tensor ${name}`, {
+        code: 'E_TENSOR_MISSING',
+        where: this.path,
+        fix: 'use a file that has it',
+      });
+    }
     return placed;
   }
 }

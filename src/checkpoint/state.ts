@@ -1,30 +1,29 @@
-// state.json: what a checkpoint is of, where its run stood, and the length and hash of every other file.
+// state.json: the kind of a checkpoint, where its run stood, and the length and hash of every other file.
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { MODEL_KINDS } from '../config/kind.ts';
 import { DataError } from '../util/errors.ts';
+import { upgradeMetrics } from './upgrade.ts';
 
-export const MODEL_KINDS = ['dvae', 'dalle', 'clip'] as const;
-export type ModelKind = (typeof MODEL_KINDS)[number];
-
-/** Raised when a reader of the version before would misread what is written now. */
-export const FORMAT_VERSION = 1;
+/** Format 1 is upgraded when it is read (upgrade.ts); writers write this one. */
+export const FORMAT_VERSION = 2;
 export const STATE_FILE = 'state.json';
 export const CONFIG_FILE = 'config.yaml';
 export const TOKENIZER_FILE = 'tokenizer.json';
-/** A DALL·E checkpoint carries its dVAE's. */
+/** The dVAE's checkpoint inside a DALL·E checkpoint. */
 export const DVAE_FOLDER = 'dvae';
 export const DVAE_STATE = `${DVAE_FOLDER}/${STATE_FILE}` as const;
 
 /**
- * Sets of tensors: the weights, their running average, what the optimizer keeps for each, and what compression has kept
- * back of the gradients of each worker.
+ * Sets of tensors, a file each: the weights, their EMA, the optimizer's state, and the residuals that gradient
+ * compression keeps for each worker.
  */
 export const PARTS = ['model', 'ema', 'optimizer', 'compression'] as const;
 export type Part = (typeof PARTS)[number];
 export const partFile = (part: Part) => `${part}.safetensors` as const;
-/** Files that only going on with the training needs. */
+/** Files that only continued training needs. */
 export const TRAINING_FILES: readonly string[] = [partFile('optimizer'), partFile('compression')];
 
 const FILES = [
@@ -45,19 +44,21 @@ const stateSchema = formatSchema.extend({
   /** Updates made. */
   step: z.int().min(0),
   seed: z.int().min(0),
-  /** Where the data goes on, in the words of the data's owner. */
+  /** Position in the data after the last update; its shape belongs to the data. */
   dataPosition: z.json(),
-  /** The last figures; null for those that were not finite. */
+  /** The last validation metrics; null for values that were not finite. */
   metrics: z.record(z.string(), z.number().nullable()),
   files: z.partialRecord(z.enum(FILES), z.object({ bytes: z.int().min(0), sha256: z.string().length(64) })),
 });
 
+/** `version` is the one of the folder's files. */
 export type CheckpointState = z.output<typeof stateSchema>;
 
 /** A checkpoint that is not whole: half-written, shortened, changed. Another one of the run may be good. */
 export class DamagedCheckpointError extends DataError {
   constructor(what: string, where: string, cause?: unknown) {
     super(what, {
+      code: 'E_CHECKPOINT_DAMAGED',
       where,
       fix: 'use another checkpoint of the run, or a copy of this one, or train again',
       cause,
@@ -65,7 +66,10 @@ export class DamagedCheckpointError extends DataError {
   }
 }
 
-/** Reads a checkpoint folder's state.json. Throws DataError. */
+/**
+ * Reads a checkpoint folder's state.json.
+ * @throws DamagedCheckpointError when it is missing or not as mm writes it; DataError when a newer mm wrote it
+ */
 export async function readState(folder: string): Promise<CheckpointState> {
   const where = join(folder, STATE_FILE);
   let value: unknown;
@@ -77,17 +81,14 @@ export async function readState(folder: string): Promise<CheckpointState> {
     throw new DamagedCheckpointError(`${STATE_FILE} ${what}`, folder, cause);
   }
   const format = formatSchema.safeParse(value);
-  if (format.success && format.data.version !== FORMAT_VERSION) {
+  if (format.success && format.data.version > FORMAT_VERSION) {
     throw new DataError(
-      `a checkpoint of format ${format.data.version}; this mm reads format ${FORMAT_VERSION}`,
-      {
-        where,
-        fix: 'use the version of mm that wrote it, or a newer one',
-      },
+      `a checkpoint of format ${format.data.version}; this mm reads formats up to ${FORMAT_VERSION}`,
+      { code: 'E_CHECKPOINT_FORMAT', where, fix: 'use the version of mm that wrote it, or a newer one' },
     );
   }
   const state = stateSchema.safeParse(value);
-  if (state.success) return state.data;
+  if (state.success) return { ...state.data, metrics: upgradeMetrics(state.data.metrics) };
   const issue = state.error.issues[0];
   throw new DamagedCheckpointError(`${issue?.path.join('.')}: ${issue?.message}`, where, state.error);
 }

@@ -1,4 +1,4 @@
-// Whether a checkpoint folder holds what its state.json says, byte for byte.
+// Verifies the files of a checkpoint folder against the lengths and hashes in its state.json.
 
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
@@ -28,22 +28,25 @@ export async function verifyFile(path: string, record: FileRecord): Promise<void
   const hash = createHash('sha256');
   await pipeline(createReadStream(path, { highWaterMark: 2 ** 20 }), hash);
   if (hash.digest('hex') !== record.sha256) {
-    throw new DamagedCheckpointError('a file of the checkpoint is not as it was written', path);
+    throw new DamagedCheckpointError('a file of the checkpoint has changed since it was written', path);
   }
 }
 
 /**
- * Reads the state of the checkpoint in `folder` and verifies its files, a DALL·E checkpoint's dVAE included.
- * Without `optimizer`, the files for going on with the training are not looked at and may be missing.
- * @throws DamagedCheckpointError naming the file; DataError when it is another program's or a newer version's
+ * Reads the state of the checkpoint in `folder` and verifies its files, including a DALL·E checkpoint's dVAE.
+ * @param optimizer whether to verify the files that only training needs; without it they may be missing
+ * @throws DamagedCheckpointError naming the file; DataError when a newer version of mm wrote it
  */
-export async function verifyCheckpoint(folder: string, optimizer: boolean): Promise<CheckpointState> {
+export async function verifyCheckpoint(
+  folder: string,
+  { optimizer }: { readonly optimizer: boolean },
+): Promise<CheckpointState> {
   const state = await readState(folder);
   for (const [name, record] of Object.entries(state.files)) {
     if (optimizer || !TRAINING_FILES.includes(name)) await verifyFile(join(folder, name), record);
   }
   if (Object.hasOwn(state.files, DVAE_STATE)) {
-    await verifyCheckpoint(join(folder, DVAE_FOLDER), false);
+    await verifyCheckpoint(join(folder, DVAE_FOLDER), { optimizer: false });
   }
   return state;
 }

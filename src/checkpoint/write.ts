@@ -3,9 +3,11 @@
 import { createHash } from 'node:crypto';
 import { copyFile, mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { dumpConfig } from '../config/load.ts';
+import { z } from 'zod';
+import type { ModelKind } from '../config/kind.ts';
+import { dumpStoredConfig } from '../config/load.ts';
 import { writeFileAtomic, writeFolderAtomic } from '../util/files.ts';
-import type { Checkpoint } from './read.ts';
+import type { Checkpoint } from './checkpoint.ts';
 import { type FileRecord, type TensorSource, writeSafetensors } from './safetensors.ts';
 import {
   type CheckpointState,
@@ -13,34 +15,35 @@ import {
   DamagedCheckpointError,
   DVAE_FOLDER,
   DVAE_STATE,
+  type FileName,
   FORMAT_VERSION,
-  type ModelKind,
   PARTS,
   partFile,
   STATE_FILE,
   TOKENIZER_FILE,
+  TRAINING_FILES,
 } from './state.ts';
 import { verifyFile } from './verify.ts';
 
-export type Tensors = Iterable<readonly [name: string, tensor: TensorSource]>;
+export type TensorSources = Iterable<readonly [name: string, tensor: TensorSource]>;
 
 export interface CheckpointContents {
   readonly kind: ModelKind;
   /** Updates made. */
   readonly step: number;
   readonly seed: number;
-  /** Where the data goes on; whatever its owner needs, as JSON. */
+  /** Position in the data after the last update, as JSON. */
   readonly dataPosition: unknown;
-  /** The last figures; those that are not finite are kept as null. */
+  /** The last validation metrics; values that are not finite are written as null. */
   readonly metrics: Readonly<Record<string, number>>;
-  /** The resolved configuration, kept as config.yaml. */
-  readonly config: unknown;
-  readonly model: Tensors;
-  readonly ema?: Tensors | undefined;
-  readonly optimizer?: Tensors | undefined;
-  readonly compression?: Tensors | undefined;
+  /** The resolved configuration, written as config.yaml. */
+  readonly config: object;
+  readonly model: TensorSources;
+  readonly ema?: TensorSources | undefined;
+  readonly optimizer?: TensorSources | undefined;
+  readonly compression?: TensorSources | undefined;
   readonly tokenizer?: { toJSON(): object } | undefined;
-  /** For DALL·E: copied into the checkpoint, without its optimizer. */
+  /** The dVAE of a DALL·E checkpoint: copied into it, without its optimizer. */
   readonly dvae?: Checkpoint | undefined;
 }
 
@@ -53,11 +56,13 @@ async function writeText(path: string, text: string): Promise<FileRecord> {
 const writeJson = (path: string, value: unknown): Promise<FileRecord> =>
   writeText(path, `${JSON.stringify(value, null, 2)}\n`);
 
-/** Copies a checkpoint without its optimizer and returns the record of the new state.json. */
-async function copyForUse({ path, state }: Checkpoint, to: string): Promise<FileRecord> {
-  const { [partFile('optimizer')]: _optimizer, ...files } = state.files;
+/** Copies a checkpoint without its training files, in this format, and returns the record of the new state.json. */
+async function copyForInference(checkpoint: Checkpoint, to: string): Promise<FileRecord> {
+  const { path, state } = checkpoint;
+  const files: CheckpointState['files'] = {};
   await mkdir(to);
-  for (const [name, record] of Object.entries(files)) {
+  for (const [name, record] of Object.entries(state.files)) {
+    if (TRAINING_FILES.includes(name)) continue;
     const target = join(to, name);
     await copyFile(join(path, name), target).catch((cause: NodeJS.ErrnoException) => {
       if (cause.code !== 'ENOENT') throw cause;
@@ -66,12 +71,21 @@ async function copyForUse({ path, state }: Checkpoint, to: string): Promise<File
     await verifyFile(target, record);
     const file = await open(target, 'r+');
     await file.sync().finally(() => file.close());
+    files[name as FileName] = record;
   }
-  return writeJson(join(to, STATE_FILE), { ...state, files } satisfies CheckpointState);
+  if (state.version < FORMAT_VERSION) {
+    const text = dumpStoredConfig(state.kind, checkpoint.config(z.record(z.string(), z.unknown())));
+    files[CONFIG_FILE] = await writeText(join(to, CONFIG_FILE), text);
+  }
+  return writeJson(join(to, STATE_FILE), {
+    ...state,
+    version: FORMAT_VERSION,
+    files,
+  } satisfies CheckpointState);
 }
 
 /**
- * Writes the checkpoint folder `path`; one that is there already is replaced when the new one is whole.
+ * Writes the checkpoint folder `path`; an existing one is replaced when the new one is whole.
  * @throws DataError when the disk is full or read-only, or the dVAE's files have changed
  */
 export async function writeCheckpoint(path: string, contents: CheckpointContents): Promise<void> {
@@ -84,9 +98,9 @@ export async function writeCheckpoint(path: string, contents: CheckpointContents
       const file = partFile(part);
       files[file] = await writeSafetensors(join(folder, file), tensors, { format: 'mm', part });
     }
-    files[CONFIG_FILE] = await writeText(join(folder, CONFIG_FILE), dumpConfig(config));
+    files[CONFIG_FILE] = await writeText(join(folder, CONFIG_FILE), dumpStoredConfig(kind, config));
     if (tokenizer) files[TOKENIZER_FILE] = await writeJson(join(folder, TOKENIZER_FILE), tokenizer);
-    if (dvae) files[DVAE_STATE] = await copyForUse(dvae, join(folder, DVAE_FOLDER));
+    if (dvae) files[DVAE_STATE] = await copyForInference(dvae, join(folder, DVAE_FOLDER));
     await writeJson(join(folder, STATE_FILE), {
       format: 'mm-checkpoint',
       version: FORMAT_VERSION,

@@ -1,11 +1,11 @@
-// What the commands that use a trained CLIP share: its flags, and opening it.
+// The flags of the commands that use a trained CLIP, and opening it.
 
 import { join } from 'node:path';
 import type { Argv } from 'yargs';
 import type { ImageFile } from '../data/image.ts';
-
 import { InterruptedError } from '../util/errors.ts';
 import type { Context } from './command.ts';
+import { TEXT } from './help.ts';
 
 export interface ClipFlags {
   clip: string;
@@ -19,28 +19,27 @@ export function clipFlags<T>(yargs: Argv<T>) {
       type: 'string',
       array: true,
       demandOption: true,
-      describe: 'images, and folders of images',
+      describe: 'image files, folders of images, WebDataset tars, lists',
     })
     .option('clip', {
-      type: 'string',
-      requiresArg: true,
+      ...TEXT,
       demandOption: true,
-      alias: ['clip_path', 'clip-path'],
-      describe: 'checkpoint or run of mm train-clip, or what mm convert made',
+      alias: 'clip_path',
+      describe: 'CLIP: a checkpoint, a run of mm train-clip, or what mm convert wrote',
     })
     .option('cache', {
       type: 'boolean',
       default: true,
-      describe: "keep the images' features in the cache folder, by content; --no-cache for not",
+      describe: "keep the images' features in the cache folder; --no-cache computes them again",
     })
     .option('truncate', {
       type: 'boolean',
       default: false,
-      describe: 'cut texts that are longer than the model reads',
+      describe: 'cut texts longer than the model reads; otherwise they are an error',
     });
 }
 
-/** Runs `use` with the CLIP and a function that encodes images; closes everything afterwards. */
+/** Calls `use` with the CLIP and a function that encodes images; closes everything afterwards. */
 export async function withClip<R>(
   { clip: path, cache: isCached }: ClipFlags,
   { log, progress, signal }: Context,
@@ -100,7 +99,8 @@ export async function withClip<R>(
   } catch (error) {
     if ((error as Error).name !== 'AbortError') throw error;
     throw new InterruptedError('stopped while encoding images', {
-      fix: isCached ? 'run it again: what was encoded is in the cache' : 'run it again',
+      code: 'E_INTERRUPTED',
+      fix: isCached ? 'run it again: the features so far are in the cache' : 'run it again',
     });
   } finally {
     faults.summarize();

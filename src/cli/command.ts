@@ -1,5 +1,5 @@
-// What a command is. A command file declares its flags and loads what it needs inside `run`, so that help
-// never loads TensorFlow or sharp.
+// The contract of a command. A command file declares its flags and loads what it needs inside `run`, so that help never
+// loads TensorFlow or sharp.
 
 import type { Argv } from 'yargs';
 import type { Logger } from '../util/logger.ts';
@@ -7,11 +7,10 @@ import type { Progress } from '../util/progress.ts';
 
 /** What every command gets besides its own flags. */
 export interface Context {
-  /** stdout: one object for programs when `--json` is set, else ignored; see `print` for people. */
+  /** stdout: one JSON object on a line under `--json`, otherwise nothing. */
   json(value: unknown): void;
-  /** stdout: a line for people; silent under `--json`. */
+  /** stdout: a line for people; nothing under `--json`. */
   print(line: string): void;
-  readonly wantsJson: boolean;
   /** Nothing but warnings and errors goes to stderr. */
   readonly isQuiet: boolean;
   readonly log: Logger;
@@ -23,6 +22,8 @@ export interface Context {
 export interface Command<Flags = Record<string, unknown>> {
   /** Declares flags, examples and their help. */
   flags(yargs: Argv): Argv<Flags>;
+  /** Flags, without dashes, of option keys whose flag is not the key in kebab-case: `{ 'prime.rows': 'keep-rows' }`. */
+  readonly optionFlags?: Readonly<Record<string, string>>;
   run(flags: Flags, context: Context): Promise<void>;
 }
 

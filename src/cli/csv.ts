@@ -1,6 +1,6 @@
-// Tables as CSV (RFC 4180).
+// CSV tables (RFC 4180).
 
-/** Rows of cells; those with commas, quotes or line breaks are quoted. */
+/** The rows as CSV; cells with commas, quotes or line breaks are quoted. */
 export function csv(rows: readonly (readonly (string | number)[])[]): string {
   const cell = (value: string | number): string => {
     const text = String(value);

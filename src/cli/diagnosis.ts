@@ -1,4 +1,4 @@
-// What mm doctor looks at: one function for each line it prints.
+// The checks of mm doctor: one function for each line that it prints.
 
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -21,10 +21,10 @@ export interface Finding {
 }
 
 const REINSTALL = 'npm install';
-const OLDEST_NODE = [20, 19] as const;
+const MIN_NODE = [20, 19] as const;
 const GIGABYTE = 1e9;
-const LITTLE_MEMORY = 4 * GIGABYTE;
-const LITTLE_DISK = 2 * GIGABYTE;
+const MIN_MEMORY = 4 * GIGABYTE;
+const MIN_DISK = 2 * GIGABYTE;
 
 const gigabytes = (bytes: number): string => `${(bytes / GIGABYTE).toFixed(1)} GB`;
 const ok = (name: string, detail: string): Finding => ({ name, status: 'ok', detail });
@@ -48,10 +48,10 @@ function ofError(name: string, error: unknown, fix?: string): Finding {
 
 export function checkNode(version = process.versions.node): Finding {
   const [major = 0, minor = 0] = version.split('.').map(Number);
-  const recent = major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1]);
+  const recent = major > MIN_NODE[0] || (major === MIN_NODE[0] && minor >= MIN_NODE[1]);
   return recent
     ? ok('node', version)
-    : failure('node', version, `install Node ${OLDEST_NODE.join('.')} or newer`);
+    : failure('node', version, `install Node ${MIN_NODE.join('.')} or newer`);
 }
 
 export function checkPlatform(): Finding {
@@ -69,11 +69,11 @@ export function checkPlatform(): Finding {
   }
 }
 
-/** tfjs with tfjs-node's kernels: built in, and in a checkout from its packages. */
+/** tfjs with tfjs-node's kernels: bundled in a build, from packages in a checkout. */
 export const checkTfjs = (): Promise<Finding> =>
   checkLoads('tfjs', async () => (await import('../engine/tfjs/tf.ts')).tf.version_core, REINSTALL);
 
-/** Carries binaries for each system, and does not load where they are missing. */
+/** A package with a binary for each system, which does not load where that is missing. */
 export const checkSharp = (name = 'sharp'): Promise<Finding> =>
   checkLoads(
     name,
@@ -88,7 +88,7 @@ interface Versioned {
   readonly versions: Readonly<Record<'sharp' | 'vips', string>>;
 }
 
-/** Its JavaScript is built in, its binaries are a package for each system. */
+/** Its JavaScript is bundled; its binaries are a package for each system. */
 export const checkKoffi = (): Promise<Finding> =>
   checkLoads(
     'koffi',
@@ -107,13 +107,17 @@ async function checkLoads(name: string, load: () => Promise<string>, fix: string
 const firstLine = (error: unknown): string => (error as Error).message.split('\n')[0] ?? '';
 
 export function checkMachine(): Finding {
-  // In a container, what it may use.
+  // The limit of the container, if there is one.
   const limit = process.constrainedMemory?.() || Number.POSITIVE_INFINITY;
   const memory = Math.min(totalmem(), limit);
   const detail = `${availableParallelism()} cores, ${gigabytes(memory)} memory`;
-  return memory >= LITTLE_MEMORY
+  return memory >= MIN_MEMORY
     ? ok('machine', detail)
-    : warning('machine', detail, 'smaller batches and models: mm plan says what a configuration needs');
+    : warning(
+        'machine',
+        detail,
+        'use smaller batches and models; mm plan computes what a configuration needs',
+      );
 }
 
 export async function checkDisk(folder = cacheFolder()): Promise<Finding> {
@@ -121,12 +125,12 @@ export async function checkDisk(folder = cacheFolder()): Promise<Finding> {
   while (!existsSync(there)) there = dirname(there);
   const { bavail, bsize } = await statfs(there);
   const detail = `${gigabytes(bavail * bsize)} free for ${folder}`;
-  return bavail * bsize >= LITTLE_DISK
+  return bavail * bsize >= MIN_DISK
     ? ok('disk', detail)
     : warning('disk', detail, 'free some space, or name a folder on another disk in MM_CACHE');
 }
 
-/** The library, and with it what the later checks need. */
+/** The library; with its files, which later checks need. */
 export async function checkLibrary(): Promise<{ findings: Finding[]; library?: LibraryFiles }> {
   try {
     const library = locateLibrary();
@@ -141,7 +145,7 @@ function buildOf({ version, gpu, companions }: LibraryFiles): string {
   return gpu ? `${version} with CUDA, ${companions.length} CUDA libraries` : `${version} for the CPU`;
 }
 
-/** pip serves `mm setup` only. */
+/** pip, which `mm setup` needs. */
 async function checkPip(): Promise<Finding> {
   try {
     return ok('pip', (await findPip()).version);
@@ -150,13 +154,13 @@ async function checkPip(): Promise<Finding> {
   }
 }
 
-/** NVIDIA's devices, as their driver lists them. */
+/** The GPUs that NVIDIA's driver lists. */
 export async function checkGpu(library: LibraryFiles | undefined): Promise<Finding> {
   const devices = await nvidiaDevices();
   if (devices.length === 0) return ok('gpu', 'none found by nvidia-smi; the CPU is used');
   const detail = devices.join('; ');
   if (library === undefined || library.gpu || library.version === 'unknown') return ok('gpu', detail);
-  return warning('gpu', `${detail}; not used, the library is the CPU build`, 'mm setup --gpu');
+  return warning('gpu', `${detail}; not used, because the library is the CPU build`, 'mm setup --gpu');
 }
 
 async function nvidiaDevices(): Promise<string[]> {

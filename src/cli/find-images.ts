@@ -2,10 +2,9 @@
 
 import { stat } from 'node:fs/promises';
 import type { ImageFile } from '../data/image.ts';
-
 import { DataError } from '../util/errors.ts';
 
-/** The images named: files, and all images of folders, of tars and of lists. */
+/** The named images: files, and all images of folders, tars and lists. */
 export async function findImages(paths: readonly string[]): Promise<ImageFile[]> {
   const found = await Promise.all(paths.map(findIn));
   return found.flat();
@@ -16,7 +15,12 @@ async function findIn(path: string): Promise<readonly ImageFile[]> {
   const { isList } = await import('../data/sources/lists.ts');
   if (isList(path) || (await archivesOf(path))) return readImages(path, { captions: 'ignore' });
   const stats = await stat(path).catch((cause: unknown) => {
-    throw new DataError('there is no such image or folder', { where: path, fix: 'check the path', cause });
+    throw new DataError('there is no such image or folder', {
+      code: 'E_NOT_FOUND',
+      where: path,
+      fix: 'check the path',
+      cause,
+    });
   });
   return stats.isDirectory() ? readImages(path, { captions: 'ignore' }) : [{ path }];
 }

@@ -1,4 +1,4 @@
-// Ctrl-C: the first asks the command to save and stop, the second ends the process at once.
+// Ctrl-C: the first one asks the command to save and stop, the second one exits at once.
 
 import { EXIT } from '../util/errors.ts';
 
@@ -11,7 +11,7 @@ export function onInterrupt(): Interrupt {
   const controller = new AbortController();
   const handle = (): void => {
     if (controller.signal.aborted) process.exit(EXIT.interrupted);
-    process.stderr.write('\nstopping as soon as what is done is safe; press Ctrl-C again to stop at once\n');
+    process.stderr.write('\nsaving, then stopping; press Ctrl-C again to stop without saving\n');
     controller.abort();
   };
   process.on('SIGINT', handle);

@@ -1,12 +1,22 @@
-// The command line: strict flags, lazily loaded commands, and the one place where errors become exit codes.
+// The command line: strict flags and lazily loaded commands.
 
 import yargs, { type Argv } from 'yargs';
-import { EXIT, formatUserError, UserError } from '../util/errors.ts';
 import { createLogger, LOG_LEVELS, type LogLevel } from '../util/logger.ts';
 import { createProgress } from '../util/progress.ts';
 import { version } from '../util/version.ts';
 import type { Context } from './command.ts';
-import { checkGiven, misused } from './given-flags.ts';
+import { type FlagNames, printError } from './error-boundary.ts';
+import {
+  addDashedAliases,
+  checkGiven,
+  flagKeys,
+  flagNames,
+  misused,
+  type NamedCommand,
+  NO_ACTION,
+  NO_COMMAND,
+  positionalNames,
+} from './given-flags.ts';
 import { onInterrupt } from './interrupt.ts';
 import { type CommandEntry, isGroup, REGISTRY, type RegistryEntry } from './registry.ts';
 
@@ -16,13 +26,22 @@ interface GlobalFlags {
   logLevel: LogLevel;
 }
 
+const GLOBAL_FLAGS = ['json', 'quiet', 'log-level', 'help', 'version'];
+const MAX_WIDTH = 110;
+
+/** The command line, and the command that it names, for the messages of errors. */
+interface Running {
+  readonly argv: readonly string[];
+  command: NamedCommand;
+  flags?: FlagNames;
+}
+
 async function runCommand(entry: CommandEntry, flags: GlobalFlags & Record<string, unknown>): Promise<void> {
   const { command } = await entry.load();
   const interrupt = onInterrupt();
   const context: Context = {
     json: (value) => void (flags.json && process.stdout.write(`${JSON.stringify(value)}\n`)),
     print: (line) => void (!flags.json && process.stdout.write(`${line}\n`)),
-    wantsJson: flags.json,
     isQuiet: flags.quiet,
     log: createLogger(flags.quiet && flags.logLevel === 'info' ? 'warn' : flags.logLevel),
     progress: createProgress(flags.quiet),
@@ -36,13 +55,37 @@ async function runCommand(entry: CommandEntry, flags: GlobalFlags & Record<strin
   }
 }
 
+/** yargs' methods that its types leave out. */
+type Groups = Argv & { getGroups(): Readonly<Record<string, readonly string[]>> };
+
+/** Declares the flags of a command. Its help shows them before the flags that every command has. */
+async function declare(yargs: Argv, entry: CommandEntry, running: Running): Promise<Argv> {
+  const { command } = await entry.load();
+  // Groups appear in the order in which they are first named.
+  if (entry.positionals !== undefined) yargs.group([], 'Positionals:');
+  yargs.group([], 'Options:');
+  command.flags(yargs);
+  const grouped = new Set(Object.values((yargs as Groups).getGroups()).flat());
+  yargs.group(
+    flagKeys(yargs).filter((key) => !grouped.has(key)),
+    'Options:',
+  );
+  if (running.argv.includes('--help')) {
+    // Help shows no `[default: []]` for lists of positionals, and one spelling of each alias.
+    for (const name of positionalNames(entry.positionals)) yargs.default(name, undefined);
+  } else addDashedAliases(yargs);
+  running.flags = { known: flagNames(yargs), special: command.optionFlags ?? {} };
+  return yargs.middleware((given) => checkGiven(given, yargs, running.command), true);
+}
+
 /** Declares commands; only the one that is called is loaded, the others appear by name in the help. */
-function register(parser: Argv, entries: readonly RegistryEntry[]): void {
+function register(parser: Argv, entries: readonly RegistryEntry[], running: Running, group = ''): void {
   for (const entry of entries) {
     if (isGroup(entry)) {
       parser.command(entry.name, entry.describe, (y) => {
-        register(y, entry.actions);
-        return y.demandCommand(1, `name an action; mm ${entry.name} --help lists them`);
+        running.command = { name: entry.name };
+        register(y, entry.actions, running, `${entry.name} `);
+        return y.demandCommand(1, NO_ACTION);
       });
       continue;
     }
@@ -50,66 +93,68 @@ function register(parser: Argv, entries: readonly RegistryEntry[]): void {
     parser.command(
       name,
       entry.describe,
-      async (y) =>
-        (await entry.load()).command
-          .flags(y)
-          .middleware((flags) => checkGiven(flags, y, entry.positionals), true),
+      (y) => {
+        running.command = { name: `${group}${entry.name}`, positionals: entry.positionals };
+        return declare(y, entry, running);
+      },
       (flags) => runCommand(entry, flags as unknown as GlobalFlags & Record<string, unknown>),
     );
   }
 }
 
-async function parse(argv: readonly string[]): Promise<void> {
-  const parser = yargs([...argv])
+async function parse(running: Running): Promise<void> {
+  const parser = yargs([...running.argv])
     .scriptName('mm')
+    .locale('en')
     .usage('$0 <command>\n\nTrain, sample and rank DALL·E- and CLIP-style models.')
-    .version(version())
+    .version('version', 'print the version', version())
+    .help('help', 'describe the command and its flags')
+    .epilog('mm COMMAND --help describes the flags of a command.')
     .strict()
     .recommendCommands()
-    .demandCommand(1, 'name a command; mm --help lists them')
-    .wrap(Math.min(110, process.stderr.columns ?? 110))
-    .option('json', { type: 'boolean', default: false, global: true, describe: 'results as JSON on stdout' })
+    .demandCommand(1, NO_COMMAND)
+    .wrap(Math.min(MAX_WIDTH, process.stderr.columns ?? MAX_WIDTH))
+    .option('json', {
+      type: 'boolean',
+      default: false,
+      global: true,
+      describe:
+        'results as JSON on stdout, a line each; an error is {"error":{"code","message","option","where","fix","exitCode"}}',
+    })
     .option('quiet', {
       type: 'boolean',
       default: false,
       global: true,
-      describe: 'no progress, only warnings and errors',
+      describe: 'only warnings and errors on stderr, no progress',
     })
     .option('log-level', {
       choices: LOG_LEVELS,
       default: 'info' as LogLevel,
       global: true,
-      describe: 'how much to log on stderr',
+      describe: 'least severity that is logged on stderr',
     })
-    .group(['json', 'quiet', 'log-level', 'help', 'version'], 'Everywhere:')
+    .group(GLOBAL_FLAGS, 'Everywhere:')
     .exitProcess(false)
     .fail((message, error) => {
-      throw error ?? misused(message);
+      throw error ?? misused(message, running.command);
     });
 
-  register(parser, REGISTRY);
+  register(parser, REGISTRY, running);
   try {
     await parser.parseAsync();
   } catch (error) {
     // A flag without its value: yargs throws an error of its own past `fail`.
     if ((error as Error)?.name !== 'YError') throw error;
-    throw misused((error as Error).message);
+    throw misused((error as Error).message, running.command);
   }
 }
 
 /** Runs one command line; sets the process's exit code and never throws. */
 export async function main(argv: readonly string[]): Promise<void> {
+  const running: Running = { argv, command: {} };
   try {
-    await parse(argv);
+    await parse(running);
   } catch (error) {
-    if (error instanceof UserError) {
-      process.stderr.write(`${formatUserError(error)}\n`);
-      process.exitCode = error.exitCode;
-    } else {
-      process.stderr.write(
-        `mm failed; this is a bug, please report it:\n${(error as Error)?.stack ?? String(error)}\n`,
-      );
-      process.exitCode = EXIT.bug;
-    }
+    printError(error, argv, running.flags);
   }
 }

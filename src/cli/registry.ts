@@ -4,10 +4,10 @@ import type { Command } from './command.ts';
 
 export interface CommandEntry {
   readonly name: string;
-  /** Positional arguments, in yargs' notation. */
+  /** Positional arguments in yargs' notation, `<images..>`. */
   readonly positionals?: string;
   readonly describe: string;
-  // biome-ignore lint/suspicious/noExplicitAny: each command has flags of its own
+  // biome-ignore lint/suspicious/noExplicitAny: each command has its own flags
   load(): Promise<{ readonly command: Command<any> }>;
 }
 
@@ -24,31 +24,36 @@ export function isGroup(entry: RegistryEntry): entry is GroupEntry {
   return 'actions' in entry;
 }
 
+/** In the order of the help: first the main job, then what is done with its results. */
 export const REGISTRY: readonly RegistryEntry[] = [
-  { name: 'setup', describe: 'put libtensorflow in the cache', load: () => import('./commands/setup.ts') },
+  {
+    name: 'setup',
+    describe: 'install libtensorflow into the cache',
+    load: () => import('./commands/setup.ts'),
+  },
   {
     name: 'doctor',
-    describe: 'report what is installed and how to mend what is not',
+    describe: 'check the installation, and say how to fix what is missing',
     load: () => import('./commands/doctor.ts'),
   },
   {
     name: 'demo',
-    describe: 'the whole main job on captioned shapes it draws itself',
-    load: () => import('./commands/demo.ts'),
+    describe: 'render captioned shapes, train every model on them, and sample held-out prompts',
+    load: () => import('./commands/demo/demo.ts'),
   },
   {
     name: 'data',
-    describe: 'make the demo data set (make-shapes) or lint a data set (check)',
+    describe: 'render the demo data set (make-shapes), or check a data set (check)',
     actions: [
       {
         name: 'make-shapes',
-        describe: 'draw captioned images of shapes',
+        describe: 'render captioned images of shapes',
         load: async () => ({ command: (await import('./commands/data.ts')).makeShapesCommand }),
       },
       {
         name: 'check',
         positionals: '<path>',
-        describe: 'look through images and captions for what training would stumble over',
+        describe: 'find images and captions that training cannot use',
         load: async () => ({ command: (await import('./commands/data.ts')).checkCommand }),
       },
     ],
@@ -58,56 +63,64 @@ export const REGISTRY: readonly RegistryEntry[] = [
     describe: 'train a byte-pair tokenizer on captions',
     load: () => import('./commands/train-bpe.ts'),
   },
-  { name: 'train-dvae', describe: 'train the discrete VAE', load: () => import('./commands/train-dvae.ts') },
+  {
+    name: 'train-dvae',
+    describe: 'train a discrete VAE on images',
+    load: () => import('./commands/train-dvae.ts'),
+  },
   {
     name: 'tokenize',
-    describe: 'turn images and captions into token shards',
+    describe: 'encode images with a dVAE into token shards for mm train-dalle',
     load: () => import('./commands/tokenize.ts'),
   },
   {
     name: 'reconstruct',
     positionals: '<images..>',
-    describe: 'images to codes and back, beside the originals',
+    describe: 'encode and decode images with a dVAE, and measure the difference',
     load: () => import('./commands/reconstruct.ts'),
   },
   {
     name: 'train-dalle',
-    describe: 'train the joint text–image Transformer',
+    describe: 'train a DALL·E, the Transformer over text and image tokens',
     load: () => import('./commands/train-dalle.ts'),
   },
   {
     name: 'train-clip',
-    describe: 'train CLIP on captioned images',
+    describe: 'train a CLIP on captioned images',
     load: () => import('./commands/train-clip.ts'),
+  },
+  {
+    name: 'sample',
+    describe: 'sample images for prompts from a DALL·E',
+    load: () => import('./commands/sample.ts'),
   },
   {
     name: 'rank',
     positionals: '<images..>',
-    describe: 'images ordered by how well they go with a prompt',
+    describe: 'rank images by how well they match prompts, by CLIP',
     load: () => import('./commands/rank.ts'),
   },
   {
     name: 'classify',
     positionals: '<images..>',
-    describe: 'what images show, out of labels of your own',
+    describe: 'classify images with labels in your own words, by CLIP',
     load: () => import('./commands/classify.ts'),
   },
   {
     name: 'convert',
     positionals: '<from..>',
-    describe: "other people's weights into checkpoints",
+    describe: 'convert weights of other programs into a checkpoint',
     load: () => import('./commands/convert.ts'),
   },
   {
     name: 'plan',
-    describe: 'what a training configuration takes: parameters, operations, memory',
+    describe: 'compute what a training configuration needs: parameters, operations, memory',
     load: () => import('./commands/plan.ts'),
   },
   {
     name: 'report',
     positionals: '<run>',
-    describe: 'a training run as one HTML page: curves, images over time, times',
+    describe: 'write a training run as one HTML page: curves, images over time, times',
     load: () => import('./commands/report.ts'),
   },
-  { name: 'sample', describe: 'images for prompts', load: () => import('./commands/sample.ts') },
 ];

@@ -1,4 +1,4 @@
-// Flags of commands that several processes carry out together, and the processes: those on one machine are started here.
+// Training by several processes: the flags, and the processes of one machine, which are started here.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -7,7 +7,10 @@ import { setTimeout } from 'node:timers/promises';
 import type { Argv } from 'yargs';
 import type { Cluster } from '../cluster/cluster.ts';
 import { DataError, UsageError } from '../util/errors.ts';
+import { assertWholeNumber } from '../util/whole-number.ts';
 import type { Context } from './command.ts';
+import { NUMBER, TEXT } from './help.ts';
+import { wholeNumber } from './whole-number.ts';
 
 export interface WorkerFlags {
   readonly workers: number | undefined;
@@ -17,93 +20,89 @@ export interface WorkerFlags {
 }
 
 const MAX_WORKERS = 1024;
-/** How long workers may take to end by themselves. */
-const END_MS = 5000;
-/** Names the environment variable, not the secret. */
-export const SECRET_VARIABLE = 'MM_WORKERS_SECRET';
+/** Time that workers get to exit by themselves. */
+const EXIT_MS = 5000;
+const RANK_FIX = 'number the processes from 0 to one less than --workers';
+/** The environment variable that holds the secret. */
+const SECRET_VARIABLE = 'MM_WORKERS_SECRET';
 
 export function workerFlags<T>(yargs: Argv<T>) {
   return yargs
     .option('workers', {
-      type: 'number',
-      requiresArg: true,
-      describe: 'processes that share out each batch; started here, unless --rank and --join are given',
+      ...wholeNumber('workers', { max: MAX_WORKERS }),
+      defaultDescription: '1',
+      describe: 'processes that share each batch; started on this machine unless --rank and --join are given',
     })
     .option('rank', {
-      type: 'number',
-      requiresArg: true,
-      describe: 'on several machines: number of this process, from 0, which has the run folder',
+      ...wholeNumber('rank', { min: 0, max: MAX_WORKERS - 1, fix: RANK_FIX }),
+      describe: 'several machines: number of this process, from 0; process 0 writes the run folder',
     })
-    .option('join', {
-      type: 'string',
-      requiresArg: true,
-      describe: 'on several machines: HOST:PORT of process 0, the same for all',
-    })
+    .option('join', { ...TEXT, describe: 'several machines: HOST:PORT of process 0, the same for all' })
     .option('worker-timeout', {
-      type: 'number',
-      requiresArg: true,
+      ...NUMBER,
       default: 300,
-      describe: 'seconds that a process may say nothing before it is given up',
+      describe: 'seconds without a sign of life after which a process counts as lost',
     })
     .group(['workers', 'rank', 'join', 'worker-timeout'], 'Several processes:');
 }
 
-/** Where this process stands among how many; undefined when it is the only one. */
-function placeOf({ workers, rank, join, 'worker-timeout': timeout }: WorkerFlags) {
+interface Placement {
+  readonly workers: number;
+  /** Undefined where this process starts the others. */
+  readonly rank: number | undefined;
+  readonly join: string | undefined;
+}
+
+/** Which process this is among how many; undefined when it is the only one. */
+function placementOf({ workers, rank, join, 'worker-timeout': timeout }: WorkerFlags): Placement | undefined {
   if (workers === undefined && rank === undefined && join === undefined) return undefined;
-  const whole = (flag: string, value: number, least: number, most: number): void => {
-    if (Number.isInteger(value) && value >= least && value <= most) return;
-    throw new UsageError(`--${flag} ${value} is no whole number from ${least} to ${most}`, {
-      where: `--${flag}`,
-      fix: 'mm train-dalle --help describes the flags',
-    });
-  };
   if (!(timeout > 0)) {
-    throw new UsageError(`--worker-timeout ${timeout} is no number of seconds`, {
-      where: '--worker-timeout',
-      fix: 'give more than 0',
+    throw new UsageError(`\`workerTimeout\`: expected a number above 0, received ${timeout}`, {
+      code: 'E_OPTION_VALUE',
+      option: 'workerTimeout',
+      fix: 'leave it out for 300 seconds',
     });
   }
   if (workers === undefined || (rank === undefined) !== (join === undefined)) {
     throw new UsageError('--rank and --join go together, with --workers', {
-      where: rank === undefined ? '--join' : '--rank',
+      code: 'E_WORKER_FLAGS',
+      option: rank === undefined ? 'join' : 'rank',
       fix: 'give all three to start each process yourself, or --workers alone to have them started on this machine',
     });
   }
-  whole('workers', workers, 1, MAX_WORKERS);
-  if (rank !== undefined) whole('rank', rank, 0, workers - 1);
+  if (rank !== undefined) assertWholeNumber('rank', rank, { min: 0, max: workers - 1 }, RANK_FIX);
   if (workers === 1) return undefined;
   return { workers, rank, join };
 }
 
 /**
- * Runs `body` as one of the processes that the flags ask for, after all of them have come together; with none when it
- * is the only one. An error of one ends all.
+ * Runs `body` as one of the processes that the flags name, once all of them are connected; without a cluster when this
+ * process is the only one. An error in one of them ends all.
  */
 export async function withWorkers<T>(
   flags: WorkerFlags,
   context: Context,
   body: (cluster: Cluster | undefined) => Promise<T>,
 ): Promise<T> {
-  const place = placeOf(flags);
-  if (place === undefined) return body(undefined);
+  const placement = placementOf(flags);
+  if (placement === undefined) return body(undefined);
   const { withCluster } = await import('../cluster/cluster.ts');
   const { parseAddress } = await import('../cluster/address.ts');
-  const { workers, rank = 0, join } = place;
+  const { workers, rank = 0, join } = placement;
   const { log, signal } = context;
   const common = {
     rank,
     workers,
     timeoutSeconds: flags['worker-timeout'],
-    onRefused: (why: string) => log.warn(`a worker was turned away: ${why}`),
+    onRefused: (why: string) => log.warn(`a connection was refused: ${why}`),
   };
   if (join !== undefined) {
-    log.info(`worker ${rank} of ${workers}, with worker 0 at ${join}`);
+    log.info(`worker ${rank} of ${workers}; worker 0 is at ${join}`);
     const secret = process.env[SECRET_VARIABLE] ?? '';
     return withCluster({ ...common, address: parseAddress(join), secret, signal }, body);
   }
   const secret = randomBytes(32).toString('hex');
-  const children = new Children(context, workers, secret);
+  const children = new ChildWorkers(context, workers, secret);
   try {
     return await withCluster(
       {
@@ -120,8 +119,8 @@ export async function withWorkers<T>(
   }
 }
 
-/** The other workers on this machine. What they print goes to the log. */
-class Children {
+/** The other workers, as child processes on this machine. What they print goes to the log at level debug. */
+class ChildWorkers {
   readonly #context: Context;
   readonly #workers: number;
   readonly #secret: string;
@@ -135,11 +134,11 @@ class Children {
     this.#secret = secret;
     const devices = (process.env.CUDA_VISIBLE_DEVICES ?? '').split(',');
     this.#devices = devices.length >= workers ? devices : [];
-    // Before TensorFlow is loaded, which takes all the GPUs it sees.
+    // Set before TensorFlow is loaded, because it claims every GPU that it sees.
     if (this.#devices[0] !== undefined) process.env.CUDA_VISIBLE_DEVICES = this.#devices[0];
   }
 
-  /** Aborted when one ends badly; an error for users is the reason. */
+  /** Aborted when one fails; the reason is an error for users. */
   get failed(): AbortSignal {
     return this.#failure.signal;
   }
@@ -149,11 +148,11 @@ class Children {
     for (let rank = 1; rank < this.#workers; rank++) this.#start(rank, port);
   }
 
-  /** Waits until they have ended, and ends them if that takes too long. */
+  /** Waits until they have exited, and kills them if that takes too long. */
   async end(): Promise<void> {
     const ended = Promise.all(this.#children.map((child) => hasEnded(child)));
     const late = new AbortController();
-    await Promise.race([ended, setTimeout(END_MS, undefined, { signal: late.signal }).catch(() => {})]);
+    await Promise.race([ended, setTimeout(EXIT_MS, undefined, { signal: late.signal }).catch(() => {})]);
     late.abort();
     this.#kill();
     process.off('exit', this.#kill);
@@ -172,7 +171,7 @@ class Children {
       process.execPath,
       [...process.execArgv, '--', ...process.argv.slice(1), ...own, ...quiet],
       {
-        // Ctrl-C in a terminal is for worker 0 alone: it stops with all of them.
+        // A process group of its own: Ctrl-C in a terminal reaches worker 0 alone, which stops the others.
         detached: true,
         stdio: ['ignore', 'ignore', 'pipe'],
         env: {
@@ -183,24 +182,25 @@ class Children {
       },
     );
     this.#children.push(child);
-    const said: string[] = [];
+    const lines: string[] = [];
     createInterface({ input: child.stderr }).on('line', (line) => {
-      said.push(line);
+      lines.push(line);
       this.#context.log.debug({ worker: rank }, line);
     });
-    child.on('error', (error) => this.#fail(rank, error.message, said));
+    child.on('error', (error) => this.#fail(rank, error.message, lines));
     child.on('close', (code, signal) => {
-      if (code !== 0) this.#fail(rank, `ended with ${code === null ? signal : `exit code ${code}`}`, said);
+      if (code !== 0) this.#fail(rank, `ended with ${code === null ? signal : `exit code ${code}`}`, lines);
     });
   }
 
-  /** Too late for anything but the waiting for it: from then on the others hear of it from its connections. */
-  #fail(rank: number, how: string, said: readonly string[]): void {
-    const [error] = said.filter((line) => line.startsWith('error: '));
+  /** Only matters until all workers are connected: afterwards a failure is noticed by its closed connections. */
+  #fail(rank: number, how: string, stderr: readonly string[]): void {
+    const [error] = stderr.filter((line) => line.startsWith('error: '));
     const why = error === undefined ? '' : `: ${error.slice('error: '.length)}`;
     this.#failure.abort(
       new DataError(`worker ${rank} ${how}${why}`, {
-        fix: 'what it printed is in the log with --log-level debug',
+        code: 'E_WORKER_FAILED',
+        fix: 'run again with --log-level debug, which logs what the worker prints',
       }),
     );
   }

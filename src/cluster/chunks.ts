@@ -1,17 +1,17 @@
-// Arrays as one long row of numbers: its slices, one for each worker, and their chunks, one for each frame.
+// A list of arrays as one long vector: its slices, one for each worker, and their chunks, one for each frame.
 
 import { CHUNK_LENGTH } from './frame.ts';
 
-/** Parts of the arrays, in their order, of CHUNK numbers in all at most. */
+/** Views of consecutive parts of the arrays, CHUNK_LENGTH numbers in total at most. */
 export type Chunk = readonly Float32Array[];
 
-/** What a worker sums up for all: from `begin` up to `end` of the row. */
+/** The part of the vector that one worker reduces: from `begin` up to `end`. */
 export interface Slice {
   readonly begin: number;
   readonly end: number;
 }
 
-/** Slices of a row of `length` numbers, as equal as can be. */
+/** Splits a vector of `length` numbers into slices whose lengths differ by 1 at most. */
 export const slicesOf = (length: number, workers: number): Slice[] =>
   Array.from({ length: workers }, (_, rank) => ({
     begin: Math.floor((length * rank) / workers),
@@ -21,7 +21,7 @@ export const slicesOf = (length: number, workers: number): Slice[] =>
 export const lengthOf = (arrays: readonly Float32Array[]): number =>
   arrays.reduce((sum, { length }) => sum + length, 0);
 
-/** The chunks of a slice: views, so that what is written to them is written to the arrays. */
+/** The chunks of a slice, as views: writing to them writes to the arrays. */
 export function* chunksOf(arrays: readonly Float32Array[], { begin, end }: Slice): Generator<Chunk> {
   let chunk: Float32Array[] = [];
   let room = CHUNK_LENGTH;
@@ -47,13 +47,13 @@ export function* chunksOf(arrays: readonly Float32Array[], { begin, end }: Slice
 export const bytesOf = (chunk: Chunk): Uint8Array[] =>
   chunk.map(({ buffer, byteOffset, byteLength }) => new Uint8Array(buffer, byteOffset, byteLength));
 
-/** The smallest normal float32: TensorFlow's threads take what is smaller for 0. */
-const LEAST = 2 ** -126;
+/** The smallest normal float32. TensorFlow flushes smaller numbers to 0. */
+const MIN_NORMAL = 2 ** -126;
 
-/** sum += part, rounded to float32 as TensorFlow does it. */
+/** sum += part, rounded to float32 as in TensorFlow. */
 export function addInPlace(sum: Float32Array, part: Float32Array): void {
   for (let i = 0; i < sum.length; i++) {
     const value = (sum[i] as number) + (part[i] as number);
-    sum[i] = value < LEAST && value > -LEAST ? 0 : value;
+    sum[i] = value < MIN_NORMAL && value > -MIN_NORMAL ? 0 : value;
   }
 }

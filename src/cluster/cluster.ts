@@ -1,5 +1,6 @@
-// Workers that train one model together, each in a process of its own: what they exchange, in steps that all make in the
-// same order. Sums are made in the order of the workers, number by number, so that they do not depend on who makes them.
+// A cluster of workers that train one model, each in its own process: collective operations, which all workers call in
+// the same order. Sums are added in the order of the ranks, element by element, so that they do not depend on the
+// worker that adds them.
 
 import { UsageError } from '../util/errors.ts';
 import { addInPlace, bytesOf, type Chunk, chunksOf, lengthOf, type Slice, slicesOf } from './chunks.ts';
@@ -9,8 +10,8 @@ import { connect, type JoinOptions } from './rendezvous.ts';
 import { errorFromStop, type Stop, stopFromError } from './stop.ts';
 
 /**
- * Waits until all workers have come, and runs `body` as one of them. An error of it stops the others too.
- * @throws what `body` does, or another worker's error; as `Cluster.join` does
+ * Joins the cluster and runs `body` as one of its workers. An error of `body` stops the other workers too.
+ * @throws the error of `body` or of another worker, and as `Cluster.join`
  */
 export async function withCluster<T>(
   options: JoinOptions,
@@ -32,8 +33,8 @@ export class Cluster {
   readonly workers: number;
   readonly #links: readonly Link[];
   #exchanges = 0;
-  /** Its goodbyes, from when it is over. */
-  #end: Promise<unknown> | undefined;
+  /** Settles when all links are closed; set once the cluster is stopping. */
+  #closing: Promise<unknown> | undefined;
   readonly #scratch = { earlier: new Float32Array(CHUNK_LENGTH), part: new Float32Array(CHUNK_LENGTH) };
 
   private constructor(
@@ -49,26 +50,26 @@ export class Cluster {
   }
 
   /**
-   * Waits until all workers have come.
-   * @throws UsageError when they do not fit together, DataError when they do not all come, InterruptedError
+   * Waits until all workers have joined.
+   * @throws UsageError when a worker does not fit, DataError when not all join in time, InterruptedError on abort
    */
   static async join(options: JoinOptions): Promise<Cluster> {
     return new Cluster(options, await connect(options));
   }
 
-  /** Whether this is worker 0, which the run belongs to. */
+  /** True for worker 0, which owns the run folder. */
   get isPrimary(): boolean {
     return this.rank === 0;
   }
 
-  /** Bytes sent to the others so far. */
+  /** Bytes sent to the other workers so far. */
   get bytesSent(): number {
     return this.#links.reduce((sum, { sent }) => sum + sent, 0);
   }
 
   /**
-   * Replaces the numbers of the arrays by their sums over all workers, of which each sums up a part. The sums are those
-   * of float32 additions in the order of the workers. The arrays have the same lengths for all of them.
+   * All-reduce: replaces each number of the arrays by its sum over all workers, added in float32 in the order of the
+   * ranks. Each worker reduces one slice. The arrays must have the same lengths on all workers.
    */
   async allReduceSum(arrays: readonly Float32Array[]): Promise<void> {
     const sequence = this.#exchanges++;
@@ -88,7 +89,7 @@ export class Cluster {
     ]);
   }
 
-  /** Copies the arrays of worker 0 over those of the others. */
+  /** Broadcast: copies the arrays of worker 0 to all workers. */
   async broadcast(arrays: readonly Float32Array[]): Promise<void> {
     const sequence = this.#exchanges++;
     const all = (): Iterable<Chunk> => chunksOf(arrays, { begin: 0, end: lengthOf(arrays) });
@@ -97,7 +98,7 @@ export class Cluster {
     } else await receive(this.#linkTo(0), KIND.broadcast, sequence, all());
   }
 
-  /** Copies the array of worker `rank` over that of worker 0; the others take part by calling it, too. */
+  /** Copies the array of worker `rank` to worker 0. Collective: the other workers call it too. */
   async sendToPrimary(rank: number, array: Float32Array): Promise<void> {
     const sequence = this.#exchanges++;
     const all = chunksOf([array], { begin: 0, end: array.length });
@@ -105,7 +106,7 @@ export class Cluster {
     else if (this.isPrimary) await receive(this.#linkTo(rank), KIND.gather, sequence, all);
   }
 
-  /** Copies the array of worker 0 over that of worker `rank`; the others take part by calling it, too. */
+  /** Copies the array of worker 0 to worker `rank`. Collective: the other workers call it too. */
   async receiveFromPrimary(rank: number, array: Float32Array): Promise<void> {
     const sequence = this.#exchanges++;
     const all = chunksOf([array], { begin: 0, end: array.length });
@@ -113,27 +114,28 @@ export class Cluster {
     else if (this.rank === rank) await receive(this.#linkTo(0), KIND.broadcast, sequence, all);
   }
 
-  /** A text of worker 0 for all. */
+  /** Broadcast of a text of worker 0. */
   async broadcastText(text: string | undefined): Promise<string> {
     const sequence = this.#exchanges++;
-    if (!this.isPrimary) return decode(await this.#linkTo(0).receiveUpTo(KIND.broadcast, sequence, MAX_TEXT));
-    const bytes = encode(text ?? '');
+    if (!this.isPrimary)
+      return decodeText(await this.#linkTo(0).receiveUpTo(KIND.broadcast, sequence, MAX_TEXT));
+    const bytes = encodeText(text ?? '');
     await Promise.all(this.#links.map((link) => link.send(KIND.broadcast, sequence, [bytes])));
     return text ?? '';
   }
 
-  /** The texts of all workers, in their order. */
+  /** All-gather of a text of each worker, in the order of the ranks. */
   async gatherTexts(text: string): Promise<string[]> {
     const sequence = this.#exchanges++;
-    const bytes = encode(text);
+    const bytes = encodeText(text);
     const [texts] = await Promise.all([
       Promise.all(this.#links.map((link) => link.receiveUpTo(KIND.gather, sequence, MAX_TEXT))),
       ...this.#links.map((link) => link.send(KIND.gather, sequence, [bytes])),
     ]);
-    return [...texts.map(decode).slice(0, this.rank), text, ...texts.map(decode).slice(this.rank)];
+    return [...texts.map(decodeText).slice(0, this.rank), text, ...texts.map(decodeText).slice(this.rank)];
   }
 
-  /** The numbers of all workers, in their order; as many of each. */
+  /** All-gather of the same number of numbers of each worker, in the order of the ranks. */
   async gather(numbers: Float64Array): Promise<Float64Array[]> {
     const sequence = this.#exchanges++;
     const all: Float64Array[] = Array.from({ length: this.workers }, () => new Float64Array(numbers.length));
@@ -147,40 +149,39 @@ export class Cluster {
     return all;
   }
 
-  /** Whether it is so for any of the workers. */
-  async anyTrue(isSo: boolean): Promise<boolean> {
-    return (await this.gather(Float64Array.of(Number(isSo)))).some(([value]) => value !== 0);
+  /** Collective OR over all workers. */
+  async anyTrue(value: boolean): Promise<boolean> {
+    return (await this.gather(Float64Array.of(Number(value)))).some(([flag]) => flag !== 0);
   }
 
   /**
-   * Throws, for all workers alike, what `refuse` says of the first worker whose text is not that of worker 0.
-   * @param refuse may be left out where the text says what `what` is
+   * Collective check that all workers have the same text.
+   * @param what name of the text, for the default error
+   * @param refuse makes the error for the lowest rank whose text differs from that of worker 0
+   * @throws that error, on all workers
    */
   async assertSame(
     what: string,
     text: string,
-    refuse: (rank: number) => Error = (rank) => otherThing(what, rank),
+    refuse: (rank: number) => Error = (rank) => mismatchError(what, rank),
   ): Promise<void> {
     const texts = await this.gatherTexts(text);
-    const other = texts.findIndex((theirs) => theirs !== texts[0]);
-    if (other >= 0) throw refuse(other);
+    const different = texts.findIndex((theirs) => theirs !== texts[0]);
+    if (different >= 0) throw refuse(different);
   }
 
-  /**
-   * Ends the connections: with `error`, which the others are told and stop with, too, unless it came from them; without
-   * one when all is done.
-   */
+  /** Ends the connections. The other workers stop with `error`, if there is one and it did not come from them. */
   async close(error?: unknown): Promise<void> {
     const stop = error === undefined ? undefined : stopFromError(error, this.rank);
-    this.#end ??= Promise.all(this.#links.map((link) => link.close(stop)));
-    await this.#end;
+    this.#closing ??= Promise.all(this.#links.map((link) => link.close(stop)));
+    await this.#closing;
   }
 
   #linkTo(rank: number): Link {
     return this.#links.find((link) => link.rank === rank) as Link;
   }
 
-  /** Adds up the parts of the workers as they come, worker by worker. */
+  /** Reduces the slice of this worker, rank by rank as the parts arrive. */
   async #sumSlice(sequence: number, chunks: Iterable<Chunk>): Promise<void> {
     for (const own of chunks) {
       const earlier = viewsLike(own, this.#scratch.earlier);
@@ -189,28 +190,29 @@ export class Cluster {
         const isFirst = link.rank === 0;
         await link.receive(KIND.reduceScatter, sequence, bytesOf(isFirst ? earlier : part));
         if (!isFirst) addAll(link.rank < this.rank ? earlier : own, part);
-        // From here on the sum so far is in the arrays; which of two is added to which makes no difference.
+        // From here on the partial sum is in `own`; float32 addition is commutative.
         if (link.rank === this.rank - 1) addAll(own, earlier);
       }
     }
   }
 
   #onStop(stop: Stop, from: Link): void {
-    if (this.#end) return;
+    if (this.#closing) return;
     const error = errorFromStop(stop);
     for (const link of this.#links) link.fail(error);
-    this.#end = Promise.all(this.#links.map((link) => link.close(link === from ? undefined : stop)));
+    this.#closing = Promise.all(this.#links.map((link) => link.close(link === from ? undefined : stop)));
   }
 }
 
-const otherThing = (what: string, rank: number): UsageError =>
+const mismatchError = (what: string, rank: number): UsageError =>
   new UsageError(`worker ${rank} has another ${what} than worker 0`, {
-    where: '--join',
+    code: 'E_WORKER_MISMATCH',
+    option: 'join',
     fix: `start all workers with the same ${what}`,
   });
 
-const encode = (text: string): Uint8Array => new TextEncoder().encode(text).subarray(0, MAX_TEXT);
-const decode = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+const encodeText = (text: string): Uint8Array => new TextEncoder().encode(text).subarray(0, MAX_TEXT);
+const decodeText = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 const asBytes = ({ buffer, byteOffset, byteLength }: Float64Array): Uint8Array =>
   new Uint8Array(buffer, byteOffset, byteLength);
 
@@ -222,7 +224,7 @@ async function receive(link: Link, kind: Kind, sequence: number, chunks: Iterabl
   for (const chunk of chunks) await link.receive(kind, sequence, bytesOf(chunk));
 }
 
-/** Views of the lengths of `chunk`, one after the other in `array`. */
+/** Consecutive views of `array` with the lengths of `chunk`. */
 function viewsLike(chunk: Chunk, array: Float32Array): Float32Array[] {
   let at = 0;
   return chunk.map(({ length }) => {

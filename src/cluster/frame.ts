@@ -1,6 +1,6 @@
-// What goes over a connection between two workers that know each other: frames, each a head and a body.
+// Frames: the messages between two workers after the handshake, each a head and a body.
 
-/** What a frame is for. `alive` says nothing but that its sender lives; after `stop` and `done` nothing follows. */
+/** Kinds of frames. `alive` is a heartbeat; `stop` (with an error) and `done` are the last frame of their sender. */
 export const KIND = {
   alive: 0,
   stop: 1,
@@ -14,21 +14,21 @@ export type Kind = (typeof KIND)[keyof typeof KIND];
 
 export interface Head {
   readonly kind: number;
-  /** Number of the exchange that the body belongs to: all workers make the same ones in the same order. */
+  /** Number of the exchange that the body belongs to; all workers make the same exchanges in the same order. */
   readonly sequence: number;
-  /** Bytes of the body. */
+  /** Length of the body in bytes. */
   readonly length: number;
 }
 
 export const HEAD_BYTES = 12;
 
-/** Numbers in a body at most. */
+/** Maximum of float32 numbers in a body. */
 export const CHUNK_LENGTH = 2 ** 18;
 
-/** No body is longer. */
+/** Maximum length of a body. */
 export const MAX_BYTES = CHUNK_LENGTH * Float32Array.BYTES_PER_ELEMENT;
 
-/** Of a text: an error with its place, names of images, figures. */
+/** Maximum length of a text in bytes: an error, image keys, metrics. */
 export const MAX_TEXT = 2 ** 16;
 
 export function encodeHead({ kind, sequence, length }: Head): Uint8Array {

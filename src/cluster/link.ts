@@ -1,4 +1,4 @@
-// The connection to one other worker: frames out, frames in as they are asked for, and a watch over its life.
+// The link to one other worker: sends frames, receives them on request, and detects when the other worker is lost.
 
 import type { Socket } from 'node:net';
 import { decodeHead, encodeHead, HEAD_BYTES, KIND, type Kind, MAX_BYTES, MAX_TEXT } from './frame.ts';
@@ -6,38 +6,46 @@ import type { SocketReader } from './reader.ts';
 import { decodeStop, encodeStop, lostStop, type Stop } from './stop.ts';
 
 export interface LinkOptions {
-  /** The other worker's. */
+  /** The other worker. */
   readonly rank: number;
   readonly socket: Socket;
   readonly reader: SocketReader;
-  /** How long it may say nothing while something of it is waited for. */
+  /** Maximum silence of the other worker while a frame of it is waited for. */
   readonly timeoutSeconds: number;
-  /** Called once at most, when it stops or is lost. */
+  /** Called once at most, when the other worker stops or is lost. */
   readonly onStop: (stop: Stop, from: Link) => void;
+  /** Calls `onBeat` at this interval, and returns a function that ends it; by default a timer. */
+  readonly startHeartbeat?: (onBeat: () => void, intervalMs: number) => () => void;
+}
+
+function startTimer(onBeat: () => void, intervalMs: number): () => void {
+  const timer = setInterval(onBeat, intervalMs);
+  timer.unref();
+  return () => clearInterval(timer);
 }
 
 interface Request {
   readonly kind: Kind;
   readonly sequence: number;
-  /** Where a body of the length of `bytes` goes, or of any length up to `most`. */
-  readonly body: { readonly bytes: readonly Uint8Array[] } | { readonly most: number };
+  /** The buffers for a body of exactly their length, or the maximum length of a body. */
+  readonly body: { readonly bytes: readonly Uint8Array[] } | { readonly maxLength: number };
   resolve(body: Uint8Array | undefined): void;
   reject(error: Error): void;
 }
 
-/** A sign of life goes out every so many parts of the timeout, and at least every few seconds. */
-const BEATS = 8;
-const SLOWEST_BEAT_MS = 5000;
-/** How long goodbyes may take. */
-const LAST_WORDS_MS = 3000;
+/** Heartbeats in the time of a timeout. */
+const BEATS_PER_TIMEOUT = 8;
+const MAX_BEAT_INTERVAL_MS = 5000;
+/** Time limit of the last frame. */
+const CLOSE_TIMEOUT_MS = 3000;
 
 export class Link {
   readonly rank: number;
   readonly #options: LinkOptions;
   readonly #socket: Socket;
   readonly #reader: SocketReader;
-  readonly #beat: NodeJS.Timeout;
-  readonly #beatsAllowed: number;
+  readonly #stopHeartbeat: () => void;
+  readonly #maxSilentBeats: number;
   readonly #closed: Promise<void>;
   readonly #requests: Request[] = [];
   #wake: (() => void) | undefined;
@@ -45,43 +53,42 @@ export class Link {
   #isDone = false;
   #silentBeats = 0;
   #receivedBefore = 0;
-  /** Bytes written so far, heads included. */
+  /** Bytes sent so far, heads included. */
   sent = 0;
 
   constructor(options: LinkOptions) {
     this.#options = options;
-    const { rank, socket, reader, timeoutSeconds } = options;
+    const { rank, socket, reader, timeoutSeconds, startHeartbeat = startTimer } = options;
     this.rank = rank;
     this.#socket = socket;
     this.#reader = reader;
-    const interval = Math.min(SLOWEST_BEAT_MS, (1000 * timeoutSeconds) / BEATS);
-    this.#beatsAllowed = Math.ceil((1000 * timeoutSeconds) / interval);
-    this.#beat = setInterval(() => this.#onBeat(), interval);
-    this.#beat.unref();
+    const interval = Math.min(MAX_BEAT_INTERVAL_MS, (1000 * timeoutSeconds) / BEATS_PER_TIMEOUT);
+    this.#maxSilentBeats = Math.ceil((1000 * timeoutSeconds) / interval);
+    this.#stopHeartbeat = startHeartbeat(() => this.#onBeat(), interval);
     socket.setNoDelay(true);
     socket.setKeepAlive(true);
-    let how = 'its connection ended';
+    let reason = 'its connection ended';
     socket.on('error', (error) => {
-      how = error.message;
+      reason = error.message;
     });
     this.#closed = new Promise((resolve) => {
       const onClose = (): void => {
-        clearInterval(this.#beat);
-        reader.fail(new Error(how));
+        this.#stopHeartbeat();
+        reader.fail(new Error(reason));
         resolve();
       };
-      // The other may have said all it has to say while this one was still being let in elsewhere.
+      // The other worker may have ended while this one was still in the rendezvous.
       if (socket.closed) onClose();
       else socket.once('close', onClose);
     });
-    // 'end' comes before 'close', and at once where the other process dies.
-    socket.on('end', () => reader.fail(new Error(how)));
-    this.#listen().catch((error: Error) => {
-      if (!this.#isDone) this.#stopped(lostStop(rank, error.message));
+    // 'end' comes before 'close', and immediately when the other process dies.
+    socket.on('end', () => reader.fail(new Error(reason)));
+    this.#receiveFrames().catch((error: Error) => {
+      if (!this.#isDone) this.#onStop(lostStop(rank, error.message));
     });
   }
 
-  /** Sends a frame; fulfilled when the system has taken it over: until then the body must not change. */
+  /** Sends a frame. Resolves when the operating system has the bytes; until then the body must not change. */
   send(kind: Kind, sequence: number, body: readonly Uint8Array[]): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#failure) return reject(this.#failure);
@@ -92,7 +99,7 @@ export class Link {
       for (const part of parts) this.#socket.write(part);
       this.#socket.write(last, (error) => {
         if (!error) return resolve();
-        this.#stopped(lostStop(this.rank, error.message));
+        this.#onStop(lostStop(this.rank, error.message));
         reject(this.#failure ?? error);
       });
       this.#socket.uncork();
@@ -100,17 +107,17 @@ export class Link {
     });
   }
 
-  /** Receives a frame of this kind and just the length of `bytes` into them. */
+  /** Receives a frame of this kind, whose body has exactly the length of `bytes`, into them. */
   async receive(kind: Kind, sequence: number, bytes: readonly Uint8Array[]): Promise<void> {
     await this.#request(kind, sequence, { bytes });
   }
 
-  /** Receives a frame of this kind, of `most` bytes at most. */
-  async receiveUpTo(kind: Kind, sequence: number, most: number): Promise<Uint8Array> {
-    return (await this.#request(kind, sequence, { most })) as Uint8Array;
+  /** Receives a frame of this kind with a body of `maxLength` bytes at most. */
+  async receiveUpTo(kind: Kind, sequence: number, maxLength: number): Promise<Uint8Array> {
+    return (await this.#request(kind, sequence, { maxLength })) as Uint8Array;
   }
 
-  /** Whatever is waited for fails with `error`, here and from now on. */
+  /** Rejects all pending and future requests with `error`. */
   fail(error: Error): void {
     this.#failure ??= error;
     for (const request of this.#requests.splice(0)) request.reject(this.#failure);
@@ -118,10 +125,10 @@ export class Link {
     this.#wake?.();
   }
 
-  /** Ends the connection after telling why: because all is done, or because of `stop`. */
+  /** Ends the connection after a last frame: `stop`, or `done` without one. */
   async close(stop?: Stop): Promise<void> {
     this.#isDone = true;
-    clearInterval(this.#beat);
+    this.#stopHeartbeat();
     const body = stop ? encodeStop(stop).subarray(0, MAX_TEXT) : new Uint8Array();
     const head = encodeHead({ kind: stop ? KIND.stop : KIND.done, sequence: 0, length: body.length });
     if (this.#socket.writable) {
@@ -130,7 +137,7 @@ export class Link {
       this.#socket.end(body);
     }
     this.#socket.resume();
-    const late = setTimeout(() => this.#socket.destroy(), LAST_WORDS_MS);
+    const late = setTimeout(() => this.#socket.destroy(), CLOSE_TIMEOUT_MS);
     await this.#closed;
     clearTimeout(late);
   }
@@ -143,34 +150,34 @@ export class Link {
     });
   }
 
-  /** Takes frame after frame; one that carries something waits here until somebody asks for it. */
-  async #listen(): Promise<void> {
+  /** Reads frame after frame. A frame with data waits in the socket until it is requested. */
+  async #receiveFrames(): Promise<void> {
     const head = new Uint8Array(HEAD_BYTES);
     for (;;) {
       await this.#reader.fill(head);
       const { kind, sequence, length } = decodeHead(head);
       if (length > MAX_BYTES) throw new Error(`it sent a message of ${length} bytes`);
-      if (kind === KIND.done) return await this.#left();
+      if (kind === KIND.done) return await this.#onDone();
       if (kind === KIND.stop) {
-        const text = await this.#take(Math.min(length, MAX_TEXT));
-        return this.#stopped(decodeStop(text, this.rank));
+        const text = await this.#read(Math.min(length, MAX_TEXT));
+        return this.#onStop(decodeStop(text, this.rank));
       }
       if (kind === KIND.alive) {
-        await this.#take(length);
+        await this.#read(length);
         continue;
       }
-      const request = await this.#asked();
+      const request = await this.#nextRequest();
       if (request === undefined) return;
       const { body } = request;
       const fits =
-        'most' in body
-          ? length <= body.most
+        'maxLength' in body
+          ? length <= body.maxLength
           : length === body.bytes.reduce((sum, bytes) => sum + bytes.byteLength, 0);
       if (kind !== request.kind || sequence !== request.sequence || !fits) {
         const wanted = `${request.kind} of exchange ${request.sequence}`;
         throw new Error(`it is out of step: ${kind} of exchange ${sequence}, ${length} bytes, for ${wanted}`);
       }
-      if ('most' in body) request.resolve(await this.#take(length));
+      if ('maxLength' in body) request.resolve(await this.#read(length));
       else {
         for (const bytes of body.bytes) await this.#reader.fill(bytes);
         request.resolve(undefined);
@@ -179,14 +186,14 @@ export class Link {
     }
   }
 
-  async #take(length: number): Promise<Uint8Array> {
+  async #read(length: number): Promise<Uint8Array> {
     const bytes = new Uint8Array(length);
     await this.#reader.fill(bytes);
     return bytes;
   }
 
-  /** The request that is first in line, still in it; undefined after a failure. */
-  async #asked(): Promise<Request | undefined> {
+  /** Waits for the first request and returns it without removing it; undefined after a failure. */
+  async #nextRequest(): Promise<Request | undefined> {
     while (this.#requests.length === 0 && !this.#failure && !this.#isDone) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
@@ -196,12 +203,12 @@ export class Link {
     return this.#failure ? undefined : this.#requests[0];
   }
 
-  /** The other has all it needs. Whoever waits for more of it waits for nothing. */
-  async #left(): Promise<void> {
-    if ((await this.#asked()) !== undefined) throw new Error('it ended before this one');
+  /** The other worker is done: a request that is still pending will never be served. */
+  async #onDone(): Promise<void> {
+    if ((await this.#nextRequest()) !== undefined) throw new Error('it ended before this one');
   }
 
-  #stopped(stop: Stop): void {
+  #onStop(stop: Stop): void {
     if (this.#failure || this.#isDone) return;
     this.#options.onStop(stop, this);
   }
@@ -210,11 +217,11 @@ export class Link {
     if (this.#socket.writableLength === 0 && this.#socket.writable && !this.#failure) {
       this.#socket.write(encodeHead({ kind: KIND.alive, sequence: 0, length: 0 }));
     }
-    // Beats are counted, not seconds: a worker that was itself at a long task has heard nothing, and may still hear it.
+    // Counts beats, not seconds: a worker that was busy has not read its socket, whose buffer may hold heartbeats.
     const isSilent = this.#reader.isWaiting && this.#reader.received === this.#receivedBefore;
     this.#receivedBefore = this.#reader.received;
     this.#silentBeats = isSilent ? this.#silentBeats + 1 : 0;
-    if (this.#silentBeats <= this.#beatsAllowed) return;
-    this.#stopped(lostStop(this.rank, `it said nothing for ${this.#options.timeoutSeconds} seconds`));
+    if (this.#silentBeats <= this.#maxSilentBeats) return;
+    this.#onStop(lostStop(this.rank, `no data for ${this.#options.timeoutSeconds} seconds`));
   }
 }

@@ -1,4 +1,4 @@
-// Where workers knock: takes in the ones that are awaited, and turns everybody else away.
+// Listens for the expected workers, authenticates each, and refuses all other connections.
 
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
@@ -8,12 +8,13 @@ import { acceptHandshake, type WorkerHello } from './handshake.ts';
 import { writeMessage } from './message.ts';
 import { SocketReader } from './reader.ts';
 
-/** A connection on which both sides know each other. */
+/** A connection after the handshake. */
 export interface Connection {
+  /** The other worker. */
   readonly rank: number;
   readonly socket: Socket;
   readonly reader: SocketReader;
-  /** Where that worker listens. */
+  /** Port where the other worker listens. */
   readonly port: number;
 }
 
@@ -21,41 +22,41 @@ export interface RendezvousListenerOptions {
   readonly address: Address;
   readonly secret: string;
   readonly hello: WorkerHello;
-  /** Ranks of the workers that will come. */
-  readonly awaited: readonly number[];
+  /** Ranks of the workers that will connect. */
+  readonly expected: readonly number[];
+  /** Called for each refused connection. */
   readonly onRefused: (why: string) => void;
 }
 
-/** Of a handshake; they are short. */
-const HANDSHAKE_MS = 10_000;
-/** Callers there may be besides those that are awaited. */
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** Connections accepted in addition to the expected ones. */
 const MAX_UNEXPECTED = 8;
 
 export class RendezvousListener {
-  /** All that are awaited, when they have come. Rejects with UsageError when one of them does not fit. */
+  /** Resolves when all expected workers have joined. Rejects with UsageError when one of them does not fit. */
   readonly ready: Promise<Connection[]>;
   readonly #options: RendezvousListenerOptions;
   readonly #server: Server;
-  readonly #inside = new Map<number, Connection>();
+  readonly #joined = new Map<number, Connection>();
   readonly #sockets = new Set<Socket>();
   #isClosed = false;
-  #finish!: (all: Connection[]) => void;
-  #fail!: (error: Error) => void;
+  #resolve!: (all: Connection[]) => void;
+  #reject!: (error: Error) => void;
 
   private constructor(options: RendezvousListenerOptions, server: Server) {
     this.#options = options;
     this.#server = server;
     this.ready = new Promise((resolve, reject) => {
-      this.#finish = resolve;
-      this.#fail = reject;
+      this.#resolve = resolve;
+      this.#reject = reject;
     });
-    // Whoever opened the door may be busy elsewhere when it fails.
+    // `ready` may be awaited only later.
     this.ready.catch(() => {});
-    server.maxConnections = options.awaited.length + MAX_UNEXPECTED;
-    server.on('connection', (socket) => void this.#receive(socket));
+    server.maxConnections = options.expected.length + MAX_UNEXPECTED;
+    server.on('connection', (socket) => void this.#accept(socket));
   }
 
-  /** @throws UsageError when the address is taken or not this machine's */
+  /** @throws UsageError when the port is in use or the address is not an address of this machine */
   static async open(options: RendezvousListenerOptions): Promise<RendezvousListener> {
     const { address } = options;
     const server = createServer();
@@ -63,14 +64,20 @@ export class RendezvousListener {
     try {
       await once(server, 'listening');
     } catch (cause) {
-      const taken = (cause as NodeJS.ErrnoException).code === 'EADDRINUSE';
-      throw new UsageError(taken ? 'the port is in use' : `worker 0 cannot listen there`, {
-        where: formatAddress(address),
-        fix: taken
-          ? 'choose another port for --join'
-          : 'give an address of the machine of worker 0 to --join',
-        cause,
-      });
+      const where = formatAddress(address);
+      throw (cause as NodeJS.ErrnoException).code === 'EADDRINUSE'
+        ? new UsageError('the port is in use', {
+            code: 'E_PORT_IN_USE',
+            where,
+            fix: 'choose another port in `join`',
+            cause,
+          })
+        : new UsageError('worker 0 cannot listen at this address', {
+            code: 'E_ADDRESS',
+            where,
+            fix: "give an address of worker 0's machine in `join`",
+            cause,
+          });
     }
     return new RendezvousListener(options, server);
   }
@@ -79,59 +86,58 @@ export class RendezvousListener {
     return (this.#server.address() as { port: number }).port;
   }
 
-  /** Ranks that have not come yet. */
+  /** Ranks that have not joined yet. */
   get missing(): number[] {
-    return this.#options.awaited.filter((rank) => !this.#inside.has(rank));
+    return this.#options.expected.filter((rank) => !this.#joined.has(rank));
   }
 
-  /** Nobody is let in any more, and whoever is still at the door is sent away. */
+  /** Stops listening and ends all connections of workers that have not joined. */
   close(): void {
     this.#isClosed = true;
     this.#server.close();
-    const inside = new Set([...this.#inside.values()].map(({ socket }) => socket));
-    for (const socket of this.#sockets) if (!inside.has(socket)) socket.destroy();
+    const joined = new Set([...this.#joined.values()].map(({ socket }) => socket));
+    for (const socket of this.#sockets) if (!joined.has(socket)) socket.destroy();
   }
 
-  /** Sends everybody away with a last word. */
-  abort(word: object): void {
+  /** Stops listening and ends all connections after a last message. */
+  abort(message: object): void {
     this.#isClosed = true;
     this.#server.close();
     for (const socket of this.#sockets) {
       if (!socket.writable) continue;
-      writeMessage(socket, word);
+      writeMessage(socket, message);
       socket.end();
       socket.resume();
     }
   }
 
-  async #receive(socket: Socket): Promise<void> {
-    const { secret, hello: introduction, onRefused } = this.#options;
+  async #accept(socket: Socket): Promise<void> {
+    const { secret, hello, onRefused } = this.#options;
     const reader = new SocketReader(socket);
     this.#sockets.add(socket);
-    let how = 'it went away';
+    let reason = 'the connection was closed';
     socket.on('error', (error) => {
-      how = error.message;
+      reason = error.message;
     });
-    socket.on('close', () => reader.fail(new Error(how)));
-    socket.setTimeout(HANDSHAKE_MS, () => socket.destroy());
+    socket.on('close', () => reader.fail(new Error(reason)));
+    socket.setTimeout(HANDSHAKE_TIMEOUT_MS, () => socket.destroy());
     try {
-      const { rank, port } = await acceptHandshake(socket, reader, secret, introduction, (rank) =>
-        this.#objection(rank),
-      );
+      const rankObjection = (rank: number) => this.#rankObjection(rank);
+      const { rank, port } = await acceptHandshake(socket, reader, { secret, hello, rankObjection });
       socket.setTimeout(0);
-      this.#inside.set(rank, { rank, port, socket, reader });
-      socket.on('close', () => this.#fail(new Error(`worker ${rank} went away`)));
-      if (this.missing.length === 0) this.#finish([...this.#inside.values()]);
+      this.#joined.set(rank, { rank, port, socket, reader });
+      socket.on('close', () => this.#reject(new Error(`worker ${rank} closed its connection`)));
+      if (this.missing.length === 0) this.#resolve([...this.#joined.values()]);
     } catch (error) {
       socket.end();
       if (this.#isClosed) return;
-      if (error instanceof UserError) this.#fail(error);
-      else onRefused(`${socket.remoteAddress ?? 'somebody'}: ${(error as Error).message}`);
+      if (error instanceof UserError) this.#reject(error);
+      else onRefused(`${socket.remoteAddress ?? 'unknown address'}: ${(error as Error).message}`);
     }
   }
 
-  #objection(rank: number): string | undefined {
-    if (this.#inside.has(rank)) return `there are two workers ${rank}`;
-    return this.#options.awaited.includes(rank) ? undefined : `no worker ${rank} is awaited`;
+  #rankObjection(rank: number): string | undefined {
+    if (this.#joined.has(rank)) return `there are two workers ${rank}`;
+    return this.#options.expected.includes(rank) ? undefined : `worker ${rank} is not expected here`;
   }
 }

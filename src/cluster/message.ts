@@ -1,4 +1,4 @@
-// What workers say before they know each other: JSON with its length before it, both bounded.
+// Messages of the handshake: JSON with a length prefix, both bounded.
 
 import type { Socket } from 'node:net';
 import type { z } from 'zod';
@@ -7,9 +7,9 @@ import type { SocketReader } from './reader.ts';
 const MAX_BYTES = 2 ** 16;
 const LENGTH_BYTES = 4;
 
-/** Whoever speaks is no worker of this run. */
+/** The other side is not a worker of this run. */
 export class HandshakeError extends Error {
-  constructor(what = 'it does not speak as workers do') {
+  constructor(what = 'it does not speak the protocol of mm workers') {
     super(what);
   }
 }
@@ -21,7 +21,7 @@ export function writeMessage(socket: Socket, value: object): void {
   socket.write(Buffer.concat([length, body]));
 }
 
-/** @throws Stranger when what comes is something else */
+/** @throws HandshakeError when the bytes are not a message of this schema */
 export async function readMessage<T>(reader: SocketReader, schema: z.ZodType<T>): Promise<T> {
   const head = Buffer.alloc(LENGTH_BYTES);
   await reader.fill(head);
@@ -32,6 +32,7 @@ export async function readMessage<T>(reader: SocketReader, schema: z.ZodType<T>)
   return parseMessage(body.toString(), schema);
 }
 
+/** @throws HandshakeError when `text` is not JSON of this schema */
 export function parseMessage<T>(text: string, schema: z.ZodType<T>): T {
   try {
     return schema.parse(JSON.parse(text));

@@ -1,18 +1,18 @@
-// Takes exact numbers of bytes out of a socket, no faster than they are asked for.
+// Reads exact numbers of bytes from a socket, with backpressure.
 
 import type { Socket } from 'node:net';
 
-/** Bytes kept before the socket is told to wait. */
-const MAX_KEPT = 2 ** 20;
+/** Buffered bytes at which the socket is paused. */
+const MAX_BUFFERED = 2 ** 20;
 
 export class SocketReader {
-  /** Bytes that have arrived so far. */
+  /** Bytes received so far. */
   received = 0;
-  /** Whether somebody waits for bytes that have not arrived. */
+  /** True while a `fill` waits for bytes. */
   isWaiting = false;
   readonly #socket: Socket;
   #chunks: Uint8Array[] = [];
-  #kept = 0;
+  #buffered = 0;
   #wake: (() => void) | undefined;
   #failure: Error | undefined;
 
@@ -20,38 +20,38 @@ export class SocketReader {
     this.#socket = socket;
     socket.on('data', (chunk: Uint8Array) => {
       this.received += chunk.length;
-      this.#kept += chunk.length;
+      this.#buffered += chunk.length;
       this.#chunks.push(chunk);
-      if (this.#kept >= MAX_KEPT) socket.pause();
+      if (this.#buffered >= MAX_BUFFERED) socket.pause();
       this.#wake?.();
     });
   }
 
-  /** Fills `target`. Rejects with what was given to `fail` when the bytes do not come. */
+  /** Fills `target`. @throws the error given to `fail` when the bytes do not arrive */
   async fill(target: Uint8Array): Promise<void> {
     let at = 0;
     while (at < target.length) {
       const [chunk] = this.#chunks;
       if (chunk === undefined) {
-        await this.#more();
+        await this.#waitForData();
         continue;
       }
       const taken = chunk.subarray(0, target.length - at);
       target.set(taken, at);
       at += taken.length;
-      this.#kept -= taken.length;
+      this.#buffered -= taken.length;
       if (taken.length === chunk.length) this.#chunks.shift();
       else this.#chunks[0] = chunk.subarray(taken.length);
     }
   }
 
-  /** No more bytes will come, because of `error`. Those that have come can still be taken. */
+  /** Ends the stream with `error`. Bytes received before can still be read. */
   fail(error: Error): void {
     this.#failure ??= error;
     this.#wake?.();
   }
 
-  async #more(): Promise<void> {
+  async #waitForData(): Promise<void> {
     if (this.#failure) throw this.#failure;
     this.isWaiting = true;
     await new Promise<void>((resolve) => {

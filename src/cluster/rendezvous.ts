@@ -1,5 +1,5 @@
-// How the workers find each other: all call worker 0, which tells them where the others listen, and each calls those
-// before it. In the end there is a connection between any two.
+// The rendezvous: all workers connect to worker 0, which sends them the addresses of the others, and each connects to
+// the workers of lower rank. In the end there is a connection between any two.
 
 import { once } from 'node:events';
 import { Socket } from 'node:net';
@@ -9,7 +9,7 @@ import { DataError, InterruptedError, UsageError, UserError } from '../util/erro
 import { type Address, formatAddress, isLoopback, resolveHost } from './address.ts';
 import { sendHandshake } from './handshake.ts';
 import { type Connection, RendezvousListener } from './listener.ts';
-import { readMessage, writeMessage } from './message.ts';
+import { HandshakeError, readMessage, writeMessage } from './message.ts';
 import { SocketReader } from './reader.ts';
 import { plainText } from './stop.ts';
 
@@ -17,65 +17,76 @@ export interface JoinOptions {
   /** 0 … workers − 1. */
   readonly rank: number;
   readonly workers: number;
-  /** Where worker 0 listens; for itself, port 0 lets the system choose. */
+  /** Where worker 0 listens; on worker 0, port 0 lets the system choose. */
   readonly address: Address;
-  /** The same for all workers; may be empty where the address does not leave the machine. */
+  /** The same for all workers; may be empty for loopback addresses. */
   readonly secret: string;
-  /** How long to wait for the others, and later how long one of them may be silent. */
+  /** Time limit of the rendezvous, and later of the silence of a worker that is waited for. */
   readonly timeoutSeconds: number;
-  /** Stops the waiting; its reason is thrown when it is an error for users. */
+  /** Aborts the rendezvous; a reason that is a UserError is thrown. */
   readonly signal: AbortSignal;
-  /** Told where worker 0 listens as soon as it does. */
+  /** Called with the port of worker 0 when it listens. */
   readonly onListening?: (port: number) => void;
-  /** Told of callers that were turned away. */
+  /** Called for each refused connection. */
   readonly onRefused?: (why: string) => void;
 }
 
 const RETRY_MS = 250;
 
-/** What worker 0 says when all have come: where each listens, or why it comes to nothing. */
+/** Message of worker 0 at the end: the address of each worker, or the reason why the rendezvous failed. */
 const tableSchema = z.object({
   addresses: z.array(z.object({ host: z.string(), port: z.int().min(0).max(65535) })).optional(),
   stopped: z.string().optional(),
 });
 
-/** Connections to all other workers, in no order. Throws UsageError, DataError, InterruptedError. */
+/**
+ * Connects to all other workers; the connections are in no order.
+ * @throws UsageError when a worker does not fit, DataError when one does not join in time, InterruptedError on abort
+ */
 export async function connect(options: JoinOptions): Promise<Connection[]> {
   const address = await resolveHost(options.address);
   if (options.secret === '' && !isLoopback(address.host)) {
     throw new UsageError('workers on several machines need a secret', {
+      code: 'E_SECRET_MISSING',
       where: formatAddress(address),
       fix: 'set the environment variable MM_WORKERS_SECRET to the same random text for all workers',
     });
   }
-  const meeting = new Rendezvous(options, address);
+  const rendezvous = new Rendezvous(options, address);
   const isLate = AbortSignal.timeout(1000 * options.timeoutSeconds);
   const end = AbortSignal.any([options.signal, isLate]);
   try {
     const ended = new Promise<never>((_, reject) => {
-      end.addEventListener('abort', () => reject(new Error('it is over')));
-      if (end.aborted) reject(new Error('it is over'));
+      end.addEventListener('abort', () => reject(new Error('aborted')));
+      if (end.aborted) reject(new Error('aborted'));
     });
-    const work = options.rank === 0 ? meeting.host() : meeting.join(end);
+    const work = options.rank === 0 ? rendezvous.host() : rendezvous.join(end);
     return await Promise.race([work, ended]);
   } catch (error) {
-    const reason = explain(error, options, isLate.aborted ? meeting.waitingFor : undefined);
-    meeting.breakUp(reason);
+    const reason = toUserError(error, options, isLate.aborted ? rendezvous.timeoutMessage : undefined);
+    rendezvous.abort(reason);
     throw reason;
   }
 }
 
-function explain(error: unknown, { signal }: JoinOptions, waitingFor: string | undefined): Error {
+function toUserError(error: unknown, { signal }: JoinOptions, timeoutMessage: string | undefined): Error {
   if (signal.aborted) {
     if (signal.reason instanceof UserError) return signal.reason;
-    return new InterruptedError('stopped while waiting for the other workers', {
-      fix: 'start them all again',
+    return new InterruptedError('interrupted while waiting for the other workers', {
+      code: 'E_INTERRUPTED',
+      fix: 'start all workers again',
     });
   }
   if (error instanceof UserError) return error;
-  return new DataError(waitingFor ?? (error as Error).message, {
-    where: '--join',
-    fix: 'look at what the other workers print; start all of them, with the same --join address',
+  return new DataError(timeoutMessage ?? (error as Error).message, {
+    code:
+      timeoutMessage !== undefined
+        ? 'E_WORKER_MISSING'
+        : error instanceof HandshakeError
+          ? 'E_WORKER_REFUSED'
+          : 'E_WORKER_LOST',
+    option: 'join',
+    fix: 'check the output of the other workers; start all of them with the same address in `join`',
     cause: error,
   });
 }
@@ -83,79 +94,84 @@ function explain(error: unknown, { signal }: JoinOptions, waitingFor: string | u
 class Rendezvous {
   readonly #options: JoinOptions;
   readonly #address: Address;
-  readonly #called: Connection[] = [];
+  /** Connections that this worker opened, after the handshake. */
+  readonly #outgoing: Connection[] = [];
   readonly #sockets: Socket[] = [];
-  #door: RendezvousListener | undefined;
-  #isOver = false;
+  #listener: RendezvousListener | undefined;
+  #isAborted = false;
 
   constructor(options: JoinOptions, address: Address) {
     this.#options = options;
     this.#address = address;
   }
 
-  get waitingFor(): string {
+  get timeoutMessage(): string {
     const { rank, timeoutSeconds } = this.#options;
-    const missing = this.#door?.missing ?? [];
+    const missing = this.#listener?.missing ?? [];
     if (rank === 0)
       return `worker${missing.length > 1 ? 's' : ''} ${missing.join(', ')} did not join in ${timeoutSeconds} seconds`;
-    return `the workers did not come together in ${timeoutSeconds} seconds`;
+    return `not all workers joined in ${timeoutSeconds} seconds`;
   }
 
+  /** The rendezvous on worker 0. */
   async host(): Promise<Connection[]> {
     const { workers, onListening } = this.#options;
-    const door = await this.#open(this.#address, others(1, workers), 0);
-    onListening?.(door.port);
-    const all = (await door.ready).toSorted((a, b) => a.rank - b.rank);
-    door.close();
+    const listener = await this.#listen(this.#address, ranksFrom(1, workers), 0);
+    onListening?.(listener.port);
+    const all = (await listener.ready).toSorted((a, b) => a.rank - b.rank);
+    listener.close();
     const addresses = all.map(({ socket, port }) => ({ host: socket.remoteAddress ?? '', port }));
     for (const { socket } of all) writeMessage(socket, { addresses } satisfies z.input<typeof tableSchema>);
     return all;
   }
 
+  /** The rendezvous on the other workers. */
   async join(end: AbortSignal): Promise<Connection[]> {
     const { rank, workers } = this.#options;
-    const first = await this.#call(this.#address, 0, end);
-    const awaited = others(rank + 1, workers);
-    const own = { host: first.socket.localAddress as string, port: 0 };
-    const door = awaited.length > 0 ? await this.#open(own, awaited, rank) : undefined;
-    await this.#introduce(first, door?.port ?? 0);
-    const { addresses = [], stopped } = await readMessage(first.reader, tableSchema);
-    if (stopped !== undefined) throw new UsageError(`worker 0: ${plainText(stopped)}`, { where: '--join' });
-    for (const [i, { host, port }] of addresses.slice(0, rank - 1).entries()) {
-      // Who called worker 0 from its own machine is there for everybody else, too.
-      const address = { host: isLoopback(host) ? this.#address.host : host, port };
-      await this.#introduce(await this.#call(address, i + 1, end), 0);
+    const primary = await this.#dial(this.#address, 0, end);
+    const expected = ranksFrom(rank + 1, workers);
+    const own = { host: primary.socket.localAddress as string, port: 0 };
+    const listener = expected.length > 0 ? await this.#listen(own, expected, rank) : undefined;
+    await this.#greet(primary, listener?.port ?? 0);
+    const { addresses = [], stopped } = await readMessage(primary.reader, tableSchema);
+    if (stopped !== undefined) {
+      throw new UsageError(`worker 0: ${plainText(stopped)}`, { code: 'E_WORKER_REFUSED', option: 'join' });
     }
-    const later = (await door?.ready) ?? [];
-    door?.close();
-    return [...this.#called, ...later];
+    for (const [i, { host, port }] of addresses.slice(0, rank - 1).entries()) {
+      // A worker on the machine of worker 0 has a loopback address there; the others reach it at worker 0's address.
+      const address = { host: isLoopback(host) ? this.#address.host : host, port };
+      await this.#greet(await this.#dial(address, i + 1, end), 0);
+    }
+    const incoming = (await listener?.ready) ?? [];
+    listener?.close();
+    return [...this.#outgoing, ...incoming];
   }
 
-  /** Tells those who have come why it comes to nothing, and ends all connections. */
-  breakUp(reason: Error): void {
-    this.#isOver = true;
-    // Heard as either by those inside and those still at the door.
-    this.#door?.abort({ stopped: reason.message, refused: reason.message });
+  /** Sends the reason to the workers that are connected, and ends all connections. */
+  abort(reason: Error): void {
+    this.#isAborted = true;
+    // `stopped` is read by workers that have joined, `refused` by workers in the handshake.
+    this.#listener?.abort({ stopped: reason.message, refused: reason.message });
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  async #open(address: Address, awaited: readonly number[], rank: number): Promise<RendezvousListener> {
+  async #listen(address: Address, expected: readonly number[], rank: number): Promise<RendezvousListener> {
     const { secret, workers, onRefused = () => {} } = this.#options;
-    const introduction = { workers, rank, port: 0 };
-    const door = await RendezvousListener.open({ address, secret, hello: introduction, awaited, onRefused });
-    if (this.#isOver) door.close();
-    this.#door = door;
-    return door;
+    const hello = { workers, rank, port: 0 };
+    const listener = await RendezvousListener.open({ address, secret, hello, expected, onRefused });
+    if (this.#isAborted) listener.close();
+    this.#listener = listener;
+    return listener;
   }
 
-  /** Calls until somebody answers. */
-  async #call(address: Address, rank: number, end: AbortSignal): Promise<Connection> {
-    while (!end.aborted && !this.#isOver) {
+  /** Connects, again and again until the other side listens. */
+  async #dial(address: Address, rank: number, end: AbortSignal): Promise<Connection> {
+    while (!end.aborted && !this.#isAborted) {
       const socket = new Socket();
       this.#sockets.push(socket);
       const reader = new SocketReader(socket);
       socket.on('error', () => {});
-      socket.on('close', () => reader.fail(new Error(`worker ${rank} went away`)));
+      socket.on('close', () => reader.fail(new Error(`worker ${rank} closed its connection`)));
       try {
         socket.connect(address.port, address.host);
         await once(socket, 'connect');
@@ -166,16 +182,16 @@ class Rendezvous {
         await setTimeout(RETRY_MS);
       }
     }
-    throw new Error('it is over');
+    throw new Error('aborted');
   }
 
-  async #introduce(connection: Connection, port: number): Promise<void> {
+  async #greet(connection: Connection, port: number): Promise<void> {
     const { secret, workers, rank } = this.#options;
     await sendHandshake(connection.socket, connection.reader, secret, { workers, rank, port });
-    this.#called.push(connection);
+    this.#outgoing.push(connection);
   }
 }
 
-/** The ranks from `first` on. */
-const others = (first: number, workers: number): number[] =>
+/** The ranks `first` … workers − 1. */
+const ranksFrom = (first: number, workers: number): number[] =>
   Array.from({ length: Math.max(0, workers - first) }, (_, i) => first + i);

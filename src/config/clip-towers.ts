@@ -3,15 +3,15 @@
 import { z } from 'zod';
 import { positiveInteger } from './fields.ts';
 
-/** Means and deviations of the channels of the published models' images, in [0, 1]. */
+/** Mean and standard deviation of red, green and blue in [0, 1] for the published models. */
 export const OPENAI_MEAN = [0.48145466, 0.4578275, 0.40821073];
 export const OPENAI_STDDEV = [0.26862954, 0.26130258, 0.27577711];
 
-/** Width of a head where `heads` is not given. */
-export const HEAD = 64;
-/** Channels of a ResNet's last stage for each channel of its first. */
+/** Width of an attention head where `heads` is not given. */
+export const HEAD_WIDTH = 64;
+/** Channels of a ResNet's last stage over those of its first. */
 export const RESNET_GROWTH = 32;
-/** A ResNet makes an image this much smaller. */
+/** Side of an image over that of a ResNet's feature map. */
 export const RESNET_STRIDE = 32;
 /** Added to the variance in the layer norms of the published models. */
 const NORM_EPSILON = 1e-5;
@@ -54,18 +54,18 @@ export const imageTower = z
     heads: positiveInteger()
       .optional()
       .describe(
-        `attention heads, of the resblocks (vit) or of the pooling (resnet); by default as many as are ${HEAD} wide`,
+        `attention heads of the resblocks (vit) or of the pooling (resnet); by default of width ${HEAD_WIDTH}`,
       ),
     mean: z
       .array(z.number())
       .length(3)
       .default(OPENAI_MEAN)
-      .describe('of red, green and blue in [0, 1], subtracted'),
+      .describe('mean of red, green and blue in [0, 1], subtracted'),
     stddev: z
       .array(z.number().positive())
       .length(3)
       .default(OPENAI_STDDEV)
-      .describe('of red, green and blue, divided by'),
+      .describe('standard deviation of red, green and blue, which divides after that'),
     resize: z
       .enum(['shortest', 'longest', 'squash'])
       .default('shortest')
@@ -96,13 +96,11 @@ export const textTower = z
   .strictObject({
     vocabulary: positiveInteger()
       .default(49408)
-      .describe(
-        "ids; the last two are the start and the end token, the tokenizer's come before them (openai)",
-      ),
+      .describe("ids: the tokenizer's, then with architecture openai the start and the end token"),
     length: positiveInteger().default(77).describe('text positions, start and end token included'),
     width: positiveInteger().default(512).describe('width of the residual stream'),
     layers: positiveInteger().default(12).describe('resblocks'),
-    heads: positiveInteger().optional().describe(`attention heads; by default as many as are ${HEAD} wide`),
+    heads: positiveInteger().optional().describe(`attention heads; by default of width ${HEAD_WIDTH}`),
     ...transformer,
     causal: z
       .boolean()

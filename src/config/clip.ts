@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import {
   changedKeys,
-  HEAD,
+  HEAD_WIDTH,
   imageTower,
   RESNET_GROWTH,
   RESNET_STRIDE,
@@ -11,25 +11,35 @@ import {
   textTower,
   VIT_KEYS,
 } from './clip-towers.ts';
-import { emaSchema, loopSchedule, optimizer, positiveInteger, seed, validationShare } from './fields.ts';
+import {
+  captionedSource,
+  emaSchema,
+  loopSchedule,
+  optimizer,
+  positiveInteger,
+  seed,
+  truncateCaptions,
+  validationShare,
+} from './fields.ts';
 
 const attentionWidth = ({ tower, width }: { tower: 'vit' | 'resnet'; width: number }): number =>
   tower === 'vit' ? width : width * RESNET_GROWTH;
-const defaultHeads = (width: number): number => Math.max(1, Math.floor(width / HEAD));
+const defaultHeads = (width: number): number => Math.max(1, Math.floor(width / HEAD_WIDTH));
 
 export const clipModelSchema = z
   .strictObject({
     architecture: z
       .enum(['openai', 'dalle-pytorch'])
       .default('openai')
-      .describe(
-        "openai: the published towers, text causal and read at its end token. dalle-pytorch: lucidrains' CLIP, both towers Transformers that attend everywhere, read as the mean of their positions, padding masked",
-      ),
+      .describe("towers: openai's, as published, or those of DALLE-pytorch's CLIP")
+      .meta({
+        note: 'The text tower of openai is causal and read at its end token. Both towers of dalle-pytorch are Transformers without a causal mask, read as the mean of their positions; padding is masked.',
+      }),
     embedding: positiveInteger().default(512).describe('width of the space that images and texts share'),
     activation: z
       .enum(['quick-gelu', 'gelu'])
       .default('quick-gelu')
-      .describe('of the resblocks: x·σ(1.702x) as published, or the exact GELU (openai)'),
+      .describe('activation of the resblocks (openai): x·σ(1.702x) as published, or the exact GELU'),
     image: imageTower.prefault({}),
     text: textTower.prefault({}),
   })
@@ -41,14 +51,14 @@ export const clipModelSchema = z
       const cause = image.tower === 'vit' ? 'patch' : 'the stride of a resnet';
       refuse(['image', 'size'], `must be a multiple of ${stride}, ${cause}; received ${image.size}`);
     }
-    const isLucid = architecture === 'dalle-pytorch';
-    if (isLucid || image.tower === 'resnet') {
-      const kind = isLucid ? 'architecture dalle-pytorch' : 'a resnet';
+    const isDallePytorch = architecture === 'dalle-pytorch';
+    if (isDallePytorch || image.tower === 'resnet') {
+      const kind = isDallePytorch ? 'architecture dalle-pytorch' : 'a resnet';
       for (const key of changedKeys(image, VIT_KEYS)) refuse(['image', key], `is not a setting of ${kind}`);
     }
-    if (isLucid) {
+    if (isDallePytorch) {
       for (const key of changedKeys(text, TEXT_KEYS))
-        refuse(['text', key], `is not a setting of architecture dalle-pytorch`);
+        refuse(['text', key], 'is not a setting of architecture dalle-pytorch');
       if (image.tower !== 'vit') refuse(['image', 'tower'], 'must be vit for architecture dalle-pytorch');
       return; // its heads are 64 wide whatever the width
     }
@@ -67,7 +77,7 @@ export const clipModelSchema = z
         refuse([name, 'heads'], `must divide the width of the attention (${width}); received ${count}`);
     }
     if (image.tower === 'resnet' && image.width % 2 !== 0)
-      refuse(['image', 'width'], `must be even, because the stem begins with half; received ${image.width}`);
+      refuse(['image', 'width'], `must be even, because the stem has half of it; received ${image.width}`);
     if (text.length < 3)
       refuse(['text', 'length'], `must hold start, end and a token; received ${text.length}`);
     if (text.vocabulary < 3)
@@ -75,7 +85,7 @@ export const clipModelSchema = z
   })
   .transform(({ image: { heads: imageHeads, ...image }, text: { heads: textHeads, ...text }, ...model }) => ({
     ...model,
-    // In the same order whether they were given or not: a resumed run compares its configuration with the first.
+    // Keys in one order, given or not: a resumed run compares its configuration with that of the first session.
     image: { ...image, heads: imageHeads ?? defaultHeads(attentionWidth(image)) },
     text: { ...text, heads: textHeads ?? defaultHeads(text.width) },
   }))
@@ -86,11 +96,7 @@ export const clipSchema = z
     seed,
     data: z
       .strictObject({
-        path: z
-          .string()
-          .describe(
-            'images with captions: a folder with same-stem .txt captions, of several lines a random one in each epoch; WebDataset tars (a tar, a folder of them, tars-{000..012}.tar); or a CSV, TSV, JSONL or COCO list',
-          ),
+        path: captionedSource,
         tokenizer: z
           .string()
           .describe("tokenizer.json of mm train-bpe or of CLIP, or CLIP's merges file (.txt, .txt.gz)"),
@@ -99,33 +105,30 @@ export const clipSchema = z
           .enum(['random', 'center', 'none'])
           .default('random')
           .describe(
-            'training crop: a random square, the central square, or the image squeezed to the square',
+            'crop of training images: a random square, the central square, or the whole image squeezed to a square',
           ),
         cropScale: z
           .number()
           .gt(0)
           .max(1)
           .default(1)
-          .describe('smallest side of a random crop, as a share of the shorter side; 1 as published'),
-        truncateCaptions: z
-          .boolean()
-          .default(false)
-          .describe('cut captions longer than text.length in place of refusing them'),
+          .describe('least side of a random crop, as a share of the shorter side; 1 as published'),
+        truncateCaptions: truncateCaptions('model.text.length'),
         zeroShot: z
           .strictObject({
-            images: z.string().describe('folder of images, one folder a class'),
+            images: z.string().describe('folder with a folder of images for each class'),
             labels: z
               .string()
               .optional()
-              .describe('file of labels, a line each; the names of the folders without it'),
+              .describe('text file with a label on each line; by default the names of the folders'),
             templates: z
               .array(z.string().includes('{label}'))
               .min(1)
               .default(['A photo of a {label}'])
-              .describe('texts made of a label; several are averaged'),
+              .describe('texts made of a label; the features of several are averaged'),
           })
           .optional()
-          .describe('labelled images that are classified at each validation; off without this key'),
+          .describe('labelled images for zero-shot classification at each validation'),
       })
       .describe('captioned images'),
     model: clipModelSchema,
@@ -134,21 +137,21 @@ export const clipSchema = z
         ...loopSchedule,
         gradCacheChunk: positiveInteger()
           .optional()
-          .describe(
-            'images in memory at a time: features of the whole batch first, then gradients chunk by chunk; the update is that of the whole batch. All at once without this key',
-          ),
+          .describe('images in memory at a time (GradCache); without it, the whole batch')
+          .meta({
+            note: 'The features of the whole batch are computed first, then the gradients chunk by chunk; the update is that of the whole batch.',
+          }),
         precision: z
           .enum(['float32', 'bfloat16'])
           .default('float32')
-          .describe(
-            'type of matrix products and convolutions; weights, losses and the optimizer stay in float32. Not float16, which would need its losses scaled',
-          ),
+          .describe('type of matrix products and convolutions; the rest stays in float32')
+          .meta({ note: 'CLIP has no float16, because it has no loss scaling.' }),
         optimizer,
         ema: emaSchema.optional(),
       })
       .superRefine(({ batch, gradCacheChunk }, context) => {
         if (batch < 2) {
-          const message = `must be 2 at least, because the other pairs are the negatives; received ${batch}`;
+          const message = `must be at least 2, because the other pairs are the negatives; received ${batch}`;
           context.addIssue({ code: 'custom', path: ['batch'], message });
         }
         if (gradCacheChunk !== undefined && batch % gradCacheChunk !== 0) {
@@ -158,9 +161,9 @@ export const clipSchema = z
       })
       .describe('the training run'),
   })
-  .describe('mm train-clip');
+  .meta({ description: 'mm train-clip', kind: 'clip' });
 
-/** What a checkpoint's config.yaml holds for whoever uses the model; one of converted weights holds nothing else. */
+/** The part of a checkpoint's configuration that inference reads: converted weights have nothing else. */
 export const clipCheckpointSchema = z.looseObject({ model: clipModelSchema });
 
 export type ClipModelConfig = z.output<typeof clipModelSchema>;

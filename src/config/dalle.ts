@@ -2,12 +2,14 @@
 
 import { z } from 'zod';
 import {
+  captionedSource,
   emaSchema,
   loopSchedule,
   optimizer,
   positiveInteger,
   precision,
   seed,
+  truncateCaptions,
   validationShare,
 } from './fields.ts';
 
@@ -18,9 +20,9 @@ export const dalleModelSchema = z
   .strictObject({
     textLength: positiveInteger()
       .default(256)
-      .describe('text positions; shorter captions are filled with a learned padding token of each position'),
-    textVocabulary: positiveInteger().default(16384).describe('entries of the byte-pair vocabulary'),
-    grid: positiveInteger().default(32).describe('image tokens on a side'),
+      .describe('text positions; shorter captions are padded with a learned token for each position'),
+    textVocabulary: positiveInteger().default(16384).describe('tokens of the byte-pair vocabulary'),
+    grid: positiveInteger().default(32).describe('image tokens on a side of an image'),
     imageVocabulary: positiveInteger().default(8192).describe('codes of the dVAE'),
     width: positiveInteger().default(3968).describe('width of the residual stream'),
     layers: positiveInteger().default(64).describe('resblocks (attention and feed-forward)'),
@@ -29,73 +31,72 @@ export const dalleModelSchema = z
       .array(z.enum(ATTENTION_KINDS))
       .min(1)
       .default(['row', 'column', 'row', 'row'])
-      .describe(
-        'attention of the layers, repeated in this order; image tokens see all text in every kind (axial-row and corner are the axial_row and conv_like of DALLE-pytorch)',
-      ),
+      .describe('attention kinds of the layers, repeated in this order')
+      .meta({
+        note: 'With every kind, image tokens attend to all text. The kinds axial-row and conv-like are those of DALLE-pytorch.',
+      }),
     lastAttention: z
       .enum(ATTENTION_KINDS)
       .optional()
-      .describe('attention of the last layer, where it differs'),
+      .describe('attention kind of the last layer, where it differs'),
     kernelSize: positiveInteger()
       .default(11)
-      .describe('odd side of the neighbourhood of conv and corner attention'),
+      .describe('side of the neighbourhood of conv and conv-like attention, odd'),
     headWidth: positiveInteger()
       .optional()
-      .describe('channels of an attention head, where they are not width / heads'),
+      .describe('channels of an attention head; by default width / heads'),
     initialStddev: z
       .number()
       .positive()
       .default(0.02)
-      .describe(
-        'deviation of the weights drawn at the start; narrow models learn faster from about 1/√width, wide ones are steadier with less',
-      ),
+      .describe('standard deviation of the initial weights')
+      .meta({ note: 'Narrow models learn faster with about 1/√width; wide ones are more stable with less.' }),
     rotary: z
       .boolean()
       .default(false)
-      .describe('rotary positions of text, rows and columns in place of learned ones'),
+      .describe('rotary positions of text, rows and columns instead of learned ones'),
     tokenShift: z
       .boolean()
       .default(false)
-      .describe('layers see part of the channels of the tokens before, above and to the left'),
+      .describe(
+        'each layer reads some channels from the previous token, or from those above and to the left',
+      ),
     sharedAttention: z
       .array(z.int().min(0))
       .min(1)
       .optional()
       .describe(
-        'a number for each layer, repeated in this order; layers of one number share their attention',
+        'a number for each layer, repeated in this order; layers of equal numbers share attention weights',
       ),
     sharedFeedForward: z
       .array(z.int().min(0))
       .min(1)
       .optional()
-      .describe('the same for the feed-forward layers'),
+      .describe('the same for feed-forward weights'),
     tiedEmbeddings: z
       .boolean()
       .default(false)
-      .describe('logits are products with the embeddings of the tokens; without weights of their own'),
+      .describe('logits are products with the token embeddings, without separate weights'),
     stable: z
       .boolean()
       .default(false)
       .describe(
-        'for float16: smaller products in the softmax, smaller gradients of embeddings, bounded outputs',
+        'stability in float16: smaller products in the softmax, smaller embedding gradients, bounded outputs',
       ),
-    sandwichNorm: z.boolean().default(false).describe('a second LayerNorm at the end of each branch'),
+    sandwichNorm: z.boolean().default(false).describe('second LayerNorm at the end of each branch'),
     layerScale: z
       .boolean()
       .default(false)
-      .describe('branches are multiplied by learned scales of the channels, which start small'),
-    gated: z
-      .boolean()
-      .default(false)
-      .describe('the GELU of feed-forward layers gates other channels, which takes twice as many'),
+      .describe('multiply each branch by learned scales of its channels, which start small (LayerScale)'),
+    gated: z.boolean().default(false).describe('GEGLU feed-forward layers, with twice the channels'),
     reversible: z
       .boolean()
       .default(false)
-      .describe('two residual streams, from whose ends every activation can be computed back'),
+      .describe('two residual streams; activations are recomputed from their ends for the gradient'),
     paddingTargets: z
       .enum(['end', 'each'])
       .default('end')
-      .describe('what text predicts after a caption: its end, once, or the padding token of each position'),
+      .describe('text targets after a caption: its end, once, or the padding token of each position'),
   })
   .superRefine((model, context) => {
     const { width, heads, kernelSize, headWidth, tokenShift, rotary } = model;
@@ -120,7 +121,7 @@ export const dalleModelSchema = z
   })
   .describe('the joint Transformer');
 
-/** Layers that share their attention have the same kind of it; what is wrong otherwise. */
+/** What is wrong when layers that share attention weights differ in their kind; undefined when none do. */
 function mixedKinds(model: {
   readonly layers: number;
   readonly attention: readonly AttentionKind[];
@@ -137,7 +138,7 @@ function mixedKinds(model: {
     const before = kinds.get(id) ?? kind;
     kinds.set(id, before);
     if (before !== kind)
-      return `layers that share their attention have one kind of it; layer ${layer + 1} has ${kind}, one before it ${before}`;
+      return `layers that share attention must have one kind of it; layer ${layer + 1} has ${kind}, an earlier one ${before}`;
   }
   return undefined;
 }
@@ -148,49 +149,45 @@ export const plateau = z
   .strictObject({
     patience: positiveInteger()
       .default(3)
-      .describe('validations without a fall after which the step size is cut'),
-    threshold: z.number().min(0).default(1e-3).describe('nats that count as a fall'),
-    factor: z.number().positive().lt(1).default(0.5).describe('what a cut multiplies the step size by'),
+      .describe('validations without improvement before the learning rate is cut'),
+    threshold: z
+      .number()
+      .min(0)
+      .default(1e-3)
+      .describe('least decrease of the loss that counts as an improvement, in nats'),
+    factor: z.number().positive().lt(1).default(0.5).describe('factor of the learning rate at a cut'),
     maxCuts: positiveInteger().default(5).describe('most cuts in a run'),
   })
-  .describe('keep the peak after the warm-up and cut it when the validation loss no longer falls; no cosine');
+  .describe('instead of the cosine: cut the learning rate when the validation loss stops decreasing');
 
 export const blockLossScaleSchema = z
   .strictObject({
-    start: z.number().positive().default(8192).describe('scale of every resblock at step 0'),
+    start: z.number().positive().default(8192).describe('loss scale of every resblock at step 0'),
   })
   .prefault({})
-  .describe('used when precision is float16: a scale of its own for the gradients of each resblock');
+  .describe('a separate loss scale for each resblock, used with precision float16');
 
 export const dalleSchema = z
   .strictObject({
     seed,
     data: z
       .strictObject({
-        path: z
-          .string()
-          .optional()
-          .describe(
-            'images with captions, tokenized on the way: a folder with same-stem .txt captions, of several lines a random one in each epoch; WebDataset tars (a tar, a folder of them, tars-{000..012}.tar); or a CSV, TSV, JSONL or COCO list',
-          ),
-        tokens: z.string().optional().describe('folder of token shards written by mm tokenize'),
-        dvae: z.string().describe('checkpoint of the dVAE'),
-        tokenizer: z.string().describe('tokenizer.json written by mm train-bpe'),
+        path: captionedSource.optional(),
+        tokens: z.string().optional().describe('folder of token shards of mm tokenize, instead of path'),
+        dvae: z.string().describe('checkpoint or run of the dVAE'),
+        tokenizer: z.string().describe('tokenizer.json of mm train-bpe'),
         validation: validationShare,
         bpeDropout: z
           .number()
           .min(0)
           .lt(1)
           .default(0.1)
-          .describe('share of merges left out at random when captions are encoded for training'),
-        truncateCaptions: z
-          .boolean()
-          .default(false)
-          .describe('cut captions longer than textLength in place of refusing them'),
+          .describe('share of merges skipped at random when training captions are encoded (BPE dropout)'),
+        truncateCaptions: truncateCaptions('model.textLength'),
       })
       .superRefine(({ path, tokens }, context) => {
         if ((path === undefined) === (tokens === undefined)) {
-          const message = 'give either path or tokens, one of the two';
+          const message = 'give either path or tokens';
           context.addIssue({ code: 'custom', message });
         }
       })
@@ -206,67 +203,69 @@ export const dalleSchema = z
         ema: emaSchema.optional(),
         accumulateSteps: positiveInteger()
           .default(1)
-          .describe('parts that a batch is taken in, one after the other; memory is that of one part'),
+          .describe('gradient-accumulation steps per update; memory is that of one micro-batch'),
         compression: z
           .strictObject({
             rank: positiveInteger().describe(
-              'columns of the factors that a matrix goes over in: more are nearer to the exact gradient, and more to send',
+              'rank of the PowerSGD approximation; higher is closer to the exact gradient and sends more',
             ),
           })
           .optional()
-          .describe(
-            'workers exchange gradients of low rank (PowerSGD), and keep what that leaves out for the steps after; for slow networks; exact gradients without it',
-          ),
+          .describe('all-reduce of low-rank gradients (PowerSGD), for slow networks; without it, exact ones')
+          .meta({ note: 'Each worker adds the error of the approximation to its next gradient.' }),
         recompute: z
           .boolean()
           .default(false)
-          .describe('keep no activations within layers and compute them again for the gradient'),
+          .describe('activation checkpointing: recompute the activations within layers for the gradient'),
         dropout: z
           .strictObject({
-            attention: share().describe('of what leaves the attention'),
-            feedForward: share().describe('of the hidden channels of feed-forward layers'),
+            attention: share().describe('share of the outputs of attention layers'),
+            feedForward: share().describe('share of the hidden channels of feed-forward layers'),
           })
           .prefault({})
-          .describe('shares dropped at random in training'),
+          .describe('dropout in training'),
         initFrom: z
           .string()
           .optional()
-          .describe('checkpoint or run whose weights a new run begins with; its text may have been shorter'),
+          .describe('initialize from this checkpoint or run; its textLength may be shorter'),
         freeze: z
           .array(z.string())
           .default([])
-          .describe('names of weights that stay as they are, or beginnings of names, such as blocks.block_1'),
+          .describe('frozen weights, by name or name prefix, such as blocks.block_1'),
         textLossWeight: z
           .number()
           .min(0)
           .default(0.125)
-          .describe("weight of the text cross entropy; the image's is 1 minus it"),
+          .describe('weight of the text cross-entropy; the image tokens have the rest, 1 minus it'),
         codebookInit: z
           .boolean()
           .default(false)
-          .describe(
-            "begin with embeddings and logits of image tokens that are near where the dVAE's codes look alike, in place of unrelated ones; short runs learn faster and carry more over to what they never saw together",
-          ),
+          .describe("initialize embeddings and logits of image tokens by the similarity of the dVAE's codes")
+          .meta({
+            note: 'Codes that look alike get similar embeddings and logits instead of unrelated ones. Short runs learn faster and generalize better to combinations that are not in the training data.',
+          }),
         nullCaptions: z
           .number()
           .min(0)
           .lt(1)
           .default(0)
-          .describe('share of the captions replaced by padding, which sampling with guidance needs'),
+          .describe(
+            'share of the training captions replaced by the empty caption; guidance needs it above 0',
+          ),
         samples: z
           .strictObject({
             prompts: z
               .array(z.string())
               .default([])
-              .describe('captions sampled at each validation; the first validation captions when empty'),
+              .describe('prompts sampled at each validation; when empty, the first validation captions'),
             count: z
               .int()
               .min(0)
               .default(4)
-              .describe('images drawn at each validation when no prompts are given'),
+              .describe('images sampled at each validation when prompts is empty'),
           })
           .prefault({})
-          .describe('images made while training'),
+          .describe('images sampled at each validation'),
       })
       .describe('the training run'),
   })
@@ -277,18 +276,18 @@ export const dalleSchema = z
     }
     if (train.precision === 'float16' && train.compression) {
       const message =
-        'gradients in float16 have scales that change, which what compression keeps back would not follow; use bfloat16 or float32';
+        'float16 does not go with compression, whose error feedback cannot follow a changing loss scale; use bfloat16 or float32';
       context.addIssue({ code: 'custom', path: ['train', 'precision'], message });
     }
     if (train.precision === 'float16' && (model.sharedAttention || model.sharedFeedForward)) {
       const message =
-        'float16 scales the gradient of each layer apart, and layers share weights; use bfloat16 or float32';
+        'float16 does not go with shared layers, because each layer has its own loss scale; use bfloat16 or float32';
       context.addIssue({ code: 'custom', path: ['train', 'precision'], message });
     }
   })
-  .describe('mm train-dalle');
+  .meta({ description: 'mm train-dalle', kind: 'dalle' });
 
-/** What sampling reads of a checkpoint's configuration: converted weights have no training to describe. */
+/** The part of a checkpoint's configuration that sampling reads: converted weights have no training section. */
 export const dalleCheckpointSchema = z.looseObject({
   model: dalleModelSchema,
   train: z.looseObject({ nullCaptions: z.number().default(0) }).prefault({}),

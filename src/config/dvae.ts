@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import {
   emaSchema,
+  imageSource,
   loopSchedule,
   lossScale,
   optimizer,
@@ -12,7 +13,7 @@ import {
   validationShare,
 } from './fields.ts';
 
-/** Each halving of the image needs an even side. */
+/** The image is halved `halvings` times: each needs an even side. */
 function checkHalvings(
   imageSize: number,
   halvings: number,
@@ -21,7 +22,7 @@ function checkHalvings(
 ): void {
   const factor = 2 ** halvings;
   if (imageSize % factor === 0) return;
-  const message = `must be a multiple of ${factor}, which ${what} halve it by; received ${imageSize}`;
+  const message = `must be a multiple of ${factor} for ${what}; received ${imageSize}`;
   context.addIssue({ code: 'custom', path: ['imageSize'], message });
 }
 
@@ -40,33 +41,32 @@ export const openaiModelSchema = z
       .max(6)
       .default(4)
       .describe(
-        'groups of resblocks; each but the last halves the image, so the grid is imageSize / 2^(groups-1) on a side',
+        'groups of resblocks; each but the last halves the image: the grid is imageSize / 2^(groups-1) on a side',
       ),
     blocksPerGroup: positiveInteger().default(2).describe('resblocks in a group'),
     hiddenChannels: positiveInteger()
       .multipleOf(4)
       .default(256)
-      .describe('channels after the first convolution (n_hid); group g has hidden × 2^g'),
+      .describe('channels after the first convolution (n_hid); group g has hiddenChannels × 2^g'),
     decoderInput: positiveInteger()
       .default(128)
       .describe("channels after the decoder's first 1×1 convolution (n_init)"),
     vocabulary: positiveInteger().default(8192).describe('codes in the codebook'),
-    inputKernel: positiveInteger()
-      .default(7)
-      .describe("odd side of the kernel of the encoder's first convolution"),
+    inputKernel: positiveInteger().default(7).describe("side of the encoder's first kernel, odd"),
     encoderKernel: z
       .union([z.literal(1), z.literal(3)])
       .default(3)
-      .describe(
-        "side of the kernels in the encoder's resblocks: 3 as published; with 1 a code sees little more than its own cell, so that equal objects get equal codes whatever stands around them",
-      ),
+      .describe("side of the kernels in the encoder's resblocks: 3 as published, or 1")
+      .meta({
+        note: 'With 1, a code depends on little more than its own cell of the grid, so equal objects get equal codes whatever is around them.',
+      }),
   })
   .superRefine(({ imageSize, groups }, context) =>
     checkHalvings(imageSize, groups - 1, `${groups} groups`, context),
   )
   .describe('the discrete VAE');
 
-const ofEachColour = z.array(z.number()).length(3).default([0.5, 0.5, 0.5]);
+const perChannel = z.array(z.number()).length(3).default([0.5, 0.5, 0.5]);
 
 export const dallePytorchModelSchema = z
   .strictObject({
@@ -93,18 +93,20 @@ export const dallePytorchModelSchema = z
     straightThrough: z
       .boolean()
       .default(false)
-      .describe('decode one-hot codes and let gradients pass to the soft ones (straight_through)'),
+      .describe('decode one-hot codes, with the gradient of the relaxed ones (straight_through)'),
     reinmax: z
       .boolean()
       .default(false)
-      .describe('gradient of second order for straightThrough (arXiv 2304.08612, algorithm 2)'),
+      .describe('second-order gradient for straightThrough (ReinMax, arXiv 2304.08612, algorithm 2)'),
     normalization: z
       .strictObject({
-        means: ofEachColour.describe('subtracted from red, green and blue in [0, 1]'),
-        stds: ofEachColour.describe('then divided by; means of 0 and deviations of 1 are no normalization'),
+        means: perChannel.describe('subtracted from red, green and blue in [0, 1]'),
+        stds: perChannel.describe(
+          'divides after the mean is subtracted; means 0 and stds 1 turn normalization off',
+        ),
       })
       .prefault({})
-      .describe('of the images (normalization)'),
+      .describe('normalization of the images (normalization)'),
   })
   .superRefine(({ imageSize, layers, reinmax, straightThrough, normalization }, context) => {
     checkHalvings(imageSize, layers, `${layers} layers`, context);
@@ -128,27 +130,29 @@ export const dvaeSchema = z
     seed,
     data: z
       .strictObject({
-        path: z
-          .string()
-          .describe(
-            'images: a folder, flat or nested; WebDataset tars (a tar, a folder of them, tars-{000..012}.tar); or a CSV, TSV, JSONL or COCO list',
-          ),
+        path: imageSource,
         validation: validationShare,
         crop: z
           .enum(['published', 'random', 'center', 'none'])
           .default('random')
           .describe(
-            "training crop: the paper's (a random square of the whole shorter side, reduced to 9/8 to 12/8 of imageSize, and of that a random square of imageSize), any random square of at least cropScale, the central square, or the image squeezed to a square",
-          ),
+            "crop of training images: the paper's, a random square, the central square, or the whole image squeezed to a square",
+          )
+          .meta({
+            note: 'The published crop takes a random square of the whole shorter side, resizes it to between 9/8 and 12/8 of imageSize, and takes a random square of imageSize from that. The random crop takes any square whose side is at least cropScale of the shorter side.',
+          }),
         cropScale: z
           .number()
           .gt(0)
           .max(1)
           .default(0.4)
-          .describe('smallest side of the crop `random`, as a share of the shorter side'),
-        flip: z.boolean().default(true).describe('mirror half of the training images, drawn anew each time'),
+          .describe('least side of a random crop, as a share of the shorter side'),
+        flip: z
+          .boolean()
+          .default(true)
+          .describe('mirror half of the training images, picked at random each time'),
       })
-      .describe('where the images are and how they are cropped'),
+      .describe('images and their crops'),
     model: dvaeModelSchema,
     train: z
       .strictObject({
@@ -165,19 +169,20 @@ export const dvaeSchema = z
               .int()
               .positive()
               .optional()
-              .describe('length of the cosine from start to end; the whole run by default'),
+              .describe('updates of the cosine from start to end; the whole run by default'),
           })
           .prefault({})
-          .describe('τ of the relaxation'),
+          .describe('temperature τ of the relaxation'),
         kl: z
           .strictObject({
             weight: z
               .number()
               .min(0)
               .default(6.6)
-              .describe(
-                'β at the end of the ramp. It multiplies the KL of a whole image: in nats (natural logarithm), summed over all positions of the grid, mean over the batch, against the uniform prior over the codebook. The loss is (−ln p(x|z) + β · KL) / (pixels × channels), so the mean KL of one position weighs β · grid² / (pixels × channels), at the published sizes β / 192. metrics.jsonl has both terms without β: `reconstruction`, −ln p(x|z) / (pixels × channels), and `kl`, KL of an image. With architecture dalle-pytorch, as in that program (kl_div_loss_weight): the loss is the reconstruction loss + β · KL, where KL is also summed over the images of the batch, because its mean divides by 1; use a small β or 0',
-              ),
+              .describe('weight β of the KL at the end of the ramp')
+              .meta({
+                note: 'The KL is that of a whole image in nats: summed over the positions of the grid, averaged over the batch, against the uniform prior over the codebook. The loss is (−ln p(x|z) + β · KL) / (pixels × channels). The mean KL of one position thus has the weight β · grid² / (pixels × channels), which is β / 192 at the published sizes. metrics.jsonl has both terms without β: `reconstruction` is −ln p(x|z) / (pixels × channels), `kl` the KL of an image. With architecture dalle-pytorch, β is kl_div_loss_weight of DALLE-pytorch: the loss is the reconstruction loss + β · KL, and KL is summed over the batch too, because its mean divides by 1. Use a small β or 0 there.',
+              }),
             steps: z.int().min(0).default(5000).describe('updates of the linear ramp of β from 0'),
           })
           .prefault({})
@@ -185,9 +190,10 @@ export const dvaeSchema = z
         minLogScale: z
           .number()
           .optional()
-          .describe(
-            'least ln b of the logit-Laplace likelihood; none without this key, as published. Where images have flat backgrounds, their precision would otherwise take most of the gradient',
-          ),
+          .describe('least ln b of the logit-Laplace likelihood; without it, none, as published')
+          .meta({
+            note: 'Without a least value, the precision on flat backgrounds takes most of the gradient.',
+          }),
         codebook: z
           .strictObject({
             warnBelow: z
@@ -196,31 +202,34 @@ export const dvaeSchema = z
               .max(1)
               .default(0.1)
               .describe(
-                "a validation after which the codes' perplexity is below this share of an evenly used codebook's draws a warning; 0 for none",
+                "warn after a validation whose perplexity is below this share of an evenly used codebook's; 0 never warns",
               ),
             revive: z
               .strictObject({
                 every: positiveInteger().describe(
-                  'updates in a window; at its end, codes that never occurred in it get new places',
+                  'updates in a window; codes that never occurred in it are revived at its end',
                 ),
               })
               .optional()
-              .describe(
-                'dead codes split codes that are in use, in proportion to their use, and are decoded like them at first. Off without this key',
-              ),
+              .describe('revival of dead codes')
+              .meta({
+                note: 'A dead code becomes the twin of a code in use, picked in proportion to its use, and decodes to the same at first.',
+              }),
           })
           .prefault({})
-          .describe("the codebook's health"),
+          .describe('health of the codebook'),
         warmStart: z
           .strictObject({
-            steps: positiveInteger().describe('updates as a plain autoencoder before the codebook is set'),
+            steps: positiveInteger().describe(
+              'updates of a plain autoencoder before the codebook is initialized',
+            ),
             width: positiveInteger().default(16).describe('channels of the bottleneck'),
             sharpness: z
               .number()
               .positive()
               .default(4)
               .describe(
-                'how sure the first codes are: the logits are squared distances to the centres over their mean, times this',
+                'confidence of the first codes: factor of the logits, which are negative squared distances to the centres over their mean',
               ),
             noise: z
               .number()
@@ -228,11 +237,11 @@ export const dvaeSchema = z
               .default(0.1)
               .describe('noise on the bottleneck, in standard deviations of its features'),
             images: positiveInteger().default(1024).describe('images whose features are clustered'),
-            learningRate: z.number().positive().default(2e-3).describe('step size of the autoencoder'),
+            learningRate: z.number().positive().default(2e-3).describe('learning rate of the autoencoder'),
           })
           .optional()
           .describe(
-            "start the codebook from k-means centres of an autoencoder's features, so that it does not collapse; off without this key",
+            "initialize the codebook with k-means centres of an autoencoder's features, against collapse",
           ),
       })
       .describe('the training run'),
@@ -249,9 +258,9 @@ export const dvaeSchema = z
       context.addIssue({ code: 'custom', path: ['train', 'codebook', 'revive'], message });
     }
   })
-  .describe('mm train-dvae');
+  .meta({ description: 'mm train-dvae', kind: 'dvae' });
 
-/** What codecs read of a checkpoint's configuration: converted weights have no training to describe. */
+/** The part of a checkpoint's configuration that a codec reads: converted weights have no training section. */
 export const dvaeCheckpointSchema = z.looseObject({ model: dvaeModelSchema });
 
 export type OpenaiDvaeConfig = z.output<typeof openaiModelSchema>;

@@ -1,23 +1,24 @@
-// What a schema expects, in words, and what a value got wrong. Reads the JSON Schema that zod derives,
-// which has descriptions, defaults and bounds in one plain shape.
+// Schemas and validation errors in words. Reads the JSON Schema that zod derives, which has descriptions, defaults and
+// bounds in one plain form.
 
 import { z } from 'zod';
 import { closest } from '../util/suggest.ts';
+import { newNamesOf, newValueOf } from './retired.ts';
 import type { Path } from './source.ts';
 
 export type JsonSchema = z.core.JSONSchema.BaseSchema;
 
-/** The schema of what users write (before defaults are filled in). */
+/** The schema of the values that users write, before defaults are filled in. */
 export function inputSchema(schema: z.ZodType): JsonSchema {
   return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
 }
 
-/** Its alternatives, or itself. */
+/** The alternatives of a union, or the schema itself. */
 export function alternatives(schema: JsonSchema): JsonSchema[] {
   return (schema.anyOf ?? schema.oneOf ?? [schema]) as JsonSchema[];
 }
 
-/** The schemas a value at `path` may follow; none for a path the schema does not know. */
+/** The schemas of the value at `path`; none for an unknown path. */
 export function schemasAt(root: JsonSchema, path: Path): JsonSchema[] {
   return path.reduce<JsonSchema[]>(
     (schemas, key) =>
@@ -43,12 +44,13 @@ function bounds(schema: JsonSchema): string {
 
 function listOf(schema: JsonSchema): string {
   const items = schema.items as JsonSchema | undefined;
-  const count = schema.minItems === undefined ? '' : ` of at least ${schema.minItems}`;
-  return items === undefined ? `a list${count}` : `a list${count}, each ${describe(items)}`;
+  const { minItems: min, maxItems: max } = schema;
+  const count = min === undefined ? '' : min === max ? ` of ${min}` : ` of at least ${min}`;
+  return items === undefined ? `a list${count}` : `a list${count}, each ${typeInWords(items)}`;
 }
 
 /** A type in words: "an integer, above 0". */
-export function describe(schema: JsonSchema): string {
+export function typeInWords(schema: JsonSchema): string {
   const choices = schema.enum ?? (schema.const === undefined ? undefined : [schema.const]);
   if (choices !== undefined) return choices.map((choice) => JSON.stringify(choice)).join(' or ');
   switch (schema.type) {
@@ -66,7 +68,7 @@ export function describe(schema: JsonSchema): string {
       return 'a map of keys';
     default: {
       const types = alternatives(schema);
-      return types[0] === schema ? 'another value' : types.map(describe).join(' or ');
+      return types[0] === schema ? 'another value' : types.map(typeInWords).join(' or ');
     }
   }
 }
@@ -79,35 +81,40 @@ function received(value: unknown): string {
   return text.length > 80 ? `${text.slice(0, 77)}…` : text;
 }
 
-/** The places in the whole schema where a key of this name stands. */
-function elsewhere(schema: JsonSchema, name: string, prefix = ''): string[] {
+/** The dotted paths of all keys of this name in the whole schema. */
+function pathsOfKey(schema: JsonSchema, name: string, prefix = ''): string[] {
   return alternatives(schema).flatMap((alternative) =>
     Object.entries(alternative.properties ?? {}).flatMap(([key, child]) => [
       ...(key === name ? [prefix + key] : []),
-      ...(typeof child === 'object' ? elsewhere(child, name, `${prefix}${key}.`) : []),
+      ...(typeof child === 'object' ? pathsOfKey(child, name, `${prefix}${key}.`) : []),
     ]),
   );
 }
 
 function unknownKey(root: JsonSchema, parent: Path, key: string): string {
   const known = schemasAt(root, parent).flatMap((schema) => Object.keys(schema.properties ?? {}));
-  const near = closest(key, known) ?? elsewhere(root, key)[0];
-  const hint = near === undefined ? `known here: ${known.join(', ')}` : `did you mean \`${near}\`?`;
-  return `${[...parent, key].join('.')} is not a known key; ${hint}`;
+  const path = [...parent, key].join('.');
+  const now = newNamesOf(path).find((name) => schemasAt(root, name.split('.')).length > 0);
+  if (now !== undefined) return `${path} was renamed to ${now}`;
+  const near = closest(key, known) ?? pathsOfKey(root, key)[0];
+  const hint = near === undefined ? `known here: ${known.join(', ')}` : `did you mean ${near}?`;
+  return `${path} is not a known key; ${hint}`;
 }
 
 function wrongValue(root: JsonSchema, path: Path, value: unknown): string {
   const schemas = schemasAt(root, path);
-  const expected = [...new Set(schemas.map(describe))].join(' or ');
+  const expected = [...new Set(schemas.map(typeInWords))].join(' or ');
   const name = path.join('.') || 'the configuration';
   if (value === undefined) return `${name} is missing; expected ${expected}`;
   const choices = schemas.flatMap((schema) => schema.enum ?? []).map(String);
+  const now = newValueOf(path.filter((key) => typeof key === 'string').join('.'), value);
+  if (now !== undefined && choices.includes(now)) return `${name}: ${value} was renamed to ${now}`;
   const near = typeof value === 'string' ? closest(value, choices) : undefined;
-  const hint = near === undefined ? '' : `; did you mean \`${near}\`?`;
+  const hint = near === undefined ? '' : `; did you mean ${near}?`;
   return `${name}: expected ${expected}, received ${received(value)}${hint}`;
 }
 
-/** One finding about a configuration; `isKey` when it is about a key, not about its value. */
+/** A finding about a configuration; `isKey` when it is about a key, not its value. */
 export interface Explanation {
   readonly path: Path;
   readonly isKey: boolean;
@@ -124,7 +131,7 @@ function valueAt(tree: unknown, path: Path): unknown {
   );
 }
 
-/** What one of zod's findings about `tree` means, in the user's words. */
+/** One of zod's issues with `tree` in words. */
 export function explain(issue: z.core.$ZodIssue, root: JsonSchema, tree: unknown): Explanation[] {
   const { path } = issue;
   switch (issue.code) {

@@ -1,6 +1,15 @@
-// Pieces that several configurations share. Every key has a description; the docs are generated from it.
+// Keys that several configurations share. Every key has a description, and a long one a note: docs/CONFIG.md is
+// generated from both.
 
 import { z } from 'zod';
+
+/** Metadata of a schema besides its description. */
+declare module 'zod' {
+  interface GlobalMeta {
+    /** Sentences that docs/CONFIG.md prints below the table. */
+    note?: string;
+  }
+}
 
 export const positiveInteger = (): z.ZodNumber => z.int().positive();
 
@@ -8,30 +17,31 @@ export const seed = z
   .int()
   .min(0)
   .default(0)
-  .describe('keys every random stream; the same seed repeats a run bit for bit');
+  .describe('seed of all random numbers; the same seed repeats a run bit for bit');
 
 export const precision = z
   .enum(['float32', 'bfloat16', 'float16'])
   .default('float32')
-  .describe(
-    'type of matrix products and convolutions; weights, losses, the optimizer and the products next to the codes stay in float32',
-  );
+  .describe('type of matrix products and convolutions; the rest stays in float32')
+  .meta({
+    note: 'Weights, losses, the optimizer and the products next to the codes are always in float32.',
+  });
 
 export const lossScale = z
   .strictObject({
-    start: z.number().positive().default(65536).describe('scale at step 0'),
+    start: z.number().positive().default(65536).describe('loss scale at step 0'),
     growEvery: positiveInteger()
       .default(2000)
       .describe('finite updates after which the scale doubles; an overflow halves it and skips the update'),
   })
   .prefault({})
-  .describe('dynamic loss scaling, used when precision is float16');
+  .describe('dynamic loss scaling, used with precision float16');
 
-/** A value that changes over the run; `steps` counts updates. */
+/** The schedule of the learning rate; `steps` counts updates. */
 export const learningRate = z
   .strictObject({
-    peak: z.number().positive().describe('highest step size, reached after the warm-up'),
-    end: z.number().min(0).default(0).describe('step size at the end of the cosine'),
+    peak: z.number().positive().describe('highest learning rate, reached after the warm-up'),
+    end: z.number().min(0).default(0).describe('learning rate at the end of the cosine'),
     warmup: z.int().min(0).default(0).describe('updates of linear warm-up from 0'),
     steps: z
       .int()
@@ -56,35 +66,37 @@ export const optimizer = z
     learningRate,
     beta1: z.number().min(0).lt(1).default(0.9).describe('decay of the first moment'),
     beta2: z.number().min(0).lt(1).default(0.999).describe('decay of the second moment'),
-    epsilon: z.number().positive().default(1e-8).describe('added to the root of the second moment'),
+    epsilon: z.number().positive().default(1e-8).describe('added to the square root of the second moment'),
     weightDecay: z
       .number()
       .min(0)
       .default(0)
-      .describe('decoupled weight decay, times the step size; not on gains, biases and embeddings'),
+      .describe(
+        'decoupled weight decay (AdamW), multiplied by the learning rate; not on gains, biases and embeddings',
+      ),
     clipNorm: z
       .number()
       .positive()
       .optional()
-      .describe('largest norm of the whole gradient; no clipping without it'),
+      .describe('largest norm of the gradient over all weights; without it, no clipping'),
   })
   .describe('Adam with decoupled weight decay');
 
 export const emaSchema = z
   .strictObject({
-    decay: z.number().min(0).lt(1).describe('share of the old average kept at each update of it'),
-    every: z.int().positive().default(1).describe('steps between updates of the average'),
+    decay: z.number().min(0).lt(1).describe('share of the old EMA kept at each of its updates'),
+    every: z.int().positive().default(1).describe('steps between updates of the EMA'),
   })
-  .describe('exponentially weighted average of the iterates; used for validation and samples');
+  .describe('EMA, an exponential moving average of the weights; used for validation and samples');
 
-/** When a run reports, looks at itself and saves. */
+/** When a run logs, validates and saves. */
 export const loopSchedule = {
   steps: z.int().positive().describe('updates in the run'),
-  batch: z.int().positive().describe('examples in an update'),
-  logEvery: z.int().positive().default(10).describe('steps between lines in metrics.jsonl'),
+  batch: z.int().positive().describe('examples in an update, over all workers'),
+  logEvery: z.int().positive().default(10).describe('steps between training lines in metrics.jsonl'),
   evaluateEvery: z.int().positive().default(500).describe('steps between validations and sample images'),
   saveEvery: z.int().positive().default(500).describe('steps between checkpoints'),
-  keep: z.int().positive().default(2).describe('newest checkpoints kept; the last of the run always is'),
+  keep: z.int().positive().default(2).describe('checkpoints kept, the newest ones'),
 };
 
 export const validationShare = z
@@ -92,4 +104,18 @@ export const validationShare = z
   .min(0)
   .lt(1)
   .default(0.05)
-  .describe('share of the examples held out for validation, chosen by a hash of their names');
+  .describe('share of the examples held out for validation, selected by a hash of their names');
+
+const SOURCES =
+  'a folder, WebDataset tars (a tar, a folder of them, tars-{000..012}.tar), or a CSV, TSV, JSONL or COCO list';
+
+/** Images without captions. */
+export const imageSource = z.string().describe(`images: ${SOURCES}`);
+
+/** Images with captions. */
+export const captionedSource = z.string().describe(`images with captions: ${SOURCES}`).meta({
+  note: 'In a folder, the captions of an image are the lines of the .txt file with its name. Each epoch picks one of them at random.',
+});
+
+export const truncateCaptions = (length: string) =>
+  z.boolean().default(false).describe(`cut captions longer than ${length}; otherwise they are an error`);

@@ -1,20 +1,22 @@
-// docs/CONFIG.md from the schemas: every key, its type, its default and its description.
+// docs/CONFIG.md from the schemas: every key, its type, its default and its description, and notes on some.
 
 import type { z } from 'zod';
 import { clipSchema } from './clip.ts';
 import { dalleSchema } from './dalle.ts';
 import { dvaeSchema } from './dvae.ts';
-import { alternatives, describe, inputSchema, type JsonSchema } from './explain.ts';
+import { alternatives, inputSchema, type JsonSchema, typeInWords } from './explain.ts';
 
-/** The documented schemas; each one's description is its heading. */
+/** The documented schemas; the description of each is its heading. */
 const SCHEMAS: readonly z.ZodType[] = [dvaeSchema, dalleSchema, clipSchema];
 
 const INTRODUCTION = `# Configuration
 
 Written by \`node --import tsx scripts/config-docs.ts\` from the schemas in \`src/config\`; change those, not this file.
 
-A configuration is a YAML file, given with \`--config FILE\`. \`--set path.to.key=value\` goes over it: the value is YAML,
-lists are reached by index (\`a.0=…\`), and \`null\` takes a key out. An unknown key is an error that names the nearest known one.
+A configuration is a YAML file, given with \`--config FILE\`.
+\`--set path.to.key=value\` overrides it: the value is YAML, list items are reached by index (\`a.0=…\`), and \`null\` removes
+a key. An unknown key is an error that names the closest known one.
+Keys with a * have a note below the table.
 `;
 
 const cell = (text: string): string => text.replace(/\|/g, '\\|').replace(/\n/g, ' ');
@@ -25,33 +27,69 @@ function defaultOf(schema: JsonSchema, required: boolean, isSection: boolean): s
   return schema.default === undefined ? 'none' : `\`${JSON.stringify(schema.default)}\``;
 }
 
-function rows(schema: JsonSchema, prefix = ''): string[] {
+/** A key of the table. */
+interface Row {
+  readonly path: string;
+  readonly schema: JsonSchema;
+  readonly isRequired: boolean;
+  readonly isSection: boolean;
+}
+
+function rowsOf(schema: JsonSchema, prefix = ''): Row[] {
   return Object.entries(schema.properties ?? {}).flatMap(([key, child]) => {
     if (typeof child === 'boolean') return [];
     const variants = alternatives(child);
-    const isSection = variants.every((variant) => variant.properties !== undefined);
-    const required = schema.required?.includes(key) ?? false;
-    const columns = [
-      `\`${prefix}${key}\``,
-      isSection ? 'section' : describe(child),
-      defaultOf(child, required, isSection),
-      child.description ?? '',
-    ];
-    return [
-      `| ${columns.map(cell).join(' | ')} |`,
-      ...variants.flatMap((variant) => rows(variant, `${prefix}${key}.`)),
-    ];
+    const row: Row = {
+      path: `${prefix}${key}`,
+      schema: child,
+      isRequired: schema.required?.includes(key) ?? false,
+      isSection: variants.every((variant) => variant.properties !== undefined),
+    };
+    return [row, ...variants.flatMap((variant) => rowsOf(variant, `${row.path}.`))];
   });
+}
+
+const noteOf = ({ schema }: Row): string | undefined => schema.note as string | undefined;
+
+function tableRow(row: Row): string {
+  const { path, schema, isRequired, isSection } = row;
+  const columns = [
+    `\`${path}\``,
+    isSection ? 'section' : typeInWords(schema),
+    defaultOf(schema, isRequired, isSection),
+    `${schema.description ?? ''}${noteOf(row) === undefined ? '' : ' *'}`,
+  ];
+  return `| ${columns.map(cell).join(' | ')} |`;
+}
+
+const MAX_COLUMNS = 110;
+
+/** A list item, broken into lines. */
+function listItem(text: string): string {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const line = lines.at(-1) as string;
+    if (line !== '' && line.length + 1 + word.length > MAX_COLUMNS - 2) lines.push(word);
+    else lines[lines.length - 1] = line === '' ? word : `${line} ${word}`;
+  }
+  return `- ${lines.join('\n  ')}`;
 }
 
 function section(schema: z.ZodType): string {
   const root = inputSchema(schema);
+  const rows = rowsOf(root);
+  const notes = rows.flatMap((row) => {
+    const note = noteOf(row);
+    return note === undefined ? [] : [listItem(`\`${row.path}\`: ${note}`)];
+  });
   return [
     `## ${root.description ?? ''}`,
     '',
     '| key | type | default | meaning |',
     '| --- | --- | --- | --- |',
-    ...rows(root),
+    ...rows.map(tableRow),
+    '',
+    ...notes,
     '',
   ].join('\n');
 }

@@ -1,7 +1,7 @@
 // Configuration keys and values that were renamed. A configuration that still has one gets an error with the new
 // name; the configurations of old checkpoints and run folders are upgraded by `upgradeConfig`.
 
-export type ModelKind = 'dvae' | 'dalle' | 'clip';
+import { isMap, type ModelKind } from './kind.ts';
 
 type Rename = readonly [old: string, now: string];
 
@@ -45,11 +45,6 @@ export const RETIRED_VALUES: Readonly<Record<ModelKind, Readonly<Record<string, 
   clip: {},
 };
 
-type Tree = Readonly<Record<string, unknown>>;
-
-const isTree = (value: unknown): value is Tree =>
-  value !== null && typeof value === 'object' && !Array.isArray(value);
-
 /** `tree` with the value at `path`, where there is one, replaced by `edit(key, value)`: its new key and value. */
 function editAt(
   tree: unknown,
@@ -57,7 +52,7 @@ function editAt(
   edit: (key: string, value: unknown) => readonly [string, unknown],
 ): unknown {
   const [key, ...rest] = path as [string, ...string[]];
-  if (!isTree(tree) || !Object.hasOwn(tree, key)) return tree;
+  if (!isMap(tree) || !Object.hasOwn(tree, key)) return tree;
   return Object.fromEntries(
     Object.entries(tree).map(([name, value]) => {
       if (name !== key) return [name, value];

@@ -6,18 +6,19 @@ import { UsageError } from '../util/errors.ts';
 import { throwProblems } from './problems.ts';
 
 const MAX_BYTES = 2 ** 20;
-/** Bounds what nested aliases may unfold to. */
+const KEYS = "docs/CONFIG.md in mm's folder lists the keys";
+/** Bounds the size of nested aliases. */
 const MAX_ALIASES = 100;
 
 export type Path = readonly PropertyKey[];
 
 export interface YamlSource {
   readonly value: unknown;
-  /** `file:line:column` of the value at `path`; of the key of its deepest parent, when it is not there. */
+  /** `file:line:column` of the value at `path`, or of the key of its deepest parent that exists. */
   locate(path: Path): string;
-  /** The same, of the key at `path`. */
+  /** The same for the key at `path`. */
   locateKey(path: Path): string;
-  /** How many keys of `path` the file has. */
+  /** The number of keys of `path` that the file has. */
   depth(path: Path): number;
 }
 
@@ -26,10 +27,15 @@ function readText(file: string): string {
   try {
     const stats = statSync(file);
     if (stats.isDirectory()) {
-      throw new UsageError('the configuration is a folder', { where: file, fix: 'name the YAML file in it' });
+      throw new UsageError('the configuration is a folder', {
+        code: 'E_CONFIG_FILE',
+        where: file,
+        fix: 'name the YAML file in it',
+      });
     }
     if (stats.size > MAX_BYTES) {
-      throw new UsageError(`a configuration of ${stats.size} bytes; at most ${MAX_BYTES} are read`, {
+      throw new UsageError(`the configuration has ${stats.size} bytes; at most ${MAX_BYTES} are read`, {
+        code: 'E_CONFIG_FILE',
         where: file,
         fix: 'name a YAML file',
       });
@@ -39,8 +45,11 @@ function readText(file: string): string {
     if (error instanceof UsageError) throw error;
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     throw new UsageError(missing ? 'there is no such configuration file' : (error as Error).message, {
+      code: 'E_CONFIG_FILE',
       where: file,
-      fix: missing ? 'check the path; configs/ holds ready ones' : 'check the file and its permissions',
+      fix: missing
+        ? "check the path; configs/ in mm's folder has ready ones"
+        : 'check the file and its permissions',
       cause: error,
     });
   }
@@ -48,6 +57,7 @@ function readText(file: string): string {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
     throw new UsageError('the configuration is not UTF-8 text', {
+      code: 'E_CONFIG_FILE',
       where: file,
       fix: 'name a YAML file, or save it as UTF-8',
       cause,
@@ -55,7 +65,7 @@ function readText(file: string): string {
   }
 }
 
-/** A key's place and its value's; `key` is undefined at the root and in lists. */
+/** The nodes of a key and its value; `key` is undefined at the root and in lists. */
 interface Found {
   readonly key: unknown;
   readonly value: unknown;
@@ -78,7 +88,10 @@ function walk(document: Document, path: Path): Found[] {
   return found;
 }
 
-/** Reads and parses a YAML file that holds a map. Throws UsageError with every syntax error's place. */
+/**
+ * Reads and parses a YAML file that holds a map.
+ * @throws UsageError with the place of every syntax error
+ */
 export function readYaml(file: string): YamlSource {
   const text = readText(file);
   const lines = new LineCounter();
@@ -87,28 +100,30 @@ export function readYaml(file: string): YamlSource {
     const { line, col } = lines.linePos(offset);
     return `${file}:${line}:${col}`;
   };
+  const code = 'E_CONFIG_SYNTAX';
   const fix = 'correct the YAML; indent with spaces, and quote text that has : # or brackets in it';
   const syntax = [...document.errors, ...document.warnings];
   if (syntax.length > 0) {
     const problems = syntax.map(({ message, pos }) => ({ where: place(pos[0]), what: message }));
-    throwProblems(problems, file, fix);
+    throwProblems(problems, file, { code, fix });
   }
   if (document.contents === null) {
-    throw new UsageError('the configuration is empty', { where: file, fix: 'docs/CONFIG.md lists the keys' });
+    throw new UsageError('the configuration is empty', { code, where: file, fix: KEYS });
   }
   if (!isMap(document.contents)) {
     throw new UsageError('the configuration is not a map of keys', {
+      code,
       where: place(document.contents.range?.[0] ?? 0),
-      fix: 'write "key: value" lines; docs/CONFIG.md lists the keys',
+      fix: `write "key: value" lines; ${KEYS}`,
     });
   }
   let value: unknown;
   try {
     value = document.toJS({ maxAliasCount: MAX_ALIASES });
   } catch (cause) {
-    // yaml reports unresolved aliases, and too many of them, only now and without a place.
+    // yaml reports unresolved aliases, and too many aliases, only here and without a place.
     if (!(cause instanceof ReferenceError)) throw cause;
-    throw new UsageError(cause.message, { where: file, fix, cause });
+    throw new UsageError(cause.message, { code, where: file, fix, cause });
   }
   const start = (node: unknown): number | undefined => (isNode(node) ? node.range?.[0] : undefined);
   const locateKey = (path: Path): string => {

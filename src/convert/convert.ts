@@ -1,9 +1,10 @@
 // Other people's weights into checkpoints: the list of those that are known, and the writing.
 
 import { rm } from 'node:fs/promises';
-import { type Checkpoint, readCheckpoint } from '../checkpoint/read.ts';
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { readCheckpoint } from '../checkpoint/read.ts';
 import type { TensorSource } from '../checkpoint/safetensors.ts';
-import { type Tensors, writeCheckpoint } from '../checkpoint/write.ts';
+import { type TensorSources, writeCheckpoint } from '../checkpoint/write.ts';
 import { DataError, InterruptedError } from '../util/errors.ts';
 import { dallePytorchClip, huggingFaceClip, openaiClip } from './clip/convert.ts';
 import { dallePytorch } from './dalle/weights.ts';
@@ -26,6 +27,7 @@ async function recognize(files: ExternalFiles, options: ConvertOptions): Promise
     if (converted) return converted;
   }
   throw new DataError('no weights that mm knows', {
+    code: 'E_WEIGHTS_UNKNOWN',
     where: files.where,
     fix: `it reads ${CONVERTERS.map(({ reads }) => reads).join('; ')}`,
   });
@@ -34,12 +36,16 @@ async function recognize(files: ExternalFiles, options: ConvertOptions): Promise
 /** The tensors, of which none is read any more once the signal is aborted: the checkpoint is not written then. */
 function* until(
   signal: AbortSignal | undefined,
-  tensors: Tensors,
+  tensors: TensorSources,
   to: string,
 ): Generator<readonly [string, TensorSource]> {
   for (const [name, source] of tensors) {
     const data = async () => {
-      if (signal?.aborted) throw new InterruptedError('stopped; no checkpoint was written', { where: to });
+      if (signal?.aborted)
+        throw new InterruptedError('stopped; no checkpoint was written', {
+          code: 'E_INTERRUPTED',
+          where: to,
+        });
       return typeof source.data === 'function' ? source.data() : source.data;
     };
     yield [name, { ...source, data }] as const;

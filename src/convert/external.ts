@@ -35,6 +35,7 @@ export class ExternalFiles {
       paths.map(async (path) => {
         const stats = await stat(path).catch((cause: unknown) => {
           throw new DataError('there is no such file or folder', {
+            code: 'E_NOT_FOUND',
             where: path,
             fix: 'check the path',
             cause,

@@ -1,5 +1,5 @@
-// A discrete VAE on held-out images: errors from hard and from relaxed codes, the loss's terms without their weights,
-// and the codebook's health.
+// A discrete VAE on held-out images: reconstruction errors from hard and from relaxed codes, the terms of the loss
+// without their weights, and the use of the codebook.
 
 import { floatScalar, type HostTensor } from '../engine/native/tensor.ts';
 import type { Runtime } from '../engine/session/runtime.ts';
@@ -10,36 +10,39 @@ import { type DvaeArchitecture, hardReconstruction } from '../models/dvae/archit
 import type { Weights } from '../nn/weights.ts';
 import { reconstructionGrid } from '../report/images/reconstructions.ts';
 import { graphSeed } from '../util/random.ts';
+import type { Evaluator, Metrics } from './evaluator.ts';
 
-/** Held-out images: batches of equal size. */
-export interface Validation {
+/** Held-out images in batches of equal size. */
+export interface HeldOutImages {
+  /** RGB, batch × imageSize × imageSize × 3 each */
   readonly batches: readonly Uint8Array[];
   readonly batch: number;
 }
 
-export interface ValidationOptions {
+export interface DvaeValidationOptions {
   readonly imageSize: number;
   readonly vocabulary: number;
-  /** Of the noise of relaxed codes, which is the same at each validation. */
+  /** Seed of the noise of relaxed codes, which is the same at each validation. */
   readonly seed: number;
-  /** Least ln b of the likelihood, where there is one. */
+  /** Lower bound of ln b in the likelihood; undefined for none. */
   readonly minLogScale: number | undefined;
-  /** Share of an even use below which the codebook counts as collapsing. */
+  /** The codebook is collapsing when its perplexity is below this share of an even use's. */
   readonly warnBelow: number;
 }
 
-export class DvaeValidation {
-  readonly #images: Validation;
-  readonly #options: ValidationOptions;
+export class DvaeValidation implements Evaluator<[temperature: number]> {
+  readonly #images: HeldOutImages;
+  readonly #options: DvaeValidationOptions;
   readonly #hard;
   readonly #relaxed;
+  #collapse: string | undefined;
 
   constructor(
     runtime: Runtime,
     architecture: DvaeArchitecture,
     weights: Weights,
-    images: Validation,
-    options: ValidationOptions,
+    images: HeldOutImages,
+    options: DvaeValidationOptions,
   ) {
     this.#images = images;
     this.#options = options;
@@ -60,11 +63,13 @@ export class DvaeValidation {
     });
   }
 
-  /**
-   * The figures, and what to say of a collapse if there is one.
-   * @param temperature τ of the relaxed codes
-   */
-  async run(temperature: number) {
+  /** A sentence about a collapsing codebook, found in the last run; undefined when it was in order. */
+  get collapse(): string | undefined {
+    return this.#collapse;
+  }
+
+  /** @param temperature τ of the relaxed codes */
+  async run(temperature: number): Promise<Metrics> {
     const { batches } = this.#images;
     const { seed, vocabulary, warnBelow } = this.#options;
     const codes: Int32Array[] = [];
@@ -81,12 +86,13 @@ export class DvaeValidation {
       codes.push(hard.codes.data as Int32Array);
       for (const [name, { data }] of Object.entries({ mse: hard.mse, ...relaxed }))
         mean[name as keyof typeof mean] += Number(data[0]) / batches.length;
-      // It is slow, in JavaScript: of the first batch only.
+      // SSIM is computed in JavaScript, slowly: for the first batch only.
       if (i === 0) similarity = this.#meanSsim(batch, hard.pixels);
     }
     const use = codebookUse(codes, vocabulary);
     const { mse, softMse, reconstruction, kl } = mean;
-    const figures = {
+    this.#collapse = describeCollapse(use, vocabulary, warnBelow);
+    return {
       mse,
       psnr: psnrOf(mse),
       ssim: similarity,
@@ -96,7 +102,6 @@ export class DvaeValidation {
       kl,
       ...codebookMetrics(use, vocabulary),
     };
-    return { figures, collapse: describeCollapse(use, vocabulary, warnBelow) };
   }
 
   /** The first images beside their reconstructions, as PNG. */

@@ -1,5 +1,5 @@
-// Retrieval on held-out pairs (arXiv 2103.00020, appendix E.1): whether an image's own text is among the nearest k, and
-// a text's own image.
+// Retrieval on held-out pairs (arXiv 2103.00020, appendix E.1): recall@k, the share of images whose own text is among
+// the k closest, and of texts whose own image is.
 
 import { cosineSimilarity } from '../inference/measures/features.ts';
 
@@ -15,7 +15,7 @@ export interface Retrieval {
 /**
  * @param images pairs × width, of length 1
  * @param texts pairs × width, of length 1
- * @param captions of the pairs: what bears the same caption counts as its own, and stands in nobody's way
+ * @param captions of the pairs: every pair with the same caption counts as a hit, and none as a miss
  */
 export function retrieval(
   images: Float32Array,
@@ -27,10 +27,10 @@ export function retrieval(
     const ranks = captions.map((caption, i) => {
       const others = captions.map((other, j) => ({
         isOwn: other === caption,
-        near: cosineSimilarity(from, i, to, j, width),
+        similarity: cosineSimilarity(from, i, to, j, width),
       }));
-      const own = Math.max(...others.filter(({ isOwn }) => isOwn).map(({ near }) => near));
-      return others.filter(({ isOwn, near }) => !isOwn && near >= own).length;
+      const own = Math.max(...others.filter(({ isOwn }) => isOwn).map(({ similarity }) => similarity));
+      return others.filter(({ isOwn, similarity }) => !isOwn && similarity >= own).length;
     });
     return Object.fromEntries(
       RECALL_AT.map((k) => [k, ranks.filter((rank) => rank < k).length / captions.length]),

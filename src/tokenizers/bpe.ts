@@ -83,6 +83,7 @@ export class BpeTokenizer {
     } catch (cause) {
       const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
       throw new DataError(missing ? 'there is no such tokenizer' : 'the tokenizer cannot be read', {
+        code: missing ? 'E_NOT_FOUND' : 'E_TOKENIZER_UNUSABLE',
         where: path,
         fix: 'name a tokenizer.json written by mm train-bpe',
         cause,

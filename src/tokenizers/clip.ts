@@ -31,7 +31,7 @@ const normalizeClipText = (text: string): string => text.normalize('NFC').replac
 const FIX =
   'name the tokenizer.json of a CLIP, or its merges file (bpe_simple_vocab_16e6.txt.gz, merges.txt)';
 const unusable = (what: string, where: string): DataError =>
-  new DataError(`not a usable CLIP tokenizer: ${what}`, { where, fix: FIX });
+  new DataError(`not a usable CLIP tokenizer: ${what}`, { code: 'E_TOKENIZER_UNUSABLE', where, fix: FIX });
 
 const split = z.object({
   type: z.literal('Split'),

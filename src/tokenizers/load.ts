@@ -19,6 +19,7 @@ export async function loadTokenizer(path: string): Promise<Tokenizer> {
   } catch (cause) {
     const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
     throw new DataError(missing ? 'there is no such tokenizer' : 'the tokenizer cannot be read', {
+      code: missing ? 'E_NOT_FOUND' : 'E_TOKENIZER_UNUSABLE',
       where: path,
       fix: FIX,
       cause,
@@ -32,6 +33,11 @@ export async function loadTokenizer(path: string): Promise<Tokenizer> {
     return isClipTokenizer(value) ? ClipTokenizer.fromJSON(value, path) : BpeTokenizer.fromJSON(value, path);
   } catch (cause) {
     if (cause instanceof DataError) throw cause;
-    throw new DataError('the tokenizer cannot be read', { where: path, fix: FIX, cause });
+    throw new DataError('the tokenizer cannot be read', {
+      code: 'E_TOKENIZER_UNUSABLE',
+      where: path,
+      fix: FIX,
+      cause,
+    });
   }
 }

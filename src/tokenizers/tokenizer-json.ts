@@ -125,7 +125,7 @@ export function readTokens(
 export function fromTokenizerJson(value: unknown, where: string): Vocabulary {
   const fail = (what: string): never => {
     const fix = 'name a tokenizer.json written by mm train-bpe';
-    throw new DataError(`not a usable tokenizer: ${what}`, { where, fix });
+    throw new DataError(`not a usable tokenizer: ${what}`, { code: 'E_TOKENIZER_UNUSABLE', where, fix });
   };
   const parsed = schema.safeParse(value);
   if (!parsed.success) {

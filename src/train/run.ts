@@ -1,125 +1,169 @@
-// A training run, the same for every model: its folder, where it begins or goes on, the loop, the end.
+// A training run, the same for every model: checked, opened, resumed or initialized, then looped.
 
 import type { z } from 'zod';
-import { dumpConfig } from '../config/load.ts';
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import type { Cluster } from '../cluster/cluster.ts';
+import type { ModelKind } from '../config/kind.ts';
 import type { BatchPosition } from '../data/order.ts';
-import type { Faults } from '../data/sources/faults.ts';
+import { Faults } from '../data/sources/faults.ts';
 import { Runtime } from '../engine/session/runtime.ts';
 import { threadsInUse, useThreads } from '../engine/session/threads.ts';
 import { RunFolder } from '../report/run/folder.ts';
-import { DataError } from '../util/errors.ts';
 import { assertWritable } from '../util/files.ts';
-import { alsoLogTo } from '../util/logger.ts';
-import { broadcastInitialState, dataParallelTask, minThreads } from './distributed/data-parallel.ts';
+import { alsoLogTo, type Logger } from '../util/logger.ts';
 import {
-  type LoopResult,
-  type LoopSchedule,
-  type ResumedState,
-  type RunWriter,
-  type TrainingTask,
-  trainLoop,
-} from './loop/loop.ts';
-import { assertSameModel, initialize, type ModelState, resumeRun } from './loop/resume.ts';
-import type { RunContext } from './loop/run-context.ts';
+  broadcastInitialState,
+  dataParallelSave,
+  dataParallelTask,
+  minThreads,
+} from './distributed/data-parallel.ts';
+import { type LoopResult, type LoopSchedule, type RunWriter, type SaveStep, trainLoop } from './loop/loop.ts';
+import { type ResumedState, resumedState, resumeRun } from './loop/resume.ts';
+import { assertSameModel, type ResumableConfig } from './loop/resume-checks.ts';
+import type { OpenContext, RunContext } from './loop/run-context.ts';
+import { saveStep } from './loop/save.ts';
+import { initialize } from './loop/state.ts';
+import type { TrainingTask } from './loop/task.ts';
 
-/** A model and its data, ready to be trained. */
-export interface Training<Batch> {
-  readonly task: TrainingTask<Batch> & { readonly state: ModelState };
-  /** Endless, from a place in the data on. */
-  batches(position: BatchPosition | undefined): AsyncIterator<Batch>;
-  /** Changes what the initializers drew, when a run begins. */
-  onStart?(): Promise<void>;
-  /** Looks at what a run goes on from; refuses other parts than it began with. */
-  onResume?(from: ResumedState): Promise<void>;
+export interface TrainingConfig extends ResumableConfig {
+  readonly train: LoopSchedule & { readonly keep: number };
 }
 
-export interface TrainingRun<Batch> {
-  readonly kind: 'dvae' | 'dalle' | 'clip';
-  readonly config: { readonly seed: number; readonly train: LoopSchedule };
-  /** What of the data was left out; summed up at the end. */
-  readonly faults: Faults;
-  build(runtime: Runtime): Promise<Training<Batch>>;
+/** A model that can be trained. */
+export interface Trainable<Config extends TrainingConfig, Batch> {
+  readonly kind: ModelKind;
+  readonly schema: z.ZodType<Config>;
+  /** Reads and checks everything that the run needs, then declares the model. */
+  open(config: Config, context: OpenContext): Promise<TrainingTask<Batch>>;
+}
+
+/** What is needed from the batches of every model. */
+interface Placed {
+  /** Position in the data after the batch. */
+  readonly position: BatchPosition | undefined;
 }
 
 /**
- * Refuses a folder that the run would not begin or go on in, before any data is read.
- * @throws UsageError when a new run's folder is not empty, or a resumed run has another model or seed, or is not there
- * @throws DataError when it cannot be written to
+ * Trains into the run folder, which is worker 0's where there are several workers.
+ * @throws UsageError when a new run's folder is not empty, or a resumed run has another model or seed, or is missing
+ * @throws DataError, EngineError, InterruptedError as `open` and `trainLoop` do
  */
-export async function checkRun<S extends z.ZodType<{ model: unknown; seed: number }>>(
-  schema: S,
-  config: z.output<S>,
+export async function runTraining<Config extends TrainingConfig, Batch extends Placed>(
+  trainable: Trainable<Config, Batch>,
+  config: Config,
+  context: RunContext,
+): Promise<LoopResult> {
+  const { log, cluster } = context;
+  await checkFolder(trainable, config, context);
+  const faults = new Faults(log);
+  const engine: { runtime?: Runtime } = {};
+  const startRuntime = async (): Promise<Runtime> => {
+    if (cluster) await shareThreads(cluster, log);
+    engine.runtime = new Runtime();
+    await cluster?.assertSame('libtensorflow', engine.runtime.tensorflowVersion);
+    return engine.runtime;
+  };
+  try {
+    const task = await trainable.open(config, { ...context, faults, startRuntime });
+    if (!engine.runtime) throw new Error(`mm train-${trainable.kind} opened without a runtime`);
+    const { kind } = trainable;
+    return await trainInFolder(task, { kind, config, context, runtime: engine.runtime });
+  } finally {
+    faults.summarize();
+    await engine.runtime?.close();
+  }
+}
+
+/** Checks the run folder before any data is read; only worker 0 has one. */
+async function checkFolder<Config extends TrainingConfig>(
+  { kind, schema }: Pick<Trainable<Config, never>, 'kind' | 'schema'>,
+  config: Config,
   { path, resume, cluster }: RunContext,
 ): Promise<void> {
   if (cluster && !cluster.isPrimary) return;
-  if (resume) assertSameModel(schema, path, config);
-  else await RunFolder.refuseFilled(path);
+  if (resume) await assertSameModel(kind, schema, path, config);
+  else await RunFolder.assertEmpty(path);
   await assertWritable(path);
 }
 
-/** What workers that do not lead write down. */
-const nothing = (path: string): RunWriter => ({ path, log: () => {}, image: async () => '' });
+/** Makes all workers use as many threads as the worker that has the fewest. */
+async function shareThreads(cluster: Cluster, log: Logger): Promise<void> {
+  const own = threadsInUse();
+  const threads = await minThreads(cluster, own);
+  if (threads === own) return;
+  log.info(`using ${threads} of ${own} threads, as many as the worker that has the fewest`);
+  useThreads(threads);
+}
 
-/**
- * Trains into the run folder, which is worker 0's where there are several.
- * @throws UsageError, DataError, EngineError, InterruptedError as `build` and `trainLoop` do
- */
-export async function runTraining<Batch>(
-  { kind, config, faults, build }: TrainingRun<Batch>,
-  context: RunContext,
+interface Opened {
+  readonly kind: ModelKind;
+  readonly config: TrainingConfig;
+  readonly context: RunContext;
+  readonly runtime: Runtime;
+}
+
+async function trainInFolder<Batch extends Placed>(
+  task: TrainingTask<Batch>,
+  opened: Opened,
 ): Promise<LoopResult> {
+  const { kind, config, context } = opened;
   const { path, resume, log, progress, signal, cluster } = context;
-  if (cluster) {
-    const own = threadsInUse();
-    const threads = await minThreads(cluster, own);
-    if (threads < own) log.info(`${threads} threads of ${own}, as many as the worker that has the fewest`);
-    if (threads < own) useThreads(threads);
-  }
-  const runtime = new Runtime();
+  const isPrimary = cluster?.isPrimary ?? true;
+  const run = isPrimary ? await RunFolder.open(path, { resume, kind, config }) : undefined;
+  const endLog = run && alsoLogTo(log, run.logFile);
   try {
-    await cluster?.assertSame('libtensorflow', runtime.tensorflowVersion);
-    const { task, batches, onStart, onResume } = await build(runtime);
-    const run =
-      cluster && !cluster.isPrimary
-        ? undefined
-        : await RunFolder.open(path, { resume, config: dumpConfig(config) });
-    const endLog = run && alsoLogTo(log, run.logFile);
-    try {
-      let resumed = run && resume ? await resumeRun(run, kind, task.state, log) : undefined;
-      if (resumed) await onResume?.(resumed);
-      else if (run) {
-        await initialize(runtime, task.state, config.seed);
-        await onStart?.();
-      }
-      if (cluster) resumed = await broadcastInitialState(cluster, task.state, resumed, log);
-      if (resumed) task.resume?.(resumed.evaluation);
-      return await trainLoop({
-        label: `train-${kind}`,
-        task: cluster ? dataParallelTask(cluster, task) : task,
-        batches: batches((resumed?.dataPosition ?? undefined) as BatchPosition | undefined),
-        schedule: config.train,
-        resumed,
-        run: run ?? nothing(path),
-        progress,
-        log,
-        signal,
-        stops: cluster && ((isAsked) => cluster.anyTrue(isAsked)),
+    const checkpoint = run && (await resumeOrInitialize(run, task, opened));
+    let resumed = checkpoint && resumedState(checkpoint);
+    if (cluster) resumed = await broadcastInitialState(cluster, task.state, { resumed, checkpoint, log });
+    if (resumed) task.restore?.(resumed.metrics);
+    log.debug({ event: 'session', from: resumed?.step ?? 0 }, 'session');
+    const save: SaveStep<Batch> = async (step, batch, metrics) =>
+      saveStep(path, {
+        kind,
+        step,
+        config,
+        state: task.state,
+        dataPosition: batch?.position ?? null,
+        metrics,
+        carried: await task.carried?.(),
       });
-    } finally {
-      endLog?.();
-      run?.close();
-    }
+    return await trainLoop({
+      label: `train-${kind}`,
+      task: cluster ? dataParallelTask(cluster, task) : task,
+      batches: task.batches(positionOf(resumed)),
+      save: cluster ? dataParallelSave(cluster, task.state, save) : save,
+      schedule: config.train,
+      resumed,
+      run: run ?? silentWriter(path),
+      progress,
+      log,
+      signal,
+      stops: cluster && ((isAborted) => cluster.anyTrue(isAborted)),
+    });
   } finally {
-    faults.summarize();
-    await runtime.close();
+    endLog?.();
+    run?.close();
   }
 }
 
-/** Throws DataError when the captioned images to train on do not fill a batch. */
-export function assertEnoughImages(count: number, batch: number, where: string): void {
-  if (count >= batch) return;
-  throw new DataError(`${count} captioned images are fewer than one batch of ${batch}`, {
-    where,
-    fix: 'add images, or lower train.batch',
-  });
+/** Gives the weights their values: those of the newest checkpoint, which is returned, or initial ones. */
+async function resumeOrInitialize<Batch>(
+  run: RunFolder,
+  task: TrainingTask<Batch>,
+  { kind, config, context: { resume, log }, runtime }: Opened,
+): Promise<Checkpoint | undefined> {
+  const checkpoint = resume ? await resumeRun(run, kind, task.state, log) : undefined;
+  if (checkpoint) {
+    await task.onResume?.(checkpoint);
+    return checkpoint;
+  }
+  await initialize(runtime, task.state, config.seed);
+  await task.onStart?.();
+  return undefined;
 }
+
+const positionOf = (resumed: ResumedState | undefined): BatchPosition | undefined =>
+  (resumed?.dataPosition ?? undefined) as BatchPosition | undefined;
+
+/** Workers other than worker 0 write nothing. */
+const silentWriter = (path: string): RunWriter => ({ path, log: () => {}, image: async () => '' });

@@ -59,10 +59,14 @@ export class InterruptedError extends UserError {
   readonly exitCode = EXIT.interrupted;
 }
 
-/** The message in the form users see: what, where, fix, one line each. */
-export function formatUserError(error: UserError): string {
-  const lines = [`error: ${error.message}`];
-  if (error.where !== undefined) lines.push(`  at:  ${error.where}`);
-  if (error.fix !== undefined) lines.push(`  fix: ${error.fix}`);
+/** What `formatUserError` prints of an error. */
+export type PrintedError = Pick<UserError, 'message' | 'where' | 'fix' | 'code'>;
+
+/** The error as users see it: message, place, fix and code, a line each. */
+export function formatUserError({ message, where, fix, code }: PrintedError): string {
+  const lines = [`error: ${message}`];
+  if (where !== undefined) lines.push(`  at:  ${where}`);
+  if (fix !== undefined) lines.push(`  fix: ${fix}`);
+  if (code !== undefined) lines.push(`  code: ${code}`);
   return lines.join('\n');
 }

@@ -1,4 +1,4 @@
-// The program's log: pino, on stderr, so that stdout carries results only.
+// The log: pino on stderr, because stdout carries results only.
 
 import pino from 'pino';
 
@@ -7,7 +7,7 @@ export type Logger = pino.Logger;
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** Writes `level message key=value …`, one line an entry; people read it, `log.jsonl` is for programs. */
+/** Writes one line `level: message key=value …` for each entry. The JSON form for programs is log.jsonl. */
 class PlainStream {
   write(line: string): void {
     const {
@@ -24,7 +24,7 @@ class PlainStream {
   }
 }
 
-/** A logger on stderr. */
+/** A logger on stderr that prints entries of `level` and above. */
 export function createLogger(level: LogLevel = 'info'): Logger {
   const base = level === 'trace' || level === 'silent' ? level : 'debug';
   const threshold = level === 'silent' ? 'fatal' : level;
@@ -34,7 +34,7 @@ export function createLogger(level: LogLevel = 'info'): Logger {
   );
 }
 
-/** Writes every entry, debug and up, to `file` as JSON lines too. Returns what ends that. */
+/** Also writes entries of level debug and above to `file`, as JSON lines. @returns a function that stops it */
 export function alsoLogTo(log: Logger, file: string): () => void {
   const streams = (
     log as unknown as { [pino.symbols.streamSym]: pino.MultiStreamRes & { readonly lastId: number } }

@@ -1,12 +1,13 @@
-// Progress of anything over two seconds: a bar on a terminal, plain lines elsewhere, nothing when quiet.
+// Progress of jobs that take over two seconds: a bar on a terminal, plain lines elsewhere, nothing when quiet.
 
 import cliProgress from 'cli-progress';
 
 export interface Progress {
-  /** Begins a task of `total` units. */
+  /** Starts a task of `total` units, `done` of which are finished. */
   start(label: string, total: number, done?: number): void;
-  /** `done` of the units are finished; `fields` are shown after the bar, for example { loss: '1.234' }. */
+  /** Sets the number of finished units; `fields` are shown after the bar, for example { loss: '1.234' }. */
   update(done: number, fields?: Readonly<Record<string, string>>): void;
+  /** Ends the task. */
   stop(): void;
   /** Prints a line above the bar. */
   note(line: string): void;
@@ -32,14 +33,14 @@ abstract class TimedProgress implements Progress {
   protected label = '';
   protected total = 0;
   protected done = 0;
-  #first = 0;
+  #doneAtStart = 0;
   #started = 0;
 
   start(label: string, total: number, done = 0): void {
     this.label = label;
     this.total = total;
     this.done = done;
-    this.#first = done;
+    this.#doneAtStart = done;
     this.#started = performance.now();
   }
 
@@ -52,8 +53,9 @@ abstract class TimedProgress implements Progress {
   }
 
   protected times(): string {
-    const made = this.done - this.#first;
-    const left = made > 0 ? ((this.total - this.done) * this.elapsed()) / made : Number.POSITIVE_INFINITY;
+    const finished = this.done - this.#doneAtStart;
+    const remaining = this.total - this.done;
+    const left = finished > 0 ? (remaining * this.elapsed()) / finished : Number.POSITIVE_INFINITY;
     return `${duration(this.elapsed())} elapsed, ${duration(left)} left`;
   }
 }
@@ -133,6 +135,7 @@ class NoProgress implements Progress {
 
 export const SILENT: Progress = new NoProgress();
 
+/** The progress display for standard error. */
 export function createProgress(quiet: boolean): Progress {
   if (quiet) return SILENT;
   return process.stderr.isTTY ? new BarProgress() : new LineProgress();

@@ -1,5 +1,5 @@
-// The few lines of protocol buffers that TensorFlow and TensorBoard need: configurations and events out, op definitions
-// in. A field is a varint of (number << 3 | wire type), then its value.
+// The part of protocol buffers that TensorFlow and TensorBoard need: writes configurations and events, reads op
+// definitions and traces. A field is a varint of (number << 3 | wire type) and its value.
 
 export type Field = Uint8Array;
 
@@ -8,7 +8,7 @@ const FIXED64 = 1;
 const LENGTH_DELIMITED = 2;
 const FIXED32 = 5;
 
-/** An integer up to 2⁵³ in groups of seven bits, lowest first; one below 0 is 2⁶⁴ more. */
+/** An integer below 2⁵³ in groups of seven bits, lowest first; negative integers are encoded plus 2⁶⁴. */
 function varint(value: number): Buffer {
   const bytes: number[] = [];
   let rest = BigInt.asUintN(64, BigInt(value));
@@ -29,20 +29,21 @@ export function bytesField(number: number, content: string | Uint8Array): Field 
   return field(number, LENGTH_DELIMITED, Buffer.concat([varint(bytes.length), bytes]));
 }
 
-/** 32 bits. */
+/** A 32-bit float field. */
 export function floatField(number: number, value: number): Field {
   const bytes = Buffer.alloc(4);
   bytes.writeFloatLE(value);
   return field(number, FIXED32, bytes);
 }
 
-/** 64 bits. */
+/** A 64-bit float field. */
 export function doubleField(number: number, value: number): Field {
   const bytes = Buffer.alloc(8);
   bytes.writeDoubleLE(value);
   return field(number, FIXED64, bytes);
 }
 
+/** Concatenates fields to a message. */
 export const message = (...fields: readonly Field[]): Buffer => Buffer.concat(fields);
 
 /** Calls `visit(field, value)` for each field of a message; nested messages and strings come as bytes. */
@@ -55,7 +56,7 @@ export function readFields(
     let value = 0;
     for (let factor = 1; ; factor *= 128) {
       const byte = bytes[at++];
-      if (byte === undefined) throw new RangeError('message cut short');
+      if (byte === undefined) throw new RangeError('the message is truncated');
       value += (byte & 127) * factor;
       if (byte < 128) return value;
     }

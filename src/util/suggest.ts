@@ -1,6 +1,6 @@
-// "Did you mean …?": the known name nearest to a mistyped one.
+// Suggestions for mistyped names: "Did you mean …?".
 
-/** Levenshtein distance with transpositions of neighbours (optimal string alignment). */
+/** Levenshtein distance with transpositions of adjacent letters (optimal string alignment). */
 export function editDistance(a: string, b: string): number {
   let older: number[] = [];
   let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
@@ -19,17 +19,17 @@ export function editDistance(a: string, b: string): number {
   return previous[b.length]!;
 }
 
-/** Case and word separators do not count: `learning_rate` is `learningRate`. */
-const plain = (name: string): string => name.toLowerCase().replace(/[-_ ]/g, '');
+/** Ignores case and word separators: `learning_rate` equals `learningRate`. */
+const normalized = (name: string): string => name.toLowerCase().replace(/[-_ ]/g, '');
 
-/** The known name at most a third of its letters away (at least one), or undefined. */
+/** The closest known name within an edit distance of a third of its letters (at least 1), or undefined. */
 export function closest(name: string, known: Iterable<string>): string | undefined {
-  // Longer input cannot be a slip of the finger, and the distance is quadratic.
+  // Longer input is not a typo, and the distance takes quadratic time.
   if (name.length > 100) return undefined;
   let best: string | undefined;
   let bestDistance = Number.POSITIVE_INFINITY;
   for (const candidate of known) {
-    const distance = editDistance(plain(name), plain(candidate));
+    const distance = editDistance(normalized(name), normalized(candidate));
     const allowed = Math.max(1, Math.floor(candidate.length / 3));
     if (distance <= allowed && distance < bestDistance) {
       best = candidate;

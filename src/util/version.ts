@@ -1,8 +1,8 @@
-// The program's own version.
+// The version of mm.
 
 import { readFileSync } from 'node:fs';
 
-/** As package.json states it. */
+/** The version in package.json. */
 export function version(): string {
   const file = new URL('../../package.json', import.meta.url);
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;

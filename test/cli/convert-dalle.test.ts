@@ -15,7 +15,7 @@ const theirs = fileURLToPath(new URL('../parity/fixtures/dalle-pytorch/tied.pt',
 const tokenizer = join(root, 'tokenizer.json');
 writeFileSync(join(root, 'captions.txt'), 'abc\n');
 
-test('it converts and draws', async () => {
+test('a DALLE of DALLE-pytorch is converted, and samples images', async () => {
   const trained = await mm([
     'train-bpe',
     '--data',
@@ -33,7 +33,7 @@ test('it converts and draws', async () => {
   assert.equal(kind, 'dalle');
   assert.deepEqual([config.model.tiedEmbeddings, config.model.headWidth, config.model.grid], [true, 12, 4]);
   const out = join(root, 'images');
-  const drawn = await mm([
+  const sampled = await mm([
     'sample',
     '--dalle',
     dalle,
@@ -45,8 +45,8 @@ test('it converts and draws', async () => {
     out,
     '--json',
   ]);
-  assert.equal(drawn.code, 0, drawn.stderr);
-  const files = drawn.stdout
+  assert.equal(sampled.code, 0, sampled.stderr);
+  const files = sampled.stdout
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line).file as string);
@@ -54,9 +54,9 @@ test('it converts and draws', async () => {
   assert.ok(files.every(existsSync));
 });
 
-test('it cannot do without the tokenizer, and says so', async () => {
+test('a DALLE without its tokenizer is refused', async () => {
   const { code, stderr } = await mm(['convert', theirs, '--to', join(root, 'without')]);
   assert.equal(code, EXIT.usage);
-  assert.match(stderr, /does not hold its tokenizer[\s\S]*--tokenizer/);
+  assert.match(stderr, / {2}at: {2}--tokenizer\n[\s\S]* {2}code: E_TOKENIZER_MISSING\n/);
   assert.ok(!existsSync(join(root, 'without')));
 });

@@ -1,3 +1,5 @@
+// mm convert on OpenAI's dVAE, as a user calls it.
+
 import assert from 'node:assert/strict';
 import {
   copyFileSync,
@@ -50,10 +52,10 @@ test("a folder of OpenAI's files becomes a checkpoint that other commands use", 
   const tokens = join(root, 'tokens');
   const tokenized = await mm(['tokenize', '--data', images, '--dvae', dvae, '--out', tokens]);
   assert.equal(tokenized.code, 0, tokenized.stderr);
-  assert.match(tokenized.stdout, /3 images of 4 × 4 codes/);
+  assert.match(tokenized.stdout, /3 images of 4 × 4 tokens/);
 });
 
-test('interrupted, it says so once and leaves nothing of the checkpoint', async () => {
+test('an interrupted conversion leaves nothing of the checkpoint', async () => {
   const to = join(root, 'interrupted');
   // Ctrl-C when some tensors are written.
   let looks = 0;
@@ -64,7 +66,7 @@ test('interrupted, it says so once and leaves nothing of the checkpoint', async 
   } as AbortSignal;
   await assert.rejects(convertWeights([theirs], to, { imageSize: 32 }, signal), {
     name: 'InterruptedError',
-    message: /no checkpoint was written/,
+    code: 'E_INTERRUPTED',
   });
   assert.equal(looks, 6);
   assert.deepEqual(
@@ -73,7 +75,7 @@ test('interrupted, it says so once and leaves nothing of the checkpoint', async 
   );
 });
 
-describe('what cannot be converted is one error that says what, where and the fix', () => {
+describe('mistakes', () => {
   const at = (name: string): string => join(root, name);
   before(() => {
     mkdirSync(at('filled'));
@@ -88,55 +90,72 @@ describe('what cannot be converted is one error that says what, where and the fi
   });
   const to = at('never');
   testRefusals({
-    'a file that is not there': {
+    'a file that is missing': {
       flags: ['convert', at('missing.pkl'), '--to', to],
-      code: EXIT.data,
-      says: [/no such file or folder/, /missing\.pkl/],
+      exit: EXIT.data,
+      code: 'E_NOT_FOUND',
+      at: 'missing.pkl',
     },
-    'no --to': { flags: ['convert', theirs], code: EXIT.usage, says: [/to/] },
+    'no --to': { flags: ['convert', theirs], exit: EXIT.usage, code: 'E_FLAG_MISSING', at: '--to' },
     'a folder with something in it': {
       flags: ['convert', theirs, '--to', at('filled')],
-      code: EXIT.usage,
-      says: [/not empty/, /filled/],
+      exit: EXIT.usage,
+      code: 'E_FOLDER_NOT_EMPTY',
+      at: 'filled',
+    },
+    'a file for the folder': {
+      flags: ['convert', theirs, '--to', at('short.pkl')],
+      exit: EXIT.usage,
+      code: 'E_FILE_IN_THE_WAY',
+      at: 'short.pkl',
     },
     'a folder without weights': {
       flags: ['convert', at('empty'), '--to', to],
-      code: EXIT.data,
-      says: [/no weights that mm knows/, /encoder\.pkl and decoder\.pkl/],
+      exit: EXIT.data,
+      code: 'E_WEIGHTS_UNKNOWN',
+      says: [/encoder\.pkl and decoder\.pkl/],
     },
     'half of a dVAE': {
       flags: ['convert', encoder, '--to', to],
-      code: EXIT.data,
-      says: [/one encoder and one decoder; these files are encoder/],
+      exit: EXIT.data,
+      code: 'E_WEIGHTS_INCOMPLETE',
+      says: [/encoder/],
     },
-    'halves of two': {
+    'halves of two dVAEs': {
       flags: ['convert', at('mixed'), '--to', to],
-      code: EXIT.data,
-      says: [/does not fit the model/, /decoder\.input\.weight is \[1,1,40,12\]/],
+      exit: EXIT.data,
+      code: 'E_CHECKPOINT_MISMATCH',
+      says: [/decoder\.input\.weight is \[1,1,40,12\]/],
     },
     'images that the grid does not divide': {
       flags: ['convert', theirs, '--to', to, '--image-size', '30'],
-      code: EXIT.data,
-      says: [/imageSize cannot be used: must be a multiple of 8/],
+      exit: EXIT.data,
+      code: 'E_WEIGHTS_UNSUPPORTED',
+      says: [/imageSize .*multiple of 8/],
     },
     'an image size that is none': {
       flags: ['convert', theirs, '--to', to, '--image-size', '2.5'],
-      code: EXIT.usage,
-      says: [/--image-size is a whole number/],
+      exit: EXIT.usage,
+      code: 'E_OPTION_VALUE',
+      at: '--image-size',
+      says: [/received 2\.5/],
     },
     'a file cut short': {
       flags: ['convert', at('short.pkl'), decoder, '--to', to],
-      code: EXIT.data,
-      says: [/cut short/, /short\.pkl/],
+      exit: EXIT.data,
+      code: 'E_FILE_DAMAGED',
+      at: /short\.pkl/,
     },
     'a pickle that would run a command': {
       flags: ['convert', at('evil.pkl'), '--to', to],
-      code: EXIT.data,
-      says: [/names os\.system/, /evil\.pkl, byte \d+/, /torch\.save\(model\.state_dict/],
+      exit: EXIT.data,
+      code: 'E_PICKLE_UNSUPPORTED',
+      at: /evil\.pkl, byte \d+/,
+      says: [/os\.system/, /torch\.save\(model\.state_dict/],
     },
   });
 
-  test('and nothing was written', () => {
+  test('no refused command writes anything', () => {
     assert.ok(!existsSync(to));
     assert.deepEqual(readdirSync(at('filled')), ['notes.txt']);
   });

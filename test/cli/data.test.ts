@@ -1,3 +1,5 @@
+// mm data as a user calls it.
+
 import assert from 'node:assert/strict';
 import { chmod, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -10,7 +12,7 @@ import { mm } from '../support/mm.ts';
 
 const isRoot = process.getuid?.() === 0;
 
-test('make-shapes writes captioned images and says what it held out', async () => {
+test('make-shapes writes captioned images and reports what it holds out', async () => {
   const out = join(await temporaryFolder(), 'shapes');
   const { code, stdout, stderr } = await mm([
     'data',
@@ -38,19 +40,19 @@ test('make-shapes writes captioned images and says what it held out', async () =
   assert.deepEqual(report.width, { min: 32, median: 32, max: 32 });
 });
 
-test('make-shapes: wrong values and foreign folders are usage errors', async () => {
+test('make-shapes refuses wrong values and folders with other files', async () => {
   const out = await temporaryFolder();
   await write(join(out, 'thesis.txt'), 'years of work');
-  const foreign = await mm(['data', 'make-shapes', '--out', out, '--count', '1']);
-  assert.deepEqual([foreign.code, foreign.stdout], [2, '']);
-  assert.match(foreign.stderr, /^error: the folder holds files.*\n {2}at: .*\n {2}fix: .*--force$/m);
+  const other = await mm(['data', 'make-shapes', '--out', out, '--count', '1']);
+  assert.deepEqual([other.code, other.stdout], [2, '']);
+  assert.match(other.stderr, / {2}at: .*\n {2}fix: .*--force.*\n {2}code: E_FOLDER_NOT_EMPTY\n$/);
   assert.deepEqual(await readdir(out), ['thesis.txt']);
   const none = await mm(['data', 'make-shapes', '--out', join(out, 'a'), '--count', '0']);
   assert.equal(none.code, 2);
-  assert.match(none.stderr, /--count is a whole number from 1/);
+  assert.match(none.stderr, /received 0\n {2}at: {2}--count\n.*\n {2}code: E_OPTION_VALUE\n$/);
 });
 
-test('interrupted, make-shapes leaves nothing behind and exits with 130', async () => {
+test('an interrupted make-shapes leaves nothing behind and exits with 130', async () => {
   const folder = await temporaryFolder();
   const { code } = await mm(
     ['data', 'make-shapes', '--out', join(folder, 'a'), '--count', '100000'],
@@ -85,7 +87,7 @@ async function faultyFolder(): Promise<string> {
   return folder;
 }
 
-test('check finds every kind of fault', async () => {
+test('check reports every kind of fault', async () => {
   const folder = await faultyFolder();
   const { code, stdout, stderr } = await mm(['data', 'check', folder, '--json', '--text-length', '8']);
   assert.equal(code, 0, stderr);
@@ -121,7 +123,7 @@ test('check finds every kind of fault', async () => {
   });
 });
 
-test('check tells people the same', async () => {
+test('check reports the same to people', async () => {
   const { code, stdout } = await mm(['data', 'check', await faultyFolder(), '--quiet']);
   assert.equal(code, 0);
   assert.match(stdout, /^8 images in .*, 5 usable: 3 png, 1 jpeg, 1 webp$/m);
@@ -129,7 +131,7 @@ test('check tells people the same', async () => {
   assert.match(stdout, /^warning: 1 are captions without an image: alone\.txt$/m);
 });
 
-test('check reads tars and lists as training does, and names a damaged tar', async () => {
+test('check reads tars and lists like training, and names a damaged tar', async () => {
   const folder = await temporaryFolder();
   const red = await plain(40, 30, '#f00').png().toBuffer();
   const pack = tar.pack();
@@ -161,18 +163,23 @@ test('check reads tars and lists as training does, and names a damaged tar', asy
   assert.match(list.stdout, /^warning: 1 cannot be used: gone\.png \(the file is gone/m);
 });
 
-test('check: nothing usable, no folder and an empty folder are data errors', async () => {
+test('check refuses data without a usable image, an empty folder, and a missing one', async () => {
   const folder = await temporaryFolder();
   assert.equal((await mm(['data', 'check', folder])).code, 3);
   assert.equal((await mm(['data', 'check', join(folder, 'nowhere')])).code, 3);
   await write(join(folder, 'a.png'), 'not an image');
   const { code, stdout, stderr } = await mm(['data', 'check', folder, '--json']);
   assert.equal(code, 3);
-  assert.equal((JSON.parse(stdout) as DataReport).usable, 0);
-  assert.match(stderr, /none of the 1 images can be used/);
+  const [report, failure] = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  assert.equal((report as DataReport).usable, 0);
+  assert.deepEqual([failure.error.code, failure.error.exitCode], ['E_NO_USABLE_IMAGE', 3]);
+  assert.match(stderr, /1 image[\s\S]* {2}code: E_NO_USABLE_IMAGE\n$/);
 });
 
-test('check reports files that may not be read', { skip: isRoot && 'root reads everything' }, async () => {
+test('check reports files without read permission', { skip: isRoot && 'root reads everything' }, async () => {
   const folder = await temporaryFolder();
   await write(join(folder, 'a.png'), await plain(8, 8, '#fff').png().toBuffer());
   await write(join(folder, 'b.png'), await plain(9, 8, '#fff').png().toBuffer());
@@ -183,11 +190,11 @@ test('check reports files that may not be read', { skip: isRoot && 'root reads e
   assert.deepEqual(report.captions.unreadable, ['b.txt']);
 });
 
-test('data without an action, or with an unknown one, is a usage error that helps', async () => {
+test('data without an action, or with an unknown one, is refused with the known ones', async () => {
   const none = await mm(['data']);
   assert.equal(none.code, 2);
-  assert.match(none.stderr, /mm data --help/);
+  assert.match(none.stderr, /mm data --help[\s\S]*E_COMMAND_MISSING/);
   const wrong = await mm(['data', 'chek', 'x']);
   assert.equal(wrong.code, 2);
-  assert.match(wrong.stderr, /check/);
+  assert.match(wrong.stderr, /mm data check\?[\s\S]*E_COMMAND_UNKNOWN/);
 });

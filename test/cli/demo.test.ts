@@ -1,4 +1,4 @@
-// The whole demo at a size that takes seconds: every stage, its result file, the images, and going on after a stop.
+// The whole demo at a size that takes seconds: every stage, its result file, the images, and resuming.
 
 import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -69,7 +69,7 @@ test('the demo runs every stage, judges its samples, and repeats none of it', {
   assert.ok((await sharp(join(out, 'grid.png')).metadata()).width > 100);
   assert.match(await readFile(join(out, 'index.html'), 'utf8'), /held-out scenes right/);
 
-  // Without its last stage it is an interrupted demo: the samples are drawn again, the same, and nothing is trained.
+  // Without its last stage it is an interrupted demo: it samples again, with the same result, and trains nothing.
   const { sample: _sample, ...stages } = result.stages;
   await writeFile(join(out, 'result.json'), JSON.stringify({ ...result, stages }));
   const second = await mm(tiny(out));
@@ -81,11 +81,14 @@ test('the demo runs every stage, judges its samples, and repeats none of it', {
   for (const flags of [['--seed', '1'], ['--quick']]) {
     const other = await mm([...tiny(out), ...flags]);
     assert.equal(other.code, 2);
-    assert.match(other.stderr, /holds a demo of seed 0 .*\n.*at: .*\n.*--restart/);
+    assert.match(
+      other.stderr,
+      /a demo of seed 0 with 120 .*\n.*at: .*\n.*--restart.*\n {2}code: E_DEMO_FOLDER\n$/,
+    );
   }
 });
 
-test('a quick demo says so, goes on where it was stopped, and is no demo of the other size', {
+test('a quick demo says that it is one, is resumed where it stopped, and is not mixed with a whole one', {
   timeout: 240_000,
 }, async () => {
   const out = join(folder, 'quick');
@@ -99,7 +102,10 @@ test('a quick demo says so, goes on where it was stopped, and is no demo of the 
 
   const whole = await mm(tiny(out));
   assert.equal(whole.code, 2);
-  assert.match(whole.stderr, /holds a quick demo of seed 0 .*\n.*at: .*\n.*--restart/);
+  assert.match(
+    whole.stderr,
+    /a quick demo of seed 0 .*\n.*at: .*\n.*--restart.*\n {2}code: E_DEMO_FOLDER\n$/,
+  );
 
   const { code, stdout, stderr } = await mm([...tiny(out).filter((flag) => flag !== '--json'), '--quick']);
   assert.equal(code, 0, stderr);

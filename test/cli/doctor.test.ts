@@ -1,3 +1,5 @@
+// mm doctor as a user calls it.
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Finding } from '../../src/cli/diagnosis.ts';
@@ -54,23 +56,25 @@ test('with everything in place each line is ok or a warning', {
   assert.match(findings.at(-1)?.detail ?? '', /TensorFlow \d+\.\d+\.\d+ computes on CPU:0/);
 });
 
-test('without the library: exit code 4, and the line says mm setup', async (t) => {
+test('without the library, its line says mm setup, and the exit code is 4', async (t) => {
   await temporaryCache(t);
   const { code, stdout, stderr } = await mm(['doctor']);
   assert.equal(code, 4);
   assert.match(stdout, /^FAIL +libtensorflow +libtensorflow is not installed .*\n +fix: mm setup/m);
   assert.doesNotMatch(stdout, /self-test/);
-  assert.match(stderr, /^error: mm cannot work here: libtensorflow\n {2}fix: mm setup/);
+  assert.match(stderr, /^error: .*libtensorflow\n {2}fix: mm setup.*\n {2}code: E_DOCTOR\n$/);
 });
 
-test('with a library that does not load: exit code 4, and the self-test says why', async (t) => {
+test('with a library that does not load, the self-test fails with a fix, and the exit code is 4', async (t) => {
   await temporaryCache(t);
   const folder = await temporaryFolder(t);
   await writeFiles(folder, { [FRAMEWORK]: 'no library', [TENSORFLOW]: 'no library' });
   setEnvironment(t, { MM_TENSORFLOW: folder });
   const { code, stdout } = await mm(['doctor', '--json']);
   assert.equal(code, 4);
-  const failed = (JSON.parse(stdout) as Report).findings.filter(({ status }) => status === 'FAIL');
+  const [report = '', failure = ''] = stdout.trim().split('\n');
+  assert.equal((JSON.parse(failure) as { error: { code: string } }).error.code, 'E_DOCTOR');
+  const failed = (JSON.parse(report) as Report).findings.filter(({ status }) => status === 'FAIL');
   assert.deepEqual(
     failed.map(({ name }) => name),
     ['self-test'],
@@ -84,7 +88,7 @@ test('an old Node fails', () => {
     assert.equal(checkNode(version).status, 'ok', version);
 });
 
-test('room is looked up for a cache that does not exist yet', async () => {
+test('free space is found for a cache that does not exist yet', async () => {
   assert.match((await checkDisk('/tmp/not/there/yet')).detail, /GB free for \/tmp\/not\/there\/yet$/);
 });
 

@@ -1,3 +1,5 @@
+// mm plan as a user calls it.
+
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Context } from '../../src/cli/command.ts';
@@ -13,7 +15,7 @@ async function plan(...flags: string[]) {
   return JSON.parse(stdout);
 }
 
-test('the published model: its parameters, its operations, what each of 1024 machines holds', async () => {
+test('the published model has its parameters, its operations, and its share of memory on 1024 devices', async () => {
   const published = await plan('--config', 'configs/dalle/12b.yaml', '--devices', '1024');
   const parameters = countParameters(dalleSpec(dalleModelSchema.parse({ lastAttention: 'conv' })));
   assert.equal(published.parameters.total, parameters);
@@ -32,7 +34,7 @@ test('the published model: its parameters, its operations, what each of 1024 mac
   assert.ok(published.memory.activations < published.activationsOtherwise / 5);
 });
 
-test('stopped by Ctrl-C, it says so and prints nothing', async () => {
+test('stopped by Ctrl-C, mm plan prints nothing', async () => {
   const { command } = await import('../../src/cli/commands/plan.ts');
   const printed: unknown[] = [];
   const context = {
@@ -42,13 +44,13 @@ test('stopped by Ctrl-C, it says so and prints nothing', async () => {
   } as unknown as Context;
   for (const config of ['configs/dvae/demo.yaml', 'configs/dalle/demo.yaml']) {
     const flags = { config, set: undefined, kind: undefined, devices: 1 };
-    await assert.rejects(command.run(flags, context), { name: 'InterruptedError', message: /stopped/ });
+    await assert.rejects(command.run(flags, context), { name: 'InterruptedError', code: 'E_INTERRUPTED' });
   }
   assert.deepEqual(printed, []);
 });
 
 describe('smaller ones', () => {
-  test('activations go with the examples at once', async () => {
+  test('the memory of activations is proportional to the examples at once', async () => {
     const demo = ['--config', 'configs/dalle/demo.yaml'];
     const whole = await plan(...demo);
     const inParts = await plan(...demo, '--set', 'train.accumulateSteps=4');
@@ -58,25 +60,29 @@ describe('smaller ones', () => {
     assert.ok(Math.abs(inParts.flopsPerStep / whole.flopsPerStep - 1) < 1e-6);
   });
 
-  test('a CLIP', async () => {
+  test('a file is recognized as a CLIP’s by its two towers', async () => {
     const { kind, parameters } = await plan('--config', 'configs/clip/demo.yaml');
     assert.equal(kind, 'clip');
     assert.deepEqual(Object.keys(parameters.parts).sort(), ['image', 'logit_scale', 'text']);
   });
 
-  test('a dVAE', async () => {
+  test('a file is recognized as a dVAE’s by its image size', async () => {
     const { kind, parameters } = await plan('--config', 'configs/dvae/demo.yaml');
     assert.equal(kind, 'dvae');
     assert.deepEqual(Object.keys(parameters.parts), ['encoder', 'decoder']);
   });
 });
 
-test('a file that is not there, and no devices, are errors of use', async () => {
-  for (const flags of [
-    ['--config', 'nowhere.yaml'],
-    ['--config', 'configs/dalle/demo.yaml', '--devices', '0'],
-  ]) {
+test('a file that is missing, and no devices, are refused', async () => {
+  for (const [flags, expected] of [
+    [['--config', 'nowhere.yaml'], /nowhere\.yaml\n.*\n {2}code: E_CONFIG_FILE\n$/],
+    [
+      ['--config', 'configs/dalle/demo.yaml', '--devices', '0'],
+      /received 0\n {2}at: {2}--devices\n.*\n {2}code: E_OPTION_VALUE\n$/,
+    ],
+  ] as const) {
     const { code, stderr } = await mm(['plan', ...flags]);
     assert.equal(code, EXIT.usage, stderr);
+    assert.match(stderr, expected);
   }
 });

@@ -1,9 +1,12 @@
+// mm reconstruct as a user calls it.
+
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { hashOf, readCheckpoint } from '../../src/checkpoint/read.ts';
+import { hashOf } from '../../src/checkpoint/checkpoint.ts';
+import { readCheckpoint } from '../../src/checkpoint/read.ts';
 import { decodeImage } from '../../src/data/decode.ts';
 import { readTokenFolder } from '../../src/data/tokens/read.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
@@ -41,7 +44,7 @@ const lines = (stdout: string): Record<string, unknown>[] =>
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 
 describe('mm reconstruct', () => {
-  test('files and folders: a line for each image, totals, and the first pairs as an image', async () => {
+  test('files and folders give a line for each image, totals, and the first pairs as an image', async () => {
     const single = join(root, 'single.png');
     const folder = join(root, 'images');
     const { code, stdout, stderr } = await reconstruct(
@@ -115,24 +118,31 @@ describe('mm reconstruct', () => {
     assert.deepEqual(readFileSync(out), grid);
   });
 
-  test('for people: PSNR and SSIM of each, the mean, the codebook’s use, and where the image is', async () => {
+  test('people see PSNR and SSIM of each image, the means, codebook use, and the path of the image', async () => {
     const deep = join(root, 'new', 'folder', 'out.png');
     const { code, stdout, stderr } = await reconstruct(join(root, 'single.png'), '--out', deep);
     assert.equal(code, 0, stderr);
     assert.ok(existsSync(deep));
     assert.match(
       stdout,
-      /^\S+single\.png {2}PSNR \d+\.\d\d dB {2}SSIM -?\d\.\d{4}\nmean of 1: .*\nrelaxed codes are -?\d+\.\d\d dB better than hard ones\n\d+ of 24 codes used, perplexity .*, \d+ never\n\S+out\.png\n$/,
+      /^\S+single\.png {2}PSNR \d+\.\d\d dB {2}SSIM -?\d\.\d{4}\nmean of 1: .*\nrelaxed codes .* -?\d+\.\d\d dB .*\n\d+ of 24 codes used, perplexity .*, \d+ never used\n\S+out\.png\n$/,
     );
   });
 
-  test('token shards are decoded to what their dVAE makes of the codes; another dVAE is refused by both hashes', async () => {
+  test('token shards become the images that their dVAE decodes; another dVAE is refused with both hashes', async () => {
     const tokens = join(root, 'tokens');
     const data = join(root, 'images');
     const tokenized = await mm(['tokenize', '--data', data, '--dvae', dvae, '--out', tokens, '--json']);
     assert.equal(tokenized.code, 0, tokenized.stderr);
     const folder = join(root, 'decoded');
-    const { code, stdout, stderr } = await reconstruct(tokens, '--out', out, '--images', folder, '--json');
+    const { code, stdout, stderr } = await reconstruct(
+      tokens,
+      '--out',
+      out,
+      '--images-out',
+      folder,
+      '--json',
+    );
     assert.equal(code, 0, stderr);
     const set = await readTokenFolder(tokens);
     const { used, perplexity } = codebookUse([set.codes], TINY.vocabulary);
@@ -162,28 +172,29 @@ describe('mm reconstruct', () => {
     await writeTinyDvae(other, 2);
     const refused = await mm(['reconstruct', tokens, '--dvae', other, '--out', join(root, 'none.png')]);
     assert.equal(refused.code, EXIT.data);
+    assert.match(refused.stderr, / {2}code: E_OTHER_DVAE\n/);
     const hashes = [set.dvaeHash, hashOf(await readCheckpoint(other, { kind: 'dvae', warn: assert.fail }))];
     for (const hash of hashes) assert.ok(refused.stderr.includes(hash), refused.stderr);
   });
 
-  test('what cannot be done is an error that says what to do', async () => {
+  test('mistakes are refused with their place, and no image is overwritten', async () => {
     const single = join(root, 'single.png');
-    const cases: [string[], number, RegExp][] = [
-      [[join(root, 'missing.png')], EXIT.data, /no such image or folder\n.*missing\.png/],
-      [[join(root, 'broken.png')], EXIT.data, /none of the images can be read\n.*broken\.png/],
-      [[single, '--show', '0'], EXIT.usage, /--show is a whole number/],
-      [[single, '--images', join(root, 'p')], EXIT.usage, /--images is for token shards/],
-      [[root, '--out', single], EXIT.usage, /--out would overwrite one of the images\n.*single\.png/],
+    const cases: [flags: string[], exit: number, at: RegExp, code: string][] = [
+      [[join(root, 'missing.png')], EXIT.data, /missing\.png$/, 'E_NOT_FOUND'],
+      [[join(root, 'broken.png')], EXIT.data, /broken\.png$/, 'E_NO_USABLE_IMAGE'],
+      [[single, '--show', '0'], EXIT.usage, /^--show$/, 'E_OPTION_VALUE'],
+      [[single, '--images-out', join(root, 'p')], EXIT.usage, /^--images-out$/, 'E_OPTION_CONFLICT'],
+      [[root, '--out', single], EXIT.usage, /single\.png$/, 'E_OUT_IS_INPUT'],
     ];
     const before = readFileSync(single);
     await Promise.all(
-      cases.map(async ([flags, expected, message]) => {
+      cases.map(async ([flags, exit, at, expected]) => {
         const output = flags.includes('--out') ? [] : ['--out', join(root, 'none.png')];
         const { code, stdout, stderr } = await reconstruct(...flags, ...output);
-        assert.equal(code, expected, stderr);
+        assert.equal(code, exit, stderr);
         assert.equal(stdout, '');
-        assert.match(stderr, message);
-        assert.match(stderr, /\n {2}fix: /);
+        assert.match(/^ {2}at: {2}(.*)$/m.exec(stderr)?.[1] ?? '', at);
+        assert.match(stderr, new RegExp(`\\n {2}fix: .*\\n {2}code: ${expected}\\n$`));
       }),
     );
     assert.ok(!existsSync(join(root, 'none.png')));

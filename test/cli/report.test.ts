@@ -20,7 +20,7 @@ before(async () => {
 });
 after(() => rmSync(root, { recursive: true }));
 
-test('a run becomes one page: figures, curves, images, times, configuration; nothing else changes', async () => {
+test('a run becomes one page of figures, curves, images, times and configuration; nothing else changes', async () => {
   const before = lasting(run);
   const { code, stdout, stderr } = await mm(['report', run, '--json']);
   assert.equal(code, 0, stderr);
@@ -36,7 +36,7 @@ test('a run becomes one page: figures, curves, images, times, configuration; not
   const html = readFileSync(out, 'utf8');
   assert.match(html, /<title>run &lt;1&gt;<\/title>/);
   assert.match(html, /Discrete VAE: 10 of 10 steps, newest checkpoint at step 10/);
-  for (const title of ['Loss', 'KL', 'PSNR', 'Codes in use', 'Step size'])
+  for (const title of ['Loss', 'KL', 'PSNR', 'Codes in use', 'Learning rate'])
     assert.match(html, new RegExp(`<figcaption>${title}`));
   assert.equal(html.match(/src="data:image\/png/g)?.length, 4); // steps 0, 4, 8, 10
   assert.match(html, /<td>0 to 10<\/td>/);
@@ -70,7 +70,7 @@ test('a run that was killed in the middle of a line, and one that has just begun
   assert.match(readFileSync(join(fresh, 'report.html'), 'utf8'), /Nothing has been logged yet/);
 });
 
-describe('what is no run is one error', () => {
+describe('mistakes', () => {
   const at = (name: string): string => join(root, name);
   before(() => {
     for (const name of ['empty', 'damaged', 'other']) mkdirSync(at(name));
@@ -81,20 +81,23 @@ describe('what is no run is one error', () => {
   testRefusals({
     'no such folder': {
       flags: ['report', at('nowhere')],
-      code: EXIT.data,
-      says: [/there is no run here/, /nowhere/, /--run/],
+      exit: EXIT.data,
+      code: 'E_NO_RUN',
+      at: 'nowhere',
     },
-    'another folder': { flags: ['report', at('empty')], code: EXIT.data, says: [/there is no run here/] },
+    'another folder': { flags: ['report', at('empty')], exit: EXIT.data, code: 'E_NO_RUN', at: 'empty' },
     'metrics that are none': {
       flags: ['report', at('damaged')],
-      code: EXIT.data,
-      says: [/not a line of metrics/, /metrics\.jsonl:1/],
+      exit: EXIT.data,
+      code: 'E_METRICS_LINE',
+      at: 'metrics.jsonl:1',
     },
     'a configuration that is none': {
       flags: ['report', at('other')],
-      code: EXIT.data,
-      says: [/not a run's configuration/, /other/],
+      exit: EXIT.data,
+      code: 'E_RUN_CONFIG',
+      at: /other/,
     },
-    'no run named': { flags: ['report'], code: EXIT.usage, says: [/at least 1/] },
+    'no run named': { flags: ['report'], exit: EXIT.usage, code: 'E_ARGUMENT_MISSING', says: [/: run\n/] },
   });
 });

@@ -57,7 +57,7 @@ async function sample(out: string, ...flags: string[]): Promise<Line[]> {
 const both = PROMPTS.flatMap((prompt) => ['--prompt', prompt]);
 const pixels = (file: string): Promise<Buffer> => sharp(file).raw().toBuffer();
 
-/** All candidates, as they are without --best-of. */
+/** All candidates, sampled without --best-of. */
 let all: Line[];
 before(async () => {
   const data = { path: join(root, 'images'), dvae, tokenizer };
@@ -75,7 +75,7 @@ before(async () => {
 });
 after(() => rmSync(root, { recursive: true }));
 
-/** The candidates of a prompt with cosines worked out here, the best first. */
+/** The candidates of a prompt with cosines computed here, the best first. */
 async function ranked(prompt: string): Promise<{ line: Line; score: number }[]> {
   const runtime = new Runtime();
   try {
@@ -97,7 +97,7 @@ async function ranked(prompt: string): Promise<{ line: Line; score: number }[]> 
   }
 }
 
-describe('the best of many', () => {
+describe('--best-of', () => {
   const KEPT = 3;
   let best: Line[];
   before(async () => {
@@ -106,7 +106,7 @@ describe('the best of many', () => {
     best = await sample('best', ...both, ...choice, '--seed', '5', '--batch-size', '3');
   });
 
-  test('are those of the highest scores, in order, the images of their seeds', async () => {
+  test('the images with the highest scores are kept, in order, each that of its seed', async () => {
     assert.deepEqual(
       best.map(({ prompt }) => prompt),
       PROMPTS.flatMap((prompt) => Array.from({ length: KEPT }, () => prompt)),
@@ -129,11 +129,11 @@ describe('the best of many', () => {
     assert.notDeepEqual(
       seeds,
       PROMPTS.flatMap(() => [5, 6, 7]),
-      'it would be the order they are drawn in',
+      'that would be the order of the seeds',
     );
   });
 
-  test('no others are written; the files, the grid and the page say the score', async () => {
+  test('no other image is written; files, grid and page have the scores', async () => {
     const made = readdirSync(join(root, 'best')).sort();
     assert.equal(made.length, best.length + 2);
     const other = await readPngMetadata(all[0]!.file);
@@ -155,13 +155,13 @@ describe('the best of many', () => {
     assert.equal(page.match(/<dt>score<\/dt>/g)?.length, best.length);
   });
 
-  test('without --best-of there is no score', async () => {
+  test('an image sampled without --best-of has no score', async () => {
     assert.ok(all.every((line) => !('score' in line)));
     const metadata = await readPngMetadata(all[0]!.file);
     assert.ok(!('score' in metadata) && !('clip' in metadata));
   });
 
-  test('one is kept unless told; a CLIP of another image size scores as mm rank does', async () => {
+  test('one image is kept by default; a CLIP of another image size gives the scores of mm rank', async () => {
     const [line, ...more] = await sample(
       ...(['one', '--prompt', PROMPTS[1], '--seed', '5'] as const),
       ...['--best-of', String(CANDIDATES), '--clip', larger],
@@ -177,7 +177,7 @@ describe('the best of many', () => {
     assert.ok(Math.abs(line!.score! - first!.similarity) < 1e-5);
   });
 
-  test('CLIP reads the beginning of a prompt that is too long for it when --truncate says so', async () => {
+  test('with --truncate, CLIP reads the beginning of a prompt that is too long for it', async () => {
     const flags = ['--prompt', PROMPTS[1], '--best-of', '2', '--keep', '2', '--truncate'];
     const found = await sample('cut', ...flags, '--clip', short);
     assert.deepEqual(found.map(({ seed }) => seed).sort(), [0, 1]);
@@ -185,7 +185,7 @@ describe('the best of many', () => {
   });
 });
 
-test('prompts of files come after those of --prompt; blank lines do not count', async () => {
+test('prompts of files follow those of --prompt; blank lines are skipped', async () => {
   const file = join(root, 'prompts.txt');
   writeFileSync(file, `\uFEFF\r\n${PROMPTS[1]}\r\n\r\n  \t\n ${PROMPTS[0]} `);
   const found = await sample(
@@ -209,7 +209,7 @@ test('prompts of files come after those of --prompt; blank lines do not count', 
   }
 });
 
-describe('what cannot be done is one error that says what, where and the fix', () => {
+describe('mistakes', () => {
   const out = join(root, 'never');
   const [empty, latin] = [join(root, 'empty.txt'), join(root, 'latin.txt')];
   before(() => {
@@ -217,51 +217,58 @@ describe('what cannot be done is one error that says what, where and the fix', (
     writeFileSync(latin, Buffer.from('une étoile', 'latin1'));
   });
   const prompt = ['--prompt', PROMPTS[0]];
-  const usage = (flags: readonly string[], ...says: RegExp[]): Refusal => ({
+  const usage = (
+    code: Refusal['code'],
+    at: string,
+    flags: readonly string[],
+    ...says: RegExp[]
+  ): Refusal => ({
     flags: [...prompt, ...flags],
-    code: EXIT.usage,
+    exit: EXIT.usage,
+    code,
+    at,
     says,
   });
-  const data = (flags: readonly string[], ...says: RegExp[]): Refusal => ({ flags, code: EXIT.data, says });
+  const data = (code: Refusal['code'], at: RegExp | string, flags: readonly string[]): Refusal => ({
+    flags,
+    exit: EXIT.data,
+    code,
+    at,
+  });
+  const choice = (...flags: string[]): string[] => ['--clip', clip, '--best-of', ...flags];
   const cases: Record<string, Refusal> = {
-    '--best-of without --clip': usage(['--best-of', '4'], /--best-of needs a CLIP/, /--clip CHECKPOINT/),
-    '--keep without --best-of': usage(['--keep', '2'], /--keep says .* without --best-of there are none/),
-    '--clip without --best-of': usage(['--clip', clip], /--clip scores .* without --best-of there are none/),
+    '--best-of without --clip': usage('E_CLIP_MISSING', '--best-of', ['--best-of', '4'], /set --clip/),
+    '--keep without --best-of': usage('E_OPTION_CONFLICT', '--keep', ['--keep', '2'], /--best-of/),
+    '--clip without --best-of': usage('E_OPTION_CONFLICT', '--clip', ['--clip', clip], /--best-of/),
     '--keep above --best-of': usage(
-      ['--best-of', '4', '--keep', '5', '--clip', clip],
-      /--keep 5 is more than the 4 candidates of --best-of/,
+      'E_OPTION_VALUE',
+      '--keep',
+      choice('4', '--keep', '5'),
+      /from 1 to 4, received 5/,
     ),
-    '--count beside --best-of': usage(
-      ['--best-of', '4', '--count', '4', '--clip', clip],
-      /--count and --best-of both/,
-    ),
-    'the best of 1': usage(['--best-of', '1', '--clip', clip], /--best-of is a .* from 2 on, and got 1/),
-    'the best of 2.5': usage(['--best-of', '2.5', '--clip', clip], /--best-of is a whole number/),
-    'the best of none': usage(['--clip', clip, '--best-of'], /Not enough arguments following: best-of/),
-    'prompts of no file': usage(['--prompts'], /Not enough arguments following: prompts/),
-    'keeping 0': usage(['--best-of', '4', '--keep', '0', '--clip', clip], /--keep is a .* from 1 on/),
-    'a checkpoint of another kind': data(
-      [...prompt, '--best-of', '4', '--clip', dvae],
-      /a dvae checkpoint, where one of a clip is needed/,
-    ),
-    'no such CLIP': data(
-      [...prompt, '--best-of', '4', '--clip', join(root, 'missing')],
-      /there is no such checkpoint/,
-    ),
-    'a CLIP whose text is shorter than a prompt': data(
-      [...both, '--best-of', '4', '--clip', short],
-      /CLIP cannot score the prompt: the text has \d+ tokens, the model reads 12/,
-      /étoile/,
-      /--truncate/,
-    ),
-    'a file of prompts that is missing': data(
-      ['--prompts', join(root, 'none.txt')],
-      /there is no such file of prompts/,
-      /none\.txt/,
-    ),
-    'a folder for a file of prompts': data(['--prompts', root], /the file of prompts cannot be read/),
-    'a file without prompts': data([...prompt, '--prompts', empty], /the file has no prompts/, /empty\.txt/),
-    'a file of prompts that is not UTF-8': data(['--prompts', latin], /is not UTF-8 text/, /latin\.txt/),
+    '--count beside --best-of': usage('E_OPTION_CONFLICT', '--count', choice('4', '--count', '4')),
+    'the best of 1': usage('E_OPTION_VALUE', '--best-of', choice('1'), /2, received 1/),
+    'the best of 2.5': usage('E_OPTION_VALUE', '--best-of', choice('2.5'), /received 2\.5/),
+    'the best of no number': usage('E_FLAG_VALUE_MISSING', '--best-of', choice()),
+    'prompts of no file': usage('E_FLAG_VALUE_MISSING', '--prompts', ['--prompts']),
+    'keeping 0': usage('E_OPTION_VALUE', '--keep', choice('4', '--keep', '0'), /received 0/),
+    'a checkpoint of another kind': {
+      ...data('E_CHECKPOINT_KIND', /dvae/, [...prompt, '--best-of', '4', '--clip', dvae]),
+      says: [/dvae.* clip/],
+    },
+    'no such CLIP': data('E_CHECKPOINT_NOT_FOUND', 'missing', [
+      ...[...prompt, '--best-of', '4', '--clip', join(root, 'missing')],
+    ]),
+    'a CLIP whose text is shorter than a prompt': {
+      ...data('E_TEXT_TOO_LONG', /étoile/, [...both, '--best-of', '4', '--clip', short]),
+      says: [/\d+ tokens, .* 12/, /--truncate/],
+    },
+    'a file of prompts that is missing': data('E_PROMPTS_FILE', 'none.txt', [
+      ...['--prompts', join(root, 'none.txt')],
+    ]),
+    'a folder for a file of prompts': data('E_PROMPTS_FILE', root, ['--prompts', root]),
+    'a file without prompts': data('E_PROMPTS_FILE', 'empty.txt', [...prompt, '--prompts', empty]),
+    'a file of prompts that is not UTF-8': data('E_PROMPTS_FILE', 'latin.txt', ['--prompts', latin]),
   };
   testRefusals(
     Object.fromEntries(
@@ -272,7 +279,7 @@ describe('what cannot be done is one error that says what, where and the fix', (
     ),
   );
 
-  test('and nothing was written', () => {
+  test('no refused command writes anything', () => {
     assert.ok(!existsSync(out));
   });
 });

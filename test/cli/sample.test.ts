@@ -1,3 +1,5 @@
+// mm sample as a user calls it.
+
 import assert from 'node:assert/strict';
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,7 +16,7 @@ import { dalleConfig, dalleSession, writeTokenizer } from '../support/tiny-runs.
 
 const root = mkdtempSync(join(tmpdir(), 'mm-sample-'));
 const dvae = join(root, 'dvae');
-/** A run whose model has seen empty captions, and one whose model has not. */
+/** A run trained with empty captions, and one without. */
 const dalle = join(root, 'dalle');
 const captionedOnly = join(root, 'captioned-only');
 const PROMPTS = ['picture 1', 'Image 12: étoile ★'];
@@ -65,7 +67,7 @@ describe('images for prompts', () => {
     lines = await sample('first', ...both, '--count', '3', '--seed', '5');
   });
 
-  test('one for each prompt and seed, which say how they were made, a grid and a page', async () => {
+  test('each prompt and seed gives an image with its recipe; a grid and a page show all of them', async () => {
     assert.deepEqual(
       lines.map(({ prompt, seed }) => [prompt, seed]),
       PROMPTS.flatMap((prompt) => [5, 6, 7].map((seed) => [prompt, seed])),
@@ -84,10 +86,10 @@ describe('images for prompts', () => {
     const page = readFileSync(join(root, 'first', 'index.html'), 'utf8');
     assert.equal(page.match(/<img /g)?.length, lines.length);
     assert.ok(page.includes(PROMPTS[1]!));
-    assert.ok(new Set((await allPixels(lines)).map(String)).size > 1, 'they are all alike');
+    assert.ok(new Set((await allPixels(lines)).map(String)).size > 1, 'the images are all equal');
   });
 
-  test('the same again, whatever the batch; guidance 1 is none', async () => {
+  test('a second run gives the same images, whatever the batch, and guidance 1 is no guidance', async () => {
     const again = await sample(
       'again',
       ...both,
@@ -105,7 +107,7 @@ describe('images for prompts', () => {
       assert.deepEqual(readFileSync(file), readFileSync(lines[i]!.file));
   });
 
-  test('the image of a seed is the same whatever else is drawn; another seed gives another', async () => {
+  test('an image depends on its own seed alone', async () => {
     const [one] = await sample('one', '--prompt', PROMPTS[1]!, '--count', '1', '--seed', '6');
     const [, , , , same] = lines;
     assert.deepEqual([one!.prompt, one!.seed], [same!.prompt, same!.seed]);
@@ -113,7 +115,7 @@ describe('images for prompts', () => {
     assert.notDeepEqual(await pixels(one!.file), await pixels(lines[3]!.file));
   });
 
-  test('DALLE-pytorch’s names for the flags; guidance and filters are kept with the image', async () => {
+  test('the flags of DALLE-pytorch are accepted, and the settings are kept with the image', async () => {
     const flags = ['--text', PROMPTS[0]!, '--num_images', '2', '--top_k', '0.75', '--batch_size', '2'];
     const { code, stdout, stderr } = await mm([
       ...['sample', '--dalle_path', dalle, '--outputs_dir', join(root, 'theirs'), ...flags],
@@ -127,12 +129,12 @@ describe('images for prompts', () => {
     assert.deepEqual(JSON.parse(settings!), { temperature: 0.5, 'top-k': 6, 'top-p': 0.9, guidance: 2 });
   });
 
-  test('a prompt that is too long is cut when --truncate says so', async () => {
+  test('--truncate cuts a prompt that is too long', async () => {
     const [line] = await sample('cut', '--prompt', 'a very long '.repeat(9), '--count', '1', '--truncate');
     assert.ok(existsSync(line!.file));
   });
 
-  test('Ctrl-C keeps the images that are finished, with their grid and page', async () => {
+  test('Ctrl-C keeps the finished images, with their grid and page', async () => {
     const out = join(root, 'interrupted');
     const images = (): string[] =>
       existsSync(out) ? readdirSync(out).filter((name) => /^\d{4}-.*\.png$/.test(name)) : [];
@@ -144,7 +146,7 @@ describe('images for prompts', () => {
     );
     assert.equal(code, EXIT.interrupted, stderr);
     assert.equal(stdout, '');
-    assert.match(stderr, /error: stopped; the images that were finished are kept\n {2}at: {2}.*interrupted/);
+    assert.match(stderr, / {2}at: {2}.*interrupted\n {2}code: E_INTERRUPTED\n/);
     const made = images();
     assert.ok(made.length > 2 && made.length < 2000);
     for (const name of [...made, 'grid.png']) assert.ok((await pixels(join(out, name))).length > 0);
@@ -158,7 +160,7 @@ describe('more than prompts', () => {
   const settings = ['--guidance', '2', '--temperature', '0.8', '--seed', '4', '--count', '1'];
   const photo = join(root, 'images', 'b', '001.png');
 
-  test('an image is begun by another, led away from a prompt, and repeated from its file alone', async () => {
+  test('--prime, --negative and guidance shape an image, and --like repeats it from its file alone', async () => {
     const [line] = await sample(
       ...([
         'controls',
@@ -179,24 +181,25 @@ describe('more than prompts', () => {
     const out = join(root, 'controls');
     const { code, stdout, stderr } = await mm(['sample', '--like', line!.file, '--out', out, '--grid', '1']);
     assert.equal(code, 0, stderr);
-    assert.match(stdout, /^1 image in [\s\S]*\nthe same as .*0000-.*\.png, to the pixel\n$/);
+    assert.match(stdout, /^1 image in [\s\S]*\nequal to .*0000-.*\.png in every pixel\n$/);
     const files = readdirSync(out).filter((name) => name.startsWith('000'));
     assert.deepEqual(
       files.map((name) => name.slice(0, 4)),
       ['0000', '0001'],
-      'no image is written over',
+      'no image is overwritten',
     );
     assert.deepEqual(readFileSync(join(out, files[1]!)), readFileSync(line!.file));
 
     const changed = await mm(['sample', '--like', line!.file, '--out', out, '--seed', '5', '--no-grid']);
     assert.equal(changed.code, 0, changed.stderr);
-    assert.doesNotMatch(changed.stdout, /the same as|grid\.png/);
+    assert.doesNotMatch(changed.stdout, /equal to|grid\.png/);
     const refused = await mm(['sample', '--like', line!.file, '--dalle', captionedOnly, '--out', out]);
     assert.equal(refused.code, EXIT.data);
+    assert.match(refused.stderr, / {2}code: E_MODEL_DIFFERS\n/);
     assert.equal(new Set(refused.stderr.match(/[0-9a-f]{64}/g)).size, 2, refused.stderr);
   });
 
-  test('a caption is gone on with, shown, and drawn', async () => {
+  test('--complete shows the completed caption, and samples an image for it', async () => {
     const { code, stdout, stderr } = await mm([
       ...['sample', '--dalle', dalle, '--out', join(root, 'completed'), '--complete', 'Pict', ...settings],
     ]);
@@ -208,7 +211,7 @@ describe('more than prompts', () => {
     assert.deepEqual([metadata.prompt, metadata['completed-from']], [caption, 'Pict']);
   });
 
-  test('the grid has as many columns as --grid says', async () => {
+  test('--grid sets the columns of the grid', async () => {
     const widths = await Promise.all(
       ['1', '4'].map(async (columns) => {
         await sample(`grid-${columns}`, '--prompt', 'a', '--count', '4', '--grid', columns);
@@ -218,7 +221,7 @@ describe('more than prompts', () => {
     assert.ok(widths[1]! > 3 * widths[0]!, String(widths));
   });
 
-  test('prompts of any text: files stay in the folder, whole, one for each', async () => {
+  test('prompts of any text give one whole file each, inside the folder', async () => {
     const prompts = [
       '../../escape',
       'C:\\con\\aux',
@@ -246,7 +249,7 @@ describe('more than prompts', () => {
   });
 });
 
-describe('what cannot be done is one error that says what, where and the fix', () => {
+describe('mistakes', () => {
   const out = join(root, 'never');
   const damaged = join(root, 'damaged');
   const partial = join(root, 'partial');
@@ -265,146 +268,125 @@ describe('what cannot be done is one error that says what, where and the fix', (
 
   const prompt = ['--prompt', 'picture 1'];
   const image = join(root, 'images', 'a', '000.png');
-  const flag = (name: string, value: string): Omit<Refusal, 'flags'> & { flags: string[] } => ({
-    flags: [...prompt, name, value],
-    code: EXIT.usage,
-    says: [new RegExp(`${name} is a .*, and got ${value}`)],
+  type Case = Omit<Refusal, 'flags'> & { flags: string[]; dalle?: string };
+  const usage = (code: Refusal['code'], flags: string[], at?: string, ...says: RegExp[]): Case => ({
+    flags: [...prompt, ...flags],
+    exit: EXIT.usage,
+    code,
+    says,
+    ...(at !== undefined && { at }),
   });
-  const cases: Record<string, Omit<Refusal, 'flags'> & { flags: string[]; dalle?: string }> = {
-    'no prompt': { flags: [], code: EXIT.usage, says: [/prompt/] },
-    'an empty prompt': { flags: ['--prompt', ''], code: EXIT.usage, says: [/the prompt is empty/] },
-    'a prompt of spaces': { flags: ['--prompt', '  '], code: EXIT.usage, says: [/the prompt is empty/] },
-    'a prompt that is too long': {
-      flags: ['--prompt', 'a very long '.repeat(9)],
-      code: EXIT.data,
-      says: [/the prompt has \d+ tokens, the model reads 24/, /--truncate/],
-    },
-    'a temperature of 0': flag('--temperature', '0'),
-    'a temperature that is no number': {
-      ...flag('--temperature', 'warm'),
-      says: [/--temperature is a number above 0/],
-    },
-    'a top-k of 0': {
-      ...flag('--top-k', '0'),
-      says: [/--top-k is a whole number, or a share below 1, and got 0/],
-    },
-    'a top-k of 2.5': { ...flag('--top-k', '2.5'), says: [/--top-k is a whole number/] },
-    'a top-p of 0': flag('--top-p', '0'),
-    'a top-p above 1': flag('--top-p', '1.01'),
-    'guidance below 0': flag('--guidance', '-1'),
-    'a count of 0': flag('--count', '0'),
-    'a batch of 1.5': flag('--batch-size', '1.5'),
-    'a seed below 0': flag('--seed', '-3'),
-    'an unknown flag': { flags: [...prompt, '--temprature', '1'], code: EXIT.usage, says: [/temprature/] },
-    'guidance for a model that saw no empty captions': {
-      dalle: captionedOnly,
-      flags: [...prompt, '--guidance', '2'],
-      code: EXIT.usage,
-      says: [/guidance 2 needs a model that was trained with empty captions/, /train\.nullCaptions/],
-    },
-    '--prime without --keep-rows': {
-      flags: [...prompt, '--prime', 'photo.jpg'],
-      code: EXIT.usage,
-      says: [/--prime needs --keep-rows N beside it/],
-    },
-    '--keep-rows without --prime': {
-      flags: [...prompt, '--keep-rows', '2'],
-      code: EXIT.usage,
-      says: [/--keep-rows needs --prime FILE beside it/],
-    },
-    'keeping no row': {
-      flags: [...prompt, '--prime', 'photo.jpg', '--keep-rows', '0'],
-      code: EXIT.usage,
-      says: [/--keep-rows is a whole number from 1 on, and got 0/],
-    },
-    'keeping all rows': {
-      flags: [...prompt, '--prime', image, '--keep-rows', '4'],
-      code: EXIT.usage,
-      says: [/--keep-rows 4 leaves nothing to draw: images have 4 rows/, /keep from 1 to 3 rows/],
-    },
-    'an image to begin with that is not there': {
-      flags: [...prompt, '--prime', 'photo.jpg', '--keep-rows', '2'],
-      code: EXIT.data,
-      says: [/cannot be used: the file is gone/, /at: {2}photo\.jpg/],
-    },
-    'an image to begin with that is none': {
-      flags: [...prompt, '--prime', join(root, 'tokenizer.json'), '--keep-rows', '2'],
-      code: EXIT.data,
-      says: [/cannot be used: not an image of a known format/],
-    },
-    'a negative prompt without guidance': {
-      flags: [...prompt, '--negative', 'blue'],
-      code: EXIT.usage,
-      says: [/--negative acts through guidance, and guidance is 1/, /set --guidance above 1/],
-    },
-    'an empty beginning among prompts that are empty': {
+  const data = (code: Refusal['code'], flags: string[], at: RegExp | string, ...says: RegExp[]): Case => ({
+    flags,
+    exit: EXIT.data,
+    code,
+    at,
+    says,
+  });
+  const value = (flag: string, received: string): Case =>
+    usage('E_OPTION_VALUE', [flag, received], flag, new RegExp(`${flag}: .*received ${received}\n`));
+  const like = (file: string): string[] => ['--like', file];
+  const prime = (file: string, rows: string): string[] => [
+    ...prompt,
+    ...['--prime', file, '--keep-rows', rows],
+  ];
+  const cases: Record<string, Case> = {
+    'no prompt': { ...usage('E_PROMPT_MISSING', [], '--prompt'), flags: [] },
+    'an empty prompt': { ...usage('E_PROMPT_EMPTY', []), flags: ['--prompt', ''] },
+    'a prompt of spaces': { ...usage('E_PROMPT_EMPTY', []), flags: ['--prompt', '  '] },
+    'an empty prompt beside a beginning to complete': {
+      ...usage('E_PROMPT_EMPTY', []),
       flags: ['--prompt', '', '--complete', 'a'],
-      code: EXIT.usage,
-      says: [/the prompt is empty/],
     },
-    'a grid of half a column': flag('--grid', '0.5'),
-    'an image of no recipe': {
-      flags: ['--like', image],
-      code: EXIT.data,
-      says: [/the image does not say how it was made/, /000\.png/],
+    'a prompt that is too long': data(
+      'E_PROMPT_TOO_LONG',
+      ['--prompt', 'a very long '.repeat(9)],
+      /^a very long/,
+      /\d+ tokens, .* 24\n/,
+      /--truncate/,
+    ),
+    'a temperature of 0': value('--temperature', '0'),
+    'a temperature that is no number': usage(
+      'E_OPTION_VALUE',
+      ['--temperature', 'warm'],
+      '--temperature',
+      /received NaN/,
+    ),
+    'a top-k of 0': value('--top-k', '0'),
+    'a top-k of 2.5': value('--top-k', '2.5'),
+    'a top-p of 0': value('--top-p', '0'),
+    'a top-p above 1': value('--top-p', '1.01'),
+    'guidance below 0': value('--guidance', '-1'),
+    'a count of 0': value('--count', '0'),
+    'a batch of 1.5': value('--batch-size', '1.5'),
+    'a seed below 0': value('--seed', '-3'),
+    'a grid of half a column': value('--grid', '0.5'),
+    'keeping no row': usage(
+      'E_OPTION_VALUE',
+      ['--prime', 'photo.jpg', '--keep-rows', '0'],
+      '--keep-rows',
+      /received 0\n/,
+    ),
+    'an unknown flag': usage('E_FLAG_UNKNOWN', ['--temprature', '1'], '--temprature'),
+    'guidance for a model trained without empty captions': {
+      ...usage('E_GUIDANCE_UNTRAINED', ['--guidance', '2'], '--guidance', /2/, /train\.nullCaptions/),
+      dalle: captionedOnly,
     },
-    'an image like one that is none': {
-      flags: ['--like', join(root, 'tokenizer.json')],
-      code: EXIT.data,
-      says: [/not a PNG file/],
+    '--prime without --keep-rows': usage('E_FLAG_CONFLICT', ['--prime', 'photo.jpg'], '--prime'),
+    '--keep-rows without --prime': usage('E_FLAG_CONFLICT', ['--keep-rows', '2'], '--keep-rows'),
+    'a negative prompt without guidance': usage(
+      'E_NEGATIVE_WITHOUT_GUIDANCE',
+      ['--negative', 'blue'],
+      '--negative',
+      /--guidance.* received 1\n/,
+    ),
+    'keeping all rows': {
+      ...usage('E_PRIME_ROWS', [], '--keep-rows', /--keep-rows 4 .* 4 rows/, /from 1 to 3/),
+      flags: prime(image, '4'),
     },
-    'an image like one that is not there': {
-      flags: ['--like', 'none.png'],
-      code: EXIT.data,
-      says: [/the image cannot be read/, /none\.png/],
-    },
-    'images in a folder that is a file': {
-      flags: [...prompt, '--out', join(root, 'tokenizer.json', 'samples')],
-      code: EXIT.data,
-      says: [/a file stands where a folder is needed/, /tokenizer\.json/],
-    },
-    'no checkpoint': {
-      dalle: join(root, 'missing'),
-      flags: prompt,
-      code: EXIT.data,
-      says: [/there is no such checkpoint/, /missing/],
-    },
+    'an image of --prime that is missing': data('E_PRIME_IMAGE', prime('photo.jpg', '2'), 'photo.jpg'),
+    'an image of --prime that is none': data(
+      'E_PRIME_IMAGE',
+      prime(join(root, 'tokenizer.json'), '2'),
+      'tokenizer.json',
+    ),
+    'an image of --like without a recipe': data('E_RECIPE_MISSING', like(image), '000.png'),
+    'an image of --like that is no PNG': data(
+      'E_PNG_DAMAGED',
+      like(join(root, 'tokenizer.json')),
+      'tokenizer.json',
+    ),
+    'an image of --like that is missing': data('E_UNREADABLE', like('none.png'), 'none.png'),
+    'an output folder below a file': data(
+      'E_FILE_IN_THE_WAY',
+      [...prompt, '--out', join(root, 'tokenizer.json', 'samples')],
+      /tokenizer\.json/,
+    ),
+    'no checkpoint': { ...data('E_CHECKPOINT_NOT_FOUND', prompt, 'missing'), dalle: join(root, 'missing') },
     'a file for a checkpoint': {
+      ...data('E_CHECKPOINT_IS_FILE', prompt, 'tokenizer.json'),
       dalle: join(root, 'tokenizer.json'),
-      flags: prompt,
-      code: EXIT.data,
-      says: [/a checkpoint is a folder/],
     },
     'a dVAE for a DALL·E': {
+      ...data('E_CHECKPOINT_KIND', prompt, /dvae/, /dvae.* dalle/, /mm train-dalle/),
       dalle: dvae,
-      flags: prompt,
-      code: EXIT.data,
-      says: [/a dvae checkpoint, where one of a dalle is needed/, /mm train-dalle/],
     },
     'a damaged checkpoint': {
+      ...data('E_CHECKPOINT_DAMAGED', prompt, /dvae.model\.safetensors$/),
       dalle: damaged,
-      flags: prompt,
-      code: EXIT.data,
-      says: [/not as it was written/, /dvae.model\.safetensors/],
     },
     'a checkpoint with a file missing': {
+      ...data('E_CHECKPOINT_DAMAGED', prompt, 'ema.safetensors'),
       dalle: partial,
-      flags: prompt,
-      code: EXIT.data,
-      says: [/a file of the checkpoint is missing/, /ema\.safetensors/],
     },
-    'a run without a checkpoint': {
-      dalle: fresh,
-      flags: prompt,
-      code: EXIT.data,
-      says: [/the run has no whole checkpoint/],
-    },
+    'a run without a checkpoint': { ...data('E_NO_CHECKPOINT', prompt, /fresh/), dalle: fresh },
   };
   testRefusals({
     'no model': {
       flags: ['sample', '--out', out, ...prompt],
-      code: EXIT.usage,
-      says: [/--dalle is missing: it says which model draws/],
+      exit: EXIT.usage,
+      code: 'E_MODEL_MISSING',
+      at: '--dalle',
     },
   });
   testRefusals(
@@ -419,12 +401,12 @@ describe('what cannot be done is one error that says what, where and the fix', (
     ),
   );
 
-  test('and nothing was written', () => {
+  test('no refused command writes anything', () => {
     assert.ok(!existsSync(out));
   });
 });
 
-test('without the library: exit code 4 and mm setup', () =>
+test('without the library, mm sample asks for mm setup', () =>
   asksForSetup(
     ['sample', '--dalle', dalle, '--out', join(root, 'never'), '--prompt', 'picture 1'],
     join(root, 'empty-cache'),

@@ -1,3 +1,5 @@
+// mm setup as a user calls it.
+
 import assert from 'node:assert/strict';
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -15,7 +17,7 @@ import {
   zip,
 } from '../unit/engine/library/fake.ts';
 
-test('a library that is there is found at once, for people and for programs', async (t) => {
+test('an installed library is found at once, for people and for programs', async (t) => {
   await temporaryCache(t);
   const folder = libraryFolder();
   const manifest = {
@@ -35,30 +37,26 @@ test('a library that is there is found at once, for people and for programs', as
   assert.deepEqual(JSON.parse(stdout), { folder, version: '2.21.0', gpu: false, changed: false });
 });
 
-test('a wheel whose library does not load is not installed: exit code 4', async (t) => {
+test('a wheel whose library does not load is not installed', async (t) => {
   const cache = await temporaryCache(t);
   const wheel = join(await temporaryFolder(t), WHEEL);
   await writeFile(wheel, zip(WHEEL_CONTENTS));
   const { code, stdout, stderr } = await mm(['setup', '--from', wheel]);
   assert.equal(code, 4);
   assert.equal(stdout, '');
-  assert.match(stderr, /^error: libtensorflow does not work here: .*\n {2}at: {2}.*\n {2}fix: /);
+  assert.match(stderr, /^error: .*\n {2}at: {2}.*\n {2}fix: .*\n {2}code: E_LIBRARY_LOAD\n$/);
   assert.deepEqual(await readdir(cache), []);
 });
 
-test('a path that holds nothing of use is exit code 3, a wrong flag 2; both say the fix', async (t) => {
+test('a path that does not exist is exit code 3, a wrong flag 2', async (t) => {
   await temporaryCache(t);
   const absent = await mm(['setup', '--from', '/nowhere/at/all']);
   assert.equal(absent.code, 3);
-  assert.equal(
+  assert.match(
     absent.stderr,
-    [
-      'error: there is no such file or folder',
-      '  at:  /nowhere/at/all',
-      '  fix: name a tensorflow wheel, a libtensorflow .tar.gz or .zip, or a folder that holds one or the libraries\n',
-    ].join('\n'),
+    /^error: .*\n {2}at: {2}\/nowhere\/at\/all\n {2}fix: .*wheel.*\n {2}code: E_NOT_FOUND\n$/,
   );
   const wrong = await mm(['setup', '--gpus']);
   assert.equal(wrong.code, 2);
-  assert.match(wrong.stderr, /gpus/);
+  assert.match(wrong.stderr, / {2}at: {2}--gpus\n[\s\S]*E_FLAG_UNKNOWN/);
 });

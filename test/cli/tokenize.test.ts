@@ -1,3 +1,5 @@
+// mm tokenize as a user calls it.
+
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync } from 'node:child_process';
 import {
@@ -47,7 +49,7 @@ before(async () => {
 after(() => rmSync(root, { recursive: true }));
 
 describe('mm tokenize', () => {
-  test('prints the manifest it wrote', async () => {
+  test('the manifest is written, and printed with --json', async () => {
     const out = join(root, 'whole');
     const { code, stdout, stderr } = await tokenize(out, ['--json']);
     assert.equal(code, 0, stderr);
@@ -59,18 +61,18 @@ describe('mm tokenize', () => {
     whole = contents(out);
   });
 
-  test('refuses a folder with other files in it, and leaves it as it is', async () => {
+  test('a folder with other files is refused and left as it is', async () => {
     const out = join(root, 'other');
     mkdirSync(out);
     writeFileSync(join(out, 'notes.txt'), 'precious');
     const { code, stdout, stderr } = await tokenize(out);
     assert.equal(code, EXIT.usage);
     assert.equal(stdout, '');
-    assert.match(stderr, /^error: the folder is not empty.*\n {2}at: {2}.*other\n {2}fix: .*\n$/m);
+    assert.match(stderr, / {2}at: {2}.*other\n {2}fix: .*\n {2}code: E_FOLDER_NOT_EMPTY\n$/);
     assert.deepEqual(contents(out), { 'notes.txt': 'precious' });
   });
 
-  test('refuses a shard size that is none', async () => {
+  test('a shard size that is no whole number is refused', async () => {
     for (const size of ['0', '1.5']) {
       const { code, stderr } = await mm([
         'tokenize',
@@ -84,14 +86,15 @@ describe('mm tokenize', () => {
         size,
       ]);
       assert.equal(code, EXIT.usage, stderr);
-      assert.match(stderr, /--shard-size/);
+      assert.match(stderr, new RegExp(`from 1 to 100000, received ${size}\\n {2}at: {2}--shard-size\\n`));
+      assert.match(stderr, / {2}code: E_OPTION_VALUE\n/);
     }
     assert.ok(!existsSync(join(root, 'none')));
   });
 });
 
-/** A run that reaches the third shard and waits there: one of its images is a pipe that nobody writes to yet. */
-describe('a run that is stopped in its third shard', () => {
+/** The runs wait in the third shard: one of its images is a pipe that nobody writes to yet. */
+describe('a run that was stopped in its third shard and resumed equals an uninterrupted one', () => {
   const image = (): string => join(data, 'a', '008.png');
   let pipe: string;
   let kept: string;
@@ -103,7 +106,7 @@ describe('a run that is stopped in its third shard', () => {
     symlinkSync(pipe, image());
   });
   const FINISHED = ['manifest.partial.json', 'shard-000000.tar', 'shard-000001.tar'];
-  const mend = (): void => {
+  const restore = (): void => {
     rmSync(image(), { force: true });
     writeFileSync(image(), readFileSync(kept));
   };
@@ -116,7 +119,7 @@ describe('a run that is stopped in its third shard', () => {
     while (child.exitCode === null && !(existsSync(manifest) && shards() === 2)) await setTimeout(10);
   }
 
-  test('by Ctrl-C: keeps what is finished, says how to go on, and goes on', async () => {
+  test('after Ctrl-C, which keeps the finished shards and says how to resume', async () => {
     const out = join(root, 'interrupted');
     const { code, stdout, stderr } = await tokenize(out, ['--json'], async (child) => {
       await twoShards(out, child);
@@ -125,19 +128,19 @@ describe('a run that is stopped in its third shard', () => {
       await writeFile(pipe, readFileSync(kept));
     });
     assert.equal(code, EXIT.interrupted, stderr);
-    assert.equal(stdout, '');
-    assert.match(stderr, /error: stopped; the finished shards are kept\n.*interrupted\n {2}fix: .*--resume/);
+    assert.equal((JSON.parse(stdout) as { error: { code: string } }).error.code, 'E_INTERRUPTED');
+    assert.match(stderr, / {2}at: .*interrupted\n {2}fix: .*--resume.*\n {2}code: E_INTERRUPTED\n/);
     assert.deepEqual(Object.keys(contents(out)).sort(), FINISHED);
-    mend();
+    restore();
     const resumed = await tokenize(out, ['--resume']);
     assert.equal(resumed.code, 0, resumed.stderr);
-    assert.match(resumed.stdout, /12 images of 4 × 4 codes in 6 shards/);
+    assert.match(resumed.stdout, /12 images of 4 × 4 tokens in 6 shards/);
     assert.deepEqual(contents(out), whole);
     rmSync(image());
     symlinkSync(pipe, image());
   });
 
-  test('by kill -9: no shard is lost, repeated or half there', async () => {
+  test('after kill -9, with no shard lost, repeated or half written', async () => {
     const out = join(root, 'killed');
     const { code } = await tokenize(out, [], async (child) => {
       await twoShards(out, child);
@@ -146,10 +149,10 @@ describe('a run that is stopped in its third shard', () => {
     assert.equal(code, null);
     const left = contents(out);
     assert.deepEqual(Object.keys(left).sort(), FINISHED);
-    mend();
+    restore();
     const refused = await tokenize(out);
     assert.equal(refused.code, EXIT.usage);
-    assert.match(refused.stderr, /holds token shards already[\s\S]*--resume/);
+    assert.match(refused.stderr, / {2}fix: .*--resume.*\n {2}code: E_FOLDER_NOT_EMPTY\n/);
     assert.deepEqual(contents(out), left);
     const resumed = await tokenize(out, ['--resume']);
     assert.equal(resumed.code, 0, resumed.stderr);

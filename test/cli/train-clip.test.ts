@@ -25,7 +25,7 @@ before(async () => {
 });
 after(() => rmSync(root, { recursive: true }));
 
-test('trains; says the negatives and how well captions are found', async () => {
+test('mm train-clip trains, and reports the negatives and the retrieval metrics', async () => {
   const { code, stdout, stderr } = await mm([...flags, '--run', run, '--json']);
   assert.equal(code, 0, stderr);
   const result = JSON.parse(stdout) as Record<string, unknown>;
@@ -47,43 +47,53 @@ describe('mistakes', () => {
   testRefusals({
     'a batch of one': {
       flags: set('train.batch=1', 'train.gradCacheChunk=1'),
-      code: EXIT.usage,
-      says: [/must be 2 at least/],
+      exit: EXIT.usage,
+      code: 'E_CONFIG_INVALID',
+      at: '--set train.batch=1',
+      says: [/received 1/],
     },
     'a chunk that does not divide': {
       flags: set('train.gradCacheChunk=3'),
-      code: EXIT.usage,
-      says: [/must divide batch \(4\); received 3/],
+      exit: EXIT.usage,
+      code: 'E_CONFIG_INVALID',
+      at: '--set train.gradCacheChunk=3',
+      says: [/batch \(4\).* 3/],
     },
     'a vocabulary that is too small': {
       flags: set('model.text.vocabulary=100'),
-      code: EXIT.usage,
-      says: [/model\.text\.vocabulary is 100, 2 of them its own/],
+      exit: EXIT.usage,
+      code: 'E_VOCABULARY_TOO_SMALL',
+      says: [/model\.text\.vocabulary.* 100/],
     },
     'captions that are too long': {
       flags: set('model.text.length=4'),
-      code: EXIT.data,
-      says: [/tokens, the model reads 4/, /truncateCaptions/],
+      exit: EXIT.data,
+      code: 'E_CAPTION_TOO_LONG',
+      says: [/tokens, .* 4/, /truncateCaptions/],
     },
     'fewer images than a batch': {
       flags: set('train.batch=64'),
-      code: EXIT.data,
-      says: [/fewer than one batch of 64/],
+      exit: EXIT.data,
+      code: 'E_TOO_FEW_IMAGES',
+      says: [/64/],
     },
     'a tokenizer that is none': {
       flags: set(`data.tokenizer=${config}`),
-      code: EXIT.data,
-      says: [/not a usable CLIP tokenizer/],
+      exit: EXIT.data,
+      code: 'E_TOKENIZER_UNUSABLE',
+      at: 'config.yaml',
     },
     'a template without {label}': {
       flags: set('data.zeroShot={images: x, templates: [a photo]}'),
-      code: EXIT.usage,
+      exit: EXIT.usage,
+      code: 'E_CONFIG_INVALID',
       says: [/data\.zeroShot/],
     },
     'resumed with another model': {
       flags: [...flags, '--run', run, '--resume', '--set', 'model.embedding=4'],
-      code: EXIT.usage,
-      says: [/model differs from the run that is resumed/],
+      exit: EXIT.usage,
+      code: 'E_RESUME_CONFIG',
+      says: [/model/],
     },
   });
 });

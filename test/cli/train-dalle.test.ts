@@ -1,3 +1,5 @@
+// mm train-dalle as a user calls it.
+
 import assert from 'node:assert/strict';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,7 +20,7 @@ const tokens = join(root, 'tokens');
 const whole = join(root, 'whole');
 const model = `checkpoints/step-${STEPS}/model.safetensors`;
 
-test('prints where the checkpoint is; with --json the losses too; it carries the dVAE and the tokenizer', async () => {
+test('a run prints its checkpoint, with --json its losses too; the checkpoint has the dVAE and the tokenizer', async () => {
   const { code, stdout, stderr } = await train(whole, ['--json']);
   assert.equal(code, 0, stderr);
   const result = JSON.parse(stdout) as Record<string, unknown>;
@@ -46,17 +48,17 @@ test('prints where the checkpoint is; with --json the losses too; it carries the
 test('tokens made before give the same weights as the images', async () => {
   const made = await mm(['tokenize', '--data', path, '--dvae', dvae, '--out', tokens, '--shard-size', '5']);
   assert.equal(made.code, 0, made.stderr);
-  // The flag takes the place of the configuration's data.path.
+  // The flag overrides data.path of the configuration.
   const run = join(root, 'from-tokens');
   const { code, stderr } = await train(run, ['--tokens', tokens]);
   assert.equal(code, 0, stderr);
   assert.equal(digests(run)[model], digests(whole)[model]);
 });
 
-describe('a run that is stopped goes on to be the same', { concurrency: 2 }, () => {
+describe('a run that was stopped and resumed equals an uninterrupted one', { concurrency: 2 }, () => {
   const last = (files: Record<string, string>) =>
     Object.fromEntries(Object.entries(files).filter(([file]) => !/^checkpoints\/step-(?!40\/)/.test(file)));
-  const goOn = async (run: string): Promise<string> => {
+  const resume = async (run: string): Promise<string> => {
     const { code, stderr } = await train(run, ['--resume']);
     assert.equal(code, 0, stderr);
     assert.deepEqual(last(lasting(run)), last(lasting(whole)));
@@ -67,7 +69,7 @@ describe('a run that is stopped goes on to be the same', { concurrency: 2 }, () 
     const run = join(root, 'killed');
     const isThere = (): boolean => existsSync(join(run, 'checkpoints', 'step-10'));
     assert.equal((await train(run, [], signalWhen('SIGKILL', isThere))).code, null);
-    assert.match(await goOn(run), /going on from step [123]\d/);
+    assert.match(await resume(run), / from step [123]\d\n/);
     assert.deepEqual(readdirSync(join(run, 'checkpoints')).sort(), ['step-35', 'step-40']);
   });
 
@@ -78,8 +80,10 @@ describe('a run that is stopped goes on to be the same', { concurrency: 2 }, () 
     assert.equal(code, EXIT.interrupted, stderr);
     assert.equal(stdout, '');
     const [, step] =
-      /error: stopped at step (\d+) of 40\n {2}at: {2}.*step-\1\n {2}fix: go on with --resume/.exec(stderr)!;
-    assert.match(await goOn(run), new RegExp(`going on from step ${step}\\n`));
+      /stopped at step (\d+) of 40\n {2}at: {2}.*step-\1\n {2}fix: .*--resume.*\n {2}code: E_INTERRUPTED\n/.exec(
+        stderr,
+      )!;
+    assert.match(await resume(run), new RegExp(` from step ${step}\\n`));
   });
 });
 
@@ -89,10 +93,8 @@ test('a run that diverges names the step and keeps its last checkpoint', async (
   const good = digests(join(run, 'checkpoints'));
   const { code, stderr } = await train(run, ['--resume', '--set', 'train.optimizer.learningRate.peak=1e38']);
   assert.equal(code, EXIT.data, stderr);
-  assert.match(
-    stderr,
-    /^error: the (loss is|weights are) not finite at step \d+; the first tensor that is not: .*; the batch: .*\n.*\n {2}fix: .*learningRate/m,
-  );
+  assert.match(stderr, /^error: .* at step \d+; .*tensor.*: .*; .*batch.*: .*\n/m);
+  assert.match(stderr, / {2}fix: .*learningRate.*\n {2}code: E_DIVERGED\n/);
   assert.deepEqual(digests(join(run, 'checkpoints')), good);
 });
 
@@ -100,10 +102,10 @@ test('--truncate cuts captions that are too long, and counts them', async () => 
   const flags = ['--truncate', '--set', 'model.textLength=2', '--set', 'train.steps=1'];
   const { code, stderr } = await train(join(root, 'cut'), flags);
   assert.equal(code, 0, stderr);
-  assert.match(stderr, /13 captions are longer than 2 tokens and will be cut/);
+  assert.match(stderr, /13 captions .* 2 tokens/);
 });
 
-describe('what cannot be done is one error that says what, where and the fix', () => {
+describe('mistakes', () => {
   const fresh = join(root, 'never');
   const otherDvae = join(root, 'other-dvae');
   const otherTokenizer = join(root, 'other.json');
@@ -132,113 +134,99 @@ describe('what cannot be done is one error that says what, where and the fix', (
     writeFileSync(join(root, 'broken.json'), '{');
   });
 
-  const cases: Record<string, Omit<Refusal, 'flags'> & { flags: string[]; run?: string }> = {
-    'no data folder': { flags: ['--data', join(root, 'missing')], code: EXIT.data, says: [/no such folder/] },
-    'an empty data folder': { flags: ['--data', empty], code: EXIT.data, says: [/the folder is empty/] },
-    'an image without a caption': {
-      flags: ['--data', bare],
-      code: EXIT.data,
-      says: [/1 of 14 images have no caption/, /a.000\.png/],
-    },
-    'fewer images than a batch': {
-      flags: ['--set', 'train.batch=100'],
-      code: EXIT.data,
-      says: [/fewer than one batch of 100/],
-    },
-    'captions that are too long': {
-      flags: ['--set', 'model.textLength=2'],
-      code: EXIT.data,
-      says: [/longer than model\.textLength 2/, /data\.truncateCaptions/],
-    },
-    'images and tokens': {
-      flags: ['--data', path, '--tokens', tokens],
-      code: EXIT.usage,
-      says: [/mutually exclusive|either/],
-    },
-    'neither images nor tokens': {
-      flags: ['--set', 'data.path=null'],
-      code: EXIT.usage,
-      says: [/give either path or tokens/],
-    },
-    'no dVAE': { flags: ['--dvae', join(root, 'missing')], code: EXIT.data, says: [/no such checkpoint/] },
-    'a DALL·E as the dVAE': {
-      flags: ['--dvae', whole],
-      code: EXIT.data,
-      says: [/a dalle checkpoint, where one of a dvae is needed/, /mm train-dvae/],
-    },
-    'a damaged dVAE': {
-      flags: ['--dvae', damagedDvae],
-      code: EXIT.data,
-      says: [/not as it was written/, /model\.safetensors/],
-    },
-    'a dVAE of another grid': {
-      flags: ['--dvae', join(root, 'fine-dvae')],
-      code: EXIT.usage,
-      says: [/model\.grid is 4, the dVAE's is 8/, /set model\.grid to 8/],
-    },
-    'a dVAE of another vocabulary': {
-      flags: ['--dvae', join(root, 'rich-dvae')],
-      code: EXIT.usage,
-      says: [/model\.imageVocabulary is 24, the dVAE's is 30/],
-    },
-    'tokens of another dVAE': {
-      flags: ['--tokens', tokens, '--dvae', otherDvae],
-      code: EXIT.data,
-      says: [/the tokens were made with dVAE \w+, and this is dVAE \w+/, /mm tokenize/],
-    },
-    'no tokenizer': {
-      flags: ['--tokenizer', join(root, 'missing.json')],
-      code: EXIT.data,
-      says: [/no such tokenizer/, /mm train-bpe/],
-    },
-    'a tokenizer that is none': {
-      flags: ['--tokenizer', join(root, 'broken.json')],
-      code: EXIT.data,
-      says: [/the tokenizer cannot be read/],
-    },
-    'a tokenizer with more entries than the model': {
-      flags: ['--set', 'model.textVocabulary=100'],
-      code: EXIT.usage,
-      says: [/model\.textVocabulary is 100/, /set model\.textVocabulary to at least 26\d/],
-    },
+  type Case = Omit<Refusal, 'flags'> & { flags: string[]; run?: string };
+  const data = (code: Refusal['code'], flags: string[], ...says: RegExp[]): Case => ({
+    flags,
+    exit: EXIT.data,
+    code,
+    says,
+  });
+  const usage = (code: Refusal['code'], flags: string[], ...says: RegExp[]): Case => ({
+    flags,
+    exit: EXIT.usage,
+    code,
+    says,
+  });
+  const set = (...settings: string[]): string[] => settings.flatMap((setting) => ['--set', setting]);
+  const cases: Record<string, Case> = {
+    'no data folder': data('E_NOT_FOUND', ['--data', join(root, 'missing')], /missing\n/),
+    'an empty data folder': data('E_NO_IMAGES', ['--data', empty], /empty\n/),
+    'an image without a caption': data('E_NO_CAPTION', ['--data', bare], /1 of 14/, /a.000\.png/),
+    'fewer images than a batch': data('E_TOO_FEW_IMAGES', set('train.batch=100'), /100/),
+    'captions that are too long': data(
+      'E_CAPTION_TOO_LONG',
+      set('model.textLength=2'),
+      /model\.textLength.* 2/,
+      /data\.truncateCaptions/,
+    ),
+    'images and tokens': usage(
+      'E_FLAG_CONFLICT',
+      ['--data', path, '--tokens', tokens],
+      /--data and --tokens/,
+    ),
+    'neither images nor tokens': usage('E_CONFIG_INVALID', set('data.path=null'), /path or tokens/),
+    'no dVAE': data('E_CHECKPOINT_NOT_FOUND', ['--dvae', join(root, 'missing')], /missing\n/),
+    'a DALL·E as the dVAE': data('E_CHECKPOINT_KIND', ['--dvae', whole], /dalle.* dvae/, /mm train-dvae/),
+    'a damaged dVAE': data('E_CHECKPOINT_DAMAGED', ['--dvae', damagedDvae], /model\.safetensors/),
+    'a dVAE of another grid': usage(
+      'E_DVAE_MISMATCH',
+      ['--dvae', join(root, 'fine-dvae')],
+      /model\.grid .*4, .* 8/,
+      /model\.grid to 8/,
+    ),
+    'a dVAE of another vocabulary': usage(
+      'E_DVAE_MISMATCH',
+      ['--dvae', join(root, 'rich-dvae')],
+      /model\.imageVocabulary .*24, .* 30/,
+    ),
+    'tokens of another dVAE': data(
+      'E_OTHER_DVAE',
+      ['--tokens', tokens, '--dvae', otherDvae],
+      /\w{8,}.* \w{8,}/,
+      /mm tokenize/,
+    ),
+    'no tokenizer': data(
+      'E_NOT_FOUND',
+      ['--tokenizer', join(root, 'missing.json')],
+      /missing\.json/,
+      /mm train-bpe/,
+    ),
+    'a tokenizer that is none': data(
+      'E_TOKENIZER_UNUSABLE',
+      ['--tokenizer', join(root, 'broken.json')],
+      /broken\.json/,
+    ),
+    'a tokenizer with more entries than the model': usage(
+      'E_VOCABULARY_TOO_SMALL',
+      set('model.textVocabulary=100'),
+      /model\.textVocabulary.* 100/,
+      /at least 26\d/,
+    ),
     'a width that is no multiple of the heads': {
-      flags: ['--set', 'model.width=15'],
-      code: EXIT.usage,
-      says: [/must be a multiple of heads \(2\); received 15/, /--set model\.width=15/],
+      ...usage('E_CONFIG_INVALID', set('model.width=15'), /heads \(2\).* 15/),
+      at: '--set model.width=15',
     },
-    'a kind of attention with a typing error': {
-      flags: ['--set', 'model.attention=[row, colum]'],
-      code: EXIT.usage,
-      says: [/did you mean `column`/],
-    },
-    'a run that is not there to resume': {
-      flags: ['--resume'],
-      code: EXIT.usage,
-      says: [/no run to resume/],
-    },
+    'a kind of attention with a typing error': usage(
+      'E_CONFIG_INVALID',
+      set('model.attention=[row, colum]'),
+      /did you mean column/,
+    ),
+    'a run that is not there to resume': usage('E_NO_RUN_TO_RESUME', ['--resume']),
     'another model section than the resumed run’s': {
+      ...usage('E_RESUME_CONFIG', ['--resume', '--set', 'model.layers=3'], /model/),
       run: whole,
-      flags: ['--resume', '--set', 'model.layers=3'],
-      code: EXIT.usage,
-      says: [/model differs from the run that is resumed/],
     },
     'another dVAE than the resumed run’s': {
+      ...usage('E_RESUME_PART', ['--resume', '--dvae', otherDvae], /dVAE/, /other-dvae/),
       run: resumed,
-      flags: ['--resume', '--dvae', otherDvae],
-      code: EXIT.usage,
-      says: [/the run that is resumed has another dVAE/, /other-dvae/],
     },
     'another tokenizer than the resumed run’s': {
+      ...usage('E_RESUME_PART', ['--resume', '--tokenizer', otherTokenizer], /tokenizer/, /other\.json/),
       run: resumed,
-      flags: ['--resume', '--tokenizer', otherTokenizer],
-      code: EXIT.usage,
-      says: [/the run that is resumed has another tokenizer/, /other\.json/],
     },
     'a run folder that is in use, said before any data is read': {
+      ...usage('E_RUN_FOLDER_NOT_EMPTY', ['--data', 'nowhere', '--dvae', 'nowhere'], /--resume/),
       run: whole,
-      flags: ['--data', 'nowhere', '--dvae', 'nowhere'],
-      code: EXIT.usage,
-      says: [/not empty/, /--resume/],
     },
   };
   testRefusals(
@@ -250,7 +238,7 @@ describe('what cannot be done is one error that says what, where and the fix', (
     ),
   );
 
-  test('and nothing was written', () => {
+  test('no refused command writes anything', () => {
     assert.ok(!existsSync(fresh));
   });
 });

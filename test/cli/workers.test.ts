@@ -1,4 +1,4 @@
-// mm train-dalle by several processes: started by the first one, or each by itself as on several machines.
+// mm train-dalle by several processes: started by worker 0, or each by itself as on several machines.
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
@@ -17,7 +17,7 @@ const STEPS = 20;
 const { root, config, train } = tinyDalle('workers', STEPS);
 const alone = join(root, 'alone');
 
-/** What a run leaves in the end but for its configuration. */
+/** The files of a finished run without its configuration. */
 const made = (run: string): Record<string, string> =>
   Object.fromEntries(
     Object.entries(lasting(run)).filter(
@@ -30,18 +30,18 @@ before(async () => {
   assert.equal(code, 0, stderr);
 });
 
-test('--workers 2: Ctrl-C stops both after saving, and they go on to be the same as one process', async () => {
+test('Ctrl-C stops both workers after saving, and the resumed run equals that of one process', async () => {
   const run = join(root, 'interrupted');
   const isThere = (): boolean => existsSync(join(run, 'checkpoints', 'step-5'));
   const { code, stderr } = await train(run, ['--workers', '2'], signalWhen('SIGINT', isThere));
   assert.equal(code, EXIT.interrupted, stderr);
   assert.match(
     stderr,
-    /error: stopped at step \d+ of 20\n {2}at: {2}.*step-\d+\n {2}fix: go on with --resume/,
+    /stopped at step (\d+) of 20\n {2}at: {2}.*step-\1\n {2}fix: .*--resume.*\n {2}code: E_INTERRUPTED\n/,
   );
   const again = await train(run, ['--workers', '2', '--resume', '--json']);
   assert.equal(again.code, 0, again.stderr);
-  assert.match(again.stderr, /going on from step/);
+  assert.match(again.stderr, / from step \d+\n/);
   assert.equal(again.stdout.split('\n').length, 2, again.stdout);
   assert.equal((JSON.parse(again.stdout) as { steps: number }).steps, STEPS);
   assert.deepEqual(made(run), made(alone));
@@ -55,7 +55,7 @@ const freePort = (): Promise<number> =>
     });
   });
 
-/** The two processes of a run, each started by itself; what the second wrote it would write elsewhere. */
+/** The two processes of a run, each started by itself; worker 1 would write to another folder. */
 async function pair(
   run: string,
   flags: readonly string[],
@@ -68,13 +68,13 @@ async function pair(
   ]);
 }
 
-test('one that is killed is named by the other, which ends; the run goes on from its last checkpoint', async () => {
+test('a killed worker is named by the other, which ends; the run resumes from its last checkpoint', async () => {
   const run = join(root, 'killed');
   const isThere = (): boolean => existsSync(join(run, 'checkpoints', 'step-10'));
   const [first, second] = await pair(run, [], signalWhen('SIGKILL', isThere));
   assert.equal(second.code, null);
   assert.equal(first.code, EXIT.data, first.stderr);
-  assert.match(first.stderr, /^error: worker 1: it was lost: .*\n {2}fix: .*--resume/m);
+  assert.match(first.stderr, /^error: worker 1: .*\n {2}fix: .*--resume.*\n {2}code: E_WORKER_LOST\n/m);
   const [again, other] = await pair(run, ['--resume']);
   assert.equal(again.code, 0, again.stderr);
   assert.equal(other.code, 0, other.stderr);
@@ -83,36 +83,49 @@ test('one that is killed is named by the other, which ends; the run goes on from
   assert.ok(!existsSync(join(root, 'nowhere')));
 });
 
+const machine = (address: string, rank = '1'): string[] => [
+  ...['--workers', '2', '--rank', rank, '--join', address],
+];
 const refusals: Record<string, Refusal> = {
-  'a rank without an address': {
+  'a rank without an address is refused': {
     flags: ['--workers', '2', '--rank', '1'],
-    code: EXIT.usage,
-    says: [/--rank and --join go together, with --workers/, /--workers alone/],
+    exit: EXIT.usage,
+    code: 'E_WORKER_FLAGS',
+    at: '--rank',
+    says: [/--join/],
   },
-  'an address that is none': {
-    flags: ['--workers', '2', '--rank', '1', '--join', 'here'],
-    code: EXIT.usage,
-    says: [/"here" is no address/, /--join 10\.0\.0\.1:29500/],
+  'an address that is none is refused': {
+    flags: machine('here'),
+    exit: EXIT.usage,
+    code: 'E_ADDRESS',
+    at: '--join',
+    says: [/"here"/],
   },
-  'a rank beyond the last': {
-    flags: ['--workers', '2', '--rank', '2', '--join', '127.0.0.1:1'],
-    code: EXIT.usage,
-    says: [/--rank 2 is no whole number from 0 to 1/],
+  'a rank beyond the last is refused': {
+    flags: machine('127.0.0.1:1', '2'),
+    exit: EXIT.usage,
+    code: 'E_OPTION_VALUE',
+    at: '--rank',
+    says: [/from 0 to 1, received 2/],
   },
-  'half a worker': {
+  'half a worker is refused': {
     flags: ['--workers', '1.5'],
-    code: EXIT.usage,
-    says: [/--workers 1\.5 is no whole number from 1 to 1024/],
+    exit: EXIT.usage,
+    code: 'E_OPTION_VALUE',
+    at: '--workers',
+    says: [/from 1 to 1024, received 1\.5/],
   },
-  'several machines without a secret': {
-    flags: ['--workers', '2', '--rank', '1', '--join', '192.0.2.1:29500'],
-    code: EXIT.usage,
-    says: [/need a secret/, /MM_WORKERS_SECRET/],
+  'several machines without a secret are refused': {
+    flags: machine('192.0.2.1:29500'),
+    exit: EXIT.usage,
+    code: 'E_SECRET_MISSING',
+    says: [/MM_WORKERS_SECRET/],
   },
-  'a worker 0 that is not there': {
-    flags: ['--workers', '2', '--rank', '1', '--join', '127.0.0.1:1', '--worker-timeout', '0.5'],
-    code: EXIT.data,
-    says: [/did not come together in 0\.5 seconds/, /start all of them/],
+  'a worker 0 that does not answer is given up': {
+    flags: [...machine('127.0.0.1:1'), '--worker-timeout', '0.5'],
+    exit: EXIT.data,
+    code: 'E_WORKER_MISSING',
+    says: [/0\.5 seconds/],
   },
 };
 testRefusals(

@@ -1,4 +1,4 @@
-// What the engine's tests share: tensors from numbers, and one function run eagerly and recorded.
+// Helpers of the engine's tests: tensors from numbers, and one function run eagerly and recorded.
 
 import assert from 'node:assert/strict';
 import type { HostTensor } from '../../src/engine/native/tensor.ts';
@@ -24,7 +24,7 @@ export const integers = (shape: readonly number[], data: ArrayLike<number>): Hos
   data: Int32Array.from(data),
 });
 
-/** Normal numbers on the host; the same `key`, the same numbers. */
+/** Normal random numbers on the host; the same `key` gives the same numbers. */
 export function normals(shape: readonly number[], key: string, stddev = 1): HostTensor {
   const random = new RandomStream('engine tests', key);
   return floats(
@@ -49,7 +49,7 @@ export function runEagerly(body: Body, inputs: readonly HostTensor[]): HostTenso
   return results.map(onHost);
 }
 
-/** The same through a compiled function. */
+/** Runs `body` as a compiled function. */
 export async function runRecorded(
   runtime: Runtime,
   name: string,
@@ -66,7 +66,7 @@ export async function runRecorded(
   return Object.values(results);
 }
 
-/** The largest difference, as a share of the largest expected number where that is above 1. */
+/** The largest absolute difference, divided by the largest expected number where that is above 1. */
 export function difference(actual: HostTensor, expected: HostTensor): number {
   assert.deepEqual(actual.shape, expected.shape);
   const [a, b] = [Array.from(actual.data, Number), Array.from(expected.data, Number)];

@@ -12,8 +12,8 @@ const node = (type: string, bytes: number, ...inputs: number[]): GraphNode => ({
   bytes,
 });
 
-describe('memory at the worst moment', () => {
-  test('a value is there from its node to its last use', () => {
+describe('peak memory', () => {
+  test('a value takes memory from its node to its last use', () => {
     // 0 and 1 live together, then 2 beside 1, then 3 beside 2.
     const nodes = [
       node('MatMul', 100),
@@ -24,13 +24,13 @@ describe('memory at the worst moment', () => {
     assert.equal(peakBytes(nodes, new Set()), 1015);
   });
 
-  test('a view is its source, and an op of single numbers writes over an input that ends', () => {
+  test('a view shares the memory of its source, and an elementwise op reuses an input after its last use', () => {
     const nodes = [node('MatMul', 100), node('Reshape', 100, 0), node('Exp', 100, 1), node('MatMul', 7, 2)];
     assert.equal(peakBytes(nodes, new Set()), 107);
     assert.equal(peakBytes([...nodes, node('MatMul', 1, 0, 3)], new Set()), 207);
   });
 
-  test('results are not counted, and neither is what is fed or read', () => {
+  test('results, inputs and variables are not counted', () => {
     const nodes = [
       node('ReadVariableOp', 500),
       node('MatMul', 100, 0),
@@ -41,12 +41,12 @@ describe('memory at the worst moment', () => {
   });
 });
 
-describe('operations of what is recorded', () => {
+describe('floating-point operations', () => {
   const runtime = new Runtime();
   after(() => runtime.close());
   const float = (...shape: number[]) => ({ dtype: 'float32' as const, shape });
 
-  test('products of matrices, and their gradients', () => {
+  test('of matrix products and their gradients are counted', () => {
     const f = runtime.compile('products', ({ a, b }: Record<'a' | 'b', Tensor>) => {
       const [da, db] = tf.grads((x, y) => tf.matMul(x!, y!, false, true))([a, b]);
       return { da: da!, db: db! };
@@ -56,7 +56,7 @@ describe('operations of what is recorded', () => {
     assert.equal(flops, 3 * 2 * 6 * 5 * 7 * 11);
   });
 
-  test('convolutions, and their gradients', () => {
+  test('of convolutions and their gradients are counted', () => {
     const f = runtime.compile('convolutions', ({ x, k }: Record<'x' | 'k', Tensor>) => {
       const [dx, dk] = tf.grads((a, b) => tf.conv2d(a as Tensor4D, b as Tensor4D, 1, 'same'))([x, k]);
       return { dx: dx!, dk: dk! };

@@ -1,4 +1,4 @@
-// Imported before anything else: TensorFlow takes memory from an allocator that counts, so that a trace of a run says
-// how much is in use (op-times.ts).
+// Imported before anything else: makes TensorFlow use an allocator that counts, so that the trace of a run has the
+// bytes in use (op-times.ts).
 
 process.env.TF_CPU_ALLOCATOR_USE_BFC = '1';

@@ -4,7 +4,7 @@ import { runProgram } from './program.ts';
 
 const PROGRAM = new URL('programs/train.ts', import.meta.url);
 
-test('training repeats bit for bit in another process, and not with another seed', async () => {
+test('training gives the same bits in another process, and other bits with another seed', async () => {
   const digests: string[] = [];
   for (const seed of [1, 1, 2]) {
     const { stdout, stderr, code } = await runProgram(PROGRAM, String(seed));

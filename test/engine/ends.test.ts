@@ -1,4 +1,4 @@
-// However a program ends, it ends with the code and the output it should, and TensorFlow does not crash it.
+// Every way to end a program gives the right exit code and output, and TensorFlow does not crash it.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -9,19 +9,19 @@ const PROGRAM = new URL('programs/ends.ts', import.meta.url);
 
 describe('a program that', () => {
   for (const way of ['closed', 'forgotten']) {
-    test(`ends with its runtime ${way} loses no output`, async () => {
+    test(`ends with its runtime ${way} keeps all its output`, async () => {
       const { code, signal, stdout, stderr } = await runProgram(PROGRAM, way);
       assert.deepEqual([code, signal, stderr], [0, null, '']);
       assert.equal(stdout, `${'x'.repeat(1 << 20)}\n`);
     });
   }
 
-  test('listens to its end is heard', async () => {
+  test('has an exit listener gets it called', async () => {
     const { code, stdout, stderr } = await runProgram(PROGRAM, 'with a listener');
     assert.deepEqual([code, stdout, stderr], [3, 'listened\n', '']);
   });
 
-  test('exits during a run', async () => {
+  test('exits during a run ends at once, with its exit code', async () => {
     const end = await runProgram(PROGRAM, 'exit in a run');
     assert.deepEqual(end, { code: 7, signal: null, stdout: 'running\n', stderr: '' });
   });
@@ -30,7 +30,7 @@ describe('a program that', () => {
     ['error in a run', 'Error: thrown in a callback'],
     ['rejection in a run', 'Error: nobody catches this'],
   ] as const) {
-    test(`ends by an ${way} says so`, async () => {
+    test(`ends by an ${way} prints the error`, async () => {
       const { code, signal, stdout, stderr } = await runProgram(PROGRAM, way);
       assert.deepEqual([code, signal, stdout], [1, null, 'running\n']);
       assert.ok(stderr.includes(message), stderr);
@@ -38,7 +38,7 @@ describe('a program that', () => {
     });
   }
 
-  test('is interrupted during a run', async () => {
+  test('is interrupted during a run ends at once, by the signal', async () => {
     const child = startProgram(PROGRAM, 'interrupt in a run');
     const end = ended(child);
     await once(child.stdout!, 'data');
@@ -46,7 +46,7 @@ describe('a program that', () => {
     assert.deepEqual(await end, { code: null, signal: 'SIGINT', stdout: 'running\n', stderr: '' });
   });
 
-  test('catches the interrupt can wait for the run and close', async () => {
+  test('handles the interrupt can wait for the run and close the runtime', async () => {
     const child = startProgram(PROGRAM, 'interrupt, caught');
     const end = ended(child);
     await once(child.stdout!, 'data');

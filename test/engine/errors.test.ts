@@ -1,4 +1,4 @@
-// Errors name the op and the line of the model: this file plays the model, and each test looks for its own line.
+// Errors name the op and the line of the model. This file is the model: each test looks for its own line.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -31,8 +31,8 @@ function names(mark: string, ...words: string[]): (error: Error) => true {
 const table = floats([3, 2], [0, 1, 2, 3, 4, 5]);
 const x_23 = floats([2, 3], [1, 2, 3, 4, 5, 6]);
 
-describe('at graph-building time', () => {
-  test('the reading of a value that depends on an input', async () => {
+describe('at graph-building time an error names the model line, for', () => {
+  test('reading a value that depends on an input', async () => {
     const reading = runtime.compile('reading', ({ x }: { x: Tensor }) => {
       const sum = tf.sum(x);
       const value = sum.dataSync()[0] as number; // reads
@@ -41,7 +41,7 @@ describe('at graph-building time', () => {
     await assert.rejects(reading({ x: x_23 }), names('reads', 'Sum', 'at graph-building time', 'run time'));
   });
 
-  test('shapes that do not fit', async () => {
+  test('shapes that do not match', async () => {
     const misfit = runtime.compile('misfit', ({ x }: { x: Tensor }) => {
       const sum = tf.add(x, tf.zeros([4])); // misfits
       return { sum };
@@ -49,7 +49,7 @@ describe('at graph-building time', () => {
     await assert.rejects(misfit({ x: x_23 }), names('misfits', 'Add', 'must be equal, but are 3 and 4'));
   });
 
-  test('what tfjs refuses', async () => {
+  test('arguments that tfjs refuses', async () => {
     const refused = runtime.compile('refused', ({ x }: { x: Tensor }) => {
       const turned = tf.transpose(x, [0, 2, 1]); // transposes
       return { turned };
@@ -67,7 +67,7 @@ describe('at graph-building time', () => {
     );
   });
 
-  test("a model's own error, as it is", async () => {
+  test('and an error that the model throws is passed unchanged', async () => {
     const wrong = new RangeError('heads must divide the width');
     const own = runtime.compile('own', (): { x: Tensor } => {
       throw wrong;
@@ -75,14 +75,14 @@ describe('at graph-building time', () => {
     await assert.rejects(own({}), (error) => error === wrong);
   });
 
-  test('a shape that depends on values', async () => {
+  test('an output shape that depends on values', async () => {
     const unknown = runtime.compile('unknown', ({ x }: { x: Tensor }) => ({
       y: executeOp('Where', [{ name: 'T', type: 4, value: 1 }], [x]), // unknown
     }));
     await assert.rejects(unknown({ x: x_23 }), names('unknown', 'Where', 'only known at run time'));
   });
 
-  test('an op that TensorFlow does not have', async () => {
+  test('and an unknown op is named', async () => {
     const imaginary = runtime.compile('imaginary', ({ x }: { x: Tensor }) => ({
       y: executeOp('Wish', [], [x]),
     }));
@@ -90,7 +90,7 @@ describe('at graph-building time', () => {
   });
 });
 
-describe('at run time', () => {
+describe('at run time an error names the model line, for', () => {
   test('an index out of range', async () => {
     const lookUp = runtime.compile('look up', ({ rows, ids }: { rows: Tensor; ids: Tensor }) => {
       const taken = gather(rows, ids); // gathers
@@ -105,7 +105,7 @@ describe('at run time', () => {
     assert.equal(y.data[0], 10);
   });
 
-  test('in the gradient of an op, the op', async () => {
+  test('the gradient of an op, by the line of the op', async () => {
     const ids = tf.tensor1d([1, 2], 'int32');
     const differentiate = runtime.compile('differentiate', ({ x, at }: { x: Tensor; at: Tensor }) => {
       const picky = tf.customGrad((...[input, save]) => {

@@ -1,4 +1,4 @@
-// How compiled functions are built: signatures, constants, names of results, what is refused.
+// Building of compiled functions: signatures, constants, names of results, refused bodies.
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
@@ -13,7 +13,7 @@ after(() => runtime.close());
 const scalar = (value: number) => floats([], [value]);
 
 describe('a compiled function', () => {
-  test('is built once for a signature, and again for a new shape or type', async () => {
+  test('is built once for each signature: again for a new shape or type', async () => {
     let builds = 0;
     const double = runtime.compile('double', ({ x }: { x: Tensor }) => {
       builds++;
@@ -37,7 +37,7 @@ describe('a compiled function', () => {
     ]);
   });
 
-  test('is built once, whatever the order of its inputs, and for calls made together', async () => {
+  test('is built once for inputs in any order and for simultaneous calls', async () => {
     let builds = 0;
     const subtract = runtime.compile('subtract', ({ a, b }: { a: Tensor; b: Tensor }) => {
       builds++;
@@ -52,7 +52,7 @@ describe('a compiled function', () => {
     assert.equal(builds, 1);
   });
 
-  test('meets at most 32 signatures', async () => {
+  test('refuses its 33rd signature, and still runs for the others', async () => {
     const sum = runtime.compile('sum of anything', ({ x }: { x: Tensor }) => ({ sum: tf.sum(x) }));
     for (let n = 1; n <= 32; n++) await sum({ x: floats([n], new Array(n).fill(1)) });
     await assert.rejects(sum({ x: floats([33], new Array(33).fill(1)) }), (error: Error) => {
@@ -63,7 +63,7 @@ describe('a compiled function', () => {
     assert.equal((await sum({ x: floats([7], new Array(7).fill(1)) })).sum.data[0], 7);
   });
 
-  test('gives back inputs, constants and the same tensor under two names', async () => {
+  test('can return inputs, constants and one tensor under two names', async () => {
     const give = runtime.compile('give', ({ x }: { x: Tensor }) => {
       const y = tf.add(x, 1);
       return { x, y, again: y, constant: tf.tensor1d([7, 8]) };
@@ -80,7 +80,7 @@ describe('a compiled function', () => {
     );
   });
 
-  test('takes bytes as float32 from 0 to 255, and empty tensors', async () => {
+  test('receives bytes as float32 from 0 to 255, and empty tensors', async () => {
     const body = ({ x }: { x: Tensor }) => ({ y: tf.mul(x, 2), sum: tf.sum(x) });
     const compiled = runtime.compile('bytes', body);
     const { y } = await compiled({ x: { dtype: 'uint8', shape: [3], data: Uint8Array.of(0, 128, 255) } });
@@ -89,7 +89,7 @@ describe('a compiled function', () => {
     assert.deepEqual([empty.shape, empty.data.length, sum.data[0]], [[0, 4], 0, 0]);
   });
 
-  test('leaves no tensors behind, neither built nor run', async () => {
+  test('leaves no tensors behind, neither by building nor by running', async () => {
     const { eager } = useTensorFlow().binding;
     const count = (): number[] => [eager.getNumOfTensors(), tf.memory().numTensors];
     const before = count();
@@ -103,7 +103,7 @@ describe('a compiled function', () => {
     }
   });
 
-  test('whose short runs take the calling thread lets other work in between them', async () => {
+  test('whose short runs block the calling thread lets the event loop turn between them', async () => {
     const f = runtime.compile('short', ({ x }: { x: Tensor }) => ({ y: tf.add(x, 1) }), {
       inOneThread: true,
     });
@@ -120,7 +120,7 @@ describe('a compiled function', () => {
     assert.ok(turns > 10, `${turns} turns of the event loop`);
   });
 
-  test('gives data of its own with every call', async () => {
+  test('returns new arrays at every call', async () => {
     const next = runtime.compile('next', ({ x }: { x: Tensor }) => ({ y: tf.add(x, 1) }));
     const first = await next({ x: scalar(1) });
     await next({ x: scalar(10) });
@@ -129,7 +129,7 @@ describe('a compiled function', () => {
 });
 
 describe('a tensor made outside of functions', () => {
-  test('is a constant in each function that uses it, and stays of use', async () => {
+  test('is a constant in each function that uses it, and can still be used outside', async () => {
     const outside = tf.tensor1d([1, 2, 3]);
     const scaled = [2, 3].map((by) =>
       runtime.compile(`times ${by}`, ({ x }: { x: Tensor }) => ({ y: tf.mul(outside, tf.mul(x, by)) })),
@@ -156,8 +156,8 @@ describe('a tensor made outside of functions', () => {
   });
 });
 
-describe('refused, with a reason:', () => {
-  test('a tensor of a function, used after it was built', async () => {
+describe('the runtime', () => {
+  test('refuses a tensor of a function outside of it', async () => {
     let leaked: Tensor | undefined;
     const leaking = runtime.compile('leaking', ({ x }: { x: Tensor }) => {
       leaked = tf.keep(tf.add(x, 1));
@@ -175,7 +175,7 @@ describe('refused, with a reason:', () => {
     assert.deepEqual([...tf.scalar(1).add(1).dataSync()], [2]);
   });
 
-  test('a call of a function while another one is built', async () => {
+  test('refuses a call of a function while another one is built', async () => {
     const inner = runtime.compile('inner', ({ x }: { x: Tensor }) => ({ y: x }));
     const outer = runtime.compile('outer', ({ x }: { x: Tensor }) => {
       void inner({ x: scalar(1) });
@@ -188,7 +188,7 @@ describe('refused, with a reason:', () => {
     assert.equal((await inner({ x: scalar(3) })).y.data[0], 3);
   });
 
-  test('an input whose numbers do not fill its shape', async () => {
+  test('refuses an input whose data does not fill its shape', async () => {
     const same = runtime.compile('same', ({ x }: { x: Tensor }) => ({ x }));
     for (const count of [5, 7]) {
       await assert.rejects(
@@ -198,7 +198,7 @@ describe('refused, with a reason:', () => {
     }
   });
 
-  test('a call after the runtime was closed', async () => {
+  test('refuses a call after it was closed', async () => {
     const closed = new Runtime();
     const late = closed.compile('late', ({ x }: { x: Tensor }) => ({ x }));
     await late({ x: scalar(1) });
@@ -207,7 +207,7 @@ describe('refused, with a reason:', () => {
     await assert.rejects(late({ x: scalar(1) }), /^Error: late was called after the runtime was closed$/);
   });
 
-  test('nothing of what is running when the runtime closes', async () => {
+  test('finishes the runs in flight when it closes', async () => {
     const closing = new Runtime();
     const busy = closing.compile('busy', ({ x }: { x: Tensor }) => ({ y: tf.matMul(x, x) }));
     const x = floats([256, 256], new Float32Array(256 * 256).fill(1));
@@ -216,7 +216,7 @@ describe('refused, with a reason:', () => {
     for (const { y } of await Promise.all(runs)) assert.equal(y.data[0], 256);
   });
 
-  test('a body that throws, which leaves the runtime and eager ops usable', async () => {
+  test('and eager ops stay usable after a body that throws', async () => {
     const failing = runtime.compile('failing', ({ x }: { x: Tensor }) => {
       tf.add(x, 1);
       throw new Error('of the model');

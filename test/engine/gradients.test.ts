@@ -1,5 +1,5 @@
-// Gradients in a compiled function against finite differences: the engine's own gradients, the kernels it replaces,
-// and a small network of everything.
+// Gradients in a compiled function against finite differences: gradients written by hand, replaced kernels, and a small
+// network of all of them.
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
@@ -19,7 +19,7 @@ after(() => runtime.close());
 
 type Network = (...inputs: Tensor[]) => Tensor;
 
-/** A scalar that depends on every number of `x` in its own way. */
+/** A scalar to which every element of `x` contributes with another weight. */
 const weighted = (x: Tensor): Tensor =>
   tf.sum(
     tf.mul(
@@ -40,10 +40,10 @@ const moved = (x: HostTensor, direction: HostTensor, by: number): HostTensor =>
 const dot = (a: HostTensor, b: HostTensor): number =>
   Array.from(a.data, Number).reduce((sum, value, i) => sum + value * Number(b.data[i]), 0);
 
-/** The slope of `loss` at `inputs` along a random direction of each float input, by both ways. */
+/** Compares the slope of `loss` along a random direction of each float input with finite differences. */
 function check(name: string, inputs: readonly HostTensor[], loss: Network, step = 4e-3): void {
   const floating = inputs.flatMap(({ dtype }, i) => (dtype === 'float32' ? [i] : []));
-  test(name, async () => {
+  test(`${name} equals the finite difference`, async () => {
     const gradients = await runRecorded(
       runtime,
       `gradients of ${name}`,

@@ -1,5 +1,5 @@
-// Every op that models use gives the same recorded as eagerly, values and gradients; the ops whose kernels the engine
-// replaces are also compared with plain loops.
+// Every op that models use gives the same values and gradients recorded as eagerly; ops with replaced kernels are also
+// compared with plain loops.
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
@@ -52,7 +52,7 @@ differentiable('sqrt, rsqrt, log', [positive_23], (a) => [tf.sqrt(a!), tf.rsqrt(
 differentiable('exp, erf', [x_23], (a) => [tf.exp(a!), tf.erf(a!)]);
 differentiable('sigmoid, tanh, relu', [x_23], (a) => [tf.sigmoid(a!), tf.tanh(a!), tf.relu(a!)]);
 differentiable('clipByValue', [x_23], (a) => tf.clipByValue(a!, -0.5, 0.5));
-// Recorded by another op than eagerly.
+// Recorded with another op than the eager one.
 plain('kthLargest, with ties', [floats([2, 5], [3, -1, 3, 0, 7, -2, -2, -2, -2, 5])], (a) =>
   [1, 2, 3, 5].map((k) => kthLargest(a as Tensor2D, k)),
 );
@@ -177,7 +177,7 @@ plain('made from shapes', [x_23], (a) => [
   tf.add(tf.linspace(0, 1, 3), tf.sum(a!)),
 ]);
 
-/** The sum of every result, weighted so that no two numbers in it count the same. */
+/** The weighted sum of all results; no two elements have the same weight. */
 function weighted(results: Tensor | Tensor[]): Tensor {
   const sums = [results].flat().map((result, i) => {
     const weights = Array.from({ length: result.size }, (_, j) => Math.cos(i + 1.7 * j));
@@ -196,7 +196,7 @@ const gradients =
       return weighted(body(...all));
     })(by.map((index) => inputs[index] as Tensor));
 
-describe('recorded as eagerly', () => {
+describe('recorded and eager results are the same for', () => {
   for (const [name, one] of Object.entries(cases)) {
     test(name, async () => {
       const expected = runEagerly(one.body, one.inputs);
@@ -220,7 +220,7 @@ describe('recorded as eagerly', () => {
   }
 });
 
-describe('as plain loops do', () => {
+describe('the result equals that of plain loops for', () => {
   const numbers = (tensor: Tensor): number[] => [...onHost(tensor).data].map(Number);
 
   test('matMul, each way of transposing', () => {
@@ -276,7 +276,7 @@ describe('as plain loops do', () => {
     assertNear(onHost(upsample2x(eager(x) as Tensor4D)), floats([1, 4, 6, 2], expected), 0);
   });
 
-  test('gelu is x Φ(x)', () => {
+  test('gelu, which is x Φ(x)', () => {
     const x = [-2, -1, 0, 0.5, 3];
     const phi = [0.02275013, 0.15865525, 0.5, 0.69146246, 0.9986501]; // from tables
     const expected = x.map((value, i) => value * phi[i]!);

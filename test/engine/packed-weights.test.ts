@@ -1,4 +1,4 @@
-// Products with weights that are frozen, which oneDNN reorders once.
+// Matrix products with frozen weights, which oneDNN packs once.
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
@@ -20,7 +20,7 @@ const normal = (...shape: number[]): HostTensor => ({
 type Inputs = Record<'weight' | 'bias', Tensor>;
 let layers = 0;
 
-/** A layer of random weights, with them frozen and not. */
+/** A layer of random weights, frozen or not. */
 async function layer(inputs: number, outputs: number) {
   const name = `layer ${layers++}`;
   const weight = runtime.variable(`${name} weight`, [inputs, outputs]);
@@ -47,7 +47,7 @@ const difference = (a: HostTensor, b: HostTensor): number =>
 
 describe('x W + b', () => {
   for (const withBias of [true, false])
-    test(`is the same with W frozen but for rounding, ${withBias ? 'with' : 'without'} b`, async () => {
+    test(`is the same with frozen W except for rounding, ${withBias ? 'with' : 'without'} b`, async () => {
       const x = normal(5, 300);
       const { product } = await layer(300, 70);
       const { y: frozen } = await product(withBias, true)({ x });
@@ -55,7 +55,7 @@ describe('x W + b', () => {
       assert.ok(difference(frozen, plain) < 1e-4);
     });
 
-  test('keeps the frozen weights of the first run', async (t) => {
+  test('uses the frozen weights of the first run in all runs', async (t) => {
     const x = normal(3, 16);
     const { set, product } = await layer(16, 24);
     const run = product(false, true);
@@ -63,11 +63,11 @@ describe('x W + b', () => {
     await set({ weight: normal(16, 24), bias: normal(24) });
     const { y: again } = await run({ x });
     const { y: fresh } = await product(false, false)({ x });
-    if (difference(again, fresh) < 1e-4) t.skip('this TensorFlow keeps no reordered weights');
+    if (difference(again, fresh) < 1e-4) t.skip('this TensorFlow does not keep packed weights');
     else assert.deepEqual(again.data, first.data);
   });
 
-  test('keeps the frozen vectors of the first run', async () => {
+  test('uses the frozen vectors of the first run in all runs', async () => {
     const { set, product } = await layer(16, 24);
     const run = product(true, true);
     const x = { dtype: 'float32', shape: [1, 16], data: new Float32Array(16) } as const;
@@ -86,7 +86,7 @@ describe('x W + b', () => {
     [100, 1024],
     [512, 2048],
   ] as const)
-    test(`has the same bits in a row whatever the number of rows, ${inputs} × ${outputs}`, async () => {
+    test(`has the same bits in a row for any number of rows, ${inputs} × ${outputs}`, async () => {
       const x = normal(33, inputs);
       const { product } = await layer(inputs, outputs);
       const run = product(true, true);

@@ -66,7 +66,7 @@ describe('lower precision', () => {
     ['bfloat16', 2 ** -7],
     ['float16', 2 ** -10],
   ] as const) {
-    test(`${precision}: results and gradients near those of float32, and not the same`, async () => {
+    test(`${precision}: results and gradients are near those of float32, and not equal`, async () => {
       const expected = await results('in float32', {});
       const actual = await results(`in ${precision}`, { precision });
       for (const [i, result] of actual.entries()) {
@@ -77,7 +77,7 @@ describe('lower precision', () => {
       }
     });
 
-    test(`${precision}: products are of rounded numbers, sums elsewhere are not`, async () => {
+    test(`${precision}: matrix products round their inputs, other ops do not`, async () => {
       const one = floats([1, 1], [1]);
       const fine = floats([1, 1], [1 + step / 4]);
       const body = (x: Tensor, y: Tensor): Tensor[] => [tf.matMul(x, y), tf.mul(x, y)];
@@ -86,7 +86,7 @@ describe('lower precision', () => {
       assert.equal(elementwise!.data[0], 1 + step / 4);
     });
 
-    test(`${precision}: a product kept in 32 bits is that of float32, and so are its gradients`, async () => {
+    test(`${precision}: a product inside inFloat32 and its gradients equal those of float32`, async () => {
       const fine = floats([1, 1], [1 + step / 4]);
       /** y = x·w and the gradients of y²; the second product is lowered. */
       const body = (x: Tensor, w: Tensor): Tensor[] => {
@@ -103,7 +103,7 @@ describe('lower precision', () => {
     });
   }
 
-  test('an error in the scope does not leave it open', async () => {
+  test('an error inside inFloat32 ends its scope', async () => {
     assert.throws(() => inFloat32(() => assert.fail('inside')), /inside/);
     const fine = floats([1, 1], [1 + 2 ** -9]);
     const body = (x: Tensor): Tensor => tf.matMul(x as Tensor2D, x as Tensor2D);
@@ -117,7 +117,7 @@ describe('XLA', () => {
     y: tf.tanh(tf.add(tf.matMul(x, tf.tanh(tf.matMul(x, x))), x)),
   });
 
-  test('compiles the functions that ask for it, and only those', async () => {
+  test('compiles the functions with the option, and only those', async () => {
     for (const xla of [false, true, false]) {
       const types = await opTypes(chain, { xla });
       assert.equal(types.has('_XlaRun'), xla, [...types].join());
@@ -125,23 +125,23 @@ describe('XLA', () => {
     }
   });
 
-  test('gives results and gradients near those without', async () => {
+  test('gives results and gradients near those without it', async () => {
     const expected = await results('without XLA', {});
     const actual = await results('with XLA', { xla: true });
     for (const [i, result] of actual.entries()) assert.ok(difference(result, expected[i]!) < 1e-5);
   });
 
-  test('together with bfloat16', async () => {
+  test('can be combined with bfloat16', async () => {
     const expected = await results('bfloat16 without XLA', { precision: 'bfloat16' });
     const actual = await results('bfloat16 with XLA', { precision: 'bfloat16', xla: true });
     for (const [i, result] of actual.entries()) {
-      // Three products in a row, each rounded to 2^-8 at other places than without XLA; processors differ too.
+      // Three products in a row, each rounded to 2^-8 at other points than without XLA; processors differ too.
       const away = difference(result, expected[i]!);
       assert.ok(away < 2 ** -5, `${i}: ${away}`);
     }
   });
 
-  test('draws the same random numbers', async () => {
+  test('gives the same random numbers', async () => {
     const body = (key: Tensor): Tensor => randomNormal(foldIn(key as Tensor1D, 'noise'), [64]);
     const key = integers([2], [1, 2]);
     const [expected] = await runRecorded(runtime, 'noise', body, [key]);

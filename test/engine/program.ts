@@ -1,4 +1,4 @@
-// Runs a test's program in a process of its own.
+// Runs the program of a test in a separate process.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';

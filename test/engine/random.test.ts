@@ -24,15 +24,15 @@ const correlation = (a: number[], b: number[]): number => {
   );
 };
 
-const draws = { uniform: randomUniform, normal: randomNormal, gumbel: randomGumbel };
+const samplers = { uniform: randomUniform, normal: randomNormal, gumbel: randomGumbel };
 
-describe('numbers drawn', () => {
-  for (const [name, draw] of Object.entries(draws)) {
-    test(`${name}: one key, the same numbers, eagerly and recorded, run after run`, async () => {
+describe('random numbers', () => {
+  for (const [name, sample] of Object.entries(samplers)) {
+    test(`${name}: one key gives the same numbers, eagerly and recorded, in every run`, async () => {
       const key = graphSeed('key', name);
-      const expected = onHost(draw(tf.tensor1d(key, 'int32'), [3, 5]));
+      const expected = onHost(sample(tf.tensor1d(key, 'int32'), [3, 5]));
       const compiled = runtime.compile(name, ({ key }: { key: Tensor }) => ({
-        x: draw(key as Tensor1D, [3, 5]),
+        x: sample(key as Tensor1D, [3, 5]),
       }));
       for (let run = 0; run < 2; run++) {
         const { x } = await compiled({ key: integers([2], key) });
@@ -43,7 +43,7 @@ describe('numbers drawn', () => {
     });
   }
 
-  test('with keys of different steps, seeds and purposes have nothing to do with each other', () => {
+  test('with keys of different steps, seeds and purposes are uncorrelated', () => {
     const step = keyOf(1, 'step', 1);
     const streams = [
       step,
@@ -62,7 +62,7 @@ describe('numbers drawn', () => {
     }
   });
 
-  test('for a purpose are the same recorded as eagerly', async () => {
+  test('have the same key for a purpose, recorded and eagerly', async () => {
     const key = graphSeed(3);
     const body = (k: Tensor): Tensor => foldIn(foldIn(k as Tensor1D, 'layer'), 'dropout');
     const [recorded] = await runRecorded(runtime, 'purpose', body, [integers([2], key)]);
@@ -71,14 +71,14 @@ describe('numbers drawn', () => {
 });
 
 describe('the distribution of', () => {
-  // Five standard errors around the true value; the key is fixed, so a test that passes goes on passing.
+  // Five standard errors around the true value; the key is fixed, so a test that passes will always pass.
   const near = (value: number, expected: number, deviation: number): void =>
     assert.ok(
       Math.abs(value - expected) < (5 * deviation) / Math.sqrt(COUNT),
       `${value} is not near ${expected}`,
     );
 
-  test('uniform numbers: mean ½, variance 1/12, all tenths alike, from 0 to below 1', () => {
+  test('uniform numbers has mean ½, variance 1/12, equal tenths and the range [0, 1)', () => {
     const values = numbers(randomUniform(keyOf('uniform'), [COUNT]));
     near(mean(values), 1 / 2, Math.sqrt(1 / 12));
     near(variance(values), 1 / 12, Math.sqrt(1 / 180));
@@ -88,7 +88,7 @@ describe('the distribution of', () => {
     assert.ok(values.every((value) => value >= 0 && value < 1));
   });
 
-  test('normal numbers: mean 0, variance 1, no skew', () => {
+  test('normal numbers has mean 0, variance 1, skewness 0 and kurtosis 3', () => {
     const values = numbers(randomNormal(keyOf('normal'), [COUNT]));
     near(mean(values), 0, 1);
     near(variance(values), 1, Math.SQRT2);
@@ -96,7 +96,7 @@ describe('the distribution of', () => {
     near(mean(values.map((value) => value ** 4)), 3, Math.sqrt(96));
   });
 
-  test('Gumbel numbers: mean γ, variance π²/6, distribution exp(−exp(−x))', () => {
+  test('Gumbel numbers has mean γ, variance π²/6 and the distribution function exp(−exp(−x))', () => {
     const values = numbers(randomGumbel(keyOf('gumbel'), [COUNT]));
     const squared = Math.PI ** 2 / 6;
     near(mean(values), 0.5772156649, Math.sqrt(squared));
@@ -107,17 +107,17 @@ describe('the distribution of', () => {
     }
   });
 
-  test('the most probable of logits plus Gumbel numbers: their softmax', () => {
+  test('the argmax of logits plus Gumbel numbers is their softmax', () => {
     const logits = tf.tensor1d([0, 1, 2, -1]);
     const noise = randomGumbel(keyOf('gumbel-max'), [COUNT, 4]);
-    const drawn = numbers(tf.argMax(tf.add(logits, noise), -1));
+    const sampled = numbers(tf.argMax(tf.add(logits, noise), -1));
     for (const [i, share] of numbers(tf.softmax(logits)).entries()) {
-      near(mean(drawn.map((choice) => Number(choice === i))), share, Math.sqrt(share * (1 - share)));
+      near(mean(sampled.map((choice) => Number(choice === i))), share, Math.sqrt(share * (1 - share)));
     }
   });
 });
 
-test('a uniform number of 0, and the one nearest to 1, make finite Gumbel numbers', () => {
+test('the uniform number 0, and the one closest to 1, give finite Gumbel numbers', () => {
   const length = 1 << 16;
   for (const [key, at, uniform] of [
     [47, 36945, 0],

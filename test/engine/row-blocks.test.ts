@@ -1,4 +1,4 @@
-// Products of matrices a few rows at a time.
+// Matrix products in row blocks.
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
@@ -29,7 +29,7 @@ describe('a product in blocks of four rows', () => {
   }));
 
   for (const rows of [4, 6, 20]) {
-    test(`is the product, of ${rows} rows`, async () => {
+    test(`equals the product, for ${rows} rows`, async () => {
       const [a, b] = [matrix(rows, 7), matrix(7, 5)];
       const { ab } = await blocks({ a, b });
       assert.deepEqual(ab.shape, [rows, 5]);
@@ -48,7 +48,7 @@ describe('a product in blocks of four rows', () => {
     });
   }
 
-  test('gives a row the same bits whatever comes after it', async () => {
+  test('gives a row the same bits for any number of rows', async () => {
     const [a, b] = [matrix(8, 300), matrix(300, 50)];
     const first = async (rows: number) => {
       const { ab } = await blocks({
@@ -61,7 +61,7 @@ describe('a product in blocks of four rows', () => {
   });
 });
 
-test('the layer norm meanwhile is the same but for rounding', async () => {
+test('the layer norm inside row blocks is the same except for rounding', async () => {
   const norm = runtime.compile('norms', ({ x }: { x: Tensor }) => {
     const run = () => affineLayerNorm(x, tf.linspace(0.5, 2, 9), tf.linspace(-1, 1, 9), 1e-5);
     return { plain: run(), rowwise: inRowBlocks(4, run) };

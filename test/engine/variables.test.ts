@@ -22,7 +22,7 @@ const stored = async (variable: Variable): Promise<number[]> => {
 };
 
 describe('a variable', () => {
-  test('reads as the value at the start of the run, whatever updates follow', async () => {
+  test('reads as the value at the start of the run, also after updates', async () => {
     const variable = runtime.variable('start of run', [2]);
     await setTo(variable, [1, 2]);
     const step = runtime.compile('double', ({ factor }: { factor: Tensor }) => {
@@ -38,7 +38,7 @@ describe('a variable', () => {
     assert.deepEqual(await stored(variable), [2 ** 20, 2 ** 21]);
   });
 
-  test('is updated after it is read, also by an update that has nothing to do with the read', async () => {
+  test('is updated after it is read, also by an update that does not depend on the read', async () => {
     const size = 1 << 18;
     const variable = runtime.variable('unrelated update', [size]);
     await setTo(variable, new Array(size).fill(0));
@@ -54,7 +54,7 @@ describe('a variable', () => {
     }
   });
 
-  test('takes several updates in their order', async () => {
+  test('gets several updates in the order of their calls', async () => {
     const variable = runtime.variable('order', [1]);
     await setTo(variable, [0]);
     const step = runtime.compile('thrice', ({ value }: { value: Tensor }) => {
@@ -71,7 +71,7 @@ describe('a variable', () => {
     }
   });
 
-  test('can be read after an update of the same run, and before the next one', async () => {
+  test('can be read between two updates of a run', async () => {
     const variable = runtime.variable('between', [1]);
     await setTo(variable, [5]);
     const step = runtime.compile('between two', ({ one }: { one: Tensor }) => {
@@ -90,7 +90,7 @@ describe('a variable', () => {
     }
   });
 
-  test('is not to be read for the first time after its update', async () => {
+  test('cannot be read for the first time after its update', async () => {
     const variable = runtime.variable('read late', [1]);
     const late = runtime.compile('late', ({ value }: { value: Tensor }) => {
       variable.assign(value);
@@ -102,7 +102,7 @@ describe('a variable', () => {
     );
   });
 
-  test('that an update takes along is updated after it is read, too', async () => {
+  test('that is a second resource of an update is updated after it is read', async () => {
     const [weight, moment, second] = ['weight', 'moment', 'second'].map((name) =>
       runtime.variable(name, [1]),
     );
@@ -124,7 +124,7 @@ describe('a variable', () => {
     }
   });
 
-  test('is shared by functions, and keeps its value between them', async () => {
+  test('is shared by all functions and keeps its value between runs', async () => {
     const variable = runtime.variable('counter', [], 'int32');
     const start = runtime.compile('start', ({ value }: { value: Tensor }) => {
       variable.assign(value);
@@ -141,7 +141,7 @@ describe('a variable', () => {
     assert.deepEqual([next.dtype, next.shape, next.data[0]], ['int32', [], 42]);
   });
 
-  test('is written in part, in place', async () => {
+  test('can have a slice written in place', async () => {
     const variable = runtime.variable('rows', [3, 2]);
     await setTo(variable, [0, 1, 2, 3, 4, 5]);
     const write = runtime.compile('write', ({ row, value }: { row: Tensor; value: Tensor }) => {
@@ -158,7 +158,7 @@ describe('a variable', () => {
     assert.deepEqual(await stored(variable), [0, 1, 20, 30, 40, 50]);
   });
 
-  test('has rows written in place, and gives the whole after it', async () => {
+  test('can have rows written in place, which returns the whole variable', async () => {
     const variable = runtime.variable('written rows', [4, 2]);
     await setTo(variable, [0, 1, 2, 3, 4, 5, 6, 7]);
     const write = runtime.compile(
@@ -187,17 +187,17 @@ describe('a variable', () => {
     await assert.rejects(stored(variable), /get unset: .*unset/s);
   });
 
-  test('has a name of its own', () => {
+  test('has a unique name', () => {
     runtime.variable('name', [1]);
     assert.throws(() => runtime.variable('name', [2]), /variable name is declared twice/);
   });
 
-  test('belongs into functions', () => {
+  test('can only be read while a function is being built', () => {
     const variable = runtime.variable('outside', [1]);
     assert.throws(() => variable.read(), /only be used while a function is being built/);
   });
 
-  test('of one runtime is none of another', async () => {
+  test('belongs to one runtime', async () => {
     const other = new Runtime();
     try {
       const mine = runtime.variable('same name', [1]);
@@ -215,8 +215,8 @@ describe('a variable', () => {
   });
 });
 
-describe('runs at the same time', () => {
-  test('of one function do not mix their inputs', async () => {
+describe('simultaneous runs', () => {
+  test('of one function do not mix inputs', async () => {
     const square = runtime.compile('square', ({ x }: { x: Tensor }) => ({ y: tf.matMul(x, x).sum() }));
     const results = await Promise.all(
       Array.from({ length: 16 }, (_, i) => square({ x: floats([64, 64], new Array(4096).fill(i)) })),
@@ -227,7 +227,7 @@ describe('runs at the same time', () => {
     );
   });
 
-  test('of two functions add up in a variable that both update', async () => {
+  test('of two functions all update the variable that they share', async () => {
     const variable = runtime.variable('sum', [1000]);
     await setTo(variable, new Array(1000).fill(0));
     const subtracting = [1, 2].map((share) =>

@@ -1,5 +1,5 @@
-// Files of format 1, as commit 83d4198 wrote them, are opened and used by this version: runs go on, pictures are drawn
-// again, shards, classifiers and kept features are read. scripts/fixtures/format-1.ts made them.
+// Files of format 1, as commit 83d4198 wrote them, are opened and used by this version: runs are resumed, images sampled
+// again, shards, classifiers and cached features read. scripts/fixtures/format-1.ts made them.
 
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
@@ -34,10 +34,15 @@ import {
 
 const FIXTURE = fileURLToPath(new URL('fixtures/format-1', import.meta.url));
 const EXPECTED = JSON.parse(readFileSync(join(FIXTURE, 'expected.json'), 'utf8')) as Expected;
-/** Names of figures that are called otherwise now, by what they were called. */
-const RENAMED: Readonly<Record<string, string>> = {};
+/** Names of metrics and of values in JSON lines, by their names in format 1. */
+const RENAMED: Readonly<Record<string, string>> = {
+  leastGradientScale: 'minBlockLossScale',
+  pictures: 'images',
+};
+/** Flags that are spelled otherwise now: keys of configurations are renamed in files of format 1, not on the command line. */
+const RENAMED_FLAGS: Readonly<Record<string, string>> = { 'train.accumulate=1': 'train.accumulateSteps=1' };
 
-/** Relative; what processors differ by in float32, and in the shorter types that some runs train in. */
+/** Relative differences between processors: in float32, and in the 16-bit types that some runs train in. */
 const TOLERANCE = 1e-3;
 const TOLERANCES: Readonly<Record<string, number>> = {
   clip: TOLERANCE,
@@ -48,7 +53,7 @@ const TOLERANCES: Readonly<Record<string, number>> = {
   'from-tokens': TOLERANCE,
 };
 
-/** Pictures whose features change places in the cache, to see that they are read. */
+/** Images whose features change places in the cache, to see that they are read. */
 const EXCHANGED = ['pictures/000003.png', 'pictures/000010.png'] as const;
 
 const folder = mkdtempSync(join(tmpdir(), 'mm-format-1-'));
@@ -57,24 +62,25 @@ const outcomes = new Map<string, Outcome>();
 after(() => rmSync(folder, { recursive: true }));
 before(async () => {
   cpSync(FIXTURE, folder, { recursive: true });
-  // The library is looked for in the same cache folder.
+  // libtensorflow is in the same cache folder.
   const own = process.env.MM_CACHE ?? join(homedir(), '.cache', 'mm');
   for (const name of readdirSync(own).filter((name) => name !== 'features'))
     symlinkSync(join(own, name), join(folder, 'cache', name));
   exchangeFeatures();
   const env = { MM_CACHE: join(folder, 'cache') };
-  const all = await mmEach(Object.values(USES), { folder, env });
+  const commands = Object.values(USES).map((flags) => flags.map((flag) => RENAMED_FLAGS[flag] ?? flag));
+  const all = await mmEach(commands, { folder, env });
   for (const [i, name] of Object.keys(USES).entries()) outcomes.set(name, all[i] as Outcome);
 });
 
-/** The cache has records of a picture's SHA-256 and its eight features. */
+/** Records of the cache are an image's SHA-256 and its eight features. */
 function exchangeFeatures(): void {
   const path = join(features, readdirSync(features)[0] as string);
   const bytes = readFileSync(path);
   const [hashBytes, size] = [32, 32 + 4 * 8];
-  const place = (picture: string): number => {
+  const place = (image: string): number => {
     const hash = createHash('sha256')
-      .update(readFileSync(join(folder, picture)))
+      .update(readFileSync(join(folder, image)))
       .digest();
     const places = Array.from({ length: bytes.length / size }, (_, i) => i * size);
     const found = places.find((at) => bytes.subarray(at, at + hashBytes).equals(hash));
@@ -90,12 +96,12 @@ function exchangeFeatures(): void {
 
 const outcome = (name: string): Outcome => outcomes.get(name) as Outcome;
 
-/** Compares what was figured out before with what is now, whatever stands in between. */
+/** Compares every value of `before`, at any depth, with its value now. */
 function assertClose(now: unknown, before: unknown, tolerance: number, where: string): void {
   if (typeof before === 'number') {
     assert.equal(typeof now, 'number', where);
     const bound = tolerance * Math.abs(before) + 1e-4;
-    assert.ok(Math.abs((now as number) - before) <= bound, `${where}: ${now} in place of ${before}`);
+    assert.ok(Math.abs((now as number) - before) <= bound, `${where}: ${now} instead of ${before}`);
   } else if (typeof before === 'object' && before !== null) {
     for (const [key, value] of Object.entries(before)) {
       const name = RENAMED[key] ?? key;
@@ -106,10 +112,10 @@ function assertClose(now: unknown, before: unknown, tolerance: number, where: st
 
 describe('every use of the files', () => {
   for (const name of Object.keys(USES)) {
-    test(`${name}: done, and nothing is warned about`, () => {
+    test(`${name} succeeds without a warning`, () => {
       const { code, stderr } = outcome(name);
       assert.equal(code, 0, stderr);
-      // Another processor may draw another shade; the pixels are compared below.
+      // Another processor may give other last bits; the pixels are compared below.
       const warnings = stderr.split('\n').filter((line) => /^(warning|error): /.test(line));
       assert.deepEqual(
         warnings.filter((line) => name !== 'like' || !/ differs from /.test(line)),
@@ -119,10 +125,10 @@ describe('every use of the files', () => {
   }
 });
 
-describe('figures are those of the version that wrote the files', () => {
+describe('results equal those of the version that wrote the files', () => {
   for (const name of WITH_FIGURES) {
     test(name, () => {
-      // In the order of the files: near neighbours in a ranking may change places.
+      // In the order of the files: similar images may change ranks.
       const sorted = (lines: readonly Figures[]) =>
         lines
           .map(({ rank: _rank, ...line }) => line)
@@ -134,7 +140,7 @@ describe('figures are those of the version that wrote the files', () => {
     });
   }
 
-  test('kept features are read: those of two pictures that changed places', () => {
+  test('cached features are read: those of two images that changed places', () => {
     const similarities = (name: string) =>
       new Map(
         jsonLines(outcome(name).stdout).map(({ prompt, file, similarity }) => [
@@ -155,32 +161,57 @@ describe('figures are those of the version that wrote the files', () => {
   });
 });
 
-describe('runs go on', () => {
+describe('a resumed run', () => {
   const added = (run: string, after: number): Figures[] =>
     jsonLines(readFileSync(join(folder, run, 'metrics.jsonl'), 'utf8')).filter(
       ({ step }) => (step as number) > after,
     );
 
   for (const run of [...RUN_NAMES, 'from-tokens']) {
-    test(run, () => {
+    test(`continues with the metrics of before: ${run}`, () => {
       const isResumed = run !== 'from-tokens';
       const before = EXPECTED.metrics[run] as Figures[];
       const now = added(run, isResumed ? STEPS.saved : -1);
       assert.equal(now.length, before.length);
       assertClose(now, before, TOLERANCES[run] as number, run);
-      if (isResumed) assert.match(outcome(`resume ${run}`).stderr, /going on from step 4$/m);
+      if (isResumed) assert.match(outcome(`resume ${run}`).stderr, /resuming from step 4$/m);
       assert.ok(existsSync(join(folder, run, 'checkpoints', `step-${isResumed ? STEPS.resumed : 2}`)));
     });
   }
 
-  test('and their earlier metrics stay', () => {
+  test('keeps its earlier metrics', () => {
     for (const run of RUN_NAMES) {
-      const before = readFileSync(join(FIXTURE, run, 'metrics.jsonl'), 'utf8');
+      const before = Object.entries(RENAMED).reduce(
+        (text, [old, now]) => text.replaceAll(`"${old}"`, `"${now}"`),
+        readFileSync(join(FIXTURE, run, 'metrics.jsonl'), 'utf8'),
+      );
       assert.ok(readFileSync(join(folder, run, 'metrics.jsonl'), 'utf8').startsWith(before), run);
     }
   });
 
-  test('reports show all of them', () => {
+  test('is of format 2 from then on', () => {
+    for (const run of RUN_NAMES) {
+      const kind = /^[a-z]+/.exec(run)?.[0];
+      const checkpoint = join(run, 'checkpoints', `step-${STEPS.resumed}`);
+      for (const place of [run, checkpoint]) {
+        const config = readFileSync(join(folder, place, 'config.yaml'), 'utf8');
+        assert.ok(config.startsWith(`kind: ${kind}\nversion: 2\nseed: `), place);
+        assert.doesNotMatch(
+          config,
+          /^ *(averaging|accumulate|gradientScale|chunk|convolution|hidden):/m,
+          place,
+        );
+      }
+      const state = (place: string) => JSON.parse(readFileSync(join(folder, place, 'state.json'), 'utf8'));
+      assert.equal(state(checkpoint).version, 2);
+      if (kind !== 'dalle') continue;
+      const dvae = join(checkpoint, 'dvae');
+      assert.equal(state(dvae).version, 2);
+      assert.match(readFileSync(join(folder, dvae, 'config.yaml'), 'utf8'), /^kind: dvae\nversion: 2\n/);
+    }
+  });
+
+  test('has a report', () => {
     for (const run of RUN_NAMES) {
       const [line] = jsonLines(outcome(`report ${run}`).stdout) as [Figures];
       assertClose(
@@ -194,22 +225,22 @@ describe('runs go on', () => {
   });
 });
 
-describe('pictures', () => {
+describe('images', () => {
   const texts = async (path: string) =>
     Object.fromEntries(((await sharp(path).metadata()).comments ?? []).map((c) => [c.keyword, c.text]));
   const pixels = (path: string) => sharp(path).removeAlpha().raw().toBuffer();
 
-  for (const [name, path, drawn] of [
-    ['are drawn again', SAMPLED, `again/${SAMPLED}`],
+  for (const [name, path, sampled] of [
+    ['are sampled again', SAMPLED, `again/${SAMPLED}`],
     [
-      'are drawn again, the second too',
+      'are sampled again, the second too',
       SAMPLED.replace('0000', '0001'),
       `again/${SAMPLED.replace('0000', '0001')}`,
     ],
-    ['are repeated with --like, without naming the model', SAMPLED, `alike/${SAMPLED}`],
+    ['are repeated by --like, which finds the model', SAMPLED, `alike/${SAMPLED}`],
   ] as const) {
     test(name, async () => {
-      const [before, now] = [join(FIXTURE, 'samples', path), join(folder, drawn)];
+      const [before, now] = [join(FIXTURE, 'samples', path), join(folder, sampled)];
       const { Software: _by, ...wanted } = await texts(before);
       const { Software: _now, ...made } = await texts(now);
       assert.deepEqual(Object.keys(wanted).sort(), [

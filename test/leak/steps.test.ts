@@ -1,13 +1,13 @@
-// What is done again and again must not take more and more memory. A step that loses one of its arrays loses 1 MiB.
+// Repeated steps must not take more and more memory. A step that leaks one of its arrays leaks 1 MiB.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runProgram } from '../engine/program.ts';
 
 const MEBIBYTE = 1 << 20;
-/** Growth is mostly below 2 MiB; once in a while the process takes some pages more and keeps them. */
+/** Growth is mostly below 2 MiB; sometimes the process takes more pages and keeps them. */
 const ALLOWED = 64 * MEBIBYTE;
-// glibc: one arena, and larger blocks straight from and to the system, so that what is in use can be told.
+// glibc: one arena, and larger blocks directly from the system, so that memory in use can be measured.
 process.env.MALLOC_ARENA_MAX = '1';
 process.env.MALLOC_MMAP_THRESHOLD_ = '65536';
 
@@ -19,7 +19,7 @@ for (const [name, what, warmUp, times] of [
   ['eager ops', 'eagerStep', 50, 200],
   ['runtimes that are closed', 'runtimeStep', 10, 100],
 ] as const) {
-  test(`${name} give back what they took`, async () => {
+  test(`${name} free their memory`, async () => {
     const { code, stdout, stderr } = await runProgram(PROGRAM, what, String(warmUp), String(times));
     assert.equal(code, 0, stderr);
     const { bytes, tensors } = JSON.parse(stdout) as { bytes: number; tensors: number };

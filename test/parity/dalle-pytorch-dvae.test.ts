@@ -5,14 +5,14 @@ import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import type { Checkpoint } from '../../src/checkpoint/checkpoint.ts';
 import type { TensorData } from '../../src/checkpoint/dtype.ts';
-import { type Checkpoint, readCheckpoint } from '../../src/checkpoint/read.ts';
+import { readCheckpoint } from '../../src/checkpoint/read.ts';
 import {
   type DallePytorchDvaeConfig,
   dallePytorchModelSchema,
   dvaeCheckpointSchema,
 } from '../../src/config/dvae.ts';
-import { loadConfig } from '../../src/config/load.ts';
 import { convertWeights } from '../../src/convert/convert.ts';
 import { randomGumbel } from '../../src/engine/ops/random.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
@@ -73,8 +73,7 @@ for (const [name, { model, klWeight }] of Object.entries(CASES)) {
     before(async () => {
       folder = unpack(`dalle-pytorch-${name}`);
       checkpoint = await converted('vae');
-      config = loadConfig(dvaeCheckpointSchema, { file: checkpoint.configFile })
-        .model as DallePytorchDvaeConfig;
+      config = checkpoint.config(dvaeCheckpointSchema).model as DallePytorchDvaeConfig;
       weights = await checkpoint.read('model');
       theirGradients = await (await converted('gradients')).read('model');
       theirs = await expected(`dalle-pytorch-${name}/expected.safetensors`);

@@ -9,9 +9,10 @@ import { Runtime } from '../../src/engine/session/runtime.ts';
 import { dalleSpec } from '../../src/models/dalle/model.ts';
 import { Weights } from '../../src/nn/weights.ts';
 import { DalleStep } from '../../src/train/dalle/step.ts';
-import { startEma } from '../../src/train/loop/resume.ts';
 import { stepKey } from '../../src/train/loop/scalars.ts';
-import { Adam, Ema } from '../../src/train/optim/adam.ts';
+import { startEma } from '../../src/train/loop/state.ts';
+import { Adam } from '../../src/train/optim/adam.ts';
+import { Ema } from '../../src/train/optim/ema.ts';
 import { expected } from '../support/parity.ts';
 
 const reference = await expected('dalle-step.safetensors');

@@ -9,14 +9,15 @@ import type { TensorArray, TensorData } from '../../src/checkpoint/dtype.ts';
 import { widen } from '../../src/checkpoint/half.ts';
 import { readCheckpoint } from '../../src/checkpoint/read.ts';
 import { dvaeCheckpointSchema, dvaeSchema } from '../../src/config/dvae.ts';
-import { loadConfig } from '../../src/config/load.ts';
 import { convertWeights } from '../../src/convert/convert.ts';
 import { openaiName } from '../../src/convert/dvae/weights.ts';
+import { Faults } from '../../src/data/sources/faults.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
+import type { Metrics } from '../../src/eval/evaluator.ts';
 import { DvaeTask } from '../../src/train/dvae/task.ts';
-import type { Metrics } from '../../src/train/loop/loop.ts';
-import { startEma } from '../../src/train/loop/resume.ts';
+import { startEma } from '../../src/train/loop/state.ts';
 import { createLogger } from '../../src/util/logger.ts';
+import { SILENT } from '../../src/util/progress.ts';
 import { expected, unpack } from '../support/parity.ts';
 
 const STEPS = 2;
@@ -69,7 +70,7 @@ describe('training steps of the dVAE against PyTorch', () => {
     start = await checkpoint.read('model');
     const config = dvaeSchema.parse({
       data: { path: 'nowhere' },
-      model: loadConfig(dvaeCheckpointSchema, { file: checkpoint.configFile }).model,
+      model: checkpoint.config(dvaeCheckpointSchema).model,
       train: {
         steps: STEPS,
         batch: 2,
@@ -79,7 +80,16 @@ describe('training steps of the dVAE against PyTorch', () => {
         kl: { weight: 6.6, steps: 0 },
       },
     });
-    const task = new DvaeTask(runtime, config, { batches: [], batch: 1 }, folder, createLogger('silent'));
+    const log = createLogger('silent');
+    const task = new DvaeTask(runtime, config, {
+      path: folder,
+      images: [],
+      validation: { batches: [], batch: 1 },
+      faults: new Faults(log),
+      log,
+      progress: SILENT,
+      signal: new AbortController().signal,
+    });
     const { weights, optimizer, ema: averaged } = task.state;
     await weights.load(start);
     await optimizer.moments.initialize(0);

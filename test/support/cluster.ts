@@ -1,4 +1,4 @@
-// Workers of one cluster in this process, over the loopback.
+// All workers of a cluster in one process, connected through the loopback interface.
 
 import { Cluster, withCluster } from '../../src/cluster/cluster.ts';
 import type { JoinOptions } from '../../src/cluster/rendezvous.ts';
@@ -7,7 +7,7 @@ export const LOOPBACK = { host: '127.0.0.1', port: 0 };
 
 export type OverrideOptions = (rank: number) => Partial<JoinOptions>;
 
-/** What `run` comes to with the options of each worker, in their order. */
+/** The outcomes of `run` with the options of each worker, in the order of the ranks. */
 async function everyWorker<T>(
   workers: number,
   run: (options: JoinOptions) => Promise<T>,
@@ -28,24 +28,24 @@ async function everyWorker<T>(
       ...over(rank),
     });
   const first = start(0, 0, (port) => {
-    // They come in an order that is not theirs.
+    // They join in another order than that of their ranks.
     others = Promise.allSettled(ranks.toReversed().map((rank) => start(rank, port)));
   });
   const [outcome] = await Promise.allSettled([first]);
   return [outcome, ...(await others).toReversed()];
 }
 
-/** The outcome of each worker's joining. */
+/** The outcome of `Cluster.join` of each worker. */
 export const joinAll = (workers: number, over?: OverrideOptions): Promise<PromiseSettledResult<Cluster>[]> =>
   everyWorker(workers, (options) => Cluster.join(options), over);
 
-/** Runs `body` on each of `workers` workers, then ends them; gives what each came to. */
+/** Runs `body` on each of `workers` workers, then ends them; returns the outcome of each. */
 export const runWorkers = <T>(
   workers: number,
   body: (cluster: Cluster) => Promise<T>,
 ): Promise<PromiseSettledResult<T>[]> => everyWorker(workers, (options) => withCluster(options, body));
 
-/** What each came to, where all of them came to something. */
+/** The results of `body` on each worker. @throws the first error */
 export async function runAllWorkers<T>(
   workers: number,
   body: (cluster: Cluster) => Promise<T>,

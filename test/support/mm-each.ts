@@ -28,7 +28,7 @@ write(JSON.stringify(outcomes));
 export interface EachOptions {
   /** Where the commands run: what they name is relative to it. */
   readonly folder: string;
-  readonly env?: Readonly<Record<string, string>>;
+  readonly env?: Readonly<Record<string, string | undefined>>;
   /** The sources of the program, where they are not these. */
   readonly root?: string;
 }

@@ -1,73 +1,56 @@
-// What every error of a user's making looks like, checked for many command lines in one process.
+// What every error for users looks like on the command line, checked for many command lines in one process.
 
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { EXIT } from '../../src/util/errors.ts';
-import { asModule, MAIN, type Outcome } from './mm.ts';
+import type { Outcome } from './mm.ts';
+import { mmEach } from './mm-each.ts';
 
 export interface Refusal {
   readonly flags: readonly string[];
-  readonly code: (typeof EXIT)[keyof typeof EXIT];
-  /** What the message says, each somewhere in it. */
-  readonly says: readonly RegExp[];
+  readonly exit: (typeof EXIT)[keyof typeof EXIT];
+  readonly code: `E_${string}`;
+  /** What the `at:` line is about: a flag, the end of a path, file:line:column. */
+  readonly at?: RegExp | string;
+  /** Numbers, names and places that the error has to give, each somewhere in it; no wording. */
+  readonly says?: readonly RegExp[];
 }
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const PROGRAM = `
-  const { main } = await import('${MAIN}');
-  const streams = [process.stdout, process.stderr];
-  const writes = streams.map((stream) => stream.write);
-  const outcomes = [];
-  for (const flags of JSON.parse(process.argv[1])) {
-    const written = ['', ''];
-    streams.forEach((stream, i) => { stream.write = (text) => { written[i] += text; return true; }; });
-    await main(flags);
-    streams.forEach((stream, i) => { stream.write = writes[i]; });
-    outcomes.push({ code: process.exitCode ?? 0, stdout: written[0], stderr: written[1] });
-    process.exitCode = 0;
+
+function check({ code: exit, stdout, stderr }: Outcome, refusal: Refusal): void {
+  const shown = `mm ${refusal.flags.join(' ')}\n${stderr}`;
+  assert.equal(exit, refusal.exit, shown);
+  assert.equal(stdout, '', shown);
+  assert.equal(stderr.match(/^error: /gm)?.length, 1, shown);
+  assert.match(stderr, /^ {2}fix: \S/m, shown);
+  assert.deepEqual(stderr.match(/^ {2}code: .*$/gm), [`  code: ${refusal.code}`], shown);
+  assert.doesNotMatch(stderr, /^ +at [^:]|node:internal|\bError:/m, `a stack trace\n${shown}`);
+  if (refusal.at !== undefined) {
+    const [, at = ''] = /^ {2}at: {2}(.*)$/m.exec(stderr) ?? [];
+    if (typeof refusal.at === 'string') assert.ok(at.endsWith(refusal.at), shown);
+    else assert.match(at, refusal.at, shown);
   }
-  process.stdout.write(JSON.stringify(outcomes));`;
-
-/** Runs command lines one after the other. */
-async function each(
-  commands: readonly (readonly string[])[],
-  env: NodeJS.ProcessEnv = process.env,
-): Promise<Outcome[]> {
-  const program = [...asModule(PROGRAM), JSON.stringify(commands)];
-  const { stdout } = await promisify(execFile)(process.execPath, program, {
-    cwd: ROOT,
-    env,
-    maxBuffer: 2 ** 24,
-  });
-  return JSON.parse(stdout) as Outcome[];
+  for (const pattern of refusal.says ?? []) assert.match(stderr, pattern, shown);
 }
 
-function check({ code, stdout, stderr }: Outcome, refusal: Refusal): void {
-  const told = `mm ${refusal.flags.join(' ')}\n${stderr}`;
-  assert.equal(code, refusal.code, told);
-  assert.equal(stdout, '', told);
-  assert.equal(stderr.match(/^error: /gm)?.length, 1, told);
-  assert.match(stderr, /^ {2}fix: \S/m, told);
-  assert.doesNotMatch(stderr, /^ +at [^:]|node:internal|\bError:/m, `a stack trace\n${told}`);
-  for (const pattern of refusal.says) assert.match(stderr, pattern, told);
-}
-
-/** A test for each command line: it ends with one message that says what, where and the fix. */
+/** A test for each command line: it ends with one error that has a code, what to do, and its place. */
 export function testRefusals(cases: Readonly<Record<string, Refusal>>): void {
   const refusals = Object.entries(cases);
   let outcomes: Outcome[];
   before(async () => {
-    outcomes = await each(refusals.map(([, { flags }]) => flags));
+    outcomes = await mmEach(
+      refusals.map(([, { flags }]) => flags),
+      { folder: ROOT },
+    );
   });
   for (const [i, [name, refusal]] of refusals.entries()) test(name, () => check(outcomes[i]!, refusal));
 }
 
 /** Where the library is not installed, a command line says how to install it. `cache` is a folder without it. */
 export async function asksForSetup(flags: readonly string[], cache: string): Promise<void> {
-  const { MM_TENSORFLOW: _chosen, ...env } = process.env;
-  const [outcome] = await each([flags], { ...env, MM_CACHE: cache });
-  check(outcome!, { flags, code: EXIT.engine, says: [/libtensorflow is not installed/, /fix: mm setup/] });
+  const env = { MM_TENSORFLOW: undefined, MM_CACHE: cache };
+  const [outcome] = await mmEach([flags], { folder: ROOT, env });
+  check(outcome!, { flags, exit: EXIT.engine, code: 'E_LIBRARY_MISSING', says: [/fix: mm setup/] });
 }

@@ -101,6 +101,21 @@ test('each path of the repository that a page names exists', () => {
   assert.deepEqual(missing, []);
 });
 
+test('each error code that a page names is one of the sources', () => {
+  const sources = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => readFileSync(join(ROOT, 'src', name), 'utf8'))
+    .join();
+  const unknown = PAGES.flatMap((page) =>
+    linesOf(page).flatMap(({ text, number }) =>
+      Array.from(text.matchAll(/(?<!\w)E_[A-Z_]+/g), ([code]) => code)
+        .filter((code) => !sources.includes(`'${code}'`))
+        .map((code) => `${page}:${number} ${code}`),
+    ),
+  );
+  assert.deepEqual(unknown, []);
+});
+
 test('the rooms are those of src, in README and in the architecture page', () => {
   const rooms = readdirSync(join(ROOT, 'src'));
   const [, tree = ''] = readFileSync(join(ROOT, 'README.md'), 'utf8').split(/^src\/$/m);

@@ -5,6 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { RETIRED_KEYS } from '../../src/config/retired.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -23,6 +24,12 @@ function word(stem: string, endings = 's?'): RegExp {
   return new RegExp(`(?<![A-Za-z])${stem}${endings}(?![a-z])|${upper}${endings}(?![a-z])`);
 }
 
+/** What old files are read by. */
+const OLD_NAMES = {
+  use: /^src\/(config\/retired|data\/tokens\/manifest|checkpoint\/\w+|report\/run\/record)\.ts|^docs\/FORMATS\.md: .*was called/,
+  because: 'the names in files of old formats',
+};
+
 const RETIRED: readonly Retired[] = [
   // Images and text
   {
@@ -33,7 +40,7 @@ const RETIRED: readonly Retired[] = [
         use: /^src\/data\/shapes\/.*a picture of/,
         because: 'captions of the shapes are data: their text follows from the seed',
       },
-      { use: /^src\/config\/retired\.ts/, because: 'old keys' },
+      OLD_NAMES,
       { use: /'bench picture'/, because: 'the name of a random stream decides its numbers' },
     ],
   },
@@ -44,13 +51,13 @@ const RETIRED: readonly Retired[] = [
   {
     word: /\bownRow\b/,
     say: 'axial-row',
-    except: [{ use: /^src\/config\/retired\.ts/, because: 'old values' }],
+    except: [OLD_NAMES],
   },
   {
     word: /\bcorner\b/,
     say: 'conv-like',
     within: /^(src\/(config|nn|models|inference|convert)|docs|README)/,
-    except: [{ use: /^src\/config\/retired\.ts/, because: 'old values' }],
+    except: [OLD_NAMES],
   },
   // Training
   { word: word('trainee'), say: 'task' },
@@ -59,11 +66,12 @@ const RETIRED: readonly Retired[] = [
   {
     word: /\baveraging\b|\b[Aa]verage of the iterates|\baveraged (iterates|weights)/,
     say: 'EMA',
-    except: [{ use: /^src\/config\/retired\.ts/, because: 'old keys' }],
+    except: [OLD_NAMES, { use: /also called averaged iterates/, because: 'the explanation of EMA' }],
   },
   {
     word: /\bgoOn\b|\bg(o|oes|oing|one) on (with|from)\b|\bgoing on\b/,
     say: 'resume, continue',
+    except: [OLD_NAMES],
   },
   {
     word: /\bleads\b/,
@@ -72,9 +80,14 @@ const RETIRED: readonly Retired[] = [
   },
   { word: /\bthe first worker\b/i, say: 'worker 0' },
   {
-    word: /\b(train\.(accumulate|codebookStart|gradientScale|from|chunk)|model\.(hidden|convolution)|plateau\.times)\b(?!Steps)/,
+    word: new RegExp(
+      `(?<![\\w.])(${Object.values(RETIRED_KEYS)
+        .flat()
+        .map(([old]) => old.replaceAll('.', '\\.'))
+        .join('|')})\\b`,
+    ),
     say: 'the key of docs/CONFIG.md',
-    except: [{ use: /^src\/config\/retired\.ts/, because: 'old keys' }],
+    except: [OLD_NAMES],
   },
   // Workers
   { word: /\b[Dd]oors?\b|\bknock(s|ed|ing)?\b/, say: 'listener, connect' },
@@ -148,4 +161,41 @@ test('the rules find a word alone and in names, and nothing else', () => {
   for (const other of ['picturesque', 'depictured']) assert.doesNotMatch(other, picture);
   assert.match('from lucid', /[Ll]ucid(?!rains)/);
   assert.doesNotMatch('lucidrains/DALLE-pytorch', /[Ll]ucid(?!rains)/);
+});
+
+/** Letters of the glossary's table of axes. */
+function shapeLetters(): Set<string> {
+  const [, table = ''] = readFileSync(join(ROOT, 'docs', 'GLOSSARY.md'), 'utf8').split('## Shape letters');
+  const rows = Array.from(
+    table.matchAll(/^\| ([A-Za-z](?:, [A-Za-z])*) \|/gm),
+    ([, letters]) => letters as string,
+  );
+  return new Set(rows.flatMap((letters) => letters.split(', ')));
+}
+
+test('each letter of a shape suffix is in the glossary, and at the head of its file', () => {
+  const letters = shapeLetters();
+  assert.ok(letters.size > 15);
+  const found = FILES.filter((path) => path.startsWith('src/')).flatMap((path) => {
+    const text = readFileSync(join(ROOT, path), 'utf8');
+    const code = text.replaceAll(/'[^'\n]*'|`[^`\n]*`/g, '');
+    const used = new Set(
+      Array.from(
+        code.matchAll(/\b[a-z][A-Za-z]*_([A-Z][A-Za-z0-9]*)\b/g),
+        ([, suffix]) => suffix as string,
+      ).flatMap((suffix) => [...suffix].filter((character) => /[A-Za-z]/.test(character))),
+    );
+    const head = text.slice(0, text.search(/^(import|export)/m));
+    const legend = head
+      .split('\n')
+      .filter((line) => line.startsWith('//   '))
+      .join(' ');
+    return [...used].flatMap((letter) => [
+      ...(letters.has(letter) ? [] : [`${path}: ${letter} is not in docs/GLOSSARY.md`]),
+      ...(new RegExp(`(?<![A-Za-z])${letter}(?![A-Za-z])`).test(legend)
+        ? []
+        : [`${path}: ${letter} is not explained at its head`]),
+    ]);
+  });
+  assert.equal(found.length, 0, `\n${found.join('\n')}`);
 });

@@ -1,59 +1,58 @@
-// mm classify: zero-shot prediction with labels in the user's own words.
+// mm classify: zero-shot classification with labels in the user's own words.
 
 import type { ImageFile } from '../../data/image.ts';
 import { InterruptedError, UsageError } from '../../util/errors.ts';
 import { clipFlags, withClip } from '../clip-flags.ts';
 import { type Context, defineCommand } from '../command.ts';
 import { findImages } from '../find-images.ts';
+import { REPEATABLE, TEXT, withExamples } from '../help.ts';
+import { wholeNumber } from '../whole-number.ts';
 
-interface Predicted {
+interface Prediction {
   readonly file: string;
+  /** All labels, the most probable first. */
   readonly labels: readonly { readonly label: string; readonly probability: number }[];
   readonly truth?: string | undefined;
 }
 
 export const command = defineCommand({
   flags: (yargs) =>
-    clipFlags(yargs)
-      .option('labels', { type: 'string', requiresArg: true, describe: 'file of labels, a line each' })
-      .option('label', { type: 'string', array: true, nargs: 1, describe: 'a label; repeatable' })
-      .option('template', {
-        type: 'string',
-        array: true,
-        nargs: 1,
-        describe: 'text made of a label; several are averaged (default "A photo of a {label}")',
-      })
-      .option('classifier', { type: 'string', requiresArg: true, describe: 'file of an earlier --save' })
-      .option('save', { type: 'string', requiresArg: true, describe: 'file to keep the classifier in' })
-      .option('top-k', {
-        type: 'number',
-        default: 5,
-        alias: 'top_k',
-        describe: 'labels listed of each image',
-      })
-      .option('truth', {
-        type: 'string',
-        requiresArg: true,
-        describe:
-          'what the images show, for accuracy: "folders" where each is in the folder of its label, or a CSV of file and label',
-      })
-      .option('csv', { type: 'string', requiresArg: true, describe: 'file for the table' })
-      .conflicts('classifier', ['labels', 'label', 'template'])
-      .conflicts('labels', 'label')
-      .example('$0 classify photos --clip runs/clip --label cat --label dog', 'two labels')
-      .example(
-        '$0 classify photos --clip runs/clip --labels labels.txt --truth folders --save pets.safetensors',
-        'accuracy on a folder for each label; the classifier is kept',
-      )
-      .example('$0 classify more --clip runs/clip --classifier pets.safetensors', 'and used again'),
+    withExamples(
+      clipFlags(yargs)
+        .option('labels', { ...TEXT, describe: 'text file with a label on each line' })
+        .option('label', { ...REPEATABLE, describe: 'a label, instead of --labels; repeatable' })
+        .option('template', {
+          ...REPEATABLE,
+          defaultDescription: '"A photo of a {label}"',
+          describe: 'text made of a label; the features of several templates are averaged; repeatable',
+        })
+        .option('classifier', { ...TEXT, describe: 'classifier file of --save, instead of labels' })
+        .option('save', { ...TEXT, describe: 'writes the classifier to this file' })
+        .option('top-k', {
+          ...wholeNumber('top-k'),
+          default: 5,
+          alias: 'top_k',
+          describe: 'labels listed for each image, the most probable first',
+        })
+        .option('truth', {
+          ...TEXT,
+          describe:
+            'true labels, for accuracy: "folders" when each image is in a folder of its label, or a CSV of file and label',
+        })
+        .option('csv', { ...TEXT, describe: 'writes the table as a CSV file' })
+        .conflicts('classifier', ['labels', 'label', 'template'])
+        .conflicts('labels', 'label'),
+      [
+        ['two labels', 'classify photos --clip runs/clip --label cat --label dog'],
+        [
+          'accuracy on a folder for each label; keeps the classifier',
+          'classify photos --clip runs/clip --labels labels.txt --truth folders --save pets.safetensors',
+        ],
+        ['uses the classifier again', 'classify more --clip runs/clip --classifier pets.safetensors'],
+      ],
+    ),
 
   async run(flags, context) {
-    const topK = flags['top-k'];
-    if (!(Number.isInteger(topK) && topK > 0))
-      throw new UsageError(`--top-k is a whole number from 1 on, and got ${topK}`, {
-        where: '--top-k',
-        fix: 'leave it out for the 5 likeliest',
-      });
     const { DEFAULT_TEMPLATES, checkClassifier, makeClassifier, predict } = await import(
       '../../inference/clip/classifier.ts'
     );
@@ -61,7 +60,7 @@ export const command = defineCommand({
     const labels = await readLabelFlags(flags);
     const templates = flags.template ?? DEFAULT_TEMPLATES;
     const where = flags.labels ?? '--label';
-    // Mistakes in them are told before the model is loaded.
+    // Checked before the model is loaded.
     if (labels) checkClassifier(labels, templates, where);
     const images = await labelledImages(flags.images, flags.truth);
 
@@ -70,14 +69,14 @@ export const command = defineCommand({
         flags.classifier === undefined
           ? await makeClassifier(clip, labels as string[], templates, where, flags.truncate)
           : await loadClassifier(flags.classifier, clip.hash);
-      refuseStrangers(images, classifier.labels);
+      assertKnownLabels(images, classifier.labels);
       if (flags.save !== undefined) await saveClassifier(flags.save, classifier);
       const { images: found, features } = await embed(images);
       const { embedding } = clip.config;
       return {
         all: classifier.labels,
         predictions: found.map(
-          ({ path, label }, i): Predicted => ({
+          ({ path, label }, i): Prediction => ({
             file: path,
             labels: predict(classifier, features.subarray(i * embedding, (i + 1) * embedding), clip.scale),
             truth: label,
@@ -85,11 +84,17 @@ export const command = defineCommand({
         ),
       };
     });
-    await report(predictions, all, topK, flags, context);
+    const shown = predictions.map((prediction) => ({
+      ...prediction,
+      labels: prediction.labels.slice(0, flags['top-k']),
+    }));
+    printPredictions(shown, context);
+    await printAccuracy(predictions, all, context);
+    if (flags.csv !== undefined) await writeTable(flags.csv, shown, context);
   },
 });
 
-/** The labels of the flags; undefined where a saved classifier has them. */
+/** The labels of the flags; undefined with a saved classifier, which has its own. */
 async function readLabelFlags({
   labels,
   label,
@@ -101,15 +106,18 @@ async function readLabelFlags({
 }): Promise<string[] | undefined> {
   if (classifier !== undefined) return undefined;
   if (label) return label;
-  if (labels === undefined)
+  if (labels === undefined) {
     throw new UsageError('there are no labels', {
+      code: 'E_NO_LABELS',
+      option: 'labels',
       fix: 'name them: --labels FILE, --label cat --label dog, or --classifier FILE of an earlier --save',
     });
+  }
   const { readLabels } = await import('../../data/sources/labelled.ts');
   return readLabels(labels);
 }
 
-/** The images of the command line, with their labels where these are known. */
+/** The images of the command line, with their true labels where they are known. */
 async function labelledImages(
   images: readonly string[],
   truth: string | undefined,
@@ -125,66 +133,69 @@ async function labelledImages(
   });
 }
 
-function refuseStrangers(
+/** @throws UsageError when an image's true label is not one of the classifier's */
+function assertKnownLabels(
   images: readonly { readonly path: string; readonly label?: string }[],
   labels: readonly string[],
 ): void {
-  const stranger = images.find(({ label }) => label !== undefined && !labels.includes(label));
-  if (!stranger) return;
-  throw new UsageError(`an image shows ${stranger.label}, which is not among the labels`, {
-    where: stranger.path,
-    fix: 'add the label, or mend --truth',
+  const unknown = images.find(({ label }) => label !== undefined && !labels.includes(label));
+  if (!unknown) return;
+  throw new UsageError(`the true label of an image is not one of the labels: ${unknown.label}`, {
+    code: 'E_UNKNOWN_LABEL',
+    where: unknown.path,
+    fix: 'add the label, or correct --truth',
   });
 }
 
-async function report(
-  predictions: readonly Predicted[],
+function printPredictions(predictions: readonly Prediction[], { print, json, signal }: Context): void {
+  for (const { file, labels, truth } of predictions) {
+    if (signal.aborted) throw new InterruptedError('stopped', { code: 'E_INTERRUPTED' });
+    const texts = labels.map(({ label, probability }) => `${label} ${(100 * probability).toFixed(1)} %`);
+    print(`${file}  ${texts.join(', ')}${truth === undefined ? '' : `  (${truth})`}`);
+    json({ file, labels, ...(truth !== undefined && { truth }) });
+  }
+}
+
+/** Accuracy and confusion of the images whose label is known. */
+async function printAccuracy(
+  predictions: readonly Prediction[],
   labels: readonly string[],
-  topK: number,
-  { csv: csvFile }: { csv?: string | undefined },
-  { print, json, signal }: Context,
+  { print, json }: Context,
 ): Promise<void> {
-  for (const { file, labels: likeliest, truth } of predictions) {
-    if (signal.aborted) throw new InterruptedError('stopped');
-    const shown = likeliest.slice(0, topK);
-    const words = shown.map(({ label, probability }) => `${label} ${(100 * probability).toFixed(1)} %`);
-    print(`${file}  ${words.join(', ')}${truth === undefined ? '' : `  (${truth})`}`);
-    json({ file, labels: shown, ...(truth !== undefined && { truth }) });
-  }
   const known = predictions.filter(({ truth }) => truth !== undefined);
-  if (known.length > 0) {
-    const { confusion } = await import('../../inference/clip/classifier.ts');
-    const figures = confusion(
-      labels.length,
-      known.map(({ truth, labels: [best] }) => [
-        labels.indexOf(truth as string),
-        labels.indexOf(best!.label),
-      ]),
-    );
-    print(`accuracy ${(100 * figures.accuracy).toFixed(1)} % of ${known.length}`);
-    for (const line of confusionLines(labels, figures)) print(line);
-    json({
-      accuracy: figures.accuracy,
-      images: known.length,
-      perLabel: Object.fromEntries(labels.map((label, i) => [label, figures.perLabel[i] ?? null])),
-      confusion: figures.matrix,
-    });
-  }
-  if (csvFile === undefined) return;
+  if (known.length === 0) return;
+  const { confusion } = await import('../../inference/clip/classifier.ts');
+  const { accuracy, perLabel, matrix } = confusion(
+    labels.length,
+    known.map(({ truth, labels: [best] }) => [labels.indexOf(truth as string), labels.indexOf(best!.label)]),
+  );
+  print(`accuracy ${(100 * accuracy).toFixed(1)} % of ${known.length}`);
+  for (const line of confusionLines(labels, { perLabel, matrix })) print(line);
+  json({
+    accuracy,
+    images: known.length,
+    perLabel: Object.fromEntries(labels.map((label, i) => [label, perLabel[i] ?? null])),
+    confusion: matrix,
+  });
+}
+
+async function writeTable(
+  file: string,
+  predictions: readonly Prediction[],
+  { print }: Context,
+): Promise<void> {
   const [{ csv }, { writeFileAtomic }] = await Promise.all([
     import('../csv.ts'),
     import('../../util/files.ts'),
   ]);
-  const rows = predictions.flatMap(({ file, labels: likeliest, truth }) =>
-    likeliest
-      .slice(0, topK)
-      .map(({ label, probability }, i) => [file, i + 1, label, probability, truth ?? '']),
+  const rows = predictions.flatMap(({ file, labels, truth }) =>
+    labels.map(({ label, probability }, i) => [file, i + 1, label, probability, truth ?? '']),
   );
-  await writeFileAtomic(csvFile, csv([['file', 'rank', 'label', 'probability', 'truth'], ...rows]));
-  print(csvFile);
+  await writeFileAtomic(file, csv([['file', 'rank', 'label', 'probability', 'truth'], ...rows]));
+  print(file);
 }
 
-/** A row for each label: how often it is right, and what it is taken for. */
+/** A line for each label: the share classified correctly, and the labels that the others got. */
 function confusionLines(
   labels: readonly string[],
   { perLabel, matrix }: { perLabel: readonly (number | undefined)[]; matrix: readonly (readonly number[])[] },

@@ -2,25 +2,40 @@
 
 import type { DataReport, Range } from '../../data/check.ts';
 import { SOURCES } from '../../data/sources/resolve.ts';
-import { DataError, UsageError } from '../../util/errors.ts';
+import { DataError } from '../../util/errors.ts';
 import { type Context, defineCommand } from '../command.ts';
+import { TEXT, withExamples } from '../help.ts';
+import { wholeNumber } from '../whole-number.ts';
 
-/** File names shown of each kind; --json has them all. */
-const SHOWN = 5;
+/** File names printed of each kind; --json has all of them. */
+const MAX_NAMES = 5;
 
 export const makeShapesCommand = defineCommand({
   flags: (yargs) =>
-    yargs
-      .option('out', { type: 'string', default: 'data/shapes', describe: 'folder to write' })
-      .option('count', { type: 'number', default: 20_000, describe: 'images to draw' })
-      .option('size', { type: 'number', default: 32, describe: 'pixels on a side' })
-      .option('seed', { type: 'number', default: 0, describe: 'the same seed draws the same images' })
-      .option('force', {
-        type: 'boolean',
-        default: false,
-        describe: 'replace a folder that something else made',
-      })
-      .example('$0 data make-shapes --out data/shapes', '20,000 captioned images for the demo'),
+    withExamples(
+      yargs
+        .option('out', { ...TEXT, default: 'data/shapes', describe: 'folder for the data set' })
+        .option('count', { ...wholeNumber('count'), default: 20_000, describe: 'images to render' })
+        .option('size', {
+          ...wholeNumber('size'),
+          default: 32,
+          describe: 'pixels on a side of the images',
+        })
+        .option('seed', {
+          ...wholeNumber('seed', { min: 0 }),
+          default: 0,
+          describe: 'the same seed renders the same images',
+        })
+        .option('force', {
+          type: 'boolean',
+          default: false,
+          describe: 'replace a folder that mm data make-shapes did not write',
+        }),
+      [
+        ['20,000 captioned images', 'data make-shapes --out data/shapes'],
+        ['larger ones, with another seed', 'data make-shapes --out data/large --size 64 --seed 1'],
+      ],
+    ),
 
   async run({ out, count, size, seed, force }, { json, print, progress, signal }: Context) {
     const { makeShapes } = await import('../../data/shapes/make.ts');
@@ -28,7 +43,7 @@ export const makeShapesCommand = defineCommand({
     json({ out, ...about });
     print(`${count} captioned images of ${size} × ${size} pixels in ${out}`);
     print(
-      `never shown: ${about.heldOut.pairs} pairs of colour and shape, ${about.heldOut.scenes} pairings of ` +
+      `held out: ${about.heldOut.pairs} pairs of colour and shape, ${about.heldOut.scenes} scenes of two ` +
         `objects; listed in ${out}/heldout.json`,
     );
   },
@@ -36,57 +51,55 @@ export const makeShapesCommand = defineCommand({
 
 export const checkCommand = defineCommand({
   flags: (yargs) =>
-    yargs
-      .positional('path', {
-        type: 'string',
-        demandOption: true,
-        describe: SOURCES,
-      })
-      .option('text-length', {
-        type: 'number',
-        default: 256,
-        describe: 'words from which a caption counts as too long: the text positions of the model',
-      })
-      .example('$0 data check data/shapes', 'counts, sizes, and what training would stumble over')
-      .example('$0 data check "shards/{000..099}.tar" --json', 'the same of tars, for programs'),
+    withExamples(
+      yargs
+        .positional('path', { type: 'string', demandOption: true, describe: SOURCES })
+        .option('text-length', {
+          ...wholeNumber('text-length'),
+          default: 256,
+          describe: 'most words in a caption before it is reported as too long',
+        }),
+      [
+        ['counts, sizes and faults', 'data check data/shapes'],
+        ['the same of WebDataset tars, for programs', 'data check "shards/{000..099}.tar" --json'],
+      ],
+    ),
 
   async run({ path, 'text-length': textLength }, { json, print, progress, signal }: Context) {
-    if (!Number.isInteger(textLength) || textLength < 1)
-      throw new UsageError(`--text-length is a whole number of words, at least 1, and got ${textLength}`, {
-        fix: 'leave it out for 256',
-      });
     const { checkData } = await import('../../data/check.ts');
     const report = await checkData(path, { textLength, progress, signal });
     json(report);
     for (const line of describe(report, textLength)) print(line);
-    if (report.usable === 0)
+    if (report.usable === 0) {
       throw new DataError(`none of the ${report.images} images can be used`, {
+        code: 'E_NO_USABLE_IMAGE',
         where: report.unusable[0]?.file ?? path,
         fix: report.unusable[0]?.reason ?? 'name other archives',
       });
+    }
   },
 });
 
 const shorten = (text: string): string => `“${text.length > 60 ? `${text.slice(0, 60)}…` : text}”`;
 
-function some(files: readonly string[]): string {
-  const more = files.length > SHOWN ? `, and ${files.length - SHOWN} more` : '';
-  return files.slice(0, SHOWN).join(', ') + more;
+function firstNames(files: readonly string[]): string {
+  const more = files.length > MAX_NAMES ? `, and ${files.length - MAX_NAMES} more` : '';
+  return files.slice(0, MAX_NAMES).join(', ') + more;
 }
 
-function spread(range: Range | undefined): string {
+function rangeText(range: Range | undefined): string {
   return range ? `${range.min} to ${range.max}, median ${range.median}` : '–';
 }
 
 function describe(report: DataReport, textLength: number): string[] {
   const { captions } = report;
-  const [often] = captions.repeated;
-  const mostOften = often ? `, most often (${often.images} times) ${shorten(often.caption)}` : '';
+  const [top] = captions.repeated;
+  const mostFrequent = top ? `, most frequent (${top.images} times) ${shorten(top.caption)}` : '';
   const formats = Object.entries(report.formats).map(([format, count]) => `${count} ${format}`);
   const warnings: [what: string, files: readonly string[]][] = [
     ['cannot be used', report.unusable.map(({ file, reason }) => `${file} (${reason})`)],
     ['are the same image under several names', report.duplicates.map((files) => files.join(' = '))],
-    // A folder without any captions is one of images only.
+    // A data set without any caption is meant to have none.
     ['have no caption', captions.count > 0 ? captions.missing : []],
     ['have an empty caption', captions.empty],
     ['have a caption that cannot be read', captions.unreadable],
@@ -94,17 +107,17 @@ function describe(report: DataReport, textLength: number): string[] {
       `have a caption of more than ${textLength} words`,
       captions.tooLong.map(({ file, words }) => `${file} (${words})`),
     ],
-    ['have several captions, of which each epoch draws one', captions.severalLines],
+    ['have several captions, of which each epoch picks one', captions.severalLines],
     ['are captions without an image', captions.withoutImage],
   ];
   return [
     `${report.images} images in ${report.path}, ${report.usable} usable${formats.length > 0 ? `: ${formats.join(', ')}` : ''}`,
-    `width ${spread(report.width)}; height ${spread(report.height)} pixels`,
+    `width ${rangeText(report.width)}; height ${rangeText(report.height)} pixels`,
     captions.count === 0
       ? 'no captions'
-      : `${captions.count} captions, ${captions.distinct} distinct${mostOften}; ${spread(captions.words)} words`,
+      : `${captions.count} captions, ${captions.distinct} distinct${mostFrequent}; ${rangeText(captions.words)} words`,
     ...warnings
       .filter(([, files]) => files.length > 0)
-      .map(([what, files]) => `warning: ${files.length} ${what}: ${some(files)}`),
+      .map(([what, files]) => `warning: ${files.length} ${what}: ${firstNames(files)}`),
   ];
 }

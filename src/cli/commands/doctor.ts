@@ -1,4 +1,4 @@
-// mm doctor: what is installed and found, and for every failing line the fix.
+// mm doctor: checks the installation; each failing line has its fix.
 
 import { EngineError } from '../../util/errors.ts';
 import { defineCommand } from '../command.ts';
@@ -15,8 +15,9 @@ import {
   checkTfjs,
   type Finding,
 } from '../diagnosis.ts';
+import { withExamples } from '../help.ts';
 
-async function* examine(signal: AbortSignal): AsyncGenerator<Finding> {
+async function* checks(signal: AbortSignal): AsyncGenerator<Finding> {
   yield checkNode();
   yield checkPlatform();
   yield checkMachine();
@@ -32,11 +33,15 @@ async function* examine(signal: AbortSignal): AsyncGenerator<Finding> {
 }
 
 export const command = defineCommand({
-  flags: (yargs) => yargs,
+  flags: (yargs) =>
+    withExamples(yargs, [
+      ['a line for each check', 'doctor'],
+      ['for a bug report, or a program', 'doctor --json'],
+    ]),
 
   async run(_flags, { json, print, signal }) {
     const findings: Finding[] = [];
-    for await (const finding of examine(signal)) {
+    for await (const finding of checks(signal)) {
       findings.push(finding);
       print(`${finding.status.padEnd(8)} ${finding.name.padEnd(14)} ${finding.detail}`);
       if (finding.fix !== undefined) print(`${' '.repeat(24)}fix: ${finding.fix}`);
@@ -44,7 +49,8 @@ export const command = defineCommand({
     const failed = findings.filter(({ status }) => status === 'FAIL').map(({ name }) => name);
     json({ ok: failed.length === 0, findings });
     if (failed.length > 0) {
-      throw new EngineError(`mm cannot work here: ${failed.join(', ')}`, {
+      throw new EngineError(`mm does not work here: ${failed.join(', ')}`, {
+        code: 'E_DOCTOR',
         fix: findings.find(({ status, fix }) => status === 'FAIL' && fix !== undefined)?.fix,
       });
     }

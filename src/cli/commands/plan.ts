@@ -1,4 +1,4 @@
-// mm plan: what a training configuration takes, from its graph alone.
+// mm plan: what a training configuration needs, from its graph alone.
 
 import { readFileSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
@@ -6,48 +6,39 @@ import { parse } from 'yaml';
 import { clipSchema } from '../../config/clip.ts';
 import { dalleSchema } from '../../config/dalle.ts';
 import { dvaeSchema } from '../../config/dvae.ts';
+import { kindOfConfig, MODEL_KINDS, type ModelKind } from '../../config/kind.ts';
 import { loadConfig } from '../../config/load.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
-import type { Plan, Planned } from '../../train/plan/plan.ts';
-import { InterruptedError, UsageError } from '../../util/errors.ts';
+import type { PlannedModel, ResourcePlan } from '../../train/plan/plan.ts';
+import { InterruptedError } from '../../util/errors.ts';
 import { defineCommand } from '../command.ts';
-
-const KINDS = ['dalle', 'dvae', 'clip'] as const;
-type Kind = (typeof KINDS)[number];
+import { setFlag, TEXT, withExamples } from '../help.ts';
+import { wholeNumber } from '../whole-number.ts';
 
 export const command = defineCommand({
   flags: (yargs) =>
-    yargs
-      .option('config', {
-        type: 'string',
-        requiresArg: true,
-        demandOption: true,
-        describe: 'YAML file of train-dalle, train-dvae or train-clip',
-      })
-      .option('set', {
-        type: 'string',
-        array: true,
-        nargs: 1,
-        describe: 'path.to.key=value, over the file; repeatable',
-      })
-      .option('kind', {
-        choices: KINDS,
-        describe: 'what the file configures, where its model section does not show it',
-      })
-      .option('devices', {
-        type: 'number',
-        default: 1,
-        requiresArg: true,
-        describe: 'devices that share the weights and the batch',
-      })
-      .example('$0 plan --config configs/dalle/12b.yaml --devices 1024', 'the published model'),
+    withExamples(
+      yargs
+        .option('config', {
+          ...TEXT,
+          demandOption: true,
+          describe: 'configuration of mm train-dalle, mm train-dvae or mm train-clip, a YAML file',
+        })
+        .option('set', setFlag)
+        .option('kind', {
+          choices: MODEL_KINDS,
+          defaultDescription: 'by its `kind`, else by the keys of its model section',
+          describe: 'model that the file configures',
+        })
+        .option('devices', {
+          ...wholeNumber('devices'),
+          default: 1,
+          describe: 'devices that share the weights and the batch',
+        }),
+      [['the published model', 'plan --config configs/dalle/12b.yaml --devices 1024']],
+    ),
 
   async run({ config: file, set, kind, devices }, { json, print, signal }) {
-    if (!Number.isInteger(devices) || devices < 1) {
-      throw new UsageError(`--devices is a whole number from 1 on, and got ${devices}`, {
-        where: '--devices',
-      });
-    }
     const { Runtime } = await import('../../engine/session/runtime.ts');
     const { plan } = await import('../../train/plan/plan.ts');
     const runtime = new Runtime();
@@ -68,8 +59,8 @@ export const command = defineCommand({
       await throwIfAborted(signal);
       const other = plan(planDalle(runtime, config, !recompute), devices).memory.activations;
       await throwIfAborted(signal);
-      const how = recompute ? 'kept' : 'computed again (train.recompute)';
-      print([...describe(result), `  with activations ${how}: ${gigabytes(other)} of them`].join('\n'));
+      const how = recompute ? 'kept' : 'recomputed (train.recompute)';
+      print([...describe(result), `  activations if ${how}: ${gigabytes(other)}`].join('\n'));
       json({ ...result, recompute, activationsOtherwise: other });
     } finally {
       await runtime.close();
@@ -77,17 +68,19 @@ export const command = defineCommand({
   },
 });
 
-/** Graphs are built in one go: Ctrl-C is seen between them. */
+/** A graph is built in one synchronous call: Ctrl-C is noticed between two of them. */
 async function throwIfAborted(signal: AbortSignal): Promise<void> {
   await setImmediate();
-  if (signal.aborted) throw new InterruptedError('stopped; a plan writes nothing');
+  if (signal.aborted) {
+    throw new InterruptedError('stopped; mm plan writes no file', { code: 'E_INTERRUPTED' });
+  }
 }
 
 async function planOther(
-  kind: Exclude<Kind, 'dalle'>,
+  kind: Exclude<ModelKind, 'dalle'>,
   runtime: Runtime,
   given: Parameters<typeof loadConfig>[1],
-): Promise<Planned> {
+): Promise<PlannedModel> {
   if (kind === 'dvae') {
     const { planDvae } = await import('../../train/plan/dvae.ts');
     return planDvae(runtime, loadConfig(dvaeSchema, given));
@@ -96,20 +89,15 @@ async function planOther(
   return planClip(runtime, loadConfig(clipSchema, given));
 }
 
-/** Only a dVAE has images of a size in its model, and only a CLIP two towers. */
-function kindOf(file: string): Kind {
-  let value: unknown;
+function kindOf(file: string): ModelKind {
   try {
-    value = parse(readFileSync(file, 'utf8'));
+    return kindOfConfig(parse(readFileSync(file, 'utf8')));
   } catch {
-    return 'dalle'; // loadConfig says what is wrong with the file.
+    return 'dalle'; // loadConfig reports what is wrong with the file.
   }
-  const model = (value as { model?: object } | null)?.model ?? {};
-  if ('imageSize' in model) return 'dvae';
-  return 'image' in model && 'text' in model ? 'clip' : 'dalle';
 }
 
-function describe({ kind, parameters, flopsPerStep, flopsPerRun, memory, ...rest }: Plan): string[] {
+function describe({ kind, parameters, flopsPerStep, flopsPerRun, memory, ...rest }: ResourcePlan): string[] {
   const parts = Object.entries(parameters.parts).map(
     ([part, count]) => `  ${part}: ${count.toLocaleString('en')}`,
   );
@@ -119,7 +107,7 @@ function describe({ kind, parameters, flopsPerStep, flopsPerRun, memory, ...rest
     ...parts,
     `${flopsPerStep.toExponential(3)} floating-point operations a step, ${flopsPerRun.toExponential(3)} a run`,
     `memory of each of ${rest.devices} devices, ${rest.examplesAtOnce} examples at once: ${gigabytes(memory.total)}`,
-    ...(['weights', 'gradients', 'moments', 'average', 'activations'] as const).map(
+    ...(['weights', 'gradients', 'moments', 'ema', 'activations'] as const).map(
       (name) => `  ${name}: ${gigabytes(memory[name])}`,
     ),
   ];

@@ -1,50 +1,43 @@
-// mm rank: images ordered by how well they go with a prompt.
+// mm rank: images ordered by how well they match a prompt, by CLIP.
 
-import { UsageError } from '../../util/errors.ts';
 import { clipFlags, withClip } from '../clip-flags.ts';
 import { defineCommand } from '../command.ts';
 import { findImages } from '../find-images.ts';
+import { REPEATABLE, TEXT, withExamples } from '../help.ts';
+import { wholeNumber } from '../whole-number.ts';
 
 export const command = defineCommand({
   flags: (yargs) =>
-    clipFlags(yargs)
-      .option('prompt', {
-        type: 'string',
-        array: true,
-        nargs: 1,
-        demandOption: true,
-        alias: 'text',
-        describe: 'what the images should show; repeatable',
-      })
-      .option('top', { type: 'number', describe: 'list only the best so many of each prompt' })
-      .option('csv', { type: 'string', requiresArg: true, describe: 'file for the table' })
-      .option('out', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'contact sheet: the best images of each prompt, in order',
-      })
-      .option('show', {
-        type: 'number',
-        default: 16,
-        describe: 'images of each prompt in the contact sheet',
-      })
-      .example('$0 rank samples --clip runs/clip --prompt "a red circle"', 'the best first')
-      .example(
-        '$0 rank photos --clip runs/clip --prompt "a cat" --prompt "a dog" --csv ranks.csv --out best.png',
-        'a table and a contact sheet',
-      ),
+    withExamples(
+      clipFlags(yargs)
+        .option('prompt', {
+          ...REPEATABLE,
+          demandOption: true,
+          alias: 'text',
+          describe: 'text to compare the images with; repeatable',
+        })
+        .option('top', {
+          ...wholeNumber('top'),
+          defaultDescription: 'all',
+          describe: 'images listed for each prompt, the best first',
+        })
+        .option('csv', { ...TEXT, describe: 'writes the table as a CSV file' })
+        .option('out', { ...TEXT, describe: 'writes the best images of each prompt as one image' })
+        .option('show', {
+          ...wholeNumber('show'),
+          default: 16,
+          describe: 'images of each prompt in the image of --out',
+        }),
+      [
+        ['the best first', 'rank samples --clip runs/clip --prompt "a red circle"'],
+        [
+          'two prompts, a table and an image of the best',
+          'rank photos --clip runs/clip --prompt "a cat" --prompt "a dog" --csv ranks.csv --out best.png',
+        ],
+      ],
+    ),
 
   async run(flags, context) {
-    for (const [flag, value] of [
-      ['--top', flags.top],
-      ['--show', flags.show],
-    ] as const) {
-      if (value === undefined || (Number.isInteger(value) && value > 0)) continue;
-      throw new UsageError(`${flag} is a whole number from 1 on, and got ${value}`, {
-        where: flag,
-        fix: 'leave it out',
-      });
-    }
     const { print, json } = context;
     const files = await findImages(flags.images);
     const rankings = await withClip(flags, context, async ({ clip, embed }) => {
@@ -55,8 +48,8 @@ export const command = defineCommand({
     for (const { prompt, images } of rankings) {
       if (rankings.length > 1) print(prompt);
       for (const [i, { file, similarity, probability }] of images.slice(0, flags.top).entries()) {
-        const figures = `${similarity.toFixed(4)}  ${(100 * probability).toFixed(2).padStart(6)} %`;
-        print(`${String(i + 1).padStart(5)}  ${figures}  ${file}`);
+        const scores = `${similarity.toFixed(4)}  ${(100 * probability).toFixed(2).padStart(6)} %`;
+        print(`${String(i + 1).padStart(5)}  ${scores}  ${file}`);
         json({ prompt, rank: i + 1, file, similarity, probability });
       }
     }

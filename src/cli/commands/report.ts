@@ -2,25 +2,27 @@
 
 import { join } from 'node:path';
 import { defineCommand } from '../command.ts';
+import { TEXT, withExamples } from '../help.ts';
 
 export const command = defineCommand({
   flags: (yargs) =>
-    yargs
-      .positional('run', {
-        type: 'string',
-        demandOption: true,
-        describe: 'the folder of a training run, finished or going on',
-      })
-      .option('out', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'the page to write; report.html in the run without it',
-      })
-      .example(
-        '$0 report runs/dalle',
-        'curves, images over time, times and configuration in runs/dalle/report.html',
-      )
-      .example('$0 report runs/dvae --out dvae.html', 'elsewhere'),
+    withExamples(
+      yargs
+        .positional('run', {
+          type: 'string',
+          demandOption: true,
+          describe: 'run folder of a training command; the run may still be going on',
+        })
+        .option('out', {
+          ...TEXT,
+          defaultDescription: 'report.html in the run folder',
+          describe: 'HTML file to write',
+        }),
+      [
+        ['curves, images over time, times and configuration, in runs/dalle/report.html', 'report runs/dalle'],
+        ['another file', 'report runs/dvae --out dvae.html'],
+      ],
+    ),
 
   async run({ run: path, out = join(path, 'report.html') }, { json, print }) {
     const [{ readRun }, { writeRunPage }] = await Promise.all([

@@ -11,11 +11,13 @@ import { trainBpe } from '../../tokenizers/train.ts';
 import { DataError, InterruptedError, UsageError } from '../../util/errors.ts';
 import { storageError } from '../../util/files.ts';
 import { type Context, defineCommand } from '../command.ts';
+import { TEXT, withExamples } from '../help.ts';
+import { wholeNumber } from '../whole-number.ts';
 
 const BYTES = 256;
 const MAX_VOCABULARY = 2 ** 20;
 
-/** What the tokenizer makes of the captions it was trained on. */
+/** Statistics of the tokenizer on the captions that it was trained on. */
 interface Report {
   readonly captions: number;
   readonly empty: number;
@@ -25,7 +27,7 @@ interface Report {
   readonly longest: { readonly tokens: number; readonly caption: string };
 }
 
-/** The captions of tars or of a list; undefined where the path is a folder or a file of text. */
+/** The captions of tars or of a list; undefined for a folder or a text file. */
 async function imageCaptions(path: string): Promise<string[] | undefined> {
   if (!isList(path) && !(await archivesOf(path))) return undefined;
   const images = await readImages(path, { captions: 'optional' });
@@ -36,7 +38,7 @@ async function* each(lines: readonly string[]): AsyncGenerator<string> {
   yield* lines;
 }
 
-/** All captions that are not empty, with progress by files, or by bytes of a single file. */
+/** All lines of the files, with progress in files, or in bytes for a single file. */
 async function* captions(label: string, files: readonly string[], context: Context): AsyncGenerator<string> {
   const { progress, signal } = context;
   const [first] = files;
@@ -44,7 +46,9 @@ async function* captions(label: string, files: readonly string[], context: Conte
   progress.start(label, single ? (await stat(first)).size : files.length);
   for (const [index, file] of files.entries()) {
     for await (const line of readLines(file, single ? (bytes) => progress.update(bytes) : undefined)) {
-      if (signal.aborted) throw new InterruptedError('stopped; no tokenizer was written');
+      if (signal.aborted) {
+        throw new InterruptedError('stopped; no tokenizer was written', { code: 'E_INTERRUPTED' });
+      }
       yield line;
     }
     if (!single) progress.update(index + 1);
@@ -73,10 +77,12 @@ async function measure(tokenizer: BpeTokenizer, lines: AsyncIterable<string>): P
   return { captions: count, empty, characters, tokens, charactersPerToken: characters / tokens, longest };
 }
 
-/** Finds out before the work whether its result can be written. */
-async function checkWritable(file: string): Promise<void> {
+/** Checks before the work that its result can be written. */
+async function assertFileWritable(file: string): Promise<void> {
   if ((await stat(file).catch(() => undefined))?.isDirectory()) {
     throw new UsageError('--out is a folder', {
+      code: 'E_PATH_KIND',
+      option: 'out',
       where: file,
       fix: 'name the file: --out FOLDER/tokenizer.json',
     });
@@ -89,6 +95,8 @@ async function checkWritable(file: string): Promise<void> {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'EEXIST' && code !== 'ENOTDIR') throw storageError(error, file);
     throw new UsageError('the folder of --out is a file', {
+      code: 'E_PATH_KIND',
+      option: 'out',
       where: folder,
       fix: 'name another folder',
       cause: error,
@@ -98,33 +106,33 @@ async function checkWritable(file: string): Promise<void> {
 
 export const command = defineCommand({
   flags: (yargs) =>
-    yargs
-      .option('data', {
-        alias: 'image_text_folder',
-        type: 'string',
-        demandOption: true,
-        describe:
-          'folder of .txt captions, searched with its subfolders, or a text file, each line a caption; or WebDataset tars, or a CSV, TSV, JSONL or COCO list',
-      })
-      .option('out', { type: 'string', demandOption: true, describe: 'the tokenizer.json to write' })
-      .option('vocabulary', {
-        type: 'number',
-        default: 16384,
-        describe: 'tokens wanted, the 256 bytes included; little text may give fewer',
-      })
-      .example('$0 train-bpe --data captions.txt --out tokenizer.json', 'DALL·E’s 16,384 tokens')
-      .example('$0 train-bpe --data images --out tokenizer.json --vocabulary 1000', 'from a folder'),
+    withExamples(
+      yargs
+        .option('data', {
+          ...TEXT,
+          alias: 'image_text_folder',
+          demandOption: true,
+          describe:
+            'captions: a folder of .txt files, searched with its subfolders; a text file with a caption on each line; WebDataset tars; or a CSV, TSV, JSONL or COCO list',
+        })
+        .option('out', { ...TEXT, demandOption: true, describe: 'tokenizer.json to write' })
+        .option('vocabulary', {
+          ...wholeNumber('vocabulary', {
+            min: BYTES,
+            max: MAX_VOCABULARY,
+            fix: 'give 16384, as DALL·E has; the 256 bytes are always in it, so that every text can be encoded',
+          }),
+          default: 16384,
+          describe: 'tokens, the 256 bytes included; few captions may give fewer',
+        }),
+      [
+        ["DALL·E's 16,384 tokens", 'train-bpe --data captions.txt --out tokenizer.json'],
+        ['a small one from a folder', 'train-bpe --data images --out tokenizer.json --vocabulary 1000'],
+      ],
+    ),
 
   async run({ data, out, vocabulary }, context) {
-    if (!Number.isInteger(vocabulary) || vocabulary < BYTES || vocabulary > MAX_VOCABULARY) {
-      throw new UsageError(
-        `--vocabulary ${vocabulary} is not an integer from ${BYTES} to ${MAX_VOCABULARY}`,
-        {
-          fix: 'the 256 bytes are always in it, so that every text can be encoded; DALL·E has 16384',
-        },
-      );
-    }
-    await checkWritable(out);
+    await assertFileWritable(out);
     const texts = await imageCaptions(data);
     const files = texts ? [data] : await captionFiles(data);
     const { progress, signal } = context;
@@ -134,6 +142,7 @@ export const command = defineCommand({
     const report = await measure(tokenizer, read('measuring'));
     if (report.captions === 0) {
       throw new DataError('there are no captions, only empty lines or files', {
+        code: 'E_NO_CAPTIONS',
         where: data,
         fix: 'write a caption on each line',
       });
@@ -146,10 +155,10 @@ export const command = defineCommand({
       `${out}: ${size} tokens from ${report.captions} captions in ${files.length} file${files.length === 1 ? '' : 's'}`,
     );
     if (size < vocabulary) {
-      context.print(`  fewer than the ${vocabulary} asked for: no other pair occurs twice in these captions`);
+      context.print(`  fewer than the ${vocabulary} requested: no other pair occurs twice in these captions`);
     }
-    if (report.empty > 0) context.print(`  ${report.empty} empty lines passed over`);
-    context.print(`  ${report.charactersPerToken.toFixed(2)} characters a token`);
+    if (report.empty > 0) context.print(`  ${report.empty} empty lines skipped`);
+    context.print(`  ${report.charactersPerToken.toFixed(2)} characters per token`);
     const { caption, tokens } = report.longest;
     const shown = caption.length > 60 ? `${caption.slice(0, 60)}…` : caption;
     context.print(`  the longest caption has ${tokens} tokens: ${shown}`);

@@ -1,9 +1,9 @@
-// What mm sample leaves in its folder: a PNG of each image as soon as it is finished, a grid that grows, a page.
+// The files of mm sample: a PNG of each image as soon as it is finished, a grid that grows, and a page.
 
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PreviewImage } from '../../api/options.ts';
-import { UNDRAWN } from '../../api/preview.ts';
+import { UNSAMPLED } from '../../api/preview.ts';
 import type { SampledImage } from '../../api/sample.ts';
 import { imageGrid } from '../../report/images/grid.ts';
 import type { GridCell } from '../../report/images/grid-layout.ts';
@@ -13,24 +13,24 @@ import type { GalleryCard, GallerySection } from '../../report/pages/gallery.ts'
 import { writeGallery } from '../../report/pages/gallery.ts';
 import { writeFileAtomic } from '../../util/files.ts';
 
-/** Images in a grid, and in a page, at most: a file of thousands no program opens. */
+/** Most images in a grid and in a page: no program opens a file with many thousands. */
 const MAX_CELLS = 256;
 const MAX_CARDS = 2048;
-/** Characters of a prompt that stand in a heading. */
+/** Most characters of a prompt in a heading. */
 const TITLE_LENGTH = 120;
 
 export interface OutputOptions {
   readonly folder: string;
   readonly prompts: number;
-  /** Images of each prompt. */
+  /** Images written for each prompt. */
   readonly kept: number;
-  /** Of the grid; undefined for as many as look well. */
+  /** Columns of the grid; undefined for a number that fits. */
   readonly columns: number | undefined;
-  /** Whether there is a grid. */
+  /** Whether a grid is written. */
   readonly hasGrid: boolean;
 }
 
-/** With the beginning that the prompt was made from. */
+/** A card, and the beginning that the model completed to the prompt. */
 type Card = GalleryCard & { readonly from: string | undefined };
 
 export class SampleOutput {
@@ -39,10 +39,10 @@ export class SampleOutput {
   readonly #options: OutputOptions;
   readonly #cells: GridCell[] = [];
   readonly #cards: Card[] = [];
-  /** What all images have in common. */
+  /** What all images have in common, shown on the page. */
   #facts: Record<string, string | number> = {};
   #checkpoint = '';
-  /** Of the grid. */
+  /** Title of the grid. */
   #title: string | undefined;
   #files = 0;
   #nextIndex: number | undefined;
@@ -57,7 +57,7 @@ export class SampleOutput {
     return this.#files;
   }
 
-  /** Writes an image under a name that no earlier one has; returns its path. */
+  /** Writes an image under a free name; returns its path. */
   async add(image: SampledImage): Promise<string> {
     const { prompt, seed, pixels, size, score, settings, completedFrom, metadata } = image;
     const { folder } = this.#options;
@@ -71,10 +71,10 @@ export class SampleOutput {
     this.#facts = {
       ...settings,
       ...(negative !== undefined && { negative }),
-      ...(prime !== undefined && { 'codes kept of another image': prime.split(' ').length }),
+      ...(prime !== undefined && { 'image tokens kept of another image': prime.split(' ').length }),
     };
     if (this.#cells.length < MAX_CELLS) {
-      // With pixels of its own: as a part of the batch it would keep all of it in memory.
+      // A copy of the pixels: a view would keep the whole batch in memory.
       this.#cells.push(this.#cell(Uint8Array.from(pixels), size, prompt, score));
     }
     if (this.#cards.length < MAX_CARDS)
@@ -83,26 +83,28 @@ export class SampleOutput {
   }
 
   /**
-   * The grid as it is now: what is finished, what is being drawn, and grey where nothing is yet. Written to its file.
-   * @param total cells that the grid will have; undefined where that is not known
-   * @returns undefined where there is no grid
+   * Writes the grid as it is now: finished images, unfinished ones, and grey cells for those to come.
+   * @param total cells of the finished grid; undefined where it is not known
+   * @returns the PNG; undefined where there is no grid
    */
   async preview(unfinished: readonly PreviewImage[], total: number | undefined): Promise<Buffer | undefined> {
     if (this.grid === undefined) return undefined;
-    const drawing = unfinished.map(({ pixels, size, prompt }) => this.#cell(pixels, size, prompt, undefined));
-    const cells = [...this.#cells, ...drawing].slice(0, MAX_CELLS);
+    const unfinishedCells = unfinished.map(({ pixels, size, prompt }) =>
+      this.#cell(pixels, size, prompt, undefined),
+    );
+    const cells = [...this.#cells, ...unfinishedCells].slice(0, MAX_CELLS);
     const [first] = cells;
     if (first === undefined) return undefined;
-    const nothing = new Uint8Array(first.pixels.length).fill(UNDRAWN);
+    const grey = new Uint8Array(first.pixels.length).fill(UNSAMPLED);
     while (cells.length < Math.min(total ?? 0, MAX_CELLS))
-      cells.push({ ...first, pixels: nothing, caption: '' });
+      cells.push({ ...first, pixels: grey, caption: '' });
     const title = this.#title;
     const png = await imageGrid(cells, { columns: this.#columns(), ...(title !== undefined && { title }) });
     await writeFileAtomic(this.grid, png);
     return png;
   }
 
-  /** Writes the grid and the page of what is finished; returns the grid. */
+  /** Writes the grid and the page of the finished images; returns the grid's PNG. */
   async finish(): Promise<Buffer | undefined> {
     if (this.#files === 0) return undefined;
     const png = await this.preview([], undefined);
@@ -118,7 +120,7 @@ export class SampleOutput {
     return png;
   }
 
-  /** With one prompt it stands over the grid, with several under each image. */
+  /** A single prompt is the title of the grid; with several, each cell has its prompt. */
   #cell(pixels: Uint8Array, size: number, prompt: string, score: number | undefined): GridCell {
     if (this.#options.prompts === 1) this.#title = prompt;
     const words = [score?.toFixed(3), this.#options.prompts === 1 ? undefined : prompt];
@@ -128,11 +130,11 @@ export class SampleOutput {
 
   #columns(): number {
     const { columns, kept, prompts } = this.#options;
-    // Each of several prompts has a row of its own.
+    // With several prompts, each has its own row.
     return columns ?? Math.min(8, prompts > 1 && kept > 1 ? kept : Math.ceil(Math.sqrt(prompts * kept)));
   }
 
-  /** A section for each prompt that has several images, or one for all. */
+  /** A section for each prompt; a single one where each prompt has one image. */
   #sections(): GallerySection[] {
     if (this.#options.kept === 1) return [{ title: 'Images', cards: this.#cards }];
     const groups = new Map<string, Card[]>();
@@ -146,7 +148,7 @@ export class SampleOutput {
       const from = cards[0]?.from;
       const texts = [
         ...(short === prompt ? [] : [prompt]),
-        ...(from === undefined ? [] : [from === '' ? 'Made up by the model.' : `Completed from “${from}”.`]),
+        ...(from === undefined ? [] : [from === '' ? 'Written by the model.' : `Completed from “${from}”.`]),
       ];
       return {
         title: short === prompt ? prompt : `${short}…`,
@@ -159,7 +161,7 @@ export class SampleOutput {
 
 const NUMBERED = /^(\d{4,})-.*\.png$|^(\d{4,})\.png$/;
 
-/** The number after the highest that an image in the folder has. */
+/** The number after the highest one in the names of the folder's images. */
 async function firstFree(folder: string): Promise<number> {
   const names = await readdir(folder).catch(() => []);
   const taken = names

@@ -12,9 +12,9 @@ export interface PromptFlags {
 }
 
 /**
- * All prompts in order; lines of a file that are blank do not count. None where --complete or --like have them.
- * @throws UsageError when there are none
- * @throws DataError for a file that cannot be read, or says nothing
+ * All prompts in order, without the blank lines of files. May be none with `--complete` or `--like`.
+ * @throws UsageError when there are none otherwise
+ * @throws DataError for a file that cannot be read or has no prompts
  */
 export async function readPrompts({
   prompt = [],
@@ -25,12 +25,19 @@ export async function readPrompts({
   const prompts = [...prompt];
   for (const file of files) {
     const lines = textLines(await readText(file));
-    if (lines.length === 0)
-      throw new DataError('the file has no prompts', { where: file, fix: 'write a prompt on each line' });
+    if (lines.length === 0) {
+      throw new DataError('the file has no prompts', {
+        code: 'E_PROMPTS_FILE',
+        where: file,
+        fix: 'write a prompt on each line',
+      });
+    }
     for (const line of lines) prompts.push(line);
   }
   if (prompts.length > 0 || complete !== undefined || like !== undefined) return prompts;
   throw new UsageError('there is no prompt', {
+    code: 'E_PROMPT_MISSING',
+    option: 'prompts',
     fix: 'say what the image shows: --prompt "a red circle", or --prompts FILE with one on each line',
   });
 }
@@ -41,12 +48,18 @@ async function readText(path: string): Promise<string> {
       cause.code === 'ENOENT'
         ? 'there is no such file of prompts'
         : `the file of prompts cannot be read (${cause.code})`;
-    throw new DataError(what, { where: path, fix: 'check the path and the permissions', cause });
+    throw new DataError(what, {
+      code: 'E_PROMPTS_FILE',
+      where: path,
+      fix: 'check the path and the permissions',
+      cause,
+    });
   });
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
     throw new DataError('the file of prompts is not UTF-8 text', {
+      code: 'E_PROMPTS_FILE',
       where: path,
       fix: 'name a text file with a prompt on each line, saved as UTF-8',
       cause,

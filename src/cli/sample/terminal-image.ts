@@ -1,15 +1,14 @@
-// Images in the terminal itself, where it can show them: by kitty's graphics protocol
-// (sw.kovidgoyal.net/kitty/graphics-protocol) or iTerm2's inline images (iterm2.com/documentation-images.html). The
-// image stays in its place above the progress bar and is drawn over.
+// Images in terminals that can show them, by kitty's graphics protocol (sw.kovidgoyal.net/kitty/graphics-protocol) or
+// iTerm2's inline images (iterm2.com/documentation-images.html). Each image replaces the last one, above the progress bar.
 
 import { pngSize } from '../../report/images/png.ts';
 
 export type ImageProtocol = 'kitty' | 'iterm2';
 
-/** The protocol that the terminal understands by what it says of itself; undefined for none, inside multiplexers too. */
+/** The protocol of the terminal, by its environment variables; undefined for none, and inside multiplexers. */
 export function imageProtocol(env: NodeJS.ProcessEnv): ImageProtocol | undefined {
   const { TERM = '', TERM_PROGRAM = '', LC_TERMINAL = '' } = env;
-  // tmux and screen pass the sequences on as text, and hand the variables of the outer terminal down.
+  // tmux and screen print the sequences as text, and inherit the variables of the outer terminal.
   if (env.TMUX !== undefined || env.STY !== undefined || /^(tmux|screen|dumb)/.test(TERM)) return undefined;
   if (env.KITTY_WINDOW_ID !== undefined || TERM === 'xterm-kitty') return 'kitty';
   if (TERM === 'xterm-ghostty' || TERM_PROGRAM === 'ghostty') return 'kitty';
@@ -18,11 +17,11 @@ export function imageProtocol(env: NodeJS.ProcessEnv): ImageProtocol | undefined
 }
 
 const ESC = '\u001b';
-/** Base64 characters of one command of kitty's. */
-const CHUNK = 4096;
-/** Kitty puts another image of this number in the place of the last one. */
+/** Base64 characters in a command of kitty's protocol. */
+const CHUNK_LENGTH = 4096;
+/** Kitty replaces the last image of this number. */
 const IMAGE_ID = 7368;
-/** A character cell is about twice as high as it is wide. */
+/** Height of a character cell over its width, about. */
 const CELL_ASPECT = 2;
 const MAX_ROWS = 24;
 
@@ -34,23 +33,23 @@ export function imageSequence(png: Uint8Array, protocol: ImageProtocol, rows: nu
     return `${ESC}7${ESC}]1337;${file}\u0007${ESC}8`;
   }
   let sequence = '';
-  for (let at = 0; at < data.length; at += CHUNK) {
-    const more = at + CHUNK < data.length ? 1 : 0;
-    // Transmit and show (a=T) a PNG (f=100), the cursor kept (C=1), without an answer (q=2).
+  for (let at = 0; at < data.length; at += CHUNK_LENGTH) {
+    const more = at + CHUNK_LENGTH < data.length ? 1 : 0;
+    // Transmit and show (a=T) a PNG (f=100), keep the cursor (C=1), send no answer (q=2).
     const control = at === 0 ? `a=T,f=100,i=${IMAGE_ID},p=1,r=${rows},C=1,q=2,m=${more}` : `m=${more}`;
-    sequence += `${ESC}_G${control};${data.slice(at, at + CHUNK)}${ESC}\\`;
+    sequence += `${ESC}_G${control};${data.slice(at, at + CHUNK_LENGTH)}${ESC}\\`;
   }
   return sequence;
 }
 
-/** Lines for an image: as many as its width leaves in the terminal's, and less than the terminal has. */
+/** Lines of an image: as many as fit the terminal's width, and fewer than the terminal has. */
 export function imageRows(png: Uint8Array, columns: number, lines: number): number {
   const { width, height } = pngSize(png);
   const byWidth = Math.floor((columns * height) / (width * CELL_ASPECT));
   return Math.max(1, Math.min(MAX_ROWS, byWidth, lines - 4));
 }
 
-/** What of a terminal's stream is needed. */
+/** The part of a terminal's stream that is used. */
 export interface TerminalStream {
   readonly isTTY?: boolean;
   readonly columns?: number;
@@ -58,7 +57,7 @@ export interface TerminalStream {
   write(text: string): unknown;
 }
 
-/** An image above the line that the cursor is in. */
+/** An image above the cursor's line. */
 export class TerminalImage {
   readonly #stream: TerminalStream;
   readonly #protocol: ImageProtocol;
@@ -69,24 +68,24 @@ export class TerminalImage {
     this.#protocol = protocol;
   }
 
-  /** Undefined where the stream is no terminal, or one that cannot show images. */
+  /** Undefined where the stream is no terminal, or a terminal that cannot show images. */
   static on(stream: TerminalStream, env: NodeJS.ProcessEnv): TerminalImage | undefined {
     const protocol = stream.isTTY ? imageProtocol(env) : undefined;
     return protocol && new TerminalImage(stream, protocol);
   }
 
-  /** Shows the image, in the place of the last one. */
+  /** Shows the image instead of the last one. */
   show(png: Uint8Array): void {
-    // Some terminals say 0 for a size that they do not know.
+    // Some terminals report 0 for an unknown size.
     const [columns, lines] = [this.#stream.columns || 80, this.#stream.rows || 24];
     let sequence = `\r${ESC}[K`;
     if (this.#rows === 0) {
       this.#rows = imageRows(png, columns, lines);
-      // Room first, or the terminal would scroll while it draws.
+      // Makes room first, so that the terminal does not scroll while it shows the image.
       sequence += '\n'.repeat(this.#rows);
     }
-    const drawn = imageSequence(png, this.#protocol, this.#rows);
-    // Saved at the end too: a progress bar that stops goes back to where the cursor was saved last.
-    this.#stream.write(`${sequence}${ESC}[${this.#rows}A${drawn}${ESC}[${this.#rows}B\r${ESC}7`);
+    const image = imageSequence(png, this.#protocol, this.#rows);
+    // Saves the cursor at the end too: a progress bar that stops restores it.
+    this.#stream.write(`${sequence}${ESC}[${this.#rows}A${image}${ESC}[${this.#rows}B\r${ESC}7`);
   }
 }

@@ -74,8 +74,10 @@ async function tokenizerFor(
   const path = named ?? files.named('tokenizer.json') ?? files.named('merges.txt');
   if (path === undefined) {
     throw new UsageError('these weights come without their tokenizer', {
+      code: 'E_TOKENIZER_MISSING',
+      option: 'tokenizer',
       where: files.where,
-      fix: "name it: --tokenizer tokenizer.json, or OpenAI's bpe_simple_vocab_16e6.txt.gz",
+      fix: "set `tokenizer` to a tokenizer.json, or OpenAI's bpe_simple_vocab_16e6.txt.gz",
     });
   }
   const tokenizer = await loadTokenizer(path);
@@ -85,6 +87,7 @@ async function tokenizerFor(
     model.architecture === 'openai' ? tokenizer.vocabularySize === ids : tokenizer.vocabularySize <= ids;
   if (fits) return tokenizer;
   throw new DataError(`a tokenizer of ${tokenizer.vocabularySize} ids, where the model has ${ids}`, {
+    code: 'E_TOKENIZER_MISMATCH',
     where: path,
     fix: 'name the tokenizer that the model was trained with',
   });

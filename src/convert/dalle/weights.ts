@@ -82,8 +82,9 @@ async function fittingTokenizer(
 ): Promise<BpeTokenizer> {
   if (file === undefined) {
     throw new UsageError('the checkpoint does not hold its tokenizer', {
-      where: '--tokenizer',
-      fix: 'give the tokenizer.json that the model was trained with (train_dalle --hug --bpe_path)',
+      code: 'E_TOKENIZER_MISSING',
+      option: 'tokenizer',
+      fix: 'give the tokenizer.json that the model was trained with (hug and bpe_path of train_dalle)',
     });
   }
   const tokenizer = await BpeTokenizer.load(file);

@@ -32,6 +32,7 @@ function converted(what: string, settings: object, tensors: readonly Named[], wh
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     throw new DataError(`its ${issue?.path.join('.')} cannot be used: ${issue?.message}`, {
+      code: 'E_WEIGHTS_UNSUPPORTED',
       where,
       fix: 'convert a model of other sizes',
     });
@@ -67,6 +68,7 @@ export const openaiDvae: Converter = {
     if (!encoder || !decoder || coders.length > 2) {
       const got = coders.map(({ role }) => role).join(' and ');
       throw new DataError(`a dVAE is one encoder and one decoder; these files are ${got}`, {
+        code: 'E_WEIGHTS_INCOMPLETE',
         where: files.where,
         fix: 'name both: mm convert encoder.pkl decoder.pkl --to DIR',
       });

@@ -37,12 +37,14 @@ export function readPickle(
   } catch (cause) {
     if (cause instanceof EndOfBytes) {
       throw new DataError('the file is cut short: its pickle ends in the middle', {
+        code: 'E_FILE_DAMAGED',
         where: `${where}, byte ${bytes.length}`,
         fix: 'fetch or copy it again, and compare its size with the original',
       });
     }
     if (!(cause instanceof PickleFault)) throw cause;
     throw new DataError(`the pickle is not one that mm reads: ${cause.message}`, {
+      code: 'E_PICKLE_UNSUPPORTED',
       where: `${where}, byte ${cursor.position} (${name})`,
       fix: cause.fix,
     });

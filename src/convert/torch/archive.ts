@@ -10,6 +10,7 @@ const MAX_ENTRIES = 1_000_000;
 
 export function damaged(what: string, where: string, cause?: unknown): DataError {
   return new DataError(`the file is cut short or damaged: ${what}`, {
+    code: 'E_FILE_DAMAGED',
     where,
     fix: 'fetch or copy it again, and compare its size with the original',
     cause,

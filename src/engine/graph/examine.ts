@@ -1,4 +1,5 @@
-// Lists the nodes that building a function adds to a graph, for cost.ts. TensorFlow infers shapes; nothing is allocated.
+// Lists the nodes that building a function adds to a graph, for cost.ts. TensorFlow infers shapes; nothing is
+// allocated.
 
 import { sizeOf } from '../../util/shape.ts';
 import type { GraphOutput, Pointer } from '../native/capi.ts';

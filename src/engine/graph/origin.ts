@@ -1,5 +1,5 @@
-// The line of model code that made a node: the first stack frame outside the engine, tfjs and Node. A node of a gradient
-// takes the line of the op that it is the gradient of, which says more than the line that asked for gradients.
+// The line of model code that made a node: the first stack frame outside the engine, tfjs and Node. A node of a
+// gradient takes the line of the op that it is the gradient of, which says more than the line that asked for gradients.
 
 import { fileURLToPath } from 'node:url';
 

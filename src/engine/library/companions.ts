@@ -1,10 +1,9 @@
-// NVIDIA's CUDA libraries, which come as wheels of their own: which ones a tensorflow wheel asks for, and the order
-// in which they are loaded.
+// NVIDIA's CUDA libraries, which are separate wheels: the ones that a tensorflow wheel requires, and their load order.
 
 import { basename } from 'node:path';
 import type { WheelRequest } from './wheel.ts';
 
-// pip that is told a platform takes it literally: each older name for the same thing has to be given too.
+// pip takes platform names literally: each older name of the same platform has to be given too.
 const PLATFORMS = [
   ...Array.from({ length: 23 }, (_, i) => `manylinux_2_${27 - i}_x86_64`),
   'manylinux1_x86_64',
@@ -12,7 +11,7 @@ const PLATFORMS = [
   'manylinux2014_x86_64',
 ];
 
-/** The CUDA wheels that a `tensorflow` wheel's METADATA asks for (its extra `and-cuda`). */
+/** The CUDA wheels that the METADATA of a `tensorflow` wheel requires (its extra `and-cuda`). */
 export function companionWheels(metadata: string): WheelRequest[] {
   const lines = metadata.split(/\r?\n/).filter((line) => /^Requires-Dist:.*;.*\band-cuda\b/.test(line));
   return lines.map((line) => ({
@@ -21,8 +20,8 @@ export function companionWheels(metadata: string): WheelRequest[] {
   }));
 }
 
-// What TensorFlow and cuDNN open by name, each after those it needs.
-const LOADED = [
+// Libraries that TensorFlow and cuDNN open by name, each after its dependencies.
+const LOAD_ORDER = [
   'cudart',
   'nvrtc',
   'nvJitLink',
@@ -37,9 +36,9 @@ const LOADED = [
   'cudnn',
 ];
 
-/** The CUDA libraries among `paths` that are loaded first, in order. */
+/** The CUDA libraries among `paths` to load before TensorFlow, in load order. */
 export function orderCompanions(paths: readonly string[]): string[] {
-  return LOADED.flatMap((stem) =>
+  return LOAD_ORDER.flatMap((stem) =>
     paths.filter((path) => new RegExp(`^lib${stem}\\.so\\.\\d+$`).test(basename(path))),
   );
 }

@@ -1,4 +1,4 @@
-// Fetches wheels with pip, which knows the user's index, proxy and certificates, and checks each file's hash.
+// Downloads wheels with pip, which uses the configured index, proxy and certificates, and checks the hash of each file.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -19,7 +19,7 @@ export interface DownloadOptions {
 const POLL_MS = 500;
 const MEGABYTE = 1e6;
 
-/** pip's arguments for exactly this wheel, whatever Python runs pip. */
+/** pip's arguments for exactly this wheel, independent of the Python that runs pip. */
 export function pipArguments({ requirement, platforms }: WheelRequest, destination: string): string[] {
   return [
     'download',
@@ -27,7 +27,7 @@ export function pipArguments({ requirement, platforms }: WheelRequest, destinati
     '--only-binary=:all:',
     ...platforms.flatMap((tag) => ['--platform', tag]),
     ...['--python-version', '3.12', '--implementation', 'cp', '--abi', 'cp312'],
-    // The wheel is kept once, unpacked; pip's own cache would keep it again.
+    // The unpacked wheel is stored once; pip's cache would store it again.
     '--no-cache-dir',
     ...['--progress-bar', 'off', '--disable-pip-version-check', '--no-input'],
     ...['--dest', destination],
@@ -36,9 +36,9 @@ export function pipArguments({ requirement, platforms }: WheelRequest, destinati
 }
 
 /**
- * Fetches one wheel into `folder`, which must be empty; pip's temporary files go there too.
- * @returns the wheel's path
- * @throws EngineError when pip cannot fetch it; DataError when the disk is full
+ * Downloads one wheel into `folder`, which must be empty; pip's temporary files go there too.
+ * @returns the path of the wheel
+ * @throws EngineError when pip cannot download it; DataError when the disk is full
  */
 export async function downloadWheel(
   pip: Pip,
@@ -55,26 +55,26 @@ export async function downloadWheel(
   });
   const stopWatching = watch(child, temporary, progress);
   try {
-    const complaints = await run(child);
+    const stderr = await run(child);
     const wheel = (await readdir(destination)).find((name) => name.endsWith('.whl'));
-    if (wheel === undefined) throw refused(request, complaints, folder);
+    if (wheel === undefined) throw downloadError(request, stderr, folder);
     return join(destination, wheel);
   } finally {
     stopWatching();
   }
 }
 
-/** Waits for pip's end; returns what it wrote on standard error. */
+/** Waits for the end of pip; returns the end of its standard error. */
 async function run(child: ChildProcess): Promise<string> {
-  let complaints = '';
+  let stderr = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-    complaints = (complaints + text).slice(-20_000);
+    stderr = (stderr + text).slice(-20_000);
   });
   await once(child, 'close');
-  return complaints;
+  return stderr;
 }
 
-/** Shows the download that pip announces; its bytes are those in pip's temporary folder. */
+/** Shows the progress of the download that pip announces, by the bytes in pip's temporary folder. */
 function watch(child: ChildProcess, folder: string, progress: Progress): () => void {
   let timer: NodeJS.Timeout | undefined;
   let total = 0;
@@ -83,9 +83,9 @@ function watch(child: ChildProcess, folder: string, progress: Progress): () => v
     const announced = announcedDownload(line);
     if (announced === undefined || timer !== undefined) return;
     total = Math.max(1, Math.round(announced.bytes / MEGABYTE));
-    progress.start(`fetching ${announced.name}, MB`, total);
+    progress.start(`downloading ${announced.name}, MB`, total);
     timer = setInterval(async () => {
-      // At the end pip moves the file away.
+      // pip moves the file away at the end.
       shown = Math.max(shown, Math.min(total, Math.floor((await bytesUnder(folder)) / MEGABYTE)));
       if (timer !== undefined) progress.update(shown);
     }, POLL_MS);
@@ -99,7 +99,7 @@ function watch(child: ChildProcess, folder: string, progress: Progress): () => v
   };
 }
 
-/** The file and size in pip's `Downloading https://…/NAME.whl (274.0 MB)`. */
+/** File and size in pip's line `Downloading https://…/NAME.whl (274.0 MB)`; undefined for other lines. */
 export function announcedDownload(line: string): { name: string; bytes: number } | undefined {
   const found = /Downloading (?:\S*\/)?([^\s/-]+-[^\s/-]+)\S*\.whl \(([\d.]+) ?([kMG]?)B\)/.exec(line);
   if (found === null) return undefined;
@@ -110,7 +110,7 @@ export function announcedDownload(line: string): { name: string; bytes: number }
 async function bytesUnder(folder: string): Promise<number> {
   let bytes = 0;
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])) {
-    // Files come and go while pip works.
+    // Files appear and disappear while pip runs.
     if (entry.isFile())
       bytes += await stat(join(entry.parentPath, entry.name)).then(
         ({ size }) => size,
@@ -120,16 +120,18 @@ async function bytesUnder(folder: string): Promise<number> {
   return bytes;
 }
 
-function refused({ requirement }: WheelRequest, complaints: string, folder: string): Error {
-  if (/Errno 28|No space left/.test(complaints)) return diskFull(folder);
-  const said = complaints.split('\n').filter((line) => /^(ERROR|error):/.test(line));
-  const reason = (said.at(-1) ?? complaints.trim().split('\n').at(-1) ?? '').replace(/^ERROR:\s*/i, '');
-  if (/[Cc]onnection|Max retries|resol(ve|ution)|SSL|[Pp]roxy|timed out/.test(complaints)) {
-    return new EngineError(`pip could not reach its index to fetch ${requirement}`, {
-      fix: 'check the network, or name a mirror in PIP_INDEX_URL, or fetch the wheel elsewhere and run mm setup --from WHEEL',
+function downloadError({ requirement }: WheelRequest, stderr: string, folder: string): Error {
+  if (/Errno 28|No space left/.test(stderr)) return diskFull(folder);
+  const errors = stderr.split('\n').filter((line) => /^(ERROR|error):/.test(line));
+  const reason = (errors.at(-1) ?? stderr.trim().split('\n').at(-1) ?? '').replace(/^ERROR:\s*/i, '');
+  if (/[Cc]onnection|Max retries|resol(ve|ution)|SSL|[Pp]roxy|timed out/.test(stderr)) {
+    return new EngineError(`pip could not reach its index to download ${requirement}`, {
+      code: 'E_PIP_NETWORK',
+      fix: 'check the network, or set a mirror in PIP_INDEX_URL, or download the wheel elsewhere: mm setup --from WHEEL',
     });
   }
-  return new EngineError(`pip could not fetch ${requirement}${reason && `: ${reason}`}`, {
-    fix: 'check the index that pip uses (pip config list), or fetch the wheel elsewhere and run mm setup --from WHEEL',
+  return new EngineError(`pip could not download ${requirement}${reason && `: ${reason}`}`, {
+    code: 'E_PIP_DOWNLOAD',
+    fix: 'check the index that pip uses (pip config list), or download the wheel elsewhere: mm setup --from WHEEL',
   });
 }

@@ -1,4 +1,4 @@
-// libtensorflow from the network: TensorFlow's wheel and, for the CUDA build, the wheels that one asks for.
+// Downloads libtensorflow: TensorFlow's wheel and, for the CUDA build, the wheels that it requires.
 
 import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -9,13 +9,13 @@ import { archive, type Source, wheelMetadata } from './source.ts';
 import { assertFreeSpace } from './storage.ts';
 import { libraryWheel, type WheelRequest } from './wheel.ts';
 
-// The wheel, pip's copy of it, and what is unpacked of it.
-const ROOM = { cpu: 1.6e9, gpu: 9e9 };
+// Bytes for the wheel, pip's copy of it and the unpacked files.
+const REQUIRED_BYTES = { cpu: 1.6e9, gpu: 9e9 };
 
 /**
- * Fetches one wheel at a time into `work`; each is deleted when the next is asked for.
- * @throws EngineError when pip is missing or cannot fetch; DataError when the disk is full; UsageError for a CUDA
- *   build that does not exist
+ * Downloads one wheel at a time into `work`; each is deleted when the next is requested.
+ * @throws EngineError when pip is missing or cannot download; DataError when the disk is full; UsageError when there is
+ *   no CUDA build
  */
 export async function* fetchSources(
   work: string,
@@ -23,7 +23,7 @@ export async function* fetchSources(
 ): AsyncGenerator<Source> {
   const request = libraryWheel(gpu);
   const pip = await findPip();
-  await assertFreeSpace(dirname(work), gpu ? ROOM.gpu : ROOM.cpu);
+  await assertFreeSpace(dirname(work), gpu ? REQUIRED_BYTES.gpu : REQUIRED_BYTES.cpu);
   const folder = join(work, 'fetched');
   const fetch = (wanted: WheelRequest) => downloadWheel(pip, wanted, folder, options);
   const wheel = await fetch(request);

@@ -1,5 +1,6 @@
-// One process at a time works on a path; the others wait. A lock file beside it names the owner, who touches it
-// while at work, so that a lock whose owner died is taken over: at once on this machine, else after a while.
+// A file lock: one process at a time works on a path, the others wait. The lock file beside the path names its owner,
+// which touches it regularly. A lock whose owner died is taken over: at once on the same machine, otherwise after 30
+// seconds without a touch.
 
 import { randomBytes } from 'node:crypto';
 import { link, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
@@ -10,7 +11,7 @@ import { InterruptedError } from '../../util/errors.ts';
 
 const POLL_MS = 200;
 const TOUCH_MS = 5_000;
-const SILENT_MS = 30_000;
+const STALE_MS = 30_000;
 
 interface Owner {
   readonly pid: number;
@@ -19,13 +20,13 @@ interface Owner {
 
 export interface FileLockOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Told once, when another process is at work. */
+  /** Called once when another process has the lock. */
   readonly onWait?: (pid: number) => void;
 }
 
 /**
- * Runs `body` while no other process does so for the same `path`. Its argument is a fresh folder beside `path`,
- * deleted afterwards; what a killed predecessor left is deleted first.
+ * Runs `body` while holding the lock of `path`. The argument of `body` is an empty work folder beside `path`, which is
+ * deleted afterwards; work folders of killed processes are deleted first.
  * @throws InterruptedError when `signal` is aborted while waiting
  */
 export async function withFileLock<T>(
@@ -44,7 +45,7 @@ export async function withFileLock<T>(
     return await body(work);
   } finally {
     clearInterval(touching);
-    // A child that is just being stopped may still write there.
+    // A child process that is being stopped may still write there.
     await rm(work, { recursive: true, force: true, maxRetries: 5 });
     await rm(lock, { force: true });
   }
@@ -58,21 +59,22 @@ async function acquire(
   onWait: FileLockOptions['onWait'],
 ): Promise<void> {
   const owner: Owner = { pid: process.pid, host: hostname() };
-  for (let told = false; ; ) {
-    if (signal?.aborted) throw new InterruptedError('interrupted while waiting for another process');
+  for (let isReported = false; ; ) {
+    if (signal?.aborted)
+      throw new InterruptedError('interrupted while waiting for another process', { code: 'E_INTERRUPTED' });
     if (await create(lock, JSON.stringify(owner))) return;
     const holder = await read(lock);
     if (holder === undefined) continue;
     if (!holder.alive) await breakLock(lock, holder.content);
     else {
-      if (!told) onWait?.(holder.pid);
-      told = true;
+      if (!isReported) onWait?.(holder.pid);
+      isReported = true;
       await sleep(POLL_MS);
     }
   }
 }
 
-/** Creates the lock with its content in one step; false when it is there already. */
+/** Creates the lock with its content in one step; false when it exists. */
 async function create(lock: string, content: string): Promise<boolean> {
   const draft = `${lock}.${unique()}`;
   await writeFile(draft, content);
@@ -91,8 +93,8 @@ async function read(lock: string): Promise<{ content: string; pid: number; alive
   try {
     const [content, { mtimeMs }] = await Promise.all([readFile(lock, 'utf8'), stat(lock)]);
     const { pid, host } = JSON.parse(content) as Owner;
-    // A process number may belong to a newer process, hence the touching.
-    const recent = Date.now() - mtimeMs < SILENT_MS;
+    // The process id may have been reused by a newer process, hence the touches.
+    const recent = Date.now() - mtimeMs < STALE_MS;
     return { content, pid, alive: recent && (host !== hostname() || isRunning(pid)) };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
@@ -109,7 +111,7 @@ function isRunning(pid: number): boolean {
   }
 }
 
-/** Takes a dead owner's lock away; if another process was quicker and owns it by now, gives it back. */
+/** Removes the lock of a dead owner; restores it when another process has taken it over meanwhile. */
 async function breakLock(lock: string, content: string): Promise<void> {
   const taken = `${lock}.${unique()}`;
   try {
@@ -127,7 +129,7 @@ async function touch(lock: string): Promise<void> {
   await utimes(lock, now, now).catch(() => undefined);
 }
 
-/** Deletes the work folders of processes that died. Only the claim's owner may call it. */
+/** Deletes the work folders of dead processes. Only the owner of the lock may call it. */
 async function sweep(path: string): Promise<void> {
   const left = (await readdir(dirname(path))).filter(
     (name) => name.startsWith(`${basename(path)}.`) && name.endsWith('.partial'),

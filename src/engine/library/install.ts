@@ -1,5 +1,5 @@
-// Puts libtensorflow in the cache: fetch or find, unpack into a work folder, verify there, and only then give
-// the folder its name. Whatever happens before leaves the cache as it was.
+// Installs libtensorflow in the cache: downloads or finds it, unpacks it into a work folder, verifies it there, and
+// then renames the folder. Any failure before that leaves the cache unchanged.
 
 import { mkdir, open, readdir, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -24,9 +24,9 @@ import { libraryWheel, TENSORFLOW_VERSION } from './wheel.ts';
 
 export interface InstallOptions {
   readonly gpu: boolean;
-  /** A wheel, archive or folder to take it from, instead of the network. */
+  /** A wheel, archive or folder to install from, instead of the network. */
   readonly from?: string | undefined;
-  /** Replace what is there. */
+  /** Replace an installed library. */
   readonly force: boolean;
   readonly progress: Progress;
   readonly signal?: AbortSignal | undefined;
@@ -35,45 +35,49 @@ export interface InstallOptions {
 
 export interface Installed {
   readonly library: LibraryFiles;
-  /** False when it was there already. */
+  /** False when a suitable library was installed already. */
   readonly changed: boolean;
 }
 
 /**
- * Installs the library, unless what is there serves.
- * @throws EngineError, DataError, UsageError; InterruptedError when `signal` is aborted. The cache is then as before.
+ * Installs the library, unless a suitable one is installed.
+ * @throws EngineError, DataError, UsageError; InterruptedError when `signal` is aborted. The cache is then unchanged.
  */
 export async function installLibrary(options: InstallOptions): Promise<Installed> {
   const folder = libraryFolder();
   const { progress, signal } = options;
-  const present = (): Installed | undefined => {
-    const library = options.force ? undefined : servingLibrary(folder, options);
+  const installed = (): Installed | undefined => {
+    const library = options.force ? undefined : suitableLibrary(folder, options);
     return library && { library, changed: false };
   };
   const onWait = (pid: number) =>
-    progress.note(`another mm setup (process ${pid}) is at work; waiting for it`);
+    progress.note(`another mm setup (process ${pid}) is running; waiting for it`);
   try {
     return (
-      present() ??
+      installed() ??
       (await withFileLock(
         folder,
         { signal, onWait },
-        async (work) => present() ?? install(work, folder, options),
+        async (work) => installed() ?? install(work, folder, options),
       ))
     );
   } catch (error) {
     if (signal?.aborted)
-      throw new InterruptedError('mm setup was interrupted; nothing was changed', { cause: error });
+      throw new InterruptedError('mm setup was interrupted; nothing was changed', {
+        code: 'E_INTERRUPTED',
+        cause: error,
+      });
     throw error instanceof UserError ? error : cacheError(error, folder);
   }
 }
 
-/** The installed library, if it is whole and what is asked for. */
-function servingLibrary(folder: string, { gpu, from }: InstallOptions): LibraryFiles | undefined {
+/** The installed library, when it is complete and of the requested build and version. */
+function suitableLibrary(folder: string, { gpu, from }: InstallOptions): LibraryFiles | undefined {
   try {
     const library = installedLibrary(folder);
-    const serves = (library.gpu || !gpu) && (from !== undefined || library.version === TENSORFLOW_VERSION);
-    return serves ? library : undefined;
+    const isSuitable =
+      (library.gpu || !gpu) && (from !== undefined || library.version === TENSORFLOW_VERSION);
+    return isSuitable ? library : undefined;
   } catch {
     return undefined;
   }
@@ -100,8 +104,9 @@ function manifestOf(written: readonly string[], { gpu, from }: InstallOptions): 
   if (libraries === undefined) {
     const { framework, tensorflow } = libraryNames();
     throw new DataError(`there is no ${framework} and ${tensorflow[0]} inside`, {
+      code: 'E_LIBRARY_MISSING',
       where: from ?? libraryWheel(gpu).requirement,
-      fix: 'name a tensorflow wheel or a libtensorflow archive for this operating system',
+      fix: 'give a tensorflow wheel or a libtensorflow archive for this operating system',
     });
   }
   return { version: 'unknown', gpu, ...libraries, companions: gpu ? orderCompanions(written) : [] };
@@ -125,7 +130,7 @@ async function sync(folder: string): Promise<void> {
   await handle.sync().finally(() => handle.close());
 }
 
-/** Gives `fresh` the name `folder`; what had it goes to `aside`. */
+/** Renames `fresh` to `folder`; an existing folder is moved to `aside`. */
 async function replace(fresh: string, folder: string, aside: string): Promise<void> {
   await rename(folder, aside).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw error;

@@ -1,5 +1,5 @@
-// Where libtensorflow is: in the folder MM_TENSORFLOW names, or where `mm setup` put it in the cache.
-// Finds files only; loading them is capi.ts's business.
+// Finds the files of libtensorflow: in the folder of MM_TENSORFLOW, or in the cache, where `mm setup` installs them.
+// native/capi.ts loads them.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -10,7 +10,7 @@ import { libraryNames, pickLibraries } from './names.ts';
 /** The installed library; every path is absolute. */
 export interface LibraryFiles {
   readonly folder: string;
-  /** Load first, globally. */
+  /** Loaded first, with global symbols. */
   readonly framework: string;
   /** Exports the C API (`TF_*`, `TFE_*`). */
   readonly tensorflow: string;
@@ -22,7 +22,7 @@ export interface LibraryFiles {
   readonly companions: readonly string[];
 }
 
-/** What `mm setup` writes beside the files; its paths are relative to the folder. */
+/** The manifest that `mm setup` writes beside the files; its paths are relative to the folder. */
 export interface LibraryManifest {
   readonly version: string;
   readonly gpu: boolean;
@@ -43,14 +43,14 @@ export function cacheFolder(): string {
     : join(homedir(), '.cache', 'mm');
 }
 
-/** The one folder libtensorflow has in the cache, for this operating system and processor. */
+/** The folder of libtensorflow in the cache, for this operating system and processor. */
 export function libraryFolder(): string {
   return join(cacheFolder(), `libtensorflow-${process.platform}-${process.arch}`);
 }
 
 /**
  * Finds the installed library.
- * @throws EngineError when there is none, or when its files are not all there; the fix says `mm setup`.
+ * @throws EngineError when there is none or a file of it is missing; the fix is `mm setup`
  */
 export function locateLibrary(): LibraryFiles {
   const chosen = process.env.MM_TENSORFLOW;
@@ -65,8 +65,9 @@ function chosenLibrary(folder: string): LibraryFiles {
     throw new EngineError(
       `MM_TENSORFLOW names a folder without ${names.framework} and ${names.tensorflow[0]}`,
       {
+        code: 'E_LIBRARY_MISSING',
         where: folder,
-        fix: 'unset MM_TENSORFLOW and run mm setup, or name a folder that holds both files',
+        fix: 'unset MM_TENSORFLOW and run mm setup, or set it to a folder with both files',
       },
     );
   }
@@ -74,12 +75,13 @@ function chosenLibrary(folder: string): LibraryFiles {
   return absolute(folder, { framework, tensorflow, version: 'unknown', gpu: false, companions: [] });
 }
 
-/** The library in `folder`, by the manifest there; throws as `locateLibrary` does. */
+/** The library in `folder` by its manifest. @throws EngineError as `locateLibrary` does */
 export function installedLibrary(folder: string): LibraryFiles {
   if (!existsSync(folder)) {
     throw new EngineError('libtensorflow is not installed', {
+      code: 'E_LIBRARY_MISSING',
       where: folder,
-      fix: 'mm setup (without network: mm setup --from WHEEL)',
+      fix: 'mm setup (without a network: mm setup --from WHEEL)',
     });
   }
   const files = absolute(folder, readManifest(folder));
@@ -111,6 +113,7 @@ function absolute(folder: string, manifest: LibraryManifest): LibraryFiles {
 
 function damaged(path: string, cause?: unknown): EngineError {
   return new EngineError('the installed libtensorflow is not complete', {
+    code: 'E_LIBRARY_INCOMPLETE',
     where: path,
     fix: 'mm setup --force',
     cause,

@@ -1,11 +1,11 @@
-// What libtensorflow's files are called on each operating system.
+// File names of libtensorflow on each operating system.
 
 import { basename } from 'node:path';
 
-/** File names of TensorFlow's two shared libraries; the first of `tensorflow` that is there is used. */
+/** File names of TensorFlow's two shared libraries; the first name in `tensorflow` that exists is used. */
 export interface LibraryNames {
   readonly framework: string;
-  /** The pip wheel's name for the library that exports the C API, then the C tarball's. */
+  /** Names of the library that exports the C API: in the pip wheel, then in the C tarball. */
   readonly tensorflow: readonly string[];
 }
 
@@ -18,7 +18,7 @@ export function libraryNames(platform: NodeJS.Platform = process.platform): Libr
   };
 }
 
-/** From `paths`, the framework and the main library; undefined when one of them is not among them. */
+/** The framework and the main library among `paths`; undefined when one of them is missing. */
 export function pickLibraries(
   paths: readonly string[],
   names: LibraryNames = libraryNames(),

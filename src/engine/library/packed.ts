@@ -1,5 +1,5 @@
-// The files inside a wheel, a zip, a tarball or a folder, behind one shape. Contents are streams: the largest
-// file is 0.8 GB.
+// One interface for the files inside a wheel, zip archive, tarball or folder. Contents are streams: the largest file
+// has 0.8 GB.
 
 import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
@@ -11,19 +11,19 @@ import { type Entry, openPromise } from 'yauzl';
 import { DataError } from '../../util/errors.ts';
 
 export interface PackedFile {
-  /** Inside the package, with forward slashes. */
+  /** Path inside the package, with forward slashes. */
   readonly path: string;
   readonly bytes: number;
   readonly executable: boolean;
-  /** For a symbolic link, what it names; its content is empty. */
+  /** Target of a symbolic link, whose content is empty. */
   readonly link?: string | undefined;
-  /** The content, once, before the next file is asked for; throws DataError when it is damaged. */
+  /** Reads the content; call it once, before the next file is requested. @throws DataError when it is damaged */
   open(): AsyncIterable<Uint8Array>;
 }
 
 const EXECUTABLE = 0o100;
 
-/** Files of a wheel or zip archive, each checked against its CRC-32 as it is read. */
+/** Files of a wheel or zip archive; the CRC-32 of each is checked while it is read. */
 export async function* zipFiles(path: string): AsyncGenerator<PackedFile> {
   const zip = await openPromise(path, { autoClose: false }).catch((error: Error) => {
     throw (error as NodeJS.ErrnoException).code === undefined ? damaged(path, error) : error;
@@ -34,7 +34,7 @@ export async function* zipFiles(path: string): AsyncGenerator<PackedFile> {
       crc = crc32(chunk as Buffer, crc);
       yield chunk as Buffer;
     }
-    if (crc !== entry.crc32) throw new Error(`${entry.fileName} does not have the CRC the archive says`);
+    if (crc !== entry.crc32) throw new Error(`${entry.fileName} does not have the CRC of the archive`);
   }
   try {
     for await (const entry of zip.eachEntry()) {
@@ -51,14 +51,14 @@ export async function* zipFiles(path: string): AsyncGenerator<PackedFile> {
   }
 }
 
-/** Files of a tar archive, gzipped or not by its name. */
+/** Files of a tar archive; gunzips it unless its name ends in .tar. */
 export async function* tarFiles(path: string): AsyncGenerator<PackedFile> {
   const entries = extract();
   const source = createReadStream(path);
   const unpacked = path.endsWith('.tar')
     ? pipeline(source, entries)
     : pipeline(source, createGunzip(), entries);
-  // A fault also destroys `entries`, whose loop then throws it.
+  // An error also destroys `entries`, whose loop then throws it.
   unpacked.catch(() => undefined);
   for await (const entry of asDamage(path, entries)) {
     const { name, size, mode, type, linkname } = entry.header;
@@ -75,7 +75,7 @@ export async function* tarFiles(path: string): AsyncGenerator<PackedFile> {
   }
 }
 
-/** Files of `folder` and of those of its subfolders that `enter` accepts; links are followed. */
+/** Files of `folder` and of the subfolders that `enter` accepts; symbolic links are followed. */
 export async function* folderFiles(
   folder: string,
   enter: (path: string) => boolean,
@@ -95,7 +95,7 @@ export async function* folderFiles(
   }
 }
 
-/** Reading `path` failed: a fault of the archive, unless the system says it is one of storage. */
+/** Turns read errors into DataErrors about the archive, except for errors of the file system. */
 async function* asDamage<T>(path: string, parts: AsyncIterable<T>): AsyncGenerator<T> {
   try {
     yield* parts;
@@ -107,8 +107,9 @@ async function* asDamage<T>(path: string, parts: AsyncIterable<T>): AsyncGenerat
 
 function damaged(path: string, cause: unknown): DataError {
   return new DataError(`the archive is damaged: ${(cause as Error).message}`, {
+    code: 'E_ARCHIVE_DAMAGED',
     where: path,
-    fix: 'fetch it again',
+    fix: 'download it again',
     cause,
   });
 }

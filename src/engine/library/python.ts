@@ -1,4 +1,4 @@
-// Finds a Python 3 that has pip. Any Python serves: pip is told which wheel it must fetch.
+// Finds a Python 3 with pip. Any Python 3 will do: pip is told which wheel to download.
 
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
@@ -7,7 +7,7 @@ import { EngineError } from '../../util/errors.ts';
 export interface Pip {
   readonly command: string;
   readonly arguments: readonly string[];
-  /** As pip reports itself: `pip 23.2.1 from … (python 3.11)`. */
+  /** The output of `pip --version`: `pip 23.2.1 from … (python 3.11)`. */
   readonly version: string;
 }
 
@@ -18,10 +18,10 @@ const CANDIDATES: readonly (readonly [string, ...string[]])[] = [
   ['pip3'],
 ];
 
-// Older ones hold the wheel's Requires-Python against the Python they run in.
-const OLDEST_PIP = [19, 2] as const;
+// Older versions check the wheel's Requires-Python against the Python they run in.
+const MIN_PIP = [19, 2] as const;
 
-/** @throws EngineError when no candidate is a Python 3 with pip 19.2 or newer. */
+/** @throws EngineError when no candidate is a Python 3 with pip 19.2 or newer */
 export async function findPip(environment: NodeJS.ProcessEnv = process.env): Promise<Pip> {
   let tooOld: string | undefined;
   for (const [command, ...rest] of CANDIDATES) {
@@ -32,17 +32,18 @@ export async function findPip(environment: NodeJS.ProcessEnv = process.env): Pro
   }
   throw new EngineError(
     tooOld === undefined
-      ? 'no Python 3 with pip was found; mm setup fetches libtensorflow with it'
-      : `pip is older than ${OLDEST_PIP.join('.')}: ${tooOld}`,
+      ? 'no Python 3 with pip was found; mm setup downloads libtensorflow with it'
+      : `pip is older than ${MIN_PIP.join('.')}: ${tooOld}`,
     {
-      fix: 'install Python 3 with pip (19.2 or newer), or fetch the wheel elsewhere and run mm setup --from WHEEL',
+      code: tooOld === undefined ? 'E_PIP_MISSING' : 'E_PIP_OLD',
+      fix: 'install Python 3 with pip (19.2 or newer), or download the wheel elsewhere: mm setup --from WHEEL',
     },
   );
 }
 
 function isRecent(version: string): boolean {
   const [major = 0, minor = 0] = /^pip (\d+)\.(\d+)/.exec(version)?.slice(1).map(Number) ?? [];
-  return major > OLDEST_PIP[0] || (major === OLDEST_PIP[0] && minor >= OLDEST_PIP[1]);
+  return major > MIN_PIP[0] || (major === MIN_PIP[0] && minor >= MIN_PIP[1]);
 }
 
 async function pipVersion(

@@ -1,5 +1,5 @@
-// What `mm setup --from PATH` may name: a wheel, an archive of TensorFlow's C library, or a folder that holds
-// wheels or the libraries themselves.
+// The sources of `mm setup --from PATH`: a wheel, an archive of TensorFlow's C library, or a folder with wheels or the
+// libraries.
 
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -10,24 +10,33 @@ import { libraryNames, pickLibraries } from './names.ts';
 import { folderFiles, type PackedFile, tarFiles, zipFiles } from './packed.ts';
 import { fitsMachine, parseWheelName, projectOf, TENSORFLOW_VERSION } from './wheel.ts';
 
-/** Something to unpack: its files, read anew by each call. */
+/** A package to unpack; each call reads its files from the start. */
 export type Source = () => AsyncIterable<PackedFile>;
 
-const WAYS =
-  'name a tensorflow wheel, a libtensorflow .tar.gz or .zip, or a folder that holds one or the libraries';
+const FIX =
+  'give a tensorflow wheel, a libtensorflow .tar.gz or .zip, or a folder with one of them or with the libraries';
 
 /**
- * What to unpack, TensorFlow first, then with `gpu` its CUDA companions.
- * @throws DataError when `path` holds nothing that serves this machine
+ * The packages to unpack: TensorFlow first, then with `gpu` its CUDA wheels.
+ * @throws DataError when `path` has no package for this machine
  */
 export async function findSources(path: string, gpu: boolean): Promise<Source[]> {
   const found = await stat(path).catch((error: unknown) => {
-    throw new DataError('there is no such file or folder', { where: path, fix: WAYS, cause: error });
+    throw new DataError('there is no such file or folder', {
+      code: 'E_NOT_FOUND',
+      where: path,
+      fix: FIX,
+      cause: error,
+    });
   });
   if (found.isDirectory()) return fromFolder(path, gpu);
   if (path.endsWith('.whl')) return fromWheel(path, gpu);
   if (/\.(zip|tar|tar\.gz|tgz)$/.test(path)) return [archive(path)];
-  throw new DataError('this is not a wheel, an archive or a folder', { where: path, fix: WAYS });
+  throw new DataError('this is not a wheel, an archive or a folder', {
+    code: 'E_PACKAGE_KIND',
+    where: path,
+    fix: FIX,
+  });
 }
 
 export function archive(path: string): Source {
@@ -49,25 +58,26 @@ async function fromFolder(path: string, gpu: boolean): Promise<Source[]> {
   throw new DataError(
     `the folder has no tensorflow wheel for this machine, and not both ${framework} and ${tensorflow[0]}`,
     {
+      code: 'E_LIBRARY_MISSING',
       where: path,
-      fix: WAYS,
+      fix: FIX,
     },
   );
 }
 
-/** The libraries of a folder laid out as C library, as Python's site-packages, or flat. */
+/** The libraries of a folder with the layout of the C library, of Python's site-packages, or flat. */
 function looseFiles(folder: string, libraries: readonly string[]): Source {
   const enter = (path: string) => /^(lib|tensorflow|nvidia(\/.*)?)$/.test(path);
   return async function* () {
     for await (const file of folderFiles(folder, enter)) {
-      // A library may be there under several names; one is enough.
+      // A library may exist under several names; one is enough.
       const name = basename(file.path);
       if (!name.startsWith('libtensorflow') || libraries.includes(name)) yield file;
     }
   };
 }
 
-/** The best tensorflow wheel for this machine: built as asked, then of the release mm is tested with. */
+/** The best tensorflow wheel for this machine: of the requested build, then of the release that mm is tested with. */
 export function pickWheel(names: readonly string[], gpu: boolean): string | undefined {
   const projects = gpu ? ['tensorflow'] : ['tensorflow_cpu', 'tensorflow'];
   const rank = (name: string): number => {
@@ -86,8 +96,9 @@ async function fromWheel(path: string, gpu: boolean): Promise<Source[]> {
     throw new DataError(
       `the wheel is for ${name.platforms.join(', ')}; this is ${process.platform}-${process.arch}`,
       {
+        code: 'E_WHEEL_PLATFORM',
         where: path,
-        fix: 'fetch the wheel for this machine',
+        fix: 'download the wheel for this machine',
       },
     );
   }
@@ -95,7 +106,7 @@ async function fromWheel(path: string, gpu: boolean): Promise<Source[]> {
   return [archive(path), ...companions.map(archive)];
 }
 
-/** Paths of the CUDA wheels that `wheel` asks for, in its folder. */
+/** Paths of the CUDA wheels that `wheel` requires, in its folder. */
 async function companionsBeside(wheel: string): Promise<string[]> {
   const folder = dirname(wheel);
   const names = await readdir(folder);
@@ -106,8 +117,9 @@ async function companionsBeside(wheel: string): Promise<string[]> {
   const missing = wanted.filter((_, i) => found[i] === undefined);
   if (missing.length > 0) {
     throw new DataError(
-      `the folder lacks ${missing.length} of the CUDA wheels this one asks for: ${missing.join(' ')}`,
+      `the folder lacks ${missing.length} of the CUDA wheels that this one requires: ${missing.join(' ')}`,
       {
+        code: 'E_CUDA_WHEELS_MISSING',
         where: folder,
         fix: `pip download --no-deps ${missing.map((requirement) => `'${requirement}'`).join(' ')}`,
       },
@@ -121,5 +133,9 @@ export async function wheelMetadata(wheel: string): Promise<string> {
   for await (const file of zipFiles(wheel)) {
     if (/^[^/]+\.dist-info\/METADATA$/.test(file.path)) return text(file.open());
   }
-  throw new DataError('the wheel has no METADATA', { where: wheel, fix: 'fetch it again' });
+  throw new DataError('the wheel has no METADATA', {
+    code: 'E_ARCHIVE_DAMAGED',
+    where: wheel,
+    fix: 'download it again',
+  });
 }

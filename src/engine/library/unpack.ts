@@ -1,5 +1,5 @@
-// Takes what mm needs out of a package: TensorFlow's two libraries, their licences and, for the CUDA build,
-// NVIDIA's libraries with the compiler parts XLA calls. Paths stay as in the wheels, where TensorFlow looks for them.
+// Unpacks the needed files of a package: TensorFlow's two libraries, their licences and, for the CUDA build, NVIDIA's
+// libraries and the compiler parts that XLA calls. Paths stay as in the wheels, where TensorFlow looks for them.
 
 import { createWriteStream } from 'node:fs';
 import { mkdir, rename } from 'node:fs/promises';
@@ -15,15 +15,16 @@ export interface UnpackOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const SHOWN_FROM = 20e6;
+/** Bytes from which a file has a progress bar. */
+const MIN_PROGRESS_BYTES = 20e6;
 const MEGABYTE = 1e6;
-// At a tarball's root, in the tensorflow package (its own is among the headers), or in a wheel's metadata.
+// Licences are at a tarball's root, in the tensorflow package (its own among the headers), or in a wheel's metadata.
 const LICENCE =
   /^(?:tensorflow\/(?:include\/)?|([^/]+)\.dist-info\/(?:licenses\/)?)?((?:THIRD_PARTY|LICEN[CS]E)[^/]*)$/i;
 // The C tarball's libtensorflow.so.2 is a link to libtensorflow.so.2.18.0.
 const LIBRARY = /^libtensorflow(_cc|_framework)?(\.so(\.\d+)+|(\.\d+)+\.dylib)$/;
 
-/** Where a file of a package goes under the library's folder; undefined for what is not needed. */
+/** Path of a package's file in the library's folder; undefined for files that are not needed. */
 export function targetOf(path: string, gpu: boolean): string | undefined {
   const licence = LICENCE.exec(path);
   if (licence !== null) return `licences/${licence[1] ?? 'tensorflow'}/${licence[2]}`;
@@ -35,7 +36,7 @@ export function targetOf(path: string, gpu: boolean): string | undefined {
   return needed ? path : undefined;
 }
 
-/** Unpacks what is needed of `files` into `folder`, synced to disk; returns the paths written, relative to it. */
+/** Unpacks the needed files into `folder`, synced to disk. @returns the paths written, relative to it */
 export async function unpack(
   files: AsyncIterable<PackedFile>,
   folder: string,
@@ -60,7 +61,7 @@ async function write(file: PackedFile, path: string, { progress, signal }: Unpac
   await mkdir(dirname(path), { recursive: true });
   const mode = file.executable ? 0o755 : 0o644;
   const destination = createWriteStream(path, { mode, flush: true, highWaterMark: 1 << 20 });
-  const shown = file.bytes >= SHOWN_FROM;
+  const shown = file.bytes >= MIN_PROGRESS_BYTES;
   const total = Math.round(file.bytes / MEGABYTE);
   if (shown) progress.start(`unpacking ${basename(path)}, MB`, total);
   async function* counted(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
@@ -78,7 +79,7 @@ async function write(file: PackedFile, path: string, { progress, signal }: Unpac
   }
 }
 
-/** Gives the file at the end of a chain of links the name that is loaded; the links themselves are not kept. */
+/** Renames the file at the end of each chain of links to the name that is loaded; links are not kept. */
 async function resolveLinks(folder: string, written: Set<string>, links: Map<string, string>): Promise<void> {
   const { framework, tensorflow } = libraryNames();
   for (const name of [framework, ...tensorflow].map((loaded) => `tensorflow/${loaded}`)) {

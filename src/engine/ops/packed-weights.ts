@@ -2,8 +2,8 @@
 // product, unless the op is marked as having a constant filter. That flag is set here on a variable's value; a Const
 // node would cost several copies of the matrix while TensorFlow prepares the graph.
 //
-// The result of a row is bit for bit the same for any number of rows: measured for every shape tried (AVX2; docs/LOG.md)
-// and checked by test/engine/packed-weights.test.ts.
+// The result of a row is bit for bit the same for any number of rows: measured for every shape tried (AVX2;
+// docs/LOG.md) and checked by test/engine/packed-weights.test.ts.
 
 import { boolAttr, intAttr, stringAttr, typeAttr } from '../graph/attributes.ts';
 import { hasOp } from '../graph/op-definitions.ts';

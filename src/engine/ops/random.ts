@@ -1,5 +1,5 @@
-// Random numbers inside a graph: stateless, keyed by two integers, so that a run is reproducible and resumes bit for bit.
-// The host makes a key for each step (`graphSeed`, util/random.ts); `foldIn` derives one key for each purpose.
+// Random numbers inside a graph: stateless, keyed by two integers, so that a run is reproducible and resumes bit for
+// bit. The host makes a key for each step (`graphSeed`, util/random.ts); `foldIn` derives one key for each purpose.
 
 import { graphSeed } from '../../util/random.ts';
 import { typeAttr } from '../graph/attributes.ts';

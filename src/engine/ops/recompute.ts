@@ -1,6 +1,6 @@
-// Activation checkpointing (recomputation): the activations of a function are dropped and computed again in the backward
-// pass. A control dependency on the gradient keeps TensorFlow from merging the two computations or running the second
-// one early.
+// Activation checkpointing (recomputation): the activations of a function are dropped and computed again in the
+// backward pass. A control dependency on the gradient keeps TensorFlow from merging the two computations or running the
+// second one early.
 
 import { outputOf, wrapOutput } from '../tfjs/backend.ts';
 import { type Tensor, tf } from '../tfjs/tf.ts';

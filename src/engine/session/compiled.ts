@@ -34,9 +34,9 @@ export interface Compiled<Inputs, Outputs> {
   /** Runs the function; `times` receives the time of each op. */
   (inputs: OnHost<Inputs>, times?: OpTime[]): Promise<OnHost<Outputs>>;
   /**
-   * The NaN finder: names the first float32 tensor, in the order of recording, with an infinite or NaN element for these
-   * inputs, by its op, the part of the model and the line. Runs no update, and checks no tensor recorded after the first
-   * update.
+   * The NaN finder: names the first float32 tensor, in the order of recording, with an infinite or NaN element for
+   * these inputs, by its op, the part of the model and the line. Runs no update, and checks no tensor recorded after
+   * the first update.
    */
   firstNonFinite(inputs: OnHost<Inputs>): Promise<string | undefined>;
   /** Builds the function for inputs of these types and shapes, without running it, and returns its nodes. */

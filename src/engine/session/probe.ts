@@ -1,5 +1,5 @@
-// A separate program that loads libtensorflow through the engine, multiplies two matrices and prints the result as JSON.
-// It runs in a child process, because a library that does not fit the machine can kill the process that loads it.
+// A separate program that loads libtensorflow through the engine, multiplies two matrices and prints the result as
+// JSON. It runs in a child process, because a library that does not fit the machine can kill the process that loads it.
 
 import { writeSync } from 'node:fs';
 import { Graph } from '../graph/graph.ts';

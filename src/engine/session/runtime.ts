@@ -17,8 +17,8 @@
 // - Refused with an error: reading the result of an op of the function (`dataSync`, `print`); an op whose output shape
 //   depends on values, such as `Where`; calling a compiled function; a tensor of another function; the first read of a
 //   variable after its update.
-// - Silently evaluated once, at graph-building time, and constant from then on: `Math.random`, `Date.now`, counters, and
-//   tfjs's own random numbers. Use ops/random.ts with a key that is an input.
+// - Silently evaluated once, at graph-building time, and constant from then on: `Math.random`, `Date.now`, counters,
+//   and tfjs's own random numbers. Use ops/random.ts with a key that is an input.
 // See docs/ENGINE.md.
 
 import { setImmediate } from 'node:timers/promises';
@@ -44,7 +44,9 @@ import type { OpTime } from './op-times.ts';
 import { type Feed, Session } from './session.ts';
 import { type SessionConfig, sessionConfig } from './session-config.ts';
 
-/** A run in one thread that took no longer last time blocks the caller: another thread costs 0.1 ms and a cold cache. */
+/**
+ * A run in one thread that took no longer last time blocks the caller: another thread costs 0.1 ms and a cold cache.
+ */
 const SHORT_RUN_MS = 20;
 
 /** Input signatures of one function; more are taken for a mistake. */

@@ -1,5 +1,5 @@
-// Threads inside an op of libtensorflow: their number, which affects the last bits of large sums, and whether the calling
-// thread takes part. libtensorflow reads both environment variables at first use.
+// Threads inside an op of libtensorflow: their number, which affects the last bits of large sums, and whether the
+// calling thread takes part. libtensorflow reads both environment variables at first use.
 
 import { availableParallelism } from 'node:os';
 
@@ -14,8 +14,8 @@ export function useThreads(count: number): void {
 }
 
 /**
- * Lets the thread that runs an op take part in oneDNN's matrix products instead of waiting for the other threads. Faster
- * where one op runs at a time, slower where several do. Call it before the first op.
+ * Lets the thread that runs an op take part in oneDNN's matrix products instead of waiting for the other threads.
+ * Faster where one op runs at a time, slower where several do. Call it before the first op.
  */
 export function useCallingThread(): void {
   process.env[CALLER_TOO] ??= '1';

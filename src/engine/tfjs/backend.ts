@@ -87,8 +87,8 @@ export function useTensorFlow(): Engine {
 }
 
 /**
- * Restores util.isNullOrUndefined and util.isArray, which tfjs-node 4.22 calls: Node 22 deprecates them, Node 23 removed
- * the first (tensorflow/tfjs#8609).
+ * Restores util.isNullOrUndefined and util.isArray, which tfjs-node 4.22 calls: Node 22 deprecates them, Node 23
+ * removed the first (tensorflow/tfjs#8609).
  */
 function replaceRemovedUtil(util: Record<string, unknown>): void {
   util.isNullOrUndefined = (value: unknown): boolean => value === null || value === undefined;

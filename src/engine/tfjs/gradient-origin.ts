@@ -1,5 +1,5 @@
-// Links each gradient to the op that it is the gradient of: an error in a gradient names the model line of the op, and a
-// product inside `inFloat32` has its gradients in float32.
+// Links each gradient to the op that it is the gradient of: an error in a gradient names the model line of the op, and
+// a product inside `inFloat32` has its gradients in float32.
 
 import { currentOrigin, inGradientOf } from '../graph/origin.ts';
 import { isKeptInFloat32, withFloat32 } from '../graph/precision.ts';

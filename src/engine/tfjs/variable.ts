@@ -77,8 +77,8 @@ export class Variable {
   }
 
   /**
-   * Writes `value` to the slice from `begin` up to `end` (int32[rank] each), in place. `after` is a tensor computed from
-   * the value read before: while that value is still in use, TensorFlow would copy the whole variable.
+   * Writes `value` to the slice from `begin` up to `end` (int32[rank] each), in place. `after` is a tensor computed
+   * from the value read before: while that value is still in use, TensorFlow would copy the whole variable.
    */
   writeSlice(begin: Tensor, end: Tensor, value: Tensor, after: Tensor): Pointer {
     const masks = ['begin_mask', 'end_mask', 'ellipsis_mask', 'new_axis_mask', 'shrink_axis_mask'];
@@ -93,9 +93,9 @@ export class Variable {
   }
 
   /**
-   * Writes `rows` [n, …] to the rows `indices` (int32[n]) of the first axis, in place, and returns the whole variable after
-   * it. Unlike with `writeSlice`, later reads are not copies. The value assigned before must have been computed from an
-   * input: otherwise the memory of a constant would be overwritten.
+   * Writes `rows` [n, …] to the rows `indices` (int32[n]) of the first axis, in place, and returns the whole variable
+   * after it. Unlike with `writeSlice`, later reads are not copies. The value assigned before must have been computed
+   * from an input: otherwise the memory of a constant would be overwritten.
    * @throws Error when the function reads or updates the variable before
    */
   writeRows(indices: Tensor, rows: Tensor): Tensor {
@@ -112,8 +112,8 @@ export class Variable {
   }
 
   /**
-   * Adds an update op, whose first inputs are the handles of this variable and of `resources`. It runs after all earlier
-   * reads and updates of them, and with every run of the function.
+   * Adds an update op, whose first inputs are the handles of this variable and of `resources`. It runs after all
+   * earlier reads and updates of them, and with every run of the function.
    */
   update(op: string, inputs: readonly Tensor[], { resources = [], ...options }: UpdateOptions = {}): Pointer {
     const { graph, recording, uses, updated, targets } = currentTrace();

@@ -1,9 +1,8 @@
 // A trained CLIP, whole: images and texts in, features and similarities out. Opened from one checkpoint folder, which
 // carries the tokenizer.
 
-import { type Checkpoint, hashOf } from '../../checkpoint/read.ts';
+import { type Checkpoint, hashOf } from '../../checkpoint/checkpoint.ts';
 import { type ClipModelConfig, clipCheckpointSchema } from '../../config/clip.ts';
-import { loadConfig } from '../../config/load.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { clipSpec } from '../../models/clip/model.ts';
 import { textTokens } from '../../models/clip/text.ts';
@@ -37,7 +36,7 @@ export class ClipModel {
 
   /** The averaged weights of a checkpoint where it has them. Throws DataError when they do not fit its configuration. */
   static async open(runtime: Runtime, checkpoint: Checkpoint): Promise<ClipModel> {
-    const config = loadConfig(clipCheckpointSchema, { file: checkpoint.configFile }).model;
+    const config = checkpoint.config(clipCheckpointSchema).model;
     const tokenizer = await loadTokenizer(checkpoint.tokenizerFile);
     const weights = new Weights(runtime, 'clip', clipSpec(config));
     const values = await checkpoint.read(checkpoint.bestPart, weights.expected());

@@ -1,10 +1,9 @@
 // A trained DALL·E, whole: captions in, images out. Opened from one checkpoint folder, which carries the dVAE and
 // the tokenizer.
 
-import type { Checkpoint } from '../../checkpoint/read.ts';
-import { hashOf } from '../../checkpoint/read.ts';
+import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
+import { hashOf } from '../../checkpoint/checkpoint.ts';
 import { type DalleCheckpointConfig, dalleCheckpointSchema } from '../../config/dalle.ts';
-import { loadConfig } from '../../config/load.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { textClasses } from '../../models/dalle/config.ts';
 import { dalleSpec } from '../../models/dalle/model.ts';
@@ -82,7 +81,7 @@ export class DallePipeline {
 
   /** The averaged weights where the checkpoint has them. */
   static async open(runtime: Runtime, checkpoint: Checkpoint): Promise<DallePipeline> {
-    const config = loadConfig(dalleCheckpointSchema, { file: checkpoint.configFile });
+    const config = checkpoint.config(dalleCheckpointSchema);
     const codec = await DvaeCodec.open(runtime, await checkpoint.dvae());
     const tokenizer = await BpeTokenizer.load(checkpoint.tokenizerFile);
     const weights = new Weights(runtime, 'dalle', dalleSpec(config.model));

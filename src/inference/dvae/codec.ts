@@ -1,8 +1,7 @@
 // A trained dVAE as a codec: images to codes and back, in batches of one size.
 
-import { type Checkpoint, hashOf } from '../../checkpoint/read.ts';
+import { type Checkpoint, hashOf } from '../../checkpoint/checkpoint.ts';
 import { type DvaeModelConfig, dvaeCheckpointSchema } from '../../config/dvae.ts';
-import { loadConfig } from '../../config/load.ts';
 import { floatScalar, type HostTensor } from '../../engine/native/tensor.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import {
@@ -66,7 +65,7 @@ export class DvaeCodec {
 
   /** The averaged weights of a checkpoint where it has them. Throws DataError when they do not fit its configuration. */
   static async open(runtime: Runtime, checkpoint: Checkpoint): Promise<DvaeCodec> {
-    const config = loadConfig(dvaeCheckpointSchema, { file: checkpoint.configFile }).model;
+    const config = checkpoint.config(dvaeCheckpointSchema).model;
     const architecture = dvaeArchitecture(config);
     const weights = new Weights(runtime, 'codec', architecture.spec);
     await weights.load(await checkpoint.read(checkpoint.bestPart, weights.expected()));

@@ -3,7 +3,8 @@
 import { join } from 'node:path';
 import { assertSameDvae } from '../../data/tokens/check.ts';
 import { readTokenFolder } from '../../data/tokens/read.ts';
-import { type GridCell, imageGrid } from '../../report/images/grid.ts';
+import { imageGrid } from '../../report/images/grid.ts';
+import type { GridCell } from '../../report/images/grid-layout.ts';
 import { writePng } from '../../report/images/png.ts';
 import type { DvaeCodec } from '../dvae/codec.ts';
 import { codebookMetrics, codebookUse } from '../measures/codebook.ts';

@@ -1,4 +1,4 @@
-// The best images of each prompt side by side, in order, as one PNG; decoded anew, at the sheet's size.
+// A contact sheet: the best images of each prompt in order, as one PNG. Images are decoded again, at the sheet's size.
 
 import { basename } from 'node:path';
 import { decodeImage } from '../../data/decode.ts';
@@ -14,8 +14,9 @@ export interface SheetRow {
 }
 
 /**
- * With one prompt it is the title, with several each has a row of its own.
- * @param files the images, some of which may lie in archives
+ * Renders the sheet. A single prompt is its title; of several prompts, each labels a row.
+ * @param show images of a prompt, at most
+ * @param files the images, some of which may be in archives
  */
 export async function contactSheet(
   rows: readonly SheetRow[],

@@ -1,5 +1,5 @@
-// A single-stroke typeface drawn for this project, so that captions look the same on a machine without fonts.
-// It covers ASCII and a few typographic signs; text.ts hands anything else to the system's fonts.
+// A single-stroke typeface of this project, so that captions look the same on machines without fonts. It covers ASCII
+// and a few typographic characters; text.ts renders others in the system's fonts.
 
 /** Height of a capital, in glyph units; the baseline is at y = 10 and y grows downwards. */
 export const CAP_HEIGHT = 10;

@@ -1,4 +1,4 @@
-// Where the images and the words of a grid stand, in pixels of the finished grid. Draws nothing.
+// The layout of a grid: positions of its images and texts in pixels of the finished grid. Renders nothing.
 
 import { type TextAnchor, textWidth, wrapText } from './text.ts';
 
@@ -15,19 +15,19 @@ export interface GridCell {
 
 export interface GridOptions {
   readonly columns: number;
-  /** Times each image is enlarged; by default the least whole number that makes the widest 128 pixels wide. */
+  /** Factor that images are enlarged by; by default the least integer that makes the widest 128 pixels wide. */
   readonly scale?: number;
-  /** `nearest` (the default) shows the pixels as they are, `lanczos3` smooths them. */
+  /** `nearest` (the default) keeps pixels square, `lanczos3` smooths them. */
   readonly kernel?: 'nearest' | 'lanczos3';
   readonly title?: string;
   readonly rowLabels?: readonly string[];
   readonly columnLabels?: readonly string[];
 }
 
-/** Thickness of the coloured frame around an image. */
+/** Thickness of the coloured border of an image, in pixels. */
 export const BORDER = 4;
 
-const COMFORTABLE_WIDTH = 128;
+const MIN_IMAGE_WIDTH = 128;
 const MARGIN = 16;
 const GAP = 16;
 const CAPTION_LINES = 4;
@@ -51,7 +51,7 @@ export interface PlacedImage {
   readonly cell: GridCell;
   readonly left: number;
   readonly top: number;
-  /** Of the enlarged image. */
+  /** Size of the enlarged image. */
   readonly width: number;
   readonly height: number;
 }
@@ -82,11 +82,11 @@ function stack(lines: readonly string[], x: number, top: number, style: TextStyl
 
 export function layoutGrid(cells: readonly GridCell[], options: GridOptions): GridLayout {
   const widest = Math.max(...cells.map((cell) => cell.width));
-  const scale = options.scale ?? Math.max(1, Math.ceil(COMFORTABLE_WIDTH / widest));
+  const scale = options.scale ?? Math.max(1, Math.ceil(MIN_IMAGE_WIDTH / widest));
   const enlarged = (length: number): number => Math.max(1, Math.round(length * scale));
   const cellWidth = enlarged(widest);
   const cellHeight = enlarged(Math.max(...cells.map((cell) => cell.height)));
-  const wordWidth = cellWidth + GAP / 2;
+  const textBoxWidth = cellWidth + GAP / 2;
 
   const rowLabels = (options.rowLabels ?? []).map((label) =>
     wrapText(label, ROW_LABEL_WIDTH, ROW_LABEL.size, 1),
@@ -106,7 +106,7 @@ export function layoutGrid(cells: readonly GridCell[], options: GridOptions): Gr
   if (title.length > 0) top += title.length * lineHeight(TITLE) + GAP / 2;
 
   options.columnLabels?.forEach((label, column) => {
-    const lines = wrapText(label, wordWidth, COLUMN_LABEL.size, 1);
+    const lines = wrapText(label, textBoxWidth, COLUMN_LABEL.size, 1);
     texts.push(...stack(lines, columnLeft(column) + cellWidth / 2, top, COLUMN_LABEL));
   });
   if (options.columnLabels) top += lineHeight(COLUMN_LABEL) + GAP / 2;
@@ -124,7 +124,7 @@ export function layoutGrid(cells: readonly GridCell[], options: GridOptions): Gr
         left: columnLeft(column) + Math.floor((cellWidth - size.width) / 2),
         top: top + Math.floor((cellHeight - size.height) / 2),
       });
-      const lines = wrapText(cell.caption ?? '', wordWidth, CAPTION.size, CAPTION_LINES);
+      const lines = wrapText(cell.caption ?? '', textBoxWidth, CAPTION.size, CAPTION_LINES);
       texts.push(...stack(lines, columnLeft(column) + cellWidth / 2, captionTop, CAPTION));
       if (lines.length > 0) bottom = Math.max(bottom, captionTop + lines.length * lineHeight(CAPTION));
     });

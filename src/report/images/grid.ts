@@ -1,5 +1,5 @@
-// Images side by side with their captions, as one PNG: samples under prompts, originals beside
-// reconstructions, snapshots of a training run. Where things stand is grid-layout.ts.
+// A grid of images with captions, as one PNG: samples with prompts, originals beside reconstructions, validation images
+// of a training run. Positions come from grid-layout.ts.
 
 import sharp from 'sharp';
 import {
@@ -14,16 +14,13 @@ import {
 import { checkPixels } from './png.ts';
 import { textSvg } from './text.ts';
 
-export type { GridCell, GridOptions, Rgb } from './grid-layout.ts';
-
-/** Border colours of samples that show, or do not show, what was asked for. */
+/** Border colours of samples that do, or do not, match their prompt. */
 export const RIGHT: Rgb = [26, 143, 72];
 export const WRONG: Rgb = [214, 64, 36];
 
 /**
- * The cells in rows of `columns`, as a PNG. Cells may differ in size; each is centred in its place.
- *
- * @throws RangeError when there are no cells or a cell's pixels do not fit its size.
+ * Renders the cells in rows of `columns`, as a PNG. Cells may differ in size; each is centred.
+ * @throws RangeError when there are no cells, or a cell's pixels do not match its size
  */
 export async function imageGrid(cells: readonly GridCell[], options: GridOptions): Promise<Buffer> {
   if (cells.length === 0) throw new RangeError('a grid needs at least one image');
@@ -40,7 +37,7 @@ export async function imageGrid(cells: readonly GridCell[], options: GridOptions
   return sharp({
     create: { width: layout.width, height: layout.height, channels: 3, background: '#ffffff' },
   })
-    .composite([{ input: Buffer.from(drawing(layout)), left: 0, top: 0 }, ...images])
+    .composite([{ input: Buffer.from(overlaySvg(layout)), left: 0, top: 0 }, ...images])
     .removeAlpha()
     .png()
     .toBuffer();
@@ -53,16 +50,15 @@ function enlarge({ cell, width, height }: PlacedImage, kernel: 'nearest' | 'lanc
     .toBuffer();
 }
 
-/** Everything but the images: borders and words. */
-function drawing({ width, height, images, texts }: GridLayout): string {
+/** The borders and texts as SVG. */
+function overlaySvg({ width, height, images, texts }: GridLayout): string {
   const borders = images.map((image) =>
     image.cell.border === undefined
       ? ''
       : `<rect x="${image.left - BORDER}" y="${image.top - BORDER}" width="${image.width + 2 * BORDER}" ` +
         `height="${image.height + 2 * BORDER}" rx="${BORDER}" fill="rgb(${image.cell.border.join()})"/>`,
   );
-  const words = texts.map(({ line, x, baseline, size, color, anchor }) =>
-    textSvg(line, x, baseline, size, color, anchor),
-  );
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}">${borders.join('')}${words.join('')}</svg>`;
+  const lines = texts.map(({ line, ...style }) => textSvg(line, style));
+  const size = `width="${width}" height="${height}"`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" ${size}>${borders.join('')}${lines.join('')}</svg>`;
 }

@@ -1,4 +1,4 @@
-// PNG files that say how they were made, in text chunks that any PNG reader shows, and names for them.
+// PNG files with metadata in text chunks, which other programs show, and file names for them.
 
 import { readFile } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
@@ -8,20 +8,19 @@ import { writeFileAtomic } from '../../util/files.ts';
 import { graphemes } from './text.ts';
 
 const SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
-/** Signature and header chunk: the text chunks are put right behind them. */
+/** Bytes of the signature and the header chunk, after which text chunks are inserted. */
 const HEADER_END = 8 + 4 + 4 + 13 + 4;
 
 export interface PngOptions {
-  /** Times the image is enlarged, each pixel to a square. */
+  /** Factor that the image is enlarged by, each pixel to a square. */
   readonly scale?: number;
   /** Text chunks by keyword: 1 to 79 printable ASCII characters; values are any text. */
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
 /**
- * Writes RGB pixels (rows × columns × 3) whole or not at all.
- *
- * @throws RangeError when the pixels do not fit the size, or a keyword is none.
+ * Writes RGB pixels, rows × columns × 3, to a PNG file, atomically.
+ * @throws RangeError when the pixels do not match the size, or a keyword is not valid
  */
 export async function writePng(
   path: string,
@@ -33,7 +32,7 @@ export async function writePng(
   await writeFileAtomic(path, await encodePng(pixels, width, height, options));
 }
 
-/** As `writePng`, in memory. */
+/** Encodes RGB pixels as `writePng` does, in memory. */
 export async function encodePng(
   pixels: Uint8Array,
   width: number,
@@ -74,28 +73,36 @@ function chunk(type: string, data: Buffer): Buffer {
 
 /**
  * The RGB pixels of a PNG file, rows × columns × 3.
- *
- * @throws DataError when it cannot be decoded.
+ * @throws DataError when it cannot be decoded
  */
 export async function readPngPixels(path: string): Promise<Buffer> {
   try {
     return await sharp(path).removeAlpha().toColourspace('srgb').raw().toBuffer();
   } catch (cause) {
-    throw new DataError('the image cannot be decoded', { where: path, fix: 'check the file', cause });
+    throw new DataError('the image cannot be decoded', {
+      code: 'E_IMAGE_DAMAGED',
+      where: path,
+      fix: 'check the file',
+      cause,
+    });
   }
 }
 
 /**
- * The text chunks of a PNG file by keyword; compressed ones, which `writePng` never makes, are left out.
- *
- * @throws DataError when the file is not a whole PNG.
+ * The text chunks of a PNG file, by keyword. Compressed ones, which `writePng` never writes, are ignored.
+ * @throws DataError when the file is not a whole PNG
  */
 export async function readPngMetadata(path: string): Promise<Record<string, string>> {
   const bytes = await readFile(path).catch((error: unknown) => {
-    throw new DataError('the image cannot be read', { where: path, fix: 'check the path', cause: error });
+    throw new DataError('the image cannot be read', {
+      code: 'E_UNREADABLE',
+      where: path,
+      fix: 'check the path',
+      cause: error,
+    });
   });
   const broken = (what: string): DataError =>
-    new DataError(what, { where: path, fix: 'write or download the file again' });
+    new DataError(what, { code: 'E_PNG_DAMAGED', where: path, fix: 'write or download the file again' });
   if (!bytes.subarray(0, 8).equals(SIGNATURE)) throw broken('not a PNG file');
   const metadata: Record<string, string> = {};
   for (let at = 8; ; ) {
@@ -126,17 +133,17 @@ function decodeText(type: string, data: Buffer): { keyword: string; text: string
   return { keyword, text: data.toString('utf8', translated + 1) };
 }
 
-/** Width and height in pixels that the header of an encoded PNG states. */
+/** Width and height in pixels, from the header of an encoded PNG. */
 export function pngSize(png: Uint8Array): { width: number; height: number } {
   const view = new DataView(png.buffer, png.byteOffset, png.byteLength);
   return { width: view.getUint32(16), height: view.getUint32(20) };
 }
 
-const NAME_BYTES = 100;
+const MAX_NAME_BYTES = 100;
 
 /**
- * A file name without extension from a prompt, in any script: `0007-a-small-red-circle`. The index comes first, so
- * names sort in order, differ even where file systems fold case, and are never reserved ones such as `con`.
+ * A file name for a prompt in any script, without extension: `0007-a-small-red-circle`. The index comes first: names
+ * sort in order, differ on file systems that ignore case, and are never reserved ones such as `con`.
  */
 export function safeFileName(prompt: string, index: number): string {
   const kept = prompt
@@ -148,7 +155,7 @@ export function safeFileName(prompt: string, index: number): string {
     .replaceAll(/^-+|-+$/g, '');
   let name = `${String(index).padStart(4, '0')}-`;
   for (const character of graphemes(kept.toLowerCase())) {
-    if (Buffer.byteLength(name + character) > NAME_BYTES) break;
+    if (Buffer.byteLength(name + character) > MAX_NAME_BYTES) break;
     name += character;
   }
   return name.replace(/-+$/, '');

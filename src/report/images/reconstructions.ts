@@ -1,22 +1,22 @@
-// Originals beside what the dVAE makes of them.
+// A grid of original images beside their reconstructions by a dVAE.
 
-import { type GridCell, imageGrid } from './grid.ts';
+import { imageGrid } from './grid.ts';
+import type { GridCell } from './grid-layout.ts';
 
-const PAIRS = 16;
-const PAIRS_IN_ROW = 4;
+const MAX_PAIRS = 16;
+const PAIRS_PER_ROW = 4;
 
 /**
- * A PNG of the first pairs, at most `most`.
- *
+ * Renders the first pairs, at most `maxPairs`, as a PNG.
  * @param originals RGB, images × imageSize × imageSize × 3
  * @param reconstructions of the same shape
- * @throws RangeError when the two differ in length or do not hold whole images
+ * @throws RangeError when the two differ in length, or do not hold whole images
  */
 export async function reconstructionGrid(
   originals: Uint8Array,
   reconstructions: Uint8Array,
   imageSize: number,
-  most = PAIRS,
+  maxPairs = MAX_PAIRS,
 ): Promise<Buffer> {
   const length = imageSize * imageSize * 3;
   if (originals.length !== reconstructions.length || originals.length % length !== 0) {
@@ -29,12 +29,12 @@ export async function reconstructionGrid(
     width: imageSize,
     height: imageSize,
   });
-  const pairs = Math.min(most, originals.length / length);
+  const pairs = Math.min(maxPairs, originals.length / length);
   const cells = Array.from({ length: pairs }, (_, index) => [
     image(originals, index),
     image(reconstructions, index),
   ]).flat();
-  const inRow = Math.min(PAIRS_IN_ROW, pairs);
+  const inRow = Math.min(PAIRS_PER_ROW, pairs);
   return imageGrid(cells, {
     columns: 2 * inRow,
     columnLabels: Array.from({ length: inRow }, () => ['original', 'reconstruction']).flat(),

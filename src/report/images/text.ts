@@ -1,14 +1,14 @@
-// Text as SVG: measured, wrapped and drawn in the project's own strokes. Lines with characters outside that
-// typeface (other scripts, emoji) become <text>, which the system's fonts draw; where a machine has no
-// fonts at all, those lines alone stay empty.
+// Text as SVG, measured, wrapped and rendered in the project's single-stroke typeface (font.ts). Lines with other
+// characters (other scripts, emoji) become <text> elements in the system's fonts; on a machine without fonts, only
+// those lines stay empty.
 
 import { CAP_HEIGHT, GLYPHS, type Glyph, SPACING, STROKE } from './font.ts';
 
-/** A capital's height as a share of the font size, as in common typefaces. */
+/** Height of a capital as a share of the font size, as in common typefaces. */
 const CAP_SHARE = 0.7;
-/** Guessed width of a character that the typeface lacks, as a share of the font size. */
-const FOREIGN_WIDTH = 0.6;
-const FOREIGN_WIDTH_WIDE = 1.05;
+/** Estimated width of a character outside the typeface, as a share of the font size. */
+const FALLBACK_WIDTH = 0.6;
+const FALLBACK_WIDTH_WIDE = 1.05;
 const WIDE =
   /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Extended_Pictographic}]/u;
 
@@ -27,7 +27,7 @@ export function graphemes(text: string): string[] {
   return Array.from(segmenter.segment(text), ({ segment }) => segment);
 }
 
-/** One line of text, with what the typeface lacks brought to what it has: é to e, ’ to '. */
+/** One line of text, with characters outside the typeface replaced by similar ones in it: é by e, ’ by '. */
 export function foldText(text: string): string {
   return graphemes(text.trim().replaceAll(/\s+/g, ' '))
     .map((character) => {
@@ -47,17 +47,17 @@ const unit = (size: number): number => (size * CAP_SHARE) / CAP_HEIGHT;
 function characterWidth(character: string, size: number): number {
   const known = glyph(character);
   if (known) return (known[0] + SPACING) * unit(size);
-  return size * (WIDE.test(character) ? FOREIGN_WIDTH_WIDE : FOREIGN_WIDTH);
+  return size * (WIDE.test(character) ? FALLBACK_WIDTH_WIDE : FALLBACK_WIDTH);
 }
 
-/** Width in pixels of a folded line at a font size in pixels. */
+/** Width in pixels of a line from `foldText`, at a font size in pixels. */
 export function textWidth(text: string, size: number): number {
   return graphemes(text).reduce((sum, character) => sum + characterWidth(character, size), 0);
 }
 
 /**
- * Lines of `text` that fit `width` pixels: broken at spaces, inside a word only where the word alone is too
- * wide, and ended by an ellipsis where `maxLines` do not hold it all.
+ * Breaks text into lines of at most `width` pixels, at spaces, and inside words that are wider than a line.
+ * Text of more than `maxLines` lines ends with an ellipsis.
  */
 export function wrapText(text: string, width: number, size: number, maxLines: number): string[] {
   const lines: string[] = [];
@@ -99,21 +99,31 @@ function ellipsise(line: string, width: number, size: number): string {
   return `${characters.join('').trimEnd()}…`;
 }
 
-/** Whether `x` is where a line starts or its middle. */
+/** Whether `x` is the start or the middle of a line. */
 export type TextAnchor = 'start' | 'middle';
 
-/** An SVG element with `line` centred on `x` (or starting there), its baseline at `y`; all in pixels. */
+/** The place and style of a line of text, in pixels. */
+export interface TextPlacement {
+  readonly x: number;
+  readonly baseline: number;
+  /** Font size. */
+  readonly size: number;
+  readonly color: string;
+  /** `middle` by default. */
+  readonly anchor?: TextAnchor;
+}
+
+/** A line of text as an SVG element. */
 export function textSvg(
   line: string,
-  x: number,
-  y: number,
-  size: number,
-  color: string,
-  anchor: TextAnchor = 'middle',
+  { x, baseline: y, size, color, anchor = 'middle' }: TextPlacement,
 ): string {
   const characters = graphemes(line);
   if (!characters.every(glyph)) {
-    return `<text x="${x}" y="${y}" font-family="sans-serif" font-size="${size}" fill="${color}" text-anchor="${anchor}">${escapeMarkup(line)}</text>`;
+    return (
+      `<text x="${x}" y="${y}" font-family="sans-serif" font-size="${size}" fill="${color}" ` +
+      `text-anchor="${anchor}">${escapeMarkup(line)}</text>`
+    );
   }
   const scale = unit(size);
   let offset = SPACING / 2;
@@ -132,10 +142,10 @@ export function textSvg(
 
 const round = (value: number): number => Math.round(value * 100) / 100;
 
-/** Control characters, lone surrogates and non-characters. */
+/** Characters that XML forbids: control characters, lone surrogates, non-characters. */
 const FORBIDDEN = /[^\t\n\r\u{20}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/gu;
 
-/** Text made safe inside XML and HTML, attributes included; characters that XML forbids are left out. */
+/** Escapes text for XML and HTML, including attributes; characters that XML forbids are removed. */
 export function escapeMarkup(text: string): string {
   return text
     .replaceAll(FORBIDDEN, '')

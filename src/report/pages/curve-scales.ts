@@ -1,6 +1,6 @@
-// Where values lie on a chart: the range, linear or logarithmic, its ticks, and fewer points than were logged.
+// Scales of charts: the range of the values, linear or logarithmic, its ticks, and the thinning of many points.
 
-export interface Point {
+export interface CurvePoint {
   readonly step: number;
   readonly value: number;
 }
@@ -9,32 +9,33 @@ export interface Scale {
   readonly isLog: boolean;
   readonly low: number;
   readonly high: number;
-  /** From 0 at `low` to 1 at `high`. */
+  /** The position of a value, from 0 at `low` to 1 at `high`. */
   share(value: number): number;
 }
 
-/** Positive values that span more than this factor are drawn logarithmically. */
-const LOG_FROM = 20;
-/** The first steps of a run, which often dwarf all that follows; left out of a linear range where they do. */
-const START = 0.02;
-const DWARFED = 3;
+/** Positive values that span at least this factor get a logarithmic scale. */
+const MIN_LOG_SPAN = 20;
+/** Share of the steps that a linear range excludes when their values make it this many times larger. */
+const START_SHARE = 0.02;
+const START_EXCESS = 3;
 
-/** The range of a chart. `points` are finite. */
-export function scaleOf(points: readonly Point[], lastStep: number, isLinear: boolean): Scale {
+/** The scale of a chart. @param points finite */
+export function scaleOf(points: readonly CurvePoint[], lastStep: number, isLinear: boolean): Scale {
   const all = rangeOf(points);
-  const isLog = !isLinear && all.low > 0 && all.high / all.low >= LOG_FROM;
+  const isLog = !isLinear && all.low > 0 && all.high / all.low >= MIN_LOG_SPAN;
   if (isLog) {
     const [low, high] = [Math.log(all.low), Math.log(all.high)];
     const share = (value: number): number => (Math.log(value) - low) / (high - low);
     return { isLog, ...all, share };
   }
-  const later = rangeOf(points.filter(({ step }) => step > START * lastStep));
-  const isDwarfed = all.high - all.low > DWARFED * (later.high - later.low) && later.high > later.low;
-  const { low, high } = widen(isDwarfed ? later : all);
+  const later = rangeOf(points.filter(({ step }) => step > START_SHARE * lastStep));
+  const excludesStart =
+    all.high - all.low > START_EXCESS * (later.high - later.low) && later.high > later.low;
+  const { low, high } = withMargin(excludesStart ? later : all);
   return { isLog, low, high, share: (value) => (value - low) / (high - low) };
 }
 
-function rangeOf(points: readonly Point[]): { low: number; high: number } {
+function rangeOf(points: readonly CurvePoint[]): { low: number; high: number } {
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (const { value } of points) {
     low = Math.min(low, value);
@@ -43,13 +44,13 @@ function rangeOf(points: readonly Point[]): { low: number; high: number } {
   return low <= high ? { low, high } : { low: 0, high: 0 };
 }
 
-/** A little room above and below; a flat line gets some of its own. */
-function widen({ low, high }: { low: number; high: number }): { low: number; high: number } {
-  const room = high > low ? 0.04 * (high - low) : Math.abs(high) / 2 || 0.5;
-  return { low: low - room, high: high + room };
+/** Adds a margin above and below, also around a flat line. */
+function withMargin({ low, high }: { low: number; high: number }): { low: number; high: number } {
+  const margin = high > low ? 0.04 * (high - low) : Math.abs(high) / 2 || 0.5;
+  return { low: low - margin, high: high + margin };
 }
 
-/** Round values inside the range, about `count` of them. */
+/** About `count` round values inside the range. */
 export function linearTicks(low: number, high: number, count: number): number[] {
   const rough = (high - low) / count;
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -60,7 +61,7 @@ export function linearTicks(low: number, high: number, count: number): number[] 
   return ticks;
 }
 
-/** Powers of ten, with 2 and 5 between them where there is room. */
+/** Powers of ten inside the range, with multiples between them when it has few. */
 export function logTicks(low: number, high: number): number[] {
   const decades = Math.log10(high / low);
   const factors = decades <= 1.5 ? [1, 2, 3, 5] : decades <= 3 ? [1, 3] : [1];
@@ -71,24 +72,24 @@ export function logTicks(low: number, high: number): number[] {
   return ticks.filter((tick) => tick >= low && tick <= high);
 }
 
-/** More points than this are put together in `BINS`. */
-const MOST = 240;
+/** A curve of more points is thinned to `BINS`. */
+const MAX_POINTS = 240;
 const BINS = 120;
 
-/** The course of many points: their mean in each stretch of steps, with the least and the greatest value. */
-export function thin(points: readonly Point[]): Record<'middle' | 'least' | 'most', readonly Point[]> {
-  if (points.length <= MOST) return { middle: points, least: [], most: [] };
+/** Many points as the mean, minimum and maximum of consecutive bins; few points unchanged, as `mean` alone. */
+export function thin(points: readonly CurvePoint[]): Record<'mean' | 'min' | 'max', readonly CurvePoint[]> {
+  if (points.length <= MAX_POINTS) return { mean: points, min: [], max: [] };
   const bins = Array.from({ length: BINS }, (_, bin) =>
     points.slice(Math.floor((bin * points.length) / BINS), Math.floor(((bin + 1) * points.length) / BINS)),
   );
-  const each = (of: (values: readonly number[]) => number): Point[] =>
+  const each = (of: (values: readonly number[]) => number): CurvePoint[] =>
     bins.map((bin) => ({
       step: bin.reduce((sum, { step }) => sum + step, 0) / bin.length,
       value: of(bin.map(({ value }) => value)),
     }));
   return {
-    middle: each((values) => values.reduce((a, b) => a + b, 0) / values.length),
-    least: each((values) => Math.min(...values)),
-    most: each((values) => Math.max(...values)),
+    mean: each((values) => values.reduce((a, b) => a + b, 0) / values.length),
+    min: each((values) => Math.min(...values)),
+    max: each((values) => Math.max(...values)),
   };
 }

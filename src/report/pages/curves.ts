@@ -1,27 +1,27 @@
-// Curves as SVG: one chart of a few series over the steps of a run. Colours come from the page's style, by class, so
-// that a chart fits light and dark pages.
+// Charts as SVG: a few series over the steps of a run. Colours are classes of the page's style sheet, which has light
+// and dark ones.
 
 import { escapeMarkup } from '../images/text.ts';
-import { linearTicks, logTicks, type Point, scaleOf, thin } from './curve-scales.ts';
+import { type CurvePoint, linearTicks, logTicks, scaleOf, thin } from './curve-scales.ts';
 
 export interface Series {
   readonly name: string;
-  /** Class of the colour, `s0` to `s5`. */
+  /** Number of the colour's class, `s0` to `s5`. */
   readonly colour: number;
-  /** Measured now and then, not at each logged step: its points are marked. */
+  /** Whether there are values at few steps only: its points are marked. */
   readonly isSparse: boolean;
-  /** By step; values that are not finite are marked where they occur. */
-  readonly points: readonly Point[];
+  /** In the order of steps; values that are not finite are marked. */
+  readonly points: readonly CurvePoint[];
 }
 
 export interface Chart {
   readonly title: string;
-  /** What the values are, where the title does not say. */
+  /** The unit, or an explanation of the values. */
   readonly note?: string;
   readonly series: readonly Series[];
-  /** Never logarithmic. */
+  /** Whether the scale is linear for any values. */
   readonly isLinear?: boolean;
-  /** Values that the range takes in whatever is drawn, such as 0 and 1 of a share. */
+  /** Values that are always in the range, such as 0 and 1 of a share. */
   readonly includes?: readonly number[];
 }
 
@@ -49,17 +49,17 @@ export function chartSvg({ title, series, isLinear = false, includes = [] }: Cha
       `<text class="tick" x="${at(x(tick))}" y="${PLOT.bottom + 19}" text-anchor="middle">${shortNumber(tick)}</text>`,
   );
   const clip = `clip-${title.replaceAll(/\W+/g, '-')}`;
-  const label = `${title} over ${lastStep} steps: ${series.map(summary).join('; ')}`;
+  const label = `${title} over ${lastStep} steps: ${series.map(summarize).join('; ')}`;
   return `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeMarkup(label)}">
 <clipPath id="${clip}"><rect x="${PLOT.left - 4}" y="${PLOT.top - 4}" width="${PLOT.right - PLOT.left + 8}" height="${PLOT.bottom - PLOT.top + 8}"/></clipPath>
 ${grid.join('')}${steps.join('')}
 <line class="axis" x1="${PLOT.left}" x2="${PLOT.right}" y1="${PLOT.bottom}" y2="${PLOT.bottom}"/>
-<g clip-path="url(#${clip})">${series.map((one) => drawn(one, x, y)).join('')}</g>
+<g clip-path="url(#${clip})">${series.map((one) => seriesSvg(one, x, y)).join('')}</g>
 </svg>`;
 }
 
-/** First and last value, in words. */
-export function summary({ name, points }: Series): string {
+/** Name, first and last value of a series, as text. */
+export function summarize({ name, points }: Series): string {
   const [first, last] = [points[0], points.at(-1)];
   if (!first || !last) return `${name} –`;
   return points.length === 1
@@ -67,19 +67,19 @@ export function summary({ name, points }: Series): string {
     : `${name} ${shortNumber(first.value)} → ${shortNumber(last.value)}`;
 }
 
-function drawn(
+function seriesSvg(
   { points, isSparse, name, colour }: Series,
   x: (step: number) => number,
   y: (value: number) => number,
 ): string {
-  const place = ({ step, value }: Point): string => `${at(x(step))} ${at(y(value))}`;
+  const place = ({ step, value }: CurvePoint): string => `${at(x(step))} ${at(y(value))}`;
   const runs = finiteRuns(points);
   const shapes = runs.map((run) => {
-    const { middle, least, most } = thin(run);
-    const band = least.length > 0 && `M${[...most, ...least.toReversed()].map(place).join('L')}Z`;
+    const { mean, min, max } = thin(run);
+    const band = min.length > 0 && `M${[...max, ...min.toReversed()].map(place).join('L')}Z`;
     return (
       (band ? `<path class="band s${colour}" d="${band}"/>` : '') +
-      `<path class="line s${colour}${isSparse ? ' sparse' : ''}" d="M${middle.map(place).join('L')}"/>`
+      `<path class="line s${colour}${isSparse ? ' sparse' : ''}" d="M${mean.map(place).join('L')}"/>`
     );
   });
   const dots = isSparse
@@ -100,9 +100,9 @@ function drawn(
   return [...shapes, ...dots, ...broken].join('');
 }
 
-/** Stretches of finite values. */
-function finiteRuns(points: readonly Point[]): Point[][] {
-  const runs: Point[][] = [[]];
+/** Runs of consecutive finite values. */
+function finiteRuns(points: readonly CurvePoint[]): CurvePoint[][] {
+  const runs: CurvePoint[][] = [[]];
   for (const point of points) {
     if (Number.isFinite(point.value)) runs.at(-1)?.push(point);
     else runs.push([]);
@@ -112,7 +112,7 @@ function finiteRuns(points: readonly Point[]): Point[][] {
 
 const at = (pixels: number): string => String(Number(pixels.toFixed(1)));
 
-/** 12k, 0.0034, 3.2e-7: at most four digits. */
+/** A number in at most four digits: 12k, 0.0034, 3.2e-7. */
 export function shortNumber(value: number): string {
   if (!Number.isFinite(value)) return String(value);
   const size = Math.abs(value);

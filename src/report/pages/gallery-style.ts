@@ -1,4 +1,4 @@
-// The gallery's looks.
+// The style sheet of galleries.
 
 export const GALLERY_STYLE = `
 :root {

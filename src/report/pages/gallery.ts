@@ -1,4 +1,4 @@
-// A page of images in one HTML file: no scripts, nothing loaded from elsewhere, readable from a mail attachment.
+// A page of images as one HTML file without scripts or external files, which opens from a mail attachment too.
 
 import { writeFileAtomic } from '../../util/files.ts';
 import { pngSize } from '../images/png.ts';
@@ -8,9 +8,9 @@ import { GALLERY_STYLE } from './gallery-style.ts';
 export interface GalleryPage {
   readonly title: string;
   readonly subtitle?: string;
-  /** What holds for all of the images, in small print under the title. */
+  /** Names and values that hold for all images, in small print under the title. */
   readonly facts?: Readonly<Record<string, string | number>>;
-  /** The few results that matter, shown large. */
+  /** The main results, shown large. */
   readonly figures?: readonly GalleryFigure[];
   readonly tables?: readonly GalleryTable[];
   readonly sections: readonly GallerySection[];
@@ -26,7 +26,7 @@ export interface GalleryFigure {
 export interface GalleryTable {
   readonly title: string;
   readonly columns: readonly string[];
-  /** Numbers are set in columns of digits; `undefined` leaves a cell empty. */
+  /** Numbers are right-aligned; `undefined` is an empty cell. */
   readonly rows: readonly (readonly (string | number | undefined)[])[];
 }
 
@@ -40,9 +40,9 @@ export interface GalleryCard {
   /** An encoded PNG. */
   readonly png: Uint8Array;
   readonly prompt: string;
-  /** Whether the prompt stands under the image; it does by default. */
+  /** Whether the prompt is shown under the image; true by default. */
   readonly showsPrompt?: boolean;
-  /** What the image is to someone who cannot see it; `Image for “prompt”` by default. */
+  /** Text alternative of the image; `Image for “prompt”` by default. */
   readonly alt?: string;
   readonly mark?: 'right' | 'wrong';
   readonly score?: number;
@@ -53,28 +53,28 @@ export interface GalleryCard {
 const POLICY =
   "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
-/** Below this many pixels a side an image is enlarged with its pixels kept square. */
+/** Images of fewer pixels on a side are enlarged with square pixels. */
 const PIXELATED_BELOW = 128;
 
-/** Writes the page whole or not at all. */
+/** Writes the page, atomically. */
 export async function writeGallery(path: string, page: GalleryPage): Promise<void> {
   await writeFileAtomic(path, galleryHtml(page));
 }
 
 /** The page's HTML; every text in it is escaped. */
 export function galleryHtml(page: GalleryPage): string {
-  const main = [...(page.tables ?? []).map(table), ...page.sections.map(section)];
+  const main = [...(page.tables ?? []).map(tableHtml), ...page.sections.map(sectionHtml)];
   return htmlPage({ ...page, main: main.join('\n') });
 }
 
 export interface HtmlPage extends Pick<GalleryPage, 'title' | 'subtitle' | 'facts' | 'figures' | 'footer'> {
   /** HTML. */
   readonly main: string;
-  /** Beside the gallery's. */
+  /** CSS in addition to the gallery's. */
   readonly style?: string;
 }
 
-/** A page under the gallery's policy: nothing runs in it, and it loads nothing. */
+/** A page under the gallery's content security policy: it runs no scripts and loads nothing. */
 export function htmlPage(page: HtmlPage): string {
   const title = escapeMarkup(page.title);
   return `<!doctype html>
@@ -118,7 +118,7 @@ function figures(items: readonly GalleryFigure[]): string {
   return `<dl class="figures">${tiles.join('')}</dl>`;
 }
 
-export function table({ title, columns, rows }: GalleryTable): string {
+export function tableHtml({ title, columns, rows }: GalleryTable): string {
   const isNumber = columns.map((_, column) => rows.some((row) => typeof row[column] === 'number'));
   const cell = (tag: 'th' | 'td', value: string | number | undefined, column: number): string => {
     const scope = tag === 'th' ? ' scope="col"' : '';
@@ -137,7 +137,7 @@ export function table({ title, columns, rows }: GalleryTable): string {
 </section>`;
 }
 
-export function section({ title, text, cards }: GallerySection): string {
+export function sectionHtml({ title, text, cards }: GallerySection): string {
   return `<section>
 <h2><bdi>${escapeMarkup(title)}</bdi> <span class="count">${cards.length}</span></h2>
 ${element('p', text, 'text')}
@@ -162,13 +162,14 @@ function card({
   facts.push(...Object.entries(details.settings ?? {}));
   return (
     `<li${details.mark ? ` class="${details.mark}"` : ''}>` +
-    `<img${pixelated} src="data:image/png;base64,${Buffer.from(png).toString('base64')}" width="${width}" height="${height}" alt="${escapeMarkup(alt)}">` +
-    `<div class="words">${details.mark ? MARKS[details.mark] : ''}${element('p', showsPrompt ? prompt : undefined, 'prompt')}` +
-    `${factList(facts)}</div></li>`
+    `<img${pixelated} src="data:image/png;base64,${Buffer.from(png).toString('base64')}" ` +
+    `width="${width}" height="${height}" alt="${escapeMarkup(alt)}">` +
+    `<div class="words">${details.mark ? MARKS[details.mark] : ''}` +
+    `${element('p', showsPrompt ? prompt : undefined, 'prompt')}${factList(facts)}</div></li>`
   );
 }
 
-/** Names and values; nothing where there are none. */
+/** Names and values as a list; an empty string without any. */
 function factList(facts: readonly (readonly [string, string | number])[], className?: string): string {
   if (facts.length === 0) return '';
   const attribute = className === undefined ? '' : ` class="${className}"`;
@@ -184,7 +185,7 @@ const MARKS = {
   wrong: '<span class="mark">✗ wrong</span>',
 } as const;
 
-/** Whole numbers with thousands apart, others to four significant digits. */
+/** Integers with thousands separators, other numbers with four significant digits. */
 function formatValue(value: string | number | undefined): string {
   if (typeof value !== 'number') return value ?? '';
   if (Number.isInteger(value)) return value.toLocaleString('en');

@@ -1,4 +1,4 @@
-// The metrics of a run as charts: what is measured in training beside the same on held-out data.
+// The metrics of a run as charts: training and validation values of a metric in one chart.
 
 import type { MetricsLine } from '../run/metrics.ts';
 import type { Chart, Series } from './curves.ts';
@@ -9,9 +9,9 @@ export interface ChartGroup {
   readonly charts: readonly Chart[];
 }
 
-const HELD_OUT = 'validation/';
+const VALIDATION = 'validation/';
 
-interface Plan extends Pick<Chart, 'title' | 'note' | 'isLinear' | 'includes'> {
+interface ChartLayout extends Pick<Chart, 'title' | 'note' | 'isLinear' | 'includes'> {
   /** Metrics without `validation/`. */
   readonly metrics: readonly string[];
 }
@@ -19,7 +19,7 @@ interface Plan extends Pick<Chart, 'title' | 'note' | 'isLinear' | 'includes'> {
 const SHARE = { isLinear: true, includes: [0, 1] } as const;
 const COUNT = { isLinear: true, includes: [0] } as const;
 
-const LEARNING: readonly Plan[] = [
+const LEARNING: readonly ChartLayout[] = [
   { title: 'Loss', metrics: ['loss'] },
   { title: 'Loss of the images', note: 'nats per token', metrics: ['imageLoss'] },
   { title: 'Loss of the captions', note: 'nats per token', metrics: ['textLoss'] },
@@ -28,7 +28,7 @@ const LEARNING: readonly Plan[] = [
   { title: 'Squared error', metrics: ['mse', 'softMse'] },
   { title: 'PSNR', note: 'dB', metrics: ['psnr'] },
   { title: 'SSIM', metrics: ['ssim'] },
-  { title: 'Soft codes better than hard ones by', note: 'dB', metrics: ['softHardGap'] },
+  { title: 'Advantage of soft codes over hard ones', note: 'dB', metrics: ['softHardGap'] },
   { title: 'Right text in the batch', note: 'share of the images', ...SHARE, metrics: ['accuracy'] },
   {
     title: 'Text found for an image',
@@ -45,42 +45,42 @@ const LEARNING: readonly Plan[] = [
   { title: 'Zero-shot accuracy', ...SHARE, metrics: ['zeroShot'] },
 ];
 
-const CODEBOOK: readonly Plan[] = [
+const CODEBOOK: readonly ChartLayout[] = [
   { title: 'Codes in use', ...COUNT, metrics: ['codesUsed'] },
   {
     title: 'Perplexity of the codes',
-    note: 'codes in use, were all used equally',
+    note: 'codes in use if all were used equally',
     ...COUNT,
     metrics: ['perplexity'],
   },
 ];
-/** Said by the charts above already. */
+/** Derived from the charts above. */
 const DERIVED: readonly string[] = ['codebookUse', 'deadCodes'];
 
-/** What training is steered by is drawn last; metrics that no plan names are drawn among it. */
-const STEERING: readonly Plan[] = [
-  { title: 'Step size', isLinear: true, metrics: ['learningRate'] },
+/** Schedules and gradients come last, together with metrics that no layout names. */
+const SCHEDULES: readonly ChartLayout[] = [
+  { title: 'Learning rate', isLinear: true, metrics: ['learningRate'] },
   { title: 'Norm of the gradient', note: 'before it is clipped', metrics: ['gradientNorm'] },
   { title: 'Temperature', isLinear: true, metrics: ['temperature'] },
   { title: 'Weight of the KL', isLinear: true, metrics: ['klWeight'] },
   { title: 'Scale of the logits', isLinear: true, metrics: ['logitScale'] },
 ];
 
-/** The charts that there is something to draw in. */
+/** The charts that have values, in groups. */
 export function runCharts(lines: readonly MetricsLine[]): ChartGroup[] {
   const found = seriesOf(lines);
-  const planned = new Set([...LEARNING, ...CODEBOOK, ...STEERING].flatMap(({ metrics }) => metrics));
+  const known = new Set([...LEARNING, ...CODEBOOK, ...SCHEDULES].flatMap(({ metrics }) => metrics));
   const others = [...new Set([...found.keys()].map(baseOf))]
-    .filter((name) => !planned.has(name) && !DERIVED.includes(name))
-    .map((name): Plan => ({ title: name, metrics: [name] }));
+    .filter((name) => !known.has(name) && !DERIVED.includes(name))
+    .map((name): ChartLayout => ({ title: name, metrics: [name] }));
   return [
     { title: 'Learning', charts: charts(LEARNING, found) },
     { title: 'Codebook', text: 'On held-out images.', charts: charts(CODEBOOK, found) },
-    { title: 'Schedules and gradients', charts: charts([...STEERING, ...others], found) },
+    { title: 'Schedules and gradients', charts: charts([...SCHEDULES, ...others], found) },
   ].filter(({ charts }) => charts.length > 0);
 }
 
-const baseOf = (name: string): string => (name.startsWith(HELD_OUT) ? name.slice(HELD_OUT.length) : name);
+const baseOf = (name: string): string => (name.startsWith(VALIDATION) ? name.slice(VALIDATION.length) : name);
 
 function seriesOf(lines: readonly MetricsLine[]): Map<string, Series['points']> {
   const series = new Map<string, { step: number; value: number }[]>();
@@ -94,22 +94,22 @@ function seriesOf(lines: readonly MetricsLine[]): Map<string, Series['points']> 
   return series;
 }
 
-function charts(plans: readonly Plan[], found: ReadonlyMap<string, Series['points']>): Chart[] {
-  return plans.flatMap(({ metrics, ...chart }) => {
-    // What is held out has the same colours everywhere.
+function charts(layouts: readonly ChartLayout[], found: ReadonlyMap<string, Series['points']>): Chart[] {
+  return layouts.flatMap(({ metrics, ...chart }) => {
+    // Validation series have the same colours in every chart.
     const series = metrics.flatMap((metric, i) => {
       const of = (where: string, name: string, isSparse: boolean): Series[] => {
         const points = found.get(where + metric);
         const label = metrics.length > 1 ? `${metric}, ${name}` : name;
         return points ? [{ name: label, colour: 2 * i + (isSparse ? 1 : 0), isSparse, points }] : [];
       };
-      return [...of('', 'training', false), ...of(HELD_OUT, 'held out', true)];
+      return [...of('', 'training', false), ...of(VALIDATION, 'held out', true)];
     });
     return series.length > 0 ? [{ ...chart, series }] : [];
   });
 }
 
-/** The last value of a metric on held-out data, or in training. */
+/** The last value of a metric; validation metrics begin with `validation/`. */
 export function lastValue(lines: readonly MetricsLine[], name: string): number | undefined {
   for (const { values } of lines.toReversed()) if (name in values) return values[name];
   return undefined;

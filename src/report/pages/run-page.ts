@@ -1,17 +1,19 @@
-// A run as one HTML page: figures, curves, images over time, configuration. No scripts, nothing loaded from elsewhere.
+// A run as one HTML page: main metrics, curves, images over time, configuration. No scripts, no external files.
 
 import { writeFileAtomic } from '../../util/files.ts';
 import { escapeMarkup } from '../images/text.ts';
 import type { RunHistory } from '../run/record.ts';
-import { type Chart, chartSvg, shortNumber, summary } from './curves.ts';
-import { type GalleryFigure, type GalleryTable, htmlPage, section, table } from './gallery.ts';
+import { type Chart, chartSvg, shortNumber, summarize } from './curves.ts';
+import { type GalleryFigure, type GalleryTable, htmlPage, sectionHtml, tableHtml } from './gallery.ts';
 import { type ChartGroup, lastValue, runCharts } from './run-charts.ts';
 import { RUN_STYLE } from './run-style.ts';
 
 const KINDS = { dvae: 'Discrete VAE', dalle: 'Joint Transformer', clip: 'CLIP' } as const;
 
-/** The figures that matter most, by model: a metric, in words. */
-const FIGURES: Readonly<Record<RunHistory['kind'], readonly (readonly [metric: string, label: string])[]>> = {
+/** The main metrics of each kind of model, with their labels. */
+const MAIN_METRICS: Readonly<
+  Record<RunHistory['kind'], readonly (readonly [metric: string, label: string])[]>
+> = {
   dvae: [
     ['validation/psnr', 'PSNR, held out, dB'],
     ['validation/ssim', 'SSIM, held out'],
@@ -28,10 +30,10 @@ const FIGURES: Readonly<Record<RunHistory['kind'], readonly (readonly [metric: s
     ['validation/textToImage@1', 'images found at once'],
   ],
 };
-/** Shares, shown in per cent. */
+/** Metrics that are shares, shown as percentages. */
 const SHARES = /codebookUse|@\d+$/;
 
-/** Writes the page whole or not at all. */
+/** Writes the page, atomically. */
 export async function writeRunPage(path: string, run: RunHistory): Promise<void> {
   await writeFileAtomic(path, runHtml(run));
 }
@@ -42,9 +44,10 @@ export function runHtml(run: RunHistory): string {
   const main = [
     ...(groups.length > 0 ? groups.map(chartGroup) : ['<p>Nothing has been logged yet.</p>']),
     run.samples.length > 0 ? samples(run) : '',
-    run.sessions.length > 0 ? table(timings(run)) : '',
+    run.sessions.length > 0 ? tableHtml(timings(run)) : '',
     warnings(run.warnings),
-    `<section><h2>Configuration</h2><details><summary>config.yaml</summary><pre>${escapeMarkup(run.config)}</pre></details></section>`,
+    `<section><h2>Configuration</h2><details><summary>config.yaml</summary>` +
+      `<pre>${escapeMarkup(run.config)}</pre></details></section>`,
   ];
   return htmlPage({
     title: run.name,
@@ -65,7 +68,7 @@ function progressOf({ metrics, steps, checkpoints }: RunHistory): string {
 }
 
 function figures({ kind, metrics }: RunHistory): GalleryFigure[] {
-  return FIGURES[kind].flatMap(([metric, label]) => {
+  return MAIN_METRICS[kind].flatMap(([metric, label]) => {
     const value = lastValue(metrics, metric);
     if (value === undefined) return [];
     const shown = SHARES.test(metric) ? `${Number((100 * value).toPrecision(3))} %` : shortNumber(value);
@@ -86,7 +89,7 @@ ${charts.map(figure).join('\n')}
 function figure(chart: Chart): string {
   const note = chart.note === undefined ? '' : ` <span class="unit">${escapeMarkup(chart.note)}</span>`;
   const legend = chart.series.map(
-    (series) => `<li><span class="key s${series.colour}"></span>${escapeMarkup(summary(series))}</li>`,
+    (series) => `<li><span class="key s${series.colour}"></span>${escapeMarkup(summarize(series))}</li>`,
   );
   return `<figure class="chart"><figcaption>${escapeMarkup(chart.title)}${note}</figcaption>
 ${chartSvg(chart)}
@@ -100,7 +103,7 @@ function samples({ kind, samples }: RunHistory): string {
     prompt: `step ${step.toLocaleString('en')}${name === undefined ? '' : `: ${name}`}`,
     alt: `${what} at step ${step}`,
   }));
-  return `<div class="wide">${section({ title: 'Over time', cards })}</div>`;
+  return `<div class="wide">${sectionHtml({ title: 'Over time', cards })}</div>`;
 }
 
 function timings({ sessions }: RunHistory): GalleryTable {
@@ -117,7 +120,7 @@ function timings({ sessions }: RunHistory): GalleryTable {
   };
 }
 
-/** Warnings shown; the log has them all. */
+/** The last warnings that are shown; the log has all. */
 const MAX_WARNINGS = 20;
 
 function warnings(all: readonly string[]): string {

@@ -1,4 +1,4 @@
-// The looks of a run's page, beside the gallery's.
+// The style sheet of a run's page, in addition to the gallery's.
 
 export const RUN_STYLE = `
 :root { --s0: #2563eb; --s1: #d9730d; --s2: #0f8a6d; --s3: #a03bbd; --s4: #c2381d; --s5: #6b7280; }

@@ -18,12 +18,12 @@ import { tfRecord } from './tfrecord.ts';
 const SESSION_START = 1;
 const RGB = 3;
 
-/** Appends to an event file of its own, each record handed to the system before the call returns. */
+/** Appends to a new event file; each record is handed to the system before the call returns. */
 export class EventWriter {
   readonly path: string;
   readonly #file: number;
 
-  /** Begins a new file in `folder`; a run that was interrupted leaves several, which TensorBoard reads in order. */
+  /** Creates a file in `folder`; a resumed run has several, which TensorBoard reads in order. */
   constructor(folder: string) {
     const seconds = Math.floor(Date.now() / 1000);
     try {
@@ -57,7 +57,7 @@ export class EventWriter {
     this.#append(step, bytesField(5, bytesField(1, value)));
   }
 
-  /** Tells readers to forget what earlier files say about `step` and later ones. */
+  /** Makes readers discard what earlier files say about `step` and later steps. */
   restartAt(step: number): void {
     this.#append(step, bytesField(7, integerField(1, SESSION_START)));
   }

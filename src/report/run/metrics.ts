@@ -1,18 +1,21 @@
-// metrics.jsonl: one object a line, `{"step":10,"loss":1.25}`. JSON has no word for values that are not finite;
-// they are the strings "NaN", "Infinity" and "-Infinity", so that a curve shows where it broke. There are no
-// times in it unless the caller logs them: the same seed writes the same bytes.
+// metrics.jsonl: one object per line, `{"step":10,"loss":1.25}`. Values that are not finite, which JSON cannot write,
+// are the strings "NaN", "Infinity" and "-Infinity", so that a curve shows where it broke. Times are not written unless
+// the caller logs them: the same seed writes the same bytes.
 
 import { appendFileSync, closeSync, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { upgradeMetrics } from '../../checkpoint/upgrade.ts';
 import { DataError } from '../../util/errors.ts';
 import { storageError, writeFileAtomic } from '../../util/files.ts';
+
+export const METRICS_FILE = 'metrics.jsonl';
 
 export interface MetricsLine {
   readonly step: number;
   readonly values: Readonly<Record<string, number>>;
 }
 
-/** Appends lines; each is with the system when the call returns, so `kill -9` loses at most the line in progress. */
+/** Appends lines. Each is handed to the system before `append` returns, so `kill -9` loses at most one line. */
 export class MetricsWriter {
   readonly #path: string;
   readonly #file: number;
@@ -40,21 +43,25 @@ export class MetricsWriter {
 }
 
 /**
- * What a metrics file says; nothing when there is none. A last line without its end, as a killed run leaves it,
- * is passed over.
- *
- * @throws DataError at the line, when another line is not a metrics line.
+ * Reads a metrics file; a missing file has no lines. A last line without a newline, as a killed run leaves it, is
+ * ignored. Metrics of format 1 get the names of this one.
+ * @throws DataError at the line, when another line is not a metrics line
  */
 export async function readMetrics(path: string): Promise<MetricsLine[]> {
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return '';
-    throw new DataError('the metrics cannot be read', { where: path, cause: error });
+    throw new DataError('the metrics cannot be read', {
+      code: 'E_UNREADABLE',
+      where: path,
+      fix: 'check the file and its permissions',
+      cause: error,
+    });
   });
   const lines = text.split('\n').slice(0, -1);
   return lines.map((line, index) => parseLine(line, `${path}:${index + 1}`));
 }
 
-/** Keeps the lines up to `step` and drops the rest, the half-written one included. */
+/** Keeps the lines up to `step` and drops the others, including a half-written one. */
 export async function truncateMetrics(path: string, step: number): Promise<void> {
   const kept = (await readMetrics(path)).filter((line) => line.step <= step);
   await writeFileAtomic(path, kept.map(formatLine).join(''));
@@ -74,12 +81,15 @@ function parseLine(line: string, where: string): MetricsLine {
     if (!Number.isSafeInteger(step)) throw new TypeError('no step');
     return {
       step: step as number,
-      values: Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Number(value)])),
+      values: upgradeMetrics(
+        Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Number(value)])),
+      ),
     };
   } catch (error) {
     throw new DataError('not a line of metrics', {
+      code: 'E_METRICS_LINE',
       where,
-      fix: 'delete the line; nothing but the curves depends on it',
+      fix: 'delete the line; only the curves depend on it',
       cause: error,
     });
   }

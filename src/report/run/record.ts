@@ -1,19 +1,22 @@
-// What a run folder says about its run: read only, and from a run that is still going on too.
+// A run folder read back, from a run in progress too; nothing is written.
 
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import { parse } from 'yaml';
+import { RunCheckpoints } from '../../checkpoint/run-checkpoints.ts';
+import { isMap, type ModelKind } from '../../config/kind.ts';
 import { DataError } from '../../util/errors.ts';
-import { type MetricsLine, readMetrics } from './metrics.ts';
+import { readRunConfig } from './config.ts';
+import { LOG_FILE, SAMPLE_FILE, SAMPLES_FOLDER } from './folder.ts';
+import { METRICS_FILE, type MetricsLine, readMetrics } from './metrics.ts';
 
-export interface Sample {
+export interface RunSample {
   readonly step: number;
-  /** Of several images of a step. */
+  /** Tells several images of a step apart. */
   readonly name: string | undefined;
   readonly png: Uint8Array;
 }
 
-/** A stretch of a run without an interruption. */
+/** Part of a run between two interruptions. */
 export interface RunSession {
   readonly from: number;
   readonly to: number;
@@ -24,74 +27,58 @@ export interface RunSession {
 
 export interface RunHistory {
   readonly name: string;
-  readonly kind: 'dvae' | 'dalle' | 'clip';
-  /** config.yaml as it is. */
+  readonly kind: ModelKind;
+  /** The text of config.yaml. */
   readonly config: string;
   /** Steps of the whole run. */
   readonly steps: number | undefined;
   readonly metrics: readonly MetricsLine[];
-  readonly samples: readonly Sample[];
-  /** Steps with a checkpoint. */
+  readonly samples: readonly RunSample[];
+  /** Steps with a checkpoint, ascending. */
   readonly checkpoints: readonly number[];
   readonly sessions: readonly RunSession[];
   /** Warnings and errors of the log. */
   readonly warnings: readonly string[];
 }
 
-/** Images on a page, the first and the last among them. */
+/** Images on a page, including the first and the last. */
 const MAX_SAMPLES = 16;
+/** pino's number for warnings. */
+const WARNING_LEVEL = 40;
 
 /**
  * Reads the run in a folder.
  * @throws DataError when there is none, or a file of it is damaged
  */
 export async function readRun(path: string): Promise<RunHistory> {
-  const file = join(path, 'config.yaml');
-  const config = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new DataError('there is no run here', {
+  const config = await readRunConfig(path);
+  if (!config) {
+    throw new DataError('there is no run in the folder', {
+      code: 'E_NO_RUN',
       where: path,
-      fix: 'name the folder that a training command was given as --run: it has a config.yaml',
-      cause,
+      fix: 'name the run folder of a training command: it has a config.yaml',
     });
-  });
-  const entries = await readLog(join(path, 'log.jsonl'));
+  }
+  const { train } = config.tree;
+  const steps = isMap(train) ? train.steps : undefined;
+  const entries = await readLog(join(path, LOG_FILE));
   return {
     name: basename(resolve(path)),
-    config,
-    ...shapeOf(config, file),
-    metrics: await readMetrics(join(path, 'metrics.jsonl')),
-    samples: await readSamples(join(path, 'samples')),
-    checkpoints: (await names(join(path, 'checkpoints')))
-      .flatMap((name) => /^step-(\d+)$/.exec(name)?.slice(1).map(Number) ?? [])
-      .sort((a, b) => a - b),
+    kind: config.kind,
+    config: config.text,
+    steps: typeof steps === 'number' ? steps : undefined,
+    metrics: await readMetrics(join(path, METRICS_FILE)),
+    samples: await readSamples(join(path, SAMPLES_FOLDER)),
+    checkpoints: await new RunCheckpoints(path).steps(),
     sessions: sessionsOf(entries),
-    warnings: entries.flatMap(({ level, msg }) => (level >= 40 && msg ? [msg] : [])),
+    warnings: entries.flatMap(({ level, msg }) => (level >= WARNING_LEVEL && msg ? [msg] : [])),
   };
 }
 
-function shapeOf(config: string, where: string): Pick<RunHistory, 'kind' | 'steps'> {
-  try {
-    const { data, train } = parse(config) as {
-      data: Record<string, unknown>;
-      train?: { steps?: number };
-    };
-    const kind = 'dvae' in data ? 'dalle' : 'tokenizer' in data ? 'clip' : 'dvae';
-    return { kind, steps: train?.steps };
-  } catch (cause) {
-    throw new DataError("not a run's configuration", {
-      where,
-      fix: 'name the folder that a training command was given as --run',
-      cause,
-    });
-  }
-}
-
-const names = (folder: string): Promise<string[]> => readdir(folder).catch(() => []);
-
-async function readSamples(folder: string): Promise<Sample[]> {
-  const found = (await names(folder))
+async function readSamples(folder: string): Promise<RunSample[]> {
+  const found = (await readdir(folder).catch(() => []))
     .flatMap((file) => {
-      const [whole, step, name] = /^step-(\d+)(?:-(.+))?\.png$/.exec(file) ?? [];
+      const [whole, step, name] = SAMPLE_FILE.exec(file) ?? [];
       return whole === undefined ? [] : [{ file, step: Number(step), name }];
     })
     .sort((a, b) => a.step - b.step);
@@ -108,11 +95,13 @@ async function readSamples(folder: string): Promise<Sample[]> {
 interface LogEntry {
   readonly level: number;
   readonly time: number;
+  /** `session` at the start of each session of the run, `validation` at each validation. */
+  readonly event?: string;
   readonly step?: number;
   readonly msg?: string;
 }
 
-/** The log's entries; lines that a killed run left half-written are passed over. */
+/** The log's entries; lines that a killed run left half-written are ignored. */
 async function readLog(path: string): Promise<LogEntry[]> {
   const text = await readFile(path, 'utf8').catch(() => '');
   return text.split('\n').flatMap((line) => {
@@ -125,11 +114,18 @@ async function readLog(path: string): Promise<LogEntry[]> {
   });
 }
 
+/** Logs of format 1 have messages instead of events: `validation`, and one of these at each resumed session's start. */
+const FORMAT_1_SESSION = /^(going on from step|no checkpoint to go on from)/;
+
+const eventOf = ({ event, msg = '' }: LogEntry): string | undefined =>
+  event ?? (FORMAT_1_SESSION.test(msg) ? 'session' : msg === 'validation' ? msg : undefined);
+
 function sessionsOf(entries: readonly LogEntry[]): RunSession[] {
   const sessions: LogEntry[][] = [[]];
   for (const entry of entries) {
-    if (/^(going on from step|no checkpoint to go on from)/.test(entry.msg ?? '')) sessions.push([]);
-    if (entry.msg === 'validation' && entry.step !== undefined) sessions.at(-1)?.push(entry);
+    const event = eventOf(entry);
+    if (event === 'session') sessions.push([]);
+    if (event === 'validation' && entry.step !== undefined) sessions.at(-1)?.push(entry);
   }
   return sessions.flatMap((validations) => {
     const [first, last] = [validations[0], validations.at(-1)];

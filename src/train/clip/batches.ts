@@ -9,7 +9,7 @@ import type { OnHost } from '../../engine/session/compiled.ts';
 import { textBatch, textTokens } from '../../models/clip/text.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError } from '../../util/errors.ts';
-import type { ClipInputs } from './step.ts';
+import type { ClipInputs } from './gradients.ts';
 
 export interface ClipBatch {
   /** All chunks of the batch, from the first on each call; the caller consumes them all. */

@@ -1,25 +1,22 @@
-// CLIP's update in the graph, of a batch that fits in memory; clip-cached-step.ts makes the same one in chunks.
+// CLIP's update of a batch that fits in memory, in the graph; cached-step.ts makes the same update in chunks.
 
 import type { ClipConfig } from '../../config/clip.ts';
 import type { Pointer } from '../../engine/native/capi.ts';
 import { floatScalar } from '../../engine/native/tensor.ts';
 import type { OnHost } from '../../engine/session/compiled.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
-import { type Scalar, type Tensor, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
-import { clipLoss, MAX_LOGIT_SCALE } from '../../models/clip/loss.ts';
-import { type ClipSpec, encodeImage, encodeText, normalizePixels } from '../../models/clip/model.ts';
+import { type Scalar, type Tensor, tf } from '../../engine/tfjs/tf.ts';
+import { MAX_LOGIT_SCALE } from '../../models/clip/loss.ts';
+import type { ClipSpec } from '../../models/clip/model.ts';
 import { BatchStatistics } from '../../nn/batch-norm.ts';
-import { unflatten } from '../../nn/parameters.ts';
 import type { Weights } from '../../nn/weights.ts';
-import type { Adam, Ema } from '../optim/adam.ts';
-import { valueAndGradients } from '../optim/gradients.ts';
+import { numbers } from '../loop/scalars.ts';
+import type { Adam } from '../optim/adam.ts';
+import type { Ema } from '../optim/ema.ts';
+import { type ClipInputs, clipGradients, LOGIT_SCALE } from './gradients.ts';
 
-/** A chunk's images and texts; see `textBatch`. */
-export type ClipInputs = Readonly<Record<'pixels' | 'text' | 'mask', Tensor>>;
-
-export const LOGIT_SCALE = 'logit_scale';
-
-export interface StepParts {
+/** The variables that a step changes, and how. */
+export interface ClipStepParts {
   readonly runtime: Runtime;
   readonly config: ClipConfig;
   readonly weights: Weights<ClipSpec>;
@@ -27,22 +24,11 @@ export interface StepParts {
   readonly ema: Ema<ClipSpec> | undefined;
 }
 
-/** Features of both kinds, by reading parameters by name. */
-export function encode(
-  { config: { model }, weights }: StepParts,
-  read: (name: string) => Tensor,
-  { pixels, text, mask }: ClipInputs,
+/** Updates the running statistics by those of a chunk; returns the update ops by parameter name. */
+export function updateStatistics(
+  { weights }: ClipStepParts,
   statistics: BatchStatistics,
-) {
-  const p = unflatten(weights.spec, read);
-  return {
-    images: encodeImage(p.image, normalizePixels(pixels, model.image), model, statistics),
-    texts: encodeText(p.text, text as Tensor2D, mask as Tensor2D, model),
-  };
-}
-
-/** Running statistics as a chunk leaves them. */
-export function updateStatistics({ weights }: StepParts, statistics: BatchStatistics): [string, Pointer][] {
+): [string, Pointer][] {
   return [...weights.entries].flatMap(([name, { variable, spec }]): [string, Pointer][] => {
     if (spec.trained) return [];
     const next = statistics.next(variable.read());
@@ -50,9 +36,12 @@ export function updateStatistics({ weights }: StepParts, statistics: BatchStatis
   });
 }
 
-/** Applies the optimizer, clips the logit scale, moves the average. */
+/**
+ * Applies the optimizer, clips the logit scale, updates the EMA.
+ * @param statistics update ops of the running statistics, or `before` when an earlier run of the step made them
+ */
 export function applyUpdate(
-  { weights, optimizer, ema }: StepParts,
+  { weights, optimizer, ema }: ClipStepParts,
   gradients: ReadonlyMap<string, Tensor>,
   step: Scalar,
   learningRate: Scalar,
@@ -67,7 +56,7 @@ export function applyUpdate(
   return { gradientNorm, logitScale: tf.exp(scale) };
 }
 
-export interface StepResult {
+export interface ClipStepResult {
   readonly loss: number;
   readonly accuracy: number;
   readonly gradientNorm: number;
@@ -75,27 +64,21 @@ export interface StepResult {
   readonly logitScale: number;
 }
 
-/** One update; `chunks` may be gone through twice. */
+/** Makes one update; `chunks` may be iterated twice. */
 export type ClipStep = (
   step: number,
   learningRate: number,
   chunks: () => AsyncIterable<OnHost<ClipInputs>>,
-) => Promise<StepResult>;
-
-export const number = (tensor: { readonly data: ArrayLike<number | bigint> }): number =>
-  Number(tensor.data[0]);
+) => Promise<ClipStepResult>;
 
 /** The update of a batch that fits in memory. */
-export function wholeStep(parts: StepParts): ClipStep {
+export function wholeStep(parts: ClipStepParts): ClipStep {
   const { runtime, config, weights } = parts;
   const update = runtime.compile(
     'CLIP train step',
     ({ step, learningRate, ...inputs }: ClipInputs & Record<'step' | 'learningRate', Tensor>) => {
       const statistics = new BatchStatistics();
-      const { values, gradients } = valueAndGradients(weights.entries, (read) => {
-        const { images, texts } = encode(parts, read, inputs, statistics);
-        return clipLoss(images, texts, read(LOGIT_SCALE));
-      });
+      const { values, gradients } = clipGradients(weights, config.model, inputs, statistics);
       const results = applyUpdate(
         parts,
         gradients,
@@ -109,17 +92,8 @@ export function wholeStep(parts: StepParts): ClipStep {
   );
   return async (step, learningRate, chunks) => {
     for await (const inputs of chunks()) {
-      const results = await update({
-        ...inputs,
-        step: floatScalar(step),
-        learningRate: floatScalar(learningRate),
-      });
-      return {
-        loss: number(results.loss),
-        accuracy: number(results.accuracy),
-        gradientNorm: number(results.gradientNorm),
-        logitScale: number(results.logitScale),
-      };
+      const rates = { step: floatScalar(step), learningRate: floatScalar(learningRate) };
+      return numbers(await update({ ...inputs, ...rates }));
     }
     throw new Error('a batch has no chunk');
   };

@@ -1,74 +1,62 @@
-// Trains CLIP (arXiv 2103.00020, section 2): the update, validation by retrieval and zero-shot, checkpoints.
+// Trains CLIP (arXiv 2103.00020, section 2).
 
+import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
 import type { ClipConfig } from '../../config/clip.ts';
+import type { BatchPosition } from '../../data/order.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
-import { RECALL_AT, retrieval } from '../../eval/retrieval.ts';
-import { type Classifier, confusion, makeClassifier, predict } from '../../inference/clip/classifier.ts';
+import { ClipValidation, type HeldOutPairs, type LabelledImages } from '../../eval/clip-validation.ts';
+import type { Metrics } from '../../eval/evaluator.ts';
 import { ClipModel } from '../../inference/clip/clip.ts';
 import { ClipEncoder } from '../../inference/clip/encoder.ts';
-import { cosineSimilarity, descendingOrder } from '../../inference/measures/features.ts';
 import { type ClipSpec, clipSpec } from '../../models/clip/model.ts';
 import { Weights } from '../../nn/weights.ts';
-import { imageGrid, RIGHT, WRONG } from '../../report/images/grid.ts';
-import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
-import type { Metrics, TrainingTask } from '../loop/loop.ts';
-import { type ModelState, saveState } from '../loop/resume.ts';
-import { Adam, Ema } from '../optim/adam.ts';
+import { assertSameTokenizer } from '../loop/resume-checks.ts';
+import type { ModelState } from '../loop/state.ts';
+import type { CarriedParts, TrainingTask } from '../loop/task.ts';
+import { Adam } from '../optim/adam.ts';
+import { Ema } from '../optim/ema.ts';
 import { learningRateAt } from '../optim/schedules.ts';
-import type { ClipBatch } from './batches.ts';
+import { type ClipBatch, type ClipData, clipBatches } from './batches.ts';
 import { cachedStep } from './cached-step.ts';
 import { type ClipStep, wholeStep } from './step.ts';
 
-/** Held-out pairs. */
-export interface ClipValidation {
-  /** RGB, count × size × size × 3 */
-  readonly pixels: Uint8Array;
-  readonly captions: readonly string[];
+export interface ClipTaskParts {
+  /** What is trained on. */
+  readonly data: ClipData;
+  readonly heldOut: HeldOutPairs;
+  readonly labelled: LabelledImages | undefined;
 }
-
-/** Labelled images to classify. */
-export interface ZeroShot {
-  readonly pixels: Uint8Array;
-  /** The label of each image, by its number. */
-  readonly truth: readonly number[];
-  readonly labels: readonly string[];
-  readonly templates: readonly string[];
-}
-
-export interface ClipParts {
-  readonly tokenizer: Tokenizer;
-  readonly validation: ClipValidation;
-  readonly zeroShot: ZeroShot | undefined;
-  /** The run folder. */
-  readonly run: string;
-}
-
-/** Held-out images shown with the caption that is nearest to each. */
-const SHOWN = 16;
 
 export class ClipTask implements TrainingTask<ClipBatch> {
   readonly state: ModelState<ClipSpec>;
   readonly #config: ClipConfig;
-  readonly #parts: ClipParts;
+  readonly #data: ClipData;
   readonly #step: ClipStep;
-  readonly #clip: ClipModel;
-  /** Of the validation pairs, from the last validation. */
-  #features: { images: Float32Array; texts: Float32Array } | undefined;
+  readonly #validation: ClipValidation;
 
-  constructor(runtime: Runtime, config: ClipConfig, parts: ClipParts) {
+  constructor(runtime: Runtime, config: ClipConfig, { data, heldOut, labelled }: ClipTaskParts) {
     const { model, train } = config;
     const weights = new Weights(runtime, 'clip', clipSpec(model));
     const optimizer = new Adam(runtime, 'clip', weights.trained, train.optimizer);
     const ema = train.ema && new Ema(runtime, 'clip', weights, train.ema);
     this.#config = config;
-    this.#parts = parts;
+    this.#data = data;
     this.state = { weights, optimizer, ema };
-    const step = { runtime, config, weights, optimizer, ema };
-    const { gradCacheChunk: chunk = train.batch } = train;
-    this.#step = chunk < train.batch ? cachedStep(step, chunk) : wholeStep(step);
+    const parts = { runtime, config, weights, optimizer, ema };
+    const { gradCacheChunk = train.batch } = train;
+    this.#step = gradCacheChunk < train.batch ? cachedStep(parts, gradCacheChunk) : wholeStep(parts);
     const encoder = new ClipEncoder(runtime, 'CLIP validation', model, ema?.weights ?? weights);
-    // Validation compares with the scale that classification uses; a classifier lives no longer than one validation.
-    this.#clip = new ClipModel(model, 'in training', 1, parts.tokenizer, encoder);
+    // The scale orders nothing: validation compares similarities with each other.
+    const clip = new ClipModel(model, 'in training', 1, data.tokenizer, encoder);
+    this.#validation = new ClipValidation(clip, heldOut, labelled);
+  }
+
+  batches(position: BatchPosition | undefined): AsyncIterator<ClipBatch> {
+    return clipBatches(this.#data, this.#config, position);
+  }
+
+  onResume(from: Checkpoint): Promise<void> {
+    return assertSameTokenizer(from, this.#data.tokenizer, this.#config.data.tokenizer);
   }
 
   async update(step: number, batch: ClipBatch): Promise<Metrics> {
@@ -77,73 +65,15 @@ export class ClipTask implements TrainingTask<ClipBatch> {
     return { ...(await this.#step(step, learningRate, () => batch.chunks())), learningRate };
   }
 
-  /** Retrieval among the held-out pairs, both ways, and zero-shot accuracy. */
-  async evaluate(): Promise<Metrics> {
-    const { validation, zeroShot } = this.#parts;
-    const images = await this.#clip.encodeImages(validation.pixels);
-    const texts = await this.#clip.encodeTexts(validation.captions, true);
-    this.#features = { images, texts };
-    const { imageToText, textToImage } = retrieval(
-      images,
-      texts,
-      validation.captions,
-      this.#config.model.embedding,
-    );
-    const recalls = RECALL_AT.flatMap((k) => [
-      [`imageToText@${k}`, imageToText[k]],
-      [`textToImage@${k}`, textToImage[k]],
-    ]);
-    return {
-      ...(Object.fromEntries(recalls) as Metrics),
-      ...(zeroShot && { zeroShot: await this.#classify(zeroShot) }),
-    };
+  evaluate(): Promise<Metrics> {
+    return this.#validation.run();
   }
 
-  async #classify({ pixels, truth, labels, templates }: ZeroShot): Promise<number> {
-    const classifier: Classifier = await makeClassifier(this.#clip, labels, templates, 'data.zeroShot', true);
-    const features = await this.#clip.encodeImages(pixels);
-    const { embedding } = this.#config.model;
-    const guesses = truth.map((label, i): [number, number] => {
-      const [best] = predict(classifier, features.subarray(i * embedding, (i + 1) * embedding), 1);
-      return [label, labels.indexOf(best!.label)];
-    });
-    return confusion(labels.length, guesses).accuracy;
+  sampleImage(): Promise<Uint8Array | undefined> {
+    return this.#validation.image();
   }
 
-  /** Held-out images, each with the held-out caption nearest to it. */
-  async sampleImage(): Promise<Uint8Array | undefined> {
-    if (!this.#features) return undefined;
-    const { images, texts } = this.#features;
-    const { captions, pixels } = this.#parts.validation;
-    const { embedding, image } = this.#config.model;
-    const length = image.size ** 2 * 3;
-    const cells = captions.slice(0, SHOWN).map((own, i) => {
-      const near = captions.map((_, j) => cosineSimilarity(images, i, texts, j, embedding));
-      const caption = captions[descendingOrder(near)[0] as number] as string;
-      return {
-        pixels: pixels.subarray(i * length, (i + 1) * length),
-        width: image.size,
-        height: image.size,
-        caption,
-        border: caption === own ? RIGHT : WRONG,
-      };
-    });
-    return imageGrid(cells, {
-      columns: Math.ceil(Math.sqrt(cells.length)),
-      title: 'The nearest caption of each',
-    });
-  }
-
-  async save(step: number, batch: ClipBatch | undefined, evaluation: Metrics): Promise<string> {
-    const { run, tokenizer } = this.#parts;
-    return saveState(run, {
-      kind: 'clip',
-      step,
-      config: this.#config,
-      state: this.state,
-      dataPosition: batch?.position,
-      metrics: evaluation,
-      tokenizer,
-    });
+  async carried(): Promise<CarriedParts> {
+    return { tokenizer: this.#data.tokenizer };
   }
 }

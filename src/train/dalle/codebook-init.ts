@@ -1,7 +1,7 @@
-// Image tokens begin near those that look alike. The published model draws its embeddings at random, and learns from
-// much data which codes are related; a short run has no such data, but the dVAE knows. Embeddings and logit weights
-// start as one random projection of the dVAE's code vectors, plus some of what was drawn. Everything trains on from
-// there, and the model stays as published.
+// Initializes the embeddings and logit weights of image tokens from the dVAE's codebook, so that codes of similar looks
+// start close to each other: as a random projection of the dVAE's code vectors, plus a share of the random initial
+// values. The published model starts from random values alone and learns the similarities from much data, which a short
+// run does not have. The model stays as published.
 //   V codes, C channels of a code vector, D width
 
 import type { DalleConfig } from '../../config/dalle.ts';
@@ -13,18 +13,19 @@ import type { DalleSpec } from '../../models/dalle/model.ts';
 import type { Weights } from '../../nn/weights.ts';
 import { graphSeed } from '../../util/random.ts';
 
-/** Deviation of what stays of the drawn values, as a share of theirs: it tells codes of equal looks apart. */
-const DRAWN = 0.3;
+/** Weight of the random initial values, which tell codes of equal looks apart. */
+const RANDOM_SHARE = 0.3;
 
-/** Unit deviation, mean 0 for each channel. */
+/** Mean 0 for each channel, standard deviation 1 over all. */
 function standardized(x_VC: Tensor2D): Tensor2D {
   const centred = tf.sub(x_VC, tf.mean(x_VC, 0, true)) as Tensor2D;
   return tf.div(centred, tf.sqrt(tf.mean(tf.square(centred))));
 }
 
 /**
- * Sets the embeddings of image tokens, and the weights of their logits where those are not the same, of weights just drawn.
- * @param vectors of the codes, VC
+ * Sets the embeddings of image tokens and, where they are not tied, the weights of their logits.
+ * @param weights initialized
+ * @param vectors the dVAE's code vectors, VC
  */
 export async function codebookInit(
   runtime: Runtime,
@@ -42,9 +43,9 @@ export async function codebookInit(
         ['image_embedding', start_VD],
         ['image_head.weight', tf.transpose(start_VD)],
       ] as const) {
-        // Without the second where embeddings are tied.
+        // Tied embeddings have no logit weights.
         const variable = weights.entries.get(name)?.variable;
-        if (variable) variable.assign(variable.read().mul(DRAWN).add(start.mul(model.initialStddev)));
+        if (variable) variable.assign(variable.read().mul(RANDOM_SHARE).add(start.mul(model.initialStddev)));
       }
       return {};
     },

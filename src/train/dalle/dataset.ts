@@ -1,6 +1,6 @@
 // The data set of the joint Transformer in memory: read from token shards, or encoded before training starts.
 
-import type { Checkpoint } from '../../checkpoint/read.ts';
+import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
 import type { DalleConfig } from '../../config/dalle.ts';
 import { chunks } from '../../data/decode-batches.ts';
 import type { Faults } from '../../data/sources/faults.ts';

@@ -1,5 +1,5 @@
-// One update of the joint Transformer as compiled functions: from a whole batch at once, or from parts of it whose
-// gradients are summed up in the session, and over the workers where there are several.
+// One update of the joint Transformer as compiled functions: from a whole batch at once, or by gradient accumulation
+// over equal parts of it. The parts' gradients are summed in the session, and over the workers where there are several.
 
 import type { Cluster } from '../../cluster/cluster.ts';
 import type { DalleConfig } from '../../config/dalle.ts';
@@ -7,43 +7,41 @@ import { floatScalar, type HostTensor } from '../../engine/native/tensor.ts';
 import type { Compiled } from '../../engine/session/compiled.ts';
 import type { OpTime } from '../../engine/session/op-times.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
-import type { Scalar, Tensor, Tensor1D, Tensor2D } from '../../engine/tfjs/tf.ts';
+import type { Scalar, Tensor } from '../../engine/tfjs/tf.ts';
 import { imageLength } from '../../models/dalle/config.ts';
-import { countTextTokens, dalleLoss } from '../../models/dalle/loss.ts';
-import type { dalleSpec } from '../../models/dalle/model.ts';
-import { unflatten } from '../../nn/parameters.ts';
+import { countTextTokens } from '../../models/dalle/loss.ts';
+import type { DalleSpec } from '../../models/dalle/model.ts';
 import type { WeightEntries, Weights } from '../../nn/weights.ts';
-import { GradientExchange } from '../distributed/all-reduce.ts';
+import { AllReduce } from '../distributed/all-reduce.ts';
 import type { PowerSgd } from '../distributed/power-sgd.ts';
 import { numbers } from '../loop/scalars.ts';
 import { GradientAccumulator } from '../optim/accumulate.ts';
-import type { Adam, Ema } from '../optim/adam.ts';
+import type { Adam } from '../optim/adam.ts';
 import type { BlockLossScale } from '../optim/block-loss-scale.ts';
-import { valueAndGradients } from '../optim/gradients.ts';
+import type { Ema } from '../optim/ema.ts';
+import { dalleGradients } from './gradients.ts';
 
-type Spec = ReturnType<typeof dalleSpec>;
-
-/** What a step changes. */
-export interface StepState {
-  readonly weights: Weights<Spec>;
-  /** Those of the weights that are trained. */
+/** The variables that a step changes. */
+export interface DalleStepState {
+  readonly weights: Weights<DalleSpec>;
+  /** The weights that are trained. */
   readonly trained: WeightEntries;
   readonly optimizer: Adam;
-  readonly ema: Ema<Spec> | undefined;
+  readonly ema: Ema<DalleSpec> | undefined;
   readonly lossScale: BlockLossScale | undefined;
-  /** Of the gradients that workers exchange. */
+  /** Compresses the gradients that workers exchange. */
   readonly compression?: PowerSgd | undefined;
 }
 
 /** Captioned images as tokens, count × textLength and count × grid². */
-export interface StepBatch {
+export interface DalleStepBatch {
   readonly count: number;
   readonly text: Int32Array;
   readonly image: Int32Array;
 }
 
 type Results = Readonly<Record<string, number>>;
-type Rates = { readonly step: HostTensor; readonly learningRate: HostTensor };
+type HostRates = { readonly step: HostTensor; readonly learningRate: HostTensor };
 type PartInputs = Record<'text' | 'image' | 'key' | 'textTokens', Tensor>;
 type RateInputs = Record<'step' | 'learningRate', Tensor>;
 type Losses = Record<'loss' | 'textLoss' | 'imageLoss', Scalar>;
@@ -52,27 +50,27 @@ const LOSSES = ['loss', 'textLoss', 'imageLoss'] as const;
 
 export class DalleStep {
   readonly #config: DalleConfig;
-  readonly #state: StepState;
+  readonly #state: DalleStepState;
   readonly #cluster: Cluster | undefined;
-  /** Parts of a batch, of all workers. */
+  /** Parts of a batch over all workers. */
   readonly #partCount: number;
   readonly #whole: Compiled<PartInputs & RateInputs, Record<string, Tensor>>;
   readonly #part: Compiled<PartInputs, Losses>;
   readonly #apply: Compiled<RateInputs, Record<string, Tensor>>;
-  /** With the workers' sums in place of this one's. */
+  /** Applies the sums over all workers. */
   readonly #applyAll: Compiled<Record<string, Tensor>, Record<string, Tensor>>;
-  readonly #exchange: GradientExchange | undefined;
-  /** Of the gradients of a batch's parts, 0 between updates. */
+  readonly #allReduce: AllReduce | undefined;
+  /** Sums of the gradients of a batch's parts; 0 between updates. */
   readonly #sums: GradientAccumulator | undefined;
   readonly #clear: Compiled<Record<never, Tensor>, Record<never, Tensor>>;
   #isCleared = false;
 
-  constructor(runtime: Runtime, config: DalleConfig, state: StepState, cluster?: Cluster) {
+  constructor(runtime: Runtime, config: DalleConfig, state: DalleStepState, cluster?: Cluster) {
     this.#config = config;
     this.#state = state;
     this.#cluster = cluster;
-    const { precision, accumulateSteps: accumulate } = config.train;
-    this.#partCount = accumulate * (cluster?.workers ?? 1);
+    const { precision, accumulateSteps } = config.train;
+    this.#partCount = accumulateSteps * (cluster?.workers ?? 1);
     if (this.#partCount > 1) this.#sums = new GradientAccumulator(runtime, 'dalle', state.trained);
     this.#whole = runtime.compile(
       'DALL·E train step',
@@ -98,10 +96,10 @@ export class DalleStep {
     });
     if (cluster && this.#sums) {
       const options = { cluster, sums: this.#sums, compression: state.compression };
-      this.#exchange = new GradientExchange(runtime, 'DALL·E', options);
+      this.#allReduce = new AllReduce(runtime, 'DALL·E', options);
     }
     this.#applyAll = runtime.compile('DALL·E update of all workers', (inputs) =>
-      this.#update(this.#exchange?.gradients(inputs) ?? new Map(), inputs as RateInputs),
+      this.#update(this.#allReduce?.gradients(inputs) ?? new Map(), inputs as RateInputs),
     );
     this.#clear = runtime.compile('DALL·E gradients at 0', () => {
       this.#sums?.clear();
@@ -110,20 +108,20 @@ export class DalleStep {
   }
 
   /**
-   * One update.
+   * Makes one update.
    * @param step updates made before this one
    * @param key of the step's random numbers, int32[2]
    * @param times collects the time and memory of each op
-   * @returns losses in nats per token, the gradient's norm, and what the gradient scales say
+   * @returns losses in nats per token, the global gradient norm, and metrics of the loss scales
    */
   async run(
-    batch: StepBatch,
+    batch: DalleStepBatch,
     step: number,
     learningRate: number,
     key: HostTensor,
     times?: OpTime[],
   ): Promise<Results> {
-    const rates: Rates = { step: floatScalar(step), learningRate: floatScalar(learningRate) };
+    const rates: HostRates = { step: floatScalar(step), learningRate: floatScalar(learningRate) };
     if (!this.#sums) return numbers(await this.#whole({ ...this.inputs(batch, key), ...rates }, times));
     if (!this.#isCleared) await this.#clear({});
     this.#isCleared = true;
@@ -132,15 +130,15 @@ export class DalleStep {
       const losses = numbers(await this.#part(part, times));
       parts.push(Float64Array.from(LOSSES, (name) => losses[name]));
     }
-    const losses = await this.#lossesOfAll(parts);
-    const results = this.#exchange
-      ? await this.#applyAll({ ...(await this.#exchange.run()), ...rates }, times)
+    const losses = await this.#sumLosses(parts);
+    const results = this.#allReduce
+      ? await this.#applyAll({ ...(await this.#allReduce.run()), ...rates }, times)
       : await this.#apply(rates, times);
     return { ...losses, ...numbers(results) };
   }
 
-  /** Sums up in the order of the parts. */
-  async #lossesOfAll(parts: readonly Float64Array[]): Promise<Results> {
+  /** The losses of the batch: sums over the parts of all workers, in the order of the parts. */
+  async #sumLosses(parts: readonly Float64Array[]): Promise<Results> {
     const own = Float64Array.from(parts.flatMap((losses) => [...losses]));
     const all = this.#cluster ? await this.#cluster.gather(own) : [own];
     const sums: Record<string, number> = {};
@@ -153,10 +151,10 @@ export class DalleStep {
     return sums;
   }
 
-  /** What is wrong with a step whose results are not finite: the first tensor that was not, and who made it. */
-  async firstNonFinite(batch: StepBatch, key: HostTensor): Promise<string | undefined> {
+  /** The first tensor of a step that is not finite, and the line that made it; undefined when all are finite. */
+  async firstNonFinite(batch: DalleStepBatch, key: HostTensor): Promise<string | undefined> {
     if (!this.#sums) {
-      const rates: Rates = { step: floatScalar(0), learningRate: floatScalar(0) };
+      const rates: HostRates = { step: floatScalar(0), learningRate: floatScalar(0) };
       return this.#whole.firstNonFinite({ ...this.inputs(batch, key), ...rates });
     }
     for (const part of this.#parts(batch, key)) {
@@ -166,7 +164,7 @@ export class DalleStep {
     return undefined;
   }
 
-  inputs({ count, text, image }: StepBatch, key: HostTensor) {
+  inputs({ count, text, image }: DalleStepBatch, key: HostTensor) {
     const { model } = this.#config;
     const ids = (data: Int32Array, length: number): HostTensor => ({
       dtype: 'int32',
@@ -181,14 +179,14 @@ export class DalleStep {
     };
   }
 
-  /** This worker's of the equal parts of the batch; the text tokens that its losses are means over are those of the whole. */
-  #parts(batch: StepBatch, key: HostTensor) {
-    const { accumulateSteps: accumulate } = this.#config.train;
+  /** This worker's parts of the batch. Their losses are means over the text tokens of the whole batch. */
+  #parts(batch: DalleStepBatch, key: HostTensor) {
+    const { accumulateSteps } = this.#config.train;
     const { textTokens } = this.inputs(batch, key);
     const all = this.#partCount;
     const count = batch.count / all;
-    const first = accumulate * (this.#cluster?.rank ?? 0);
-    return Array.from({ length: accumulate }, (_, i) => {
+    const first = accumulateSteps * (this.#cluster?.rank ?? 0);
+    return Array.from({ length: accumulateSteps }, (_, i) => {
       const part = first + i;
       const cut = (ids: Int32Array): Int32Array =>
         ids.subarray((part * ids.length) / all, ((part + 1) * ids.length) / all);
@@ -201,28 +199,13 @@ export class DalleStep {
     });
   }
 
-  #gradients({ text, image, key, textTokens }: PartInputs) {
-    const { model, train } = this.#config;
+  #gradients(inputs: PartInputs) {
     const { weights, trained, lossScale } = this.#state;
-    const training = {
-      recompute: train.recompute,
-      dropout: train.dropout,
-      key: key as Tensor1D,
-      gradientScales: lossScale?.values(),
-    };
     const part =
-      this.#partCount > 1 ? { textTokens: textTokens as Scalar, share: 1 / this.#partCount } : undefined;
-    // Read out here: what is made within a gradient ends with it, and the average reads them again.
-    const frozen = new Map(
-      [...weights.entries].flatMap(([name, { variable }]) =>
-        trained.has(name) ? [] : [[name, variable.read()]],
-      ),
-    );
-    return valueAndGradients(trained, (read) => {
-      const p = unflatten(weights.spec, (name) => frozen.get(name) ?? read(name));
-      const options = { training, part };
-      return { ...dalleLoss(p, text as Tensor2D, image as Tensor2D, model, train.textLossWeight, options) };
-    });
+      this.#partCount > 1
+        ? { textTokens: inputs.textTokens as Scalar, share: 1 / this.#partCount }
+        : undefined;
+    return dalleGradients(weights, trained, this.#config, inputs, { lossScales: lossScale?.values(), part });
   }
 
   #update(gradients: ReadonlyMap<string, Tensor>, inputs: RateInputs): Record<string, Tensor> {

@@ -1,61 +1,63 @@
-// Trains the joint Transformer (arXiv 2102.12092, section 2.2): the train step, validation, samples, checkpoints.
+// Trains the joint Transformer (arXiv 2102.12092, section 2.2).
 
-import type { Checkpoint } from '../../checkpoint/read.ts';
+import { type Checkpoint, hashOf } from '../../checkpoint/checkpoint.ts';
 import type { Cluster } from '../../cluster/cluster.ts';
 import type { DalleConfig } from '../../config/dalle.ts';
+import type { BatchPosition } from '../../data/order.ts';
 import type { HostTensor } from '../../engine/native/tensor.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
-import type { Tensor, Tensor2D } from '../../engine/tfjs/tf.ts';
-import { Sampler } from '../../inference/dalle/sampler.ts';
+import { DalleValidation } from '../../eval/dalle-validation.ts';
+import type { Metrics } from '../../eval/evaluator.ts';
 import type { DvaeCodec } from '../../inference/dvae/codec.ts';
-import { dalleLoss } from '../../models/dalle/loss.ts';
-import { dalleSpec } from '../../models/dalle/model.ts';
+import { type DalleSpec, dalleSpec } from '../../models/dalle/model.ts';
 import { Weights } from '../../nn/weights.ts';
-import { imageGrid } from '../../report/images/grid.ts';
 import type { BpeTokenizer } from '../../tokenizers/bpe.ts';
 import { gatherResiduals } from '../distributed/error-feedback.ts';
 import { PowerSgd } from '../distributed/power-sgd.ts';
-import type { Metrics, TrainingTask } from '../loop/loop.ts';
 import { Plateau } from '../loop/plateau.ts';
-import { type ModelState, saveState } from '../loop/resume.ts';
-import { numbers, stepKey } from '../loop/scalars.ts';
-import { Adam, Ema } from '../optim/adam.ts';
+import { assertSamePart, assertSameTokenizer } from '../loop/resume-checks.ts';
+import { stepKey } from '../loop/scalars.ts';
+import { type ModelState, startEma } from '../loop/state.ts';
+import type { CarriedParts, TrainingTask } from '../loop/task.ts';
+import { Adam } from '../optim/adam.ts';
 import { BlockLossScale } from '../optim/block-loss-scale.ts';
 import type { Diagnosis } from '../optim/divergence.ts';
-import { checkLossScale } from '../optim/loss-scale.ts';
-import { learningRateAt, warmedUp } from '../optim/schedules.ts';
-import type { TokenBatch } from './batches.ts';
-import { trainedEntries } from './fine-tune.ts';
+import { Ema } from '../optim/ema.ts';
+import { assertLossScale } from '../optim/loss-scale.ts';
+import { constantAfterWarmup, learningRateAt } from '../optim/schedules.ts';
+import { type TokenBatch, trainingBatches } from './batches.ts';
+import { codebookInit } from './codebook-init.ts';
+import type { TokenizedDataset } from './dataset.ts';
+import { initFrom, trainedEntries } from './init-from.ts';
 import { DalleStep } from './step.ts';
 
-/** What the task needs besides its configuration. */
-export interface DalleParts {
+export interface DalleTaskParts {
   readonly codec: DvaeCodec;
   readonly dvae: Checkpoint;
   readonly tokenizer: BpeTokenizer;
+  /** Initial weights of a new run; undefined for random ones. */
+  readonly initFrom: Checkpoint | undefined;
+  readonly training: TokenizedDataset;
   readonly validation: readonly TokenBatch[];
   /** Captions to sample while training; cut to the model's text length. */
   readonly prompts: readonly string[];
-  /** The run folder. */
+  /** The run folder, for messages. */
   readonly run: string;
   /** The workers that make the updates together. */
   readonly cluster?: Cluster | undefined;
 }
 
-/** Samples while training are drawn as they are drawn by default. */
-const SETTINGS = { temperature: 1, guidance: 1 } as const;
-
 export class DalleTask implements TrainingTask<TokenBatch> {
-  readonly state: ModelState<ReturnType<typeof dalleSpec>>;
+  readonly state: ModelState<DalleSpec>;
+  readonly #runtime: Runtime;
   readonly #config: DalleConfig;
-  readonly #parts: DalleParts;
+  readonly #parts: DalleTaskParts;
   readonly #step: DalleStep;
   readonly #plateau: Plateau | undefined;
-  readonly #evaluate;
-  readonly #sampler: Sampler | undefined;
+  readonly #validation: DalleValidation;
 
-  constructor(runtime: Runtime, config: DalleConfig, parts: DalleParts) {
-    const { model, train } = config;
+  constructor(runtime: Runtime, config: DalleConfig, parts: DalleTaskParts) {
+    const { model, train, seed } = config;
     const weights = new Weights(runtime, 'dalle', dalleSpec(model));
     const trained = trainedEntries(weights.entries, train.freeze);
     const optimizer = new Adam(runtime, 'dalle', trained, train.optimizer);
@@ -68,7 +70,7 @@ export class DalleTask implements TrainingTask<TokenBatch> {
       parts.cluster && train.compression
         ? new PowerSgd(runtime, 'dalle', trained, train.compression.rank)
         : undefined;
-    const best = ema?.weights ?? weights;
+    this.#runtime = runtime;
     this.#config = config;
     this.#parts = parts;
     this.#plateau = train.plateau && new Plateau(train.plateau);
@@ -82,29 +84,52 @@ export class DalleTask implements TrainingTask<TokenBatch> {
     };
     const changed = { weights, trained, optimizer, ema, lossScale, compression };
     this.#step = new DalleStep(runtime, config, changed, parts.cluster);
-    this.#evaluate = runtime.compile(
-      'DALL·E validation',
-      ({ text, image }: Record<'text' | 'image', Tensor>) => ({
-        ...dalleLoss(best.read(), text as Tensor2D, image as Tensor2D, model, train.textLossWeight),
-      }),
-    );
-    this.#sampler =
-      parts.prompts.length > 0
-        ? new Sampler(runtime, 'training samples', model, best, parts.prompts.length, SETTINGS)
-        : undefined;
+    this.#validation = new DalleValidation(runtime, ema?.weights ?? weights, {
+      model,
+      textLossWeight: train.textLossWeight,
+      seed,
+      batches: parts.validation,
+      prompts: parts.prompts,
+      codec: parts.codec,
+      tokenizer: parts.tokenizer,
+    });
+  }
+
+  batches(position: BatchPosition | undefined): AsyncIterator<TokenBatch> {
+    return trainingBatches(this.#parts.training, this.#parts.tokenizer, this.#config, position);
+  }
+
+  async onStart(): Promise<void> {
+    const { train } = this.#config;
+    const { codec, initFrom: origin } = this.#parts;
+    const { weights } = this.state;
+    if (train.codebookInit)
+      await codebookInit(this.#runtime, weights, await codec.codeVectors(), this.#config);
+    if (origin) await initFrom(weights, origin, this.#config.model);
+    if (origin || train.codebookInit) await startEma(this.#runtime, this.state);
+  }
+
+  async onResume(from: Checkpoint): Promise<void> {
+    const { data } = this.#config;
+    assertSamePart('dVAE', hashOf(await from.dvae()) === this.#parts.codec.hash, data.dvae);
+    await assertSameTokenizer(from, this.#parts.tokenizer, data.tokenizer);
+  }
+
+  restore(metrics: Metrics): void {
+    this.#plateau?.restore(metrics);
   }
 
   async update(step: number, batch: TokenBatch): Promise<Metrics> {
     const learningRate = this.#learningRate(step);
     const results = await this.#step.run(batch, step, learningRate, this.#key(step));
-    checkLossScale(results.minBlockLossScale, step + 1, this.#parts.run);
-    return { ...results, learningRate } as Metrics;
+    assertLossScale(results.minBlockLossScale, step + 1, this.#parts.run);
+    return { ...results, learningRate };
   }
 
   #learningRate(step: number): number {
     const { optimizer, steps } = this.#config.train;
     return this.#plateau
-      ? warmedUp(step, optimizer.learningRate, this.#plateau.factor)
+      ? constantAfterWarmup(step, optimizer.learningRate, this.#plateau.factor)
       : learningRateAt(step, optimizer.learningRate, steps);
   }
 
@@ -112,58 +137,23 @@ export class DalleTask implements TrainingTask<TokenBatch> {
     return stepKey(this.#config.seed, step);
   }
 
-  resume(evaluation: Metrics): void {
-    this.#plateau?.resume(evaluation);
-  }
-
   async diagnose(step: number, batch: TokenBatch): Promise<Diagnosis> {
     return { tensor: await this.#step.firstNonFinite(batch, this.#key(step)), files: batch.keys };
   }
 
-  /** Losses on held-out data, in nats per token. */
   async evaluate(): Promise<Metrics> {
-    const { validation } = this.#parts;
-    const sums = { loss: 0, textLoss: 0, imageLoss: 0 };
-    for (const batch of validation) {
-      const { text, image } = this.#step.inputs(batch, this.#key(0));
-      const losses = numbers(await this.#evaluate({ text, image }));
-      for (const name of ['loss', 'textLoss', 'imageLoss'] as const)
-        sums[name] += losses[name] / validation.length;
-    }
-    return { ...sums, ...this.#plateau?.observe(sums.loss) };
+    const metrics = await this.#validation.run();
+    return { ...metrics, ...this.#plateau?.observe(metrics.loss as number) };
   }
 
-  async sampleImage(): Promise<Uint8Array | undefined> {
-    if (!this.#sampler) return undefined;
-    const { prompts, tokenizer, codec } = this.#parts;
-    const requests = prompts.map((prompt, i) => ({
-      caption: tokenizer.encode(prompt).slice(0, this.#config.model.textLength),
-      seed: this.#config.seed + i,
-    }));
-    const pixels = await codec.decode(await this.#sampler.sample(requests));
-    const size = codec.config.imageSize;
-    const cells = prompts.map((caption, i) => ({
-      pixels: pixels.subarray(i * size * size * 3, (i + 1) * size * size * 3),
-      width: size,
-      height: size,
-      caption,
-    }));
-    return imageGrid(cells, { columns: Math.ceil(Math.sqrt(cells.length)) });
+  sampleImage(): Promise<Uint8Array | undefined> {
+    return this.#validation.image();
   }
 
-  async save(step: number, batch: TokenBatch | undefined, evaluation: Metrics): Promise<string> {
-    const { run, tokenizer, dvae, cluster } = this.#parts;
+  async carried(): Promise<CarriedParts> {
+    const { tokenizer, dvae, cluster } = this.#parts;
     const { residuals } = this.state;
-    return saveState(run, {
-      kind: 'dalle',
-      step,
-      config: this.#config,
-      state: this.state,
-      dataPosition: batch?.position,
-      metrics: evaluation,
-      tokenizer,
-      dvae,
-      compression: cluster && residuals && (await gatherResiduals(cluster, residuals)),
-    });
+    const compression = cluster && residuals && (await gatherResiduals(cluster, residuals));
+    return { tokenizer, dvae, compression };
   }
 }

@@ -1,4 +1,4 @@
-// The gradients of all workers from those that each has summed up in its session: their exact sums, or sums of low rank.
+// All-reduce of the gradients that each worker has summed in its session: exact sums, or sums of low rank (PowerSGD).
 
 import type { Cluster } from '../../cluster/cluster.ts';
 import type { Compiled, OnHost } from '../../engine/session/compiled.ts';
@@ -7,66 +7,66 @@ import type { Tensor } from '../../engine/tfjs/tf.ts';
 import type { GradientAccumulator } from '../optim/accumulate.ts';
 import type { PowerSgd } from './power-sgd.ts';
 
-type Named = Record<string, Tensor>;
-type Tensors = ReadonlyMap<string, Tensor>;
+type Inputs = Record<string, Tensor>;
+type Gradients = ReadonlyMap<string, Tensor>;
 
-export interface ExchangeOptions {
+export interface AllReduceOptions {
   readonly cluster: Cluster;
-  /** Of this worker; 0 afterwards. */
+  /** The sums of this worker; set to 0 once they are sent. */
   readonly sums: GradientAccumulator;
   readonly compression?: PowerSgd | undefined;
 }
 
-/** Before the names of what goes from one function to the next by way of the host. */
-const FIRST = 'sum of ';
-const SECOND = 'factor of ';
+/** Prefixes of tensors that go from one compiled function to the next through the host. */
+const SUM = 'sum of ';
+const FACTOR = 'factor of ';
 
-export class GradientExchange {
-  readonly #options: ExchangeOptions;
-  readonly #first: Compiled<Named, Named>;
-  readonly #second: Compiled<Named, Named>;
+export class AllReduce {
+  readonly #options: AllReduceOptions;
+  readonly #project: Compiled<Inputs, Inputs>;
+  readonly #refine: Compiled<Inputs, Inputs>;
 
-  /** `name` is for error messages. */
-  constructor(runtime: Runtime, name: string, options: ExchangeOptions) {
+  /** @param name for error messages */
+  constructor(runtime: Runtime, name: string, options: AllReduceOptions) {
     this.#options = options;
     const { sums, compression } = options;
-    this.#first = runtime.compile(`${name} gradients of a worker`, () => {
+    this.#project = runtime.compile(`${name} gradients of a worker`, () => {
       const own = sums.read();
       const sent = compression ? compression.project(own) : own;
       if (!compression) sums.clear();
-      return named(FIRST, sent);
+      return withPrefix(SUM, sent);
     });
-    this.#second = runtime.compile(`${name} gradients of a worker, refined`, (inputs) => {
-      const refined = compression?.refine(sums.read(), unnamed(FIRST, inputs)) ?? new Map();
+    this.#refine = runtime.compile(`${name} gradients of a worker, refined`, (inputs) => {
+      const refined = compression?.refine(sums.read(), withoutPrefix(SUM, inputs)) ?? new Map();
       sums.clear();
-      return named(SECOND, refined);
+      return withPrefix(FACTOR, refined);
     });
   }
 
-  /** Exchanges with the other workers what `gradients` needs; to be fed to the function that calls it. */
-  async run(): Promise<OnHost<Named>> {
+  /** Sums over the workers; returns the inputs of the compiled function that calls `gradients`. */
+  async run(): Promise<OnHost<Inputs>> {
     const { compression } = this.#options;
-    const first = await this.#sum(await this.#first({}));
-    return compression ? { ...first, ...(await this.#sum(await this.#second(first))) } : first;
+    const sums = await this.#sum(await this.#project({}));
+    return compression ? { ...sums, ...(await this.#sum(await this.#refine(sums))) } : sums;
   }
 
-  /** The gradients to apply by the names of the parameters; inside a compiled function. */
-  gradients(inputs: Named): Tensors {
+  /** The gradients to apply, by parameter name; inside a compiled function. */
+  gradients(inputs: Inputs): Gradients {
     const { compression } = this.#options;
-    const first = unnamed(FIRST, inputs);
-    return compression ? compression.restore(first, unnamed(SECOND, inputs)) : first;
+    const sums = withoutPrefix(SUM, inputs);
+    return compression ? compression.restore(sums, withoutPrefix(FACTOR, inputs)) : sums;
   }
 
-  async #sum(tensors: OnHost<Named>): Promise<OnHost<Named>> {
+  async #sum(tensors: OnHost<Inputs>): Promise<OnHost<Inputs>> {
     await this.#options.cluster.allReduceSum(Object.values(tensors).map(({ data }) => data as Float32Array));
     return tensors;
   }
 }
 
-const named = (prefix: string, tensors: Tensors): Named =>
+const withPrefix = (prefix: string, tensors: Gradients): Inputs =>
   Object.fromEntries([...tensors].map(([name, tensor]) => [prefix + name, tensor]));
 
-const unnamed = (prefix: string, inputs: Named): Tensors =>
+const withoutPrefix = (prefix: string, inputs: Inputs): Gradients =>
   new Map(
     Object.entries(inputs).flatMap(([name, tensor]) =>
       name.startsWith(prefix) ? [[name.slice(prefix.length), tensor] as const] : [],

@@ -1,38 +1,35 @@
-// A training run of several workers: worker 0 has the run's folder, looks at held-out data, draws and saves; what the
-// others need of that reaches them, so that all make the same updates.
+// Data-parallel training: all workers make the same updates. Worker 0 owns the run folder, evaluates, samples images
+// and saves; it broadcasts the results that the others need.
 
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
 import type { Cluster } from '../../cluster/cluster.ts';
+import type { Metrics } from '../../eval/evaluator.ts';
 import { DataError } from '../../util/errors.ts';
 import type { Logger } from '../../util/logger.ts';
-import type { Metrics, ResumedState, TrainingTask } from '../loop/loop.ts';
-import { type ModelState, sharedState } from '../loop/resume.ts';
-import { openCarriedParts } from '../loop/resume-checks.ts';
+import type { SaveStep } from '../loop/loop.ts';
+import type { ResumedState } from '../loop/resume.ts';
+import { type ModelState, sharedState } from '../loop/state.ts';
+import type { LoopTask, TrainingTask } from '../loop/task.ts';
 import { scatterResiduals, sendResiduals } from './error-feedback.ts';
 
-/** `task` as one of several workers; its `update` is theirs together already. */
+/** Wraps a task, whose `update` is collective already: worker 0 evaluates and samples images for all. */
 export function dataParallelTask<Batch>(
   cluster: Cluster,
-  task: TrainingTask<Batch> & { readonly state: ModelState },
-): TrainingTask<Batch> {
-  const { isPrimary: leads } = cluster;
+  task: Omit<TrainingTask<Batch>, 'batches' | 'state'>,
+): LoopTask<Batch> {
+  const { isPrimary } = cluster;
   return {
     update: (step, batch) => task.update(step, batch),
     async evaluate(step) {
-      const text = await cluster.broadcastText(leads ? toText(await task.evaluate(step)) : undefined);
-      const figures = fromText(text);
-      if (!leads) task.resume?.(figures);
-      return figures;
+      const text = await cluster.broadcastText(isPrimary ? toText(await task.evaluate(step)) : undefined);
+      const metrics = fromText(text);
+      if (!isPrimary) task.restore?.(metrics);
+      return metrics;
     },
-    sampleImage: async (step) => (leads ? task.sampleImage(step) : undefined),
-    async save(step, batch, evaluation) {
-      await cluster.assertSame('weights', await fingerprint(task.state), (rank) => weightsDiffer(rank, step));
-      const { residuals } = task.state;
-      if (!leads && residuals) await sendResiduals(cluster, residuals);
-      return cluster.broadcastText(leads ? await task.save(step, batch, evaluation) : undefined);
-    },
-    /** What the first worker found that found something, with the images of its part. */
+    sampleImage: async (step) => (isPrimary ? task.sampleImage(step) : undefined),
+    /** The tensor that the lowest rank found, with the images of this worker's part. */
     async diagnose(step, batch) {
       const own = await task.diagnose?.(step, batch);
       const tensors = await cluster.gatherTexts(own?.tensor ?? '');
@@ -42,50 +39,67 @@ export function dataParallelTask<Batch>(
 }
 
 /**
- * How many threads all workers have; where they differ, sums over gradients would, too.
- * @param own those of this worker
+ * Wraps the saving of a checkpoint: all workers check that their weights are equal, then worker 0 saves.
+ * @throws DataError when the weights of a worker differ
+ */
+export function dataParallelSave<Batch>(
+  cluster: Cluster,
+  state: ModelState,
+  save: SaveStep<Batch>,
+): SaveStep<Batch> {
+  return async (step, batch, metrics) => {
+    await cluster.assertSame('weights', await fingerprint(state), (rank) => weightsDiffer(rank, step));
+    if (!cluster.isPrimary && state.residuals) await sendResiduals(cluster, state.residuals);
+    return cluster.broadcastText(cluster.isPrimary ? await save(step, batch, metrics) : undefined);
+  };
+}
+
+/**
+ * The least number of threads of a worker. With other numbers, sums over gradients would differ in their last bits.
+ * @param own the number of this worker
  */
 export async function minThreads(cluster: Cluster, own: number): Promise<number> {
   return Math.min(...(await cluster.gather(Float64Array.of(own))).map(([count]) => count as number));
 }
 
-/**
- * Begins where worker 0 begins: with its weights, and what else the updates depend on.
- * @param resumed what worker 0 goes on from, if it does
- */
+export interface InitialState {
+  /** Where worker 0 resumes, if it does. */
+  readonly resumed: ResumedState | undefined;
+  /** The checkpoint that it resumes from. */
+  readonly checkpoint: Checkpoint | undefined;
+  readonly log: Logger;
+}
+
+/** Gives all workers the state of worker 0: its weights, everything that updates depend on, and where it resumes. */
 export async function broadcastInitialState(
   cluster: Cluster,
   state: ModelState,
-  resumed: ResumedState | undefined,
-  log: Logger,
+  { resumed, checkpoint, log }: InitialState,
 ): Promise<ResumedState | undefined> {
   for (const weights of sharedState(state)) {
     const values = cluster.isPrimary ? await weights.save() : weights.zeros();
     await cluster.broadcast([...values.values()].map(({ data }) => data as Float32Array));
     if (!cluster.isPrimary) await weights.load(values);
   }
-  if (state.residuals) {
-    const checkpoint = resumed && (await openCarriedParts(resumed.checkpoint));
-    await scatterResiduals(cluster, state.residuals, checkpoint, log);
-  }
-  const own = resumed && { ...resumed, evaluation: toText(resumed.evaluation) };
+  if (state.residuals) await scatterResiduals(cluster, state.residuals, checkpoint, log);
+  const own = resumed && { ...resumed, metrics: toText(resumed.metrics) };
   const text = await cluster.broadcastText(JSON.stringify(own ?? null));
   const start = startSchema.parse(JSON.parse(text));
-  return start ? { ...start, evaluation: fromText(start.evaluation) } : undefined;
+  return start ? { ...start, metrics: fromText(start.metrics) } : undefined;
 }
 
 const startSchema = z
-  .object({ checkpoint: z.string(), step: z.int().min(0), dataPosition: z.json(), evaluation: z.string() })
+  .object({ checkpoint: z.string(), step: z.int().min(0), dataPosition: z.json(), metrics: z.string() })
   .nullable();
 
-const figuresSchema = z.array(z.tuple([z.string(), z.string()]));
+const metricsSchema = z.array(z.tuple([z.string(), z.string()]));
 
-/** Figures, those that are not finite included. */
-const toText = (figures: Metrics): string =>
-  JSON.stringify(Object.entries(figures).map(([name, value]) => [name, String(value)]));
+/** Metrics as JSON that keeps values that are not finite. */
+const toText = (metrics: Metrics): string =>
+  JSON.stringify(Object.entries(metrics).map(([name, value]) => [name, String(value)]));
 
 const fromText = (text: string): Metrics =>
-  Object.fromEntries(figuresSchema.parse(JSON.parse(text)).map(([name, value]) => [name, Number(value)]));
+  Object.fromEntries(metricsSchema.parse(JSON.parse(text)).map(([name, value]) => [name, Number(value)]));
 
 async function fingerprint(state: ModelState): Promise<string> {
   const hash = createHash('sha256');
@@ -97,5 +111,6 @@ async function fingerprint(state: ModelState): Promise<string> {
 
 const weightsDiffer = (rank: number, step: number): DataError =>
   new DataError(`worker ${rank} has other weights than worker 0 after ${step} updates`, {
-    fix: 'give all workers machines of one kind; the last checkpoint is good: go on with --resume',
+    code: 'E_WORKER_WEIGHTS',
+    fix: 'give all workers machines of one kind; the last checkpoint is good: continue with `resume`',
   });

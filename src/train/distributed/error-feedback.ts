@@ -1,8 +1,8 @@
-// What compression has taken from the gradients of each worker and will give back: every worker's own, and yet part of
-// the run's checkpoint, where worker 0 keeps those of all.
+// Error feedback of compressed gradients: each worker's residuals, the part of its gradients that compression has left
+// out and that is added to the next ones. A checkpoint, written by worker 0, holds the residuals of all workers.
 
-import type { Checkpoint } from '../../checkpoint/read.ts';
-import type { Tensors } from '../../checkpoint/write.ts';
+import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
+import type { TensorSources } from '../../checkpoint/write.ts';
 import type { Cluster } from '../../cluster/cluster.ts';
 import type { Weights } from '../../nn/weights.ts';
 import { DataError } from '../../util/errors.ts';
@@ -12,8 +12,8 @@ const nameOf = (rank: number, name: string): string => `${rank}.${name}`;
 
 const ranksOf = (workers: number): number[] => Array.from({ length: workers }, (_, rank) => rank);
 
-/** At worker 0: the errors of all workers, each fetched when its turn comes. The others `handErrors` meanwhile. */
-export async function gatherResiduals(cluster: Cluster, residuals: Weights): Promise<Tensors> {
+/** At worker 0: the residuals of all workers, each fetched when it is written; the others call `sendResiduals`. */
+export async function gatherResiduals(cluster: Cluster, residuals: Weights): Promise<TensorSources> {
   return [...(await residuals.save())].flatMap(([name, { shape, data }]) =>
     ranksOf(cluster.workers).map((rank) => {
       const fetched = async (): Promise<Float32Array> => {
@@ -27,7 +27,7 @@ export async function gatherResiduals(cluster: Cluster, residuals: Weights): Pro
   );
 }
 
-/** At the other workers: gives worker 0 its errors, in the order in which it asks for them. */
+/** At the other workers: sends the residuals to worker 0, in the order in which it fetches them. */
 export async function sendResiduals(cluster: Cluster, residuals: Weights): Promise<void> {
   for (const { data } of (await residuals.save()).values()) {
     for (const rank of ranksOf(cluster.workers).slice(1))
@@ -36,9 +36,9 @@ export async function sendResiduals(cluster: Cluster, residuals: Weights): Promi
 }
 
 /**
- * Each worker goes on with its own errors. Where there were another number of workers, each gets an equal share of
- * all: the updates depend on no more than their sum. Without any they begin at 0.
- * @param checkpoint at worker 0, what the run goes on from
+ * Gives each worker its residuals back. When the number of workers has changed, each gets an equal share of the sum, on
+ * which alone the updates depend. Without saved residuals they are 0.
+ * @param checkpoint at worker 0, the checkpoint that the run resumes from
  */
 export async function scatterResiduals(
   cluster: Cluster,
@@ -69,7 +69,7 @@ export async function scatterResiduals(
   }
   await residuals.load(values);
   if (before > 0 && !isSame && cluster.isPrimary)
-    log.info(`what compression kept back at ${before} workers is shared out among ${cluster.workers}`);
+    log.info(`residuals of ${before} workers are shared among ${cluster.workers}`);
 }
 
 const expectedOf = (workers: number, residuals: Weights) =>
@@ -77,7 +77,7 @@ const expectedOf = (workers: number, residuals: Weights) =>
     .expected()
     .flatMap(([name, spec]) => ranksOf(workers).map((rank) => [nameOf(rank, name), spec] as const));
 
-/** The next tensor, which is the one of this name in a file that `errorsOfAll` filled. */
+/** The next tensor of a file that `gatherResiduals` filled; it must have this name. */
 async function take(
   source: AsyncGenerator<[name: string, tensor: { readonly data: ArrayLike<unknown> }]>,
   name: string,
@@ -85,7 +85,8 @@ async function take(
 ): Promise<Float32Array> {
   const { value } = await source.next();
   if (value?.[0] === name) return value[1].data as Float32Array;
-  throw new DataError(`${name} is not where it was written`, {
+  throw new DataError(`residuals ${name} are missing or out of order`, {
+    code: 'E_CHECKPOINT_DAMAGED',
     where,
     fix: 'use another checkpoint of the run, or a copy of this one',
   });

@@ -1,5 +1,6 @@
-// Dead codes revived while a dVAE is trained: codes are counted in the train step, and at the end of a window those
-// that never occurred get new places (models/dvae/revive.ts), in the weights and their average; their moments start anew.
+// Revives dead codes while a dVAE is trained. The train step counts codes; at the end of a window, codes that never
+// occurred get new weights (models/dvae/revive.ts), in the weights and in their EMA, and moments of 0.
+//   B batch, G grid, V codes
 
 import type { OpenaiDvaeConfig } from '../../config/dvae.ts';
 import type { HostTensor } from '../../engine/native/tensor.ts';
@@ -15,10 +16,10 @@ import { kernelMatrix } from '../../nn/convolution.ts';
 import { constant } from '../../nn/parameters.ts';
 import { Weights } from '../../nn/weights.ts';
 import { RandomStream } from '../../util/random.ts';
-import type { ModelState } from '../loop/resume.ts';
+import type { ModelState } from '../loop/state.ts';
 
-/** Features looked at in one revival. */
-const FEATURES = 4096;
+/** Features sampled for one revival. */
+const MAX_FEATURES = 4096;
 
 const PLACES = {
   weight: 'encoder.output.weight',
@@ -27,11 +28,11 @@ const PLACES = {
 } as const;
 
 export class DeadCodeReviver {
-  /** How often each code occurred in this window. */
+  /** Occurrences of each code in this window. */
   readonly counts: Weights;
   readonly #model: OpenaiDvaeConfig;
   readonly #seed: number;
-  readonly #look;
+  readonly #read;
   readonly #write;
 
   constructor(runtime: Runtime, state: ModelState<DvaeSpec>, model: OpenaiDvaeConfig, seed: number) {
@@ -42,8 +43,8 @@ export class DeadCodeReviver {
       codebook: { counts: constant([model.vocabulary], 0) },
     });
     const variable = (of: Weights, name: string): Variable => of.entries.get(name)!.variable;
-    this.#look = runtime.compile(
-      'look at the codebook',
+    this.#read = runtime.compile(
+      'read the codebook',
       ({ pixels, places }: { pixels: Tensor; places: Tensor }) => {
         const { encoder, decoder } = weights.read();
         const x = mapPixels(tf.div(pixels, 255) as Tensor4D);
@@ -83,7 +84,7 @@ export class DeadCodeReviver {
     });
   }
 
-  /** Counts the codes of logits_BGGV; inside the train step. */
+  /** Counts the codes of a batch; inside the train step. */
   count(logits_BGGV: Tensor4D): void {
     const codes = tf.reshape(tf.argMax(logits_BGGV, -1), [-1]) as Tensor1D;
     const { variable } = this.counts.entries.get('codebook.counts')!;
@@ -91,20 +92,21 @@ export class DeadCodeReviver {
   }
 
   /**
-   * Ends a window: gives each code that did not occur in it a place among the features of `images`.
-   * @returns how many codes were revived
+   * Ends a window: gives each code that did not occur in it the features of some position of the images.
+   * @param pixels images, uint8 [B, size, size, 3]
+   * @returns the number of codes revived
    */
   async run(step: number, pixels: HostTensor): Promise<number> {
     const random = new RandomStream(this.#seed, 'revive', step);
     const side = this.#model.imageSize / 2 ** (this.#model.groups - 1);
     const all = Int32Array.from({ length: (pixels.shape[0] as number) * side ** 2 }, (_, i) => i);
-    const places = random.shuffle(all).slice(0, FEATURES);
-    const seen = await this.#look({
+    const places = random.shuffle(all).slice(0, MAX_FEATURES);
+    const read = await this.#read({
       pixels,
       places: { dtype: 'int32', shape: [places.length], data: places },
     });
     const floats = (name: 'counts' | 'features' | 'weight' | 'bias' | 'rows'): Float32Array =>
-      seen[name].data as Float32Array;
+      read[name].data as Float32Array;
     const counts = floats('counts');
     const dead = [...counts.keys()].filter((code) => counts[code] === 0);
     const book = {
@@ -112,15 +114,15 @@ export class DeadCodeReviver {
       encoderBias: floats('bias'),
       decoderWeight: floats('rows'),
     };
-    const codes = seen.codes.data as Int32Array;
+    const codes = read.codes.data as Int32Array;
     const revived = reviveCodes(book, { features: floats('features'), codes }, dead, random);
     const isRevived = new Float32Array(counts.length);
     for (const code of revived) isRevived[code] = 1;
     await this.#write({
       isRevived: { dtype: 'float32', shape: [counts.length], data: isRevived },
-      weight: seen.weight,
-      bias: seen.bias,
-      rows: seen.rows,
+      weight: read.weight,
+      bias: read.bias,
+      rows: read.rows,
     });
     return revived.length;
   }

@@ -1,97 +1,100 @@
-// Trains the discrete VAE (arXiv 2102.12092, section 2.1): the train step, validation, images and checkpoints.
+// Trains the discrete VAE (arXiv 2102.12092, section 2.1).
 
 import type { DvaeConfig } from '../../config/dvae.ts';
-import type { ImageBatch } from '../../data/batches.ts';
+import { type ImageBatch, ImageBatches } from '../../data/batches.ts';
+import type { CaptionedImage } from '../../data/image.ts';
+import type { BatchPosition } from '../../data/order.ts';
+import type { Faults } from '../../data/sources/faults.ts';
 import { floatScalar, type HostTensor } from '../../engine/native/tensor.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
-import { type Scalar, type Tensor, type Tensor1D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
-import { DvaeValidation, type Validation } from '../../eval/dvae-validation.ts';
+import type { Scalar, Tensor } from '../../engine/tfjs/tf.ts';
+import { DvaeValidation, type HeldOutImages } from '../../eval/dvae-validation.ts';
+import type { Metrics } from '../../eval/evaluator.ts';
 import { COLLAPSE_ADVICE } from '../../inference/measures/codebook.ts';
 import { type DvaeArchitecture, dvaeArchitecture } from '../../models/dvae/architecture.ts';
+import { codeGrid } from '../../models/dvae/config.ts';
 import type { DvaeSpec } from '../../models/dvae/model.ts';
-import { unflatten } from '../../nn/parameters.ts';
 import { Weights } from '../../nn/weights.ts';
-import type { Logger } from '../../util/logger.ts';
-import type { Metrics, TrainingTask } from '../loop/loop.ts';
-import { type ModelState, saveState } from '../loop/resume.ts';
+import type { JobContext } from '../../util/job.ts';
 import { numbers, stepKey } from '../loop/scalars.ts';
-import { Adam, Ema } from '../optim/adam.ts';
-import { valueAndGradients } from '../optim/gradients.ts';
-import { checkLossScale, type LossScale, lossScaleFor } from '../optim/loss-scale.ts';
-import { learningRateAt, ramp } from '../optim/schedules.ts';
+import type { ModelState } from '../loop/state.ts';
+import type { TrainingTask } from '../loop/task.ts';
+import { Adam } from '../optim/adam.ts';
+import { Ema } from '../optim/ema.ts';
+import { assertLossScale, type LossScale, lossScaleFor } from '../optim/loss-scale.ts';
+import { learningRateAt, linearRamp } from '../optim/schedules.ts';
+import { type DvaeGradientInputs, dvaeGradients } from './gradients.ts';
 import { DeadCodeReviver } from './revive.ts';
 import { temperatureAt } from './temperature.ts';
+import { warmStart } from './warm-start.ts';
+
+export interface DvaeTaskParts extends JobContext {
+  /** The run folder, for messages. */
+  readonly path: string;
+  /** Images to train on. */
+  readonly images: readonly CaptionedImage[];
+  readonly validation: HeldOutImages;
+  /** Collects the images that are skipped. */
+  readonly faults: Faults;
+}
+
+type StepInputs = DvaeGradientInputs & Readonly<Record<'step' | 'learningRate', Tensor>>;
 
 export class DvaeTask implements TrainingTask<ImageBatch> {
   readonly state: ModelState & { readonly lossScale: LossScale | undefined };
-  readonly #architecture: DvaeArchitecture;
-  readonly #config: DvaeConfig;
   readonly #runtime: Runtime;
+  readonly #config: DvaeConfig;
+  readonly #parts: DvaeTaskParts;
+  readonly #architecture: DvaeArchitecture;
+  readonly #update;
   readonly #validation: DvaeValidation;
-  readonly #run: string;
-  readonly #log: Logger;
-  readonly #revival: DeadCodeReviver | undefined;
-  /** Not said again until it is over. */
-  #saidCollapse = false;
+  readonly #reviver: DeadCodeReviver | undefined;
+  /** Whether the last validation warned of a collapse: the warning is not repeated until it is over. */
+  #hasWarned = false;
 
-  constructor(runtime: Runtime, config: DvaeConfig, validation: Validation, run: string, log: Logger) {
-    this.#architecture = dvaeArchitecture(config.model);
-    const weights = new Weights(runtime, 'dvae', this.#architecture.spec);
+  constructor(runtime: Runtime, config: DvaeConfig, parts: DvaeTaskParts) {
+    const { model, train, seed } = config;
     this.#runtime = runtime;
     this.#config = config;
-    this.#run = run;
-    this.#log = log;
-    const { imageSize, vocabulary } = config.model;
-    const { minLogScale, codebook } = config.train;
-    const trained = {
+    this.#parts = parts;
+    this.#architecture = dvaeArchitecture(model);
+    const weights = new Weights(runtime, 'dvae', this.#architecture.spec);
+    const state = {
       weights,
-      optimizer: new Adam(runtime, 'dvae', weights.entries, config.train.optimizer),
-      ema: config.train.ema && new Ema(runtime, 'dvae', weights, config.train.ema),
-      lossScale: lossScaleFor(runtime, 'dvae', config.train),
+      optimizer: new Adam(runtime, 'dvae', weights.entries, train.optimizer),
+      ema: train.ema && new Ema(runtime, 'dvae', weights, train.ema),
+      lossScale: lossScaleFor(runtime, 'dvae', train),
     };
-    if (codebook.revive && config.model.architecture === 'openai') {
-      const parts = trained as unknown as ModelState<DvaeSpec>;
-      this.#revival = new DeadCodeReviver(runtime, parts, config.model, config.seed);
+    if (train.codebook.revive && model.architecture === 'openai') {
+      this.#reviver = new DeadCodeReviver(runtime, state as unknown as ModelState<DvaeSpec>, model, seed);
     }
-    this.state = { ...trained, ...(this.#revival && { extra: [this.#revival.counts] }) };
-    this.#compiledUpdate = this.#compileUpdate();
-    const best = this.state.ema?.weights ?? weights;
-    this.#validation = new DvaeValidation(runtime, this.#architecture, best, validation, {
-      imageSize,
-      vocabulary,
-      seed: config.seed,
-      minLogScale,
-      warnBelow: codebook.warnBelow,
+    this.state = { ...state, ...(this.#reviver && { extra: [this.#reviver.counts] }) };
+    this.#update = this.#compileUpdate();
+    const evaluated = this.state.ema?.weights ?? weights;
+    this.#validation = new DvaeValidation(runtime, this.#architecture, evaluated, parts.validation, {
+      imageSize: model.imageSize,
+      vocabulary: model.vocabulary,
+      seed,
+      minLogScale: train.minLogScale,
+      warnBelow: train.codebook.warnBelow,
     });
   }
-
-  readonly #compiledUpdate;
 
   #compileUpdate() {
     const { train } = this.#config;
     const { weights, optimizer, ema, lossScale } = this.state;
-    interface Inputs {
-      [name: string]: Tensor;
-      pixels: Tensor;
-      key: Tensor;
-      step: Tensor;
-      learningRate: Tensor;
-      temperature: Tensor;
-      klWeight: Tensor;
-    }
     return this.#runtime.compile(
       'dVAE train step',
-      ({ pixels, key, step, learningRate, temperature, klWeight }: Inputs) => {
-        const loss = (read: (name: string) => Tensor) =>
-          this.#architecture.loss(unflatten(weights.spec, read), tf.div(pixels, 255) as Tensor4D, {
-            key: key as Tensor1D,
-            temperature: temperature as Scalar,
-            klWeight: klWeight as Scalar,
-            minLogScale: train.minLogScale,
-          });
-        const { values, gradients } = valueAndGradients(weights.entries, loss, lossScale?.value);
+      ({ step, learningRate, ...inputs }: StepInputs) => {
+        const { values, gradients } = dvaeGradients(
+          this.#architecture,
+          weights,
+          train,
+          inputs,
+          lossScale?.value,
+        );
         const { logits, ...terms } = values;
-        this.#revival?.count(logits);
+        this.#reviver?.count(logits);
         const scaled = lossScale?.update(gradients, step as Scalar);
         const unscaling = scaled && (() => scaled.unscaling);
         const { gradientNorm, updates } = optimizer.apply(
@@ -107,21 +110,55 @@ export class DvaeTask implements TrainingTask<ImageBatch> {
     );
   }
 
-  /** What changes with the step: fed to the train step and logged. */
+  batches(position: BatchPosition | undefined): AsyncIterator<ImageBatch> {
+    return this.#imageBatches(this.#config.seed, position)[Symbol.asyncIterator]();
+  }
+
+  #imageBatches(seed: number, position?: BatchPosition): ImageBatches {
+    const { model, data, train } = this.#config;
+    return new ImageBatches(this.#parts.images, {
+      size: model.imageSize,
+      grid: codeGrid(model),
+      batch: train.batch,
+      seed,
+      crop: data.crop,
+      cropScale: data.cropScale,
+      flip: data.flip,
+      position,
+      faults: this.#parts.faults,
+    });
+  }
+
+  async onStart(): Promise<void> {
+    const { model, train, seed } = this.#config;
+    if (!train.warmStart || model.architecture !== 'openai') return;
+    await warmStart(this.#runtime, this.state as unknown as ModelState<DvaeSpec>, {
+      ...this.#parts,
+      model,
+      train,
+      seed,
+      settings: train.warmStart,
+      batches: this.#imageBatches(seed + 1),
+    });
+  }
+
+  /** Values of the step's schedules, which are fed to the train step and logged. */
   #schedules(step: number) {
     const { optimizer, kl, steps } = this.#config.train;
     return {
       learningRate: learningRateAt(step, optimizer.learningRate, steps),
       temperature: temperatureAt(step, this.#config.train),
-      klWeight: ramp(step, kl.weight, kl.steps),
+      klWeight: linearRamp(step, kl.weight, kl.steps),
     };
   }
 
   async update(step: number, batch: ImageBatch): Promise<Metrics> {
     const schedules = this.#schedules(step);
     const { learningRate, temperature, klWeight } = schedules;
-    const pixels = this.#images(batch.pixels, batch.keys.length);
-    const results = await this.#compiledUpdate({
+    const { imageSize } = this.#config.model;
+    const shape = [batch.keys.length, imageSize, imageSize, 3];
+    const pixels: HostTensor = { dtype: 'uint8', shape, data: batch.pixels };
+    const results = await this.#update({
       pixels,
       key: stepKey(this.#config.seed, step),
       step: floatScalar(step),
@@ -130,44 +167,30 @@ export class DvaeTask implements TrainingTask<ImageBatch> {
       klWeight: floatScalar(klWeight),
     });
     const metrics: Metrics = { ...numbers(results), ...schedules };
-    checkLossScale(metrics.lossScale, step + 1, this.#run);
+    assertLossScale(metrics.lossScale, step + 1, this.#parts.path);
     await this.#revive(step + 1, pixels);
     return metrics;
   }
 
   async #revive(step: number, pixels: HostTensor): Promise<void> {
     const { revive } = this.#config.train.codebook;
-    if (!this.#revival || !revive || step % revive.every !== 0) return;
-    const count = await this.#revival.run(step, pixels);
-    if (count > 0) this.#log.info(`step ${step}: ${count} dead codes revived`);
-  }
-
-  #images(data: Uint8Array, count: number): HostTensor {
-    const { imageSize } = this.#config.model;
-    return { dtype: 'uint8', shape: [count, imageSize, imageSize, 3], data };
+    if (!this.#reviver || !revive || step % revive.every !== 0) return;
+    const count = await this.#reviver.run(step, pixels);
+    if (count > 0) this.#parts.log.info(`step ${step}: ${count} dead codes revived`);
   }
 
   async evaluate(step: number): Promise<Metrics> {
-    const { figures, collapse } = await this.#validation.run(temperatureAt(step, this.#config.train));
-    // Drawn weights have yet to spread over the codebook: step 0 says nothing.
+    const metrics = await this.#validation.run(temperatureAt(step, this.#config.train));
+    const { collapse } = this.#validation;
+    // At step 0 the initial weights have not spread over the codebook yet.
     const hasCollapsed = collapse !== undefined && step > 0;
-    if (hasCollapsed && !this.#saidCollapse) this.#log.warn(`step ${step}: ${collapse}; ${COLLAPSE_ADVICE}`);
-    this.#saidCollapse = hasCollapsed;
-    return figures;
+    if (hasCollapsed && !this.#hasWarned)
+      this.#parts.log.warn(`step ${step}: ${collapse}; ${COLLAPSE_ADVICE}`);
+    this.#hasWarned = hasCollapsed;
+    return metrics;
   }
 
   sampleImage(): Promise<Uint8Array> {
     return this.#validation.image();
-  }
-
-  async save(step: number, batch: ImageBatch | undefined, evaluation: Metrics): Promise<string> {
-    return saveState(this.#run, {
-      kind: 'dvae',
-      step,
-      config: this.#config,
-      state: this.state,
-      dataPosition: batch?.position,
-      metrics: evaluation,
-    });
   }
 }

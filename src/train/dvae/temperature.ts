@@ -1,13 +1,12 @@
-// The temperature at which a checkpoint's dVAE was last trained.
+// The temperature τ of the relaxed codes over a run, and the one that a checkpoint was last trained at.
 
 import { z } from 'zod';
-import type { Checkpoint } from '../../checkpoint/read.ts';
+import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
 import { dvaeSchema } from '../../config/dvae.ts';
-import { loadConfig } from '../../config/load.ts';
-import { cosine } from '../optim/schedules.ts';
+import { cosineSchedule } from '../optim/schedules.ts';
 
-/** Where the published schedule ends; for weights that were converted, and so say nothing of their training. */
-const PUBLISHED = 1 / 16;
+/** The end of the published schedule, for converted weights, whose configuration has no training section. */
+const PUBLISHED_END = 1 / 16;
 
 const trainedSchema = z.looseObject({ train: dvaeSchema.shape.train.optional() });
 
@@ -15,10 +14,10 @@ type Schedule = z.output<typeof dvaeSchema>['train'];
 
 /** τ at a step of a run. */
 export const temperatureAt = (step: number, { temperature, steps }: Schedule): number =>
-  cosine(step, temperature.start, temperature.end, temperature.steps ?? steps);
+  cosineSchedule(step, temperature.start, temperature.end, temperature.steps ?? steps);
 
 /** τ at a checkpoint's step. */
 export function temperatureOf(checkpoint: Checkpoint): number {
-  const { train } = loadConfig(trainedSchema, { file: checkpoint.configFile });
-  return train ? temperatureAt(checkpoint.state.step, train) : PUBLISHED;
+  const { train } = checkpoint.config(trainedSchema);
+  return train ? temperatureAt(checkpoint.state.step, train) : PUBLISHED_END;
 }

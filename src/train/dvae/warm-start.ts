@@ -1,5 +1,6 @@
-// The warm start of a codebook: encoder and decoder are trained as a plain autoencoder, then its features are
-// clustered and the centres written into the 1×1 convolutions around the codes (models/dvae/warm-start.ts).
+// The warm start of a codebook: encoder and decoder are trained as a plain autoencoder, then its features are clustered
+// and the centres written into the 1×1 convolutions around the codes (models/dvae/warm-start.ts).
+//   B batch, H height, W width in pixels, K clusters, C channels of the bottleneck
 
 import type { DvaeConfig, OpenaiDvaeConfig } from '../../config/dvae.ts';
 import type { ImageBatch, ImageBatches } from '../../data/batches.ts';
@@ -24,59 +25,82 @@ import {
 import { unflatten } from '../../nn/parameters.ts';
 import { Weights } from '../../nn/weights.ts';
 import { InterruptedError } from '../../util/errors.ts';
+import type { JobContext } from '../../util/job.ts';
 import { RandomStream } from '../../util/random.ts';
-import { type ModelState, startEma } from '../loop/resume.ts';
-import type { RunContext } from '../loop/run-context.ts';
 import { numbers, stepKey } from '../loop/scalars.ts';
+import { type ModelState, startEma } from '../loop/state.ts';
 import { Adam } from '../optim/adam.ts';
 import { valueAndGradients } from '../optim/gradients.ts';
 import { lossScaleFor } from '../optim/loss-scale.ts';
 import { learningRateAt } from '../optim/schedules.ts';
 
+/** Steps of linear warm-up of the learning rate. */
 const WARMUP = 100;
 
-/** Sets the codebook of freshly drawn weights. Not resumable: an interrupted warm start begins anew. */
+export interface WarmStartOptions extends JobContext {
+  readonly model: OpenaiDvaeConfig;
+  readonly train: DvaeConfig['train'];
+  readonly settings: NonNullable<DvaeConfig['train']['warmStart']>;
+  readonly seed: number;
+  /** Images to train and cluster with, in another order than those of the run. */
+  readonly batches: ImageBatches;
+  /** The run folder, for messages. */
+  readonly path: string;
+}
+
+/**
+ * Sets the codebook of newly initialized weights. Not resumable: an interrupted warm start starts again.
+ * @throws InterruptedError when the signal is aborted
+ */
 export async function warmStart(
   runtime: Runtime,
-  config: DvaeConfig & { readonly model: OpenaiDvaeConfig },
   state: ModelState<DvaeSpec>,
-  batches: ImageBatches,
-  { path, log, progress, signal }: RunContext,
+  options: WarmStartOptions,
 ): Promise<void> {
-  const settings = config.train.warmStart!;
-  const { weights } = state;
-  const bottleneck = new Weights(runtime, 'warm-start', bottleneckSpec(config.model, settings.width));
-  await bottleneck.initialize(config.seed);
+  const { model, settings, seed, log } = options;
+  const bottleneck = new Weights(runtime, 'warm-start', bottleneckSpec(model, settings.width));
+  await bottleneck.initialize(seed);
+  const autoencoder = { weights: state.weights, bottleneck };
+  const images = options.batches[Symbol.asyncIterator]();
+  await trainAutoencoder(runtime, autoencoder, images, options);
+  const features = await collectFeatures(runtime, autoencoder, images, options);
+  await images.return?.();
+  const clusters = kMeans(features, settings.width, model.vocabulary, new RandomStream(seed, 'k-means'));
+  log.info(`warm start: ${model.vocabulary} centres, mean squared distance ${clusters.error.toPrecision(3)}`);
+  await writeCodebook(runtime, autoencoder, clusters, options);
+  await startEma(runtime, state);
+}
+
+interface Autoencoder {
+  readonly weights: Weights<DvaeSpec>;
+  readonly bottleneck: Weights<ReturnType<typeof bottleneckSpec>>;
+}
+
+async function trainAutoencoder(
+  runtime: Runtime,
+  { weights, bottleneck }: Autoencoder,
+  images: AsyncIterator<ImageBatch>,
+  { model, train, settings, seed, path, progress, signal }: WarmStartOptions,
+): Promise<void> {
   const entries = new Map([
     ...[...weights.entries].filter(([name]) => !/^(encoder\.output|decoder\.input)\./.test(name)),
     ...[...bottleneck.entries].map(([name, entry]) => [`bottleneck.${name}`, entry] as const),
   ]);
   const rate = { peak: settings.learningRate, end: settings.learningRate / 10, warmup: WARMUP };
-  const optimizer = new Adam(runtime, 'warm-start', entries, { ...config.train.optimizer, weightDecay: 0 });
-  await optimizer.moments.initialize(config.seed);
-  const lossScale = lossScaleFor(runtime, 'warm-start', config.train);
-  await lossScale?.state.initialize(config.seed);
-
-  const step = runtime.compile(
+  const optimizer = new Adam(runtime, 'warm-start', entries, { ...train.optimizer, weightDecay: 0 });
+  await optimizer.moments.initialize(seed);
+  const lossScale = lossScaleFor(runtime, 'warm-start', train);
+  await lossScale?.state.initialize(seed);
+  const update = runtime.compile(
     'warm start step',
-    ({
-      pixels,
-      key,
-      step,
-      learningRate,
-    }: {
-      pixels: Tensor;
-      key: Tensor;
-      step: Tensor;
-      learningRate: Tensor;
-    }) => {
+    ({ pixels, key, step, learningRate }: Record<'pixels' | 'key' | 'step' | 'learningRate', Tensor>) => {
       const loss = (read: (name: string) => Tensor) => {
-        // The convolutions around the codes take no part; they keep the names their places need.
+        // The convolutions around the codes are not used; they are read for the shape of the tree.
         const p = unflatten(weights.spec, (name) => read(name) ?? weights.entries.get(name)!.variable.read());
         const b = unflatten(bottleneck.spec, (name) => read(`bottleneck.${name}`));
         const x = tf.div(pixels, 255) as Tensor4D;
         return {
-          loss: autoencoderLoss({ ...p, bottleneck: b }, x, config.model, key as Tensor1D, settings.noise),
+          loss: autoencoderLoss({ ...p, bottleneck: b }, x, model, key as Tensor1D, settings.noise),
         };
       };
       const { values, gradients } = valueAndGradients(entries, loss, lossScale?.value);
@@ -85,51 +109,58 @@ export async function warmStart(
       optimizer.apply(gradients, step as Scalar, learningRate as Scalar, unscaling);
       return values;
     },
-    { precision: config.train.precision },
+    { precision: train.precision },
   );
-  const features = runtime.compile('warm start features', ({ pixels }: { pixels: Tensor }) => {
-    const x = tf.div(pixels, 255) as Tensor4D;
-    return { features: bottleneckFeatures(weights.read().encoder, bottleneck.read(), x, config.model) };
-  });
-
-  const iterator = batches[Symbol.asyncIterator]();
   progress.start('train-dvae: warm start', settings.steps);
-  for (let i = 0; i < settings.steps; i++) {
-    if (signal.aborted)
+  for (let step = 0; step < settings.steps; step++) {
+    if (signal.aborted) {
       throw new InterruptedError('stopped in the warm start, nothing to save yet', {
+        code: 'E_INTERRUPTED',
         where: path,
-        fix: 'start again with --resume',
+        fix: 'start again with `resume`',
       });
-    const results = await step({
-      pixels: images((await iterator.next()).value as ImageBatch, config),
-      key: stepKey(config.seed + 1, i),
-      step: floatScalar(i),
-      learningRate: floatScalar(learningRateAt(i, rate, settings.steps)),
+    }
+    const results = await update({
+      pixels: await nextPixels(images, model),
+      key: stepKey(seed + 1, step),
+      step: floatScalar(step),
+      learningRate: floatScalar(learningRateAt(step, rate, settings.steps)),
     });
-    progress.update(i + 1, { loss: numbers(results).loss.toFixed(4) });
+    progress.update(step + 1, { loss: numbers(results).loss.toFixed(4) });
   }
   progress.stop();
+}
 
-  const points: Float32Array[] = [];
-  for (let seen = 0; seen < settings.images; ) {
-    const batch = (await iterator.next()).value as ImageBatch;
-    points.push((await features({ pixels: images(batch, config) })).features.data as Float32Array);
-    seen += batch.keys.length;
+/** Features of at least `settings.images` images, N × C, flat. */
+async function collectFeatures(
+  runtime: Runtime,
+  { weights, bottleneck }: Autoencoder,
+  images: AsyncIterator<ImageBatch>,
+  { model, settings }: WarmStartOptions,
+): Promise<Float32Array> {
+  const encode = runtime.compile('warm start features', ({ pixels }: { pixels: Tensor }) => {
+    const x = tf.div(pixels, 255) as Tensor4D;
+    return { features: bottleneckFeatures(weights.read().encoder, bottleneck.read(), x, model) };
+  });
+  const parts: Float32Array[] = [];
+  for (let count = 0; count < settings.images; ) {
+    const pixels = await nextPixels(images, model);
+    parts.push((await encode({ pixels })).features.data as Float32Array);
+    count += pixels.shape[0] as number;
   }
-  await iterator.return?.();
-  const clusters = kMeans(
-    concat(points),
-    settings.width,
-    config.model.vocabulary,
-    new RandomStream(config.seed, 'k-means'),
-  );
-  log.info(
-    `warm start: ${config.model.vocabulary} centres, mean squared distance ${clusters.error.toPrecision(3)}`,
-  );
+  return concat(parts);
+}
 
+/** Writes the centres, K × C, into the convolutions around the codes. */
+async function writeCodebook(
+  runtime: Runtime,
+  { weights, bottleneck }: Autoencoder,
+  clusters: { readonly centres: Float32Array; readonly error: number },
+  { model, settings }: WarmStartOptions,
+): Promise<void> {
   const write = runtime.compile(
     'set the codebook',
-    ({ centres, temperature }: { centres: Tensor; temperature: Tensor }) => {
+    ({ centres, temperature }: Record<'centres' | 'temperature', Tensor>) => {
       const { encoderOutput, decoderInput } = codebookConvolutions(
         bottleneck.read(),
         centres as Tensor2D,
@@ -145,26 +176,26 @@ export async function warmStart(
       return {};
     },
   );
-  const centres: HostTensor = {
-    dtype: 'float32',
-    shape: [config.model.vocabulary, settings.width],
-    data: clusters.centres,
-  };
+  const shape = [model.vocabulary, settings.width];
+  const centres: HostTensor = { dtype: 'float32', shape, data: clusters.centres };
   await write({ centres, temperature: floatScalar(Math.max(clusters.error, 1e-6) / settings.sharpness) });
-  await startEma(runtime, state);
 }
 
-function images(batch: ImageBatch, config: DvaeConfig): HostTensor {
-  const { imageSize } = config.model;
-  return { dtype: 'uint8', shape: [batch.keys.length, imageSize, imageSize, 3], data: batch.pixels };
+/** The next batch's pixels, [B, H, W, 3]. */
+async function nextPixels(
+  images: AsyncIterator<ImageBatch>,
+  { imageSize }: OpenaiDvaeConfig,
+): Promise<HostTensor> {
+  const { keys, pixels } = (await images.next()).value as ImageBatch;
+  return { dtype: 'uint8', shape: [keys.length, imageSize, imageSize, 3], data: pixels };
 }
 
 function concat(arrays: readonly Float32Array[]): Float32Array {
   const whole = new Float32Array(arrays.reduce((sum, array) => sum + array.length, 0));
-  let at = 0;
+  let position = 0;
   for (const array of arrays) {
-    whole.set(array, at);
-    at += array.length;
+    whole.set(array, position);
+    position += array.length;
   }
   return whole;
 }

@@ -1,12 +1,12 @@
-// Lowers the step size when the loss on held-out data no longer falls.
+// Lowers the learning rate when the validation loss no longer falls.
 
 import type { z } from 'zod';
 import type { plateau } from '../../config/dalle.ts';
-import type { Metrics } from './loop.ts';
+import type { Metrics } from '../../eval/evaluator.ts';
 
 export type PlateauConfig = z.output<typeof plateau>;
 
-/** What is logged and saved with the figures on held-out data, and resumed from them. */
+/** Names of the state among the validation metrics, with which it is logged, saved and restored. */
 const NAMES = { best: 'plateauBest', waited: 'plateauWaited', cuts: 'plateauCuts' } as const;
 
 export class Plateau {
@@ -19,28 +19,28 @@ export class Plateau {
     this.#config = config;
   }
 
-  /** What the step size is multiplied by. */
+  /** Multiplies the learning rate. */
   get factor(): number {
     return this.#config.factor ** this.#cuts;
   }
 
-  /** Takes the next validation's loss; returns the state, to be saved with its figures. */
+  /** Takes the loss of the next validation; returns the state, to be saved with its metrics. */
   observe(loss: number): Metrics {
-    const { threshold, patience, maxCuts: times } = this.#config;
+    const { threshold, patience, maxCuts } = this.#config;
     if (loss < this.#best - threshold) {
       this.#best = loss;
       this.#waited = 0;
-    } else if (++this.#waited >= patience && this.#cuts < times) {
+    } else if (++this.#waited >= patience && this.#cuts < maxCuts) {
       this.#cuts++;
       this.#waited = 0;
     }
     return { [NAMES.best]: this.#best, [NAMES.waited]: this.#waited, [NAMES.cuts]: this.#cuts };
   }
 
-  /** Goes on from the figures that `observe` gave last. Figures of a run without plateaus change nothing. */
-  resume(figures: Metrics): void {
-    this.#best = figures[NAMES.best] ?? this.#best;
-    this.#waited = figures[NAMES.waited] ?? 0;
-    this.#cuts = figures[NAMES.cuts] ?? 0;
+  /** Restores the state from metrics that `observe` returned. Metrics of a run without plateaus change nothing. */
+  restore(metrics: Metrics): void {
+    this.#best = metrics[NAMES.best] ?? this.#best;
+    this.#waited = metrics[NAMES.waited] ?? 0;
+    this.#cuts = metrics[NAMES.cuts] ?? 0;
   }
 }

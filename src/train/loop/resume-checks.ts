@@ -1,25 +1,66 @@
-// What a run is made of besides its weights has to mean what it meant when the run began.
+// What must not change when a run is resumed: its kind, model and seed, its tokenizer and dVAE.
 
-import { Checkpoint } from '../../checkpoint/read.ts';
-import { readState } from '../../checkpoint/state.ts';
+import type { z } from 'zod';
+import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
+import type { ModelKind } from '../../config/kind.ts';
+import { loadConfig } from '../../config/load.ts';
+import { readRunConfig } from '../../report/run/config.ts';
+import { noRunToResume } from '../../report/run/folder.ts';
 import { loadTokenizer } from '../../tokenizers/load.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { UsageError } from '../../util/errors.ts';
 
-/** The parts that a checkpoint at `path` carries; its weights are verified elsewhere. */
-export const openCarriedParts = async (path: string): Promise<Checkpoint> =>
-  new Checkpoint(path, await readState(path));
+/** A configuration as far as resuming is concerned. */
+export interface ResumableConfig {
+  readonly model: unknown;
+  readonly seed: number;
+}
 
-/** Throws UsageError unless the run's part is the one at hand, which comes from `where`. */
+/**
+ * Compares a configuration with that of the run in the folder `run`.
+ * @throws UsageError when there is no run, or it is of another kind, model or seed
+ */
+export async function assertSameModel<C extends ResumableConfig>(
+  kind: ModelKind,
+  schema: z.ZodType<C>,
+  run: string,
+  config: C,
+): Promise<void> {
+  const before = await readRunConfig(run);
+  if (!before) throw noRunToResume(run);
+  if (before.kind !== kind) {
+    throw new UsageError(`the run in the folder is one of mm train-${before.kind}, not of mm train-${kind}`, {
+      code: 'E_RUN_KIND',
+      where: before.file,
+      fix: `name the folder of a run of mm train-${kind}`,
+    });
+  }
+  const { model, seed } = loadConfig(schema, { file: before.file, storedAs: kind });
+  for (const [key, old, now] of [
+    ['model', model, config.model],
+    ['seed', seed, config.seed],
+  ] as const) {
+    if (JSON.stringify(old) !== JSON.stringify(now)) {
+      throw new UsageError(`${key} differs from the run that is resumed`, {
+        code: 'E_RESUME_CONFIG',
+        where: before.file,
+        fix: `use the run's own ${key}, or start a new run in another folder`,
+      });
+    }
+  }
+}
+
+/** Throws UsageError unless a part of the run is the one it started with; `where` names the one given now. */
 export function assertSamePart(part: string, isSame: boolean, where: string): void {
   if (isSame) return;
   throw new UsageError(`the run that is resumed has another ${part}`, {
+    code: 'E_RESUME_PART',
     where,
-    fix: `name the ${part} that the run began with, or begin a new run in another folder`,
+    fix: `name the ${part} that the run started with, or start a new run in another folder`,
   });
 }
 
-/** Throws UsageError unless text ids mean what they mean in the checkpoint. */
+/** Throws UsageError unless the checkpoint carries the same tokenizer: text ids must keep their meaning. */
 export async function assertSameTokenizer(
   checkpoint: Checkpoint,
   tokenizer: Tokenizer,

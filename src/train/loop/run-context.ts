@@ -1,13 +1,23 @@
-// What a training run is told besides its configuration.
+// The parameters of a training run besides its configuration.
 
 import type { Cluster } from '../../cluster/cluster.ts';
+import type { Faults } from '../../data/sources/faults.ts';
+import type { Runtime } from '../../engine/session/runtime.ts';
 import type { JobContext } from '../../util/job.ts';
 
 export interface RunContext extends JobContext {
   /** The run folder. */
   readonly path: string;
-  /** Whether to go on with the run in it. */
+  /** Whether to continue the run in it. */
   readonly resume: boolean;
-  /** The workers that train together, this one among them; a run of one process has none. */
+  /** The workers that train together, including this one; undefined when one process trains alone. */
   readonly cluster?: Cluster | undefined;
+}
+
+/** What opening a training run gets besides its configuration. */
+export interface OpenContext extends RunContext {
+  /** Collects the examples that are skipped; summed up at the end of the run. */
+  readonly faults: Faults;
+  /** Loads libtensorflow and opens the run's session: called once, after everything that can be checked without it. */
+  startRuntime(): Promise<Runtime>;
 }

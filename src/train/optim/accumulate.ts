@@ -1,4 +1,4 @@
-// Gradients summed over several runs of a graph, in the session.
+// Gradient accumulation: sums over several runs of a graph, kept in variables of the session.
 
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Tensor, tf } from '../../engine/tfjs/tf.ts';
@@ -14,21 +14,21 @@ export class GradientAccumulator {
     );
   }
 
-  /** Sets all sums to 0; inside a compiled function. */
+  /** Sets all sums to 0; inside a compiled function, as all methods. */
   clear(): void {
-    for (const variable of this.#sums.values()) clear(variable);
+    for (const variable of this.#sums.values()) setToZero(variable);
   }
 
-  /** Inside a compiled function; names may be left out. */
+  /** Adds gradients to their sums; names may be missing. */
   add(gradients: ReadonlyMap<string, Tensor>): void {
     for (const [name, gradient] of gradients) this.#sums.get(name)?.add(gradient);
   }
 
-  /** Inside a compiled function. */
+  /** The sums by parameter name. */
   read(): ReadonlyMap<string, Tensor> {
     return new Map([...this.#sums].map(([name, variable]) => [name, variable.read()]));
   }
 }
 
 /** Sets a variable to 0; inside a compiled function. */
-export const clear = (variable: Variable): void => void variable.assign(tf.fill([...variable.shape], 0));
+export const setToZero = (variable: Variable): void => void variable.assign(tf.fill([...variable.shape], 0));

@@ -1,6 +1,6 @@
-// The gradient scale of each resblock for float16 (arXiv 2102.12092, section 2.4): it grows a little with every update
-// of its block, and shrinks when a gradient of the block is not finite, which also skips that block's update.
-// Everything else is trained in 32 bits, and is skipped when its own gradients are not finite.
+// Loss scales for float16, one per resblock (arXiv 2102.12092, section 2.4). A block's scale grows a little with every
+// update of the block, and shrinks when a gradient of the block is not finite, which also skips that block's update.
+// Parameters outside the blocks are not scaled; their update is skipped when a gradient of theirs is not finite.
 
 import type { z } from 'zod';
 import type { blockLossScaleSchema } from '../../config/dalle.ts';
@@ -8,19 +8,19 @@ import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Scalar, type Tensor, tf } from '../../engine/tfjs/tf.ts';
 import { constant } from '../../nn/parameters.ts';
 import { Weights } from '../../nn/weights.ts';
-import type { Unscaling } from './adam.ts';
 import { areFinite } from './loss-scale.ts';
+import type { Unscaling } from './unscaling.ts';
 
 export type BlockLossScaleConfig = z.output<typeof blockLossScaleSchema>;
 
-/** Doubles in a thousand updates; two overflows undo that. */
+/** Doubles a scale in a thousand updates; two overflows halve it. */
 const GROWTH = 2 ** (1 / 1000);
 const BACKOFF = Math.SQRT1_2;
 
 const stateSpec = (layers: number, start: number) => ({
   lossScale: {
     blocks: constant([layers], start),
-    /** Updates skipped so far by each block, and by the rest. */
+    /** Updates skipped so far by each block, and by the parameters outside the blocks. */
     skipped: constant([layers + 1], 0),
   },
 });
@@ -34,15 +34,16 @@ export class BlockLossScale {
     this.state = new Weights(runtime, `${prefix}/gradient scales`, stateSpec(layers, start));
   }
 
-  /** A scalar for each layer; inside a compiled function, as `update`. */
+  /** The scale of each layer, scalars; inside a compiled function, as `update`. */
   values(): Tensor[] {
     return tf.unstack(this.state.read().lossScale.blocks);
   }
 
   /**
-   * Judges the gradients, those of blocks scaled, and sets the scales for the next step.
+   * Checks the gradients, and sets the scales for the next step.
+   * @param gradients by parameter name; those of blocks are scaled
    * @param step updates tried before this one, float32 scalar
-   * @returns how the optimizer is to take the gradient of a name, and what to log
+   * @returns the unscaling of each parameter, by name, for the optimizer, and metrics
    */
   update(gradients: ReadonlyMap<string, Tensor>, step: Scalar) {
     const { blocks, skipped } = this.state.read().lossScale;
@@ -50,15 +51,17 @@ export class BlockLossScale {
     const counts = tf.unstack(skipped);
     const groups = Array.from({ length: this.#layers + 1 }, (): Tensor[] => []);
     for (const [name, gradient] of gradients) groups[this.#group(name)]?.push(gradient);
-    const areWhole = groups.map((group) => (group.length > 0 ? areFinite(group) : tf.scalar(true, 'bool')));
-    const isWhole = tf.stack(areWhole);
-    const ofBlocks = tf.slice(isWhole, 0, this.#layers);
-    const nextSkipped = tf.add(skipped, tf.cast(tf.logicalNot(isWhole), 'float32'));
-    this.#variable('blocks').assign(tf.where(ofBlocks, tf.mul(blocks, GROWTH), tf.mul(blocks, BACKOFF)));
+    const groupsFinite = groups.map((group) =>
+      group.length > 0 ? areFinite(group) : tf.scalar(true, 'bool'),
+    );
+    const finiteByGroup = tf.stack(groupsFinite);
+    const finiteByBlock = tf.slice(finiteByGroup, 0, this.#layers);
+    const nextSkipped = tf.add(skipped, tf.cast(tf.logicalNot(finiteByGroup), 'float32'));
+    this.#variable('blocks').assign(tf.where(finiteByBlock, tf.mul(blocks, GROWTH), tf.mul(blocks, BACKOFF)));
     this.#variable('skipped').assign(nextSkipped);
     const unscalings = groups.map(
       (_, group): Unscaling => ({
-        isApplied: areWhole[group] as Scalar,
+        isApplied: groupsFinite[group] as Scalar,
         factor: group < this.#layers ? tf.div(1, scales[group] as Scalar) : tf.scalar(1),
         step: tf.sub(step, counts[group] as Scalar),
       }),
@@ -72,7 +75,7 @@ export class BlockLossScale {
     };
   }
 
-  /** 0 … layers − 1 for blocks, and the last for the rest. */
+  /** 0 … layers − 1 for the blocks, and `layers` for everything else. */
   #group(name: string): number {
     const block = /^blocks\.block_(\d+)\./.exec(name)?.[1];
     return block === undefined ? this.#layers : Number(block) - 1;

@@ -1,13 +1,14 @@
-// The gradient of a scalar with respect to named parameters, together with what else was computed on the way.
+// The gradient of a loss with respect to named parameters, with other values computed on the way.
 
 import { type Scalar, type Tensor, tf } from '../../engine/tfjs/tf.ts';
 import type { WeightEntries } from '../../nn/weights.ts';
 
 /**
- * Inside a compiled function. The loss has to depend on every trained entry; running statistics are read as they are.
- * @param loss of the parameters, which it reads by name; gives the scalar to differentiate under `loss`, and
- *   others to report
- * @param scale of the loss that is differentiated (loss-scale.ts); the gradients have it, the values do not
+ * Differentiates a loss; inside a compiled function. Running statistics among the entries are read, not differentiated.
+ * @param entries the loss must depend on every trained one
+ * @param loss computes the values from the parameters, which it reads by name; `loss` among them is differentiated
+ * @param scale multiplies the loss before it is differentiated (loss-scale.ts), and so the gradients, not the values
+ * @returns the values, and the gradients by parameter name
  */
 export function valueAndGradients<T extends { readonly loss: Scalar }>(
   entries: WeightEntries,

@@ -1,6 +1,6 @@
 // Dynamic loss scaling (arXiv 1710.03740, section 3.2): float16 loses small gradients, so the loss is multiplied by a
-// scale before it is differentiated and the gradients are divided by it. The scale doubles after a while without
-// overflow; a gradient that is not finite skips the update and halves it. All of it happens in the train step's graph.
+// scale before it is differentiated and the gradients are divided by it. The scale doubles after `growEvery` updates
+// without overflow; a gradient that is not finite skips the update and halves the scale. All in the train step's graph.
 
 import type { z } from 'zod';
 import type { lossScale, precision } from '../../config/fields.ts';
@@ -9,15 +9,15 @@ import { type Scalar, type Tensor, tf } from '../../engine/tfjs/tf.ts';
 import { constant } from '../../nn/parameters.ts';
 import { Weights } from '../../nn/weights.ts';
 import { DataError } from '../../util/errors.ts';
-import type { Unscaling } from './adam.ts';
 import { resumeAdvice } from './divergence.ts';
+import type { Unscaling } from './unscaling.ts';
 
 export type LossScaleConfig = z.output<typeof lossScale>;
 
-/** Below it, it is not the scale that makes gradients overflow. */
-const LEAST = 2 ** -10;
-/** Past it, doubling gains nothing: float16's smallest numbers are 2⁻²⁴. */
-const MOST = 2 ** 32;
+/** At a lower scale, gradients that overflow do so because of the model. */
+const MIN_SCALE = 2 ** -10;
+/** A higher scale gains nothing: float16's smallest numbers are 2⁻²⁴. */
+const MAX_SCALE = 2 ** 32;
 
 const stateSpec = (start: number) => ({
   lossScale: {
@@ -38,28 +38,31 @@ export class LossScale {
     this.state = new Weights(runtime, `${prefix}/loss scale`, stateSpec(start));
   }
 
-  /** What to multiply the loss by before it is differentiated; inside a compiled function, as `update`. */
+  /** Multiplies the loss before it is differentiated; inside a compiled function, as `update`. */
   get value(): Scalar {
     return this.state.read().lossScale.value as Scalar;
   }
 
   /**
-   * Judges the gradients of the scaled loss, and sets the scale for the next step.
+   * Checks the gradients of the scaled loss, and sets the scale for the next step.
    * @param step updates tried before this one, float32 scalar
-   * @returns how the optimizer is to take them, and what to log
+   * @returns the unscaling of the gradients for the optimizer, and metrics
    */
   update(gradients: ReadonlyMap<string, Tensor>, step: Scalar) {
     const { value, streak, skipped } = this.state.read().lossScale;
-    const isWhole = areFinite([...gradients.values()]);
+    const areGradientsFinite = areFinite([...gradients.values()]);
     const grown = tf.greaterEqual(tf.add(streak, 1), this.#growEvery);
-    const doubled = tf.minimum(tf.mul(value, 2), MOST);
+    const doubled = tf.minimum(tf.mul(value, 2), MAX_SCALE);
     const afterFinite = tf.where(grown, doubled, value);
-    const count = tf.where(isWhole, skipped, tf.add(skipped, 1));
-    this.#assign('value', tf.where(isWhole, afterFinite, tf.div(value, 2)));
-    this.#assign('streak', tf.where(tf.logicalAnd(isWhole, tf.logicalNot(grown)), tf.add(streak, 1), 0));
+    const count = tf.where(areGradientsFinite, skipped, tf.add(skipped, 1));
+    this.#assign('value', tf.where(areGradientsFinite, afterFinite, tf.div(value, 2)));
+    this.#assign(
+      'streak',
+      tf.where(tf.logicalAnd(areGradientsFinite, tf.logicalNot(grown)), tf.add(streak, 1), 0),
+    );
     this.#assign('skipped', count);
     const unscaling: Unscaling = {
-      isApplied: isWhole as Scalar,
+      isApplied: areGradientsFinite as Scalar,
       factor: tf.div(1, value) as Scalar,
       step: tf.sub(step, skipped) as Scalar,
     };
@@ -79,15 +82,22 @@ export const lossScaleFor = (
 ): LossScale | undefined =>
   train.precision === 'float16' ? new LossScale(runtime, prefix, train.lossScale) : undefined;
 
-/** Refuses a run whose updates are all skipped. `scale` is undefined without loss scaling. */
-export function checkLossScale(scale: number | undefined, step: number, run: string): void {
-  if (scale === undefined || scale > LEAST) return;
+/**
+ * Ends a run whose updates are all skipped.
+ * @param scale undefined without loss scaling
+ * @param step updates made
+ * @param run the run folder
+ * @throws DataError
+ */
+export function assertLossScale(scale: number | undefined, step: number, run: string): void {
+  if (scale === undefined || scale > MIN_SCALE) return;
   throw new DataError(`the gradients overflow float16 at step ${step}, at a loss scale of ${scale} too`, {
+    code: 'E_LOSS_SCALE',
     where: run,
     fix: `${resumeAdvice(run)} with train.precision bfloat16 or float32, or a lower train.optimizer.learningRate.peak`,
   });
 }
 
-/** Whether all numbers are finite: a sum of magnitudes is not if one of them is not. */
+/** Whether all elements are finite, bool: a sum of magnitudes is not finite if one of them is not. */
 export const areFinite = (tensors: readonly Tensor[]): Tensor =>
   tf.isFinite(tf.addN(tensors.map((tensor) => tf.sum(tf.abs(tensor)))));

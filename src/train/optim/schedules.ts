@@ -1,35 +1,38 @@
-// Values that change over a run, as functions of the step (counted from 0). Evaluated on the host and fed.
+// Values that change over a run, as functions of the step (counted from 0); computed on the host and fed to the graph.
 
-/** From `start` to `end` along half a cosine over `steps`, then constant. */
-export function cosine(step: number, start: number, end: number, steps: number): number {
+/** end + (start − end) · (1 + cos(π · step / steps)) / 2 up to `steps`, then `end`. */
+export function cosineSchedule(step: number, start: number, end: number, steps: number): number {
   const share = Math.min(1, step / steps);
   return end + (start - end) * 0.5 * (1 + Math.cos(Math.PI * share));
 }
 
-export interface LearningRate {
+export interface LearningRateSchedule {
   readonly peak: number;
   readonly end: number;
   readonly warmup: number;
-  /** Length of warm-up and cosine together; the run's by default. */
+  /** Length of warm-up and cosine together, in steps; that of the run by default. */
   readonly steps?: number | undefined;
 }
 
 /** Linear warm-up that reaches the peak at step `warmup`, then a cosine down to the end. */
 export function learningRateAt(
   step: number,
-  { peak, end, warmup, steps }: LearningRate,
+  { peak, end, warmup, steps }: LearningRateSchedule,
   runSteps: number,
 ): number {
   if (step < warmup) return (peak * (step + 1)) / warmup;
   const length = Math.max(1, (steps ?? runSteps) - warmup);
-  return cosine(step - warmup, peak, end, length);
+  return cosineSchedule(step - warmup, peak, end, length);
 }
 
-/** The same warm-up, then the peak times `factor`. */
-export const warmedUp = (step: number, { peak, warmup }: LearningRate, factor: number): number =>
-  peak * factor * Math.min(1, (step + 1) / Math.max(1, warmup));
+/** The same warm-up to the peak times `factor`, then constant. */
+export const constantAfterWarmup = (
+  step: number,
+  { peak, warmup }: LearningRateSchedule,
+  factor: number,
+): number => peak * factor * Math.min(1, (step + 1) / Math.max(1, warmup));
 
-/** From 0 up to `value` along a line over `steps`, then constant. */
-export function ramp(step: number, value: number, steps: number): number {
+/** Linear from 0 to `value` over `steps`, then constant. */
+export function linearRamp(step: number, value: number, steps: number): number {
   return steps === 0 ? value : value * Math.min(1, step / steps);
 }

@@ -1,34 +1,21 @@
-// Planning a CLIP. In chunks (train.gradCacheChunk) features are computed twice; the operations counted are those of once.
+// Planning a CLIP. Gradient caching (train.gradCacheChunk) computes features twice; their operations are counted once.
 
 import type { ClipConfig } from '../../config/clip.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
-import type { Tensor, Tensor2D } from '../../engine/tfjs/tf.ts';
-import { clipLoss } from '../../models/clip/loss.ts';
-import { clipSpec, encodeImage, encodeText, normalizePixels } from '../../models/clip/model.ts';
+import type { Tensor } from '../../engine/tfjs/tf.ts';
+import { clipSpec } from '../../models/clip/model.ts';
 import { BatchStatistics } from '../../nn/batch-norm.ts';
-import { unflatten } from '../../nn/parameters.ts';
 import { Weights } from '../../nn/weights.ts';
-import { type ClipInputs, LOGIT_SCALE } from '../clip/step.ts';
-import { valueAndGradients } from '../optim/gradients.ts';
-import type { Planned } from './plan.ts';
+import { type ClipInputs, clipGradients } from '../clip/gradients.ts';
+import type { PlannedModel } from './plan.ts';
 
-export function planClip(runtime: Runtime, { model, train }: ClipConfig): Planned {
+export function planClip(runtime: Runtime, { model, train }: ClipConfig): PlannedModel {
   const weights = new Weights(runtime, 'planned', clipSpec(model));
   const gradients = runtime.compile(
     'CLIP gradients',
-    ({ pixels, text, mask }: ClipInputs) => {
-      const { values, gradients } = valueAndGradients(weights.entries, (read) => {
-        const p = unflatten(weights.spec, read);
-        const images = encodeImage(
-          p.image,
-          normalizePixels(pixels, model.image),
-          model,
-          new BatchStatistics(),
-        );
-        const texts = encodeText(p.text, text as Tensor2D, mask as Tensor2D, model);
-        return { loss: clipLoss(images, texts, read(LOGIT_SCALE)).loss };
-      });
-      return { ...values, ...Object.fromEntries(gradients) } as Record<string, Tensor>;
+    (inputs: ClipInputs) => {
+      const { values, gradients } = clipGradients(weights, model, inputs, new BatchStatistics());
+      return { loss: values.loss, ...Object.fromEntries(gradients) } as Record<string, Tensor>;
     },
     { precision: train.precision },
   );
@@ -37,11 +24,11 @@ export function planClip(runtime: Runtime, { model, train }: ClipConfig): Planne
     kind: 'clip',
     spec: weights.spec,
     partOf: (name) => name.split('.')[0] as string,
-    trained: new Map([...weights.entries].filter(([, { spec }]) => spec.trained)),
+    trained: weights.trained,
     batch: train.batch,
-    accumulate: train.batch / (train.gradCacheChunk ?? train.batch),
+    accumulateSteps: train.batch / (train.gradCacheChunk ?? train.batch),
     steps: train.steps,
-    hasAverage: train.ema !== undefined,
+    hasEma: train.ema !== undefined,
     gradients: (count) =>
       gradients.examine({
         pixels: { dtype: 'uint8', shape: [count, size, size, 3] },

@@ -2,36 +2,26 @@
 
 import type { DalleConfig } from '../../config/dalle.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
-import type { Scalar, Tensor, Tensor1D, Tensor2D } from '../../engine/tfjs/tf.ts';
+import type { Tensor } from '../../engine/tfjs/tf.ts';
 import { imageLength } from '../../models/dalle/config.ts';
-import { dalleLoss } from '../../models/dalle/loss.ts';
 import { dalleSpec } from '../../models/dalle/model.ts';
-import { unflatten } from '../../nn/parameters.ts';
 import { Weights } from '../../nn/weights.ts';
-import { trainedEntries } from '../dalle/fine-tune.ts';
-import { valueAndGradients } from '../optim/gradients.ts';
-import type { Planned } from './plan.ts';
+import { dalleGradients } from '../dalle/gradients.ts';
+import { trainedEntries } from '../dalle/init-from.ts';
+import type { PlannedModel } from './plan.ts';
 
-/** `recompute` takes the place of the configuration's. */
-export function planDalle(runtime: Runtime, config: DalleConfig, recompute: boolean): Planned {
+/** @param recompute used instead of `train.recompute` */
+export function planDalle(runtime: Runtime, config: DalleConfig, recompute: boolean): PlannedModel {
   const { model, train } = config;
   const weights = new Weights(runtime, `planned, recompute ${recompute}`, dalleSpec(model));
   const trained = trainedEntries(weights.entries, train.freeze);
   const gradients = runtime.compile(
     'DALL·E gradients',
-    ({ text, image, key, scale }: Record<'text' | 'image' | 'key' | 'scale', Tensor>) => {
-      const gradientScales =
-        train.precision === 'float16'
-          ? Array.from({ length: model.layers }, () => scale as Scalar)
-          : undefined;
-      const training = { recompute, dropout: train.dropout, key: key as Tensor1D, gradientScales };
-      const { values, gradients } = valueAndGradients(trained, (read) => {
-        const p = unflatten(weights.spec, (name) =>
-          trained.has(name) ? read(name) : (weights.entries.get(name)!.variable.read() as Tensor),
-        );
-        const [text_BT, image_BI] = [text as Tensor2D, image as Tensor2D];
-        return { ...dalleLoss(p, text_BT, image_BI, model, train.textLossWeight, { training }) };
-      });
+    ({ scale, ...inputs }: Record<'text' | 'image' | 'key' | 'scale', Tensor>) => {
+      const lossScales =
+        train.precision === 'float16' ? Array.from({ length: model.layers }, () => scale) : undefined;
+      const planned = { model, train: { ...train, recompute } };
+      const { values, gradients } = dalleGradients(weights, trained, planned, inputs, { lossScales });
       return { loss: values.loss, ...Object.fromEntries(gradients) };
     },
     { precision: train.precision },
@@ -42,9 +32,9 @@ export function planDalle(runtime: Runtime, config: DalleConfig, recompute: bool
     partOf: (name) => PARTS.find(([pattern]) => pattern.test(name))?.[1] ?? 'final norm',
     trained,
     batch: train.batch,
-    accumulate: train.accumulateSteps,
+    accumulateSteps: train.accumulateSteps,
     steps: train.steps,
-    hasAverage: train.ema !== undefined,
+    hasEma: train.ema !== undefined,
     gradients: (count) =>
       gradients.examine({
         text: { dtype: 'int32', shape: [count, model.textLength] },

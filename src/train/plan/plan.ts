@@ -1,4 +1,4 @@
-// What a configuration would take, found by building its gradients' real graph and running nothing.
+// The resources a training configuration needs, counted on the graph of its gradients, which is built and not run.
 
 import { flopsOf, type GraphNode, peakBytes, pruneUnneeded } from '../../engine/graph/cost.ts';
 import type { Examined } from '../../engine/graph/examine.ts';
@@ -7,50 +7,50 @@ import type { WeightEntries } from '../../nn/weights.ts';
 
 const FLOAT32 = 4;
 
-/** A training configuration, as far as planning goes. */
-export interface Planned {
+/** A model and its training configuration, ready to be planned. */
+export interface PlannedModel {
   readonly kind: string;
   readonly spec: SpecTree;
-  /** Parts whose parameters are counted together, by the name of a weight. */
+  /** The part of the model that a weight is counted under, by its name. */
   readonly partOf: (name: string) => string;
-  /** Those of the weights that are trained. */
+  /** The weights that are trained. */
   readonly trained: WeightEntries;
   readonly batch: number;
-  /** Parts that a batch is taken in. */
-  readonly accumulate: number;
+  /** Parts of a batch that are computed one after another. */
+  readonly accumulateSteps: number;
   readonly steps: number;
-  readonly hasAverage: boolean;
+  readonly hasEma: boolean;
   /** Builds the gradients of `count` examples. */
   readonly gradients: (count: number) => Examined;
 }
 
-export interface Plan {
+export interface ResourcePlan {
   readonly kind: string;
   readonly parameters: {
     readonly total: number;
     readonly trained: number;
     readonly parts: Record<string, number>;
   };
-  /** Of the matrix products and convolutions of one update of the whole batch, forwards and backwards. */
+  /** Floating-point operations of the matrix products and convolutions of one update, forward and backward. */
   readonly flopsPerStep: number;
   readonly flopsPerRun: number;
   readonly devices: number;
   /** Examples that one device holds at once. */
   readonly examplesAtOnce: number;
-  /** Bytes on each device; what has a value for each parameter is shared out, activations are of its examples. */
+  /** Bytes on each device. Devices share all tensors with a value per parameter; each has its examples' activations. */
   readonly memory: {
     readonly weights: number;
     readonly gradients: number;
     readonly moments: number;
-    readonly average: number;
+    readonly ema: number;
     readonly activations: number;
     readonly total: number;
   };
   readonly graphNodes: number;
 }
 
-/** `devices` share the weights, their gradients and moments, and the batch. */
-export function plan(model: Planned, devices: number): Plan {
+/** @param devices share the weights, their gradients and moments, and the batch */
+export function plan(model: PlannedModel, devices: number): ResourcePlan {
   const sizes = flatten(model.spec).map(
     ([name, { shape }]) => [name, shape.reduce((a, b) => a * b, 1)] as const,
   );
@@ -58,7 +58,7 @@ export function plan(model: Planned, devices: number): Plan {
   const trained = sizes.reduce((sum, [name, size]) => sum + (model.trained.has(name) ? size : 0), 0);
   const parts: Record<string, number> = {};
   for (const [name, size] of sizes) parts[model.partOf(name)] = (parts[model.partOf(name)] ?? 0) + size;
-  const examples = Math.max(1, Math.ceil(model.batch / model.accumulate / devices));
+  const examples = Math.max(1, Math.ceil(model.batch / model.accumulateSteps / devices));
   const { nodes: recorded, results } = model.gradients(examples);
   const nodes = pruneUnneeded(recorded, results);
   const flops = nodes.reduce((sum: number, node: GraphNode) => sum + flopsOf(node), 0);
@@ -68,7 +68,7 @@ export function plan(model: Planned, devices: number): Plan {
     weights: each(total, 1),
     gradients: each(trained, 1),
     moments: each(trained, 2),
-    average: each(total, model.hasAverage ? 1 : 0),
+    ema: each(total, model.hasEma ? 1 : 0),
     activations: peakBytes(nodes, results),
   };
   return {

@@ -1,4 +1,4 @@
-// Ends in the way its parameter names, most of them while a run is in flight.
+// Ends in the way of its parameter, mostly while a run is in flight.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Runtime } from '../../../src/engine/session/runtime.ts';

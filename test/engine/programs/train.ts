@@ -1,5 +1,5 @@
-// Trains a small network of convolution, embeddings and attention for 30 steps from the seed given, and prints a
-// digest of everything it learned.
+// Trains a small network of convolution, embeddings and attention for 30 steps from the seed of its parameter, and
+// prints a digest of the losses and weights.
 
 import { createHash } from 'node:crypto';
 import { gather } from '../../../src/engine/ops/gather.ts';

@@ -9,8 +9,8 @@ const SIZE = 16;
 const LENGTH = SIZE ** 2 * 3;
 const { model: config } = clipConfig({ path: 'nowhere', tokenizer: 'none' });
 
-/** Grey images, as DallePipeline draws them: the pixels of a batch are parts of one array. */
-async function* drawn(prompts: Readonly<Record<string, readonly number[]>>, batch: number) {
+/** Grey images, as DallePipeline generates them: the pixels of a batch are views of one array. */
+async function* generated(prompts: Readonly<Record<string, readonly number[]>>, batch: number) {
   const all = Object.entries(prompts).flatMap(([prompt, greys]) =>
     greys.map((grey, seed) => ({ prompt, seed, grey })),
   );
@@ -24,8 +24,8 @@ async function* drawn(prompts: Readonly<Record<string, readonly number[]>>, batc
   }
 }
 
-/** Chooses among `prompts`; an image's score is `score` of its grey. */
-async function choose(
+/** The best images of `prompts`; an image's score is `score` of its grey. */
+async function pick(
   prompts: Readonly<Record<string, readonly number[]>>,
   kept: number,
   batch: number,
@@ -43,17 +43,17 @@ async function choose(
   };
   const [{ length }] = Object.values(prompts) as [readonly number[]];
   const found: ScoredImage[] = [];
-  const options = { clip, drawn: length, kept, batch, truncate: false };
-  for await (const image of bestOf(drawn(prompts, batch), options)) found.push(image);
+  const options = { clip, candidates: length, kept, batch, truncate: false };
+  for await (const image of bestOf(generated(prompts, batch), options)) found.push(image);
   return { found, calls };
 }
 
-describe('the best of many', () => {
+describe('bestOf', () => {
   const prompts = { a: [10, 50, 30, 50, 20], b: [7, 7, 90, 1, 8] };
 
   for (const batch of [1, 2, 3, 5, 8, 10]) {
-    test(`are the same in batches of ${batch}; each is scored once, under its prompt, no more than a batch at a time`, async () => {
-      const { found, calls } = await choose(prompts, 3, batch);
+    test(`the images are the same in batches of ${batch}; each is scored once, with its prompt, a batch at most at a time`, async () => {
+      const { found, calls } = await pick(prompts, 3, batch);
       assert.deepEqual(
         found.map(({ prompt, seed, score }) => [prompt, seed, score]),
         [
@@ -75,15 +75,15 @@ describe('the best of many', () => {
     });
   }
 
-  test('hold their own pixels, not those of the batch', async () => {
-    const { found } = await choose(prompts, 3, 8);
+  test('images hold copies of their pixels, not views of the batch', async () => {
+    const { found } = await pick(prompts, 3, 8);
     for (const { pixels } of found) assert.equal(pixels.buffer.byteLength, LENGTH);
   });
 
-  test('a score that is not a number is refused', async () => {
+  test('a score that is not finite is refused', async () => {
     await assert.rejects(
-      choose(prompts, 1, 4, () => Number.NaN),
-      (error: unknown) => error instanceof DataError && /score of an image is NaN/.test(error.message),
+      pick(prompts, 1, 4, () => Number.NaN),
+      (error: unknown) => error instanceof DataError && error.code === 'E_SCORE_NOT_FINITE',
     );
   });
 });

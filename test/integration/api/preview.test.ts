@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import type { PreviewImage } from '../../../src/api/options.ts';
-import { Preview, UNDRAWN } from '../../../src/api/preview.ts';
+import { Preview, UNSAMPLED } from '../../../src/api/preview.ts';
 import type { DvaeCodec } from '../../../src/inference/dvae/codec.ts';
 import { dvaeConfig } from '../../support/tiny-runs.ts';
 
@@ -31,12 +31,12 @@ const AT_ONCE = { interval: 0, pause: 0 };
 
 const requests = [3, 4, 5].map((seed) => ({ prompt: `picture ${seed}`, captionTokens: [1], seed }));
 
-/** Codes 1, 2, 3, … of two images, of which the first `tokens` are drawn. */
+/** Codes 1, 2, 3, … of two images, of which the first `tokens` are sampled. */
 const codesOf = (tokens: number): Int32Array =>
   Int32Array.from({ length: 2 * GRID ** 2 }, (_, i) => (i % GRID ** 2 < tokens ? i + 1 : 0));
 
-/** Draws batch 1 of the requests a code at a time, and waits `turns` turns of the event loop after each. */
-async function draw(preview: Preview, turns = 5): Promise<void> {
+/** Offers batch 1 of the requests code by code, and waits `turns` turns of the event loop after each. */
+async function sampleBatch(preview: Preview, turns = 5): Promise<void> {
   for (let tokens = 1; tokens <= GRID ** 2; tokens++) {
     preview.offer({ first: 1, tokenCount: tokens, codes: codesOf(tokens) });
     for (let i = 0; i < turns; i++) await setImmediate();
@@ -44,10 +44,10 @@ async function draw(preview: Preview, turns = 5): Promise<void> {
   await preview.settle();
 }
 
-describe('images while they are drawn', () => {
-  test('are shown after each row: the rows that are there as they will be, grey below', async () => {
+describe('previews', () => {
+  test('each row is shown once it is sampled, as it will be in the end, and grey below it', async () => {
     const shown: (readonly PreviewImage[])[] = [];
-    await draw(new Preview(codec, requests, (images) => void shown.push(images), AT_ONCE));
+    await sampleBatch(new Preview(codec, requests, (images) => void shown.push(images), AT_ONCE));
     assert.equal(shown.length, GRID - 1, 'the whole images come by themselves');
     const whole = await codec.decode(codesOf(GRID ** 2));
     for (const [at, images] of shown.entries()) {
@@ -59,32 +59,32 @@ describe('images while they are drawn', () => {
         ],
       );
       for (const [i, { pixels }] of images.entries()) {
-        const drawn = (at + 1) * CELL * SIZE * 3;
+        const sampled = (at + 1) * CELL * SIZE * 3;
         const start = i * SIZE ** 2 * 3;
-        assert.deepEqual(pixels.slice(0, drawn), whole.slice(start, start + drawn));
-        assert.ok(pixels.slice(drawn).every((value) => value === UNDRAWN));
+        assert.deepEqual(pixels.slice(0, sampled), whole.slice(start, start + sampled));
+        assert.ok(pixels.slice(sampled).every((value) => value === UNSAMPLED));
       }
     }
   });
 
-  test('come no more often than the interval says', async () => {
+  test('no two previews are closer than the interval', async () => {
     let shown = 0;
-    await draw(new Preview(codec, requests, () => void shown++, { interval: 60_000, pause: 0 }));
+    await sampleBatch(new Preview(codec, requests, () => void shown++, { interval: 60_000, pause: 0 }));
     assert.equal(shown, 0);
   });
 
-  test('take no more than their share of the time, but for the first', async () => {
+  test('previews take no more than their share of the time, without the first one', async () => {
     let shown = 0;
     const slow = async (): Promise<void> => {
       shown++;
       await setTimeout(20);
     };
     const preview = new Preview(codec, requests, slow, { interval: 0, pause: 1000 });
-    for (let batch = 0; batch < 3; batch++) await draw(preview);
+    for (let batch = 0; batch < 3; batch++) await sampleBatch(preview);
     assert.equal(shown, 2, 'the first, whose time does not count, and one more');
   });
 
-  test('are passed over while the last ones are still being shown, and waited for in the end', async () => {
+  test('previews are skipped while the last one is being shown, which is awaited in the end', async () => {
     let release = (): void => {};
     let shown = 0;
     let isDone = false;
@@ -95,23 +95,23 @@ describe('images while they are drawn', () => {
       });
     };
     const preview = new Preview(codec, requests, slow, AT_ONCE);
-    const drawn = draw(preview).then(() => {
+    const sampled = sampleBatch(preview).then(() => {
       isDone = true;
     });
     for (let i = 0; i < 500; i++) await setImmediate();
     assert.deepEqual([shown, isDone], [1, false]);
     release();
-    await drawn;
+    await sampled;
     assert.equal(shown, 1);
   });
 
-  test('that cannot be shown are an error in the end, not an unhandled one', async () => {
+  test('a preview that fails is an error in the end, not an unhandled rejection', async () => {
     const preview = new Preview(
       codec,
       requests,
       () => Promise.reject(new Error('the disk is full')),
       AT_ONCE,
     );
-    await assert.rejects(draw(preview), /the disk is full/);
+    await assert.rejects(sampleBatch(preview), /the disk is full/);
   });
 });

@@ -62,8 +62,8 @@ async function one(options: SampleOptions): Promise<SampledImage> {
   return image!;
 }
 
-/** What the models themselves draw. */
-async function draw(
+/** The pixels that the models themselves generate. */
+async function generate(
   make: (pipeline: DallePipeline) => Promise<Omit<GenerateRequest, 'prompt'>>,
 ): Promise<Uint8Array> {
   const runtime = new Runtime();
@@ -80,8 +80,8 @@ async function draw(
   }
 }
 
-describe('an image that begins with another one', () => {
-  test('keeps its first rows of codes, and no more', async () => {
+describe('prime', () => {
+  test('the first rows of image tokens are those of the image, and no more', async () => {
     const rows = 2;
     const primed = await one({
       prompts: ['picture 1'],
@@ -89,7 +89,7 @@ describe('an image that begins with another one', () => {
       ...SETTINGS,
       prime: { image: photo, rows },
     });
-    const expected = await draw(async ({ codec, tokenizer }) => {
+    const expected = await generate(async ({ codec, tokenizer }) => {
       const pixels = await decodeImage(photo, { size: TINY.imageSize, crop: 'center' });
       const start = (await codec.encode(pixels)).slice(0, rows * GRID);
       assert.equal(primed.metadata.prime, start.join(' '));
@@ -109,52 +109,59 @@ describe('an image that begins with another one', () => {
     assert.deepEqual(same.pixels, primed.pixels);
   });
 
-  test('must leave something to draw, and be an image', async () => {
+  test('keeping every row, no row, or rows of a file that is no image is refused', async () => {
     const prime = (image: string, rows: number) => all({ prompts: ['a'], prime: { image, rows } });
     await assert.rejects(prime(photo, GRID), (error: UsageError) => {
       assert.ok(error instanceof UsageError);
-      assert.match(error.message, /prime\.rows 4 leaves nothing to draw: images have 4 rows/);
+      assert.deepEqual([error.code, error.option], ['E_PRIME_ROWS', 'prime.rows']);
+      assert.match(error.message, /4.* 4 rows/);
       return true;
     });
-    await assert.rejects(prime(photo, 0), /prime\.rows is a whole number from 1 on, and got 0/);
+    await assert.rejects(prime(photo, 0), { code: 'E_OPTION_VALUE', option: 'prime.rows' });
     const text = join(root, 'tokenizer.json');
     await assert.rejects(prime(text, 1), (error: DataError) => {
       assert.ok(error instanceof DataError);
-      assert.match(error.message, /cannot be used: not an image/);
-      assert.equal(error.where, text);
+      assert.deepEqual([error.code, error.option, error.where], ['E_PRIME_IMAGE', 'prime.image', text]);
       return true;
+    });
+    const contents = { image: readFileSync(text), rows: 1 };
+    await assert.rejects(all({ prompts: ['a'], prime: contents }), {
+      code: 'E_PRIME_IMAGE',
+      option: 'prime.image',
+      where: undefined,
     });
   });
 });
 
-describe('a negative prompt', () => {
-  test('is what guidance steers away from', async () => {
+describe('negative', () => {
+  test('guidance steers away from the negative prompt', async () => {
     const asked = { prompts: ['picture 1'], seed: 3, ...SETTINGS };
-    const away = await one({ ...asked, negative: 'Image 7' });
-    const expected = await draw(async ({ tokenizer }) => ({
+    const away = await one({ ...asked, negative: 'Picture 7' });
+    const expected = await generate(async ({ tokenizer }) => ({
       captionTokens: tokenizer.encode('picture 1'),
       negative: tokenizer.encode('picture 7'),
       seed: 3,
     }));
     assert.deepEqual(away.pixels, expected);
-    assert.equal(away.metadata.negative, 'Image 7');
+    assert.equal(away.metadata.negative, 'Picture 7');
     const plain = await one(asked);
     assert.notDeepEqual(away.pixels, plain.pixels);
     assert.deepEqual((await one({ ...asked, negative: ' ' })).metadata, plain.metadata);
   });
 
-  test('needs guidance', async () => {
+  test('a negative prompt without guidance is refused', async () => {
     for (const guidance of [undefined, 1, 0.5])
       await assert.rejects(all({ prompts: ['a'], negative: 'b', guidance }), (error: UsageError) => {
         assert.ok(error instanceof UsageError);
-        assert.match(error.message, /negative acts through guidance, and guidance is/);
+        assert.deepEqual([error.code, error.option], ['E_NEGATIVE_WITHOUT_GUIDANCE', 'negative']);
+        assert.match(error.message, new RegExp(`received ${guidance ?? 1}$`));
         return true;
       });
   });
 });
 
-describe('a caption that the model goes on with', () => {
-  test('becomes the prompt, and says what it was made from', async () => {
+describe('complete', () => {
+  test('the completed caption is the prompt, and its image says from which beginning', async () => {
     const told: [string, string][] = [];
     const asked = {
       seed: 3,
@@ -187,37 +194,37 @@ describe('a caption that the model goes on with', () => {
   });
 });
 
-describe('an image like one in a file', () => {
-  const file = join(root, 'drawn.png');
-  let drawn: SampledImage;
+describe('like', () => {
+  const file = join(root, 'sampled.png');
+  let sampled: SampledImage;
   before(async () => {
-    drawn = await one({
+    sampled = await one({
       prompts: ['Image 12: étoile ★'],
       negative: 'picture 7',
       seed: 11,
       prime: { image: photo, rows: 1 },
       ...SETTINGS,
     });
-    writeFileSync(file, await drawn.png());
+    writeFileSync(file, await sampled.png());
   });
 
-  test('is the same to the pixel, with nothing but the file', async () => {
+  test('the file alone gives the same image, equal in every pixel', async () => {
     const [again, ...more] = await collect(sample({ like: file }));
     assert.deepEqual(more, []);
-    assert.deepEqual(again!.pixels, drawn.pixels);
-    assert.deepEqual(again!.metadata, drawn.metadata);
+    assert.deepEqual(again!.pixels, sampled.pixels);
+    assert.deepEqual(again!.metadata, sampled.metadata);
     assert.deepEqual(Buffer.from(await again!.png()), readFileSync(file));
-    assert.deepEqual(await sharp(file).raw().toBuffer(), Buffer.from(drawn.pixels));
+    assert.deepEqual(await sharp(file).raw().toBuffer(), Buffer.from(sampled.pixels));
   });
 
-  test('differs where options say so, and only there', async () => {
+  test('options override the recipe of the file, and nothing else changes', async () => {
     const all = await collect(sample({ like: file, count: 2, seed: 10, temperature: 0.9 }));
     assert.deepEqual(
       all.map(({ seed }) => seed),
       [10, 11],
     );
     const { settings, seed: _, ...metadata } = all[1]!.metadata;
-    const { settings: before, seed: __, ...kept } = drawn.metadata;
+    const { settings: before, seed: __, ...kept } = sampled.metadata;
     assert.deepEqual(metadata, kept);
     assert.deepEqual(JSON.parse(settings!), { ...JSON.parse(before!), temperature: 0.9 });
     const [prompted] = await collect(sample({ like: file, prompts: ['picture 1'], negative: '' }));
@@ -226,34 +233,34 @@ describe('an image like one in a file', () => {
     assert.ok(!('negative' in prompted!.metadata));
   });
 
-  test('is not drawn by other weights: both hashes are named', async () => {
-    const drawing = collect(sample({ like: file, dalle: other }));
-    await assert.rejects(drawing, (error: DataError) => {
+  test('another model is refused with both hashes', async () => {
+    await assert.rejects(collect(sample({ like: file, dalle: other })), (error: DataError) => {
       assert.ok(error instanceof DataError);
+      assert.equal(error.code, 'E_MODEL_DIFFERS');
       const [first, second] = error.message.match(/[0-9a-f]{64}/g) ?? [];
-      assert.equal(first, drawn.metadata.model);
+      assert.equal(first, sampled.metadata.model);
       assert.match(second!, /./);
       assert.notEqual(first, second);
       return true;
     });
   });
 
-  test('needs a file that says how it was made', async () => {
-    await assert.rejects(collect(sample({ like: photo })), /the image does not say how it was made/);
-    const { prompt, seed, settings, model } = drawn.metadata;
+  test('a file without a recipe, or with a damaged one, is refused', async () => {
+    await assert.rejects(collect(sample({ like: photo })), { code: 'E_RECIPE_MISSING', where: photo });
+    const { prompt, seed, settings, model } = sampled.metadata;
     const damages: Record<string, string>[] = [
       { prompt: prompt!, seed: '-1', settings: settings!, model: model! },
       { prompt: prompt!, seed: seed!, settings: '{"temperature":', model: model! },
       { prompt: prompt!, seed: seed!, settings: '{"temperature":"warm","guidance":1}', model: model! },
-      { ...drawn.metadata, prime: '1 2 x' },
-      { ...drawn.metadata, model: 'short' },
+      { ...sampled.metadata, prime: '1 2 x' },
+      { ...sampled.metadata, model: 'short' },
     ] as Record<string, string>[];
     for (const metadata of damages) {
       const path = join(root, 'damaged.png');
       writeFileSync(path, await encodePng(new Uint8Array(12), 2, 2, { metadata }));
       await assert.rejects(readRecipe(path), (error: DataError) => {
         assert.ok(error instanceof DataError);
-        assert.equal(error.where, path);
+        assert.deepEqual([error.code, error.where], ['E_RECIPE_DAMAGED', path]);
         return true;
       });
     }
@@ -261,10 +268,10 @@ describe('an image like one in a file', () => {
 });
 
 describe('a program', () => {
-  test('is told of progress, and may stop at any time and draw again', async () => {
+  test('a program gets progress, and may abort at any time and sample again', async () => {
     const progress: [number, number][] = [];
     const controller = new AbortController();
-    const drawing = sample({
+    const sampling = sample({
       dalle,
       prompts: ['picture 1'],
       count: 5,
@@ -275,7 +282,7 @@ describe('a program', () => {
     const finished: SampledImage[] = [];
     await assert.rejects(
       async () => {
-        for await (const image of drawing) {
+        for await (const image of sampling) {
           finished.push(image);
           if (finished.length === 2) controller.abort();
         }
@@ -293,17 +300,19 @@ describe('a program', () => {
     }
   });
 
-  test('gets errors in its own words', async () => {
-    for (const [options, message] of [
-      [{ prompts: [] }, /there is no prompt/],
-      [{ prompts: ['a'], dalle: undefined }, /dalle is missing/],
-      [{ prompts: ['a'], topK: 0 }, /^topK is a whole number, or a share below 1, and got 0/],
-      [{ prompts: ['a'], batchSize: 1.5 }, /^batchSize is a whole number from 1 on/],
-      [{ prompts: ['a'], count: undefined, bestOf: 4 }, /^bestOf needs a CLIP/],
-    ] as [SampleOptions, RegExp][])
+  test('an error names its code and the key of the option, and no flag', async () => {
+    for (const [options, code, option] of [
+      [{ prompts: [] }, 'E_PROMPT_MISSING', 'prompts'],
+      [{ prompts: ['a'], dalle: undefined }, 'E_MODEL_MISSING', 'dalle'],
+      [{ prompts: ['a'], topK: 0 }, 'E_OPTION_VALUE', 'topK'],
+      [{ prompts: ['a'], batchSize: 1.5 }, 'E_OPTION_VALUE', 'batchSize'],
+      [{ prompts: ['a'], count: undefined, bestOf: 4 }, 'E_CLIP_MISSING', 'bestOf'],
+      [{ prompts: ['a'], keep: 2 }, 'E_OPTION_CONFLICT', 'keep'],
+    ] as [SampleOptions, string, string][])
       await assert.rejects(all(options), (error: UsageError) => {
         assert.ok(error instanceof UsageError);
-        assert.match(error.message, message);
+        assert.deepEqual([error.code, error.option], [code, option]);
+        assert.doesNotMatch(`${error.message} ${error.fix}`, /--\w/);
         return true;
       });
   });

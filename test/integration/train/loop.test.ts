@@ -1,5 +1,5 @@
-// The training loop with a task of one number: stopped at every event there is, by Ctrl-C and by a crash, and gone
-// on with, it leaves what it leaves when nothing stops it.
+// The training loop with a task of one number: stopped at every event, by Ctrl-C and by a crash, and resumed, it leaves
+// what an uninterrupted run leaves.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -7,18 +7,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { RunFolder } from '../../../src/report/run/folder.ts';
-import {
-  type LoopResult,
-  type ResumedState,
-  type TrainingTask,
-  trainLoop,
-} from '../../../src/train/loop/loop.ts';
+import { type LoopResult, trainLoop } from '../../../src/train/loop/loop.ts';
+import type { ResumedState } from '../../../src/train/loop/resume.ts';
+import type { LoopTask } from '../../../src/train/loop/task.ts';
 import { DataError, InterruptedError } from '../../../src/util/errors.ts';
 import { createLogger } from '../../../src/util/logger.ts';
 import { SILENT } from '../../../src/util/progress.ts';
 
 /** Validation, checkpoints and the log fall on the same steps and on different ones. */
-const RHYTHM = { steps: 12, logEvery: 3, evaluateEvery: 4, saveEvery: 6 };
+const SCHEDULE = { steps: 12, logEvery: 3, evaluateEvery: 4, saveEvery: 6 };
 
 interface Batch {
   readonly value: number;
@@ -29,7 +26,7 @@ interface Saved {
   readonly step: number;
   readonly x: number;
   readonly position: number | undefined;
-  readonly evaluation: Readonly<Record<string, number>>;
+  readonly metrics: Readonly<Record<string, number>>;
 }
 
 class Crash extends Error {}
@@ -45,7 +42,7 @@ async function* batchesFrom(position: number): AsyncGenerator<Batch, void> {
   for (let value = position; ; value++) yield { value, position: value + 1 };
 }
 
-/** A run in a folder of its own, in as many sessions as it takes. */
+/** A run in a new folder, in as many sessions as it takes. */
 class Run {
   readonly path = join(root, String(runs++));
   readonly saves: Saved[] = [];
@@ -55,16 +52,16 @@ class Run {
   /** One session; `onEvent` is told the number of each event, counted over all sessions, before it happens. */
   async session(
     onEvent: (event: number, abort: () => void) => void = () => {},
-    schedule = RHYTHM,
+    schedule = SCHEDULE,
   ): Promise<LoopResult> {
     const controller = new AbortController();
     const event = (): void => onEvent(this.#events++, () => controller.abort());
-    const run = await RunFolder.open(this.path, { resume: this.#began, config: 'seed: 0\n' });
+    const run = await RunFolder.open(this.path, { resume: this.#began, kind: 'dvae', config: {} });
     this.#began = true;
     const latest = this.saves.at(-1);
     await run.truncateAfter(latest?.step ?? -1);
     let x = latest?.x ?? 1;
-    const task: TrainingTask<Batch> = {
+    const task: LoopTask<Batch> = {
       update: async (_, { value }) => {
         event();
         x = Math.sin(x + value);
@@ -78,11 +75,6 @@ class Run {
         event();
         return undefined;
       },
-      save: async (step, batch, evaluation) => {
-        event();
-        this.saves.push({ step, x, position: batch?.position, evaluation });
-        return `step-${step}`;
-      },
     };
     const resumed: ResumedState | undefined = latest && {
       checkpoint: `step-${latest.step}`,
@@ -94,6 +86,11 @@ class Run {
         label: 'test',
         task,
         batches: batchesFrom(latest?.position ?? 0),
+        save: async (step, batch, metrics) => {
+          event();
+          this.saves.push({ step, x, position: batch?.position, metrics });
+          return `step-${step}`;
+        },
         schedule,
         resumed,
         run,
@@ -120,7 +117,7 @@ before(async () => {
   });
 });
 
-test('at a step: evaluate, image, save, update', () => {
+test('a step evaluates, samples an image, saves, then updates', () => {
   const steps = whole.metrics
     .trim()
     .split('\n')
@@ -140,7 +137,7 @@ test('at a step: evaluate, image, save, update', () => {
     ],
   );
   assert.deepEqual(
-    whole.saves.map(({ step, position, evaluation }) => ({ step, position, evaluated: evaluation.step })),
+    whole.saves.map(({ step, position, metrics }) => ({ step, position, evaluated: metrics.step })),
     [
       { step: 6, position: 6, evaluated: 4 },
       { step: 12, position: 12, evaluated: 12 },
@@ -148,13 +145,13 @@ test('at a step: evaluate, image, save, update', () => {
   );
 });
 
-describe('stopped at any event and gone on with, a run is as if it had not been', () => {
+describe('a resumed run equals an uninterrupted one, wherever it was stopped', () => {
   const compare = (run: Run, what: string): void => {
     assert.equal(run.metrics, whole.metrics, what);
     assert.deepEqual(run.saves.at(-1), whole.saves.at(-1), what);
   };
 
-  test('by Ctrl-C, which saves first', async () => {
+  test('when Ctrl-C stops it, which saves first', async () => {
     for (let stop = 0; stop < events; stop++) {
       const run = new Run();
       const session = run.session((event, abort) => event === stop && abort());
@@ -168,13 +165,14 @@ describe('stopped at any event and gone on with, a run is as if it had not been'
         continue;
       }
       assert.ok(outcome instanceof InterruptedError, what);
+      assert.equal(outcome.code, 'E_INTERRUPTED', what);
       assert.equal(outcome.where, `step-${run.saves.at(-1)?.step}`, what);
       await run.session();
       compare(run, what);
     }
   });
 
-  test('by a crash, which saves nothing', async () => {
+  test('when a crash stops it, which saves nothing', async () => {
     for (let stop = 0; stop < events; stop++) {
       const run = new Run();
       const session = run.session((event) => {
@@ -186,13 +184,13 @@ describe('stopped at any event and gone on with, a run is as if it had not been'
     }
   });
 
-  test('again and again, at once after going on and after one more event', async () => {
+  test('when it is stopped again and again, at once after resuming and after one or two more events', async () => {
     for (const patience of [0, 1, 2]) {
       const run = new Run();
       for (let session = 0; ; session++) {
-        assert.ok(session < 10 * events, 'it does not get on');
+        assert.ok(session < 10 * events, 'it makes no progress');
         let seen = 0;
-        // A new session looks at the signal before its first update, so that it makes one at least.
+        // The signal is checked before each update, so a session makes at least one event.
         const outcome = await run
           .session((_, abort) => seen++ === patience && abort())
           .catch((error: unknown) => error);
@@ -203,8 +201,8 @@ describe('stopped at any event and gone on with, a run is as if it had not been'
   });
 });
 
-describe('a run that has its steps', () => {
-  test('ends at once, touches nothing, and still has its result', async () => {
+describe('a run that has made all its steps', () => {
+  test('ends at once, changes nothing, and still returns its result', async () => {
     const run = new Run();
     const first = await run.session();
     const { metrics } = run;
@@ -217,15 +215,15 @@ describe('a run that has its steps', () => {
     assert.equal(run.saves.length, 2);
   });
 
-  test('ends at once when it has more of them than it is asked for', async () => {
+  test('ends at once when its configuration asks for fewer', async () => {
     const run = new Run();
     await run.session();
-    const { steps, checkpoint } = await run.session(() => assert.fail(), { ...RHYTHM, steps: 5 });
+    const { steps, checkpoint } = await run.session(() => assert.fail(), { ...SCHEDULE, steps: 5 });
     assert.deepEqual({ steps, checkpoint }, { steps: 12, checkpoint: 'step-12' });
   });
 
-  test('goes on when more are asked for', async () => {
-    const longer = { ...RHYTHM, steps: 18 };
+  test('continues when its configuration asks for more', async () => {
+    const longer = { ...SCHEDULE, steps: 18 };
     const run = new Run();
     await run.session();
     await run.session(undefined, longer);
@@ -236,8 +234,12 @@ describe('a run that has its steps', () => {
   });
 });
 
-test('a loss that is not finite ends the run, names the step, and is logged', async () => {
-  const run = await RunFolder.open(join(root, 'diverging'), { resume: false, config: '' });
+test('a loss that is not finite ends the run, is named with its step, and is logged', async () => {
+  const run = await RunFolder.open(join(root, 'diverging'), {
+    resume: false,
+    kind: 'dvae',
+    config: {},
+  });
   const saves: number[] = [];
   const loop = trainLoop<Batch>({
     label: 'test',
@@ -245,13 +247,13 @@ test('a loss that is not finite ends the run, names the step, and is logged', as
       update: async (step) => ({ loss: step === 7 ? Number.NaN : step }),
       evaluate: async () => ({}),
       sampleImage: async () => undefined,
-      save: async (step) => {
-        saves.push(step);
-        return `step-${step}`;
-      },
+    },
+    save: async (step) => {
+      saves.push(step);
+      return `step-${step}`;
     },
     batches: batchesFrom(0),
-    schedule: RHYTHM,
+    schedule: SCHEDULE,
     resumed: undefined,
     run,
     progress: SILENT,
@@ -260,7 +262,9 @@ test('a loss that is not finite ends the run, names the step, and is logged', as
   });
   await assert.rejects(loop, (error: DataError) => {
     assert.ok(error instanceof DataError);
-    assert.match(error.message, /not finite at step 8/);
+    assert.equal(error.code, 'E_DIVERGED');
+    assert.equal(error.where, run.path);
+    assert.match(error.message, /\b8\b/);
     return true;
   });
   run.close();

@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { Runtime } from '../../../src/engine/session/runtime.ts';
 import { constant } from '../../../src/nn/parameters.ts';
 import { Weights } from '../../../src/nn/weights.ts';
-import { dataParallelTask, minThreads } from '../../../src/train/distributed/data-parallel.ts';
+import { dataParallelSave, minThreads } from '../../../src/train/distributed/data-parallel.ts';
 import type { LoopResult } from '../../../src/train/loop/loop.ts';
 import { Adam } from '../../../src/train/optim/adam.ts';
 import { DataError, InterruptedError, UsageError } from '../../../src/util/errors.ts';
@@ -215,14 +215,8 @@ describe('what workers must have in common', () => {
       const optimizer = new Adam(runtime, 'model', weights.entries, configOf({}).train.optimizer);
       await weights.initialize(0);
       await optimizer.moments.initialize(0);
-      const task = {
-        state: { weights, optimizer, ema: undefined },
-        update: async () => ({ loss: 0 }),
-        evaluate: async () => ({}),
-        sampleImage: async () => undefined,
-        save: async () => assert.fail('saved'),
-      };
-      return dataParallelTask(cluster, task).save(5, undefined, {});
+      const state = { weights, optimizer, ema: undefined };
+      return dataParallelSave(cluster, state, async () => assert.fail('saved'))(5, undefined, {});
     });
     for (const runtime of runtimes) await runtime.close();
     for (const error of reasons(outcomes)) {
@@ -237,7 +231,7 @@ test('a batch that cannot be shared out, a folder that is not empty: an error of
     assert.ok(error instanceof UsageError);
     assert.match(
       error.message,
-      /train.batch 6 cannot be shared out equally among 2 workers × train.accumulateSteps 2/,
+      /train.batch 6 cannot be shared equally among 2 workers × train.accumulateSteps 2/,
     );
     assert.match(error.fix!, /multiple of 4/);
   }

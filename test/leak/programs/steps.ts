@@ -1,4 +1,4 @@
-// Repeats what its parameter names, and prints by how many bytes the process's memory grew, once it was warm.
+// Repeats the step of its parameter, and prints the growth of the process's memory in bytes after a warm-up.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Runtime } from '../../../src/engine/session/runtime.ts';
@@ -19,7 +19,7 @@ const batch = {
   data: new Float32Array(HEIGHT * WIDTH).fill(0.1),
 } as const; // 1 MiB
 
-/** A train step that is fed 1 MiB and gives 1 MiB back. */
+/** A train step with 1 MiB of input and 1 MiB of output. */
 async function trainStep(): Promise<Repeated> {
   const runtime = new Runtime();
   const weights = new Weights(runtime, 'net', { w: normal([WIDTH, 32], 0.05), b: constant([32], 0) });
@@ -72,7 +72,7 @@ function eagerStep(): Repeated {
   };
 }
 
-/** A runtime of its own each time, closed in the end. */
+/** A new runtime each time, closed at the end. */
 function runtimeStep(): Repeated {
   return async () => {
     const runtime = new Runtime();
@@ -93,8 +93,8 @@ const { eager } = useTensorFlow().binding;
 const repeat = await repeated[what]();
 
 /**
- * Memory in use besides JavaScript's heap. Freed arrays go back to the system a while after they are collected: looks
- * until there is no more than `enough`, but no more than `looks` times.
+ * Memory in use outside of the JavaScript heap. Freed arrays return to the system some time after their collection:
+ * measures until it is at most `enough`, but at most `looks` times.
  */
 async function memory(enough: number, looks: number): Promise<number> {
   let least = Number.POSITIVE_INFINITY;

@@ -13,11 +13,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { z } from 'zod';
+import { type Checkpoint, hashOf } from '../../../src/checkpoint/checkpoint.ts';
 import type { TensorData } from '../../../src/checkpoint/dtype.ts';
-import { checkpointPath, latestCheckpoint, pruneCheckpoints } from '../../../src/checkpoint/latest.ts';
-import { type Checkpoint, hashOf, type ReadOptions, readCheckpoint } from '../../../src/checkpoint/read.ts';
+import { type ReadOptions, readCheckpoint } from '../../../src/checkpoint/read.ts';
+import { RunCheckpoints } from '../../../src/checkpoint/run-checkpoints.ts';
 import { type CheckpointContents, writeCheckpoint } from '../../../src/checkpoint/write.ts';
-import { loadConfig } from '../../../src/config/load.ts';
 import { DataError, EXIT, formatUserError } from '../../../src/util/errors.ts';
 
 let run: string;
@@ -60,7 +60,7 @@ const open = (path: string, options: Partial<ReadOptions> = {}): Promise<Checkpo
   readCheckpoint(path, { kind: 'dvae', warn, ...options });
 
 async function save(step: number, contents: Partial<CheckpointContents> = {}): Promise<string> {
-  const path = checkpointPath(run, step);
+  const path = new RunCheckpoints(run).path(step);
   await writeCheckpoint(path, { ...CONTENTS, step, ...contents });
   return path;
 }
@@ -92,7 +92,7 @@ describe('write and read', () => {
         kind: 'dvae',
       },
     );
-    assert.deepEqual(loadConfig(z.unknown(), { file: checkpoint.configFile }), CONTENTS.config);
+    assert.deepEqual(checkpoint.config(z.unknown()), CONTENTS.config);
     assert.deepEqual(
       await checkpoint.read('model', EXPECTED),
       new Map(CONTENTS.model as [string, TensorData][]),
@@ -101,7 +101,7 @@ describe('write and read', () => {
     assert.deepEqual((await checkpoint.read('optimizer')).get('m.conv.weight'), tensor(0, 0));
   });
 
-  test('the weights are the best part where there is no average', async () => {
+  test('the weights are the best part where there is no EMA', async () => {
     const checkpoint = await open(await save(1, { ema: undefined }));
     assert.equal(checkpoint.bestPart, 'model');
     assert.match(await failure(checkpoint.read('ema')), /the checkpoint has no ema/);
@@ -188,7 +188,7 @@ describe('a DALL·E checkpoint', () => {
 });
 
 describe('hash', () => {
-  test('follows the weights and their average, not the step or the optimizer', async () => {
+  test('follows the weights and their EMA, not the step or the optimizer', async () => {
     const hash = async (contents: Partial<CheckpointContents>): Promise<string> =>
       hashOf(await open(await save(1, contents)));
     const same = await hash({});
@@ -204,14 +204,15 @@ describe('checkpoints that cannot be used', () => {
       const name = file.replace('.', '\\.');
       const path = join(await save(7), file);
       const good = readFileSync(path);
-      const fails = (): Promise<string> => failure(open(checkpointPath(run, 7), { optimizer: true }));
+      const fails = (): Promise<string> =>
+        failure(open(new RunCheckpoints(run).path(7), { optimizer: true }));
       truncateSync(path, good.length - 1);
       assert.match(await fails(), new RegExp(`has ${good.length - 1} bytes of ${good.length}\n.*${name}`));
       writeFileSync(
         path,
         good.map((byte, i) => (i === good.length - 1 ? byte ^ 1 : byte)),
       );
-      assert.match(await fails(), new RegExp(`not as it was written\n.*${name}`));
+      assert.match(await fails(), new RegExp(`has changed since it was written\n.*${name}`));
       rmSync(path);
       assert.match(await fails(), new RegExp(`is missing\n.*${name}`));
     }
@@ -223,7 +224,7 @@ describe('checkpoints that cannot be used', () => {
     await open(path);
     assert.match(await failure(open(path, { optimizer: true })), /is missing/);
     const without = await save(8, { optimizer: undefined });
-    assert.match(await failure(open(without, { optimizer: true })), /no optimizer state to go on from/);
+    assert.match(await failure(open(without, { optimizer: true })), /no optimizer state to resume from/);
   });
 
   test('half-written, of another program, of a newer format', async () => {
@@ -240,7 +241,7 @@ describe('checkpoints that cannot be used', () => {
     assert.match(await message(JSON.stringify({ ...good, step: -1 })), /step/);
     assert.match(await message(JSON.stringify({ ...good, files: { '../../x': {} } })), /files/);
     const newer = JSON.stringify({ format: 'mm-checkpoint', version: 99, anything: [] });
-    assert.match(await message(newer), /a checkpoint of format 99; this mm reads format 1/);
+    assert.match(await message(newer), /a checkpoint of format 99; this mm reads formats up to 2/);
     rmSync(state);
     assert.match(
       await failure(open(path)),
@@ -276,20 +277,23 @@ describe('checkpoints that cannot be used', () => {
 });
 
 describe('a run folder', () => {
+  const newest = async (): Promise<string | undefined> =>
+    (await new RunCheckpoints(run).newest({ optimizer: true, warn }))?.path;
+
   test('stands for its newest whole checkpoint', async () => {
     for (const step of [9, 10, 100]) await save(step);
     assert.equal((await open(run)).state.step, 100);
-    assert.equal(await latestCheckpoint(run, warn), checkpointPath(run, 100));
+    assert.equal(await newest(), new RunCheckpoints(run).path(100));
     assert.deepEqual(warnings, []);
   });
 
   test('damaged and half-written ones are passed over with a warning', async () => {
     for (const step of [1, 2, 3]) await save(step);
-    rmSync(join(checkpointPath(run, 3), 'state.json'));
-    truncateSync(join(checkpointPath(run, 2), 'optimizer.safetensors'), 20);
+    rmSync(join(new RunCheckpoints(run).path(3), 'state.json'));
+    truncateSync(join(new RunCheckpoints(run).path(2), 'optimizer.safetensors'), 20);
     mkdirSync(join(run, 'checkpoints', '.step-4.1.ab.tmp'));
     writeFileSync(join(run, 'checkpoints', 'notes.txt'), '');
-    assert.equal(await latestCheckpoint(run, warn), checkpointPath(run, 1));
+    assert.equal(await newest(), new RunCheckpoints(run).path(1));
     assert.equal(warnings.length, 2);
     assert.match(warnings[0]!, /state\.json is missing.*step-3/);
     assert.equal((await open(run)).state.step, 2, 'sampling needs no optimizer');
@@ -299,12 +303,12 @@ describe('a run folder', () => {
   test('a newer format is an error, not passed over', async () => {
     await save(1);
     const newest = await save(2);
-    writeFileSync(join(newest, 'state.json'), JSON.stringify({ format: 'mm-checkpoint', version: 2 }));
-    assert.match(await failure(open(run)), /format 2/);
+    writeFileSync(join(newest, 'state.json'), JSON.stringify({ format: 'mm-checkpoint', version: 99 }));
+    assert.match(await failure(open(run)), /format 99/);
   });
 
   test('without a checkpoint says so', async () => {
-    assert.equal(await latestCheckpoint(run, warn), undefined);
+    assert.equal(await newest(), undefined);
     mkdirSync(join(run, 'checkpoints'));
     assert.match(await failure(open(run)), /the run has no whole checkpoint/);
   });
@@ -313,15 +317,15 @@ describe('a run folder', () => {
     for (const step of [8, 9, 10, 11]) await save(step);
     mkdirSync(join(run, 'checkpoints', '.step-12.1.ab.tmp'));
     writeFileSync(join(run, 'checkpoints', 'notes.txt'), '');
-    await pruneCheckpoints(run, 2);
+    await new RunCheckpoints(run).prune(2);
     assert.deepEqual(readdirSync(join(run, 'checkpoints')).sort(), ['notes.txt', 'step-10', 'step-11']);
   });
 
   test('pruning after a step removes later ones, which the run has left behind', async () => {
     for (const step of [1, 2, 9]) await save(step);
-    rmSync(join(checkpointPath(run, 9), 'state.json'));
-    await pruneCheckpoints(run, 1, 2);
+    rmSync(join(new RunCheckpoints(run).path(9), 'state.json'));
+    await new RunCheckpoints(run).prune(1, 2);
     assert.deepEqual(readdirSync(join(run, 'checkpoints')), ['step-2']);
-    await pruneCheckpoints(join(run, 'none'), 1);
+    await new RunCheckpoints(join(run, 'none')).prune(1);
   });
 });

@@ -1,4 +1,4 @@
-// What workers exchange, against the slow and obvious way; and how they end when one of them does.
+// Collective operations against the slow and obvious way; and the errors of one worker on all the others.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -23,10 +23,10 @@ function sumInOrder(all: readonly Float32Array[][], order: readonly number[]): F
   );
 }
 
-describe('sums', () => {
+describe('all-reduce', () => {
   for (const workers of [2, 3, 4]) {
     for (const lengths of [[5, 0, 1, 700, 3], [1], [], [2, CHUNK_LENGTH * 2 + 17, 9]]) {
-      test(`of ${workers} workers, arrays of ${lengths.join(', ') || 'nothing'}`, async () => {
+      test(`sums in the order of the ranks: ${workers} workers, lengths ${lengths.join(', ') || 'none'}`, async () => {
         const inputs = Array.from({ length: workers }, (_, rank) => numbersOf(rank, lengths));
         const ranks = inputs.map((_, rank) => rank);
         const expected = sumInOrder(inputs, ranks);
@@ -36,14 +36,14 @@ describe('sums', () => {
           return arrays;
         });
         for (const sum of sums) assert.deepEqual(sum, expected);
-        // The test would see another order.
+        // The numbers are such that another order gives other sums.
         if (workers > 2 && lengths.length > 1)
           assert.notDeepEqual(sumInOrder(inputs, ranks.toReversed()), expected);
       });
     }
   }
 
-  test('what is too small for a normal float32 is 0, and what is not finite stays so', async () => {
+  test('subnormal sums become 0, infinity and NaN stay', async () => {
     const values = [
       [2 ** -126, 2 ** -140, Number.POSITIVE_INFINITY, Number.NaN, -(2 ** -126)],
       [-(2 ** -126) * 1.5, 2 ** -140, 1, 1, -(2 ** -126)],
@@ -57,12 +57,12 @@ describe('sums', () => {
   });
 });
 
-test('workers that have nothing to exchange end all the same', async () => {
+test('workers without any exchange end', async () => {
   for (let round = 0; round < 10; round++)
     assert.deepEqual(await runAllWorkers(4, async () => round), Array(4).fill(round));
 });
 
-test('many exchanges of all kinds, one after the other', async () => {
+test('every collective operation gives its result again and again', async () => {
   const workers = 3;
   const results = await runAllWorkers(workers, async (cluster) => {
     const { rank } = cluster;
@@ -97,28 +97,34 @@ test('many exchanges of all kinds, one after the other', async () => {
   for (const seen of results) assert.deepEqual(seen, expected);
 });
 
-describe('one for all', () => {
+describe('an error of one worker', () => {
   const reasons = (outcomes: readonly PromiseSettledResult<unknown>[]): Error[] =>
     outcomes.map((outcome) => {
       assert.equal(outcome.status, 'rejected');
       return (outcome as PromiseRejectedResult).reason as Error;
     });
 
-  test('who is of another opinion is named to all', async () => {
+  test('assertSame names the worker whose text differs, on all workers', async () => {
     const outcomes = await runWorkers(3, (cluster) =>
       cluster.assertSame('configuration', cluster.rank === 2 ? 'b' : 'a'),
     );
     for (const error of reasons(outcomes)) {
       assert.ok(error instanceof UsageError);
+      assert.deepEqual([error.code, error.option], ['E_WORKER_MISMATCH', 'join']);
       assert.equal(error.message, 'worker 2 has another configuration than worker 0');
     }
   });
 
   for (const failing of [0, 1, 2]) {
-    test(`an error of worker ${failing} is everybody's, with its code, wherever they wait`, async () => {
+    test(`of worker ${failing} becomes an error of all workers, with its codes and place`, async () => {
       const outcomes = await runWorkers(3, async (cluster) => {
         if (cluster.rank === failing)
-          throw new InterruptedError('stopped\u001b[31m at step 3', { where: 'there', fix: 'so' });
+          throw new InterruptedError('stopped\u001b[31m at step 3', {
+            code: 'E_INTERRUPTED',
+            option: 'steps',
+            where: 'there',
+            fix: 'so',
+          });
         await cluster.allReduceSum([new Float32Array(10)]);
         await cluster.allReduceSum([new Float32Array(10)]);
       });
@@ -128,13 +134,13 @@ describe('one for all', () => {
           error.message,
           rank === failing ? 'stopped\u001b[31m at step 3' : `worker ${failing}: stopped [31m at step 3`,
         );
-        assert.equal(error.fix, 'so');
-        assert.equal(error.where, 'there');
+        const { code, option, where, fix } = error;
+        assert.deepEqual([code, option, where, fix], ['E_INTERRUPTED', 'steps', 'there', 'so']);
       }
     });
   }
 
-  test('a bug of one stops the others', async () => {
+  test('that is a bug stops the others, without its details', async () => {
     const [, first, second] = reasons(
       await runWorkers(3, async (cluster) => {
         if (cluster.rank === 0) throw new TypeError('secret detail');
@@ -143,11 +149,13 @@ describe('one for all', () => {
     );
     for (const error of [first!, second!]) {
       assert.ok(error instanceof DataError);
-      assert.match(error.message, /^worker 0: failed by a bug/);
+      assert.equal(error.code, 'E_WORKER_FAILED');
+      assert.match(error.message, /^worker 0: /);
+      assert.doesNotMatch(error.message, /secret detail/);
     }
   });
 
-  test('who is done before the others does not disturb them; who waits for it is told', async () => {
+  test('that ends early does not disturb the others, except those that wait for it', async () => {
     const outcomes = await runWorkers(3, async (cluster) => {
       await cluster.anyTrue(false);
       if (cluster.rank === 0) return;
@@ -155,10 +163,12 @@ describe('one for all', () => {
       else await cluster.anyTrue(true);
     });
     assert.equal(outcomes[0]!.status, 'fulfilled');
-    assert.match(String((outcomes[2] as PromiseRejectedResult).reason), /worker [01]: .*ended before/);
+    const { reason } = outcomes[2] as PromiseRejectedResult;
+    assert.equal(reason.code, 'E_WORKER_LOST');
+    assert.match(reason.message, /^worker [01]: .*ended before/);
   });
 
-  test('who does something else is told from the others', async () => {
+  test('that calls another operation than the others is detected', async () => {
     const outcomes = await runWorkers(2, async (cluster) => {
       if (cluster.rank === 0) await cluster.allReduceSum([new Float32Array(8)]);
       else await cluster.gather(new Float64Array(8));
@@ -166,6 +176,9 @@ describe('one for all', () => {
     assert.ok(
       outcomes.some((outcome) => /out of step/.test(String((outcome as PromiseRejectedResult).reason))),
     );
-    for (const error of reasons(outcomes)) assert.ok(error instanceof DataError);
+    for (const error of reasons(outcomes)) {
+      assert.ok(error instanceof DataError);
+      assert.equal(error.code, 'E_WORKER_LOST');
+    }
   });
 });

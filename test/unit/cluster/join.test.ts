@@ -1,4 +1,4 @@
-// How workers come together, and who is not let in.
+// The rendezvous of the workers, and the connections it refuses.
 
 import assert from 'node:assert/strict';
 import { createServer, Socket } from 'node:net';
@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 import { isLoopback, parseAddress } from '../../../src/cluster/address.ts';
 import { Cluster } from '../../../src/cluster/cluster.ts';
 import type { JoinOptions } from '../../../src/cluster/rendezvous.ts';
-import { DataError, InterruptedError, UsageError } from '../../../src/util/errors.ts';
+import { DataError, UsageError } from '../../../src/util/errors.ts';
 import { joinAll, LOOPBACK } from '../../support/cluster.ts';
 
 type Outcome = PromiseSettledResult<unknown>;
@@ -42,24 +42,25 @@ async function hosting(over: Partial<JoinOptions> = {}) {
   return { port, cluster, end: () => controller.abort() };
 }
 
-test('a worker with another secret is turned away, and the others go on waiting', async () => {
+test('a worker with another secret is refused, and worker 0 keeps waiting for the right one', async () => {
   const refused: string[] = [];
   const { port, cluster } = await hosting({ onRefused: (why) => refused.push(why) });
   const address = { ...LOOPBACK, port };
   const other = { ...alone, rank: 1, address, timeoutSeconds: 10 };
   await assert.rejects(Cluster.join({ ...other, secret: 'another' }), (error: Error) => {
     assert.ok(error instanceof UsageError);
-    assert.match(error.message, /secrets differ: MM_WORKERS_SECRET/);
+    assert.deepEqual([error.code, error.option], ['E_WORKER_REFUSED', 'join']);
+    assert.match(error.message, /MM_WORKERS_SECRET/);
     return true;
   });
-  assert.match(refused.join(), /127\.0\.0\.1: the secrets differ/);
+  assert.match(refused.join(), /^127\.0\.0\.1: .*MM_WORKERS_SECRET$/);
   const second = await Cluster.join(other);
   const first = await cluster;
   assert.deepEqual(await Promise.all([first.anyTrue(false), second.anyTrue(true)]), [true, true]);
   await Promise.all([first.close(), second.close()]);
 });
 
-test('strangers at the door are turned away: they end, talk nonsense, or say nothing', async () => {
+test('connections that end, speak another protocol or stay silent are refused', async () => {
   const refused: string[] = [];
   const { port, cluster } = await hosting({ onRefused: (why) => refused.push(why) });
   const silent = new Socket().connect(port, LOOPBACK.host);
@@ -79,12 +80,12 @@ test('strangers at the door are turned away: they end, talk nonsense, or say not
   });
   const first = await cluster;
   assert.equal(refused.length, 3);
-  assert.equal(refused.filter((why) => /does not speak as workers do/.test(why)).length, 2);
+  assert.equal(refused.filter((why) => /protocol/.test(why)).length, 2);
   await new Promise((resolve) => silent.on('close', resolve).resume());
   await Promise.all([first.close(), second.close()]);
 });
 
-test('what answers without the secret is not believed', async () => {
+test('a process that answers without the secret is not accepted as worker 0', async () => {
   const nonce = '0'.repeat(64);
   const server = createServer((socket) => {
     socket.on('error', () => {}).resume();
@@ -99,18 +100,22 @@ test('what answers without the secret is not believed', async () => {
   const { port } = server.address() as { port: number };
   await assert.rejects(
     Cluster.join({ ...alone, rank: 1, address: { ...LOOPBACK, port }, timeoutSeconds: 5 }),
-    /does not have the secret/,
+    (error: Error) => {
+      assert.ok(error instanceof DataError);
+      assert.deepEqual([error.code, error.option], ['E_WORKER_REFUSED', 'join']);
+      return true;
+    },
   );
   server.close();
 });
 
-describe('workers that do not fit together are told so, all of them', () => {
+describe('all workers get an error when one of them has', () => {
   const cases: Record<string, { over: (rank: number) => Partial<JoinOptions>; says: RegExp }> = {
     'another number of workers': {
       over: (rank) => (rank === 2 ? { workers: 4 } : {}),
-      says: /worker 2 has --workers 4, worker 0 3/,
+      says: /worker 2 has `workers` 4, worker 0 3/,
     },
-    'a rank that is there already': {
+    'the rank of another worker': {
       over: (rank) => (rank === 2 ? { rank: 1 } : {}),
       says: /there are two workers 1/,
     },
@@ -121,51 +126,56 @@ describe('workers that do not fit together are told so, all of them', () => {
       const [first] = outcomes;
       assert.ok(reasonOf(first) instanceof UsageError);
       for (const outcome of outcomes) {
-        // The one that came first under that rank hears it from worker 0.
-        const error = reasonOf(outcome);
+        // The worker that joined first with that rank gets the message of worker 0.
+        const error = reasonOf(outcome) as UsageError;
+        assert.equal(error.code, 'E_WORKER_REFUSED');
         assert.match(error.message, says);
       }
     });
   }
 });
 
-test('whoever is missing is named when time is up', async () => {
+test('the workers that did not join in time are named', async () => {
   await assert.rejects(Cluster.join({ ...alone, workers: 3 }), (error: Error) => {
     assert.ok(error instanceof DataError);
+    assert.deepEqual([error.code, error.option], ['E_WORKER_MISSING', 'join']);
     assert.equal(error.message, 'workers 1, 2 did not join in 0.3 seconds');
     return true;
   });
   const { port, end } = await hosting();
   end();
-  await assert.rejects(
-    Cluster.join({ ...alone, rank: 1, address: { ...LOOPBACK, port } }),
-    /did not come together in 0.3 seconds/,
-  );
+  await assert.rejects(Cluster.join({ ...alone, rank: 1, address: { ...LOOPBACK, port } }), {
+    code: 'E_WORKER_MISSING',
+    message: /in 0\.3 seconds/,
+  });
 });
 
-test('Ctrl-C ends the waiting', async () => {
+test('an abort signal ends the rendezvous, with its reason where that is an error for users', async () => {
   const { cluster, end } = await hosting();
   end();
-  await assert.rejects(cluster, InterruptedError);
-  const reason = new DataError('a worker ended');
+  await assert.rejects(cluster, { name: 'InterruptedError', code: 'E_INTERRUPTED' });
+  const reason = new DataError('a worker ended', { code: 'E_WORKER_LOST' });
   await assert.rejects(Cluster.join({ ...alone, signal: AbortSignal.abort(reason) }), reason);
 });
 
-test('workers on several machines need a secret; an address has to be this machine’s, and free', async () => {
+test('several machines need a secret, and worker 0 an address of its machine and a free port', async () => {
   const host = { ...alone, secret: '', address: { host: '0.0.0.0', port: 0 } };
-  await assert.rejects(Cluster.join(host), /need a secret/);
-  const foreign = { ...alone, address: { host: '192.0.2.1', port: 29500 } };
-  await assert.rejects(Cluster.join(foreign), /cannot listen there/);
+  await assert.rejects(Cluster.join(host), { code: 'E_SECRET_MISSING', where: '0.0.0.0:0' });
+  const elsewhere = { ...alone, address: { host: '192.0.2.1', port: 29500 } };
+  await assert.rejects(Cluster.join(elsewhere), { code: 'E_ADDRESS', where: '192.0.2.1:29500' });
   const { port, end } = await hosting();
-  await assert.rejects(Cluster.join({ ...alone, address: { ...LOOPBACK, port } }), /the port is in use/);
+  await assert.rejects(Cluster.join({ ...alone, address: { ...LOOPBACK, port } }), {
+    code: 'E_PORT_IN_USE',
+    where: `127.0.0.1:${port}`,
+  });
   end();
 });
 
-test('addresses', () => {
+test('an address is HOST:PORT, with an IPv6 host in brackets; loopback addresses are recognized', () => {
   assert.deepEqual(parseAddress('10.0.0.1:29500'), { host: '10.0.0.1', port: 29500 });
   assert.deepEqual(parseAddress('[::1]:80'), { host: '::1', port: 80 });
   for (const text of ['', 'host', 'host:', ':80', 'host:0', 'host:65536', '::1:80', 'host:8a'])
-    assert.throws(() => parseAddress(text), UsageError, text);
+    assert.throws(() => parseAddress(text), { name: 'UsageError', code: 'E_ADDRESS', option: 'join' }, text);
   assert.deepEqual(['127.0.0.1', '127.9.9.9', '::1', '10.127.0.1', '0.0.0.0', '::'].map(isLoopback), [
     true,
     true,

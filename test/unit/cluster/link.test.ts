@@ -1,9 +1,10 @@
-// A connection whose other end is no worker in good health.
+// A link whose other end misbehaves or is lost.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, Socket } from 'node:net';
 import { after, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { encodeHead, HEAD_BYTES, KIND, MAX_BYTES } from '../../../src/cluster/frame.ts';
 import { Link } from '../../../src/cluster/link.ts';
 import { SocketReader } from '../../../src/cluster/reader.ts';
@@ -15,8 +16,20 @@ after(() => {
   for (const socket of sockets) socket.destroy();
 });
 
-/** A link to worker 7, the bare other end of it, and what the link says when it stops. */
-async function linked(timeoutSeconds = 10) {
+const TIMEOUT_SECONDS = 10;
+/** Beats in the timeout: after one more without data the worker is lost. */
+const MAX_SILENT_BEATS = 8;
+
+/** Waits, for a bounded number of turns of the event loop. */
+async function until(condition: () => boolean): Promise<void> {
+  for (let turn = 0; !condition(); turn++) {
+    assert.ok(turn < 100_000, 'it never happens');
+    await setImmediate();
+  }
+}
+
+/** A link to worker 7 whose heart beats when the test calls `beat`, the bare other end of it, and its stop. */
+async function linked() {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const socket = new Socket().connect((server.address() as { port: number }).port, '127.0.0.1');
@@ -28,102 +41,146 @@ async function linked(timeoutSeconds = 10) {
   const stopped = new Promise<Stop>((resolve) => {
     onStop = resolve;
   });
+  let beat!: () => void;
+  const startHeartbeat = (onBeat: () => void, intervalMs: number): (() => void) => {
+    assert.equal(intervalMs, (1000 * TIMEOUT_SECONDS) / MAX_SILENT_BEATS);
+    beat = onBeat;
+    return () => {};
+  };
   const reader = new SocketReader(socket);
-  const link = new Link({ rank: 7, socket, reader, timeoutSeconds, onStop });
+  const timeoutSeconds = TIMEOUT_SECONDS;
+  const link = new Link({ rank: 7, socket, reader, timeoutSeconds, onStop, startHeartbeat });
   void stopped.then((stop) => link.fail(errorFromStop(stop)));
-  return { link, other, stopped };
+  /** Waits until the link has received this many more bytes. */
+  const receives = async (bytes: number, send: () => void): Promise<void> => {
+    const wanted = reader.received + bytes;
+    send();
+    await until(() => reader.received >= wanted);
+  };
+  return { link, other, stopped, beat, receives };
 }
 
 const head = (kind: number, sequence: number, length: number): Uint8Array =>
   encodeHead({ kind, sequence, length });
+const frame = (kind: number, sequence: number, body: Uint8Array, length = body.length): Uint8Array =>
+  Buffer.concat([head(kind, sequence, length), body]);
 
-const cases: Record<string, { sends: (other: Socket) => void; says: RegExp }> = {
-  'ends without a word': { sends: (other) => other.end(), says: /it was lost: its connection ended/ },
+interface Case {
+  readonly sends: (other: Socket) => void;
+  readonly code?: string;
+  readonly says: RegExp;
+}
+
+const cases: Record<string, Case> = {
+  'ends without a last frame': { sends: (other) => other.end(), says: /its connection ended/ },
   'ends in the middle of a frame': {
-    sends: (other) => other.end(Buffer.concat([head(KIND.gather, 0, 4), Buffer.of(1)])),
-    says: /it was lost: its connection ended/,
+    sends: (other) => other.end(frame(KIND.gather, 0, Buffer.of(1), 4)),
+    says: /its connection ended/,
   },
-  'breaks down': { sends: (other) => other.resetAndDestroy(), says: /it was lost: .*(RESET|ended)/ },
-  'claims a body beyond all bounds': {
+  'resets the connection': { sends: (other) => other.resetAndDestroy(), says: /RESET|ended/ },
+  'announces a body above the maximum': {
     sends: (other) => other.write(head(KIND.gather, 0, MAX_BYTES + 1)),
-    says: /it was lost: it sent a message of \d+ bytes/,
+    says: new RegExp(`${MAX_BYTES + 1} bytes`),
   },
-  'speaks another language': {
+  'speaks another protocol': {
     sends: (other) => other.write('GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n'),
-    says: /it was lost: it sent a message of \d+ bytes/,
+    says: /\d+ bytes/,
   },
-  'sends another length': {
-    sends: (other) => other.write(Buffer.concat([head(KIND.gather, 0, 3), Buffer.alloc(3)])),
-    says: /out of step: 5 of exchange 0, 3 bytes, for 5 of exchange 0/,
+  'sends a body of another length': {
+    sends: (other) => other.write(frame(KIND.gather, 0, Buffer.alloc(3))),
+    says: /5 of exchange 0, 3 bytes, for 5 of exchange 0/,
   },
   'sends another exchange': {
-    sends: (other) => other.write(Buffer.concat([head(KIND.gather, 1, 4), Buffer.alloc(4)])),
-    says: /out of step: 5 of exchange 1/,
+    sends: (other) => other.write(frame(KIND.gather, 1, Buffer.alloc(4))),
+    says: /5 of exchange 1/,
   },
-  'sends a kind that there is not': {
-    sends: (other) => other.write(Buffer.concat([head(99, 0, 4), Buffer.alloc(4)])),
-    says: /out of step: 99 of/,
+  'sends an unknown kind of frame': {
+    sends: (other) => other.write(frame(99, 0, Buffer.alloc(4))),
+    says: /99 of exchange 0/,
   },
-  'stops for no reason that can be read': {
-    sends: (other) => other.write(Buffer.concat([head(KIND.stop, 0, 4), Buffer.from('{"a:')])),
-    says: /worker 7: stopped$/,
+  'stops with a reason that cannot be read': {
+    sends: (other) => other.write(frame(KIND.stop, 0, Buffer.from('{"a:'))),
+    code: 'E_WORKER_STOPPED',
+    says: /^worker 7: stopped$/,
   },
-  'stops with more than a reason': {
-    sends: (other) => {
-      const text = Buffer.from(
-        JSON.stringify({
-          rank: 2,
-          exitCode: EXIT.data,
-          message: `x\n${'y'.repeat(5000)}`,
-          where: 4,
-          __proto__: null,
-        }),
-      );
-      other.write(Buffer.concat([head(KIND.stop, 0, text.length), text]));
-    },
-    says: /^DataError: worker 2: x y{3998}$/,
+  'stops with an untrusted reason': {
+    sends: (other) =>
+      other.write(
+        frame(
+          KIND.stop,
+          0,
+          Buffer.from(
+            JSON.stringify({
+              rank: 2,
+              exitCode: EXIT.data,
+              code: 'E_\u001b[31m',
+              message: `x\n${'y'.repeat(5000)}`,
+              option: '--evil flag',
+              where: 4,
+              __proto__: null,
+            }),
+          ),
+        ),
+      ),
+    code: 'E_WORKER_STOPPED',
+    says: /^worker 2: x y{3998}$/,
   },
 };
-for (const [what, { sends, says }] of Object.entries(cases)) {
-  test(`a worker that ${what}`, async () => {
+for (const [what, { sends, code = 'E_WORKER_LOST', says }] of Object.entries(cases)) {
+  test(`a worker that ${what} fails every request with ${code}`, async () => {
     const { link, other, stopped } = await linked();
     const received = link.receive(KIND.gather, 0, [new Uint8Array(4)]);
-    sends(other);
-    await assert.rejects(received, (error: Error) => {
+    const isExpected = (error: unknown): boolean => {
       assert.ok(error instanceof DataError);
-      assert.match(String(error), says);
+      assert.equal(error.code, code);
+      assert.match(error.message, says);
+      assert.deepEqual([error.option, error.where], [undefined, undefined]);
       return true;
-    });
+    };
+    sends(other);
+    await assert.rejects(received, isExpected);
     assert.equal((await stopped).exitCode, EXIT.data);
-    await assert.rejects(link.send(KIND.gather, 1, [new Uint8Array(4)]), says);
+    await assert.rejects(link.send(KIND.gather, 1, [new Uint8Array(4)]), isExpected);
   });
 }
 
-test('a worker that says nothing for too long is lost; one that gives signs of life is not', async () => {
-  const { link, other } = await linked(0.3);
+test('a worker that is silent for longer than the timeout is lost; heartbeats keep it', async () => {
+  const { link, other, beat, receives } = await linked();
   const received = link.receive(KIND.gather, 0, [new Uint8Array(1)]);
-  for (let beat = 0; beat < 10; beat++) {
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    other.write(head(KIND.alive, 0, 0));
+  for (let round = 0; round < 3; round++) {
+    for (let i = 0; i < MAX_SILENT_BEATS; i++) beat();
+    await receives(HEAD_BYTES, () => other.write(head(KIND.alive, 0, 0)));
+    beat();
   }
-  other.write(Buffer.concat([head(KIND.gather, 0, 1), Buffer.of(5)]));
+  other.write(frame(KIND.gather, 0, Buffer.of(5)));
   await received;
-  await assert.rejects(
-    link.receive(KIND.gather, 1, [new Uint8Array(1)]),
-    /worker 7: it was lost: it said nothing for 0.3 seconds/,
-  );
+  const silent = link.receive(KIND.gather, 1, [new Uint8Array(1)]);
+  beat();
+  for (let i = 0; i < MAX_SILENT_BEATS; i++) beat();
+  let isPending = true;
+  silent
+    .catch(() => {})
+    .finally(() => {
+      isPending = false;
+    });
+  await setImmediate();
+  assert.ok(isPending, 'not lost at the timeout');
+  beat();
+  await assert.rejects(silent, { code: 'E_WORKER_LOST', message: /no data for 10 seconds/ });
 });
 
-test('what was sent before it is asked for waits, however long, and gives signs of life meanwhile', async () => {
-  const { link, other } = await linked(0.2);
+test('a frame that is not requested yet waits, for any time, and heartbeats are sent meanwhile', async () => {
+  const { link, other, beat, receives } = await linked();
   let heard = 0;
   other.on('data', (bytes: Buffer) => {
     heard += bytes.length;
   });
-  other.write(Buffer.concat([head(KIND.gather, 0, 2), Buffer.of(1, 2)]));
-  await new Promise((resolve) => setTimeout(resolve, 600));
+  await receives(HEAD_BYTES + 2, () => other.write(frame(KIND.gather, 0, Buffer.of(1, 2))));
+  for (let i = 1; i <= 2 * MAX_SILENT_BEATS; i++) {
+    beat();
+    await until(() => heard >= i * HEAD_BYTES);
+  }
   const bytes = [new Uint8Array(1), new Uint8Array(1)];
   await link.receive(KIND.gather, 0, bytes);
   assert.deepEqual(bytes, [Uint8Array.of(1), Uint8Array.of(2)]);
-  assert.ok(heard >= 3 * HEAD_BYTES, `${heard} bytes`);
 });

@@ -1,3 +1,6 @@
+// Configurations from files, --set and flags, and the errors about them. Their wording is made from the schema, so it is
+// pinned here.
+
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -5,7 +8,7 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { z } from 'zod';
 import { type ConfigSource, dumpConfig, loadConfig } from '../../../src/config/load.ts';
-import { EXIT, formatUserError, UsageError } from '../../../src/util/errors.ts';
+import { type ErrorCode, EXIT, formatUserError, UsageError } from '../../../src/util/errors.ts';
 
 const schema = z.strictObject({
   seed: z.int().min(0).default(0),
@@ -43,24 +46,25 @@ function load(text: string | Uint8Array, source: ConfigSource = {}): z.output<ty
   return loadConfig(schema, { file, ...source });
 }
 
-/** The whole message users see when `run` fails as it must, with the file's name shortened. */
-function failure(run: () => unknown): string {
+/** The whole message that users see when `run` fails as it must, with the file's name shortened. */
+function failure(run: () => unknown, code?: ErrorCode): string {
   try {
     run();
   } catch (error) {
     assert.ok(error instanceof UsageError, String((error as Error).stack));
     assert.equal(error.exitCode, EXIT.usage);
     assert.ok(error.fix, 'says the fix');
+    if (code !== undefined) assert.equal(error.code, code);
     return formatUserError(error).replaceAll(file, 'c.yaml');
   }
   assert.fail('was accepted');
 }
 
-const failing = (text: string | Uint8Array, source?: ConfigSource): string =>
-  failure(() => load(text, source));
+const failing = (text: string | Uint8Array, source?: ConfigSource, code?: ErrorCode): string =>
+  failure(() => load(text, source), code);
 
 describe('sources', () => {
-  test('the file, with defaults filled in', () => {
+  test('a file gives its values, and the defaults of the others', () => {
     assert.deepEqual(load(GOOD), {
       seed: 0,
       data: { path: 'images', crop: 'random' },
@@ -81,11 +85,11 @@ describe('sources', () => {
     assert.equal(config.data.path, 'other=place');
   });
 
-  test('works without a file', () => {
+  test('a configuration needs no file', () => {
     assert.equal(loadConfig(schema, { set: ['data.path=x', 'train={steps: 5}'] }).train.steps, 5);
   });
 
-  test('--set reaches into lists, makes sections and takes keys out', () => {
+  test('--set reaches into lists, makes sections and removes keys', () => {
     const text = `${GOOD}  average: { decay: 0.5 }\nkinds: [full, full]\n`;
     const config = load(text, { set: ['kinds.1=row', 'kinds.2=row', 'train.average=null'] });
     assert.deepEqual(config.kinds, ['full', 'row', 'row']);
@@ -114,13 +118,13 @@ describe('problems', () => {
       'unknown key',
       `${GOOD}  learnign_rate: 1\n`,
       [],
-      'train.learnign_rate is not a known key; did you mean `learningRate`?\n  at:  c.yaml:5:3',
+      'train.learnign_rate is not a known key; did you mean learningRate?\n  at:  c.yaml:5:3',
     ],
     [
       'key of another section',
       `${GOOD}learningRate: 1\n`,
       [],
-      'learningRate is not a known key; did you mean `train.learningRate`?\n  at:  c.yaml:5:1',
+      'learningRate is not a known key; did you mean train.learningRate?\n  at:  c.yaml:5:1',
     ],
     [
       'key like none',
@@ -133,7 +137,7 @@ describe('problems', () => {
       'choice',
       'data: { path: x, crop: centre }\ntrain: { steps: 1 }\n',
       [],
-      'data.crop: expected "random" or "center", received "centre"; did you mean `center`?\n  at:  c.yaml:1:24',
+      'data.crop: expected "random" or "center", received "centre"; did you mean center?\n  at:  c.yaml:1:24',
     ],
     [
       'type',
@@ -169,7 +173,7 @@ describe('problems', () => {
       'list item',
       `${GOOD}kinds:\n- full\n- rwo\n`,
       [],
-      'kinds.1: expected "full" or "row", received "rwo"; did you mean `row`?\n  at:  c.yaml:7:3',
+      'kinds.1: expected "full" or "row", received "rwo"; did you mean row?\n  at:  c.yaml:7:3',
     ],
     [
       'empty list',
@@ -195,7 +199,7 @@ describe('problems', () => {
       'set: unknown key',
       GOOD,
       ['train.stepz=1'],
-      'train.stepz is not a known key; did you mean `steps`?\n  at:  --set train.stepz=1',
+      'train.stepz is not a known key; did you mean steps?\n  at:  --set train.stepz=1',
     ],
     [
       'set: value',
@@ -226,13 +230,13 @@ describe('problems', () => {
       'set: list place',
       `${GOOD}kinds: [full]\n`,
       ['kinds.x=row'],
-      '--set kinds.x=row: the list has no place "x", only 0 to 1',
+      '--set kinds.x=row: the list has no item "x", only 0 to 1',
     ],
     [
       'set: list gap',
       `${GOOD}kinds: [full]\n`,
       ['kinds.5=row'],
-      '--set kinds.5=row: the list has no place "5", only 0 to 1',
+      '--set kinds.5=row: the list has no item "5", only 0 to 1',
     ],
     ['set: no value', GOOD, ['seed'], '--set seed has no "="'],
     ['set: no key', GOOD, ['=1'], '--set =1 names no key'],
@@ -241,7 +245,8 @@ describe('problems', () => {
   ];
   for (const [name, text, set, message] of cases) {
     test(name, () => {
-      const shown = failing(text, { set });
+      const isSyntax = message.startsWith('--set ');
+      const shown = failing(text, { set }, isSyntax ? 'E_SET_SYNTAX' : 'E_CONFIG_INVALID');
       assert.ok(shown.startsWith(`error: ${message}`), shown);
     });
   }
@@ -261,7 +266,7 @@ describe('problems', () => {
       'c.yaml:1:1: data.path is missing',
       'c.yaml:2:9: data.crop: expected',
       'c.yaml:3:1: train.steps is missing',
-      'c.yaml:4:3: train.stps is not a known key; did you mean `steps`?',
+      'c.yaml:4:3: train.stps is not a known key; did you mean steps?',
     ]) {
       assert.ok(shown.includes(`\n  ${part}`), `${part} in ${shown}`);
     }
@@ -283,7 +288,7 @@ describe('files that are no configuration', () => {
         .fill(`*a${i - 1}`)
         .join(', ')}]`,
     );
-  const cases: [name: string, text: string | Uint8Array, message: RegExp][] = [
+  const cases: [name: string, text: string | Uint8Array, message: RegExp, code?: ErrorCode][] = [
     ['empty', '', /the configuration is empty\n {2}at: {2}c\.yaml/],
     ['comments only', '# nothing\n', /the configuration is empty/],
     ['a list', '- 1\n', /not a map of keys\n {2}at: {2}c\.yaml:1:1/],
@@ -296,23 +301,24 @@ describe('files that are no configuration', () => {
     ['unknown alias', 'data: *x\n', /alias/],
     ['alias bomb', bomb.join('\n'), /Excessive alias count/],
     ['deep nesting', '['.repeat(5000), /problems/],
-    ['bytes that are not UTF-8', Uint8Array.of(0x61, 0x3a, 0xff, 0xfe), /not UTF-8 text/],
+    ['bytes that are not UTF-8', Uint8Array.of(0x61, 0x3a, 0xff, 0xfe), /not UTF-8 text/, 'E_CONFIG_FILE'],
     ['zero bytes', new Uint8Array(100), /error/],
-    ['huge', new Uint8Array(2 ** 20 + 1), /1048577 bytes/],
+    ['huge', new Uint8Array(2 ** 20 + 1), /1048577 bytes/, 'E_CONFIG_FILE'],
   ];
-  for (const [name, text, message] of cases) test(name, () => assert.match(failing(text), message));
+  for (const [name, text, message, code = 'E_CONFIG_SYNTAX'] of cases)
+    test(name, () => assert.match(failing(text, {}, code), message));
 
   test('missing', () => {
     assert.match(
-      failure(() => loadConfig(schema, { file: join(folder, 'none.yaml') })),
-      /no such configuration file/,
+      failure(() => loadConfig(schema, { file: join(folder, 'none.yaml') }), 'E_CONFIG_FILE'),
+      /none\.yaml/,
     );
   });
 
   test('a folder', () => {
     mkdirSync(join(folder, 'sub'));
     assert.match(
-      failure(() => loadConfig(schema, { file: join(folder, 'sub') })),
+      failure(() => loadConfig(schema, { file: join(folder, 'sub') }), 'E_CONFIG_FILE'),
       /is a folder/,
     );
   });

@@ -6,7 +6,20 @@ import { clipSchema } from '../../../src/config/clip.ts';
 import { dalleSchema } from '../../../src/config/dalle.ts';
 import { dvaeSchema } from '../../../src/config/dvae.ts';
 import { inputSchema, schemasAt } from '../../../src/config/explain.ts';
-import { type ModelKind, RETIRED_KEYS, RETIRED_VALUES, upgradeConfig } from '../../../src/config/retired.ts';
+import type { ModelKind } from '../../../src/config/kind.ts';
+import { loadConfig } from '../../../src/config/load.ts';
+import { RETIRED_KEYS, RETIRED_VALUES, upgradeConfig } from '../../../src/config/retired.ts';
+import { UsageError } from '../../../src/util/errors.ts';
+
+const errorOf = (kind: ModelKind, set: string[]): UsageError => {
+  try {
+    loadConfig(SCHEMAS[kind], { set });
+  } catch (error) {
+    assert.ok(error instanceof UsageError);
+    return error;
+  }
+  return assert.fail('was accepted');
+};
 
 const SCHEMAS = { dvae: dvaeSchema, dalle: dalleSchema, clip: clipSchema } as const;
 const KINDS = Object.keys(SCHEMAS) as ModelKind[];
@@ -70,4 +83,20 @@ test('upgrading leaves a configuration without renamed keys, and what is none, a
   const config = { model: { kernelSize: 3 }, train: { ema: { decay: 0.5 } } };
   assert.deepEqual(upgradeConfig('dalle', config), config);
   for (const value of [null, undefined, 3, 'text', []]) assert.equal(upgradeConfig('dalle', value), value);
+});
+
+test('a configuration with an old key or value gets its new name', () => {
+  for (const kind of KINDS)
+    for (const [old, now] of RETIRED_KEYS[kind]) {
+      const { code, message } = errorOf(kind, [`${old}=1`]);
+      assert.equal(code, 'E_CONFIG_INVALID');
+      assert.match(message, new RegExp(`${old} was renamed to ${now}$`, 'm'));
+    }
+  const { message } = errorOf('dalle', ['model.attention=[row, ownRow]', 'model.lastAttention=corner']);
+  assert.match(message, /model\.attention\.1: ownRow was renamed to axial-row$/m);
+  assert.match(message, /model\.lastAttention: corner was renamed to conv-like$/m);
+});
+
+test('an old key is no hint where its new name is none of the configuration', () => {
+  assert.doesNotMatch(errorOf('clip', ['train.accumulate=2']).message, /renamed/);
 });

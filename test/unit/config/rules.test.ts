@@ -38,8 +38,12 @@ const broken: [schema: z.ZodType, good: string[], set: string, message: RegExp][
   ],
 ];
 for (const [schema, good, set, message] of broken) {
-  test(`refuses ${set}`, () => {
+  test(`${set} is refused`, () => {
     const load = (): unknown => loadConfig(schema, { set: [...good, set] });
-    assert.throws(load, (error) => error instanceof UsageError && message.test(error.message));
+    assert.throws(load, (error) => {
+      assert.ok(error instanceof UsageError);
+      assert.equal(error.code, 'E_CONFIG_INVALID');
+      return message.test(error.message);
+    });
   });
 }

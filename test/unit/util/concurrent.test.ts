@@ -18,14 +18,14 @@ function meter() {
   return meter;
 }
 
-test('results come in the order of the items, with no more than the limit at once', async () => {
+test('results are in the order of the items, and no more tasks run at once than the limit', async () => {
   const counter = meter();
   const results = await mapConcurrently([5, 1, 4, 2, 3], 2, (item) => counter.run(item * 10, item));
   assert.deepEqual(results, [50, 10, 40, 20, 30]);
   assert.equal(counter.most, 2);
 });
 
-test('after a failure nothing new begins, and the failure comes when the rest has ended', async () => {
+test('after a failure no task starts, and the error is thrown when the running ones have ended', async () => {
   const begun: number[] = [];
   let ended = 0;
   const run = mapConcurrently([0, 1, 2, 3, 4, 5], 2, async (item) => {
@@ -38,11 +38,11 @@ test('after a failure nothing new begins, and the failure comes when the rest ha
   assert.deepEqual([begun, ended], [[0, 1], 1]);
 });
 
-test('no items, no work', async () => {
+test('an empty list of items gives an empty list of results', async () => {
   assert.deepEqual(await mapConcurrently([], 3, async () => 1), []);
 });
 
-test('a gate lets through the limit, in order, also after a failure', async () => {
+test('a semaphore runs tasks up to its limit, in order, also after a failure', async () => {
   const counter = meter();
   const through = semaphore(3);
   const order: number[] = [];

@@ -1,4 +1,4 @@
-// Samples for prompts that nobody trained on, each judged from its pixels, and ranked by the demo's CLIP.
+// Samples for held-out prompts, each judged from its pixels and ranked by the demo's CLIP.
 
 import { readCheckpoint } from '../../../checkpoint/read.ts';
 import { type HeldOutPrompt, heldOutPrompts } from '../../../data/shapes/heldout.ts';
@@ -15,11 +15,11 @@ export type HeldOutKind = (typeof HELD_OUT_KINDS)[number];
 
 export interface JudgedSample extends GeneratedImage {
   readonly measure: SceneMeasure;
-  /** Cosine of prompt and image in CLIP's space. */
+  /** CLIP's cosine similarity of prompt and image. */
   readonly score: number;
 }
 
-/** A prompt and all of its samples, in the order they were drawn. */
+/** A prompt and all of its samples, in the order of their seeds. */
 export interface JudgedPrompt {
   readonly kind: HeldOutKind;
   readonly prompt: string;
@@ -27,9 +27,9 @@ export interface JudgedPrompt {
 }
 
 export interface HeldOutOptions {
-  /** Of mm train-dalle. */
+  /** Run of mm train-dalle. */
   readonly dalle: string;
-  /** Of mm train-clip. */
+  /** Run of mm train-clip. */
   readonly clip: string;
   /** Prompts of each kind. */
   readonly prompts: number;
@@ -39,15 +39,15 @@ export interface HeldOutOptions {
   readonly settings: SampleSettings;
 }
 
-/** Images drawn at a time. */
-const BATCH = 64;
+/** Images sampled at a time. */
+const SAMPLE_BATCH = 64;
 
-/** Samples of held-out scenes and of held-out pairs. None is left out; each carries CLIP's score. */
+/** Samples images for held-out scenes and pairs. None is left out. */
 export async function sampleHeldOut(
   { dalle, clip: clipPath, prompts, candidates, seed, settings }: HeldOutOptions,
   { log, progress, signal }: Context,
 ): Promise<JudgedPrompt[]> {
-  const asked = HELD_OUT_KINDS.flatMap((kind) =>
+  const heldOut = HELD_OUT_KINDS.flatMap((kind) =>
     heldOutPrompts(kind, prompts, seed).map((prompt) => ({ kind, ...prompt })),
   );
   const warn = (message: string): void => log.warn(message);
@@ -55,7 +55,7 @@ export async function sampleHeldOut(
   try {
     const pipeline = await DallePipeline.open(runtime, await readCheckpoint(dalle, { kind: 'dalle', warn }));
     const clip = await ClipModel.open(runtime, await readCheckpoint(clipPath, { kind: 'clip', warn }));
-    const requests = asked.flatMap(({ prompt }, i) =>
+    const requests = heldOut.flatMap(({ prompt }, i) =>
       Array.from({ length: candidates }, (_, k) => ({
         prompt,
         captionTokens: pipeline.encode(prompt, false),
@@ -64,15 +64,15 @@ export async function sampleHeldOut(
     );
     progress.start('sampling held-out prompts', requests.length * pipeline.codec.grid ** 2);
     const images: GeneratedImage[] = [];
-    const drawn = pipeline.generate(requests, settings, {
-      batch: BATCH,
+    const generated = pipeline.generate(requests, settings, {
+      batch: SAMPLE_BATCH,
       onToken: (done) => progress.update(done),
       signal,
     });
-    for await (const image of drawn) images.push(image);
+    for await (const image of generated) images.push(image);
     progress.stop();
     const judged: JudgedPrompt[] = [];
-    for (const [i, { kind, prompt, scene }] of asked.entries()) {
+    for (const [i, { kind, prompt, scene }] of heldOut.entries()) {
       const own = images.slice(i * candidates, (i + 1) * candidates);
       judged.push({ kind, prompt, samples: await judge(own, prompt, scene, clip) });
     }
@@ -80,8 +80,9 @@ export async function sampleHeldOut(
   } catch (error) {
     if ((error as Error).name !== 'AbortError') throw error;
     throw new InterruptedError('stopped while sampling', {
+      code: 'E_INTERRUPTED',
       where: dalle,
-      fix: 'mm demo goes on from here',
+      fix: 'run mm demo again: it resumes here',
     });
   } finally {
     await runtime.close();
@@ -102,13 +103,13 @@ async function judge(
   }));
 }
 
-/** The sample that CLIP puts first. */
-export const best = ({ samples }: JudgedPrompt): JudgedSample =>
+/** The sample with the highest score. */
+const best = ({ samples }: JudgedPrompt): JudgedSample =>
   samples.reduce((a, b) => (b.score > a.score ? b : a));
 
-export type HeldOutFigures = Record<HeldOutKind, { samples: number; right: number }>;
+export type HeldOutCounts = Record<HeldOutKind, { samples: number; right: number }>;
 
-function figures(judged: readonly JudgedPrompt[], of: (prompt: JudgedPrompt) => readonly JudgedSample[]) {
+function countsOf(judged: readonly JudgedPrompt[], of: (prompt: JudgedPrompt) => readonly JudgedSample[]) {
   const count = (kind: HeldOutKind) => {
     const samples = judged.filter((prompt) => prompt.kind === kind).flatMap(of);
     return { samples: samples.length, right: samples.filter(({ measure }) => measure.isCorrect).length };
@@ -116,10 +117,10 @@ function figures(judged: readonly JudgedPrompt[], of: (prompt: JudgedPrompt) => 
   return { scenes: count('scenes'), pairs: count('pairs') };
 }
 
-/** Of all samples: what result.json calls heldOut. */
-export const heldOutFigures = (judged: readonly JudgedPrompt[]): HeldOutFigures =>
-  figures(judged, ({ samples }) => samples);
+/** Counts over all samples: `heldOut` in result.json. */
+export const heldOutCounts = (judged: readonly JudgedPrompt[]): HeldOutCounts =>
+  countsOf(judged, ({ samples }) => samples);
 
-/** Of the one that CLIP puts first for each prompt: what result.json calls ranked. */
-export const rankedFigures = (judged: readonly JudgedPrompt[]): HeldOutFigures =>
-  figures(judged, (prompt) => [best(prompt)]);
+/** Counts over the sample that CLIP ranks first for each prompt: `ranked` in result.json. */
+export const rankedCounts = (judged: readonly JudgedPrompt[]): HeldOutCounts =>
+  countsOf(judged, (prompt) => [best(prompt)]);

@@ -1,17 +1,18 @@
-// What the demo leaves to look at: a grid of samples and a page with everything.
+// The demo's grid of samples and its page.
 
 import { join } from 'node:path';
-import { type GridCell, imageGrid, RIGHT, WRONG } from '../../../report/images/grid.ts';
+import { imageGrid, RIGHT, WRONG } from '../../../report/images/grid.ts';
+import type { GridCell } from '../../../report/images/grid-layout.ts';
 import { encodePng } from '../../../report/images/png.ts';
 import { type GalleryTable, writeGallery } from '../../../report/pages/gallery.ts';
 import { writeFileAtomic } from '../../../util/files.ts';
 import {
   HELD_OUT_KINDS,
   type HeldOutKind,
-  heldOutFigures,
+  heldOutCounts,
   type JudgedPrompt,
   type JudgedSample,
-  rankedFigures,
+  rankedCounts,
 } from './held-out.ts';
 
 export interface StageResult {
@@ -22,11 +23,12 @@ export interface StageResult {
 }
 
 const TITLES: Readonly<Record<HeldOutKind, string>> = {
-  scenes: 'Scenes: two objects that were each seen, but never together',
-  pairs: 'Pairs: a colour and a shape that were never seen together',
+  scenes: 'Scenes: two objects that were each in the training data, but never together',
+  pairs: 'Pairs: a colour and a shape that were never together in the training data',
 };
 
-const IN_GRID = 16;
+/** Prompts of each kind in the grid. */
+const GRID_PROMPTS = 16;
 const COLUMNS = 8;
 
 function cell({ pixels, size, prompt, measure }: JudgedSample): GridCell {
@@ -36,11 +38,11 @@ function cell({ pixels, size, prompt, measure }: JudgedSample): GridCell {
 const ofKind = (judged: readonly JudgedPrompt[], kind: HeldOutKind): JudgedPrompt[] =>
   judged.filter((prompt) => prompt.kind === kind);
 
-/** The first sample of the first prompts of each kind, unranked, right ones framed green; written as grid.png. */
+/** Writes grid.png: the first sample of the first prompts of each kind, unranked; right ones have a green frame. */
 export async function writeGrid(out: string, judged: readonly JudgedPrompt[]): Promise<string> {
   const shown = HELD_OUT_KINDS.flatMap((kind) =>
     ofKind(judged, kind)
-      .slice(0, IN_GRID)
+      .slice(0, GRID_PROMPTS)
       .map(({ samples }) => samples[0] as JudgedSample),
   );
   const path = join(out, 'grid.png');
@@ -49,7 +51,7 @@ export async function writeGrid(out: string, judged: readonly JudgedPrompt[]): P
     await imageGrid(shown.map(cell), {
       columns: COLUMNS,
       kernel: 'lanczos3',
-      title: 'Prompts that nobody trained on: scenes, then pairs',
+      title: 'Held-out prompts: scenes, then pairs',
     }),
   );
   return path;
@@ -59,15 +61,18 @@ export async function writeGrid(out: string, judged: readonly JudgedPrompt[]): P
 export const percent = ({ samples, right }: { samples: number; right: number }): string =>
   `${Math.round((100 * right) / samples)} %`;
 
-/** index.html, whole in itself: each prompt's samples, the best by CLIP first; `note` is what to know before. */
+/**
+ * Writes index.html, a single self-contained file: all samples, each prompt's in the order of CLIP's scores.
+ * @param note a remark under the title
+ */
 export async function writePage(
   out: string,
   judged: readonly JudgedPrompt[],
   stages: Readonly<Record<string, StageResult>>,
   note?: string,
 ): Promise<string> {
-  const all = heldOutFigures(judged);
-  const ranked = rankedFigures(judged);
+  const all = heldOutCounts(judged);
+  const ranked = rankedCounts(judged);
   const table: GalleryTable = {
     title: 'Stages',
     columns: ['stage', 'seconds', 'steps', 'first loss', 'last loss'],
@@ -84,7 +89,7 @@ export async function writePage(
       title: TITLES[kind],
       text:
         `${all[kind].right} of ${all[kind].samples} samples show every object in its colour, shape and place; ` +
-        `of the ones that CLIP puts first, ${ranked[kind].right} of ${ranked[kind].samples}. None was left out.`,
+        `of those that CLIP ranks first, ${ranked[kind].right} of ${ranked[kind].samples}. None was left out.`,
       cards: await Promise.all(
         ofKind(judged, kind)
           .flatMap(({ samples }) => samples.toSorted((a, b) => b.score - a.score))
@@ -101,7 +106,7 @@ export async function writePage(
   const path = join(out, 'index.html');
   await writeGallery(path, {
     title: 'mm demo',
-    subtitle: ['Images for captions that the model never saw, judged from their pixels', note]
+    subtitle: ['Images for held-out captions, judged from their pixels', note]
       .filter((text) => text !== undefined)
       .join('. '),
     figures: [

@@ -1,15 +1,15 @@
-// How much the demo does: the whole of it, or with --quick enough to see that everything works.
+// The sizes of the demo: the whole of it, and --quick, which shows that everything works.
 
 export interface DemoSize {
-  /** Folder, of each size its own. */
+  /** Default folder. */
   readonly out: string;
-  /** Captioned images to draw. */
+  /** Captioned images to render. */
   readonly images: number;
   /** Held-out prompts of each kind. */
   readonly prompts: number;
-  /** Samples of each prompt. */
+  /** Images for each prompt. */
   readonly candidates: number;
-  /** `path.to.key=value` over the demo's configurations; flags go over these. */
+  /** `path.to.key=value` over the demo's configurations; flags override these. */
   readonly dvaeSet: readonly string[];
   readonly clipSet: readonly string[];
   readonly dalleSet: readonly string[];
@@ -30,7 +30,7 @@ export const QUICK: DemoSize = {
   images: 4000,
   prompts: 16,
   candidates: 4,
-  // The warm start alone makes good codes; the first hundred steps after it would make them worse.
+  // The warm start alone gives good codes; the first hundred steps after it would make them worse.
   dvaeSet: [
     'train.warmStart.steps=400',
     ...steps(10, 5),
@@ -43,7 +43,7 @@ export const QUICK: DemoSize = {
   dalleSet: ['model.layers=2', ...steps(1000, 40)],
 };
 
-/** A run of so many steps, validated and saved at its end. */
+/** A run of `count` steps, validated and saved at its end. */
 function steps(count: number, warmup: number): string[] {
   return [
     ...['steps', 'evaluateEvery', 'saveEvery'].map((key) => `train.${key}=${count}`),
@@ -51,6 +51,6 @@ function steps(count: number, warmup: number): string[] {
   ];
 }
 
-/** What a quick demo says of itself, on the terminal, on its page and in result.json. */
+/** The remark on a quick demo, on the terminal, on its page and in result.json. */
 export const QUICK_NOTE =
-  'a quick try, a smaller model trained for a fraction of the time: its images are rough and often wrong; mm demo without --quick makes better ones';
+  'a quick try with a smaller model and a fraction of the training: its images are rough and often wrong; mm demo without --quick makes better ones';

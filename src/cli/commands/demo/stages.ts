@@ -1,11 +1,11 @@
-// The demo's stages: each is another command, run with flags as a user would give them, and what it reports.
+// The demo's stages: each is another command, run with flags as a user would give them.
 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command, Context } from '../../command.ts';
 
 export interface DemoOptions {
-  /** Folder that everything goes to. */
+  /** Folder that everything is written to. */
   readonly out: string;
   readonly seed: number;
   readonly images: number;
@@ -18,12 +18,13 @@ export interface DemoOptions {
 export interface Stage {
   readonly name: string;
   readonly title: string;
-  /** Runs it; with `resume`, what an interrupted run left is kept. */
+  /** What an interrupted run of the stage leaves, where it can be resumed. */
+  readonly resumes?: string;
   run(context: Context, resume: boolean): Promise<void>;
 }
 
-/** Where the stages leave their results. */
-export const places = (out: string) => ({
+/** Where the stages write. */
+export const pathsIn = (out: string) => ({
   data: join(out, 'data'),
   tokenizer: join(out, 'tokenizer.json'),
   dvae: join(out, 'dvae'),
@@ -32,83 +33,74 @@ export const places = (out: string) => ({
   dalle: join(out, 'dalle'),
 });
 
-const config = (name: string): string => fileURLToPath(new URL(`../../../configs/${name}`, import.meta.url));
+const config = (name: string): string =>
+  fileURLToPath(new URL(`../../../../configs/${name}/demo.yaml`, import.meta.url));
 
-/** Images are drawn at the size the dVAE reads. */
-const SIZE = 32;
-/** More than the captions fill. */
+/** Pixels on a side: the size that the demo's dVAE reads. */
+const IMAGE_SIZE = 32;
+/** More tokens than the captions give rise to. */
 const VOCABULARY = 512;
 
+/** A stage from a command and the flags it is run with; flags that are left out are not given. */
+function stage<Flags>(
+  about: Omit<Stage, 'run'>,
+  load: () => Promise<{ readonly command: Command<Flags> }>,
+  flags: (resume: boolean) => Partial<Flags>,
+): Stage {
+  return {
+    ...about,
+    run: async (context, resume) => (await load()).command.run(flags(resume) as Flags, context),
+  };
+}
+
 export function demoStages({ out, seed, images, dvaeSet, clipSet, dalleSet }: DemoOptions): Stage[] {
-  const at = places(out);
-  const imageFolder = join(at.data, 'images');
-  const stage = (
-    name: string,
-    title: string,
-    load: () => Promise<Command>,
-    flags: (resume: boolean) => object,
-  ): Stage => ({
-    name,
-    title,
-    run: async (context, resume) => (await load()).run(flags(resume) as Record<string, unknown>, context),
-  });
+  const paths = pathsIn(out);
+  const data = join(paths.data, 'images');
+  const { dvae, tokens, tokenizer } = paths;
   return [
     stage(
-      'data',
-      'draw captioned images',
-      async () => (await import('../data.ts')).makeShapesCommand as Command,
-      () => ({ out: at.data, count: images, size: SIZE, seed, force: false }),
+      { name: 'data', title: 'render captioned images' },
+      async () => ({ command: (await import('../data.ts')).makeShapesCommand }),
+      () => ({ out: paths.data, count: images, size: IMAGE_SIZE, seed, force: false }),
     ),
     stage(
-      'train-bpe',
-      'train the tokenizer',
-      async () => (await import('../train-bpe.ts')).command as Command,
-      () => ({ data: imageFolder, out: at.tokenizer, vocabulary: VOCABULARY }),
+      { name: 'train-bpe', title: 'train the tokenizer' },
+      () => import('../train-bpe.ts'),
+      () => ({ data, out: tokenizer, vocabulary: VOCABULARY }),
     ),
     stage(
-      'train-dvae',
-      'train the discrete VAE',
-      async () => (await import('../train-dvae.ts')).command as Command,
+      { name: 'train-dvae', title: 'train the discrete VAE', resumes: dvae },
+      () => import('../train-dvae.ts'),
+      (resume) => ({ config: config('dvae'), set: [...dvaeSet], data, run: dvae, seed, resume }),
+    ),
+    stage(
+      { name: 'tokenize', title: 'encode the images as tokens', resumes: tokens },
+      () => import('../tokenize.ts'),
+      (resume) => ({ data, dvae, out: tokens, 'shard-size': 1000, resume }),
+    ),
+    stage(
+      { name: 'train-clip', title: 'train the CLIP that ranks', resumes: paths.clip },
+      () => import('../train-clip.ts'),
       (resume) => ({
-        config: config('dvae/demo.yaml'),
-        set: dvaeSet,
-        data: imageFolder,
-        run: at.dvae,
+        config: config('clip'),
+        set: [...clipSet],
+        data,
+        tokenizer,
+        run: paths.clip,
         seed,
         resume,
       }),
     ),
     stage(
-      'tokenize',
-      'turn the images into codes',
-      async () => (await import('../tokenize.ts')).command as Command,
-      (resume) => ({ data: imageFolder, dvae: at.dvae, out: at.tokens, 'shard-size': 1000, resume }),
-    ),
-    stage(
-      'train-clip',
-      'train the CLIP that ranks',
-      async () => (await import('../train-clip.ts')).command as Command,
+      { name: 'train-dalle', title: 'train the joint Transformer', resumes: paths.dalle },
+      () => import('../train-dalle.ts'),
       (resume) => ({
-        config: config('clip/demo.yaml'),
-        set: clipSet,
-        data: imageFolder,
-        tokenizer: at.tokenizer,
-        run: at.clip,
-        seed,
-        resume,
-      }),
-    ),
-    stage(
-      'train-dalle',
-      'train the joint Transformer',
-      async () => (await import('../train-dalle.ts')).command as Command,
-      (resume) => ({
-        config: config('dalle/demo.yaml'),
-        set: dalleSet,
-        tokens: at.tokens,
-        dvae: at.dvae,
-        tokenizer: at.tokenizer,
-        run: at.dalle,
+        config: config('dalle'),
+        set: [...dalleSet],
+        tokens,
+        dvae,
+        tokenizer,
+        run: paths.dalle,
         seed,
         resume,
       }),

@@ -12,7 +12,7 @@ import type { OnHost } from '../../../../src/engine/session/compiled.ts';
 import { loadTokenizer } from '../../../../src/tokenizers/load.ts';
 import type { Tokenizer } from '../../../../src/tokenizers/tokenizer.ts';
 import { assertClipCaptionsFit, clipBatches } from '../../../../src/train/clip/batches.ts';
-import type { ClipInputs } from '../../../../src/train/clip/step.ts';
+import type { ClipInputs } from '../../../../src/train/clip/gradients.ts';
 import { DataError } from '../../../../src/util/errors.ts';
 import { createLogger } from '../../../../src/util/logger.ts';
 import { writeImages } from '../../../support/tiny-dvae.ts';

@@ -12,7 +12,7 @@ import { Runtime } from '../../../../src/engine/session/runtime.ts';
 import type { Tensor } from '../../../../src/engine/tfjs/tf.ts';
 import { constant, normal } from '../../../../src/nn/parameters.ts';
 import { Weights } from '../../../../src/nn/weights.ts';
-import { GradientExchange } from '../../../../src/train/distributed/all-reduce.ts';
+import { AllReduce } from '../../../../src/train/distributed/all-reduce.ts';
 import {
   gatherResiduals,
   scatterResiduals,
@@ -71,7 +71,7 @@ async function setUp(cluster: Cluster, isExact = false) {
   const compression = isExact ? undefined : new PowerSgd(runtime, 'model', weights.entries, RANK);
   await compression?.factors.initialize(0);
   await compression?.residuals.load(compression.residuals.zeros());
-  const exchange = new GradientExchange(runtime, 'test', { cluster, sums, compression });
+  const exchange = new AllReduce(runtime, 'test', { cluster, sums, compression });
   const start = runtime.compile('set', (inputs: Record<string, Tensor>) => {
     sums.clear();
     sums.add(new Map(Object.entries(inputs)));

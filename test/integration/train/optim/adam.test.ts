@@ -4,7 +4,8 @@ import { Runtime } from '../../../../src/engine/session/runtime.ts';
 import { type Scalar, type Tensor, tf } from '../../../../src/engine/tfjs/tf.ts';
 import { constant, normal } from '../../../../src/nn/parameters.ts';
 import { Weights } from '../../../../src/nn/weights.ts';
-import { Adam, Ema, type EmaConfig, type OptimizerConfig } from '../../../../src/train/optim/adam.ts';
+import { Adam, type OptimizerConfig } from '../../../../src/train/optim/adam.ts';
+import { Ema, type EmaConfig } from '../../../../src/train/optim/ema.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
 
 const runtime = new Runtime();

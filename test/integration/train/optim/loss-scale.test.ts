@@ -7,9 +7,10 @@ import { Runtime } from '../../../../src/engine/session/runtime.ts';
 import { type Scalar, type Tensor, tf } from '../../../../src/engine/tfjs/tf.ts';
 import { constant, normal } from '../../../../src/nn/parameters.ts';
 import { Weights } from '../../../../src/nn/weights.ts';
-import { Adam, Ema } from '../../../../src/train/optim/adam.ts';
+import { Adam } from '../../../../src/train/optim/adam.ts';
+import { Ema } from '../../../../src/train/optim/ema.ts';
 import { valueAndGradients } from '../../../../src/train/optim/gradients.ts';
-import { checkLossScale, LossScale } from '../../../../src/train/optim/loss-scale.ts';
+import { assertLossScale, LossScale } from '../../../../src/train/optim/loss-scale.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
 
 const runtime = new Runtime();
@@ -133,8 +134,8 @@ describe('the loss scale', () => {
   });
 
   test('a run whose updates overflow at any scale is stopped, with what to do', () => {
-    checkLossScale(undefined, 1, 'runs/x');
-    checkLossScale(2 ** -9, 1, 'runs/x');
-    assert.throws(() => checkLossScale(2 ** -10, 30, 'runs/x'), /overflow float16 at step 30.*/);
+    assertLossScale(undefined, 1, 'runs/x');
+    assertLossScale(2 ** -9, 1, 'runs/x');
+    assert.throws(() => assertLossScale(2 ** -10, 30, 'runs/x'), /overflow float16 at step 30.*/);
   });
 });

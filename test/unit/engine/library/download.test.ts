@@ -1,4 +1,4 @@
-// Fetching, with a pip of the test's own on the PATH: what it is asked, and what comes of its answers.
+// Downloads with a fake pip on the PATH: its arguments, and the handling of its output and errors.
 
 import assert from 'node:assert/strict';
 import { readdir, readFile, statfs, writeFile } from 'node:fs/promises';
@@ -11,7 +11,7 @@ import { libraryFolder, locateLibrary } from '../../../../src/engine/library/loc
 import { findPip } from '../../../../src/engine/library/python.ts';
 import { assertFreeSpace, diskFull } from '../../../../src/engine/library/storage.ts';
 import { projectOf } from '../../../../src/engine/library/wheel.ts';
-import { DataError, EngineError, InterruptedError, type UserError } from '../../../../src/util/errors.ts';
+import { DataError, EngineError, type ErrorCode } from '../../../../src/util/errors.ts';
 import { SILENT } from '../../../../src/util/progress.ts';
 import {
   METADATA,
@@ -26,7 +26,7 @@ import {
 
 const onLinux = process.platform === 'linux' && process.arch === 'x64';
 
-/** Puts programs of a name on a PATH of their own; each is JavaScript that sees its parameters in `argv`. */
+/** Replaces the PATH by a folder with these programs; each is JavaScript with its parameters in `argv`. */
 async function programs(t: TestContext, scripts: Readonly<Record<string, string>>): Promise<string> {
   const folder = await temporaryFolder(t);
   for (const [name, script] of Object.entries(scripts)) {
@@ -40,7 +40,9 @@ async function programs(t: TestContext, scripts: Readonly<Record<string, string>
 const pipSaying = (version: string) => `console.log('${version}')`;
 const PIP = 'pip 23.0 from /somewhere (python 3.11)';
 
-/** A pip that copies wheels out of `store` by their project's name, and writes down what it was asked. */
+/**
+ * A pip that copies wheels from `store` by the name of their project; returns a reader of the arguments of its calls.
+ */
 async function fakePip(
   t: TestContext,
   store: Readonly<Record<string, Buffer>>,
@@ -74,7 +76,7 @@ async function room(): Promise<number> {
   return bavail * bsize;
 }
 
-test('pip is told everything, so that any Python serves', () => {
+test('the arguments of pip do not depend on the Python that runs it', () => {
   const parameters = pipArguments({ requirement: 'tensorflow==1', platforms: ['a', 'b'] }, '/to');
   const line = parameters.join(' ');
   assert.match(line, /^download --no-deps --only-binary=:all: --platform a --platform b /);
@@ -82,7 +84,7 @@ test('pip is told everything, so that any Python serves', () => {
   assert.match(line, /--dest \/to tensorflow==1$/);
 });
 
-test('the announcement of a download is read in each form pip gives it', () => {
+test('each form of the line with which pip announces a download is parsed', () => {
   const cases: [string, ReturnType<typeof announcedDownload>][] = [
     [
       '  Downloading tensorflow_cpu-2.21.0-cp312-cp312-manylinux_2_27_x86_64.whl (274.0 MB)',
@@ -98,7 +100,7 @@ test('the announcement of a download is read in each form pip gives it', () => {
   for (const [line, expected] of cases) assert.deepEqual(announcedDownload(line), expected, line);
 });
 
-test('the first Python 3 with a pip that serves is taken', async (t) => {
+test('the first Python 3 with a usable pip is chosen', async (t) => {
   await programs(t, {
     python3: 'process.exit(1)',
     python: pipSaying('pip 20.3 from /x (python 2.7)'),
@@ -107,17 +109,14 @@ test('the first Python 3 with a pip that serves is taken', async (t) => {
   assert.deepEqual(await findPip(), { command: 'py', arguments: ['-3', '-m', 'pip'], version: PIP });
 });
 
-test('without Python, or with an old pip only, the error says what to install', async (t) => {
+test('a missing Python and an old pip are different errors, both with a fix', async (t) => {
   await programs(t, {});
-  await assert.rejects(
-    findPip(),
-    (error: EngineError) => /no Python 3/.test(error.message) && /--from/.test(error.fix!),
-  );
+  await assert.rejects(findPip(), { name: 'EngineError', code: 'E_PIP_MISSING', fix: /--from/ });
   await programs(t, { python3: pipSaying('pip 18.1 from /x (python 3.6)') });
-  await assert.rejects(findPip(), /older than 19\.2: pip 18\.1/);
+  await assert.rejects(findPip(), { name: 'EngineError', code: 'E_PIP_OLD', message: /19\.2.*18\.1/ });
 });
 
-test('the library is fetched, unpacked and in its place', { skip: !onLinux }, async (t) => {
+test('the library is downloaded, unpacked and installed once', { skip: !onLinux }, async (t) => {
   const cache = await temporaryCache(t);
   const asked = await fakePip(t, { [`tensorflow_cpu-2.21.0-cp312-cp312-${TAG}.whl`]: zip(WHEEL_CONTENTS) });
   assert.equal((await install()).changed, true);
@@ -139,7 +138,7 @@ test('a library of another release is replaced by the tested one', { skip: !onLi
   assert.equal(locateLibrary().version, PROBED.version);
 });
 
-test('the CUDA build replaces the CPU one and stays', {
+test('the CUDA build replaces the CPU build, and is not replaced by it', {
   skip: !onLinux || (await room()) < 10e9,
 }, async (t) => {
   await temporaryCache(t);
@@ -159,35 +158,44 @@ test('the CUDA build replaces the CPU one and stays', {
   assert.deepEqual(projects, ['tensorflow_cpu', 'tensorflow', 'nvidia_cudnn_cu12']);
 });
 
-test('pip’s refusals become errors with a fix, and nothing stays', { skip: !onLinux }, async (t) => {
+test('errors of pip become errors with a code and a fix, and leave the cache empty', {
+  skip: !onLinux,
+}, async (t) => {
   const cache = await temporaryCache(t);
-  const refusals: [string, typeof EngineError | typeof DataError, RegExp][] = [
-    ['ERROR: No matching distribution found for tensorflow-cpu==2.21.0', EngineError, /index.*--from/],
+  const refusals: [string, typeof EngineError | typeof DataError, ErrorCode, RegExp][] = [
+    [
+      'ERROR: No matching distribution found for tensorflow-cpu==2.21.0',
+      EngineError,
+      'E_PIP_DOWNLOAD',
+      /--from/,
+    ],
     [
       'WARNING: Retrying after connection broken by NewConnectionError\\nERROR: Could not find a version',
       EngineError,
-      /network.*PIP_INDEX_URL/,
+      'E_PIP_NETWORK',
+      /PIP_INDEX_URL/,
     ],
     [
       'ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device',
       DataError,
+      'E_DISK_FULL',
       /MM_CACHE/,
     ],
   ];
-  for (const [complaint, kind, fix] of refusals) {
+  for (const [complaint, kind, code, fix] of refusals) {
     await programs(t, {
       python3: `if (argv.includes('--version')) console.log('${PIP}'); else { console.error('${complaint}'); process.exit(1); }`,
     });
     await assert.rejects(
       install(),
-      (error) => error instanceof kind && fix.test((error as UserError).fix ?? ''),
+      (error) => error instanceof kind && error.code === code && fix.test(error.fix ?? ''),
       complaint,
     );
     assert.deepEqual(await readdir(cache), [], complaint);
   }
 });
 
-test('an interrupted download ends pip and leaves nothing', { skip: !onLinux }, async (t) => {
+test('an interrupted download stops pip and leaves the cache empty', { skip: !onLinux }, async (t) => {
   const cache = await temporaryCache(t);
   const started = join(await temporaryFolder(t), 'started');
   await programs(t, {
@@ -195,7 +203,10 @@ test('an interrupted download ends pip and leaves nothing', { skip: !onLinux }, 
       else { fs.writeFileSync('${started}', String(process.pid)); setTimeout(() => {}, 60000); }`,
   });
   const controller = new AbortController();
-  const installing = assert.rejects(install(false, controller.signal), InterruptedError);
+  const installing = assert.rejects(install(false, controller.signal), {
+    name: 'InterruptedError',
+    code: 'E_INTERRUPTED',
+  });
   let pip = Number.NaN;
   while (!(pip > 0)) {
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -204,7 +215,7 @@ test('an interrupted download ends pip and leaves nothing', { skip: !onLinux }, 
   controller.abort();
   await installing;
   assert.deepEqual(await readdir(cache), []);
-  // It was told to end; give it the moment that takes.
+  // pip was told to stop; wait until it has.
   const running = () => {
     try {
       return process.kill(pip, 0);
@@ -215,11 +226,13 @@ test('an interrupted download ends pip and leaves nothing', { skip: !onLinux }, 
   while (running()) await new Promise((resolve) => setTimeout(resolve, 20));
 });
 
-test('too little room is an error before anything is fetched', async () => {
-  await assert.rejects(
-    assertFreeSpace(tmpdir(), 1e18),
-    (error) => error instanceof DataError && /MM_CACHE/.test(error.fix!),
-  );
+test('too little free space is an error before the download', async () => {
+  await assert.rejects(assertFreeSpace(tmpdir(), 1e18), {
+    name: 'DataError',
+    code: 'E_DISK_FULL',
+    where: tmpdir(),
+    fix: /MM_CACHE/,
+  });
   await assertFreeSpace(tmpdir(), 1);
-  assert.match(diskFull('/x').message, /disk is full/);
+  assert.equal(diskFull('/x').code, 'E_DISK_FULL');
 });

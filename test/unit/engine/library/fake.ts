@@ -1,4 +1,4 @@
-// Tiny packages in the formats of the real ones, and a cache folder of the test's own.
+// Tiny packages in the formats of the real ones, and temporary caches.
 
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -27,7 +27,7 @@ export const PROBED: ProbeResult = {
 
 export type Contents = Readonly<Record<string, string>>;
 
-/** What a tensorflow wheel holds, as far as mm looks at it, and something it leaves out. */
+/** The files of a tensorflow wheel that mm uses, and one that it ignores. */
 export const WHEEL_CONTENTS: Contents = {
   [`tensorflow/${FRAMEWORK}`]: 'framework '.repeat(1000),
   [`tensorflow/${TENSORFLOW}`]: 'tensorflow '.repeat(2000),
@@ -57,7 +57,7 @@ function assign(name: string, value: string | undefined): void {
   else process.env[name] = value;
 }
 
-/** An empty cache that MM_CACHE names during one test. */
+/** An empty cache, set as MM_CACHE for one test. */
 export async function temporaryCache(t: TestContext): Promise<string> {
   const cache = join(await temporaryFolder(t), 'cache');
   setEnvironment(t, { MM_CACHE: cache, MM_TENSORFLOW: undefined });
@@ -104,7 +104,7 @@ export function zip(contents: Contents, mode = 0o644): Buffer {
   return Buffer.concat([...records, central, end]);
 }
 
-/** A gzipped tarball; a content that begins with `->` is a symbolic link to what follows. */
+/** A gzipped tarball; a content `->TARGET` is a symbolic link. */
 export async function tarball(contents: Contents): Promise<Buffer> {
   const archive = pack();
   for (const [name, content] of Object.entries(contents)) {

@@ -1,5 +1,5 @@
-// One `mm setup` as a process of its own, with a verification that reports and takes its time.
-// Parameters: what to install from, how many milliseconds the verification takes.
+// `mm setup` as a separate process, with a verification that prints a line and takes a while.
+// Parameters: the source, and the duration of the verification in milliseconds.
 
 import { installLibrary } from '../../../../src/engine/library/install.ts';
 import { SILENT } from '../../../../src/util/progress.ts';

@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type InstallOptions, installLibrary } from '../../../../src/engine/library/install.ts';
 import { libraryFolder, locateLibrary } from '../../../../src/engine/library/locate.ts';
-import { EngineError, InterruptedError } from '../../../../src/util/errors.ts';
+import { EngineError } from '../../../../src/util/errors.ts';
 import { SILENT } from '../../../../src/util/progress.ts';
 import {
   FRAMEWORK,
@@ -31,7 +31,7 @@ async function wheelIn(t: TestContext, contents = WHEEL_CONTENTS): Promise<strin
   return path;
 }
 
-/** An `mm setup` in a process of its own; `said` is what it printed so far. */
+/** `mm setup` in a separate process; `said` returns its output so far. */
 function worker(from: string, milliseconds: number): { child: ChildProcess; said: () => string } {
   const script = fileURLToPath(new URL('install-worker.ts', import.meta.url));
   const child = spawn(process.execPath, ['--import', 'tsx', script, from, String(milliseconds)], {
@@ -44,7 +44,7 @@ function worker(from: string, milliseconds: number): { child: ChildProcess; said
   return { child, said: () => text };
 }
 
-test('a wheel is unpacked, verified before it has its name, and then found', async (t) => {
+test('a wheel is unpacked, verified in the work folder, and found after that', async (t) => {
   const cache = await temporaryCache(t);
   const seen: string[] = [];
   const { library, changed } = await install(await wheelIn(t), {
@@ -77,7 +77,7 @@ test('a wheel is unpacked, verified before it has its name, and then found', asy
   );
 });
 
-test('a second run changes nothing, and force replaces', async (t) => {
+test('a second installation changes nothing, and force replaces the library', async (t) => {
   await temporaryCache(t);
   const wheel = await wheelIn(t);
   await install(wheel);
@@ -90,7 +90,7 @@ test('a second run changes nothing, and force replaces', async (t) => {
   assert.equal(library.version, '3.0.0');
 });
 
-test('a library that is not whole is installed again', async (t) => {
+test('an incomplete library is installed again', async (t) => {
   await temporaryCache(t);
   const wheel = await wheelIn(t);
   await install(wheel);
@@ -99,10 +99,12 @@ test('a library that is not whole is installed again', async (t) => {
   assert.equal(locateLibrary().version, PROBED.version);
 });
 
-test('a failed verification leaves the cache as it was', async (t) => {
+test('a failed verification leaves the cache unchanged', async (t) => {
   const cache = await temporaryCache(t);
   const wheel = await wheelIn(t);
-  const broken = { verify: () => Promise.reject(new EngineError('does not load')) };
+  const broken = {
+    verify: () => Promise.reject(new EngineError('does not load', { code: 'E_LIBRARY_LOAD' })),
+  };
   await assert.rejects(install(wheel, broken), EngineError);
   assert.deepEqual(await readdir(cache), []);
   await install(wheel);
@@ -110,7 +112,7 @@ test('a failed verification leaves the cache as it was', async (t) => {
   assert.equal(locateLibrary().version, PROBED.version);
 });
 
-test('an interruption leaves nothing behind', async (t) => {
+test('an interruption leaves the cache empty', async (t) => {
   const cache = await temporaryCache(t);
   const controller = new AbortController();
   const interrupted = install(await wheelIn(t), {
@@ -121,11 +123,11 @@ test('an interruption leaves nothing behind', async (t) => {
       return PROBED;
     },
   });
-  await assert.rejects(interrupted, InterruptedError);
+  await assert.rejects(interrupted, { name: 'InterruptedError', code: 'E_INTERRUPTED' });
   assert.deepEqual(await readdir(cache), []);
 });
 
-test('of two processes at once, one installs and the other waits for it', async (t) => {
+test('of two simultaneous processes one installs, and the other waits for it', async (t) => {
   const cache = await temporaryCache(t);
   const wheel = await wheelIn(t);
   const workers = [worker(wheel, 500), worker(wheel, 500)];
@@ -135,19 +137,19 @@ test('of two processes at once, one installs and the other waits for it', async 
   assert.deepEqual(await readdir(cache), [basename(libraryFolder())]);
 });
 
-test('after kill -9 in the middle, the next run clears up and installs', async (t) => {
+test('after kill -9 during an installation the next run cleans up and installs', async (t) => {
   const cache = await temporaryCache(t);
   const wheel = await wheelIn(t);
   const { child, said } = worker(wheel, 60_000);
   while (said() === '') await once(child.stdout!, 'data');
   child.kill('SIGKILL');
   await once(child, 'close');
-  assert.equal((await readdir(cache)).length, 2, 'its lock and its work folder');
+  assert.equal((await readdir(cache)).length, 2, 'the lock and the work folder');
   assert.equal((await install(wheel)).changed, true);
   assert.deepEqual(await readdir(cache), [basename(libraryFolder())]);
 });
 
-test('a lock is taken over from an owner on another machine only after a long silence', async (t) => {
+test('a lock of another machine is taken over only after a long time without a touch', async (t) => {
   const cache = await temporaryCache(t);
   const wheel = await wheelIn(t);
   const lock = `${libraryFolder()}.lock`;

@@ -4,7 +4,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { cacheFolder, libraryFolder, locateLibrary } from '../../../../src/engine/library/locate.ts';
-import { EngineError } from '../../../../src/util/errors.ts';
+import type { ErrorCode } from '../../../../src/util/errors.ts';
 import {
   FRAMEWORK,
   setEnvironment,
@@ -28,10 +28,9 @@ const FILES = {
   'nvidia/a/lib/libcudart.so.12': '',
 };
 
-const asksForSetup = (error: unknown): boolean =>
-  error instanceof EngineError && /mm setup/.test(error.fix ?? '');
+const asksForSetup = (code: ErrorCode) => ({ name: 'EngineError', code, fix: /mm setup/ });
 
-test('the cache is MM_CACHE, else XDG_CACHE_HOME/mm, else the system’s place', (t) => {
+test('the cache is MM_CACHE, else XDG_CACHE_HOME/mm, else the folder of the system', (t) => {
   setEnvironment(t, { MM_CACHE: '/a/b', XDG_CACHE_HOME: '/x' });
   assert.equal(cacheFolder(), '/a/b');
   setEnvironment(t, { MM_CACHE: undefined });
@@ -56,27 +55,27 @@ test('an installed library is found with absolute paths', async (t) => {
   });
 });
 
-test('none, a missing file and a broken manifest are errors that name mm setup', async (t) => {
+test('a missing library, a missing file and a broken manifest are errors whose fix is mm setup', async (t) => {
   await temporaryCache(t);
-  assert.throws(locateLibrary, asksForSetup);
+  assert.throws(locateLibrary, asksForSetup('E_LIBRARY_MISSING'));
   await writeFiles(libraryFolder(), FILES);
   for (const path of Object.keys(FILES)) {
     await rm(join(libraryFolder(), path));
-    assert.throws(locateLibrary, asksForSetup, path);
+    assert.throws(locateLibrary, asksForSetup('E_LIBRARY_INCOMPLETE'), path);
     await writeFiles(libraryFolder(), FILES);
   }
   await writeFile(join(libraryFolder(), 'library.json'), '{');
-  assert.throws(locateLibrary, asksForSetup);
+  assert.throws(locateLibrary, asksForSetup('E_LIBRARY_INCOMPLETE'));
 });
 
-test('MM_TENSORFLOW names a folder with the two files', async (t) => {
+test('MM_TENSORFLOW has to be a folder with both libraries', async (t) => {
   await temporaryCache(t);
   const folder = await temporaryFolder(t);
   setEnvironment(t, { MM_TENSORFLOW: folder });
   await writeFiles(folder, { [FRAMEWORK]: '' });
-  assert.throws(locateLibrary, asksForSetup);
+  assert.throws(locateLibrary, asksForSetup('E_LIBRARY_MISSING'));
   await writeFiles(folder, { [TENSORFLOW]: '' });
   assert.equal(locateLibrary().tensorflow, join(folder, TENSORFLOW));
   setEnvironment(t, { MM_TENSORFLOW: join(folder, 'absent') });
-  assert.throws(locateLibrary, asksForSetup);
+  assert.throws(locateLibrary, asksForSetup('E_LIBRARY_MISSING'));
 });

@@ -1,4 +1,4 @@
-// The verification in a child process: with the real library where there is one, and with things that are none.
+// The verification in a child process: with the installed library, where there is one, and with files of other formats.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -27,18 +27,19 @@ test('the real library loads and multiplies', {
   assert.ok(seconds > 0);
 });
 
-test('files that are no libraries are an error that says why', async (t) => {
+test('files that are not libraries are an error with the reason', async (t) => {
   const folder = await temporaryFolder(t);
   await writeFiles(folder, { [FRAMEWORK]: 'not a library', [TENSORFLOW]: 'nor this' });
   await assert.rejects(verifyLibrary(folder), (error) => {
     assert.ok(error instanceof EngineError);
+    assert.equal(error.code, 'E_LIBRARY_LOAD');
     assert.match(error.message, /invalid ELF header|file too short|not a mach-o/i);
     assert.equal(error.where, folder);
     return true;
   });
 });
 
-test('known reasons are said in words', () => {
+test('known reasons are explained', () => {
   const said = (...parameters: Parameters<typeof explainProbeFailure>) => {
     const [what, { fix }] = explainProbeFailure(...parameters);
     return `${what} | ${fix}`;

@@ -8,9 +8,8 @@ import {
   parseWheelName,
   projectOf,
 } from '../../../../src/engine/library/wheel.ts';
-import { EngineError, UsageError } from '../../../../src/util/errors.ts';
 
-test('each machine gets the wheel that is published for it', () => {
+test('each machine gets the wheel published for it', () => {
   const wheelFor = (platform: NodeJS.Platform, arch: string, gpu = false) =>
     libraryWheel(gpu, { platform, arch });
   assert.deepEqual(wheelFor('linux', 'x64'), {
@@ -25,12 +24,12 @@ test('each machine gets the wheel that is published for it', () => {
     ['darwin', 'x64'],
     ['linux', 's390x'],
   ] as const) {
-    assert.throws(() => wheelFor(platform, arch), EngineError);
+    assert.throws(() => wheelFor(platform, arch), { name: 'EngineError', code: 'E_NO_BUILD' });
   }
-  assert.throws(() => wheelFor('darwin', 'arm64', true), UsageError);
+  assert.throws(() => wheelFor('darwin', 'arm64', true), { name: 'UsageError', code: 'E_NO_CUDA_BUILD' });
 });
 
-test('wheel names are read as PEP 427 writes them', () => {
+test('names of wheels are parsed by PEP 427', () => {
   assert.deepEqual(
     parseWheelName('Nvidia_cuDNN.cu12-9.1-1b-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl'),
     {
@@ -43,8 +42,8 @@ test('wheel names are read as PEP 427 writes them', () => {
   assert.equal(parseWheelName('notes.whl'), undefined);
 });
 
-test('a wheel serves its own operating system and processor only', () => {
-  const serves = (tag: string, platform: NodeJS.Platform, arch: string) =>
+test('a wheel fits its operating system and processor only', () => {
+  const fits = (tag: string, platform: NodeJS.Platform, arch: string) =>
     fitsMachine({ project: 'tensorflow', version: '2', platforms: [tag] }, { platform, arch });
   const machines = [
     ['linux', 'x64'],
@@ -53,16 +52,16 @@ test('a wheel serves its own operating system and processor only', () => {
     ['darwin', 'x64'],
     ['win32', 'x64'],
   ] as const;
-  const serving = (tag: string) =>
-    machines.filter(([platform, arch]) => serves(tag, platform, arch)).map((m) => m.join());
-  assert.deepEqual(serving('manylinux_2_27_x86_64'), ['linux,x64']);
-  assert.deepEqual(serving('manylinux_2_27_aarch64'), ['linux,arm64']);
-  assert.deepEqual(serving('macosx_12_0_arm64'), ['darwin,arm64']);
-  assert.deepEqual(serving('macosx_12_0_universal2'), ['darwin,arm64', 'darwin,x64']);
-  assert.deepEqual(serving('win_amd64'), ['win32,x64']);
+  const fitting = (tag: string) =>
+    machines.filter(([platform, arch]) => fits(tag, platform, arch)).map((m) => m.join());
+  assert.deepEqual(fitting('manylinux_2_27_x86_64'), ['linux,x64']);
+  assert.deepEqual(fitting('manylinux_2_27_aarch64'), ['linux,arm64']);
+  assert.deepEqual(fitting('macosx_12_0_arm64'), ['darwin,arm64']);
+  assert.deepEqual(fitting('macosx_12_0_universal2'), ['darwin,arm64', 'darwin,x64']);
+  assert.deepEqual(fitting('win_amd64'), ['win32,x64']);
 });
 
-test('of several wheels, the build asked for comes first, then the tested release', (t) => {
+test('of several wheels the requested build is preferred, then the tested release', (t) => {
   if (process.platform !== 'linux' || process.arch !== 'x64') return t.skip('names are of Linux x64');
   const cpu = (version: string) => `tensorflow_cpu-${version}-cp312-cp312-manylinux_2_27_x86_64.whl`;
   const gpu = (version: string) => `tensorflow-${version}-cp311-cp311-manylinux_2_27_x86_64.whl`;
@@ -97,7 +96,7 @@ test('the CUDA wheels are those of the extra and-cuda', () => {
   assert.equal(projectOf('nvidia-cudnn-cu12<10.0'), 'nvidia_cudnn_cu12');
 });
 
-test('CUDA libraries are loaded after those they need, and parts that are opened later are left alone', () => {
+test('CUDA libraries are loaded after their dependencies; parts that cuDNN opens itself are not', () => {
   const folder = 'nvidia/x/lib';
   const found = [
     'libcudnn_ops.so.9',

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import sharp from 'sharp';
-import { type GridCell, imageGrid, type Rgb, RIGHT, WRONG } from '../../../../src/report/images/grid.ts';
+import { imageGrid, RIGHT, WRONG } from '../../../../src/report/images/grid.ts';
+import type { GridCell, Rgb } from '../../../../src/report/images/grid-layout.ts';
 
 const solid = (color: Rgb, width: number, height: number, extra: Partial<GridCell> = {}): GridCell => ({
   pixels: Uint8Array.from({ length: width * height * 3 }, (_, index) => color[index % 3]!),
@@ -44,7 +45,7 @@ const RED: Rgb = [200, 10, 10];
 const GREEN: Rgb = [10, 200, 10];
 const BLUE: Rgb = [10, 10, 200];
 
-test('images stand in rows, enlarged by whole pixels, in the order given', async () => {
+test('images are placed in rows, in the order given, enlarged by an integer', async () => {
   const grid = await open(
     await imageGrid([solid(RED, 32, 32), solid(GREEN, 32, 32), solid(BLUE, 32, 32)], { columns: 2 }),
   );

@@ -1,21 +1,21 @@
-// Charts say what the metrics say: where points lie, which scale, what is left of many points, what is not finite.
+// Charts of metrics: positions of points, scales, thinning, values that are not finite.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  type CurvePoint,
   linearTicks,
   logTicks,
-  type Point,
   scaleOf,
   thin,
 } from '../../../../src/report/pages/curve-scales.ts';
 import { chartSvg, shortNumber } from '../../../../src/report/pages/curves.ts';
 import { runCharts } from '../../../../src/report/pages/run-charts.ts';
 
-const points = (values: readonly number[], every = 10): Point[] =>
+const points = (values: readonly number[], every = 10): CurvePoint[] =>
   values.map((value, i) => ({ step: i * every, value }));
 
-test('positive values far apart are drawn logarithmically, others linearly', () => {
+test('positive values of a wide range get a logarithmic scale, others a linear one', () => {
   const far = scaleOf(points([100, 1, 0.1]), 20, false);
   assert.equal(far.isLog, true);
   assert.deepEqual([far.share(0.1), far.share(100)], [0, 1]);
@@ -29,7 +29,7 @@ test('positive values far apart are drawn logarithmically, others linearly', () 
   assert.equal(scaleOf(points([100, 1]), 10, true).isLog, false);
 });
 
-test('a first value that dwarfs the others does not set a linear scale', () => {
+test('a large first value does not set the range of a linear scale', () => {
   const values = [900, ...Array.from({ length: 100 }, (_, i) => -1 - i / 100)];
   const { low, high } = scaleOf(points(values, 1), 100, false);
   assert.ok(high < 0 && low > -3, `${low} … ${high}`);
@@ -52,20 +52,20 @@ test('ticks are round and inside the range', () => {
   }
 });
 
-test('many points become their means between the least and the greatest', () => {
+test('many points become the mean, minimum and maximum of bins', () => {
   const many = points(
     Array.from({ length: 6000 }, (_, i) => (i % 2 === 0 ? 1 : 3)),
     1,
   );
-  const { middle, least, most } = thin(many);
-  assert.equal(middle.length, 120);
-  assert.ok(middle.every(({ value }) => value === 2));
-  assert.ok(least.every(({ value }) => value === 1) && most.every(({ value }) => value === 3));
-  assert.ok(middle.every(({ step }, i) => i === 0 || step > (middle[i - 1] as Point).step));
-  assert.equal(thin(many.slice(0, 50)).middle.length, 50);
+  const { mean, min, max } = thin(many);
+  assert.equal(mean.length, 120);
+  assert.ok(mean.every(({ value }) => value === 2));
+  assert.ok(min.every(({ value }) => value === 1) && max.every(({ value }) => value === 3));
+  assert.ok(mean.every(({ step }, i) => i === 0 || step > (mean[i - 1] as CurvePoint).step));
+  assert.equal(thin(many.slice(0, 50)).mean.length, 50);
 });
 
-test('points lie where their steps and values say; values that are not finite are marked', () => {
+test('points are at their steps and values; values that are not finite are marked', () => {
   const svg = chartSvg({
     title: 'Loss',
     isLinear: true,
@@ -82,7 +82,7 @@ test('points lie where their steps and values say; values that are not finite ar
   assert.doesNotMatch(svg, /NaN [\d]|"NaN|Infinity/);
 });
 
-test('what is measured on held-out data stands beside training; unknown metrics are drawn too', () => {
+test('validation and training values of a metric share a chart; unknown metrics have charts too', () => {
   const groups = runCharts([
     { step: 0, values: { 'validation/loss': 3, 'validation/codesUsed': 5, 'validation/deadCodes': 1 } },
     { step: 1, values: { loss: 2, learningRate: 1e-3, novelty: 1 } },
@@ -91,7 +91,7 @@ test('what is measured on held-out data stands beside training; unknown metrics 
   assert.deepEqual(titles, [
     ['Learning', ['Loss']],
     ['Codebook', ['Codes in use']],
-    ['Schedules and gradients', ['Step size', 'novelty']],
+    ['Schedules and gradients', ['Learning rate', 'novelty']],
   ]);
   assert.deepEqual(
     groups[0]?.charts[0]?.series.map(({ name, points }) => [name, points]),
@@ -102,7 +102,7 @@ test('what is measured on held-out data stands beside training; unknown metrics 
   );
 });
 
-test('numbers are short', () => {
+test('numbers have at most four digits', () => {
   assert.deepEqual([0, 12, 0.25, 1234, 12_345, 3_500_000, 0.00032, 1e-7, -2.279075].map(shortNumber), [
     '0',
     '12',

@@ -1,0 +1,49 @@
+// The gradients of CLIP's loss over a batch that fits in memory, for the train step and for `mm plan`.
+//   B batch, E embedding
+
+import type { ClipModelConfig } from '../../config/clip.ts';
+import type { Tensor, Tensor2D } from '../../engine/tfjs/tf.ts';
+import { clipLoss } from '../../models/clip/loss.ts';
+import { type ClipSpec, encodeImage, encodeText, normalizePixels } from '../../models/clip/model.ts';
+import type { BatchStatistics } from '../../nn/batch-norm.ts';
+import { unflatten } from '../../nn/parameters.ts';
+import type { Weights } from '../../nn/weights.ts';
+import { valueAndGradients } from '../optim/gradients.ts';
+
+/** Images and their texts; see `textBatch`. */
+export type ClipInputs = Readonly<Record<'pixels' | 'text' | 'mask', Tensor>>;
+
+/** The parameter whose exponential multiplies the similarities. */
+export const LOGIT_SCALE = 'logit_scale';
+
+/**
+ * Features of images and of texts, both [B, E]; inside a compiled function.
+ * @param read gives a parameter by its name
+ * @param statistics collects the batch statistics of a ResNet
+ */
+export function encodePairs(
+  { spec }: Pick<Weights<ClipSpec>, 'spec'>,
+  model: ClipModelConfig,
+  read: (name: string) => Tensor,
+  { pixels, text, mask }: ClipInputs,
+  statistics: BatchStatistics,
+) {
+  const p = unflatten(spec, read);
+  return {
+    images: encodeImage(p.image, normalizePixels(pixels, model.image), model, statistics),
+    texts: encodeText(p.text, text as Tensor2D, mask as Tensor2D, model),
+  };
+}
+
+/** Loss, accuracy and gradients of a batch; inside a compiled function. */
+export function clipGradients(
+  weights: Weights<ClipSpec>,
+  model: ClipModelConfig,
+  inputs: ClipInputs,
+  statistics: BatchStatistics,
+) {
+  return valueAndGradients(weights.entries, (read) => {
+    const { images, texts } = encodePairs(weights, model, read, inputs, statistics);
+    return clipLoss(images, texts, read(LOGIT_SCALE));
+  });
+}

@@ -1,0 +1,104 @@
+// Opens a training run of CLIP: reads its tokenizer, its pairs and its labelled images, and checks them.
+
+import type { ClipConfig } from '../../config/clip.ts';
+import { decodeAll } from '../../data/decode-batches.ts';
+import type { CaptionedImage } from '../../data/image.ts';
+import type { Faults } from '../../data/sources/faults.ts';
+import { readClasses, readLabels } from '../../data/sources/labelled.ts';
+import { readImages } from '../../data/sources/resolve.ts';
+import { splitExamples } from '../../data/split.ts';
+import type { HeldOutPairs, LabelledImages } from '../../eval/clip-validation.ts';
+import { checkClassifier } from '../../inference/clip/classifier.ts';
+import { textIds } from '../../models/clip/text.ts';
+import { loadTokenizer } from '../../tokenizers/load.ts';
+import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
+import { DataError, UsageError } from '../../util/errors.ts';
+import { assertEnoughImages } from '../enough-images.ts';
+import type { OpenContext } from '../loop/run-context.ts';
+import { assertClipCaptionsFit } from './batches.ts';
+import { ClipTask } from './task.ts';
+
+/** Held-out pairs, and labelled images, in one validation. */
+const MAX_VALIDATION_PAIRS = 512;
+const MAX_LABELLED_IMAGES = 1024;
+
+/** @throws UsageError, DataError, EngineError when the tokenizer, the data or the engine cannot be used */
+export async function openClip(
+  config: ClipConfig,
+  { log, faults, startRuntime }: OpenContext,
+): Promise<ClipTask> {
+  const { data, model, train } = config;
+  const { batch, gradCacheChunk = batch } = train;
+  const tokenizer = await loadTokenizer(data.tokenizer);
+  assertVocabularyFits(config, tokenizer);
+  const images = await readImages(data.path, { captions: 'required', faults });
+  const cut = assertClipCaptionsFit(images, tokenizer, config);
+  if (cut > 0) log.warn(`${cut} captions are longer than ${model.text.length} tokens and will be cut`);
+  const { training, heldOut } = splitExamples(images, data.validation);
+  assertEnoughImages(training.length, batch, data.path);
+  const pairs = await decodePairs(heldOut, config, faults);
+  const labelled = data.zeroShot && (await decodeLabelled(config, data.zeroShot, faults));
+  const inMemory = gradCacheChunk < batch ? `, ${gradCacheChunk} images in memory at a time` : '';
+  log.info(`each image against ${batch - 1} other texts${inMemory}`);
+  return new ClipTask(await startRuntime(), config, {
+    data: { images: training, tokenizer, faults },
+    heldOut: pairs,
+    labelled,
+  });
+}
+
+function assertVocabularyFits({ model, data }: ClipConfig, tokenizer: Tokenizer): void {
+  const ids = textIds(model);
+  if (tokenizer.vocabularySize <= ids) return;
+  const own = model.text.vocabulary - ids;
+  const reserved = own > 0 ? `, of which the model reserves ${own}` : '';
+  throw new UsageError(
+    `the tokenizer has ${tokenizer.vocabularySize} entries, model.text.vocabulary is ${model.text.vocabulary}${reserved}`,
+    {
+      code: 'E_VOCABULARY_TOO_SMALL',
+      where: data.tokenizer,
+      fix: `set model.text.vocabulary to at least ${tokenizer.vocabularySize + own}`,
+    },
+  );
+}
+
+const sizeOf = ({ model }: ClipConfig) => ({ size: model.image.size, preprocessing: 'clip' }) as const;
+
+async function decodePairs(
+  heldOut: readonly CaptionedImage[],
+  config: ClipConfig,
+  faults: Faults,
+): Promise<HeldOutPairs> {
+  const { images, pixels } = await decodeAll(
+    heldOut,
+    sizeOf(config),
+    faults,
+    'held-out',
+    MAX_VALIDATION_PAIRS,
+  );
+  return { pixels, captions: images.map(({ captions: [caption] }) => caption as string) };
+}
+
+async function decodeLabelled(
+  config: ClipConfig,
+  { images, labels: file, templates }: NonNullable<ClipConfig['data']['zeroShot']>,
+  faults: Faults,
+): Promise<LabelledImages> {
+  const all = await readClasses(images);
+  const labels = file === undefined ? [...new Set(all.map(({ label }) => label))] : await readLabels(file);
+  checkClassifier(labels, templates, file ?? images);
+  const unlisted = all.find(({ label }) => !labels.includes(label));
+  if (unlisted) {
+    throw new DataError(`${unlisted.label} is not among the labels`, {
+      code: 'E_UNKNOWN_LABEL',
+      where: unlisted.path,
+      fix: `add it to ${file ?? 'the folders'}, or name the folder by a label`,
+    });
+  }
+  // The same share of every class, whatever their order.
+  const stride = Math.max(1, Math.ceil(all.length / MAX_LABELLED_IMAGES));
+  const spread = all.filter((_, i) => i % stride === 0);
+  const decoded = await decodeAll(spread, sizeOf(config), faults, 'labelled');
+  const truth = decoded.images.map(({ label }) => labels.indexOf(label));
+  return { pixels: decoded.pixels, truth, labels, templates };
+}

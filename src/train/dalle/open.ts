@@ -1,0 +1,142 @@
+// Opens a training run of the joint Transformer: its dVAE, tokenizer and tokens, all checked against each other.
+
+import { createHash } from 'node:crypto';
+import { readCheckpoint } from '../../checkpoint/read.ts';
+import type { DalleConfig } from '../../config/dalle.ts';
+import { textLines } from '../../data/sources/captions.ts';
+import { DvaeCodec } from '../../inference/dvae/codec.ts';
+import { BpeTokenizer } from '../../tokenizers/bpe.ts';
+import { DataError, UsageError } from '../../util/errors.ts';
+import { assertEnoughImages } from '../enough-images.ts';
+import type { OpenContext } from '../loop/run-context.ts';
+import { assertCaptionsFit, firstCaption, validationBatches } from './batches.ts';
+import { openDataset, splitDataset, type TokenizedDataset } from './dataset.ts';
+import { DalleTask } from './task.ts';
+
+const MAX_VALIDATION_BATCHES = 8;
+
+/** @throws UsageError, DataError, EngineError when a part, the data or the engine cannot be used */
+export async function openDalle(config: DalleConfig, context: OpenContext): Promise<DalleTask> {
+  const { path: run, resume, log, cluster, faults } = context;
+  const { data, model } = config;
+  const isPrimary = cluster?.isPrimary ?? true;
+  const train = trainOfWorker(config.train, isPrimary);
+  const warn = (message: string): void => log.warn(message);
+  await cluster?.assertSame('configuration', configHash(config));
+  assertDivisible(config, cluster?.workers ?? 1);
+  if (train.compression && !cluster) warn('train.compression has no effect with one worker');
+  const dvae = await readCheckpoint(data.dvae, { kind: 'dvae', warn });
+  const tokenizer = await BpeTokenizer.load(data.tokenizer);
+  assertVocabularyFits(config, tokenizer);
+  const initFrom =
+    train.initFrom === undefined || resume || !isPrimary
+      ? undefined
+      : await readCheckpoint(train.initFrom, { kind: 'dalle', warn });
+  const runtime = await context.startRuntime();
+  const codec = await DvaeCodec.open(runtime, dvae);
+  assertCodecFits(config, codec);
+  const all = await openDataset(config, codec, dvae, faults, context);
+  const source = data.tokens ?? data.path ?? '';
+  const cut = assertCaptionsFit(all, tokenizer, config, source);
+  if (cut > 0) warn(`${cut} captions are longer than ${model.textLength} tokens and will be cut`);
+  const { training, heldOut } = splitDataset(all, data.validation);
+  assertEnoughImages(training.captions.length, train.batch, source);
+  await cluster?.assertSame('data', dataHash(all, tokenizer, codec), (rank) => dataDiffers(rank, source));
+  return new DalleTask(
+    runtime,
+    { ...config, train },
+    {
+      codec,
+      dvae,
+      tokenizer,
+      initFrom,
+      training,
+      validation: isPrimary ? validationBatches(heldOut, tokenizer, config, MAX_VALIDATION_BATCHES) : [],
+      prompts: isPrimary ? samplePrompts(config, heldOut, tokenizer) : [],
+      run,
+      cluster,
+    },
+  );
+}
+
+/** Only worker 0 evaluates and saves, so only worker 0 needs the EMA. */
+const trainOfWorker = (train: DalleConfig['train'], isPrimary: boolean): DalleConfig['train'] =>
+  isPrimary ? train : { ...train, ema: undefined };
+
+/** Identifies the configuration without the paths of files, which may differ between machines. */
+function configHash({ data, train, ...config }: DalleConfig): string {
+  const { path: _path, tokens: _tokens, dvae: _dvae, tokenizer: _tokenizer, ...sharedData } = data;
+  const { initFrom: _initFrom, ...sharedTrain } = train;
+  const text = JSON.stringify({ ...config, data: sharedData, train: sharedTrain });
+  return createHash('sha256').update(text).digest('hex');
+}
+
+/** Throws UsageError unless a batch has equal parts for all workers. */
+function assertDivisible({ train: { batch, accumulateSteps } }: DalleConfig, workers: number): void {
+  if (batch % (workers * accumulateSteps) === 0) return;
+  const parts =
+    accumulateSteps > 1
+      ? `${workers} workers × train.accumulateSteps ${accumulateSteps}`
+      : `${workers} workers`;
+  throw new UsageError(`train.batch ${batch} cannot be shared equally among ${parts}`, {
+    code: 'E_BATCH_NOT_DIVISIBLE',
+    option: 'workers',
+    fix: `set train.batch to a multiple of ${workers * accumulateSteps}`,
+  });
+}
+
+/** Identifies the training data: images and captions in their order, and the meaning of their ids. */
+function dataHash(
+  { keys, captions, codes }: TokenizedDataset,
+  tokenizer: BpeTokenizer,
+  codec: DvaeCodec,
+): string {
+  const hash = createHash('sha256').update(codes);
+  return hash.update(JSON.stringify([keys, captions, tokenizer, codec.hash])).digest('hex');
+}
+
+const dataDiffers = (rank: number, where: string): DataError =>
+  new DataError(`worker ${rank} has other data than worker 0`, {
+    code: 'E_WORKER_DATA',
+    where,
+    fix: 'give all workers the same images, captions, tokenizer and dVAE; best the same token shards (mm tokenize)',
+  });
+
+/** The captions to sample while training: those of the configuration, or the first held-out ones. */
+function samplePrompts(
+  config: DalleConfig,
+  heldOut: TokenizedDataset,
+  tokenizer: BpeTokenizer,
+): readonly string[] {
+  const { prompts, count } = config.train.samples;
+  const keys = prompts.map((_, i) => `train.samples.prompts.${i}`);
+  assertCaptionsFit({ keys, captions: prompts.map(textLines) }, tokenizer, config);
+  if (prompts.length > 0) return prompts;
+  return heldOut.captions.slice(0, count).map((_, i) => firstCaption(heldOut, i));
+}
+
+function assertVocabularyFits({ model, data }: DalleConfig, { vocabularySize }: BpeTokenizer): void {
+  if (vocabularySize <= model.textVocabulary) return;
+  throw new UsageError(
+    `the tokenizer has ${vocabularySize} entries, model.textVocabulary is ${model.textVocabulary}`,
+    {
+      code: 'E_VOCABULARY_TOO_SMALL',
+      where: data.tokenizer,
+      fix: `set model.textVocabulary to at least ${vocabularySize}`,
+    },
+  );
+}
+
+function assertCodecFits({ model, data }: DalleConfig, codec: DvaeCodec): void {
+  for (const [key, configured, actual] of [
+    ['grid', model.grid, codec.grid],
+    ['imageVocabulary', model.imageVocabulary, codec.config.vocabulary],
+  ] as const) {
+    if (configured === actual) continue;
+    throw new UsageError(`model.${key} is ${configured}, the dVAE's is ${actual}`, {
+      code: 'E_DVAE_MISMATCH',
+      where: data.dvae,
+      fix: `set model.${key} to ${actual}`,
+    });
+  }
+}

@@ -1,0 +1,44 @@
+// The training state written as a checkpoint of a run.
+
+import { isFiniteTensor } from '../../checkpoint/dtype.ts';
+import { RunCheckpoints } from '../../checkpoint/run-checkpoints.ts';
+import { type CheckpointContents, writeCheckpoint } from '../../checkpoint/write.ts';
+import type { HostTensor } from '../../engine/native/tensor.ts';
+import { divergence } from '../optim/divergence.ts';
+import { besideMoments, type ModelState } from './state.ts';
+import type { CarriedParts } from './task.ts';
+
+export interface SavedStep extends Pick<CheckpointContents, 'kind' | 'step' | 'dataPosition' | 'metrics'> {
+  readonly config: { readonly seed: number; readonly train: { readonly keep: number } };
+  readonly state: ModelState;
+  readonly carried?: CarriedParts | undefined;
+}
+
+/**
+ * Writes the checkpoint of a step into the run folder and removes old ones; returns its path.
+ * @throws DataError when a weight is not finite, or the disk is full or read-only; existing checkpoints stay
+ */
+export async function saveStep(run: string, saved: SavedStep): Promise<string> {
+  const { step, config, state, carried, ...contents } = saved;
+  const checkpoints = new RunCheckpoints(run);
+  const model = await state.weights.save();
+  if (![...model.values()].every(isFiniteTensor)) throw divergence('weights are', step, run);
+  const path = checkpoints.path(step);
+  await writeCheckpoint(path, {
+    ...contents,
+    ...carried,
+    step,
+    seed: config.seed,
+    config,
+    model,
+    ema: await state.ema?.weights.save(),
+    optimizer: await saveOptimizer(state),
+  });
+  await checkpoints.prune(config.train.keep, step);
+  return path;
+}
+
+async function saveOptimizer(state: ModelState): Promise<[string, HostTensor][]> {
+  const parts = [state.optimizer.moments, ...besideMoments(state)];
+  return (await Promise.all(parts.map((weights) => weights.save()))).flatMap((values) => [...values]);
+}
