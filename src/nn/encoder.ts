@@ -11,8 +11,19 @@ const LUCID_HEAD = 64;
 const EXPANSION = 4;
 
 /** Pre-LayerNorm block with the published text tower's start (openai/CLIP, initialize_parameters). */
-export const encoderBlockSpec = (width: number, layers: number): BlockSpec =>
-  blockSpec({ width, layers, stddev: width ** -0.5, expandStddev: (2 * width) ** -0.5 });
+export const encoderBlockSpec = (
+  width: number,
+  layers: number,
+  { mlpRatio, layerScale }: { readonly mlpRatio: number; readonly layerScale?: number | undefined },
+): BlockSpec =>
+  blockSpec({
+    width,
+    hidden: Math.round(width * mlpRatio),
+    layers,
+    stddev: width ** -0.5,
+    expandStddev: (2 * width) ** -0.5,
+    layerScale,
+  });
 
 /**
  * DALLE-pytorch's block number `index` from 1: no biases in the attention's input, gated GELU, and LayerScale

@@ -17,4 +17,5 @@ export const layerNormSpec = (width: number) =>
   ({ gain: constant([width], 1), bias: constant([width], 0) }) satisfies LayerNormSpec;
 
 /** (x − mean) / √(variance + 1e-5) · gain + bias, over the last axis; the shape stays. */
-export const layerNorm = (p: LayerNormParameters, x: Tensor): Tensor => normalize(x, p.gain, p.bias, EPSILON);
+export const layerNorm = (p: LayerNormParameters, x: Tensor, epsilon = EPSILON): Tensor =>
+  normalize(x, p.gain, p.bias, epsilon);

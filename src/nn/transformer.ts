@@ -30,6 +30,8 @@ export interface BlockShape {
   readonly width: number;
   /** heads × width of a head; the width where it is left out */
   readonly inner?: number;
+  /** Hidden channels of the feed-forward layer; 4 × width by default. */
+  readonly hidden?: number;
   /** Layers of the stack. */
   readonly layers: number;
   readonly stddev: number;
@@ -44,11 +46,11 @@ export interface BlockShape {
 }
 
 const feedForwardSpec = (
-  { width, gated = false, stddev, expandStddev = stddev }: BlockShape,
+  { width, hidden = EXPANSION * width, gated = false, stddev, expandStddev = stddev }: BlockShape,
   residualStddev: number,
 ) => ({
-  expand: linearSpec(width, (gated ? 2 : 1) * EXPANSION * width, expandStddev),
-  contract: linearSpec(EXPANSION * width, width, residualStddev),
+  expand: linearSpec(width, (gated ? 2 : 1) * hidden, expandStddev),
+  contract: linearSpec(hidden, width, residualStddev),
 });
 
 /** Parts that a configuration does not have are undefined. */
@@ -90,6 +92,8 @@ export interface StackOptions {
   readonly gated?: boolean;
   /** In place of GELU. */
   readonly activation?: (x: Tensor) => Tensor;
+  /** Of the layer norms at the start of the branches; their default when undefined. */
+  readonly normEpsilon?: number;
   /** See `attend`. */
   readonly sharpness?: number | undefined;
   /** Where tokens shift, the stream they are in. */
@@ -185,10 +189,10 @@ function projected(
   norm: LayerNormParameters,
   projection: LinearParameters,
   x: Tensor,
-  { shift }: StreamOptions,
+  { shift, normEpsilon }: StreamOptions,
 ): Tensor {
   const begin = (p: { norm: LayerNormParameters; projection: LinearParameters }, input: Tensor): Tensor => {
-    const normalized = layerNorm(p.norm, input) as Tensor3D;
+    const normalized = layerNorm(p.norm, input, normEpsilon) as Tensor3D;
     return linear(p.projection, shift ? shiftTokens(normalized, shift) : normalized);
   };
   return withoutActivations(begin, { norm, projection }, x);

@@ -5,13 +5,29 @@ import type { HostTensor } from '../../engine/native/tensor.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError } from '../../util/errors.ts';
 
-/** Ids that a tokenizer may give: all but the start and the end token, which the published tower has. */
+/** Ids around a text and after it. */
+export interface SpecialTokens {
+  readonly start?: number | undefined;
+  readonly end?: number | undefined;
+  readonly padding: number;
+}
+
+/** The special tokens of a text tower: the last two ids of the vocabulary, or the tokenizer's own; DALLE-pytorch has none. */
+export function specialTokens({ architecture, text }: ClipModelConfig): SpecialTokens {
+  if (architecture === 'dalle-pytorch') return { padding: 0 };
+  const { vocabulary } = text;
+  return text.specialTokens ?? { start: vocabulary - 2, end: vocabulary - 1, padding: 0 };
+}
+
+/** Ids that a tokenizer may give: all but a start and an end token that are not its own. */
 export const textIds = ({ architecture, text }: ClipModelConfig): number =>
-  architecture === 'openai' ? text.vocabulary - 2 : text.vocabulary;
+  architecture === 'openai' && !text.specialTokens ? text.vocabulary - 2 : text.vocabulary;
 
 /** Ids of a text that fit, start and end token apart. */
-export const mostTokens = ({ architecture, text }: ClipModelConfig): number =>
-  architecture === 'openai' ? text.length - 2 : text.length;
+export function mostTokens(config: ClipModelConfig): number {
+  const { start, end } = specialTokens(config);
+  return config.text.length - [start, end].filter((id) => id !== undefined).length;
+}
 
 /**
  * A text's ids without padding; the start and end token are the last two of the vocabulary.
@@ -38,18 +54,18 @@ export function textTokens(
     );
   }
   const kept = ids.slice(0, most);
-  if (config.architecture === 'dalle-pytorch') return kept;
-  const { vocabulary } = config.text;
-  return [vocabulary - 2, ...kept, vocabulary - 1];
+  const { start, end } = specialTokens(config);
+  return [start ?? [], kept, end ?? []].flat();
 }
 
-/** Texts side by side: ids padded with 0, and the mask, both [texts, text.length]. */
+/** Texts side by side: ids with padding, and the mask, both [texts, text.length]. */
 export function textBatch(
   texts: readonly (readonly number[])[],
-  { text }: ClipModelConfig,
+  config: ClipModelConfig,
 ): { text: HostTensor; mask: HostTensor } {
+  const { text } = config;
   const shape = [texts.length, text.length];
-  const ids = new Int32Array(texts.length * text.length);
+  const ids = new Int32Array(texts.length * text.length).fill(specialTokens(config).padding);
   const mask = new Float32Array(ids.length);
   for (const [row, tokens] of texts.entries()) {
     ids.set(tokens, row * text.length);
