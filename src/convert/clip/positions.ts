@@ -2,7 +2,9 @@
 // resize_text_pos_embed): those of patches by antialiased bicubic interpolation, those of texts linearly.
 //   D width, G patches on a side
 
+import type { ClipModelConfig } from '../../config/clip.ts';
 import { type Taps, tapsOf } from '../../util/resample.ts';
+import { type ForeignTensor, type StateDict, toFloat32 } from './tensors.ts';
 
 /** Rows of D numbers, each a weighted sum of rows of `table`. */
 function combine(
@@ -58,4 +60,46 @@ export function resizeLine(table: Float32Array, width: number, from: number, to:
     return first === from - 1 ? { first, weights: [1] } : { first, weights: [1 - share, share] };
   });
   return combine(table, width, taps);
+}
+
+/** The same tensors, with the positions of both towers at the lengths of `model`; openai's names and transformers'. */
+export function resizedPositions(source: StateDict, { image, text }: ClipModelConfig): StateDict {
+  const grid = image.size / image.patch;
+  const all = new Map(source);
+  const resize = (
+    names: readonly string[],
+    rows: number,
+    make: (table: Float32Array, from: number) => Float32Array,
+  ) => {
+    for (const name of names) {
+      const tensor = all.get(name);
+      if (tensor && tensor.shape[0] !== rows && tensor.shape.length === 2)
+        all.set(name, resizedTensor(tensor, rows, make));
+    }
+  };
+  resize(
+    ['visual.positional_embedding', 'vision_model.embeddings.position_embedding.weight'],
+    grid ** 2 + 1,
+    (table, from) => resizeGrid(table, image.width, Math.round(Math.sqrt(from - 1)), grid),
+  );
+  resize(
+    ['positional_embedding', 'text_model.embeddings.position_embedding.weight'],
+    text.length,
+    (table, from) => resizeLine(table, text.width, from, text.length),
+  );
+  return all;
+}
+
+function resizedTensor(
+  tensor: ForeignTensor,
+  rows: number,
+  make: (table: Float32Array, from: number) => Float32Array,
+): ForeignTensor {
+  const [from = 0, width = 0] = tensor.shape;
+  const shape = [rows, width];
+  return {
+    dtype: 'float32',
+    shape,
+    read: async () => ({ dtype: 'float32', shape, data: make(await toFloat32(tensor), from) }),
+  };
 }
