@@ -38,14 +38,14 @@ export async function findTokenizer(
   return { tokenizer: await loadTokenizer(path), path };
 }
 
-/** @throws DataError E_TOKENIZER_SIZE when the model was trained with another one */
+/** @throws DataError E_TOKENIZER_MISMATCH when the model was trained with another one */
 export function assertTokenizerFits({ tokenizer, path }: NamedTokenizer, model: ClipModelConfig): void {
   const ids = textIds(model);
   // The start and the end token are the last two ids, and have to be the tokenizer's.
   const isExact = model.architecture === 'openai' && !model.text.specialTokens;
   if (isExact ? tokenizer.vocabularySize === ids : tokenizer.vocabularySize <= ids) return;
   throw new DataError(`a tokenizer of ${tokenizer.vocabularySize} ids, where the model has ${ids}`, {
-    code: 'E_TOKENIZER_SIZE',
+    code: 'E_TOKENIZER_MISMATCH',
     where: path,
     fix: 'name the tokenizer that the model was trained with',
   });
