@@ -267,6 +267,7 @@ describe('mm convert', () => {
     const { code, stderr } = await mm([
       'convert',
       join(FIXTURES, 'open-clip-vit.pt'),
+      ...['--activation', 'gelu', '--preprocessing', 'openai', '--heads', '1', '--text-heads', '1'],
       '--tokenizer',
       tokenizer,
       '--to',
