@@ -69,9 +69,10 @@ export const imageTower = z
     resize: z
       .enum(['shortest', 'longest', 'squash'])
       .default('shortest')
-      .describe(
-        'how an image of another size is fitted: shorter side to size, then the central square; longer side to size, then padding; or both sides to size. Training crops are data.crop',
-      ),
+      .describe('the side of an image that becomes size, or both')
+      .meta({
+        note: 'With shortest the central square is cut out, with longest the image is padded, and squash changes its proportions. Crops of training are those of data.crop.',
+      }),
     interpolation: z.enum(['bicubic', 'bilinear']).default('bicubic').describe('of the resized pixels'),
     fill: z
       .int()

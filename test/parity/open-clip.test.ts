@@ -211,6 +211,20 @@ test('another image size or text length interpolates the positions', async () =>
   }
 });
 
+test('the same weights have another hash with another activation', async () => {
+  const hashOf = async (options: ConvertOptions): Promise<string> => {
+    const runtime = new Runtime();
+    try {
+      return (await ClipPipeline.open(runtime, await convert('heads', {}, options))).hash;
+    } finally {
+      await runtime.close();
+    }
+  };
+  const own = await hashOf({});
+  assert.equal(await hashOf({ activation: 'gelu' }), own);
+  assert.notEqual(await hashOf({ activation: 'quick-gelu' }), own);
+});
+
 describe('what nothing tells is asked for, and what mm does not have is refused by name', () => {
   const refused = (
     what: string,

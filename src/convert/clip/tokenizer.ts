@@ -31,8 +31,8 @@ export async function findTokenizer(
       option: 'tokenizer',
       where: files.where,
       fix: theirs
-        ? `name the tokenizer.json of ${theirs} with \`tokenizer\``
-        : "name a tokenizer.json, or OpenAI's bpe_simple_vocab_16e6.txt.gz, with `tokenizer`",
+        ? `set \`tokenizer\` to the tokenizer.json of ${theirs}`
+        : "set `tokenizer` to a tokenizer.json, or OpenAI's bpe_simple_vocab_16e6.txt.gz",
     });
   }
   return { tokenizer: await loadTokenizer(path), path };

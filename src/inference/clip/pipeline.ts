@@ -13,10 +13,13 @@ import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { ClipEncoder } from './encoder.ts';
 
 /**
- * Hash of what decides the features of a model: of its weights, and of the settings in which it differs from a
- * published model of its size. The same weights with another activation or preprocessing have other features.
+ * Hash of what decides the features of a model: of its weights and, for converted weights, of the settings in which it
+ * differs from a published model of its size, because they may be converted again with another activation or
+ * preprocessing. Weights of training belong to one configuration.
  */
-export function clipHash(weights: string, model: ClipModelConfig): string {
+function featureHash(checkpoint: Checkpoint, model: ClipModelConfig): string {
+  const weights = hashOf(checkpoint);
+  if (checkpoint.state.step > 0) return weights;
   const { architecture, embedding, image, text } = model;
   const published = clipModelSchema.parse({
     architecture,
@@ -34,7 +37,7 @@ const pick = <T extends object>(from: T, keys: readonly (keyof T)[]): object =>
 
 export class ClipPipeline {
   readonly config: ClipModelConfig;
-  /** See `clipHash`. */
+  /** See `featureHash`. */
   readonly hash: string;
   /** exp(logit scale): the factor on cosines before a softmax. */
   readonly scale: number;
@@ -68,7 +71,7 @@ export class ClipPipeline {
     const scale = Math.exp(Number(values.get('logit_scale')?.data[0]));
     return new ClipPipeline(
       config,
-      clipHash(hashOf(checkpoint), config),
+      featureHash(checkpoint, config),
       scale,
       tokenizer,
       new ClipEncoder(runtime, 'CLIP', config, weights),
