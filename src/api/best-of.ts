@@ -1,5 +1,6 @@
 // The best of many candidates by CLIP's score, as DALL·E's samples were picked (arXiv 2102.12092, section 2.6).
 
+import { clipInput } from '../data/clip-input.ts';
 import { decodeBuffer } from '../data/decode.ts';
 import type { ClipPipeline } from '../inference/clip/pipeline.ts';
 import type { GeneratedImage } from '../inference/dalle/pipeline.ts';
@@ -79,12 +80,12 @@ async function score(
   images: readonly GeneratedImage[],
   { clip, truncate }: BestOf,
 ): Promise<readonly ScoredImage[]> {
-  const { size } = clip.config.image;
+  const input = clipInput(clip.config.image);
   const prompt = (images[0] as GeneratedImage).prompt;
   const decoded = await Promise.all(
     images.map(async (image) => {
       const png = await encodePng(image.pixels, image.size, image.size);
-      return (await decodeBuffer(png, { size, crop: 'center', preprocessing: 'clip' })).pixels;
+      return (await decodeBuffer(png, input)).pixels;
     }),
   );
   const scores = await clip.score(prompt, Buffer.concat(decoded), truncate);

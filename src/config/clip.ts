@@ -2,6 +2,16 @@
 
 import { z } from 'zod';
 import {
+  changedKeys,
+  HEAD_WIDTH,
+  imageTower,
+  RESNET_GROWTH,
+  RESNET_STRIDE,
+  TEXT_KEYS,
+  textTower,
+  VIT_KEYS,
+} from './clip-towers.ts';
+import {
   captionedSource,
   emaSchema,
   loopSchedule,
@@ -11,61 +21,6 @@ import {
   truncateCaptions,
   validationShare,
 } from './fields.ts';
-
-/** Mean and standard deviation of red, green and blue in [0, 1] for the published models. */
-const MEAN = [0.48145466, 0.4578275, 0.40821073];
-const STDDEV = [0.26862954, 0.26130258, 0.27577711];
-
-/** Width of an attention head where `heads` is not given. */
-const HEAD_WIDTH = 64;
-/** Channels of a ResNet's last stage over those of its first. */
-export const RESNET_GROWTH = 32;
-/** Side of an image over that of a ResNet's feature map. */
-export const RESNET_STRIDE = 32;
-
-const image = z
-  .strictObject({
-    tower: z.enum(['vit', 'resnet']).default('vit').describe('Vision Transformer, or the modified ResNet'),
-    size: positiveInteger().default(224).describe('pixels on a side; the images are square'),
-    patch: positiveInteger().default(32).describe('pixels on a side of a patch (vit)'),
-    width: positiveInteger()
-      .default(768)
-      .describe('width of the residual stream (vit), or channels after the stem (resnet)'),
-    layers: positiveInteger().default(12).describe('resblocks (vit)'),
-    blocks: z
-      .array(positiveInteger())
-      .length(4)
-      .default([3, 4, 6, 3])
-      .describe('bottleneck blocks in the four stages (resnet)'),
-    heads: positiveInteger()
-      .optional()
-      .describe(
-        `attention heads of the resblocks (vit) or of the pooling (resnet); by default of width ${HEAD_WIDTH}`,
-      ),
-    mean: z
-      .array(z.number())
-      .length(3)
-      .default(MEAN)
-      .describe('mean of red, green and blue in [0, 1], subtracted'),
-    stddev: z
-      .array(z.number().positive())
-      .length(3)
-      .default(STDDEV)
-      .describe('standard deviation of red, green and blue, which divides after that'),
-  })
-  .describe('the image tower');
-
-const text = z
-  .strictObject({
-    vocabulary: positiveInteger()
-      .default(49408)
-      .describe("ids: the tokenizer's, then with architecture openai the start and the end token"),
-    length: positiveInteger().default(77).describe('text positions, start and end token included'),
-    width: positiveInteger().default(512).describe('width of the residual stream'),
-    layers: positiveInteger().default(12).describe('resblocks'),
-    heads: positiveInteger().optional().describe(`attention heads; by default of width ${HEAD_WIDTH}`),
-  })
-  .describe('the text tower');
 
 const attentionWidth = ({ tower, width }: { tower: 'vit' | 'resnet'; width: number }): number =>
   tower === 'vit' ? width : width * RESNET_GROWTH;
@@ -85,8 +40,8 @@ export const clipModelSchema = z
       .enum(['quick-gelu', 'gelu'])
       .default('quick-gelu')
       .describe('activation of the resblocks (openai): x·σ(1.702x) as published, or the exact GELU'),
-    image: image.prefault({}),
-    text: text.prefault({}),
+    image: imageTower.prefault({}),
+    text: textTower.prefault({}),
   })
   .superRefine(({ architecture, image, text }, context) => {
     const refuse = (path: string[], message: string): void =>
@@ -96,10 +51,23 @@ export const clipModelSchema = z
       const cause = image.tower === 'vit' ? 'patch' : 'the stride of a resnet';
       refuse(['image', 'size'], `must be a multiple of ${stride}, ${cause}; received ${image.size}`);
     }
-    if (architecture === 'dalle-pytorch') {
+    const isDallePytorch = architecture === 'dalle-pytorch';
+    if (isDallePytorch || image.tower === 'resnet') {
+      const kind = isDallePytorch ? 'architecture dalle-pytorch' : 'a resnet';
+      for (const key of changedKeys(image, VIT_KEYS)) refuse(['image', key], `is not a setting of ${kind}`);
+    }
+    if (isDallePytorch) {
+      for (const key of changedKeys(text, TEXT_KEYS))
+        refuse(['text', key], 'is not a setting of architecture dalle-pytorch');
       if (image.tower !== 'vit') refuse(['image', 'tower'], 'must be vit for architecture dalle-pytorch');
       return; // its heads are 64 wide whatever the width
     }
+    for (const [name, id = 0] of Object.entries(text.specialTokens ?? {}))
+      if (id >= text.vocabulary)
+        refuse(
+          ['text', 'specialTokens', name],
+          `must be below the vocabulary, ${text.vocabulary}; received ${id}`,
+        );
     for (const [name, width, heads] of [
       ['image', attentionWidth(image), image.heads],
       ['text', text.width, text.heads],

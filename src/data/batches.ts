@@ -33,6 +33,7 @@ export interface ImageBatchOptions {
   /** Codes on a side: images with fewer pixels on a side are skipped. Without it, none is. */
   readonly grid?: number;
   readonly preprocessing?: DecodeOptions['preprocessing'];
+  readonly interpolation?: DecodeOptions['interpolation'];
   /** Mirror half of the images. */
   readonly flip: boolean;
   readonly faults: Faults;
@@ -100,11 +101,11 @@ export class ImageBatches implements AsyncIterable<ImageBatch> {
   }
 
   async #decode(image: CaptionedImage, random: RandomStream): Promise<Uint8Array | undefined> {
-    const { faults, preprocessing, size, crop, cropScale, grid } = this.#options;
+    const { faults, preprocessing, interpolation, size, crop, cropScale, grid } = this.#options;
     const cached = this.#cache?.get(image.key);
     if (cached) return cached;
     const data = await faults.guard(image, () =>
-      decodeImage(image, { size, crop, cropScale, preprocessing, random, grid }),
+      decodeImage(image, { size, crop, cropScale, preprocessing, interpolation, random, grid }),
     );
     if (data) this.#cache?.set(image.key, data);
     return data;

@@ -26,8 +26,10 @@ export interface ModelInput {
   readonly size: number;
   readonly grid?: number;
   readonly preprocessing?: DecodeOptions['preprocessing'];
+  readonly interpolation?: DecodeOptions['interpolation'];
+  readonly fill?: number;
   /** `center` by default. */
-  readonly crop?: 'center' | 'none';
+  readonly crop?: 'center' | 'none' | 'pad';
 }
 
 /** Decodes each batch. Throws DataError when too many images are at fault; see `Faults`. */

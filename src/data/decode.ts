@@ -6,6 +6,7 @@ import { open as openFile, readFile } from 'node:fs/promises';
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import { semaphore } from '../util/concurrent.ts';
 import type { RandomStream } from '../util/random.ts';
+import { enlarge, type Interpolation } from './enlarge.ts';
 import { type ByteRange, ImageFault, type ImageFile } from './image.ts';
 import { reorient } from './orientation.ts';
 
@@ -15,13 +16,14 @@ const MAX_PIXELS = 480_000_000;
 const MAX_PROGRESSIVE_PIXELS = 100_000_000;
 const MIN_SIDE = 4;
 
-export type Crop = 'published' | 'random' | 'center' | 'none';
+export type Crop = 'published' | 'random' | 'center' | 'none' | 'pad';
 
 export interface DecodeOptions {
   /** Pixels on a side of the result. */
   readonly size: number;
   /**
-   * A random square, the central square, or the whole image squeezed into a square (`none`). `published` is the random
+   * A random square, the central square, the whole image squeezed into a square (`none`), or the whole image with
+   * padding beside it, its longer side reduced to `size` (`pad`). `published` is the random
    * crop of the dVAE's training (arXiv 2102.12092, listing 1): a random square of the whole shorter side, reduced to
    * 9/8 to 12/8 of `size`, and a random square of `size` of it.
    */
@@ -35,6 +37,10 @@ export interface DecodeOptions {
    * rounded down as in openai/CLIP.
    */
   readonly preprocessing?: 'dall-e' | 'clip';
+  /** Of `clip` preprocessing (default bicubic). */
+  readonly interpolation?: Interpolation;
+  /** Level of the padding, 0 to 255 (default 0). */
+  readonly fill?: number;
   /** Codes on a side: an image with fewer pixels on a side is at fault. */
   readonly grid?: number;
 }
@@ -100,6 +106,9 @@ async function readMetadata(data: Uint8Array, grid = 0): Promise<StoredImage> {
 /** Half, rounded to even as in torchvision's centre crop, so that codes equal those of the published preprocessing. */
 const halfToEven = (extra: number): number => (extra % 4 === 3 ? (extra + 1) / 2 : Math.floor(extra / 2));
 
+/** To the closest integer, halves to the even one, as Python rounds. */
+const roundToEven = (x: number): number => (x % 1 === 0.5 ? 2 * Math.round(x / 2) : Math.round(x));
+
 interface Frame {
   /** The whole image, reduced. */
   readonly width: number;
@@ -116,6 +125,7 @@ interface Frame {
 function frameFor(stored: StoredImage, options: DecodeOptions): Frame {
   const { size, crop, cropScale = 0.4, random } = options;
   if (crop === 'none') return { width: size, height: size, left: 0, top: 0 };
+  if (crop === 'pad') return paddedFrame(stored, size);
   const shorter = Math.min(stored.width, stored.height);
   const whole = options.preprocessing === 'clip' ? Math.floor : Math.round;
   const scaled = (side: number): { width: number; height: number } => ({
@@ -130,6 +140,15 @@ function frameFor(stored: StoredImage, options: DecodeOptions): Frame {
   if (crop === 'published') return publishedFrame(stored, size, random);
   const { width, height } = scaled(random.uniform(cropScale, 1) * shorter);
   return { width, height, left: random.integer(width - size + 1), top: random.integer(height - size + 1) };
+}
+
+/** The offset is negative where there is padding (open_clip, ResizeKeepRatio and CenterCropOrPad). */
+function paddedFrame(stored: StoredImage, size: number): Frame {
+  const ratio = Math.max(stored.width / size, stored.height / size);
+  const width = Math.max(1, roundToEven(stored.width / ratio));
+  const height = Math.max(1, roundToEven(stored.height / ratio));
+  const offset = (side: number): number => -Math.floor((size - side) / 2);
+  return { width, height, left: offset(width), top: offset(height) };
 }
 
 /** Images smaller than `size` are enlarged to it; the paper does not mention them. */
@@ -153,23 +172,57 @@ export async function decodeBuffer(
   data: Uint8Array,
   options: DecodeOptions,
 ): Promise<{ pixels: Uint8Array; info: ImageInfo }> {
-  const { size } = options;
   const stored = await readMetadata(data, options.grid);
-  const { width, height, left, top } = frameFor(stored, options);
+  const frame = frameFor(stored, options);
   try {
-    const { buffer, byteOffset, length } = await openSharp(data)
-      .resize(width, height, { fit: 'fill', kernel: options.preprocessing === 'clip' ? 'cubic' : 'lanczos3' })
-      .extract({ left, top, width: size, height: size })
-      .flatten({ background: '#ffffff' })
-      .toColourspace('srgb')
-      .raw({ depth: 'uchar' })
-      .toBuffer();
+    const pixels = padded(await cropped(data, stored, frame, options), frame, options);
     // Turned after the crop: turning the whole image would need all of it in memory.
-    const pixels = reorient(new Uint8Array(buffer, byteOffset, length), size, stored.orientation);
-    return { pixels, info: upright(stored) };
+    return { pixels: reorient(pixels, options.size, stored.orientation), info: upright(stored) };
   } catch (error) {
     throw decodeFault(error);
   }
+}
+
+/** The part of the reduced image that lies in the square, as it is stored. */
+async function cropped(
+  data: Uint8Array,
+  stored: StoredImage,
+  frame: Frame,
+  options: DecodeOptions,
+): Promise<Uint8Array> {
+  const { size, preprocessing, interpolation = 'bicubic' } = options;
+  const { width, height } = frame;
+  const [left, top] = [Math.max(0, frame.left), Math.max(0, frame.top)];
+  const part = { left, top, width: Math.min(size, width), height: Math.min(size, height) };
+  const isEnlarged = preprocessing === 'clip' && (width > stored.width || height > stored.height);
+  const from = { width: Math.min(width, stored.width), height: Math.min(height, stored.height) };
+  const reduced = isEnlarged
+    ? openSharp(data).resize(from.width, from.height, { fit: 'fill', kernel: kernelOf(options) })
+    : openSharp(data)
+        .resize(width, height, { fit: 'fill', kernel: kernelOf(options) })
+        .extract(part);
+  const { buffer, byteOffset, length } = await reduced
+    .flatten({ background: '#ffffff' })
+    .toColourspace('srgb')
+    .raw({ depth: 'uchar' })
+    .toBuffer();
+  const pixels = new Uint8Array(buffer, byteOffset, length);
+  return isEnlarged ? enlarge(pixels, { from, to: { width, height }, part }, interpolation) : pixels;
+}
+
+const kernelOf = ({ preprocessing, interpolation }: DecodeOptions) => {
+  if (preprocessing !== 'clip') return 'lanczos3';
+  return interpolation === 'bilinear' ? 'linear' : 'cubic';
+};
+
+/** Puts an image that is smaller than the square at its offset, and the fill beside it. */
+function padded(pixels: Uint8Array, { width, height, left, top }: Frame, options: DecodeOptions): Uint8Array {
+  const { size, fill = 0 } = options;
+  if (width >= size && height >= size) return pixels;
+  const square = new Uint8Array(size * size * 3).fill(fill);
+  for (let y = 0; y < height; y++)
+    square.set(pixels.subarray(y * width * 3, (y + 1) * width * 3), ((y - top) * size - left) * 3);
+  return square;
 }
 
 function upright({ format, width, height, orientation }: StoredImage): ImageInfo {

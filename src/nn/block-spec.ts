@@ -14,6 +14,8 @@ export interface BlockShape {
   readonly width: number;
   /** heads × width of a head; D by default */
   readonly inner?: number;
+  /** Hidden channels of the feed-forward layer; EXPANSION · D by default. */
+  readonly hidden?: number;
   /** Layers of the stack. */
   readonly layers: number;
   readonly stddev: number;
@@ -28,11 +30,11 @@ export interface BlockShape {
 }
 
 const feedForwardSpec = (
-  { width, gated = false, stddev, expandStddev = stddev }: BlockShape,
+  { width, hidden = EXPANSION * width, gated = false, stddev, expandStddev = stddev }: BlockShape,
   residualStddev: number,
 ) => ({
-  expand: linearSpec(width, (gated ? 2 : 1) * EXPANSION * width, expandStddev),
-  contract: linearSpec(EXPANSION * width, width, residualStddev),
+  expand: linearSpec(width, (gated ? 2 : 1) * hidden, expandStddev),
+  contract: linearSpec(hidden, width, residualStddev),
 });
 
 /** Parts that a configuration does not have are undefined. */

@@ -16,5 +16,6 @@ export type LayerNormParameters = Parameters<LayerNormSpec>;
 export const layerNormSpec = (width: number) =>
   ({ gain: constant([width], 1), bias: constant([width], 0) }) satisfies LayerNormSpec;
 
-/** (x − mean) / √(variance + 1e-5) · gain + bias over the last axis; returns the shape of x. */
-export const layerNorm = (p: LayerNormParameters, x: Tensor): Tensor => normalize(x, p.gain, p.bias, EPSILON);
+/** (x − mean) / √(variance + epsilon) · gain + bias over the last axis; returns the shape of x. */
+export const layerNorm = (p: LayerNormParameters, x: Tensor, epsilon = EPSILON): Tensor =>
+  normalize(x, p.gain, p.bias, epsilon);

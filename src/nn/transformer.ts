@@ -30,6 +30,8 @@ export interface StackOptions {
   readonly gated?: boolean;
   /** GELU by default. */
   readonly activation?: (x: Tensor) => Tensor;
+  /** Epsilon of the layer norms at the start of the branches; `layerNorm`'s by default. */
+  readonly normEpsilon?: number;
   /** See `AttendOptions`. */
   readonly sharpness?: number | undefined;
   /** Layout of the stream for token shift; no token shift when undefined. */
@@ -127,10 +129,10 @@ function normalizeAndProject(
   norm: LayerNormParameters,
   projection: LinearParameters,
   x: Tensor,
-  { shift }: StreamOptions,
+  { shift, normEpsilon }: StreamOptions,
 ): Tensor {
   const begin = (p: { norm: LayerNormParameters; projection: LinearParameters }, input: Tensor): Tensor => {
-    const normalized = layerNorm(p.norm, input) as Tensor3D;
+    const normalized = layerNorm(p.norm, input, normEpsilon) as Tensor3D;
     return linear(p.projection, shift ? shiftTokens(normalized, shift) : normalized);
   };
   return withoutActivations(begin, { norm, projection }, x);

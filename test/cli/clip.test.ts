@@ -251,7 +251,7 @@ describe('mm convert', () => {
     const to = join(root, 'from-hugging-face');
     const { code, stdout, stderr } = await mm(['convert', join(FIXTURES, 'transformers'), '--to', to]);
     assert.equal(code, 0, stderr);
-    assert.match(stdout, /Hugging Face's CLIP, ViT of 2 layers, 16 pixels, 10 features/);
+    assert.match(stdout, /Hugging Face's CLIP, ViT of 2 layers and 3 heads, 16 pixels, 10 features/);
     const { transformers: expected } = JSON.parse(readFileSync(join(FIXTURES, 'expected.json'), 'utf8'));
     await withClip(to, async (model) => {
       const close = (got: Float32Array, wanted: number[]) => {
@@ -267,6 +267,7 @@ describe('mm convert', () => {
     const { code, stderr } = await mm([
       'convert',
       join(FIXTURES, 'open-clip-vit.pt'),
+      ...['--activation', 'gelu', '--preprocessing', 'openai', '--heads', '1', '--text-heads', '1'],
       '--tokenizer',
       tokenizer,
       '--to',

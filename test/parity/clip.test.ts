@@ -7,12 +7,12 @@ import { before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { TensorData } from '../../src/checkpoint/dtype.ts';
 import { SafetensorsFile } from '../../src/checkpoint/safetensors.ts';
+import type { StateDict } from '../../src/convert/clip/tensors.ts';
 import {
   type ConvertedClip,
   fromDallePytorch,
   fromHuggingFace,
   fromOpenai,
-  type StateDict,
 } from '../../src/convert/clip/weights.ts';
 import { TorchFile } from '../../src/convert/torch/file.ts';
 import { stateDict } from '../../src/convert/torch/state-dict.ts';
@@ -141,7 +141,7 @@ const CASES: Record<string, [key: string, convert: () => Promise<ConvertedClip>]
   ],
   'open_clip, ViT with GELU, TorchScript': [
     'openClipVit',
-    async () => fromOpenai(await read('open-clip-vit.pt'), 'there', 'gelu'),
+    async () => fromOpenai(await read('open-clip-vit.pt'), 'there', { activation: 'gelu' }),
   ],
 };
 

@@ -6,6 +6,10 @@ import { defineCommand } from '../command.ts';
 import { TEXT, withExamples } from '../help.ts';
 import { wholeNumber } from '../whole-number.ts';
 
+const ACTIVATIONS = ['quick-gelu', 'gelu'] as const;
+/** The keys of PREPROCESSINGS in convert/clip/preprocessing.ts, which help does not load. */
+const PREPROCESSINGS = ['openai', 'inception', 'dfn', 'clipa'] as const;
+
 export const command = defineCommand({
   flags: (yargs) =>
     withExamples(
@@ -20,31 +24,86 @@ export const command = defineCommand({
         .option('image-size', {
           ...wholeNumber('image-size', { fix: 'leave it out for the size the weights were published for' }),
           defaultDescription: "the model's",
-          describe: 'pixels on a side of the images, for models whose weights do not fix it',
+          describe: "pixels on a side of the images; another size interpolates a CLIP's positions",
+        })
+        .option('text-length', {
+          ...wholeNumber('text-length', { fix: "leave it out for the weights' own" }),
+          defaultDescription: "the model's",
+          describe: 'text positions of a CLIP; another number interpolates them',
         })
         .option('tokenizer', {
           ...TEXT,
           describe: "tokenizer.json, or CLIP's merges file, for models whose files do not include one",
         })
         .option('activation', {
-          choices: ['quick-gelu', 'gelu'] as const,
-          defaultDescription: "the files', or quick-gelu",
-          describe: "activation of a CLIP's resblocks; most open_clip models have gelu",
+          choices: ACTIVATIONS,
+          defaultDescription: "the files'",
+          describe:
+            "activation of a CLIP's resblocks: quick-gelu as OpenAI's, or gelu as most of open_clip's",
+        })
+        .option('heads', {
+          ...wholeNumber('heads', { fix: "leave it out for the files' own" }),
+          defaultDescription: "the files'",
+          describe: "attention heads of a CLIP's image tower",
+        })
+        .option('text-heads', {
+          ...wholeNumber('text-heads', { fix: "leave it out for the files' own" }),
+          defaultDescription: "the files'",
+          describe: "attention heads of a CLIP's text tower",
+        })
+        .option('preprocessing', {
+          choices: PREPROCESSINGS,
+          defaultDescription: "the files'",
+          describe:
+            "preprocessing of a CLIP's images: openai; inception (mean and deviation 0.5); dfn (openai, squashed); clipa (ImageNet's mean, bilinear, squashed)",
+        })
+        .option('mean', {
+          type: 'number',
+          array: true,
+          defaultDescription: "the preprocessing's",
+          describe: "mean of red, green and blue of a CLIP's images, in [0, 1]",
+        })
+        .option('std', {
+          type: 'number',
+          array: true,
+          defaultDescription: "the preprocessing's",
+          describe: "standard deviation of red, green and blue of a CLIP's images",
         }),
       [
         ["OpenAI's dVAE", 'convert encoder.pkl decoder.pkl --to dvae'],
         ["DALLE-pytorch's DiscreteVAE", 'convert vae.pt --to dvae'],
         ["DALLE-pytorch's DALLE", 'convert dalle.pt --tokenizer tokenizer.json --to dalle'],
         ["a folder of Hugging Face's CLIP", 'convert clip-vit-base-patch32 --to clip'],
+        ["a folder of open_clip's CLIP, with open_clip_config.json", 'convert CLIP-ViT-H-14 --to clip'],
         ["OpenAI's CLIP", 'convert ViT-B-32.pt --tokenizer bpe_simple_vocab_16e6.txt.gz --to clip'],
         ['uses the result', 'reconstruct photos --dvae dvae'],
       ],
     ),
 
-  async run({ from, to, 'image-size': imageSize, tokenizer, activation }, { json, print, signal }) {
+  async run({ from, to, ...flags }, { json, print, signal }) {
+    for (const flag of ['mean', 'std'] as const) {
+      const values = flags[flag];
+      const isUsable =
+        values?.length === 3 && values.every((x) => Number.isFinite(x) && (flag === 'mean' || x > 0));
+      if (values !== undefined && !isUsable) {
+        throw new UsageError(
+          `\`${flag}\` is three numbers, of red, green and blue; received ${values.join(' ')}`,
+          {
+            code: 'E_NOT_RGB',
+            option: flag,
+            fix: 'for example 0.5 0.5 0.5',
+          },
+        );
+      }
+    }
     await assertEmptyFolder(to);
     const { convertWeights } = await import('../../convert/convert.ts');
-    const options = { imageSize, tokenizer, activation };
+    const { 'image-size': imageSize, 'text-length': textLength, 'text-heads': textHeads } = flags;
+    const { tokenizer, activation, heads, preprocessing, mean, std } = flags;
+    const options = {
+      ...{ imageSize, textLength, tokenizer, activation },
+      ...{ heads, textHeads, preprocessing, mean, std },
+    };
     const { what, contents } = await convertWeights(from, to, options, signal);
     print(`${to}: ${what}`);
     json({ to, kind: contents.kind, what, config: contents.config });

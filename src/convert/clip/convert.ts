@@ -1,16 +1,14 @@
 // CLIPs of other programs for `mm convert`: which files are whose, and their tokenizers.
 
 import { readFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
-import type { SafetensorsFile } from '../../checkpoint/safetensors.ts';
-import { textIds } from '../../models/clip/config.ts';
-import { loadTokenizer } from '../../tokenizers/load.ts';
-import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
+import { basename, dirname } from 'node:path';
 import { DataError, UsageError } from '../../util/errors.ts';
 import type { Converted, Converter, ConvertOptions, ExternalFiles } from '../external.ts';
-import { PickleObject, type PickleValue } from '../pickle/values.ts';
-import { stateDict } from '../torch/state-dict.ts';
-import { TorchTensor } from '../torch/tensor.ts';
+import { findTensors } from './files.ts';
+import { isOpenClipConfig, type OpenClipConfig, readOpenClipConfig } from './open-clip-config.ts';
+import { huggingFacePreprocessing, PREPROCESSING_HINTS, type Preprocessing } from './preprocessing.ts';
+import { assertNothingMissing, chosenPreprocessing, openaiSettings } from './settings.ts';
+import { assertTokenizerFits, findTokenizer, type NamedTokenizer, specialTokensOf } from './tokenizer.ts';
 import {
   type ConvertedClip,
   fromDallePytorch,
@@ -19,43 +17,7 @@ import {
   isDallePytorch,
   isHuggingFace,
   isOpenai,
-  type StateDict,
 } from './weights.ts';
-
-interface Found {
-  readonly tensors: StateDict;
-  readonly where: string;
-}
-
-/** The first file whose tensors are those of a CLIP as `isOurs` knows it. */
-async function find(
-  files: ExternalFiles,
-  isOurs: (tensors: StateDict) => boolean,
-): Promise<Found | undefined> {
-  for (const file of await files.safetensorsFiles()) {
-    const tensors = fromSafetensors(file);
-    if (isOurs(tensors)) return { tensors, where: file.path };
-  }
-  for (const { path, value } of await files.torchFiles()) {
-    const tensors = fromTorch(value, path);
-    if (tensors && isOurs(tensors)) return { tensors, where: path };
-  }
-  return undefined;
-}
-
-const fromSafetensors = (file: SafetensorsFile): StateDict =>
-  new Map(file.names.map((name) => [name, { ...file.info(name), read: () => file.read(name) }]));
-
-/** A state dictionary, one under `state_dict` (open_clip's training checkpoints), or a TorchScript archive. */
-function fromTorch(value: PickleValue, path: string): StateDict | undefined {
-  const inner =
-    value instanceof Map && value.get('state_dict') instanceof Map ? value.get('state_dict') : value;
-  const isDictionary =
-    inner instanceof Map && [...inner.values()].every((each) => each instanceof TorchTensor);
-  if (!isDictionary && !(inner instanceof PickleObject)) return undefined;
-  const tensors = stateDict(inner as PickleValue, path);
-  return new Map(Array.from(tensors, ([name, tensor]) => [name.replace(/^module\./, ''), tensor]));
-}
 
 async function readJson(path: string): Promise<unknown> {
   try {
@@ -70,49 +32,24 @@ async function readJson(path: string): Promise<unknown> {
   }
 }
 
-/** The tokenizer named, or the one among the files. */
-async function tokenizerFor(
-  files: ExternalFiles,
-  { model }: ConvertedClip,
-  { tokenizer: named }: ConvertOptions,
-): Promise<Tokenizer> {
-  const path = named ?? files.named('tokenizer.json') ?? files.named('merges.txt');
-  if (path === undefined) {
-    throw new UsageError('these weights come without their tokenizer', {
-      code: 'E_TOKENIZER_MISSING',
-      option: 'tokenizer',
-      where: files.where,
-      fix: "set `tokenizer` to a tokenizer.json, or OpenAI's bpe_simple_vocab_16e6.txt.gz",
-    });
-  }
-  const tokenizer = await loadTokenizer(path);
-  const ids = textIds(model);
-  // The start and the end token are the last two ids, and have to be the tokenizer's.
-  const fits =
-    model.architecture === 'openai' ? tokenizer.vocabularySize === ids : tokenizer.vocabularySize <= ids;
-  if (fits) return tokenizer;
-  throw new DataError(`a tokenizer of ${tokenizer.vocabularySize} ids, where the model has ${ids}`, {
-    code: 'E_TOKENIZER_MISMATCH',
-    where: path,
-    fix: 'name the tokenizer that the model was trained with',
-  });
+interface ReadClip {
+  readonly what: string;
+  readonly clip: ConvertedClip;
+  readonly tokenizer: NamedTokenizer;
 }
 
-async function converted(
-  what: string,
-  files: ExternalFiles,
-  clip: ConvertedClip,
-  options: ConvertOptions,
-): Promise<Converted> {
+function converted({ what, clip, tokenizer }: ReadClip): Converted {
   const { image, embedding } = clip.model;
-  const tower = image.tower === 'resnet' ? 'ResNet' : `ViT of ${image.layers} layers`;
+  assertTokenizerFits(tokenizer, clip.model);
+  const tower =
+    image.tower === 'resnet' ? 'ResNet' : `ViT of ${image.layers} layers and ${image.heads} heads`;
   return {
     what: `${what}, ${tower}, ${image.size} pixels, ${embedding} features`,
     contents: {
       kind: 'clip',
       config: { model: clip.model },
       model: clip.tensors,
-      tokenizer: await tokenizerFor(files, clip, options),
+      tokenizer: tokenizer.tokenizer,
     },
   };
 }
@@ -121,7 +58,7 @@ export const huggingFaceClip: Converter = {
   reads: "Hugging Face's CLIP: the folder of config.json, model.safetensors and tokenizer.json",
 
   async convert(files, options) {
-    const found = await find(files, isHuggingFace);
+    const found = await findTensors(files, isHuggingFace);
     if (!found) return undefined;
     const config = files.named('config.json');
     if (config === undefined)
@@ -130,40 +67,86 @@ export const huggingFaceClip: Converter = {
         where: found.where,
         fix: `convert the whole folder: ${dirname(found.where)}`,
       });
-    const clip = fromHuggingFace(found.tensors, await readJson(config), found.where);
-    return converted("Hugging Face's CLIP", files, clip, options);
+    const value = await readJson(config);
+    const { model } = fromHuggingFace(found.tensors, value, found.where);
+    const preprocessing = await huggingFaceImages(files, options, model.image.size);
+    if (!preprocessing) {
+      assertNothingMissing([`\`preprocessing\`: ${PREPROCESSING_HINTS}`], 'preprocessing', found.where);
+      return undefined;
+    }
+    const { imageSize: size, textLength: length } = options;
+    const clip = fromHuggingFace(found.tensors, value, found.where, {
+      image: { ...preprocessing, ...(size && { size }) },
+      text: length ? { length } : {},
+    });
+    return converted({ what: "Hugging Face's CLIP", clip, tokenizer: await findTokenizer(files, options) });
   },
 };
+
+/** Of the options, or of the folder's preprocessor_config.json, or processor_config.json. */
+async function huggingFaceImages(
+  files: ExternalFiles,
+  options: ConvertOptions,
+  imageSize: number,
+): Promise<Preprocessing | undefined> {
+  const own = files.named('preprocessor_config.json');
+  const whole = files.named('processor_config.json');
+  const nested = whole && ((await readJson(whole)) as { image_processor?: unknown }).image_processor;
+  const value = own ? await readJson(own) : nested;
+  return chosenPreprocessing(options, () =>
+    value ? huggingFacePreprocessing(value, imageSize, own ?? whole ?? '') : undefined,
+  );
+}
 
 export const openaiClip: Converter = {
-  reads: "OpenAI's CLIP (RN50.pt, ViT-B-32.pt, …) and open_clip's, with --tokenizer",
+  reads: "OpenAI's CLIP (RN50.pt, ViT-B-32.pt, …), and open_clip's with its open_clip_config.json",
 
   async convert(files, options) {
-    const found = await find(files, isOpenai);
+    const config = await openClipConfig(files);
+    const found = await findTensors(files, isOpenai);
     if (!found) return undefined;
-    const clip = fromOpenai(
-      found.tensors,
-      found.where,
-      options.activation ?? (await openClipActivation(files)),
-    );
-    return converted("OpenAI's CLIP", files, clip, options);
+    const tokenizer = await findTokenizer(files, options, config);
+    const { text, ...settings } = openaiSettings(found.tensors, config, options, found.where);
+    const specialTokens = specialTokensOf(tokenizer, config);
+    const clip = fromOpenai(found.tensors, found.where, {
+      ...settings,
+      text: { ...text, ...(specialTokens && { specialTokens }) },
+    });
+    return converted({ what: config ? "open_clip's CLIP" : "OpenAI's CLIP", clip, tokenizer });
   },
 };
 
-/** open_clip says it in the file beside its weights. */
-async function openClipActivation(files: ExternalFiles): Promise<ConvertOptions['activation']> {
-  const path = files.named('open_clip_config.json');
-  if (path === undefined) return undefined;
-  const { model_cfg: model } = (await readJson(path)) as { model_cfg?: { quick_gelu?: boolean } };
-  return model?.quick_gelu === true ? 'quick-gelu' : 'gelu';
+/** The configuration among the files, whatever its name. */
+async function openClipConfig(files: ExternalFiles): Promise<OpenClipConfig | undefined> {
+  for (const path of files.paths.filter((path) => path.endsWith('.json'))) {
+    const value = await readJson(path).catch((error: unknown) => {
+      if (basename(path) === 'open_clip_config.json') throw error;
+    });
+    if (isOpenClipConfig(value)) return readOpenClipConfig(value, path);
+  }
+  return undefined;
 }
 
 export const dallePytorchClip: Converter = {
   reads: "DALLE-pytorch's CLIP: its state dictionary, with --tokenizer",
 
   async convert(files, options) {
-    const found = await find(files, isDallePytorch);
+    const found = await findTensors(files, isDallePytorch);
     if (!found) return undefined;
-    return converted("DALLE-pytorch's CLIP", files, fromDallePytorch(found.tensors, found.where), options);
+    const clip = fromDallePytorch(found.tensors, found.where);
+    for (const [option, wanted, own] of [
+      ['imageSize', options.imageSize, clip.model.image.size],
+      ['textLength', options.textLength, clip.model.text.length],
+    ] as const)
+      if (wanted !== undefined && wanted !== own)
+        throw new UsageError(
+          `DALLE-pytorch's CLIP keeps its positions: \`${option}\` is ${own}, received ${wanted}`,
+          {
+            code: 'E_CLIP_UNSUPPORTED',
+            option,
+            fix: `leave \`${option}\` out`,
+          },
+        );
+    return converted({ what: "DALLE-pytorch's CLIP", clip, tokenizer: await findTokenizer(files, options) });
   },
 };

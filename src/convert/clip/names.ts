@@ -20,7 +20,11 @@ const times = (count: number, rules: (i: number) => Rule[]): Rule[] =>
   Array.from({ length: count }, (_, i) => rules(i)).flat();
 
 /** Blocks as openai/CLIP and open_clip name them. */
-const openaiBlocks = (ours: string, theirs: string, layers: number): Rule[] =>
+const openaiBlocks = (
+  ours: string,
+  theirs: string,
+  { layers, layerScale }: Pick<ClipModelConfig['text'], 'layers' | 'layerScale'>,
+): Rule[] =>
   times(layers, (i) => {
     const [to, from] = [`${ours}.block_${i + 1}`, `${theirs}.resblocks.${i}`];
     return [
@@ -31,15 +35,21 @@ const openaiBlocks = (ours: string, theirs: string, layers: number): Rule[] =>
       ...norm(`${to}.feed_forward_norm`, `${from}.ln_2`),
       ...pair(`${to}.feed_forward.expand`, `${from}.mlp.c_fc`),
       ...pair(`${to}.feed_forward.contract`, `${from}.mlp.c_proj`),
+      ...(layerScale === undefined ? [] : layerScales(to, from)),
     ];
   });
 
-const openaiVit = (layers: number): Rule[] => [
+const layerScales = (to: string, from: string): Rule[] => [
+  [`${to}.attention_scale`, [`${from}.ls_1.gamma`], 'plain'],
+  [`${to}.feed_forward_scale`, [`${from}.ls_2.gamma`], 'plain'],
+];
+
+const openaiVit = (image: ClipModelConfig['image']): Rule[] => [
   ['image.patch', ['visual.conv1.weight'], 'patch'],
   ['image.class', ['visual.class_embedding'], 'plain'],
   ['image.position', ['visual.positional_embedding'], 'plain'],
-  ...norm('image.input_norm', 'visual.ln_pre'),
-  ...openaiBlocks('image.blocks', 'visual.transformer', layers),
+  ...(image.inputNorm ? norm('image.input_norm', 'visual.ln_pre') : []),
+  ...openaiBlocks('image.blocks', 'visual.transformer', image),
   ...norm('image.norm', 'visual.ln_post'),
   ['image.projection', ['visual.proj'], 'plain'],
 ];
@@ -75,10 +85,10 @@ function openaiResnet(stages: readonly number[]): Rule[] {
 
 /** openai/CLIP's and open_clip's names. */
 export const openaiRules = ({ image, text }: ClipModelConfig): Rule[] => [
-  ...(image.tower === 'vit' ? openaiVit(image.layers) : openaiResnet(image.blocks)),
+  ...(image.tower === 'vit' ? openaiVit(image) : openaiResnet(image.blocks)),
   ['text.embedding', ['token_embedding.weight'], 'plain'],
   ['text.position', ['positional_embedding'], 'plain'],
-  ...openaiBlocks('text.blocks', 'transformer', text.layers),
+  ...openaiBlocks('text.blocks', 'transformer', text),
   ...norm('text.norm', 'ln_final'),
   ['text.projection', ['text_projection'], 'plain'],
   ['logit_scale', ['logit_scale'], 'plain'],

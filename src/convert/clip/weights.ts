@@ -2,22 +2,14 @@
 // in our layout, inputs before outputs. Which name is which is names.ts.
 
 import { z } from 'zod';
-import type { TensorData, TensorType } from '../../checkpoint/dtype.ts';
-import { widen } from '../../checkpoint/half.ts';
 import type { TensorSource } from '../../checkpoint/safetensors.ts';
-import { type ClipModelConfig, clipModelSchema, RESNET_STRIDE } from '../../config/clip.ts';
+import { type ClipModelConfig, clipModelSchema } from '../../config/clip.ts';
+import { RESNET_STRIDE } from '../../config/clip-towers.ts';
 import { clipSpec } from '../../models/clip/model.ts';
 import { flatten } from '../../nn/parameters.ts';
-import { DataError } from '../../util/errors.ts';
 import { dallePytorchRules, huggingFaceRules, openaiRules, type Rule } from './names.ts';
-
-/** A tensor of another program, read when its turn comes. */
-export interface ExternalTensor {
-  readonly dtype: TensorType;
-  readonly shape: readonly number[];
-  read(): Promise<TensorData>;
-}
-export type StateDict = ReadonlyMap<string, ExternalTensor>;
+import { resizedPositions } from './positions.ts';
+import { type ExternalTensor, elements, joined, misfit, type StateDict } from './tensors.ts';
 
 export interface ConvertedClip {
   readonly model: ClipModelConfig;
@@ -40,34 +32,6 @@ function outputsLast(data: Float32Array, shape: readonly number[]): Float32Array
         result[(a * inputs + i) * outputs + o] = data[(o * inputs + i) * area + a] as number;
   return result;
 }
-
-const WRONG = {
-  code: 'E_WEIGHTS_MISMATCH',
-  fix: 'check that the file is whole, and that its configuration is its own',
-} as const;
-
-const misfit = (what: string, where: string): DataError =>
-  new DataError(`not the weights of such a CLIP: ${what}`, { code: WRONG.code, where, fix: WRONG.fix });
-
-async function toFloat32(tensor: ExternalTensor): Promise<Float32Array> {
-  const { data } = widen(await tensor.read());
-  return data instanceof Float32Array ? data : Float32Array.from(data as Float64Array);
-}
-
-/** Several tensors one after the other. */
-async function joined(parts: readonly ExternalTensor[]): Promise<Float32Array> {
-  if (parts.length === 1) return toFloat32(parts[0] as ExternalTensor);
-  const arrays = await Promise.all(parts.map(toFloat32));
-  const all = new Float32Array(arrays.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const array of arrays) {
-    all.set(array, at);
-    at += array.length;
-  }
-  return all;
-}
-
-const elements = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
 /**
  * The tensors under our names.
@@ -138,31 +102,55 @@ export const isHuggingFace = (source: StateDict): boolean =>
 export const isDallePytorch = (source: StateDict): boolean =>
   source.has('to_visual_latent.weight') && source.has('to_text_latent.weight');
 
+/** What tensors do not tell of a model; the model's defaults, which are OpenAI's, where left out. */
+export interface ClipSettings {
+  readonly activation?: ClipModelConfig['activation'] | undefined;
+  readonly image?: Partial<ClipModelConfig['image']>;
+  readonly text?: Partial<ClipModelConfig['text']>;
+}
+
 /**
- * Weights named as openai/CLIP and open_clip do. Heads are 64 wide, as in every published size.
- * @param activation QuickGELU in OpenAI's own; open_clip trained most of its models with GELU
+ * Weights named as openai/CLIP and open_clip do.
+ * @param settings what the tensors do not tell; OpenAI's by default
  * @throws DataError when they do not fit together
  */
-export function fromOpenai(
-  source: StateDict,
-  where: string,
-  activation: ClipModelConfig['activation'] = 'quick-gelu',
-): ConvertedClip {
+export function fromOpenai(source: StateDict, where: string, settings: ClipSettings = {}): ConvertedClip {
   const shape = (name: string): readonly number[] => shapeOf(source, name, where);
   const [length, textWidth] = shape('positional_embedding');
   const [vocabulary] = shape('token_embedding.weight');
   const [, embedding] = shape('text_projection');
-  const text = { length, vocabulary, width: textWidth, layers: count(source, 'transformer.resblocks.#.') };
-  const image = source.has('visual.proj') ? vitOf(source, shape) : resnetOf(source, shape);
-  const model = checked({ embedding, activation, image, text }, where);
-  return { model, tensors: rename(source, model, openaiRules(model), where) };
+  const text = {
+    length,
+    vocabulary,
+    width: textWidth,
+    ...blocksOf(source, 'transformer', shape),
+    ...settings.text,
+  };
+  const found = source.has('visual.proj') ? vitOf(source, shape) : resnetOf(source, shape);
+  const image = { ...found, ...settings.image };
+  const { activation } = settings;
+  const model = checked({ embedding, ...(activation && { activation }), image, text }, where);
+  return { model, tensors: rename(resizedPositions(source, model), model, openaiRules(model), where) };
 }
+
+/** Depth and feed-forward width of a tower, and whether it has LayerScale. */
+function blocksOf(source: StateDict, name: string, shape: (name: string) => readonly number[]) {
+  const [hidden = 0, width = 1] = shape(`${name}.resblocks.0.mlp.c_fc.weight`);
+  return {
+    layers: count(source, `${name}.resblocks.#.`),
+    mlpRatio: hidden / width,
+    ...(source.has(`${name}.resblocks.0.ls_1.gamma`) && { layerScale: LAYER_SCALE }),
+  };
+}
+/** The initial value is not in the weights; this is open_clip's, and no trained weight depends on it. */
+const LAYER_SCALE = 1e-4;
 
 function vitOf(source: StateDict, shape: (name: string) => readonly number[]) {
   const [width, , patch = 0] = shape('visual.conv1.weight');
   const [positions = 0] = shape('visual.positional_embedding');
   const size = Math.round(Math.sqrt(positions - 1)) * patch;
-  return { tower: 'vit', size, patch, width, layers: count(source, 'visual.transformer.resblocks.#.') };
+  const inputNorm = source.has('visual.ln_pre.weight');
+  return { tower: 'vit', size, patch, width, inputNorm, ...blocksOf(source, 'visual.transformer', shape) };
 }
 
 function resnetOf(source: StateDict, shape: (name: string) => readonly number[]) {
@@ -180,7 +168,7 @@ function resnetOf(source: StateDict, shape: (name: string) => readonly number[])
 const tower = z.object({
   num_hidden_layers: z.int().positive().default(12),
   hidden_act: z.enum(['quick_gelu', 'gelu']).default('quick_gelu'),
-  layer_norm_eps: z.literal(1e-5).default(1e-5),
+  layer_norm_eps: z.number().positive().default(1e-5),
 });
 /** config.json of Hugging Face's CLIPModel; it leaves out what is as its library has it by default. */
 const huggingFaceSchema = z.object({
@@ -211,17 +199,18 @@ const huggingFaceSchema = z.object({
  * @param config the parsed config.json beside them
  * @throws DataError when it is not of a CLIP, or they do not fit together
  */
-export function fromHuggingFace(source: StateDict, config: unknown, where: string): ConvertedClip {
+export function fromHuggingFace(
+  source: StateDict,
+  config: unknown,
+  where: string,
+  settings: ClipSettings = {},
+): ConvertedClip {
   const parsed = huggingFaceSchema.safeParse(config);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     throw misfit(`config.json: ${issue?.path.join('.')}: ${issue?.message}`, where);
   }
   const { projection_dim: embedding, text_config: text, vision_config: image } = parsed.data;
-  for (const [name, { hidden_size, intermediate_size }] of Object.entries({ text, image })) {
-    if (intermediate_size !== 4 * hidden_size)
-      throw misfit(`the ${name} tower's feed-forward layers are not four times as wide as it is`, where);
-  }
   if (text.hidden_act !== image.hidden_act) throw misfit('the towers have different activations', where);
   const model = checked(
     {
@@ -233,6 +222,9 @@ export function fromHuggingFace(source: StateDict, config: unknown, where: strin
         width: image.hidden_size,
         layers: image.num_hidden_layers,
         heads: image.num_attention_heads,
+        mlpRatio: image.intermediate_size / image.hidden_size,
+        normEpsilon: image.layer_norm_eps,
+        ...settings.image,
       },
       text: {
         vocabulary: text.vocab_size,
@@ -240,11 +232,14 @@ export function fromHuggingFace(source: StateDict, config: unknown, where: strin
         width: text.hidden_size,
         layers: text.num_hidden_layers,
         heads: text.num_attention_heads,
+        mlpRatio: text.intermediate_size / text.hidden_size,
+        normEpsilon: text.layer_norm_eps,
+        ...settings.text,
       },
     },
     where,
   );
-  return { model, tensors: rename(source, model, huggingFaceRules(model), where) };
+  return { model, tensors: rename(resizedPositions(source, model), model, huggingFaceRules(model), where) };
 }
 
 /**

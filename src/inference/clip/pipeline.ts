@@ -1,8 +1,9 @@
 // A trained CLIP with its tokenizer: encodes images and texts into features and scores images by a prompt. Opened from
 // a checkpoint folder.
 
+import { createHash } from 'node:crypto';
 import { type Checkpoint, hashOf } from '../../checkpoint/checkpoint.ts';
-import { type ClipModelConfig, clipCheckpointSchema } from '../../config/clip.ts';
+import { type ClipModelConfig, clipCheckpointSchema, clipModelSchema } from '../../config/clip.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { clipSpec } from '../../models/clip/model.ts';
 import { textTokens } from '../../models/clip/text.ts';
@@ -11,9 +12,32 @@ import { loadTokenizer } from '../../tokenizers/load.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { ClipEncoder } from './encoder.ts';
 
+/**
+ * Hash of what decides the features of a model: of its weights and, for converted weights, of the settings in which it
+ * differs from a published model of its size, because they may be converted again with another activation or
+ * preprocessing. Weights of training belong to one configuration.
+ */
+function featureHash(checkpoint: Checkpoint, model: ClipModelConfig): string {
+  const weights = hashOf(checkpoint);
+  if (checkpoint.state.step > 0) return weights;
+  const { architecture, embedding, image, text } = model;
+  const published = clipModelSchema.parse({
+    architecture,
+    embedding,
+    image: pick(image, ['tower', 'size', 'patch', 'width', 'layers', 'blocks']),
+    text: pick(text, ['vocabulary', 'length', 'width', 'layers']),
+  });
+  const own = JSON.stringify(model);
+  if (architecture === 'dalle-pytorch' || own === JSON.stringify(published)) return weights;
+  return createHash('sha256').update(`${weights}\n${own}`).digest('hex');
+}
+
+const pick = <T extends object>(from: T, keys: readonly (keyof T)[]): object =>
+  Object.fromEntries(keys.map((key) => [key, from[key]]));
+
 export class ClipPipeline {
   readonly config: ClipModelConfig;
-  /** Hash of the weights. */
+  /** See `featureHash`. */
   readonly hash: string;
   /** exp(logit scale): the factor on cosines before a softmax. */
   readonly scale: number;
@@ -47,7 +71,7 @@ export class ClipPipeline {
     const scale = Math.exp(Number(values.get('logit_scale')?.data[0]));
     return new ClipPipeline(
       config,
-      hashOf(checkpoint),
+      featureHash(checkpoint, config),
       scale,
       tokenizer,
       new ClipEncoder(runtime, 'CLIP', config, weights),

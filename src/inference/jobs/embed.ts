@@ -1,6 +1,7 @@
 // CLIP features of image files, a few files in memory at a time; known contents come from the cache.
 
 import { createHash } from 'node:crypto';
+import { clipInput } from '../../data/clip-input.ts';
 import { decodeBuffer, readImageFile } from '../../data/decode.ts';
 import { chunks } from '../../data/decode-batches.ts';
 import type { ImageFile } from '../../data/image.ts';
@@ -59,11 +60,7 @@ export async function embedImages<P extends ImageFile>(
       const hash = createHash('sha256').update(data).digest('hex');
       const feature = await cache?.get(hash);
       if (feature) return { image, hash, feature };
-      const { pixels } = await decodeBuffer(data, {
-        size: imageConfig.size,
-        crop: 'center',
-        preprocessing: 'clip',
-      });
+      const { pixels } = await decodeBuffer(data, clipInput(imageConfig));
       return { image, hash, pixels };
     });
 

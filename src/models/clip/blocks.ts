@@ -1,5 +1,6 @@
 // The blocks of CLIP's towers (nn/transformer.ts): their parameters and activation.
 
+import type { ClipTextConfig } from '../../config/clip.ts';
 import { type Tensor, tf } from '../../engine/tfjs/tf.ts';
 import { type BlockSpec, blockSpec, EXPANSION } from '../../nn/block-spec.ts';
 import { layerNormSpec } from '../../nn/layer-norm.ts';
@@ -11,8 +12,20 @@ import { constant, normal } from '../../nn/parameters.ts';
 const DALLE_PYTORCH_HEAD_WIDTH = 64;
 
 /** Pre-LayerNorm block, initialized as the published text tower (openai/CLIP, initialize_parameters). */
-export const openaiBlockSpec = (width: number, layers: number): BlockSpec =>
-  blockSpec({ width, layers, stddev: width ** -0.5, expandStddev: (2 * width) ** -0.5 });
+export const openaiBlockSpec = ({
+  width,
+  layers,
+  mlpRatio,
+  layerScale,
+}: Pick<ClipTextConfig, 'width' | 'layers' | 'mlpRatio' | 'layerScale'>): BlockSpec =>
+  blockSpec({
+    width,
+    hidden: Math.round(width * mlpRatio),
+    layers,
+    stddev: width ** -0.5,
+    expandStddev: (2 * width) ** -0.5,
+    layerScale,
+  });
 
 /**
  * DALLE-pytorch's block of layer `layer`, counted from 1: no biases of queries, keys and values, gated GELU, and

@@ -5,10 +5,26 @@ import type { ClipImageConfig, ClipModelConfig } from '../../config/clip.ts';
 /** Number of patches of an image. */
 export const patchCount = ({ size, patch }: ClipImageConfig): number => (size / patch) ** 2;
 
-/** Ids that the tokenizer may use: the vocabulary without the start and end token, which only the openai tower has. */
+/** Ids around a text and after it. */
+export interface SpecialTokens {
+  readonly start?: number | undefined;
+  readonly end?: number | undefined;
+  readonly padding: number;
+}
+
+/** Special tokens of a text tower: the configured ones, or the last two ids of the vocabulary. DALLE-pytorch has none. */
+export function specialTokens({ architecture, text }: ClipModelConfig): SpecialTokens {
+  if (architecture === 'dalle-pytorch') return { padding: 0 };
+  const { vocabulary } = text;
+  return text.specialTokens ?? { start: vocabulary - 2, end: vocabulary - 1, padding: 0 };
+}
+
+/** Ids that the tokenizer may use: the vocabulary without a start and end token that are not the tokenizer's own. */
 export const textIds = ({ architecture, text }: ClipModelConfig): number =>
-  architecture === 'openai' ? text.vocabulary - 2 : text.vocabulary;
+  architecture === 'openai' && !text.specialTokens ? text.vocabulary - 2 : text.vocabulary;
 
 /** The most ids of a text that the text tower reads, without start and end token. */
-export const maxTextTokens = ({ architecture, text }: ClipModelConfig): number =>
-  architecture === 'openai' ? text.length - 2 : text.length;
+export function maxTextTokens(config: ClipModelConfig): number {
+  const { start, end } = specialTokens(config);
+  return config.text.length - [start, end].filter((id) => id !== undefined).length;
+}

@@ -35,7 +35,7 @@ type VitSpec = {
   readonly patch: ParameterSpec;
   readonly class: ParameterSpec;
   readonly position: ParameterSpec;
-  readonly input_norm: LayerNormSpec;
+  readonly input_norm: LayerNormSpec | undefined;
   readonly blocks: BlocksSpec;
   readonly norm: LayerNormSpec;
   readonly projection: ParameterSpec;
@@ -80,21 +80,19 @@ function vitSpec(image: ClipImageConfig, embedding: number): VitSpec {
     patch: uniform([inputs, width], inputs ** -0.5),
     class: normal([width], width ** -0.5),
     position: normal([patchCount(image) + 1, width], width ** -0.5),
-    input_norm: layerNormSpec(width),
-    blocks: stackSpecs('block', layers, () => openaiBlockSpec(width, layers)),
+    input_norm: image.inputNorm ? layerNormSpec(width) : undefined,
+    blocks: stackSpecs('block', layers, () => openaiBlockSpec(image)),
     norm: layerNormSpec(width),
     projection: normal([width, embedding], width ** -0.5),
   };
 }
 
-function openaiTextSpec(
-  { vocabulary, length, width, layers }: ClipTextConfig,
-  embedding: number,
-): OpenaiTextSpec {
+function openaiTextSpec(text: ClipTextConfig, embedding: number): OpenaiTextSpec {
+  const { vocabulary, length, width, layers } = text;
   return {
     embedding: normal([vocabulary, width], EMBEDDING_STDDEV),
     position: normal([length, width], POSITION_STDDEV),
-    blocks: stackSpecs('block', layers, () => openaiBlockSpec(width, layers)),
+    blocks: stackSpecs('block', layers, () => openaiBlockSpec(text)),
     norm: layerNormSpec(width),
     projection: normal([width, embedding], width ** -0.5),
   };
@@ -170,14 +168,26 @@ function runBlocks(
 
 function vit(p: Parameters<VitSpec>, x_BHW3: Tensor4D, config: ClipModelConfig): Tensor2D {
   const { image } = config;
+  const { heads, normEpsilon } = image;
   const [batch] = x_BHW3.shape;
   const patches_BND = linear({ weight: p.patch }, patches(x_BHW3, image)) as Tensor3D;
   const class_B1D = tf.add(tf.zeros([batch, 1, 1]), p.class) as Tensor3D;
-  const input_BND = layerNorm(p.input_norm, tf.add(tf.concat([class_B1D, patches_BND], 1), p.position));
-  const options = { heads: image.heads, activation: activation(config) };
-  const x_BND = runBlocks(p.blocks, input_BND as Tensor3D, options);
-  const class_BD = tf.reshape(tf.slice(x_BND, [0, 0, 0], [batch, 1, image.width]), [batch, image.width]);
-  return linear({ weight: p.projection }, layerNorm(p.norm, class_BD)) as Tensor2D;
+  const input_BND = tf.add(tf.concat([class_B1D, patches_BND], 1), p.position);
+  const normalized_BND = p.input_norm ? layerNorm(p.input_norm, input_BND, normEpsilon) : input_BND;
+  const options = { heads, normEpsilon, activation: activation(config) };
+  const x_BND = runBlocks(p.blocks, normalized_BND as Tensor3D, options);
+  const norm = (h: Tensor): Tensor => layerNorm(p.norm, h, normEpsilon);
+  const feature_BD = image.normBeforePool
+    ? poolPatches(norm(x_BND) as Tensor3D, image)
+    : norm(poolPatches(x_BND, image));
+  return linear({ weight: p.projection }, feature_BD) as Tensor2D;
+}
+
+/** The class token of x_BND, or the mean of the patches: [B, D]. */
+function poolPatches(x_BND: Tensor3D, { pool, width }: ClipImageConfig): Tensor2D {
+  const [batch, positions] = x_BND.shape;
+  if (pool === 'mean') return tf.mean(tf.slice(x_BND, [0, 1, 0], [batch, positions - 1, width]), 1);
+  return tf.reshape(tf.slice(x_BND, [0, 0, 0], [batch, 1, width]), [batch, width]);
 }
 
 const activation = ({ activation }: ClipModelConfig): ((x: Tensor) => Tensor) =>
@@ -199,13 +209,24 @@ function openaiText(
   mask_BT: Tensor2D,
   config: ClipModelConfig,
 ): Tensor2D {
-  const { heads, length } = config.text;
+  const { heads, length, normEpsilon, causal, pool } = config.text;
   const input_BTD = tf.add(gather(p.embedding, text_BT), p.position) as Tensor3D;
-  const options = { heads, activation: activation(config) };
-  const x_BTD = runBlocks(p.blocks, input_BTD, options, causalMask(length));
+  const options = { heads, normEpsilon, activation: activation(config) };
+  const x_BTD = runBlocks(p.blocks, input_BTD, options, causal ? causalMask(length) : undefined);
+  const feature_BD = pool === 'last' ? lastPosition(x_BTD) : endPosition(x_BTD, mask_BT);
+  return linear({ weight: p.projection }, layerNorm(p.norm, feature_BD, normEpsilon)) as Tensor2D;
+}
+
+/** x_BTD at the last position, padding or not: [B, D]. */
+function lastPosition(x_BTD: Tensor3D): Tensor2D {
+  const [batch, length, width] = x_BTD.shape;
+  return tf.reshape(tf.slice(x_BTD, [0, length - 1, 0], [batch, 1, width]), [batch, width]);
+}
+
+/** x_BTD at the last token of the text, which is its end token: [B, D]. */
+function endPosition(x_BTD: Tensor3D, mask_BT: Tensor2D): Tensor2D {
   const end_B = tf.cast(tf.sub(tf.sum(mask_BT, 1), 1), 'int32');
-  const end_BD = tf.sum(tf.mul(x_BTD, tf.expandDims(tf.oneHot(end_B, length), 2)), 1);
-  return linear({ weight: p.projection }, layerNorm(p.norm, end_BD)) as Tensor2D;
+  return tf.sum(tf.mul(x_BTD, tf.expandDims(tf.oneHot(end_B, x_BTD.shape[1]), 2)), 1);
 }
 
 function dallePytorchText(

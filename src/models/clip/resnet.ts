@@ -2,7 +2,8 @@
 // strides, and attention pooling instead of the mean.
 //   B batch, H height, W width, C channels, N = H · W + 1 positions, E embedding, A heads, d width of a head
 
-import { type ClipImageConfig, RESNET_GROWTH, RESNET_STRIDE } from '../../config/clip.ts';
+import type { ClipImageConfig } from '../../config/clip.ts';
+import { RESNET_GROWTH, RESNET_STRIDE } from '../../config/clip-towers.ts';
 import { type Tensor, type Tensor2D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 import { type BatchNormSpec, type BatchStatistics, batchNorm, batchNormSpec } from '../../nn/batch-norm.ts';
 import { kernelMatrix } from '../../nn/convolution.ts';

@@ -4,10 +4,10 @@ import type { ClipModelConfig } from '../../config/clip.ts';
 import type { HostTensor } from '../../engine/native/tensor.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError } from '../../util/errors.ts';
-import { maxTextTokens } from './config.ts';
+import { maxTextTokens, specialTokens } from './config.ts';
 
 /**
- * The ids of a text without padding. The openai tower's start and end token are the last two ids of the vocabulary.
+ * The ids of a text without padding. See `specialTokens` for those around them.
  * @param truncate whether a text that is too long is cut
  * @throws DataError E_TEXT_EMPTY; E_TEXT_TOO_LONG for a text that is longer than the tower reads, without `truncate`
  */
@@ -38,18 +38,18 @@ export function textTokens(
     );
   }
   const kept = ids.slice(0, max);
-  if (config.architecture === 'dalle-pytorch') return kept;
-  const { vocabulary } = config.text;
-  return [vocabulary - 2, ...kept, vocabulary - 1];
+  const { start, end } = specialTokens(config);
+  return [start ?? [], kept, end ?? []].flat();
 }
 
-/** A batch of texts: ids padded with 0, and the mask, 1 for ids and 0 for padding; both [B, T]. */
+/** A batch of texts: ids with padding, and the mask, 1 for ids and 0 for padding; both [B, T]. */
 export function textBatch(
   texts: readonly (readonly number[])[],
-  { text }: ClipModelConfig,
+  config: ClipModelConfig,
 ): { text: HostTensor; mask: HostTensor } {
+  const { text } = config;
   const shape = [texts.length, text.length];
-  const ids = new Int32Array(texts.length * text.length);
+  const ids = new Int32Array(texts.length * text.length).fill(specialTokens(config).padding);
   const mask = new Float32Array(ids.length);
   for (const [row, tokens] of texts.entries()) {
     ids.set(tokens, row * text.length);

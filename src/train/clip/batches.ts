@@ -39,6 +39,7 @@ function chunksFrom(start: BatchPosition | undefined, data: ClipData, config: Cl
     crop: config.data.crop,
     cropScale: config.data.cropScale,
     preprocessing: 'clip',
+    interpolation: config.model.image.interpolation,
     flip: false,
     faults: data.faults,
     position: start,

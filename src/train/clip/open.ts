@@ -1,6 +1,7 @@
 // Opens a training run of CLIP: reads its tokenizer, its pairs and its labelled images, and checks them.
 
 import type { ClipConfig } from '../../config/clip.ts';
+import { clipInput } from '../../data/clip-input.ts';
 import { decodeAll } from '../../data/decode-batches.ts';
 import type { CaptionedImage } from '../../data/image.ts';
 import type { Faults } from '../../data/sources/faults.ts';
@@ -59,7 +60,7 @@ function assertVocabularyFits({ model, data }: ClipConfig, tokenizer: Tokenizer)
   );
 }
 
-const sizeOf = ({ model }: ClipConfig) => ({ size: model.image.size, preprocessing: 'clip' }) as const;
+const sizeOf = ({ model }: ClipConfig) => clipInput(model.image);
 
 async function decodePairs(
   heldOut: readonly CaptionedImage[],

@@ -1,0 +1,163 @@
+// What a CLIP's tensors do not tell: heads, activation, preprocessing, pooling. From the configuration beside the weights,
+// from options, or from the kind of the file; a setting that nothing tells is asked for, with the candidates.
+
+import { UsageError } from '../../util/errors.ts';
+import type { ConvertOptions } from '../external.ts';
+import type { OpenClipConfig } from './open-clip-config.ts';
+import { PREPROCESSING_HINTS, PREPROCESSINGS, type Preprocessing } from './preprocessing.ts';
+import { misfit, type StateDict } from './tensors.ts';
+import type { ClipSettings } from './weights.ts';
+
+/** Width of a head by the width of a ViT or a text tower, in all of open_clip's configurations. */
+const HEAD_WIDTHS: Readonly<Record<number, number>> = {
+  ...{ 256: 64, 384: 64, 512: 64, 640: 64, 768: 64, 896: 64, 1024: 64 },
+  ...{ 1280: 80, 1408: 88, 1664: 104, 1792: 112 },
+};
+const TEXT_HEAD_WIDTH = 64;
+const TEXT_WIDTHS: readonly number[] = [256, 384, 512, 640, 768, 1024, 1280];
+/** Widths of a head that are candidates where nothing tells. */
+const CANDIDATES = [32, 48, 64, 80, 88, 96, 104, 112, 128];
+
+/** OpenAI's archives, and they alone, hold these beside the weights. */
+const isOpenaiArchive = (source: StateDict): boolean =>
+  ['input_resolution', 'context_length', 'vocab_size'].every((name) => source.has(name));
+
+/** The preprocessing of the options, over `found` where only a part of it is given. */
+export function chosenPreprocessing(
+  { preprocessing, mean, std }: ConvertOptions,
+  found: () => Preprocessing | undefined,
+): Preprocessing | undefined {
+  const base = preprocessing ? PREPROCESSINGS[preprocessing] : found();
+  const given = { ...(mean && { mean: [...mean] }), ...(std && { stddev: [...std] }) };
+  if (base) return { ...base, ...given };
+  return mean && std ? { ...PREPROCESSINGS.openai, ...given } : undefined;
+}
+
+/** @throws UsageError E_CLIP_SETTINGS_MISSING naming all that is missing */
+export function assertNothingMissing(missing: readonly string[], option: string, where: string): void {
+  if (missing.length === 0) return;
+  throw new UsageError(`nothing beside the weights tells ${missing.join('; nor ')}`, {
+    code: 'E_CLIP_SETTINGS_MISSING',
+    option,
+    where,
+    fix: "give these options, or put the configuration (open_clip_config.json, or the model's file of open_clip/model_configs) beside the weights",
+  });
+}
+
+const headsHint = (width: number): string =>
+  CANDIDATES.filter((head) => width % head === 0)
+    .map((head) => `${width / head} (${head} wide)`)
+    .join(', ') || `a divisor of ${width}`;
+
+/**
+ * Settings of weights with openai's names.
+ * @param config open_clip's, if there is one
+ * @throws UsageError E_CLIP_SETTINGS_MISSING where nothing tells them
+ */
+export function openaiSettings(
+  source: StateDict,
+  config: OpenClipConfig | undefined,
+  options: ConvertOptions,
+  where: string,
+): ClipSettings {
+  const isOpenai = isOpenaiArchive(source);
+  const missing: [option: string, what: string][] = [];
+  const activation =
+    options.activation ??
+    (config && (config.model.quick_gelu ? 'quick-gelu' : 'gelu')) ??
+    (isOpenai ? 'quick-gelu' : undefined);
+  if (activation === undefined)
+    missing.push([
+      'activation',
+      "`activation`: quick-gelu (OpenAI's, and -quickgelu models) or gelu (most of open_clip's)",
+    ]);
+  const preprocessing = chosenPreprocessing(
+    options,
+    () => config?.preprocessing ?? (isOpenai ? PREPROCESSINGS.openai : undefined),
+  );
+  if (preprocessing === undefined)
+    missing.push(['preprocessing', `\`preprocessing\`: ${PREPROCESSING_HINTS}`]);
+
+  const isVit = source.has('visual.proj');
+  const width = (isVit ? source.get('visual.conv1.weight')?.shape[0] : undefined) ?? 0;
+  const known = isOpenai ? 64 : HEAD_WIDTHS[width];
+  const heads = options.heads ?? (config ? headsOf(config) : known && Math.floor(width / known));
+  if (isVit && heads === undefined)
+    missing.push(['heads', `\`heads\` of the image tower: ${headsHint(width)}`]);
+  const textWidth = source.get('positional_embedding')?.shape[1] ?? 0;
+  const isKnown = isOpenai || TEXT_WIDTHS.includes(textWidth);
+  const textHeads =
+    options.textHeads ?? config?.model.text_cfg.heads ?? (isKnown ? textWidth / TEXT_HEAD_WIDTH : undefined);
+  if (textHeads === undefined) missing.push(['textHeads', `\`textHeads\`: ${headsHint(textWidth)}`]);
+  assertNothingMissing(
+    missing.map(([, what]) => what),
+    missing[0]?.[0] ?? '',
+    where,
+  );
+  const { image, text } = config ? configured(config) : {};
+  if (config) assertFits(source, config);
+  return {
+    activation,
+    image: {
+      ...image,
+      ...preprocessing,
+      ...(isVit || options.heads || config ? { heads } : {}),
+      ...sizeOf(options.imageSize ?? config?.model.vision_cfg.image_size),
+    },
+    text: { ...text, heads: textHeads, ...(options.textLength && { length: options.textLength }) },
+  };
+}
+
+const sizeOf = (size: number | undefined) => (size === undefined ? {} : { size });
+
+/** Of the ViT, or of a ResNet's attention pooling, which is 32 times as wide as its stem. */
+function headsOf({ model: { vision_cfg: vision } }: OpenClipConfig): number {
+  const width = Array.isArray(vision.layers) ? vision.width * 32 : vision.width;
+  return Math.floor(width / vision.head_width);
+}
+
+function configured({
+  model: { vision_cfg: vision, text_cfg: text },
+}: OpenClipConfig): Pick<ClipSettings, 'image' | 'text'> {
+  return {
+    image: Array.isArray(vision.layers)
+      ? {}
+      : {
+          normEpsilon: vision.norm_kwargs,
+          pool: vision.pool_type === 'avg' ? 'mean' : 'class',
+          normBeforePool: vision.pool_type === 'avg' && !vision.final_ln_after_pool,
+        },
+    text: {
+      normEpsilon: text.norm_kwargs,
+      causal: !text.no_causal_mask,
+      pool: text.pool_type === 'last' ? 'last' : 'end',
+      length: text.context_length,
+    },
+  };
+}
+
+/** @throws DataError E_WEIGHTS_MISMATCH where the configuration is another model's */
+function assertFits(source: StateDict, { model, where }: OpenClipConfig): void {
+  const { vision_cfg: vision, text_cfg: text } = model;
+  const isResnet = Array.isArray(vision.layers);
+  const imageWidth = source.get(isResnet ? 'visual.layer1.0.conv1.weight' : 'visual.conv1.weight')?.shape[0];
+  const layers = (prefix: string): number =>
+    new Set(
+      [...source.keys()].flatMap((name) =>
+        name.startsWith(prefix) ? [name.slice(prefix.length).split('.')[0]] : [],
+      ),
+    ).size;
+  const pairs: readonly (readonly [string, number, number | undefined])[] = [
+    ['embed_dim', model.embed_dim, source.get('text_projection')?.shape[1]],
+    ['vision_cfg.width', vision.width, imageWidth],
+    ['text_cfg.width', text.width, source.get('positional_embedding')?.shape[1]],
+    ['text_cfg.vocab_size', text.vocab_size, source.get('token_embedding.weight')?.shape[0]],
+    ['text_cfg.layers', text.layers, layers('transformer.resblocks.')],
+    ...(typeof vision.layers === 'number'
+      ? [['vision_cfg.layers', vision.layers, layers('visual.transformer.resblocks.')] as const]
+      : []),
+  ];
+  for (const [key, configured, found] of pairs)
+    if (found !== configured)
+      throw misfit(`${key} is ${configured}, the weights have ${found ?? 'none'}`, where);
+}

@@ -1,0 +1,88 @@
+// The tokenizer of a CLIP: named, or among its files.
+
+import type { ClipModelConfig } from '../../config/clip.ts';
+import { textIds } from '../../models/clip/config.ts';
+import { loadTokenizer } from '../../tokenizers/load.ts';
+import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
+import { WordPieceTokenizer } from '../../tokenizers/word-piece.ts';
+import { DataError, UsageError } from '../../util/errors.ts';
+import type { ConvertOptions, ExternalFiles } from '../external.ts';
+import type { OpenClipConfig } from './open-clip-config.ts';
+
+export interface NamedTokenizer {
+  readonly tokenizer: Tokenizer;
+  readonly path: string;
+}
+
+/**
+ * The tokenizer named in the options, or the one among the files.
+ * @throws UsageError E_TOKENIZER_MISSING, DataError when it cannot be read
+ */
+export async function findTokenizer(
+  files: ExternalFiles,
+  { tokenizer: named }: ConvertOptions,
+  config?: OpenClipConfig,
+): Promise<NamedTokenizer> {
+  const path = named ?? files.named('tokenizer.json') ?? files.named('merges.txt');
+  if (path === undefined) {
+    const theirs = config?.model.text_cfg.hf_tokenizer_name;
+    throw new UsageError('these weights come without their tokenizer', {
+      code: 'E_TOKENIZER_MISSING',
+      option: 'tokenizer',
+      where: files.where,
+      fix: theirs
+        ? `set \`tokenizer\` to the tokenizer.json of ${theirs}`
+        : "set `tokenizer` to a tokenizer.json, or OpenAI's bpe_simple_vocab_16e6.txt.gz",
+    });
+  }
+  return { tokenizer: await loadTokenizer(path), path };
+}
+
+/** @throws DataError E_TOKENIZER_MISMATCH when the model was trained with another one */
+export function assertTokenizerFits({ tokenizer, path }: NamedTokenizer, model: ClipModelConfig): void {
+  const ids = textIds(model);
+  // The start and the end token are the last two ids, and have to be the tokenizer's.
+  const isExact = model.architecture === 'openai' && !model.text.specialTokens;
+  if (isExact ? tokenizer.vocabularySize === ids : tokenizer.vocabularySize <= ids) return;
+  throw new DataError(`a tokenizer of ${tokenizer.vocabularySize} ids, where the model has ${ids}`, {
+    code: 'E_TOKENIZER_MISMATCH',
+    where: path,
+    fix: 'name the tokenizer that the model was trained with',
+  });
+}
+
+/**
+ * The special tokens of a text tower whose tokenizer has its own; undefined for CLIP's.
+ * @throws DataError E_CLIP_UNSUPPORTED where the configuration reads the features elsewhere than at such an end token
+ */
+export function specialTokensOf(
+  { tokenizer }: NamedTokenizer,
+  config: OpenClipConfig | undefined,
+): ClipModelConfig['text']['specialTokens'] {
+  if (!config) return undefined;
+  const { text_cfg: text } = config.model;
+  const unsupported = (what: string): DataError =>
+    new DataError(`an open_clip model that mm does not have: ${what}`, {
+      code: 'E_CLIP_UNSUPPORTED',
+      where: config.where,
+      fix: 'convert a model whose configuration is among those of open_clip',
+    });
+  if (!(tokenizer instanceof WordPieceTokenizer)) {
+    if (text.pool_type === 'eos' && text.eos_id !== text.vocab_size - 1)
+      throw unsupported(
+        `text_cfg.eos_id is ${text.eos_id}, and the tokenizer's end token ${text.vocab_size - 1}`,
+      );
+    if (text.tokenizer_kwargs.clean !== undefined && text.tokenizer_kwargs.clean !== 'lower')
+      throw unsupported(`text_cfg.tokenizer_kwargs.clean is ${text.tokenizer_kwargs.clean}`);
+    return undefined;
+  }
+  const { strip_sep_token: isStripped, clean } = text.tokenizer_kwargs;
+  const padding = tokenizer.idOf('[PAD]') ?? 0;
+  if (clean === 'canonicalize') throw unsupported('text_cfg.tokenizer_kwargs.clean is canonicalize');
+  const end = isStripped ? 0 : tokenizer.end;
+  if (text.pool_type === 'argmax' || (text.pool_type === 'eos' && text.eos_id !== end))
+    throw unsupported(
+      `text_cfg.pool_type is ${text.pool_type} with WordPiece ids, whose end token is ${end}`,
+    );
+  return { start: tokenizer.start, end, padding };
+}
