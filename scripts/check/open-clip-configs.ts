@@ -18,6 +18,7 @@ import { ClipPipeline } from '../../src/inference/clip/pipeline.ts';
 import { textBatch, textTokens } from '../../src/models/clip/text.ts';
 import { loadTokenizer } from '../../src/tokenizers/load.ts';
 import { UsageError, UserError } from '../../src/util/errors.ts';
+import { clipProbabilities } from '../../test/support/clip-probabilities.ts';
 import { runScript } from '../bench/script.ts';
 
 const PEER = fileURLToPath(new URL('./open-clip-configs.py', import.meta.url));
@@ -60,18 +61,7 @@ async function compare(folder: string): Promise<{ line: string; holds: boolean }
     const sameIds = ids.join() === wanted.ids.flat().join();
     const images = await clip.encodeImages(Buffer.from(wanted.pixels, 'base64'));
     const texts = await clip.encodeTexts(wanted.strings, true);
-    const { embedding } = clip.config;
-    const count = wanted.strings.length;
-    const probabilities = Array.from({ length: count }, (_, i) => {
-      const logits = Array.from({ length: count }, (_, j) => {
-        let sum = 0;
-        for (let k = 0; k < embedding; k++)
-          sum += (images[i * embedding + k] as number) * (texts[j * embedding + k] as number);
-        return Math.exp(clip.scale * sum);
-      });
-      const total = logits.reduce((a, b) => a + b);
-      return logits.map((value) => value / total);
-    }).flat();
+    const probabilities = clipProbabilities(clip, images, texts);
     // Features relative to their size: they have length 1, so the largest component is the scale.
     const worst = [
       largest(differences(images, wanted.imageFeatures)) / largest(wanted.imageFeatures),

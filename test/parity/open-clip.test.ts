@@ -18,6 +18,7 @@ import { ClipPipeline } from '../../src/inference/clip/pipeline.ts';
 import { textBatch, textTokens } from '../../src/models/clip/text.ts';
 import { loadTokenizer } from '../../src/tokenizers/load.ts';
 import { UserError } from '../../src/util/errors.ts';
+import { clipProbabilities } from '../support/clip-probabilities.ts';
 
 const FIXTURES = fileURLToPath(new URL('./fixtures/open-clip/', import.meta.url));
 interface Expected {
@@ -77,18 +78,7 @@ async function differenceIn(runtime: Runtime, name: string, checkpoint: Checkpoi
   const model = await ClipPipeline.open(runtime, checkpoint);
   const images = await model.encodeImages(Buffer.from(wanted.pixels, 'base64'));
   const texts = await model.encodeTexts(wanted.strings, true);
-  const { embedding } = model.config;
-  const rows = wanted.strings.length;
-  const probabilities = Array.from({ length: rows }, (_, i) => {
-    const logits = Array.from({ length: rows }, (_, j) => {
-      let sum = 0;
-      for (let k = 0; k < embedding; k++)
-        sum += (images[i * embedding + k] as number) * (texts[j * embedding + k] as number);
-      return Math.exp(model.scale * sum);
-    });
-    const total = logits.reduce((a, b) => a + b);
-    return logits.map((value) => value / total);
-  }).flat();
+  const probabilities = clipProbabilities(model, images, texts);
   return Math.max(
     farthest(images, wanted.imageFeatures),
     farthest(texts, wanted.textFeatures),

@@ -28,7 +28,6 @@ export const PREPROCESSINGS = {
     fill: 0,
   },
 } as const satisfies Record<string, Preprocessing>;
-export type PreprocessingName = keyof typeof PREPROCESSINGS;
 
 /** What each is used for, for messages. */
 export const PREPROCESSING_HINTS =
