@@ -18,6 +18,7 @@ import {
   optimizer,
   positiveInteger,
   seed,
+  sourceKeys,
   truncateCaptions,
   validationShare,
 } from './fields.ts';
@@ -101,6 +102,7 @@ export const clipSchema = z
           .string()
           .describe("tokenizer.json of mm train-bpe or of CLIP, or CLIP's merges file (.txt, .txt.gz)"),
         validation: validationShare,
+        ...sourceKeys,
         crop: z
           .enum(['random', 'center', 'none'])
           .default('random')

@@ -9,6 +9,7 @@ import {
   positiveInteger,
   precision,
   seed,
+  sourceKeys,
   truncateCaptions,
   validationShare,
 } from './fields.ts';
@@ -177,6 +178,7 @@ export const dalleSchema = z
         dvae: z.string().describe('checkpoint or run of the dVAE'),
         tokenizer: z.string().describe('tokenizer.json of mm train-bpe'),
         validation: validationShare,
+        ...sourceKeys,
         bpeDropout: z
           .number()
           .min(0)

@@ -10,6 +10,7 @@ import {
   positiveInteger,
   precision,
   seed,
+  sourceKeys,
   validationShare,
 } from './fields.ts';
 
@@ -132,6 +133,7 @@ export const dvaeSchema = z
       .strictObject({
         path: imageSource,
         validation: validationShare,
+        ...sourceKeys,
         crop: z
           .enum(['published', 'random', 'center', 'none'])
           .default('random')

@@ -21,6 +21,7 @@ import { RunEngine } from './run-engine.ts';
 
 export interface TrainingConfig extends ResumableConfig {
   readonly train: LoopSchedule & { readonly keep: number };
+  readonly data: { readonly maxBad?: number | undefined };
 }
 
 /** A model that can be trained. */
@@ -49,7 +50,7 @@ export async function runTraining<Config extends TrainingConfig, Batch extends P
 ): Promise<LoopResult> {
   const { log, cluster } = context;
   await checkFolder(trainable, config, context);
-  const faults = new Faults(log);
+  const faults = new Faults(log, { maxBad: config.data.maxBad });
   const engine = new RunEngine(cluster, log);
   try {
     const task = await trainable.open(config, { ...context, faults, engine });

@@ -3,6 +3,7 @@
 import { dalleSchema } from '../../config/dalle.ts';
 import { SOURCES } from '../../data/sources/resolve.ts';
 import { dvaeFlag, TEXT, withExamples } from '../help.ts';
+import { trainingSourceFlags, trainingSourceOverrides } from '../source-flags.ts';
 import { trainingCommand, truncateFlag } from '../training-command.ts';
 import { withWorkers, workerFlags } from '../workers.ts';
 
@@ -11,7 +12,7 @@ export const command = trainingCommand({
   defaultRun: 'runs/dalle',
   flags: (yargs) =>
     withExamples(
-      workerFlags(yargs)
+      workerFlags(trainingSourceFlags(yargs))
         .option('data', {
           ...TEXT,
           alias: 'image_text_folder',
@@ -48,7 +49,7 @@ export const command = trainingCommand({
         ],
       ],
     ),
-  overrides: ({ data, tokens, dvae, tokenizer, 'init-from': initFrom, truncate }) => ({
+  overrides: ({ data, tokens, dvae, tokenizer, 'init-from': initFrom, truncate, ...flags }) => ({
     // Either of the two removes both from the file.
     'data.path': tokens === undefined ? data : null,
     'data.tokens': data === undefined ? tokens : null,
@@ -56,6 +57,7 @@ export const command = trainingCommand({
     'data.tokenizer': tokenizer,
     'data.truncateCaptions': truncate,
     'train.initFrom': initFrom,
+    ...trainingSourceOverrides(flags),
   }),
   train: async (config, context) => (await import('../../train/dalle/train.ts')).trainDalle(config, context),
   withWorkers,
