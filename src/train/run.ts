@@ -149,4 +149,9 @@ const positionOf = (resumed: ResumedState | undefined): BatchPosition | undefine
   (resumed?.dataPosition ?? undefined) as BatchPosition | undefined;
 
 /** Workers other than worker 0 write nothing. */
-const silentWriter = (path: string): RunWriter => ({ path, log: () => {}, image: async () => '' });
+const silentWriter = (path: string): RunWriter => ({
+  path,
+  log: () => {},
+  logTime: () => {},
+  image: async () => '',
+});
