@@ -67,7 +67,7 @@ async function decodeLabelled(
   { images, labels: file, templates }: NonNullable<ClipConfig['data']['zeroShot']>,
   faults: Faults,
 ): Promise<LabelledImages> {
-  const all = await readClasses(images);
+  const all = await readClasses(images, faults);
   const labels = file === undefined ? [...new Set(all.map(({ label }) => label))] : await readLabels(file);
   checkClassifier(labels, templates, file ?? images);
   const unlisted = all.find(({ label }) => !labels.includes(label));
