@@ -261,6 +261,12 @@ export const dvaeSchema = z
   })
   .meta({ description: 'mm train-dvae', kind: 'dvae' });
 
+export const DVAE_ARCHITECTURES = [
+  'openai',
+  'dalle-pytorch',
+  'vqgan',
+] as const satisfies readonly DvaeModelConfig['architecture'][];
+
 /** The part of a checkpoint's configuration that a codec reads: converted weights have no training section. */
 export const dvaeCheckpointSchema = z.looseObject({ model: dvaeModelSchema });
 

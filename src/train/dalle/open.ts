@@ -128,6 +128,13 @@ function assertVocabularyFits({ model, data }: DalleConfig, { vocabularySize }: 
 }
 
 function assertCodecFits({ model, data }: DalleConfig, codec: DvaeCodec): void {
+  const { architecture } = codec.config;
+  if (data.dvaeArchitecture !== undefined && data.dvaeArchitecture !== architecture)
+    throw new UsageError(`the dVAE is of architecture ${architecture}, not ${data.dvaeArchitecture}`, {
+      code: 'E_DVAE_MISMATCH',
+      where: data.dvae,
+      fix: `name another dVAE, or leave data.dvaeArchitecture (\`taming\`) out`,
+    });
   for (const [key, configured, actual] of [
     ['grid', model.grid, codec.grid],
     ['imageVocabulary', model.imageVocabulary, codec.config.vocabulary],
