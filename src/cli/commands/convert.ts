@@ -35,6 +35,11 @@ export const command = defineCommand({
           ...TEXT,
           describe: "tokenizer.json, or CLIP's merges file, for models whose files do not include one",
         })
+        .option('part', {
+          ...TEXT,
+          describe:
+            "which of several models in a file: a key such as model_ema, or the beginning of the tensors' names",
+        })
         .option('activation', {
           choices: ACTIVATIONS,
           defaultDescription: "the files'",
@@ -80,7 +85,7 @@ export const command = defineCommand({
       ],
     ),
 
-  async run({ from, to, ...flags }, { json, print, signal }) {
+  async run({ from, to, ...flags }, { json, print, log, signal }) {
     for (const flag of ['mean', 'std'] as const) {
       const values = flags[flag];
       const isUsable =
@@ -99,14 +104,15 @@ export const command = defineCommand({
     await assertEmptyFolder(to);
     const { convertWeights } = await import('../../convert/convert.ts');
     const { 'image-size': imageSize, 'text-length': textLength, 'text-heads': textHeads } = flags;
-    const { tokenizer, activation, heads, preprocessing, mean, std } = flags;
+    const { tokenizer, part, activation, heads, preprocessing, mean, std } = flags;
     const options = {
-      ...{ imageSize, textLength, tokenizer, activation },
+      ...{ imageSize, textLength, tokenizer, part, activation },
       ...{ heads, textHeads, preprocessing, mean, std },
     };
-    const { what, contents } = await convertWeights(from, to, options, signal);
+    const { what, contents, notes } = await convertWeights(from, to, options, signal);
+    for (const note of notes) log.warn(note.replaceAll('`part`', '--part'));
     print(`${to}: ${what}`);
-    json({ to, kind: contents.kind, what, config: contents.config });
+    json({ to, kind: contents.kind, what, notes, config: contents.config });
   },
 });
 
