@@ -1,7 +1,7 @@
 // Configuration of `mm train-dalle`: DALL·E's second stage (arXiv 2102.12092, section 2.2 and appendix B).
 
 import { z } from 'zod';
-import { DVAE_ARCHITECTURES } from './dvae.ts';
+import { dvaeArchitecture } from './dvae.ts';
 import {
   captionedSource,
   emaSchema,
@@ -176,10 +176,7 @@ export const dalleSchema = z
         path: captionedSource.optional(),
         tokens: z.string().optional().describe('folder of token shards of mm tokenize, instead of path'),
         dvae: z.string().describe('checkpoint or run of the dVAE'),
-        dvaeArchitecture: z
-          .enum(DVAE_ARCHITECTURES)
-          .optional()
-          .describe('architecture that the dVAE has to have; any without it'),
+        dvaeArchitecture,
         tokenizer: z.string().describe('tokenizer.json of mm train-bpe'),
         validation: validationShare,
         bpeDropout: z

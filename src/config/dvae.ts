@@ -261,11 +261,11 @@ export const dvaeSchema = z
   })
   .meta({ description: 'mm train-dvae', kind: 'dvae' });
 
-export const DVAE_ARCHITECTURES = [
-  'openai',
-  'dalle-pytorch',
-  'vqgan',
-] as const satisfies readonly DvaeModelConfig['architecture'][];
+/** Of the dVAE that a DALL·E is trained on. */
+export const dvaeArchitecture = z
+  .enum(['openai', 'dalle-pytorch', 'vqgan'] satisfies DvaeModelConfig['architecture'][])
+  .optional()
+  .describe('architecture that the dVAE has to have; any without it');
 
 /** The part of a checkpoint's configuration that a codec reads: converted weights have no training section. */
 export const dvaeCheckpointSchema = z.looseObject({ model: dvaeModelSchema });

@@ -27,8 +27,9 @@ export const command = trainingCommand({
           type: 'boolean',
           describe: 'the dVAE has to be a VQGAN; overrides data.dvaeArchitecture',
         })
-        .option('vqgan_config_path', {
+        .option('vqgan-config-path', {
           ...TEXT,
+          alias: 'vqgan_config_path',
           hidden: true,
           describe: "a VQGAN's model.yaml; mm convert reads it",
         })
@@ -59,7 +60,7 @@ export const command = trainingCommand({
       ],
     ),
   overrides: ({ data, tokens, dvae, tokenizer, 'init-from': initFrom, truncate, taming, ...flags }) => {
-    assertNoModelYaml(flags.vqgan_config_path, dvae);
+    assertNoModelYaml(flags['vqgan-config-path'], dvae);
     return {
       // Either of the two removes both from the file.
       'data.path': tokens === undefined ? data : null,

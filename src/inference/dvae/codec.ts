@@ -18,8 +18,10 @@ import { Weights } from '../../nn/weights.ts';
 import { graphSeed } from '../../util/random.ts';
 import { paddedBatch, runInBatches } from '../batched.ts';
 
-/** Images encoded in one run. */
+/** Images encoded in one run; the last run is filled up, since rounding would depend on its size. */
 const ENCODE_BATCH = 32;
+/** The same of a VQGAN, whose layers at the size of the image are many, and whose attention grows with its square. */
+const VQGAN_ENCODE_BATCH = 4;
 /** Images decoded in one run: in a larger batch, rounding would depend on an image's index. */
 const DECODE_BATCH = 1;
 
@@ -96,7 +98,7 @@ export class DvaeCodec {
     const length = imageSize ** 2 * 3;
     const options = {
       count: pixels.length / length,
-      sizes: [ENCODE_BATCH],
+      sizes: [this.config.architecture === 'vqgan' ? VQGAN_ENCODE_BATCH : ENCODE_BATCH],
       itemLength: this.grid ** 2,
       array: Int32Array,
     };
