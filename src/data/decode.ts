@@ -71,6 +71,8 @@ function decodeFault(error: unknown): ImageFault {
     new ImageFault(text, { kind, cause: error });
   if (/unsupported image format|empty/i.test(message))
     return fault('not an image of a known format', 'not-an-image');
+  if (/\blabq?\b/i.test(message))
+    return fault('Lab colours, which are not decoded; convert it to RGB', 'image-format');
   if (/pixel limit/i.test(message)) return fault(`more than ${MAX_PIXELS} pixels`, 'image-size');
   const detail = message === 'Unknown error' ? '' : ` (${message})`;
   return fault(`truncated or damaged${detail}`, 'damaged-image');
