@@ -85,7 +85,9 @@ const isFilled = ({ cells }: TableRow): boolean => cells.length > 1 || cells[0] 
  */
 function choose(text: string, separator: string, quoted: Parsed, unquoted: Parsed): Parsed {
   if (!text.includes('"')) return unquoted;
-  if (separator === '\t' && isEven(unquoted)) return quotesCells(unquoted) ? quoted : unquoted;
+  const hasQuotedHeader = unquoted.rows[0]?.cells.every((cell) => /^".*"$/.test(cell)) ?? false;
+  if (separator === '\t' && !hasQuotedHeader && isEven(unquoted))
+    return quotesCells(unquoted) ? quoted : unquoted;
   if (!quoted.isDamaged && isEven(quoted)) return quoted;
   // Blanks before a quotation mark, as people write lists by hand.
   const trimmed = parse(
@@ -107,5 +109,6 @@ function quotesCells({ rows }: Parsed): boolean {
   const marked = all.filter((cell) => cell.includes('"'));
   const inner = marked.map((cell) => /^"((?:[^"]|"")*)"$/.exec(cell)?.[1]);
   if (inner.includes(undefined)) return false;
-  return marked.length === all.length || inner.every((cell) => (cell as string).includes('"'));
+  // Programs quote all cells, or those with a quotation mark, a carriage return, or a blank at an end.
+  return marked.length === all.length || inner.every((cell) => /["\r]|^\s|\s$/.test(cell as string));
 }
