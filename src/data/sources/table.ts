@@ -86,8 +86,8 @@ const isFilled = ({ cells }: TableRow): boolean => cells.length > 1 || cells[0] 
 function choose(text: string, separator: string, quoted: Parsed, unquoted: Parsed): Parsed {
   if (!text.includes('"')) return unquoted;
   const hasQuotedHeader = unquoted.rows[0]?.cells.every((cell) => /^".*"$/.test(cell)) ?? false;
-  if (separator === '\t' && !hasQuotedHeader && isEven(unquoted))
-    return quotesCells(unquoted) ? quoted : unquoted;
+  const isPlain = separator === '\t' && !hasQuotedHeader && isEven(unquoted) && !doublesMarks(text, quoted);
+  if (isPlain) return quotesCells(unquoted) ? quoted : unquoted;
   if (!quoted.isDamaged && isEven(quoted)) return quoted;
   // Blanks before a quotation mark, as people write lists by hand.
   const trimmed = parse(
@@ -102,6 +102,13 @@ function choose(text: string, separator: string, quoted: Parsed, unquoted: Parse
 /** Whether every row has a cell for each column. */
 const isEven = ({ rows: [header, ...rows] }: Parsed): boolean =>
   rows.every(({ cells }) => cells.length === header?.cells.length);
+
+/** Whether a cell in quotation marks has one within, written twice, as only programs that quote write it. */
+const doublesMarks = (text: string, { rows, isDamaged }: Parsed): boolean =>
+  !isDamaged &&
+  rows.some(({ cells }) =>
+    cells.some((cell) => cell.includes('"') && text.includes(`"${cell.replaceAll('"', '""')}"`)),
+  );
 
 /** Whether a file whose lines are its rows puts cells into quotation marks. */
 function quotesCells({ rows }: Parsed): boolean {
