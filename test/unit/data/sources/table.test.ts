@@ -164,7 +164,7 @@ for (const [name, format] of Object.entries(FORMATS)) {
       // A file without quotes whose only quotation marks look like those around a cell may be either.
       if (name === 'e.tsv' && /\t"(?:[^"]|"")*"(\n|$)|""/.test(text)) continue;
       // Between tabs, a quoted cell of several lines that each look like a row may be those rows.
-      if (name === 'c.csv' && all.some(({ caption }) => /\n[^\n]*\t|\t[^]*\n/.test(caption))) continue;
+      if (name === 'c.csv' && all.some(({ caption }) => /\n/.test(caption) && /\t/.test(caption))) continue;
       if (name === 'h.json') await write(join(folder, all[0]!.file), '');
       await write(join(folder, name), text);
       const faults = new Faults();
