@@ -2,7 +2,9 @@
 
 import { z } from 'zod';
 import {
+  accumulateSteps,
   captionedSource,
+  checkParts,
   emaSchema,
   loopSchedule,
   optimizer,
@@ -201,9 +203,7 @@ export const dalleSchema = z
         blockLossScale: blockLossScaleSchema,
         plateau: plateau.optional(),
         ema: emaSchema.optional(),
-        accumulateSteps: positiveInteger()
-          .default(1)
-          .describe('gradient-accumulation steps per update; memory is that of one micro-batch'),
+        accumulateSteps,
         compression: z
           .strictObject({
             rank: positiveInteger().describe(
@@ -270,10 +270,7 @@ export const dalleSchema = z
       .describe('the training run'),
   })
   .superRefine(({ model, train }, context) => {
-    if (train.batch % train.accumulateSteps !== 0) {
-      const message = `must be a multiple of accumulateSteps (${train.accumulateSteps}); received ${train.batch}`;
-      context.addIssue({ code: 'custom', path: ['train', 'batch'], message });
-    }
+    checkParts(train, context);
     if (train.precision === 'float16' && train.compression) {
       const message =
         'float16 does not go with compression, whose error feedback cannot follow a changing loss scale; use bfloat16 or float32';

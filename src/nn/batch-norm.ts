@@ -25,28 +25,28 @@ export const batchNormSpec = (width: number, gain = 1) =>
   }) satisfies BatchNormSpec;
 
 /**
- * Running statistics of a training step. Layers that get it normalize by the batch instead of the running statistics,
- * and record here what these become.
+ * Batch statistics of a training step. Layers that get it normalize by the batch instead of the running statistics, and
+ * record here what they saw.
  */
 export class BatchStatistics {
-  readonly #next = new Map<Tensor, Tensor>();
+  readonly #seen = new Map<Tensor, Tensor>();
 
   /** Records a layer's batch statistics of `count` values per channel. */
   observe(p: BatchNormParameters, mean: Tensor, variance: Tensor, count: number): void {
-    const towards = (running: Tensor, seen: Tensor): void => {
-      const value = tf.add(tf.mul(running, 1 - MOMENTUM), tf.mul(seen, MOMENTUM));
-      this.#next.set(running, tf.keep(value));
-    };
-    towards(p.mean, mean);
+    this.#seen.set(p.mean, tf.keep(mean));
     // The running variance is the unbiased estimate, as in PyTorch.
-    towards(p.variance, tf.mul(variance, count / Math.max(1, count - 1)));
+    this.#seen.set(p.variance, tf.keep(tf.mul(variance, count / Math.max(1, count - 1))));
   }
 
-  /** The running statistic after the step; undefined when no layer recorded it. */
-  next(running: Tensor): Tensor | undefined {
-    return this.#next.get(running);
+  /** What the batch adds to a running statistic; undefined when no layer recorded it. */
+  seen(running: Tensor): Tensor | undefined {
+    return this.#seen.get(running);
   }
 }
+
+/** The running statistic after a batch. */
+export const movedTowards = (running: Tensor, seen: Tensor): Tensor =>
+  tf.add(tf.mul(running, 1 - MOMENTUM), tf.mul(seen, MOMENTUM));
 
 /**
  * (x − mean) / √(variance + 1e-5) · gain + bias for each channel.

@@ -5,11 +5,13 @@ import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { ModelKind } from '../config/kind.ts';
 import type { BatchPosition } from '../data/order.ts';
 import { Faults } from '../data/sources/faults.ts';
+import type { SumAlgorithm } from '../engine/distributed/sums.ts';
 import type { Runtime } from '../engine/session/runtime.ts';
 import { RunFolder } from '../report/run/folder.ts';
 import { assertWritable } from '../util/files.ts';
 import { alsoLogTo } from '../util/logger.ts';
 import { broadcastInitialState, dataParallelSave, dataParallelTask } from './distributed/data-parallel.ts';
+import { assertSummable, ReplicatedState } from './distributed/replicas.ts';
 import { type LoopResult, type LoopSchedule, type RunWriter, type SaveStep, trainLoop } from './loop/loop.ts';
 import { type ResumedState, resumedState, resumeRun } from './loop/resume.ts';
 import { assertSameRun, type ResumableConfig } from './loop/resume-checks.ts';
@@ -20,7 +22,7 @@ import type { TrainingTask } from './loop/task.ts';
 import { RunEngine } from './run-engine.ts';
 
 export interface TrainingConfig extends ResumableConfig {
-  readonly train: LoopSchedule & { readonly keep: number };
+  readonly train: LoopSchedule & { readonly keep: number; readonly allReduce: SumAlgorithm };
 }
 
 /** A model that can be trained. */
@@ -50,9 +52,10 @@ export async function runTraining<Config extends TrainingConfig, Batch extends P
   const { log, cluster } = context;
   await checkFolder(trainable, config, context);
   const faults = new Faults(log);
-  const engine = new RunEngine(cluster, log);
+  const engine = new RunEngine(cluster, log, context.devices);
   try {
     const task = await trainable.open(config, { ...context, faults, engine });
+    assertSummable(config.train.allReduce, engine.runtime.replicas);
     return await trainInFolder(task, { kind: trainable.kind, config, context, runtime: engine.runtime });
   } finally {
     faults.summarize();
@@ -93,9 +96,12 @@ async function trainInFolder<Batch extends Placed>(
     let resumed = checkpoint && resumedState(checkpoint);
     if (cluster) resumed = await broadcastInitialState(cluster, task.state, { resumed, checkpoint, log });
     if (resumed) task.restore?.(resumed.metrics);
+    const replicated = new ReplicatedState(opened.runtime, task.state);
+    await replicated.copy();
     log.debug({ event: 'session', from: resumed?.step ?? 0 }, 'session');
-    const save: SaveStep<Batch> = async (step, batch, metrics) =>
-      saveStep(path, {
+    const save: SaveStep<Batch> = async (step, batch, metrics) => {
+      await replicated.assertSame(step);
+      return saveStep(path, {
         kind,
         step,
         config,
@@ -104,6 +110,7 @@ async function trainInFolder<Batch extends Placed>(
         metrics,
         carried: await task.carried?.(),
       });
+    };
     return await trainLoop({
       label: `train-${kind}`,
       task: cluster ? dataParallelTask(cluster, task) : task,

@@ -8,12 +8,14 @@ import type { Faults } from '../../data/sources/faults.ts';
 import { readClasses, readLabels } from '../../data/sources/labelled.ts';
 import { readImages } from '../../data/sources/resolve.ts';
 import { splitExamples } from '../../data/split.ts';
+import { countOf } from '../../engine/session/devices.ts';
 import type { HeldOutPairs, LabelledImages } from '../../eval/clip-validation.ts';
 import { checkClassifier } from '../../inference/clip/classifier.ts';
 import { textIds } from '../../models/clip/config.ts';
 import { loadTokenizer } from '../../tokenizers/load.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
+import { assertDivisible } from '../distributed/replicas.ts';
 import { assertEnoughImages } from '../enough-images.ts';
 import type { OpenContext } from '../loop/run-context.ts';
 import { assertClipCaptionsFit } from './batches.ts';
@@ -24,9 +26,11 @@ const MAX_VALIDATION_PAIRS = 512;
 const MAX_LABELLED_IMAGES = 1024;
 
 /** @throws UsageError, DataError, EngineError when the tokenizer, the data or the engine cannot be used */
-export async function openClip(config: ClipConfig, { log, faults, engine }: OpenContext): Promise<ClipTask> {
+export async function openClip(config: ClipConfig, context: OpenContext): Promise<ClipTask> {
+  const { log, faults, engine } = context;
   const { data, model, train } = config;
   const { batch, gradCacheChunk = batch } = train;
+  assertChunks(config, countOf(context.devices) ?? 1);
   const tokenizer = await loadTokenizer(data.tokenizer);
   assertVocabularyFits(config, tokenizer);
   const images = await readImages(data.path, { captions: 'required', faults });
@@ -38,11 +42,19 @@ export async function openClip(config: ClipConfig, { log, faults, engine }: Open
   const labelled = data.zeroShot && (await decodeLabelled(config, data.zeroShot, faults));
   const inMemory = gradCacheChunk < batch ? `, ${gradCacheChunk} images in memory at a time` : '';
   log.info(`each image against ${batch - 1} other texts${inMemory}`);
-  return new ClipTask(await engine.start(), config, {
+  const runtime = await engine.start();
+  assertChunks(config, runtime.replicas.names.length);
+  return new ClipTask(runtime, config, {
     data: { images: training, tokenizer, faults },
     heldOut: pairs,
     labelled,
   });
+}
+
+/** Throws UsageError unless the devices' chunks fill a batch. */
+function assertChunks({ train: { batch, gradCacheChunk = batch } }: ClipConfig, devices: number): void {
+  const accumulateSteps = Math.max(1, Math.ceil(batch / devices / gradCacheChunk));
+  assertDivisible(batch, { devices, accumulateSteps: accumulateSteps > 1 ? gradCacheChunk : 1 }, 'train.gradCacheChunk');
 }
 
 function assertVocabularyFits({ model, data }: ClipConfig, tokenizer: Tokenizer): void {

@@ -4,9 +4,11 @@ import { createHash } from 'node:crypto';
 import { readCheckpoint } from '../../checkpoint/read.ts';
 import type { DalleConfig } from '../../config/dalle.ts';
 import { textLines } from '../../data/sources/captions.ts';
+import { countOf } from '../../engine/session/devices.ts';
 import { DvaeCodec } from '../../inference/dvae/codec.ts';
 import { BpeTokenizer } from '../../tokenizers/bpe.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
+import { assertDivisible } from '../distributed/replicas.ts';
 import { assertEnoughImages } from '../enough-images.ts';
 import type { OpenContext } from '../loop/run-context.ts';
 import { assertCaptionsFit, firstCaption, validationBatches } from './batches.ts';
@@ -23,7 +25,8 @@ export async function openDalle(config: DalleConfig, context: OpenContext): Prom
   const train = trainOfWorker(config.train, isPrimary);
   const warn = (message: string): void => log.warn(message);
   await cluster?.assertSame('configuration', configHash(config));
-  assertDivisible(config, cluster?.workers ?? 1);
+  const parts = { workers: cluster?.workers ?? 1, accumulateSteps: train.accumulateSteps };
+  assertDivisible(train.batch, { ...parts, devices: countOf(context.devices) ?? 1 });
   if (train.compression && !cluster) warn('train.compression has no effect with one worker');
   const dvae = await readCheckpoint(data.dvae, { kind: 'dvae', warn });
   const tokenizer = await BpeTokenizer.load(data.tokenizer);
@@ -33,6 +36,7 @@ export async function openDalle(config: DalleConfig, context: OpenContext): Prom
       ? undefined
       : await readCheckpoint(train.initFrom, { kind: 'dalle', warn });
   const runtime = await context.engine.start();
+  assertDivisible(train.batch, { ...parts, devices: runtime.replicas.names.length });
   const codec = await DvaeCodec.open(runtime, dvae);
   assertCodecFits(config, codec);
   const all = await openDataset(config, codec, dvae, faults, context);
@@ -69,20 +73,6 @@ function configHash({ data, train, ...config }: DalleConfig): string {
   const { initFrom: _initFrom, ...sharedTrain } = train;
   const text = JSON.stringify({ ...config, data: sharedData, train: sharedTrain });
   return createHash('sha256').update(text).digest('hex');
-}
-
-/** Throws UsageError unless a batch has equal parts for all workers. */
-function assertDivisible({ train: { batch, accumulateSteps } }: DalleConfig, workers: number): void {
-  if (batch % (workers * accumulateSteps) === 0) return;
-  const parts =
-    accumulateSteps > 1
-      ? `${workers} workers × train.accumulateSteps ${accumulateSteps}`
-      : `${workers} workers`;
-  throw new UsageError(`train.batch ${batch} cannot be shared equally among ${parts}`, {
-    code: 'E_BATCH_NOT_DIVISIBLE',
-    option: 'workers',
-    fix: `set train.batch to a multiple of ${workers * accumulateSteps}`,
-  });
 }
 
 /** Identifies the training data: images and captions in their order, and the meaning of their ids. */
