@@ -113,7 +113,7 @@ export const loopSchedule = {
     .default('order')
     .describe('how several devices sum their gradients')
     .meta({
-      note: '`order` adds them device by device: the same bits as gradient accumulation over as many parts. `ring` is TensorFlow\'s all-reduce, `nccl` NVIDIA\'s (GPUs only); their results differ in the last bits.',
+      note: "`order` adds them device by device: the same bits as gradient accumulation over as many parts. `ring` is TensorFlow's all-reduce, `nccl` NVIDIA's (GPUs only); their results differ in the last bits.",
     }),
   logEvery: z.int().positive().default(10).describe('steps between training lines in metrics.jsonl'),
   evaluateEvery: z.int().positive().default(500).describe('steps between validations and sample images'),

@@ -26,27 +26,30 @@ export const batchNormSpec = (width: number, gain = 1) =>
 
 /**
  * Batch statistics of a training step. Layers that get it normalize by the batch instead of the running statistics, and
- * record here what they saw.
+ * record here their shares in the running ones.
  */
 export class BatchStatistics {
-  readonly #seen = new Map<Tensor, Tensor>();
+  readonly #shares = new Map<Tensor, Tensor>();
 
   /** Records a layer's batch statistics of `count` values per channel. */
   observe(p: BatchNormParameters, mean: Tensor, variance: Tensor, count: number): void {
-    this.#seen.set(p.mean, tf.keep(mean));
+    // Both outlive the gradient's scope: the running statistics move after it.
+    const record = (running: Tensor, seen: Tensor) =>
+      this.#shares.set(tf.keep(running), tf.keep(tf.mul(seen, MOMENTUM)));
+    record(p.mean, mean);
     // The running variance is the unbiased estimate, as in PyTorch.
-    this.#seen.set(p.variance, tf.keep(tf.mul(variance, count / Math.max(1, count - 1))));
+    record(p.variance, tf.mul(variance, count / Math.max(1, count - 1)));
   }
 
-  /** What the batch adds to a running statistic; undefined when no layer recorded it. */
-  seen(running: Tensor): Tensor | undefined {
-    return this.#seen.get(running);
+  /** The batch's share of a running statistic; undefined when no layer recorded it. */
+  share(running: Tensor): Tensor | undefined {
+    return this.#shares.get(running);
   }
 }
 
-/** The running statistic after a batch. */
-export const movedTowards = (running: Tensor, seen: Tensor): Tensor =>
-  tf.add(tf.mul(running, 1 - MOMENTUM), tf.mul(seen, MOMENTUM));
+/** A running statistic after a batch. @param share of the batch, see `BatchStatistics.share` */
+export const movedTowards = (running: Tensor, share: Tensor): Tensor =>
+  tf.add(tf.mul(running, 1 - MOMENTUM), share);
 
 /**
  * (x − mean) / √(variance + 1e-5) · gain + bias for each channel.

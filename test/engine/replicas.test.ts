@@ -27,14 +27,10 @@ const runtime = new Runtime({ devices: cpus(THREE) });
 after(() => runtime.close());
 
 test('collectives give each replica what the others have', async () => {
-  const exchange = compileReplicated(
-    runtime,
-    'exchange',
-    (own: readonly { x: Tensor }[]) => ({
-      each: eachReplica((r) => ({ gathered: allGather(own[r]!.x), turned: allToAll(own[r]!.x) })),
-      common: {},
-    }),
-  );
+  const exchange = compileReplicated(runtime, 'exchange', (own: readonly { x: Tensor }[]) => ({
+    each: eachReplica((r) => ({ gathered: allGather(own[r]!.x), turned: allToAll(own[r]!.x) })),
+    common: {},
+  }));
   const { each } = await exchange(
     [0, 1, 2].map((r) => ({ x: floats([THREE, 1], (i) => 10 * r + i) })),
     {},
@@ -55,7 +51,10 @@ test('bytes reach each replica as floats; a wrong number of inputs is an error',
     bytes: { dtype: 'uint8', shape: [1], data: Uint8Array.of(byte) } as const,
   }));
   const { each } = await double(inputs, {});
-  assert.deepEqual(each.map(({ y }) => numbersOf(y)), [[2], [200], [510]]);
+  assert.deepEqual(
+    each.map(({ y }) => numbersOf(y)),
+    [[2], [200], [510]],
+  );
   await assert.rejects(() => double(inputs.slice(1), {}), /3 replicas, and inputs for 2/);
 });
 
@@ -75,9 +74,19 @@ test('variables are separate on each replica until they are copied', async () =>
     return {};
   });
   const none = [{}, {}, {}];
-  await set([0, 1, 2].map((r) => ({ x: floats([2], () => (r === 0 ? Number.NaN : r)) })), {});
+  await set(
+    [0, 1, 2].map((r) => ({ x: floats([2], () => (r === 0 ? Number.NaN : r)) })),
+    {},
+  );
   const apart = await read(none, {});
-  assert.deepEqual(apart.each.map(({ x }) => numbersOf(x)), [[Number.NaN, Number.NaN], [1, 1], [2, 2]]);
+  assert.deepEqual(
+    apart.each.map(({ x }) => numbersOf(x)),
+    [
+      [Number.NaN, Number.NaN],
+      [1, 1],
+      [2, 2],
+    ],
+  );
   assert.equal(apart.common.differences.data[0], 2);
   assert.deepEqual(numbersOf((await first({})).x), [Number.NaN, Number.NaN]);
   await copy({});
@@ -112,7 +121,10 @@ const inTurn = (addends: readonly HostTensor[]): HostTensor =>
   );
 
 const equal = (a: HostTensor, b: HostTensor): boolean =>
-  Buffer.compare(Buffer.from((a.data as Float32Array).buffer), Buffer.from((b.data as Float32Array).buffer)) === 0;
+  Buffer.compare(
+    Buffer.from((a.data as Float32Array).buffer),
+    Buffer.from((b.data as Float32Array).buffer),
+  ) === 0;
 
 for (const replicas of [3, 11]) {
   test(`the sum in order of ${replicas} replicas is that of additions one after the other`, async () => {
@@ -131,7 +143,8 @@ test('the sum by the ring is the sum to rounding, the same at all replicas', asy
   for (const name of Object.keys(SHAPES)) {
     const exact = inTurn(inputs.map((input) => input[name]!)).data as Float32Array;
     const [first, second, third] = each.map((of) => of[name]!) as [HostTensor, HostTensor, HostTensor];
-    const isNear = (value: number, i: number) => Math.abs(value - exact[i]!) <= 1e-6 * Math.max(1, Math.abs(value));
+    const isNear = (value: number, i: number) =>
+      Math.abs(value - exact[i]!) <= 1e-6 * Math.max(1, Math.abs(value));
     assert.ok((first.data as Float32Array).every(isNear), name);
     assert.ok(equal(second, first) && equal(third, first), name);
   }
@@ -144,7 +157,10 @@ test('with one replica nothing is exchanged', async () => {
       y: eachReplica(() => sumOverReplicas(allToAll(allGather(x)), 'order'))[0]!,
     }))
     .examine({ x: { dtype: 'float32', shape: [2] } });
-  assert.deepEqual(nodes.map(({ type }) => type), ['Placeholder', 'Identity']);
+  assert.deepEqual(
+    nodes.map(({ type }) => type),
+    ['Placeholder', 'Identity'],
+  );
   await alone.close();
 });
 
@@ -160,7 +176,13 @@ test('lists of devices', () => {
       wrong,
     );
   delete process.env.CUDA_VISIBLE_DEVICES;
-  assert.throws(() => new Runtime({ devices: parseDevices('0,1') }), /there is no GPU 0: TensorFlow sees none/);
+  assert.throws(
+    () => new Runtime({ devices: parseDevices('0,1') }),
+    /there is no GPU 0: TensorFlow sees none/,
+  );
   process.env.CUDA_VISIBLE_DEVICES = '5';
-  assert.throws(() => new Runtime({ devices: parseDevices('0,1') }), /there is no GPU 1: CUDA_VISIBLE_DEVICES shows 1/);
+  assert.throws(
+    () => new Runtime({ devices: parseDevices('0,1') }),
+    /there is no GPU 1: CUDA_VISIBLE_DEVICES shows 1/,
+  );
 });

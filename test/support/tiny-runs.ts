@@ -123,7 +123,10 @@ export interface SessionOptions {
   readonly devices?: string;
 }
 
-function sessionContext(path: string, { resume = false, stop, cluster, devices }: SessionOptions): RunContext {
+function sessionContext(
+  path: string,
+  { resume = false, stop, cluster, devices }: SessionOptions,
+): RunContext {
   const controller = new AbortController();
   let current = '';
   return {

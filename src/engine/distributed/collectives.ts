@@ -1,4 +1,4 @@
-// TensorFlow's collective ops: exchanges between all replicas, in which each takes part by one op of its own. They are
+// TensorFlow's collective ops: exchanges between all replicas, in which each takes part by one op. They are
 // recorded into the function being built, and run with it. Each exchange has a number, its instance key, by which the
 // replicas' ops find each other; TensorFlow remembers the key with its shape for the life of the session.
 //   R replicas, N elements

@@ -18,7 +18,9 @@ const FLOAT_BYTES = 4;
 /** Σ x over the replicas. @param x float32 */
 export function sumOverReplicas(x: Tensor, algorithm: SumAlgorithm): Tensor {
   if (replicaCount() === 1) return x;
-  return algorithm === 'order' ? tf.reshape(sumInOrder(tf.reshape(x, [-1])), x.shape) : allReduce(x, algorithm);
+  return algorithm === 'order'
+    ? tf.reshape(sumInOrder(tf.reshape(x, [-1])), x.shape)
+    : allReduce(x, algorithm);
 }
 
 /** Each replica adds up its slice of all replicas' rows, then all gather the slices: N elements. */
@@ -66,7 +68,8 @@ export function sumAllOverReplicas(
       sumOverReplicas(row, algorithm),
       bucket.map(([, { size }]) => size),
     );
-    for (const [i, [name, { shape }]] of bucket.entries()) sums.set(name, tf.reshape(cut[i] as Tensor, shape));
+    for (const [i, [name, { shape }]] of bucket.entries())
+      sums.set(name, tf.reshape(cut[i] as Tensor, shape));
   }
   return new Map([...tensors.keys()].map((name) => [name, sums.get(name) as Tensor]));
 }

@@ -27,10 +27,14 @@ export function parseDevices(text: string): DeviceRequest {
   const numbers = devices.map(({ number }) => number);
   const kind = devices[0]?.kind ?? 'GPU';
   if (devices.some((device) => device.kind !== kind)) {
-    throw refusal(`\`devices\`: ${text} mixes CPUs and GPUs, which compute other bits`, 'name devices of one kind');
+    throw refusal(
+      `\`devices\`: ${text} mixes CPUs and GPUs, which compute other bits`,
+      'name devices of one kind',
+    );
   }
   const twice = numbers.find((number, i) => numbers.indexOf(number) < i);
-  if (twice !== undefined) throw refusal(`\`devices\`: device ${twice} is named twice`, 'name each device once');
+  if (twice !== undefined)
+    throw refusal(`\`devices\`: device ${twice} is named twice`, 'name each device once');
   if (kind === 'CPU' && Math.max(...numbers) >= MAX_CPU_DEVICES)
     throw refusal(`\`devices\`: CPU devices have numbers below ${MAX_CPU_DEVICES}`);
   return { kind, numbers };
@@ -61,7 +65,10 @@ export function hideOtherGpus(request: DeviceRequest | undefined): void {
     .map((number) => {
       const name = visible ? visible[number] : String(number);
       if (name === undefined)
-        throw refusal(`there is no GPU ${number}: ${VISIBLE} shows ${visible?.length}`, `name one of those it shows`);
+        throw refusal(
+          `there is no GPU ${number}: ${VISIBLE} shows ${visible?.length}`,
+          `name one of those it shows`,
+        );
       return name;
     })
     .join(',');
@@ -74,8 +81,10 @@ export function hideOtherGpus(request: DeviceRequest | undefined): void {
  */
 export function replicaDevices(request: DeviceRequest | undefined, types: readonly string[]): ReplicaDevices {
   const gpus = types.filter((type) => type === 'GPU').length;
-  if (request === undefined || (request === 'all' && gpus === 0)) return { names: [undefined], areGpus: gpus > 0 };
-  const { kind, numbers } = request === 'all' ? { kind: 'GPU' as const, numbers: [...Array(gpus).keys()] } : request;
+  if (request === undefined || (request === 'all' && gpus === 0))
+    return { names: [undefined], areGpus: gpus > 0 };
+  const { kind, numbers } =
+    request === 'all' ? { kind: 'GPU' as const, numbers: [...Array(gpus).keys()] } : request;
   if (kind === 'GPU' && gpus < numbers.length) {
     throw refusal(
       `there is no GPU ${numbers[gpus]}: TensorFlow sees ${gpus === 0 ? 'none' : `${gpus} of ${numbers.length}`}`,

@@ -1,4 +1,4 @@
-// Compiled functions over replicas: each replica gets inputs of its own, besides those that all share.
+// Compiled functions over replicas: each replica gets separate inputs, besides those that all share.
 //
 //   const step = compileReplicated(runtime, 'step', (own, { rate }) => {
 //     const gradients = eachReplica((r) => gradientsOf(own[r]!));
@@ -17,9 +17,11 @@ interface Results<Each, Common> {
 }
 
 export interface Replicated<Own, Shared, Each, Common> {
-  (own: readonly OnHost<Own>[], shared: OnHost<Shared>, times?: OpTime[]): Promise<
-    Results<OnHost<Each>, OnHost<Common>>
-  >;
+  (
+    own: readonly OnHost<Own>[],
+    shared: OnHost<Shared>,
+    times?: OpTime[],
+  ): Promise<Results<OnHost<Each>, OnHost<Common>>>;
   /** See `Compiled`. */
   firstNonFinite(own: readonly OnHost<Own>[], shared: OnHost<Shared>): Promise<string | undefined>;
 }

@@ -28,8 +28,8 @@ import { Graph } from '../graph/graph.ts';
 import type { GraphOutput } from '../native/capi.ts';
 import type { HostTensor } from '../native/tensor.ts';
 import { useTensorFlow } from '../tfjs/backend.ts';
-import { isBuilding } from '../tfjs/trace.ts';
 import type { ReplicaDevices } from '../tfjs/trace.ts';
+import { isBuilding } from '../tfjs/trace.ts';
 import { Variable, type VariableType } from '../tfjs/variable.ts';
 import { type Built, buildFunction } from './build.ts';
 import {
@@ -80,7 +80,10 @@ export class Runtime {
     hideOtherGpus(devices);
     useTensorFlow();
     this.#graph = new Graph();
-    this.#session = new Session(this.#graph, sessionConfig({ cpuDevices: cpuDevicesFor(devices), ...config }));
+    this.#session = new Session(
+      this.#graph,
+      sessionConfig({ cpuDevices: cpuDevicesFor(devices), ...config }),
+    );
     this.#replicas = replicaDevices(devices, this.devices);
     this.#hasOnlyCpus = this.devices.every((type) => type === 'CPU');
   }

@@ -11,7 +11,7 @@ export interface TracedVariable {
   readonly name: string;
 }
 
-/** What the function does on one device. Each device has a copy of its own of every variable that is used there. */
+/** What the function does on one device. Each device has a separate copy of every variable that is used there. */
 export interface DeviceTrace {
   /** Values of variables at the start of the run. */
   readonly reads: Map<TracedVariable, Tensor>;
@@ -76,7 +76,8 @@ export const isBuildingForCpu = (): boolean => current?.forCpu ?? false;
 
 /** True for the value read from a frozen variable. */
 export function isFrozen(tensor: Tensor): boolean {
-  for (const variable of current?.frozen ?? []) if (current?.device.reads.get(variable) === tensor) return true;
+  for (const variable of current?.frozen ?? [])
+    if (current?.device.reads.get(variable) === tensor) return true;
   return false;
 }
 

@@ -69,7 +69,10 @@ export function cachedStep(parts: ClipStepParts, chunk: number): ClipStep {
   return async (step, learningRate, chunks) => {
     await clear({});
     const eachRound = async (
-      run: (own: readonly OnHost<ClipInputs & ChunkStart>[], shared: Record<never, never>) => Promise<unknown>,
+      run: (
+        own: readonly OnHost<ClipInputs & ChunkStart>[],
+        shared: Record<never, never>,
+      ) => Promise<unknown>,
     ): Promise<void> => {
       let own: OnHost<ClipInputs & ChunkStart>[] = [];
       let round = 0;

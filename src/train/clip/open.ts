@@ -54,7 +54,11 @@ export async function openClip(config: ClipConfig, context: OpenContext): Promis
 /** Throws UsageError unless the devices' chunks fill a batch. */
 function assertChunks({ train: { batch, gradCacheChunk = batch } }: ClipConfig, devices: number): void {
   const accumulateSteps = Math.max(1, Math.ceil(batch / devices / gradCacheChunk));
-  assertDivisible(batch, { devices, accumulateSteps: accumulateSteps > 1 ? gradCacheChunk : 1 }, 'train.gradCacheChunk');
+  assertDivisible(
+    batch,
+    { devices, accumulateSteps: accumulateSteps > 1 ? gradCacheChunk : 1 },
+    'train.gradCacheChunk',
+  );
 }
 
 function assertVocabularyFits({ model, data }: ClipConfig, tokenizer: Tokenizer): void {

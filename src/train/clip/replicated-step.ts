@@ -1,7 +1,7 @@
 // CLIP's update on several devices, each with an equal chunk of the batch: the features of all devices are gathered, so
 // that each example is compared with the whole batch, and the features' gradients go back to the devices that made
-// them. The gradient is exact, that of gradient caching (cached-step.ts) with as many chunks, without computing the
-// towers twice. Batch norm uses the statistics of a device's chunk.
+// them. The gradient is exact, to rounding that of gradient caching (cached-step.ts), without computing the towers
+// twice. Batch norm uses the statistics of a device's chunk.
 //   B batch, R devices, C = B / R chunk, E embedding
 
 import { allGather } from '../../engine/distributed/collectives.ts';

@@ -36,14 +36,19 @@ export function updateStatistics(
 ): [string, Pointer][] {
   const own = new Map<string, Tensor>();
   for (const [name, { variable, spec }] of weights.entries) {
-    const seen = spec.trained ? undefined : statistics.seen(variable.read());
+    const seen = spec.trained ? undefined : statistics.share(variable.read());
     if (seen) own.set(name, seen);
   }
   const chunks = gatherFromReplicas(own);
   return [...own.keys()].map((name): [string, Pointer] => {
     const { variable } = weights.entries.get(name)!;
-    const next = chunks.reduce((value, seen) => movedTowards(value, seen.get(name)!), variable.read());
-    return [name, variable.assign(next)];
+    // An assignment for each chunk: TensorFlow would compute two movements at once with another rounding.
+    let update: Pointer | undefined;
+    for (const chunk of chunks) {
+      const running = update === undefined ? variable.read() : variable.readAfter(update);
+      update = variable.assign(movedTowards(running, chunk.get(name)!));
+    }
+    return [name, update as Pointer];
   });
 }
 

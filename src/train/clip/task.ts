@@ -50,8 +50,10 @@ export class ClipTask implements TrainingTask<ClipBatch> {
     const parts = { runtime, config, weights, optimizer, ema };
     const devices = runtime.replicas.names.length;
     const whole = train.batch / devices;
-    this.#chunk = Math.min(train.gradCacheChunk ?? whole, whole);
-    this.#isCached = this.#chunk < whole;
+    const { gradCacheChunk: chunk = train.batch } = train;
+    // A chunk on each device is cached too: its bits are those of one device with the same configuration.
+    this.#isCached = chunk < train.batch && chunk <= whole;
+    this.#chunk = this.#isCached ? chunk : whole;
     const inMemory = devices > 1 ? replicatedStep : wholeStep;
     this.#step = this.#isCached ? cachedStep(parts, this.#chunk) : inMemory(parts);
     const encoder = new ClipEncoder(runtime, 'CLIP validation', model, ema?.weights ?? weights);

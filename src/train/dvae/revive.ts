@@ -71,18 +71,18 @@ export class DeadCodeReviver {
         rows: tf.cast(tf.reshape(isRevived, [-1, 1]), 'bool'),
       };
       eachReplica((replica) => {
-      for (const [part, name] of Object.entries(PLACES) as [keyof typeof PLACES, string][]) {
-        const put = (of: Weights, place: string, value: Tensor): void => {
-          const entry = variable(of, place);
-          entry.assign(tf.where(masks[part], value, entry.read()));
-        };
-        put(weights, name, given[part]);
-        if (ema && replica === 0) put(ema.weights, name, given[part]);
-        for (const moment of ['m', 'v'])
-          put(optimizer.moments, `${moment}.${name}`, tf.zerosLike(given[part]));
-      }
-      const counts = variable(this.counts, 'codebook.counts');
-      counts.assign(tf.zeros([model.vocabulary]));
+        for (const [part, name] of Object.entries(PLACES) as [keyof typeof PLACES, string][]) {
+          const put = (of: Weights, place: string, value: Tensor): void => {
+            const entry = variable(of, place);
+            entry.assign(tf.where(masks[part], value, entry.read()));
+          };
+          put(weights, name, given[part]);
+          if (ema && replica === 0) put(ema.weights, name, given[part]);
+          for (const moment of ['m', 'v'])
+            put(optimizer.moments, `${moment}.${name}`, tf.zerosLike(given[part]));
+        }
+        const counts = variable(this.counts, 'codebook.counts');
+        counts.assign(tf.zeros([model.vocabulary]));
       });
       return {};
     });
