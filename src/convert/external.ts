@@ -202,7 +202,7 @@ export interface ConvertOptions {
   readonly imageSize?: number | undefined;
   /** tokenizer.json, or CLIP's merges file, for models of text whose files do not include one. */
   readonly tokenizer?: string | undefined;
-  /** YAML file of a VQGAN's sizes. */
+  /** File of a VQGAN's sizes: model.yaml, or diffusers' config.json. */
   readonly config?: string | undefined;
   /** Activation of a CLIP's resblocks, for weights that do not include it. */
   readonly activation?: 'quick-gelu' | 'gelu' | undefined;

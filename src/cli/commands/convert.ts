@@ -43,8 +43,9 @@ export const command = defineCommand({
         .option('config', {
           ...TEXT,
           alias: 'vqgan_config_path',
-          defaultDescription: 'the .yaml beside the weights',
-          describe: "a VQGAN's model.yaml, of taming-transformers or latent-diffusion; read as data",
+          defaultDescription: 'the one among the files',
+          describe:
+            "a VQGAN's model.yaml, of taming-transformers or latent-diffusion, or config.json of diffusers; read as data",
         })
         .option('activation', {
           choices: ACTIVATIONS,
