@@ -1,6 +1,6 @@
 // mm train-dalle: trains the joint text–image Transformer.
 
-import { dalleSchema } from '../../config/dalle.ts';
+import { givenDalleSchema } from '../../config/dalle.ts';
 import { SOURCES } from '../../data/sources/resolve.ts';
 import { UsageError } from '../../util/errors.ts';
 import { dvaeFlag, TEXT, withExamples } from '../help.ts';
@@ -8,7 +8,7 @@ import { trainingCommand, truncateFlag } from '../training-command.ts';
 import { withWorkers, workerFlags } from '../workers.ts';
 
 export const command = trainingCommand({
-  schema: dalleSchema,
+  schema: givenDalleSchema,
   defaultRun: 'runs/dalle',
   flags: (yargs) =>
     withExamples(
