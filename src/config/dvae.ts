@@ -10,6 +10,7 @@ import {
   positiveInteger,
   precision,
   seed,
+  sourceKeys,
   validationShare,
 } from './fields.ts';
 import { checkHalvings, imageSize } from './image-size.ts';
@@ -133,6 +134,7 @@ export const dvaeSchema = z
       .strictObject({
         path: imageSource,
         validation: validationShare,
+        ...sourceKeys,
         crop: z
           .enum(['published', 'random', 'center', 'none'])
           .default('random')

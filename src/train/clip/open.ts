@@ -6,8 +6,8 @@ import { decodeAll } from '../../data/decode-batches.ts';
 import type { CaptionedImage } from '../../data/image.ts';
 import type { Faults } from '../../data/sources/faults.ts';
 import { readClasses, readLabels } from '../../data/sources/labelled.ts';
-import { readImages } from '../../data/sources/resolve.ts';
 import { splitExamples } from '../../data/split.ts';
+import { readTrainingImages } from '../../data/training-source.ts';
 import type { HeldOutPairs, LabelledImages } from '../../eval/clip-validation.ts';
 import { checkClassifier } from '../../inference/clip/classifier.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
@@ -25,11 +25,11 @@ const MAX_LABELLED_IMAGES = 1024;
 export async function openClip(
   config: ClipConfig,
   tokenizer: Tokenizer,
-  { log, faults, engine }: OpenContext,
+  { log, faults, engine, signal }: OpenContext,
 ): Promise<ClipTask> {
   const { data, model, train } = config;
   const { batch, gradCacheChunk = batch } = train;
-  const images = await readImages(data.path, { captions: 'required', faults });
+  const images = await readTrainingImages(data, { captions: 'required', faults, signal });
   const cut = assertClipCaptionsFit(images, tokenizer, config);
   if (cut > 0) log.warn(`${cut} captions are longer than ${model.text.length} tokens and will be cut`);
   const { training, heldOut } = splitExamples(images, data.validation);
