@@ -97,9 +97,7 @@ export const clipSchema = z
     data: z
       .strictObject({
         path: captionedSource,
-        tokenizer: z
-          .string()
-          .describe("tokenizer.json of mm train-bpe or of CLIP, or CLIP's merges file (.txt, .txt.gz)"),
+        tokenizer: z.string().describe('tokenizer, of any kind: see docs/FORMATS.md'),
         validation: validationShare,
         crop: z
           .enum(['random', 'center', 'none'])

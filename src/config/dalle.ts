@@ -175,7 +175,7 @@ export const dalleSchema = z
         path: captionedSource.optional(),
         tokens: z.string().optional().describe('folder of token shards of mm tokenize, instead of path'),
         dvae: z.string().describe('checkpoint or run of the dVAE'),
-        tokenizer: z.string().describe('tokenizer.json of mm train-bpe'),
+        tokenizer: z.string().describe('tokenizer, of any kind: see docs/FORMATS.md'),
         validation: validationShare,
         bpeDropout: z
           .number()

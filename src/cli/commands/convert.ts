@@ -33,7 +33,7 @@ export const command = defineCommand({
         })
         .option('tokenizer', {
           ...TEXT,
-          describe: "tokenizer.json, or CLIP's merges file, for models whose files do not include one",
+          describe: 'tokenizer, of any kind: see docs/FORMATS.md; for models whose files do not include one',
         })
         .option('activation', {
           choices: ACTIVATIONS,

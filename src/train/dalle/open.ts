@@ -5,7 +5,8 @@ import { readCheckpoint } from '../../checkpoint/read.ts';
 import type { DalleConfig } from '../../config/dalle.ts';
 import { textLines } from '../../data/sources/captions.ts';
 import { DvaeCodec } from '../../inference/dvae/codec.ts';
-import { BpeTokenizer } from '../../tokenizers/bpe.ts';
+import { loadTokenizer } from '../../tokenizers/load.ts';
+import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import { assertEnoughImages } from '../enough-images.ts';
 import type { OpenContext } from '../loop/run-context.ts';
@@ -26,8 +27,10 @@ export async function openDalle(config: DalleConfig, context: OpenContext): Prom
   assertDivisible(config, cluster?.workers ?? 1);
   if (train.compression && !cluster) warn('train.compression has no effect with one worker');
   const dvae = await readCheckpoint(data.dvae, { kind: 'dvae', warn });
-  const tokenizer = await BpeTokenizer.load(data.tokenizer);
+  const tokenizer = await loadTokenizer(data.tokenizer);
   assertVocabularyFits(config, tokenizer);
+  if (data.bpeDropout > 0 && !tokenizer.hasDropout)
+    warn('data.bpeDropout has no effect: its tokenizer has none of the kinds that mm drops merges of');
   const initFrom =
     train.initFrom === undefined || resume || !isPrimary
       ? undefined
@@ -88,7 +91,7 @@ function assertDivisible({ train: { batch, accumulateSteps } }: DalleConfig, wor
 /** Identifies the training data: images and captions in their order, and the meaning of their ids. */
 function dataHash(
   { keys, captions, codes }: TokenizedDataset,
-  tokenizer: BpeTokenizer,
+  tokenizer: Tokenizer,
   codec: DvaeCodec,
 ): string {
   const hash = createHash('sha256').update(codes);
@@ -106,7 +109,7 @@ const dataDiffers = (rank: number, where: string): DataError =>
 function samplePrompts(
   config: DalleConfig,
   heldOut: TokenizedDataset,
-  tokenizer: BpeTokenizer,
+  tokenizer: Tokenizer,
 ): readonly string[] {
   const { prompts, count } = config.train.samples;
   const keys = prompts.map((_, i) => `train.samples.prompts.${i}`);
@@ -115,14 +118,14 @@ function samplePrompts(
   return heldOut.captions.slice(0, count).map((_, i) => firstCaption(heldOut, i));
 }
 
-function assertVocabularyFits({ model, data }: DalleConfig, { vocabularySize }: BpeTokenizer): void {
-  if (vocabularySize <= model.textVocabulary) return;
+function assertVocabularyFits({ model, data }: DalleConfig, { idCount }: Tokenizer): void {
+  if (idCount <= model.textVocabulary) return;
   throw new UsageError(
-    `the tokenizer has ${vocabularySize} entries, model.textVocabulary is ${model.textVocabulary}`,
+    `the tokenizer has ${idCount} entries, model.textVocabulary is ${model.textVocabulary}`,
     {
       code: 'E_VOCABULARY_TOO_SMALL',
       where: data.tokenizer,
-      fix: `set model.textVocabulary to at least ${vocabularySize}`,
+      fix: `set model.textVocabulary to at least ${idCount}`,
     },
   );
 }
