@@ -19,6 +19,7 @@ import {
   optimizer,
   positiveInteger,
   seed,
+  shuffle,
   truncateCaptions,
   validationShare,
 } from './fields.ts';
@@ -122,6 +123,7 @@ const data = z
       .string()
       .describe("tokenizer.json of mm train-bpe or of CLIP, or CLIP's merges file (.txt, .txt.gz)"),
     validation: validationShare,
+    shuffle,
     crop: z
       .enum(['random', 'center', 'none'])
       .default('random')

@@ -10,6 +10,7 @@ import {
   positiveInteger,
   precision,
   seed,
+  shuffle,
   validationShare,
 } from './fields.ts';
 
@@ -132,6 +133,7 @@ export const dvaeSchema = z
       .strictObject({
         path: imageSource,
         validation: validationShare,
+        shuffle,
         crop: z
           .enum(['published', 'random', 'center', 'none'])
           .default('random')
