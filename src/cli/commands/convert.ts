@@ -35,6 +35,17 @@ export const command = defineCommand({
           ...TEXT,
           describe: "tokenizer.json, or CLIP's merges file, for models whose files do not include one",
         })
+        .option('part', {
+          ...TEXT,
+          describe:
+            "which of several models in a file: a key such as model_ema, or the beginning of the tensors' names",
+        })
+        .option('config', {
+          ...TEXT,
+          alias: 'vqgan_config_path',
+          defaultDescription: 'the .yaml beside the weights',
+          describe: "a VQGAN's model.yaml, of taming-transformers or latent-diffusion; read as data",
+        })
         .option('activation', {
           choices: ACTIVATIONS,
           defaultDescription: "the files'",
@@ -72,6 +83,8 @@ export const command = defineCommand({
       [
         ["OpenAI's dVAE", 'convert encoder.pkl decoder.pkl --to dvae'],
         ["DALLE-pytorch's DiscreteVAE", 'convert vae.pt --to dvae'],
+        ['a VQGAN of taming-transformers', 'convert last.ckpt --config model.yaml --to dvae'],
+        ['a folder of a VQModel of diffusers', 'convert vqvae --image-size 256 --to dvae'],
         ["DALLE-pytorch's DALLE", 'convert dalle.pt --tokenizer tokenizer.json --to dalle'],
         ["a folder of Hugging Face's CLIP", 'convert clip-vit-base-patch32 --to clip'],
         ["a folder of open_clip's CLIP, with open_clip_config.json", 'convert CLIP-ViT-H-14 --to clip'],
@@ -80,7 +93,7 @@ export const command = defineCommand({
       ],
     ),
 
-  async run({ from, to, ...flags }, { json, print, signal }) {
+  async run({ from, to, ...flags }, { json, print, log, signal }) {
     for (const flag of ['mean', 'std'] as const) {
       const values = flags[flag];
       const isUsable =
@@ -99,14 +112,15 @@ export const command = defineCommand({
     await assertEmptyFolder(to);
     const { convertWeights } = await import('../../convert/convert.ts');
     const { 'image-size': imageSize, 'text-length': textLength, 'text-heads': textHeads } = flags;
-    const { tokenizer, activation, heads, preprocessing, mean, std } = flags;
+    const { tokenizer, config, part, activation, heads, preprocessing, mean, std } = flags;
     const options = {
-      ...{ imageSize, textLength, tokenizer, activation },
+      ...{ imageSize, textLength, tokenizer, config, part, activation },
       ...{ heads, textHeads, preprocessing, mean, std },
     };
-    const { what, contents } = await convertWeights(from, to, options, signal);
+    const { what, contents, notes } = await convertWeights(from, to, options, signal);
+    for (const note of notes) log.warn(note.replaceAll('`part`', '--part'));
     print(`${to}: ${what}`);
-    json({ to, kind: contents.kind, what, config: contents.config });
+    json({ to, kind: contents.kind, what, notes, config: contents.config });
   },
 });
 

@@ -10,15 +10,9 @@ import { flatten } from '../../nn/parameters.ts';
 import { BpeTokenizer } from '../../tokenizers/bpe.ts';
 import { UsageError } from '../../util/errors.ts';
 import { discreteVae } from '../dvae/weights.ts';
-import {
-  type Converter,
-  type ConvertOptions,
-  type ExternalFile,
-  type ExternalFiles,
-  weightSource,
-} from '../external.ts';
+import type { Converter, ConvertOptions, ExternalFile, ExternalFiles } from '../external.ts';
 import type { PickleValue } from '../pickle/values.ts';
-import { rename } from '../rules.ts';
+import { rename, weightSource } from '../rules.ts';
 import { type StateDict, stateDict } from '../torch/state-dict.ts';
 import { modelConfig, type Settings, unusable } from './config.ts';
 import { dallePytorchRules, UNUSED, withoutWrappers } from './names.ts';
@@ -131,7 +125,7 @@ function startToken(tensors: StateDict, where: string): TensorSource {
   if (!embedding) throw unusable('it has no embedding of text', where, 'give a checkpoint of train_dalle');
   const position = tensors.get('text_pos_emb.weight');
   const rows = [embedding, ...(position ? [position] : [])].map((table) =>
-    weightSource('text_emb', table.rows(0, 1), where),
+    weightSource('text_emb', [table.rows(0, 1)], where),
   );
   return {
     dtype: 'float32',
