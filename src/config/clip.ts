@@ -20,6 +20,7 @@ import {
   positiveInteger,
   seed,
   shuffle,
+  sourceKeys,
   truncateCaptions,
   validationShare,
 } from './fields.ts';
@@ -124,6 +125,7 @@ const data = z
       .describe("tokenizer.json of mm train-bpe or of CLIP, or CLIP's merges file (.txt, .txt.gz)"),
     validation: validationShare,
     shuffle,
+    ...sourceKeys,
     crop: z
       .enum(['random', 'center', 'none'])
       .default('random')

@@ -11,6 +11,7 @@ import {
   positiveInteger,
   precision,
   seed,
+  sourceKeys,
   truncateCaptions,
   validationShare,
 } from './fields.ts';
@@ -47,6 +48,7 @@ const data = z
     dvaeArchitecture,
     tokenizer: z.string().describe('tokenizer.json of mm train-bpe'),
     validation: validationShare,
+    ...sourceKeys,
     bpeDropout: z
       .number()
       .min(0)

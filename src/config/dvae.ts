@@ -11,6 +11,7 @@ import {
   precision,
   seed,
   shuffle,
+  sourceKeys,
   validationShare,
 } from './fields.ts';
 import { checkHalvings, imageSize } from './image-size.ts';
@@ -135,6 +136,7 @@ export const dvaeSchema = z
         path: imageSource,
         validation: validationShare,
         shuffle,
+        ...sourceKeys,
         crop: z
           .enum(['published', 'random', 'center', 'none'])
           .default('random')

@@ -12,9 +12,11 @@ import { imageCounts } from './shards/image-counts.ts';
 import { type ImageShard, ShardedImages } from './shards/images.ts';
 import { Faults } from './sources/faults.ts';
 import { recordLack } from './sources/keep-captioned.ts';
-import { openSource, readImages } from './sources/resolve.ts';
+import { openSource } from './sources/open-source.ts';
+import { readImages } from './sources/resolve.ts';
 import type { ReadOptions, Source, SourcePart } from './sources/source.ts';
-import { isValidation, splitExamples } from './split.ts';
+import { isHeldOut, isValidation, repeated, splitExamples } from './split.ts';
+import { readTrainingImages, type TrainingSource } from './training-source.ts';
 
 export interface TrainingImages {
   readonly training: ImageSet;
@@ -25,13 +27,17 @@ export interface TrainingImages {
 }
 
 export interface TrainingImageOptions extends JobContext, Pick<ReadOptions, 'captions'> {
-  /** Share of the images held out for validation. */
-  readonly validation: number;
-  readonly shuffle: ShuffleConfig;
   readonly batch: number;
   /** Held-out images that are used, at most. */
   readonly maxHeldOut: number;
   readonly faults: Faults;
+}
+
+/** The `data` section of a configuration. */
+export interface ShuffledSource extends TrainingSource {
+  /** Share of the images held out for validation. */
+  readonly validation: number;
+  readonly shuffle: ShuffleConfig;
 }
 
 /** Fewer bytes of a tar hold no image: a header, and contents in blocks of 512. */
@@ -40,20 +46,20 @@ const MIN_BYTES = 1024;
 const MAX_SEARCHED = 64;
 
 /**
- * Opens the images at `path`.
+ * Opens the images of a configuration.
  * @throws DataError when there is no such source, no image in it, or it is damaged; InterruptedError
  */
 export async function openTrainingImages(
-  path: string,
+  data: ShuffledSource,
   options: TrainingImageOptions,
 ): Promise<TrainingImages> {
-  const source = await openSource(path);
-  const counts = (await mayBeLarge(source, options.shuffle)) ? await count(source, options) : undefined;
+  const source = await openSource(data.path, { weights: data.weights });
+  const counts = (await mayBeLarge(source, data.shuffle)) ? await count(source, options) : undefined;
   const total = counts?.reduce((sum, images) => sum + images, 0) ?? 0;
-  if (counts && total > options.shuffle.whole) return openShards(source, counts, options);
-  const { captions, faults, signal, validation } = options;
-  const all = await readImages(path, { captions, faults, signal });
-  const { training, heldOut } = splitExamples(all, validation);
+  if (counts && total > data.shuffle.whole) return openShards(source, counts, data, options);
+  const { captions, faults, signal } = options;
+  const all = await readTrainingImages(data, { captions, faults, signal });
+  const { training, heldOut } = splitExamples(all, data.validation);
   return { training: imageList(training), heldOut, all };
 }
 
@@ -117,24 +123,49 @@ const interrupted = (where: string): InterruptedError =>
 async function openShards(
   source: Source,
   counts: Int32Array,
+  { validation, validationPath, table, shuffle }: ShuffledSource,
   options: TrainingImageOptions,
 ): Promise<TrainingImages> {
-  const { captions, validation, shuffle, batch, faults, log } = options;
+  const { captions, batch, faults, log, signal } = options;
   const isUsable = ({ captions: some }: CaptionedImage): boolean =>
     captions !== 'required' || some.length > 0;
   const shards = source.parts.map((part) => asShard(part, captions, faults));
-  const heldOut = await findHeldOut(shards, isUsable, options);
+  const share = validationPath === undefined ? validation : 0;
+  const heldOut =
+    validationPath === undefined
+      ? await findHeldOut(shards, share, isUsable, options)
+      : await readImages(validationPath, { captions, faults, signal, table });
   faults.report(heldOut.length);
-  const training = new ShardedImages(source.path, shards, {
-    counts,
-    // A batch and those in flight reach over two windows at most.
-    buffer: Math.max(shuffle.buffer, 2 * batch),
-    isTrained: (image) => isUsable(image) && !isValidation(image.key, validation),
-  });
+  const copies = source.parts.map(({ weight = 1 }) => Math.ceil(weight));
+  const training = new ShardedImages(
+    source.path,
+    shards.map((shard, i) => repeatedShard(shard, copies[i] as number)),
+    {
+      counts: counts.map((images, i) => images * (copies[i] as number)),
+      // A batch and those in flight reach over two windows at most.
+      buffer: Math.max(shuffle.buffer, 2 * batch),
+      isTrained: (image) => isUsable(image) && !isHeldOut(image, share),
+    },
+  );
+  const total = counts.reduce((sum, images) => sum + images, 0);
   log.info(
-    `${training.count} images in ${shards.length} shards are read shard by shard, about ${shuffle.buffer} shuffled at a time`,
+    `${total} images in ${shards.length} shards, read shard by shard; ${shuffle.buffer} are shuffled at a time`,
   );
   return { training, heldOut, all: undefined };
+}
+
+/**
+ * A shard whose images have as many turns as the weight of any of them asks for; the turns beyond an image's own weight
+ * are passed over.
+ */
+function repeatedShard({ path, read }: ImageShard, copies: number): ImageShard {
+  return {
+    path,
+    read: async () => {
+      const images = (await read()).map((image) => image && repeated(image));
+      return Array.from({ length: copies }, (_, copy) => images.map((some) => some?.[copy])).flat();
+    },
+  };
 }
 
 /** What a shard leaves out is recorded when it is first read, and not again in later epochs. */
@@ -159,8 +190,9 @@ function asShard(
 /** The first held-out images, in the order of the source; the first images where none is held out. */
 async function findHeldOut(
   shards: readonly ImageShard[],
+  validation: number,
   isUsable: (image: CaptionedImage) => boolean,
-  { validation, maxHeldOut, log, signal }: TrainingImageOptions,
+  { maxHeldOut, log, signal }: TrainingImageOptions,
 ): Promise<CaptionedImage[]> {
   const found: CaptionedImage[] = [];
   let others: CaptionedImage[] = [];
@@ -168,7 +200,7 @@ async function findHeldOut(
     if (signal.aborted) throw interrupted(shard.path);
     if (found.length >= maxHeldOut || i >= MAX_SEARCHED || (validation === 0 && others.length >= maxHeldOut))
       break;
-    const usable = (await shard.read()).filter(isUsable);
+    const usable = (await shard.read()).filter((image) => image !== undefined).filter(isUsable);
     found.push(...usable.filter(({ key }) => isValidation(key, validation)));
     if (others.length < maxHeldOut) others = [...others, ...usable].slice(0, maxHeldOut);
   }

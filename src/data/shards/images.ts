@@ -8,11 +8,13 @@ import type { ImageSet, ImageTurn } from '../image-set.ts';
 import type { BatchPosition } from '../order.ts';
 import { ShardShuffle, type Window } from './shuffle.ts';
 
+export type ShardImages = readonly (CaptionedImage | undefined)[];
+
 /** A shard of images: a tar. */
 export interface ImageShard {
   readonly path: string;
-  /** Its images, in an order that depends on its contents only. */
-  read(): Promise<readonly CaptionedImage[]>;
+  /** Its images, in an order that depends on its contents only; undefined for a turn that is passed over. */
+  read(): Promise<ShardImages>;
 }
 
 export interface ShardOptions {
@@ -27,7 +29,6 @@ export interface ShardOptions {
 /** Bound on shards read at a time. */
 const MAX_READ = 4;
 
-type ShardImages = readonly (CaptionedImage | undefined)[];
 /** Images by shard. */
 type Loaded = ReadonlyMap<number, ShardImages>;
 
@@ -99,7 +100,7 @@ export class ShardedImages implements ImageSet {
         fix: 'leave the data as it is while a run reads it; a new run, or one that is resumed, counts it again',
       });
     }
-    return images.map((image) => (this.#options.isTrained(image) ? image : undefined));
+    return images.map((image) => (image && this.#options.isTrained(image) ? image : undefined));
   }
 
   #noneTrained(): DataError {

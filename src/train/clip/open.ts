@@ -29,11 +29,9 @@ export async function openClip(
   const { data, model, train } = config;
   const { batch, gradCacheChunk = batch } = train;
   const { log, faults, engine } = context;
-  const { training, heldOut, all } = await openTrainingImages(data.path, {
+  const { training, heldOut, all } = await openTrainingImages(data, {
     ...context,
     captions: 'required',
-    validation: data.validation,
-    shuffle: data.shuffle,
     batch,
     maxHeldOut: MAX_VALIDATION_PAIRS,
   });

@@ -66,7 +66,14 @@ const trainOfWorker = (train: DalleConfig['train'], isPrimary: boolean): DalleCo
 
 /** Identifies the configuration without the paths of files, which may differ between machines. */
 function configHash({ data, train, ...config }: DalleConfig): string {
-  const { path: _path, tokens: _tokens, dvae: _dvae, tokenizer: _tokenizer, ...sharedData } = data;
+  const {
+    path: _path,
+    tokens: _tokens,
+    validationPath: _validationPath,
+    dvae: _dvae,
+    tokenizer: _tokenizer,
+    ...sharedData
+  } = data;
   const { initFrom: _initFrom, ...sharedTrain } = train;
   const text = JSON.stringify({ ...config, data: sharedData, train: sharedTrain });
   return createHash('sha256').update(text).digest('hex');

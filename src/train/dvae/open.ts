@@ -19,11 +19,9 @@ const MAX_VALIDATION_BATCH = 32;
 export async function openDvae(config: DvaeConfig, context: OpenContext): Promise<DvaeTask> {
   const { faults } = context;
   const { data, train } = config;
-  const { training, heldOut } = await openTrainingImages(data.path, {
+  const { training, heldOut } = await openTrainingImages(data, {
     ...context,
     captions: 'ignore',
-    validation: data.validation,
-    shuffle: data.shuffle,
     batch: train.batch,
     maxHeldOut: MAX_VALIDATION_IMAGES,
   });

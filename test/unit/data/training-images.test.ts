@@ -42,19 +42,20 @@ after(() => {
 });
 
 /** With `whole` of 1, the data set is read shard by shard. */
-const open = (whole: number, more: object = {}): Promise<TrainingImages> =>
-  openTrainingImages(tars, {
-    captions: 'required',
-    validation: SHARE,
-    shuffle: { whole, buffer: 12 },
-    batch: BATCH,
-    maxHeldOut: 100,
-    faults: new Faults(keepingLogger().log),
-    log: keepingLogger().log,
-    progress: SILENT,
-    signal: new AbortController().signal,
-    ...more,
-  });
+const open = (whole: number, more: object = {}, source: object = {}): Promise<TrainingImages> =>
+  openTrainingImages(
+    { path: tars, validation: SHARE, shuffle: { whole, buffer: 12 }, ...source },
+    {
+      captions: 'required',
+      batch: BATCH,
+      maxHeldOut: 100,
+      faults: new Faults(keepingLogger().log),
+      log: keepingLogger().log,
+      progress: SILENT,
+      signal: new AbortController().signal,
+      ...more,
+    },
+  );
 
 async function take(
   { training }: TrainingImages,
@@ -121,6 +122,23 @@ describe('a data set of tars that is too large for memory', () => {
         for (const { position } of parts) assert.deepEqual(position, batch.position);
       }
     }
+  });
+
+  test('weights repeat images as often as in memory, and a validation source takes the place of the share', async () => {
+    const mix = { path: `${tars}/shard-{0..2}.tar::${tars}/shard-{3..5}.tar`, weights: [1, 1.5] };
+    const source = { ...mix, validationPath: join(tars, 'shard-0.tar') };
+    const [shards, memory] = [await open(1, {}, source), await open(1000, {}, source)];
+    assert.deepEqual(
+      shards.heldOut.map(({ key }) => key),
+      memory.heldOut.map(({ key }) => key),
+    );
+    const { count } = memory.training;
+    assert.ok(count > SHARDS * (IMAGES - 1));
+    const once = keys(await take(memory, Math.floor(count / BATCH)));
+    const visited = keys(await take(shards, Math.floor(count / BATCH)));
+    const all = [...new Set([...once, ...keys(await take(memory, count))])].sort();
+    assert.deepEqual([...new Set([...visited, ...keys(await take(shards, count))])].sort(), all);
+    assert.equal(new Set(visited).size, visited.length);
   });
 
   test('images without a caption are recorded once, however many epochs there are', async () => {
