@@ -19,6 +19,7 @@ import {
   optimizer,
   positiveInteger,
   seed,
+  shuffle,
   sourceKeys,
   truncateCaptions,
   validationShare,
@@ -121,6 +122,7 @@ const data = z
     path: captionedSource,
     tokenizer: z.string().describe('tokenizer, of any kind: see docs/FORMATS.md'),
     validation: validationShare,
+    shuffle,
     ...sourceKeys,
     crop: z
       .enum(['random', 'center', 'none'])

@@ -10,6 +10,7 @@ import {
   positiveInteger,
   precision,
   seed,
+  shuffle,
   sourceKeys,
   validationShare,
 } from './fields.ts';
@@ -134,6 +135,7 @@ export const dvaeSchema = z
       .strictObject({
         path: imageSource,
         validation: validationShare,
+        shuffle,
         ...sourceKeys,
         crop: z
           .enum(['published', 'random', 'center', 'none'])

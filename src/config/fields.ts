@@ -155,5 +155,23 @@ export const captionedSource = z.string().describe(`images with captions: ${SOUR
   note: 'In a folder, the captions of an image are the lines of the .txt file with its name. Each epoch picks one of them at random.',
 });
 
+/** When a data set is read shard by shard, and how it is shuffled then. */
+export const shuffle = z
+  .strictObject({
+    whole: positiveInteger()
+      .default(200_000)
+      .describe('images up to which a data set is listed in memory and shuffled as a whole')
+      .meta({
+        note: 'A larger data set of tars is read shard by shard: an epoch visits the tars in a shuffled order, a few of them at a time. Its images are counted once; the counts are in the cache folder.',
+      }),
+    buffer: positiveInteger()
+      .default(16_384)
+      .describe('images of a larger data set that are shuffled together, at least two batches'),
+  })
+  .prefault({})
+  .describe('shuffling of large data sets');
+
+export type ShuffleConfig = z.output<typeof shuffle>;
+
 export const truncateCaptions = (length: string) =>
   z.boolean().default(false).describe(`cut captions longer than ${length}; otherwise they are an error`);

@@ -22,7 +22,7 @@ import { RunEngine } from './run-engine.ts';
 
 export interface TrainingConfig extends ResumableConfig {
   readonly train: LoopSchedule & { readonly keep: number };
-  readonly data: { readonly maxBad?: number | undefined };
+  readonly data: ResumableConfig['data'] & { readonly maxBad?: number | undefined };
 }
 
 /** A model that can be trained. */
