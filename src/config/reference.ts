@@ -1,13 +1,13 @@
 // docs/CONFIG.md from the schemas: every key, its type, its default and its description, and notes on some.
 
 import type { z } from 'zod';
-import { clipSchema } from './clip.ts';
-import { dalleSchema } from './dalle.ts';
+import { givenClipSchema } from './clip.ts';
+import { givenDalleSchema } from './dalle.ts';
 import { dvaeSchema } from './dvae.ts';
 import { alternatives, inputSchema, type JsonSchema, typeInWords } from './explain.ts';
 
 /** The documented schemas; the description of each is its heading. */
-const SCHEMAS: readonly z.ZodType[] = [dvaeSchema, dalleSchema, clipSchema];
+const SCHEMAS: readonly z.ZodType[] = [dvaeSchema, givenDalleSchema, givenClipSchema];
 
 const INTRODUCTION = `# Configuration
 

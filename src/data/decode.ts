@@ -7,7 +7,8 @@ import sharp, { type Metadata, type Sharp } from 'sharp';
 import { semaphore } from '../util/concurrent.ts';
 import type { RandomStream } from '../util/random.ts';
 import { enlarge, type Interpolation } from './enlarge.ts';
-import { type ByteRange, ImageFault, type ImageFile } from './image.ts';
+import { type ByteRange, ImageFault, type ImageFaultKind, type ImageFile } from './image.ts';
+import { assertDecodable, assertKnownPixels } from './image-kinds.ts';
 import { reorient } from './orientation.ts';
 
 /** About 24,000 × 20,000: a limit for files that would decode to more than fits in memory. */
@@ -63,20 +64,23 @@ interface StoredImage {
 
 function readFault(error: unknown): ImageFault {
   if (error instanceof ImageFault) return error;
-  const code = (error as NodeJS.ErrnoException).code;
-  if (code === 'EACCES' || code === 'EPERM')
-    return new ImageFault('no permission to read the file', { cause: error });
-  if (code === 'ENOENT') return new ImageFault('the file is gone, or a link to nothing', { cause: error });
-  return new ImageFault(`the file cannot be read (${code ?? (error as Error).message})`, { cause: error });
+  const { code, message } = error as NodeJS.ErrnoException;
+  const fault = (text: string): ImageFault => new ImageFault(text, { kind: 'unreadable-file', cause: error });
+  if (code === 'EACCES' || code === 'EPERM') return fault('no permission to read the file');
+  if (code === 'ENOENT') return fault('the file is gone, or a link to nothing');
+  return fault(`the file cannot be read (${code ?? message})`);
 }
 
 function decodeFault(error: unknown): ImageFault {
+  if (error instanceof ImageFault) return error;
   const message = (error as Error).message.split('\n')[0]!;
+  const fault = (text: string, kind: ImageFaultKind): ImageFault =>
+    new ImageFault(text, { kind, cause: error });
   if (/unsupported image format|empty/i.test(message))
-    return new ImageFault('not an image of a known format', { cause: error });
-  if (/pixel limit/i.test(message)) return new ImageFault(`more than ${MAX_PIXELS} pixels`, { cause: error });
+    return fault('not an image of a known format', 'not-an-image');
+  if (/pixel limit/i.test(message)) return fault(`more than ${MAX_PIXELS} pixels`, 'image-size');
   const detail = message === 'Unknown error' ? '' : ` (${message})`;
-  return new ImageFault(`truncated or damaged${detail}`, { cause: error });
+  return fault(`truncated or damaged${detail}`, 'damaged-image');
 }
 
 function openSharp(data: Uint8Array): Sharp {
@@ -84,6 +88,7 @@ function openSharp(data: Uint8Array): Sharp {
 }
 
 async function readMetadata(data: Uint8Array, grid = 0): Promise<StoredImage> {
+  assertDecodable(data);
   let metadata: Metadata;
   try {
     metadata = await openSharp(data).metadata();
@@ -92,14 +97,16 @@ async function readMetadata(data: Uint8Array, grid = 0): Promise<StoredImage> {
   }
   const { width, height, orientation = 1, isProgressive, compression } = metadata;
   const format = metadata.format === 'heif' && compression === 'av1' ? 'avif' : metadata.format;
+  assertKnownPixels(metadata);
+  const tooSmall = (text: string): ImageFault => new ImageFault(text, { kind: 'image-size' });
   if (Math.min(width, height) < MIN_SIDE)
-    throw new ImageFault(`only ${width} × ${height} pixels; ${MIN_SIDE} on a side are the least`);
+    throw tooSmall(`only ${width} × ${height} pixels; ${MIN_SIDE} on a side are the least`);
   if (Math.min(width, height) < grid)
-    throw new ImageFault(
+    throw tooSmall(
       `only ${width} × ${height} pixels, fewer than the ${grid} × ${grid} codes it would become`,
     );
   if (isProgressive && width * height > MAX_PROGRESSIVE_PIXELS)
-    throw new ImageFault(`progressive, and more than ${MAX_PROGRESSIVE_PIXELS} pixels`);
+    throw tooSmall(`progressive, and more than ${MAX_PROGRESSIVE_PIXELS} pixels`);
   return { format, width, height, orientation };
 }
 
@@ -245,7 +252,7 @@ async function readRegion({ path, offset, length }: ByteRange): Promise<Uint8Arr
   const file = await openFile(path);
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, offset);
-    if (bytesRead < length) throw new ImageFault('the archive ends inside it');
+    if (bytesRead < length) throw new ImageFault('the archive ends inside it', { kind: 'damaged-image' });
     return buffer;
   } finally {
     await file.close();

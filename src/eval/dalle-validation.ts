@@ -1,6 +1,6 @@
 // The joint Transformer on held-out tokens: its losses, and images sampled for prompts.
 
-import type { DalleModelConfig } from '../config/dalle.ts';
+import type { DalleModelConfig } from '../config/dalle-model.ts';
 import type { HostTensor } from '../engine/native/tensor.ts';
 import type { Runtime } from '../engine/session/runtime.ts';
 import type { Tensor, Tensor2D } from '../engine/tfjs/tf.ts';

@@ -123,7 +123,7 @@ async function labelledImages(
 ): Promise<(ImageFile & { readonly label?: string })[]> {
   if (truth === undefined) return findImages(images);
   const { readClasses, readLabelTable } = await import('../../data/sources/labelled.ts');
-  if (truth === 'folders') return (await Promise.all(images.map(readClasses))).flat();
+  if (truth === 'folders') return (await Promise.all(images.map((path) => readClasses(path)))).flat();
   const { resolve } = await import('node:path');
   const known = new Map((await readLabelTable(truth)).map(({ path, label }) => [path, label]));
   return (await findImages(images)).map((image) => {

@@ -1,12 +1,12 @@
 // mm train-clip: contrastive pretraining.
 
-import { clipSchema } from '../../config/clip.ts';
+import { givenClipSchema } from '../../config/clip.ts';
 import { SOURCES } from '../../data/sources/resolve.ts';
 import { TEXT, withExamples } from '../help.ts';
 import { trainingCommand, truncateFlag } from '../training-command.ts';
 
 export const command = trainingCommand({
-  schema: clipSchema,
+  schema: givenClipSchema,
   defaultRun: 'runs/clip',
   flags: (yargs) =>
     withExamples(

@@ -1,13 +1,13 @@
 // mm train-dalle: trains the joint text–image Transformer.
 
-import { dalleSchema } from '../../config/dalle.ts';
+import { givenDalleSchema } from '../../config/dalle.ts';
 import { SOURCES } from '../../data/sources/resolve.ts';
 import { dvaeFlag, TEXT, withExamples } from '../help.ts';
 import { trainingCommand, truncateFlag } from '../training-command.ts';
 import { withWorkers, workerFlags } from '../workers.ts';
 
 export const command = trainingCommand({
-  schema: dalleSchema,
+  schema: givenDalleSchema,
   defaultRun: 'runs/dalle',
   flags: (yargs) =>
     withExamples(

@@ -1,7 +1,7 @@
 // The configuration of a DALLE-pytorch model: from its settings (the arguments of its constructor) and, because older
 // checkpoints lack some of them, from the names and shapes of its weights.
 
-import { type AttentionKind, type DalleModelConfig, dalleModelSchema } from '../../config/dalle.ts';
+import { type AttentionKind, type DalleModelConfig, dalleModelSchema } from '../../config/dalle-model.ts';
 import { DataError } from '../../util/errors.ts';
 import type { PickleValue } from '../pickle/values.ts';
 import type { StateDict } from '../torch/state-dict.ts';

@@ -1,7 +1,7 @@
 // The names of a DALLE's weights in DALLE-pytorch. Its logits of text and image are one matrix, of which each position
 // uses one part; ours are two matrices. With tied embeddings, that matrix holds the embeddings of both too.
 
-import type { DalleModelConfig } from '../../config/dalle.ts';
+import type { DalleModelConfig } from '../../config/dalle-model.ts';
 import { layer, norm, type Rule, times } from '../rules.ts';
 
 /** Wrappers of a layer, whose number depends on the options of the model. */

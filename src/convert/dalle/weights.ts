@@ -4,7 +4,7 @@
 import { widen } from '../../checkpoint/half.ts';
 import { matchTensors } from '../../checkpoint/match.ts';
 import type { TensorSource } from '../../checkpoint/safetensors.ts';
-import type { DalleModelConfig } from '../../config/dalle.ts';
+import type { DalleModelConfig } from '../../config/dalle-model.ts';
 import { dalleSpec } from '../../models/dalle/model.ts';
 import { flatten } from '../../nn/parameters.ts';
 import { BpeTokenizer } from '../../tokenizers/bpe.ts';

@@ -22,6 +22,19 @@ const ENCODE_BATCH = 32;
 /** Images decoded in one run: in a larger batch, rounding would depend on an image's index. */
 const DECODE_BATCH = 1;
 
+export interface CodecSize {
+  /** Codes on a side of an image. */
+  readonly grid: number;
+  /** Codes in the codebook. */
+  readonly vocabulary: number;
+}
+
+/** The size of the codec that a checkpoint holds, from its configuration alone. */
+export function codecSize(checkpoint: Checkpoint): CodecSize {
+  const config = checkpoint.config(dvaeCheckpointSchema).model;
+  return { grid: dvaeArchitecture(config).grid, vocabulary: config.vocabulary };
+}
+
 export class DvaeCodec {
   readonly config: DvaeModelConfig;
   /** Codes on a side of an image. */

@@ -47,10 +47,10 @@ export async function tokenizeFolder(
 ): Promise<TokenManifest> {
   const warn = (message: string): void => log.warn(message);
   const checkpoint = await readCheckpoint(dvae, { kind: 'dvae', warn });
-  const images = await readIndexedImages(data);
+  const faults = new Faults(log);
+  const images = await readIndexedImages(data, faults, signal);
   const bare = images.filter(({ captions }) => captions.length === 0).length;
   if (bare > 0) warn(`${bare} of ${images.length} images have no caption`);
-  const faults = new Faults(log);
   const runtime = new Runtime();
   try {
     const codec = await DvaeCodec.open(runtime, checkpoint);
@@ -84,9 +84,9 @@ export async function tokenizeFolder(
   }
 }
 
-async function readIndexedImages(data: string): Promise<IndexedImage[]> {
+async function readIndexedImages(data: string, faults: Faults, signal: AbortSignal): Promise<IndexedImage[]> {
   const base = await baseFolder(data);
-  const images = await readImages(data, { captions: 'optional' });
+  const images = await readImages(data, { captions: 'optional', faults, signal });
   return images.map((image, index) => ({
     ...image,
     index,
@@ -127,10 +127,9 @@ const toSamples = ({ images, codes }: EncodedBatch<IndexedImage>, grid: number):
 
 function skippedOf({ all, images }: EncodedBatch<IndexedImage>, faults: Faults): Skipped[] {
   if (images.length === all.length) return [];
-  const reasons = new Map(faults.all.map(({ path, reason }) => [path, reason]));
   return all
     .filter((image) => !images.includes(image))
-    .map(({ path, file }) => ({ file, why: reasons.get(path) ?? '' }));
+    .map(({ path, file }) => ({ file, why: faults.reason(path) ?? '' }));
 }
 
 async function finish(folder: TokenFolder, data: string): Promise<TokenManifest> {

@@ -1,6 +1,6 @@
 // Sizes that follow from the joint Transformer's configuration: the stream, its padding and the layers' attention.
 
-import type { AttentionKind, DalleModelConfig } from '../../config/dalle.ts';
+import type { AttentionKind, DalleModelConfig } from '../../config/dalle-model.ts';
 import { attentionOrder, type StreamLayout } from '../../nn/attention-kinds.ts';
 import { DataError } from '../../util/errors.ts';
 

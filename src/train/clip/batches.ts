@@ -16,6 +16,8 @@ export interface ClipBatch {
   chunks(): AsyncIterable<OnHost<ClipInputs>>;
   /** Position in the data after this batch; known once the chunks have been consumed. */
   readonly position: BatchPosition | undefined;
+  /** Milliseconds spent so far on waiting for chunks. */
+  readonly waited: number;
 }
 
 /** Batches of more image bytes are decoded again for the second pass. */
@@ -64,6 +66,7 @@ function inputs(
 /** A batch read from `source` in the first pass; later passes use memory, or decode it again from `start`. */
 class ReplayableBatch implements ClipBatch {
   position: BatchPosition | undefined;
+  waited = 0;
   readonly #data: ClipData;
   readonly #config: ClipConfig;
   readonly #source: Chunks;
@@ -100,7 +103,9 @@ class ReplayableBatch implements ClipBatch {
   async *#read(source: Chunks, held?: OnHost<ClipInputs>[]): AsyncGenerator<OnHost<ClipInputs>, void> {
     const { batch, gradCacheChunk: chunk = batch } = this.#config.train;
     for (let i = 0; i < batch / chunk; i++) {
+      const asked = performance.now();
       const { value } = (await source.next()) as IteratorYieldResult<ImageBatch>;
+      this.waited += performance.now() - asked;
       this.position = value.position;
       const part = inputs(value, this.#data, this.#config);
       held?.push(part);

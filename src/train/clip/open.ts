@@ -1,4 +1,4 @@
-// Opens a training run of CLIP: reads its tokenizer, its pairs and its labelled images, and checks them.
+// Opens a training run of CLIP: reads its pairs and its labelled images, and checks them.
 
 import type { ClipConfig } from '../../config/clip.ts';
 import { clipInput } from '../../data/clip-input.ts';
@@ -10,10 +10,8 @@ import { readImages } from '../../data/sources/resolve.ts';
 import { splitExamples } from '../../data/split.ts';
 import type { HeldOutPairs, LabelledImages } from '../../eval/clip-validation.ts';
 import { checkClassifier } from '../../inference/clip/classifier.ts';
-import { textIds } from '../../models/clip/config.ts';
-import { loadTokenizer } from '../../tokenizers/load.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
-import { DataError, UsageError } from '../../util/errors.ts';
+import { DataError } from '../../util/errors.ts';
 import { assertEnoughImages } from '../enough-images.ts';
 import type { OpenContext } from '../loop/run-context.ts';
 import { assertClipCaptionsFit } from './batches.ts';
@@ -23,12 +21,14 @@ import { ClipTask } from './task.ts';
 const MAX_VALIDATION_PAIRS = 512;
 const MAX_LABELLED_IMAGES = 1024;
 
-/** @throws UsageError, DataError, EngineError when the tokenizer, the data or the engine cannot be used */
-export async function openClip(config: ClipConfig, { log, faults, engine }: OpenContext): Promise<ClipTask> {
+/** @throws DataError, EngineError when the data or the engine cannot be used */
+export async function openClip(
+  config: ClipConfig,
+  tokenizer: Tokenizer,
+  { log, faults, engine }: OpenContext,
+): Promise<ClipTask> {
   const { data, model, train } = config;
   const { batch, gradCacheChunk = batch } = train;
-  const tokenizer = await loadTokenizer(data.tokenizer);
-  assertVocabularyFits(config, tokenizer);
   const images = await readImages(data.path, { captions: 'required', faults });
   const cut = assertClipCaptionsFit(images, tokenizer, config);
   if (cut > 0) log.warn(`${cut} captions are longer than ${model.text.length} tokens and will be cut`);
@@ -43,21 +43,6 @@ export async function openClip(config: ClipConfig, { log, faults, engine }: Open
     heldOut: pairs,
     labelled,
   });
-}
-
-function assertVocabularyFits({ model, data }: ClipConfig, tokenizer: Tokenizer): void {
-  const ids = textIds(model);
-  if (tokenizer.vocabularySize <= ids) return;
-  const own = model.text.vocabulary - ids;
-  const reserved = own > 0 ? `, of which the model reserves ${own}` : '';
-  throw new UsageError(
-    `the tokenizer has ${tokenizer.vocabularySize} entries, model.text.vocabulary is ${model.text.vocabulary}${reserved}`,
-    {
-      code: 'E_VOCABULARY_TOO_SMALL',
-      where: data.tokenizer,
-      fix: `set model.text.vocabulary to at least ${tokenizer.vocabularySize + own}`,
-    },
-  );
 }
 
 const sizeOf = ({ model }: ClipConfig) => clipInput(model.image);
@@ -82,7 +67,7 @@ async function decodeLabelled(
   { images, labels: file, templates }: NonNullable<ClipConfig['data']['zeroShot']>,
   faults: Faults,
 ): Promise<LabelledImages> {
-  const all = await readClasses(images);
+  const all = await readClasses(images, faults);
   const labels = file === undefined ? [...new Set(all.map(({ label }) => label))] : await readLabels(file);
   checkClassifier(labels, templates, file ?? images);
   const unlisted = all.find(({ label }) => !labels.includes(label));

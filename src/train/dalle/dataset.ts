@@ -4,13 +4,14 @@ import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
 import type { DalleConfig } from '../../config/dalle.ts';
 import { chunks } from '../../data/decode-batches.ts';
 import type { Faults } from '../../data/sources/faults.ts';
+import { keepCaptioned } from '../../data/sources/keep-captioned.ts';
 import { readImages } from '../../data/sources/resolve.ts';
 import { splitExamples } from '../../data/split.ts';
 import { assertSameDvae } from '../../data/tokens/check.ts';
 import { readTokenFolder } from '../../data/tokens/read.ts';
 import type { DvaeCodec } from '../../inference/dvae/codec.ts';
 import { encodeImages, IMAGES_PER_BATCH } from '../../inference/jobs/encode-images.ts';
-import { DataError, InterruptedError, UsageError } from '../../util/errors.ts';
+import { InterruptedError, UsageError } from '../../util/errors.ts';
 import type { RunContext } from '../loop/run-context.ts';
 
 /** Captioned images as image tokens. */
@@ -34,7 +35,7 @@ export async function openDataset(
   faults: Faults,
   context: RunContext,
 ): Promise<TokenizedDataset> {
-  if (tokens !== undefined) return readShards(tokens, codec, dvae);
+  if (tokens !== undefined) return readShards(tokens, codec, dvae, faults);
   if (path !== undefined) return encodeSource(path, codec, faults, context);
   throw new UsageError('there is nothing to train on', {
     code: 'E_NO_DATA',
@@ -43,18 +44,23 @@ export async function openDataset(
   });
 }
 
-async function readShards(path: string, codec: DvaeCodec, dvae: Checkpoint): Promise<TokenizedDataset> {
+async function readShards(
+  path: string,
+  codec: DvaeCodec,
+  dvae: Checkpoint,
+  faults: Faults,
+): Promise<TokenizedDataset> {
   const { keys, captions, codes, ...set } = await readTokenFolder(path);
   assertSameDvae(set, codec.hash, dvae.path);
-  const missing = captions.findIndex(({ length }) => length === 0);
-  if (missing >= 0) {
-    throw new DataError('an image has no caption', {
-      code: 'E_NO_CAPTION',
-      where: `${path}: ${keys[missing]}`,
-      fix: 'add the .txt beside it and tokenize again',
-    });
-  }
-  return { keys, captions, codes };
+  const examples = keys.map((key, index) => ({
+    index,
+    key,
+    path: `${path}: ${key}`,
+    captions: captions[index] as readonly string[],
+  }));
+  const kept = keepCaptioned(examples, { captions: 'required', faults });
+  faults.report(kept.length);
+  return kept.length === keys.length ? { keys, captions, codes } : select({ keys, captions, codes }, kept);
 }
 
 async function encodeSource(
@@ -63,7 +69,7 @@ async function encodeSource(
   faults: Faults,
   { progress, signal }: RunContext,
 ): Promise<TokenizedDataset> {
-  const source = await readImages(path, { captions: 'required' });
+  const source = await readImages(path, { captions: 'required', faults, signal });
   const interrupted = new InterruptedError('stopped while tokenizing', {
     code: 'E_INTERRUPTED',
     where: path,
@@ -89,25 +95,30 @@ async function encodeSource(
   };
 }
 
+/** The examples at some indices. */
+function select(
+  { keys, captions, codes }: TokenizedDataset,
+  examples: readonly { readonly index: number }[],
+): TokenizedDataset {
+  const length = codes.length / keys.length;
+  const selected = new Uint16Array(examples.length * length);
+  for (const [to, { index }] of examples.entries())
+    selected.set(codes.subarray(index * length, (index + 1) * length), to * length);
+  return {
+    keys: examples.map(({ index }) => keys[index] as string),
+    captions: examples.map(({ index }) => captions[index] as readonly string[]),
+    codes: selected,
+  };
+}
+
 /** Splits a data set into training and validation, as `splitExamples` does. */
 export function splitDataset(
-  { keys, captions, codes }: TokenizedDataset,
+  dataset: TokenizedDataset,
   share: number,
 ): { training: TokenizedDataset; heldOut: TokenizedDataset } {
-  const length = codes.length / keys.length;
-  const select = (examples: readonly { readonly index: number }[]): TokenizedDataset => {
-    const selected = new Uint16Array(examples.length * length);
-    for (const [to, { index }] of examples.entries())
-      selected.set(codes.subarray(index * length, (index + 1) * length), to * length);
-    return {
-      keys: examples.map(({ index }) => keys[index] as string),
-      captions: examples.map(({ index }) => captions[index] as readonly string[]),
-      codes: selected,
-    };
-  };
   const { training, heldOut } = splitExamples(
-    keys.map((key, index) => ({ key, index })),
+    dataset.keys.map((key, index) => ({ key, index })),
     share,
   );
-  return { training: select(training), heldOut: select(heldOut) };
+  return { training: select(dataset, training), heldOut: select(dataset, heldOut) };
 }

@@ -1,22 +1,27 @@
-// Opens a training run of the joint Transformer: its dVAE, tokenizer and tokens, all checked against each other.
+// Opens a training run of the joint Transformer: its tokens and captions, checked against its parts.
 
 import { createHash } from 'node:crypto';
 import { readCheckpoint } from '../../checkpoint/read.ts';
 import type { DalleConfig } from '../../config/dalle.ts';
 import { textLines } from '../../data/sources/captions.ts';
 import { DvaeCodec } from '../../inference/dvae/codec.ts';
-import { BpeTokenizer } from '../../tokenizers/bpe.ts';
+import type { BpeTokenizer } from '../../tokenizers/bpe.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import { assertEnoughImages } from '../enough-images.ts';
 import type { OpenContext } from '../loop/run-context.ts';
 import { assertCaptionsFit, firstCaption, validationBatches } from './batches.ts';
 import { openDataset, splitDataset, type TokenizedDataset } from './dataset.ts';
+import type { DalleParts } from './parts.ts';
 import { DalleTask } from './task.ts';
 
 const MAX_VALIDATION_BATCHES = 8;
 
 /** @throws UsageError, DataError, EngineError when a part, the data or the engine cannot be used */
-export async function openDalle(config: DalleConfig, context: OpenContext): Promise<DalleTask> {
+export async function openDalle(
+  config: DalleConfig,
+  { dvae, tokenizer }: DalleParts,
+  context: OpenContext,
+): Promise<DalleTask> {
   const { path: run, resume, log, cluster, faults } = context;
   const { data, model } = config;
   const isPrimary = cluster?.isPrimary ?? true;
@@ -25,16 +30,12 @@ export async function openDalle(config: DalleConfig, context: OpenContext): Prom
   await cluster?.assertSame('configuration', configHash(config));
   assertDivisible(config, cluster?.workers ?? 1);
   if (train.compression && !cluster) warn('train.compression has no effect with one worker');
-  const dvae = await readCheckpoint(data.dvae, { kind: 'dvae', warn });
-  const tokenizer = await BpeTokenizer.load(data.tokenizer);
-  assertVocabularyFits(config, tokenizer);
   const initFrom =
     train.initFrom === undefined || resume || !isPrimary
       ? undefined
       : await readCheckpoint(train.initFrom, { kind: 'dalle', warn });
   const runtime = await context.engine.start();
   const codec = await DvaeCodec.open(runtime, dvae);
-  assertCodecFits(config, codec);
   const all = await openDataset(config, codec, dvae, faults, context);
   const source = data.tokens ?? data.path ?? '';
   const cut = assertCaptionsFit(all, tokenizer, config, source);
@@ -113,30 +114,4 @@ function samplePrompts(
   assertCaptionsFit({ keys, captions: prompts.map(textLines) }, tokenizer, config);
   if (prompts.length > 0) return prompts;
   return heldOut.captions.slice(0, count).map((_, i) => firstCaption(heldOut, i));
-}
-
-function assertVocabularyFits({ model, data }: DalleConfig, { vocabularySize }: BpeTokenizer): void {
-  if (vocabularySize <= model.textVocabulary) return;
-  throw new UsageError(
-    `the tokenizer has ${vocabularySize} entries, model.textVocabulary is ${model.textVocabulary}`,
-    {
-      code: 'E_VOCABULARY_TOO_SMALL',
-      where: data.tokenizer,
-      fix: `set model.textVocabulary to at least ${vocabularySize}`,
-    },
-  );
-}
-
-function assertCodecFits({ model, data }: DalleConfig, codec: DvaeCodec): void {
-  for (const [key, configured, actual] of [
-    ['grid', model.grid, codec.grid],
-    ['imageVocabulary', model.imageVocabulary, codec.config.vocabulary],
-  ] as const) {
-    if (configured === actual) continue;
-    throw new UsageError(`model.${key} is ${configured}, the dVAE's is ${actual}`, {
-      code: 'E_DVAE_MISMATCH',
-      where: data.dvae,
-      fix: `set model.${key} to ${actual}`,
-    });
-  }
 }

@@ -19,7 +19,7 @@ const MAX_VALIDATION_BATCH = 32;
 /** @throws UsageError, DataError, EngineError when the data or the engine cannot be used */
 export async function openDvae(config: DvaeConfig, context: OpenContext): Promise<DvaeTask> {
   const { faults } = context;
-  const all = await readImages(config.data.path, { captions: 'ignore' });
+  const all = await readImages(config.data.path, { captions: 'ignore', faults });
   const { training, heldOut } = splitExamples(all, config.data.validation);
   if (training.length === 0) {
     throw new DataError('no image is left to train on', {
