@@ -20,7 +20,7 @@ const startsWith = (head: Buffer, text: string, at = 0): boolean =>
   head.subarray(at, at + text.length).toString('latin1') === text;
 
 const UNPACK = 'unpack it, and convert what is inside';
-const OTHER_FORMATS: readonly (readonly [start: string, name: string, fix: string])[] = [
+export const OTHER_FORMATS: readonly (readonly [start: string, name: string, fix: string])[] = [
   ['GGUF', 'a GGUF file of quantized weights', "convert the model's PyTorch or safetensors files"],
   ['\x89HDF\r\n', 'an HDF5 file, as Keras writes', "convert the model's PyTorch or safetensors files"],
   ['\x93NUMPY', 'a NumPy array', 'convert the file of the whole model'],

@@ -4,7 +4,7 @@
 import type { StateDict } from '../tensors.ts';
 
 /** Segments that wrappers add, at any place of a name. */
-const WRAPPERS = new Set([
+export const WRAPPERS: ReadonlySet<string> = new Set([
   'module',
   '_orig_mod',
   '_fsdp_wrapped_module',
