@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { dalleModelSchema, type GivenDalleModelConfig, givenDalleModelSchema } from './dalle-model.ts';
+import { dvaeArchitecture } from './dvae.ts';
 import {
   captionedSource,
   emaSchema,
@@ -43,6 +44,7 @@ const data = z
     path: captionedSource.optional(),
     tokens: z.string().optional().describe('folder of token shards of mm tokenize, instead of path'),
     dvae: z.string().describe('checkpoint or run of the dVAE'),
+    dvaeArchitecture,
     tokenizer: z.string().describe('tokenizer.json of mm train-bpe'),
     validation: validationShare,
     bpeDropout: z

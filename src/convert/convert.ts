@@ -2,6 +2,8 @@
 //   dvae/weights.ts    OpenAI's dVAE: encoder.pkl and decoder.pkl
 //                      DALLE-pytorch's DiscreteVAE: vae.pt
 //   dalle/weights.ts   DALLE-pytorch's DALLE: dalle.pt
+//   vqgan/convert.ts   VQGANs of taming-transformers and latent-diffusion: .ckpt, and model.yaml
+//                      diffusers' VQModel: config.json and its weights
 //   clip/convert.ts    Hugging Face's CLIP: config.json, model.safetensors and tokenizer.json
 //                      OpenAI's CLIP and open_clip: .pt and .bin files
 //                      DALLE-pytorch's CLIP: its state dictionary
@@ -20,12 +22,15 @@ import { dallePytorchDvae, openaiDvae } from './dvae/weights.ts';
 import { type Converted, type Converter, type ConvertOptions, ExternalFiles } from './external.ts';
 import type { WeightSource } from './rules.ts';
 import { throwUnknown } from './unknown.ts';
+import { diffusersVqgan, tamingOrLatentDiffusion } from './vqgan/convert.ts';
 
 /** The first converter that recognizes the files converts them. */
 export const CONVERTERS: readonly Converter[] = [
   openaiDvae,
   dallePytorchDvae,
   dallePytorch,
+  tamingOrLatentDiffusion,
+  diffusersVqgan,
   huggingFaceClip,
   openaiClip,
   dallePytorchClip,

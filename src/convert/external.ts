@@ -202,6 +202,8 @@ export interface ConvertOptions {
   readonly imageSize?: number | undefined;
   /** tokenizer.json, or CLIP's merges file, for models of text whose files do not include one. */
   readonly tokenizer?: string | undefined;
+  /** YAML file of a VQGAN's sizes. */
+  readonly config?: string | undefined;
   /** Activation of a CLIP's resblocks, for weights that do not include it. */
   readonly activation?: 'quick-gelu' | 'gelu' | undefined;
   /** Attention heads of a CLIP's towers, for weights that do not say. */

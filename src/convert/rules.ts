@@ -157,6 +157,7 @@ interface Exactly {
 /**
  * Renames tensors that have to be exactly those of `spec`, with messages in the external names.
  * @param unused names that carry nothing to learn
+ * @param model with its article, for messages: `a CLIP` without it
  * @throws DataError when one is missing, unknown, or of another shape than the configuration gives it
  */
 export function renameExactly(
@@ -165,8 +166,10 @@ export function renameExactly(
   spec: SpecTree,
   where: string,
   unused: RegExp,
+  model?: string,
 ): Exactly {
-  for (const name of externalNames(rules)) if (!tensors.has(name)) throw misfit(`${name} is missing`, where);
+  for (const name of externalNames(rules))
+    if (!tensors.has(name)) throw misfit(`${name} is missing`, where, model);
   const { found, unknown } = rename(tensors, rules, where);
   const shapes = new Map(flatten(spec).map(([name, { shape }]) => [name, shape]));
   for (const rule of rules) {
@@ -174,15 +177,15 @@ export function renameExactly(
     const names = namesOf(rule).join(', ');
     const shape = shapes.get(ours);
     const theirs = tensors.get(namesOf(rule)[0] as string)?.shape ?? [];
-    if (!shape) throw misfit(`${names} has no place`, where);
+    if (!shape) throw misfit(`${names} has no place`, where, model);
     if (found.get(ours)?.shape.join() !== shape.join())
-      throw misfit(`${names} is [${theirs}], the configuration makes ${ours} [${shape}]`, where);
+      throw misfit(`${names} is [${theirs}], the configuration makes ${ours} [${shape}]`, where, model);
   }
   const beside = [...unknown].filter(([name]) => !unused.test(name));
   const extra = beside.flatMap(([name, tensor]) => (isFloat(tensor) ? [name] : []));
   if (extra.length > 0) {
     const rest = extra.length > MAX_NAMED ? ` and ${extra.length - MAX_NAMED} more` : '';
-    throw misfit(`${extra.slice(0, MAX_NAMED).join(', ')}${rest} unknown`, where);
+    throw misfit(`${extra.slice(0, MAX_NAMED).join(', ')}${rest} unknown`, where, model);
   }
   return {
     tensors: found,

@@ -40,6 +40,12 @@ export const command = defineCommand({
           describe:
             "which of several models in a file: a key such as model_ema, or the beginning of the tensors' names",
         })
+        .option('config', {
+          ...TEXT,
+          alias: 'vqgan_config_path',
+          defaultDescription: 'the .yaml beside the weights',
+          describe: "a VQGAN's model.yaml, of taming-transformers or latent-diffusion; read as data",
+        })
         .option('activation', {
           choices: ACTIVATIONS,
           defaultDescription: "the files'",
@@ -77,6 +83,8 @@ export const command = defineCommand({
       [
         ["OpenAI's dVAE", 'convert encoder.pkl decoder.pkl --to dvae'],
         ["DALLE-pytorch's DiscreteVAE", 'convert vae.pt --to dvae'],
+        ['a VQGAN of taming-transformers', 'convert last.ckpt --config model.yaml --to dvae'],
+        ['a folder of a VQModel of diffusers', 'convert vqvae --image-size 256 --to dvae'],
         ["DALLE-pytorch's DALLE", 'convert dalle.pt --tokenizer tokenizer.json --to dalle'],
         ["a folder of Hugging Face's CLIP", 'convert clip-vit-base-patch32 --to clip'],
         ["a folder of open_clip's CLIP, with open_clip_config.json", 'convert CLIP-ViT-H-14 --to clip'],
@@ -104,9 +112,9 @@ export const command = defineCommand({
     await assertEmptyFolder(to);
     const { convertWeights } = await import('../../convert/convert.ts');
     const { 'image-size': imageSize, 'text-length': textLength, 'text-heads': textHeads } = flags;
-    const { tokenizer, part, activation, heads, preprocessing, mean, std } = flags;
+    const { tokenizer, config, part, activation, heads, preprocessing, mean, std } = flags;
     const options = {
-      ...{ imageSize, textLength, tokenizer, part, activation },
+      ...{ imageSize, textLength, tokenizer, config, part, activation },
       ...{ heads, textHeads, preprocessing, mean, std },
     };
     const { what, contents, notes } = await convertWeights(from, to, options, signal);

@@ -119,7 +119,8 @@ async function reconstruct(
     }
     const { images, psnr, ssim, softHardGap, codesUsed, deadCodes, perplexity } = totals;
     print(`mean of ${images}: PSNR ${psnr.toFixed(2)} dB  SSIM ${ssim.toFixed(4)}`);
-    print(`relaxed codes reconstruct ${softHardGap.toFixed(2)} dB better than hard ones`);
+    if (softHardGap !== undefined)
+      print(`relaxed codes reconstruct ${softHardGap.toFixed(2)} dB better than hard ones`);
     print(
       `${codesUsed} of ${vocabulary} codes used, perplexity ${perplexity.toFixed(1)}, ${deadCodes} never used`,
     );

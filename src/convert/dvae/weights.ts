@@ -1,7 +1,7 @@
 // Converters of dVAEs: OpenAI's, and the DiscreteVAE of DALLE-pytorch. names.ts has the names of their tensors.
 
 import { matchTensors } from '../../checkpoint/match.ts';
-import { type DvaeModelConfig, dvaeModelSchema } from '../../config/dvae.ts';
+import { type TrainedDvaeConfig, trainedModelSchema } from '../../config/dvae.ts';
 import { dvaeArchitecture } from '../../models/dvae/architecture.ts';
 import { flatten } from '../../nn/parameters.ts';
 import { DataError } from '../../util/errors.ts';
@@ -18,8 +18,8 @@ const PUBLISHED_SIZE = 256;
 const INCOMPLETE = 'give all files of one model';
 
 /** Throws DataError when a setting is not one that mm has. */
-function parseModel(settings: object, where: string): DvaeModelConfig {
-  const parsed = dvaeModelSchema.safeParse(settings);
+function parseModel(settings: object, where: string): TrainedDvaeConfig {
+  const parsed = trainedModelSchema.safeParse(settings);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new DataError(`its ${issue?.path.join('.')} cannot be used: ${issue?.message}`, {

@@ -4,6 +4,7 @@ import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
 import { readCheckpoint } from '../../checkpoint/read.ts';
 import type { DalleConfig, GivenDalleConfig } from '../../config/dalle.ts';
 import { dalleModelSchema } from '../../config/dalle-model.ts';
+import { dvaeCheckpointSchema } from '../../config/dvae.ts';
 import { type CodecSize, codecSize } from '../../inference/dvae/codec.ts';
 import { BpeTokenizer } from '../../tokenizers/bpe.ts';
 import { UsageError } from '../../util/errors.ts';
@@ -31,6 +32,7 @@ export function resolveDalle(given: GivenDalleConfig, { dvae, tokenizer }: Parti
   const { model } = given;
   const size = dvae && codecSize(dvae);
   if (tokenizer) assertVocabularyFits(given, tokenizer);
+  if (dvae) assertArchitecture(given, dvae);
   if (size) assertCodecFits(given, size);
   const textVocabulary = model.textVocabulary ?? tokenizer?.vocabularySize;
   const grid = model.grid ?? size?.grid;
@@ -65,4 +67,14 @@ function assertCodecFits({ model, data }: GivenDalleConfig, { grid, vocabulary }
       fix: `leave out model.${key}, or set it to ${actual}`,
     });
   }
+}
+
+function assertArchitecture({ data }: GivenDalleConfig, dvae: Checkpoint): void {
+  const { architecture } = dvae.config(dvaeCheckpointSchema).model;
+  if (data.dvaeArchitecture === undefined || data.dvaeArchitecture === architecture) return;
+  throw new UsageError(`the dVAE is of architecture ${architecture}, not ${data.dvaeArchitecture}`, {
+    code: 'E_DVAE_MISMATCH',
+    where: data.dvae,
+    fix: 'name another dVAE, or leave out data.dvaeArchitecture (`taming`)',
+  });
 }
