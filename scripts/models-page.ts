@@ -37,6 +37,25 @@ export const OPENS: readonly Opens[] = [
     compared: '`dalle_pytorch`: logits and loss within 1e-4, for each attention kind and option',
   },
   {
+    model: "taming-transformers' VQGAN",
+    files: '`last.ckpt` and `model.yaml` of f16-1024, f16-16384 or Gumbel f8',
+    command: 'last.ckpt --config model.yaml',
+    compared:
+      '`taming-transformers-rom1504`: features and pixels within 1e-4, codes identical; at real shapes by `scripts/check/vqgan.ts`',
+  },
+  {
+    model: "latent-diffusion's VQ autoencoders",
+    files: '`model.ckpt` and `config.yaml` of vq-f4, vq-f8 or vq-f8-n256',
+    command: 'model.ckpt --config config.yaml',
+    compared: 'the same, of which it is a variant; latent-diffusion itself has no package to compare with',
+  },
+  {
+    model: "diffusers' `VQModel`",
+    files: 'its folder: `config.json`, and `diffusion_pytorch_model` as `.safetensors` or `.bin`',
+    command: 'vqvae',
+    compared: '`diffusers`: features and pixels within 1e-4, codes identical',
+  },
+  {
     model: "OpenAI's CLIP",
     files: '`RN50.pt` to `ViT-L-14-336px.pt` of openai/CLIP, and its `bpe_simple_vocab_16e6.txt.gz`',
     command: 'ViT-B-32.pt --tokenizer bpe_simple_vocab_16e6.txt.gz',
