@@ -4,7 +4,7 @@
 import { PREPROCESSINGS } from '../src/convert/clip/preprocessing.ts';
 import { CONVERTERS } from '../src/convert/convert.ts';
 import { FIRST_KEYS } from '../src/convert/files/held.ts';
-import { OTHER_FORMATS } from '../src/convert/files/kinds.ts';
+import { OTHER_ENDINGS, OTHER_FORMATS } from '../src/convert/files/kinds.ts';
 import { WRAPPERS } from '../src/convert/files/names.ts';
 
 export interface Opens {
@@ -224,7 +224,7 @@ ${table(['what', 'why', 'what helps'], REFUSED)}
 
 Also named, where a folder holds nothing else:
 
-${OTHER_FORMATS.map(([, name]) => `- ${name}`).join('\n')}
+${[...OTHER_FORMATS, ...OTHER_ENDINGS].map(([, name]) => `- ${name}`).join('\n')}
 
 Weights that no converter knows are shown by three of their names, with the nearest model.
 
