@@ -5,8 +5,9 @@ import { mapConcurrently } from '../util/concurrent.ts';
 import { InterruptedError } from '../util/errors.ts';
 import { type Progress, SILENT } from '../util/progress.ts';
 import { type CheckedImage, type CheckedSource, readSource } from './checked-source.ts';
-import { decodeBuffer, type ImageInfo, readImageFile } from './decode.ts';
+import { decodeBuffer, type ImageInfo } from './decode.ts';
 import { ImageFault } from './image.ts';
+import { readImageFile } from './read-image.ts';
 import type { TableOptions } from './sources/source.ts';
 
 /** Bound on image files in memory. */
