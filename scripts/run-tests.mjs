@@ -1,15 +1,26 @@
 // Runs test files side by side, the slow folders first so that no long file is left for the end, and prints the slowest
-// ten. `node --test` would take the files in alphabetical order. scripts/test.mjs starts it, with tsx:
+// ten. `node --test` would take the files in alphabetical order, and start a process for each: for the small files that
+// is most of their time, so those of a folder in TOGETHER share one. scripts/test.mjs starts it, with tsx:
 //
 //   node --import tsx scripts/run-tests.mjs [--test-name-pattern=REGEX] FILE…
 
-import { availableParallelism, totalmem } from 'node:os';
-import { relative } from 'node:path';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir, totalmem } from 'node:os';
+import { join, relative, resolve } from 'node:path';
 import { run } from 'node:test';
 import { spec as Spec } from 'node:test/reporters';
+import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const SLOW_FIRST = ['test/integration/train', 'test/cli', 'test/integration', 'test/parity', 'test/engine'];
+/** Folders whose files share a process: none of them changes what the others see. */
+const TOGETHER = [
+  'test/unit',
+  'test/integration/models',
+  'test/integration/nn',
+  'test/integration/train/optim',
+  'test/engine',
+];
 /** Resident memory of the larger test files, in bytes. */
 const FILE_MEMORY = 1.5e9;
 const SHOWN = 10;
@@ -22,7 +33,29 @@ const rank = (file) => {
   const place = SLOW_FIRST.findIndex((folder) => file.startsWith(`${folder}/`));
   return place < 0 ? SLOW_FIRST.length : place;
 };
-const files = positionals.toSorted((a, b) => rank(a) - rank(b));
+const scratch = mkdtempSync(join(tmpdir(), 'mm-tests-'));
+process.on('exit', () => rmSync(scratch, { recursive: true }));
+
+/** A file that imports the files of a folder. */
+function together(folder, members) {
+  const file = join(scratch, `${folder.replaceAll('/', '-')}.test.mjs`);
+  const imports = members.map(
+    (member) => `await import(${JSON.stringify(pathToFileURL(resolve(member)))});\n`,
+  );
+  writeFileSync(file, imports.join(''));
+  return file;
+}
+
+const folderOf = (file) => TOGETHER.find((folder) => file.startsWith(`${folder}/`));
+const sorted = positionals.toSorted((a, b) => rank(a) - rank(b));
+const processes = new Map();
+for (const file of sorted) {
+  const key = folderOf(file) ?? file;
+  processes.set(key, [...(processes.get(key) ?? []), file]);
+}
+const files = [...processes].map(([key, members]) =>
+  members.length > 1 ? together(key, members) : members[0],
+);
 
 // One more than there are cores: a file waits for its processes and the disk now and then.
 const byMemory = Math.max(1, Math.floor(totalmem() / FILE_MEMORY));

@@ -2,7 +2,7 @@
 // sample-mm.ts MODEL BATCH VALUE, where MODEL is a model section as JSON and VALUE is what a step returns: the mean
 // of its tokens, or how many times as long the last eighth of the positions took as the second
 
-import { dalleModelSchema } from '../../src/config/dalle.ts';
+import { dalleModelSchema } from '../../src/config/dalle-model.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { useCallingThread } from '../../src/engine/session/threads.ts';
 import { topKCount } from '../../src/inference/dalle/logits-processor.ts';

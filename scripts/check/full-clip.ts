@@ -2,8 +2,11 @@
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { TensorData } from '../../src/checkpoint/dtype.ts';
+import { widen } from '../../src/checkpoint/half.ts';
 import { SafetensorsFile } from '../../src/checkpoint/safetensors.ts';
 import { fromOpenai } from '../../src/convert/clip/weights.ts';
+import { externalTensor } from '../../src/convert/tensors.ts';
 import type { HostTensor } from '../../src/engine/native/tensor.ts';
 import type { Runtime } from '../../src/engine/session/runtime.ts';
 import { ClipEncoder } from '../../src/inference/clip/encoder.ts';
@@ -19,13 +22,16 @@ export async function openFullClip(
   const file = await SafetensorsFile.open(path);
   try {
     const source = new Map(
-      file.names.map((name) => [name, { ...file.info(name), read: () => file.read(name) }]),
+      file.names.map((name) => {
+        const { dtype, shape } = file.info(name);
+        return [name, externalTensor(dtype, shape, () => file.read(name))];
+      }),
     );
     const { model, tensors } = fromOpenai(source, path);
     const values = new Map<string, HostTensor>();
-    for (const [name, { shape, data }] of tensors) {
-      const read = data as () => Promise<Float32Array>;
-      values.set(name, { dtype: 'float32', shape, data: await read() });
+    for (const [name, { dtype, shape, data }] of tensors) {
+      const read = data as () => Promise<TensorData['data']>;
+      values.set(name, widen({ dtype, shape, data: await read() }) as HostTensor);
     }
     const weights = new Weights(runtime, 'clip', clipSpec(model));
     await weights.load(values);

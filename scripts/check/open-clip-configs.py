@@ -1,16 +1,21 @@
-"""open_clip's side of open-clip-configs.ts.
+"""open_clip's side of open-clip-configs.ts and open-clip-full-size.ts.
 
 pip install torch transformers open_clip_torch safetensors
 
 open-clip-configs.py list                 all of open_clip's configurations, as JSON: [{name, family, vision, text}]
 open-clip-configs.py write NAME FOLDER    NAME with few layers, a small vocabulary and random, perturbed weights in open_clip's
                                           folder format, with FOLDER/expected.json: images, token ids, features, probabilities
+open-clip-configs.py full NAME FOLDER TYPE ENDING
+                                          NAME or NAME:TAG with all layers and ids, the preprocessing of the
+                                          published weights TAG, weights in TYPE (float32, float16, bfloat16) and
+                                          a file of ENDING (safetensors, pt)
 open-clip-configs.py transformers FOLDER  a CLIPModel of ViT-H-14's head width in transformers' folder format, the same way
 """
 
 import base64
 import json
 import math
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -56,9 +61,9 @@ def reduced(config):
     return config
 
 
-def preprocessing(name):
-    """Of the pretrained weights of this name that open_clip lists; OpenAI's where it lists none."""
-    for tag in open_clip.list_pretrained_tags_by_model(name):
+def preprocessing(name, tag):
+    """Of the pretrained weights of this name and tag that open_clip lists; OpenAI's where it lists none."""
+    for tag in [tag] if tag else open_clip.list_pretrained_tags_by_model(name):
         listed = open_clip.get_pretrained_cfg(name, tag)
         return {key: listed[key] for key in ("mean", "std", "interpolation", "resize_mode") if key in listed}
     return {}
@@ -91,6 +96,18 @@ def write_tokenizer(folder, text):
     with tempfile.TemporaryDirectory() as vocabulary:
         path = Path(vocabulary) / "vocab.txt"
         path.write_text("\n".join(WORDS) + "\n")
+        BertTokenizerFast(str(path)).save_pretrained(folder)
+
+
+def write_full_tokenizer(folder, text):
+    if "hf_tokenizer_name" not in text:
+        shutil.copy(Path(open_clip.__file__).parent / "bpe_simple_vocab_16e6.txt.gz", folder)
+        return
+    from transformers import BertTokenizerFast
+    with tempfile.TemporaryDirectory() as vocabulary:
+        path = Path(vocabulary) / "vocab.txt"
+        # Words that no string has fill the places of the published vocabulary.
+        path.write_text("\n".join(WORDS + [f"word{i}" for i in range(text["vocab_size"] - len(WORDS))]) + "\n")
         BertTokenizerFast(str(path)).save_pretrained(folder)
 
 
@@ -127,18 +144,31 @@ def expected(folder, pixels, ids, images, texts, scale):
 
 
 @torch.no_grad()
-def write(name, folder):
-    config = reduced(open_clip.get_model_config(name))
+def write(name, folder, dtype=None, ending="safetensors"):
+    name, _, tag = name.partition(":")
+    whole = open_clip.get_model_config(name)
+    config = whole if dtype else reduced(whole)
     text, size = config["text_cfg"], config["vision_cfg"]["image_size"]
-    cfg = PreprocessCfg(size=size, **preprocessing(name))
+    cfg = PreprocessCfg(size=size, **preprocessing(name, tag))
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": vars(cfg)}))
-    write_tokenizer(folder, text)
+    (write_full_tokenizer if dtype else write_tokenizer)(folder, text)
     model = perturb(create_model(f"local-dir:{folder}", load_weights=False), 1)
-    save_file({k: v.contiguous() for k, v in model.state_dict().items() if v.is_floating_point()}, folder / "open_clip_model.safetensors")
+    type = getattr(torch, dtype or "float32")
+    for parameter in model.parameters():  # what the file says, so that both sides compute with the same numbers
+        parameter.copy_(parameter.to(type))
+    state = {k: v.to(type).contiguous() for k, v in model.state_dict().items() if v.is_floating_point()}
+    if ending == "pt":
+        torch.save({"epoch": 32, "state_dict": {f"module.{k}": v for k, v in state.items()}}, folder / "epoch_32.pt")
+    else:
+        save_file(state, folder / "open_clip_model.safetensors")
+    del state
     pixels = random_images(size)
     transform = image_transform_v2(cfg, is_train=False)
     native = "hf_tokenizer_name" not in text
-    ids = clip_ids(text["context_length"]) if native else open_clip.get_tokenizer(f"local-dir:{folder}")(STRINGS)
+    if dtype and native:
+        ids = open_clip.get_tokenizer(name)(STRINGS)
+    else:
+        ids = clip_ids(text["context_length"]) if native else open_clip.get_tokenizer(f"local-dir:{folder}")(STRINGS)
     images = model.encode_image(torch.stack([transform(Image.fromarray(p)) for p in pixels]))
     expected(folder, pixels, ids, images, model.encode_text(ids), model.logit_scale)
 
@@ -171,5 +201,7 @@ if command == "list":
     print(json.dumps(listing()))
 elif command == "write":
     write(rest[0], Path(rest[1]))
+elif command == "full":
+    write(rest[0], Path(rest[1]), *rest[2:])
 else:
     write_transformers(Path(rest[0]))

@@ -55,7 +55,9 @@ async function find(path: string, optimizer: boolean, warn: Warn): Promise<Check
       {
         code: stats ? 'E_CHECKPOINT_IS_FILE' : 'E_CHECKPOINT_NOT_FOUND',
         where: path,
-        fix: 'name a folder RUN/checkpoints/step-N, or the folder of the run for its newest checkpoint',
+        fix:
+          'name a folder RUN/checkpoints/step-N, or the folder of the run for its newest checkpoint; ' +
+          'mm convert makes one of the weights of other programs',
       },
     );
   }

@@ -15,19 +15,27 @@ export interface TensorInfo {
   readonly shape: readonly number[];
 }
 
-/** A tensor and its byte range, counted from the end of the header. */
-export interface PlacedTensor extends TensorInfo {
+/** A byte range, counted from the end of the header. */
+interface Range {
   readonly begin: number;
   readonly end: number;
 }
+/** A tensor and its byte range. */
+export interface PlacedTensor extends TensorInfo, Range {}
+
+/** A tensor of a type that mm does not read; `code` is the type's in the file. */
+export interface UnreadableTensor extends Range {
+  readonly code: string;
+  readonly shape: readonly number[];
+}
 
 export interface Header {
-  readonly tensors: ReadonlyMap<string, PlacedTensor>;
+  readonly tensors: ReadonlyMap<string, PlacedTensor | UnreadableTensor>;
   readonly metadata: Readonly<Record<string, string>>;
 }
 
 const entrySchema = z.strictObject({
-  dtype: z.string(),
+  dtype: z.string().regex(/^[A-Z][A-Z0-9_]*$/),
   shape: z.array(z.int().min(0)),
   data_offsets: z.tuple([z.int().min(0), z.int().min(0)]),
 });
@@ -75,7 +83,7 @@ function parseJson(bytes: Uint8Array, where: string): Record<string, unknown> {
   return value as Record<string, unknown>;
 }
 
-function parseEntry(name: string, entry: unknown, where: string): PlacedTensor {
+function parseEntry(name: string, entry: unknown, where: string): PlacedTensor | UnreadableTensor {
   const parsed = entrySchema.safeParse(entry);
   if (!parsed.success)
     throw malformed(`the entry of tensor ${name} is not dtype, shape and data_offsets`, where);
@@ -83,8 +91,8 @@ function parseEntry(name: string, entry: unknown, where: string): PlacedTensor {
   const [begin, end] = data_offsets;
   const dtype = typeOfCode(code);
   if (dtype === undefined) {
-    const known = Object.values(ELEMENT_TYPES).map((type) => type.code);
-    throw malformed(`tensor ${name} is of type ${code}; known types are ${known.join(', ')}`, where);
+    if (end < begin) throw malformed(`tensor ${name} has ${end - begin} bytes`, where);
+    return { code, shape, begin, end };
   }
   const count = elementCount(shape);
   if (count === undefined || end - begin !== count * bytesPerElement(dtype)) {
@@ -94,7 +102,7 @@ function parseEntry(name: string, entry: unknown, where: string): PlacedTensor {
 }
 
 /**
- * Parses a header's JSON. The tensors must fill the `dataBytes` after the header without overlaps or gaps.
+ * Parses a header's JSON. A type that mm does not read makes its tensor unreadable, not the file. The tensors must fill the `dataBytes` after the header without overlaps or gaps.
  * @throws DataError
  */
 export function parseHeader(bytes: Uint8Array, dataBytes: number, where: string): Header {

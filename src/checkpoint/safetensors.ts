@@ -15,6 +15,7 @@ import {
   type PlacedTensor,
   parseHeader,
   type TensorInfo,
+  type UnreadableTensor,
 } from './safetensors-header.ts';
 
 /** Bytes of one write. */
@@ -117,7 +118,7 @@ export class SafetensorsFile {
   readonly path: string;
   readonly metadata: Readonly<Record<string, string>>;
   readonly #file: FileHandle;
-  readonly #tensors: ReadonlyMap<string, PlacedTensor>;
+  readonly #tensors: ReadonlyMap<string, PlacedTensor | UnreadableTensor>;
   readonly #dataStart: number;
 
   private constructor(path: string, file: FileHandle, header: Header, dataStart: number) {
@@ -152,8 +153,15 @@ export class SafetensorsFile {
     return this.#tensors.has(name);
   }
 
+  /** Throws DataError where the type is one that mm does not read. */
   info(name: string): TensorInfo {
     return this.#placed(name);
+  }
+
+  /** Type and shape; the type's code in the file where it is one that mm does not read. */
+  description(name: string): { readonly dtype: string; readonly shape: readonly number[] } {
+    const found = this.#tensors.get(name);
+    return found && 'code' in found ? { dtype: found.code, shape: found.shape } : this.#placed(name);
   }
 
   /** Reads one tensor and nothing else. */
@@ -183,6 +191,14 @@ export class SafetensorsFile {
         code: 'E_TENSOR_MISSING',
         where: this.path,
         fix: 'use a file that has it',
+      });
+    }
+    if ('code' in placed) {
+      const known = Object.values(ELEMENT_TYPES).map((type) => type.code);
+      throw new DataError(`tensor ${name} is of type ${placed.code}, which mm does not read`, {
+        code: 'E_TENSOR_TYPE',
+        where: this.path,
+        fix: `use a file with tensors of ${known.join(', ')}`,
       });
     }
     return placed;

@@ -33,6 +33,6 @@ export const setFlag = {
 /** `--dvae` of the commands that use a trained one. */
 export const dvaeFlag = {
   ...TEXT,
-  alias: 'vae_path',
+  alias: ['vae_path', 'vqgan_model_path'],
   describe: 'dVAE: a checkpoint, a run of mm train-dvae, or what mm convert wrote',
 } as const;

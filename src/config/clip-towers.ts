@@ -93,33 +93,45 @@ export const imageTower = z
   })
   .describe('the image tower');
 
-export const textTower = z
+const textShape = {
+  vocabulary: positiveInteger()
+    .default(49408)
+    .describe("ids: the tokenizer's, then with architecture openai the start and the end token"),
+  length: positiveInteger().default(77).describe('text positions, start and end token included'),
+  width: positiveInteger().default(512).describe('width of the residual stream'),
+  layers: positiveInteger().default(12).describe('resblocks'),
+  heads: positiveInteger().optional().describe(`attention heads; by default of width ${HEAD_WIDTH}`),
+  ...transformer,
+  causal: z
+    .boolean()
+    .default(true)
+    .describe('positions attend to earlier ones alone; otherwise to all, padding included (openai)'),
+  pool: z
+    .enum(['end', 'last'])
+    .default('end')
+    .describe('the feature: of the end token, or of the last position, which is mostly padding (openai)'),
+  specialTokens: z
+    .strictObject({
+      start: z.int().min(0).optional().describe('id before a text; none without this key'),
+      end: z.int().min(0).describe('id after a text'),
+      padding: z.int().min(0).describe('id of the positions after the end'),
+    })
+    .optional()
+    .describe(
+      'ids around a text, for tokenizers that have their own; by default the last two of the vocabulary, padded with 0 (openai)',
+    ),
+};
+
+export const textTower = z.strictObject(textShape).describe('the text tower');
+
+/** The text tower as a configuration gives it: without the size of its tokenizer's vocabulary. */
+export const givenTextTower = z
   .strictObject({
+    ...textShape,
     vocabulary: positiveInteger()
-      .default(49408)
-      .describe("ids: the tokenizer's, then with architecture openai the start and the end token"),
-    length: positiveInteger().default(77).describe('text positions, start and end token included'),
-    width: positiveInteger().default(512).describe('width of the residual stream'),
-    layers: positiveInteger().default(12).describe('resblocks'),
-    heads: positiveInteger().optional().describe(`attention heads; by default of width ${HEAD_WIDTH}`),
-    ...transformer,
-    causal: z
-      .boolean()
-      .default(true)
-      .describe('positions attend to earlier ones alone; otherwise to all, padding included (openai)'),
-    pool: z
-      .enum(['end', 'last'])
-      .default('end')
-      .describe('the feature: of the end token, or of the last position, which is mostly padding (openai)'),
-    specialTokens: z
-      .strictObject({
-        start: z.int().min(0).optional().describe('id before a text; none without this key'),
-        end: z.int().min(0).describe('id after a text'),
-        padding: z.int().min(0).describe('id of the positions after the end'),
-      })
       .optional()
       .describe(
-        'ids around a text, for tokenizers that have their own; by default the last two of the vocabulary, padded with 0 (openai)',
+        "ids: the tokenizer's, by default, then with architecture openai the start and the end token",
       ),
   })
   .describe('the text tower');

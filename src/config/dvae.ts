@@ -12,30 +12,25 @@ import {
   positiveInteger,
   precision,
   seed,
+  shuffle,
+  sourceKeys,
   validationShare,
 } from './fields.ts';
+import { checkHalvings, imageSize } from './image-size.ts';
+import { vqganModelSchema } from './vqgan.ts';
 
-/** The image is halved `halvings` times: each needs an even side. */
-function checkHalvings(
-  imageSize: number,
-  halvings: number,
-  what: string,
-  context: z.core.$RefinementCtx,
-): void {
-  const factor = 2 ** halvings;
-  if (imageSize % factor === 0) return;
-  const message = `must be a multiple of ${factor} for ${what}; received ${imageSize}`;
-  context.addIssue({ code: 'custom', path: ['imageSize'], message });
-}
-
-const imageSize = positiveInteger().default(256).describe('pixels on a side; the images are square');
+/** Its losses (a discriminator, and features of a VGG) are not there. */
+const VQGAN_NOT_TRAINED =
+  'mm does not train a VQGAN; mm convert reads one that taming-transformers, latent-diffusion or diffusers trained, ' +
+  'and mm train-dalle takes it as its dVAE. Train openai or dalle-pytorch here';
 
 export const openaiModelSchema = z
   .strictObject({
     architecture: z
       .literal('openai')
       .default('openai')
-      .describe("the published dVAE, as in openai/DALL-E's release"),
+      .describe("the published dVAE, as in openai/DALL-E's release")
+      .meta({ refused: { vqgan: VQGAN_NOT_TRAINED } }),
     imageSize,
     groups: z
       .int()
@@ -123,9 +118,17 @@ export const dallePytorchModelSchema = z
   })
   .describe('the discrete VAE');
 
-export const dvaeModelSchema = z
+/** The dVAEs that mm trains. */
+export const trainedModelSchema = z
   .discriminatedUnion('architecture', [openaiModelSchema, dallePytorchModelSchema])
   .describe('the discrete VAE');
+
+/** Every dVAE that a checkpoint may hold. */
+export const dvaeModelSchema = z.discriminatedUnion('architecture', [
+  openaiModelSchema,
+  dallePytorchModelSchema,
+  vqganModelSchema,
+]);
 
 export const dvaeSchema = z
   .strictObject({
@@ -134,6 +137,8 @@ export const dvaeSchema = z
       .strictObject({
         path: imageSource,
         validation: validationShare,
+        shuffle,
+        ...sourceKeys,
         crop: z
           .enum(['published', 'random', 'center', 'none'])
           .default('random')
@@ -155,7 +160,7 @@ export const dvaeSchema = z
           .describe('mirror half of the training images, picked at random each time'),
       })
       .describe('images and their crops'),
-    model: dvaeModelSchema,
+    model: trainedModelSchema,
     train: z
       .strictObject({
         ...loopSchedule,
@@ -264,10 +269,18 @@ export const dvaeSchema = z
   })
   .meta({ description: 'mm train-dvae', kind: 'dvae' });
 
+/** Of the dVAE that a DALL·E is trained on. */
+export const dvaeArchitecture = z
+  .enum(['openai', 'dalle-pytorch', 'vqgan'] satisfies DvaeModelConfig['architecture'][])
+  .optional()
+  .describe('architecture that the dVAE has to have; any without it');
+
 /** The part of a checkpoint's configuration that a codec reads: converted weights have no training section. */
 export const dvaeCheckpointSchema = z.looseObject({ model: dvaeModelSchema });
 
 export type OpenaiDvaeConfig = z.output<typeof openaiModelSchema>;
 export type DallePytorchDvaeConfig = z.output<typeof dallePytorchModelSchema>;
+/** A dVAE that mm trains. */
+export type TrainedDvaeConfig = z.output<typeof trainedModelSchema>;
 export type DvaeModelConfig = z.output<typeof dvaeModelSchema>;
 export type DvaeConfig = z.output<typeof dvaeSchema>;

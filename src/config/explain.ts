@@ -3,6 +3,7 @@
 
 import { z } from 'zod';
 import { closest } from '../util/suggest.ts';
+import { isMap } from './kind.ts';
 import { newNamesOf, newValueOf } from './retired.ts';
 import type { Path } from './source.ts';
 
@@ -101,6 +102,12 @@ function unknownKey(root: JsonSchema, parent: Path, key: string): string {
   return `${path} is not a known key; ${hint}`;
 }
 
+/** The reason that a schema's metadata `refused`, texts by value, has against a value. */
+const reasonAgainst = (value: unknown, refused: unknown): string[] =>
+  typeof value === 'string' && isMap(refused) && Object.hasOwn(refused, value)
+    ? [String(refused[value])]
+    : [];
+
 function wrongValue(root: JsonSchema, path: Path, value: unknown): string {
   const schemas = schemasAt(root, path);
   const expected = [...new Set(schemas.map(typeInWords))].join(' or ');
@@ -109,6 +116,8 @@ function wrongValue(root: JsonSchema, path: Path, value: unknown): string {
   const choices = schemas.flatMap((schema) => schema.enum ?? []).map(String);
   const now = newValueOf(path.filter((key) => typeof key === 'string').join('.'), value);
   if (now !== undefined && choices.includes(now)) return `${name}: ${value} was renamed to ${now}`;
+  const reason = schemas.flatMap(({ refused }) => reasonAgainst(value, refused))[0];
+  if (reason !== undefined) return `${name}: ${reason}`;
   const near = typeof value === 'string' ? closest(value, choices) : undefined;
   const hint = near === undefined ? '' : `; did you mean ${near}?`;
   return `${name}: expected ${expected}, received ${received(value)}${hint}`;

@@ -2,27 +2,35 @@
 //   dvae/weights.ts    OpenAI's dVAE: encoder.pkl and decoder.pkl
 //                      DALLE-pytorch's DiscreteVAE: vae.pt
 //   dalle/weights.ts   DALLE-pytorch's DALLE: dalle.pt
+//   vqgan/convert.ts   VQGANs of taming-transformers and latent-diffusion: .ckpt, and model.yaml
+//                      diffusers' VQModel: config.json and its weights
 //   clip/convert.ts    Hugging Face's CLIP: config.json, model.safetensors and tokenizer.json
 //                      OpenAI's CLIP and open_clip: .pt and .bin files
 //                      DALLE-pytorch's CLIP: its state dictionary
-// external.ts opens the files, torch/ and pickle/ read those of torch.save, and rules.ts renames tensors.
+// external.ts opens the files, files/ finds state dictionaries in them, torch/ and pickle/ read those of torch.save,
+// and rules.ts renames tensors.
 
 import { rm } from 'node:fs/promises';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { readCheckpoint } from '../checkpoint/read.ts';
 import type { TensorSource } from '../checkpoint/safetensors.ts';
 import { type TensorSources, writeCheckpoint } from '../checkpoint/write.ts';
-import { DataError, InterruptedError } from '../util/errors.ts';
+import { InterruptedError } from '../util/errors.ts';
 import { dallePytorchClip, huggingFaceClip, openaiClip } from './clip/convert.ts';
 import { dallePytorch } from './dalle/weights.ts';
 import { dallePytorchDvae, openaiDvae } from './dvae/weights.ts';
 import { type Converted, type Converter, type ConvertOptions, ExternalFiles } from './external.ts';
+import type { WeightSource } from './rules.ts';
+import { throwUnknown } from './unknown.ts';
+import { diffusersVqgan, tamingOrLatentDiffusion } from './vqgan/convert.ts';
 
 /** The first converter that recognizes the files converts them. */
 export const CONVERTERS: readonly Converter[] = [
   openaiDvae,
   dallePytorchDvae,
   dallePytorch,
+  tamingOrLatentDiffusion,
+  diffusersVqgan,
   huggingFaceClip,
   openaiClip,
   dallePytorchClip,
@@ -33,11 +41,7 @@ async function recognize(files: ExternalFiles, options: ConvertOptions): Promise
     const converted = await converter.convert(files, options);
     if (converted) return converted;
   }
-  throw new DataError('the files hold no weights that mm can convert', {
-    code: 'E_WEIGHTS_UNKNOWN',
-    where: files.where,
-    fix: `give one of: ${CONVERTERS.map(({ reads }) => reads).join('; ')}`,
-  });
+  return throwUnknown(files, CONVERTERS);
 }
 
 /**
@@ -65,7 +69,7 @@ async function write(to: string, { contents, dvae }: Converted, signal?: AbortSi
   const base = { step: 0, seed: 0, dataPosition: null, metrics: {} };
   const folder = `${to}.dvae`;
   try {
-    let included: Checkpoint | undefined;
+    let included: Checkpoint | undefined = contents.dvae;
     if (dvae) {
       await write(folder, dvae, signal);
       included = await readCheckpoint(folder, { kind: 'dvae', warn: () => {} });
@@ -80,7 +84,7 @@ async function write(to: string, { contents, dvae }: Converted, signal?: AbortSi
 /**
  * Converts the model in files of another program into the checkpoint folder `to`.
  * @param from files, and folders of files
- * @returns what was converted
+ * @returns what was converted, and notes of what was chosen or left out
  * @throws DataError when no converter recognizes the files, or they are damaged or do not match each other
  * @throws InterruptedError when the signal is aborted; the checkpoint is removed
  */
@@ -89,12 +93,17 @@ export async function convertWeights(
   to: string,
   options: ConvertOptions,
   signal?: AbortSignal,
-): Promise<Converted> {
+): Promise<Converted & { readonly notes: readonly string[] }> {
   const files = await ExternalFiles.find(from);
   try {
     const converted = await recognize(files, options);
     await write(to, converted, signal);
-    return converted;
+    const narrowed = Array.from(converted.contents.model).filter(
+      ([, source]) => (source as WeightSource).isNarrowed,
+    ).length;
+    if (narrowed > 0) files.notes.push(`${narrowed} tensors of float64 are stored as float32`);
+    const faults = files.faults.map(({ message, where }) => `${where} is left out: ${message}`);
+    return { ...converted, notes: [...files.notes, ...faults] };
   } finally {
     await files.close();
   }

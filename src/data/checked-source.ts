@@ -1,13 +1,11 @@
-// All contents of a source of images, for `mm data check`: damaged parts are listed instead of thrown.
+// All contents of a source of images, for `mm data check`: what other commands leave out is listed.
 
 import { relative } from 'node:path';
-import { mapConcurrently } from '../util/concurrent.ts';
-import { DataError } from '../util/errors.ts';
-import type { CaptionedImage, ImageFile } from './image.ts';
-import { readArchives } from './sources/archive.ts';
-import { listFolder, readCaptions } from './sources/folder.ts';
-import { isList, readList } from './sources/lists.ts';
-import { archivesOf, baseFolder } from './sources/resolve.ts';
+import type { CaptionedImage, CaptionLack, ImageFile } from './image.ts';
+import { Faults, type FindingCount } from './sources/faults.ts';
+import { openSource } from './sources/open-source.ts';
+import { readImages } from './sources/resolve.ts';
+import type { TableOptions } from './sources/source.ts';
 
 export interface CheckedImage {
   /** Relative to the source's folder. */
@@ -23,68 +21,44 @@ export interface CheckedSource {
   readonly images: readonly CheckedImage[];
   /** Captions without an image. */
   readonly orphanCaptions: readonly string[];
-  /** Archives that cannot be read. */
+  /** Archives that cannot be read to their end. */
   readonly damagedArchives: readonly { readonly file: string; readonly reason: string }[];
+  /** What was found besides the images, by kind. */
+  readonly findings: readonly FindingCount[];
 }
 
-/** Bound on open caption files. */
-const MAX_OPEN_CAPTIONS = 32;
+const LACKS: Readonly<Record<CaptionLack, 'missing' | 'empty' | 'unreadable'>> = {
+  'no-caption': 'missing',
+  'empty-caption': 'empty',
+  'unreadable-caption': 'unreadable',
+};
 
 /**
- * Lists the contents of a folder, of tars or of a list.
- * @throws DataError when there is no such source, no image in it, or a list is damaged
+ * Lists the contents of a source.
+ * @throws DataError when there is no such source or no image in it
  */
-export async function readSource(path: string): Promise<CheckedSource> {
-  const base = await baseFolder(path);
-  const archives = await archivesOf(path);
-  if (archives) return readTars(archives, base);
-  if (!isList(path)) return readFolderSource(path);
-  return { images: (await readList(path)).map(listed(base)), orphanCaptions: [], damagedArchives: [] };
-}
-
-const listed =
-  (base: string) =>
-  (image: CaptionedImage): CheckedImage => {
-    const file = relative(base, image.path);
-    const { captions } = image;
-    return { file, image, captionFile: file, captions: captions.length > 0 ? captions : 'missing' };
-  };
-
-async function readTars(archives: readonly string[], base: string): Promise<CheckedSource> {
-  const images: CheckedImage[] = [];
-  const orphanCaptions: string[] = [];
-  const damagedArchives: { file: string; reason: string }[] = [];
-  for (const archive of archives) {
-    try {
-      images.push(...(await readArchives([archive], true, orphanCaptions)).map(listed(base)));
-    } catch (error) {
-      if (!(error instanceof DataError)) throw error;
-      damagedArchives.push({ file: relative(base, archive), reason: error.message });
-    }
-  }
+export async function readSource(path: string, table?: TableOptions): Promise<CheckedSource> {
+  const { base } = await openSource(path);
+  const faults = new Faults();
+  const images = await readImages(path, { captions: 'optional', faults, table });
+  const { counts } = faults;
+  const found = (kind: FindingCount['kind']) => counts.find((count) => count.kind === kind)?.examples ?? [];
   return {
-    images,
-    orphanCaptions: orphanCaptions.map((name) => relative(base, name)),
-    damagedArchives,
+    images: images.map(checked(base)),
+    orphanCaptions: found('orphan-caption').map(({ where }) => relative(base, where)),
+    damagedArchives: found('cut-archive').map(({ where, reason = '' }) => ({
+      file: relative(base, where),
+      reason,
+    })),
+    findings: counts,
   };
 }
 
-async function readFolderSource(path: string): Promise<CheckedSource> {
-  const listing = await listFolder(path);
-  const images = await mapConcurrently(
-    [...listing.images],
-    MAX_OPEN_CAPTIONS,
-    async ([key, image]): Promise<CheckedImage> => {
-      const file = relative(path, image);
-      const text = listing.captions.get(key);
-      if (text === undefined) return { file, image: { path: image }, captionFile: file, captions: 'missing' };
-      const lines = await readCaptions(text).catch(() => undefined);
-      const captions = lines === undefined ? 'unreadable' : lines.length === 0 ? 'empty' : lines;
-      return { file, image: { path: image }, captionFile: relative(path, text), captions };
-    },
-  );
-  const orphanCaptions = [...listing.captions]
-    .filter(([key]) => !listing.images.has(key))
-    .map(([, caption]) => relative(path, caption));
-  return { images, orphanCaptions, damagedArchives: [] };
-}
+const checked =
+  (base: string) =>
+  (image: CaptionedImage): CheckedImage => ({
+    file: relative(base, image.path),
+    image,
+    captionFile: relative(base, image.captionFile ?? image.path),
+    captions: image.captions.length > 0 ? image.captions : LACKS[image.lack ?? 'no-caption'],
+  });

@@ -10,7 +10,7 @@
 //   conv-like  the kernelSize × kernelSize square that it ends (DALLE-pytorch's conv_like)
 // Without tensors: attention-mask.ts and attention-pattern.ts apply these rules.
 
-import type { AttentionKind } from '../config/dalle.ts';
+import type { AttentionKind } from '../config/dalle-model.ts';
 
 export interface StreamLayout {
   /** Positions before the image. */

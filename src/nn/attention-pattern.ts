@@ -9,7 +9,7 @@
 //   B batch, A heads, N positions, d width of a head, G image tokens on a side, U image rows (or columns) as blocks of
 //   queries, Q queries of a block, K keys of a block
 
-import type { AttentionKind } from '../config/dalle.ts';
+import type { AttentionKind } from '../config/dalle-model.ts';
 import { type Tensor, type Tensor4D, tf } from '../engine/tfjs/tf.ts';
 import { type AttendOptions, attend, type KeyedValues } from './attend.ts';
 import { attends, type StreamLayout } from './attention-kinds.ts';

@@ -7,7 +7,8 @@ import type { BatchPosition } from '../data/order.ts';
 import { Faults } from '../data/sources/faults.ts';
 import type { SumAlgorithm } from '../engine/distributed/sums.ts';
 import type { Runtime } from '../engine/session/runtime.ts';
-import { RunFolder } from '../report/run/folder.ts';
+import { readRunConfig } from '../report/run/config.ts';
+import { noRunToResume, RunFolder } from '../report/run/folder.ts';
 import { assertWritable } from '../util/files.ts';
 import { alsoLogTo } from '../util/logger.ts';
 import { broadcastInitialState, dataParallelSave, dataParallelTask } from './distributed/data-parallel.ts';
@@ -23,14 +24,22 @@ import { RunEngine } from './run-engine.ts';
 
 export interface TrainingConfig extends ResumableConfig {
   readonly train: LoopSchedule & { readonly keep: number; readonly allReduce: SumAlgorithm };
+  readonly data: ResumableConfig['data'] & { readonly maxBad?: number | undefined };
 }
 
 /** A model that can be trained. */
-export interface Trainable<Config extends TrainingConfig, Batch> {
+export interface Trainable<Given, Config extends TrainingConfig, Batch> {
   readonly kind: ModelKind;
   readonly schema: z.ZodType<Config>;
-  /** Reads and checks everything that the run needs, then declares the model. */
-  open(config: Config, context: OpenContext): Promise<TrainingTask<Batch>>;
+  /** Opens the parts of the model, whose sizes the given configuration need not repeat. */
+  prepare(given: Given, context: RunContext): Promise<Prepared<Config, Batch>>;
+}
+
+export interface Prepared<Config, Batch> {
+  /** The resolved configuration. */
+  readonly config: Config;
+  /** Reads and checks everything else that the run needs, then declares the model. */
+  open(context: OpenContext): Promise<TrainingTask<Batch>>;
 }
 
 /** What is needed from the batches of every model. */
@@ -42,36 +51,34 @@ interface Placed {
 /**
  * Trains into the run folder, which is worker 0's where there are several workers.
  * @throws UsageError when a new run's folder is not empty, or a resumed run has another model or seed, or is missing
- * @throws DataError, EngineError, InterruptedError as `open` and `trainLoop` do
+ * @throws DataError, EngineError, InterruptedError as `prepare`, `open` and `trainLoop` do
  */
-export async function runTraining<Config extends TrainingConfig, Batch extends Placed>(
-  trainable: Trainable<Config, Batch>,
-  config: Config,
+export async function runTraining<Given, Config extends TrainingConfig, Batch extends Placed>(
+  { kind, schema, prepare }: Trainable<Given, Config, Batch>,
+  given: Given,
   context: RunContext,
 ): Promise<LoopResult> {
-  const { log, cluster } = context;
-  await checkFolder(trainable, config, context);
-  const faults = new Faults(log);
+  const { log, cluster, path, resume } = context;
+  const isPrimary = cluster?.isPrimary ?? true;
+  // The run folder is checked before any data is read; only worker 0 has one.
+  if (isPrimary) await assertUsable(context);
+  const { config, open } = await prepare(given, context);
+  if (isPrimary && resume) await assertSameRun(kind, schema, path, config);
+  const faults = new Faults(log, { maxBad: config.data.maxBad });
   const engine = new RunEngine(cluster, log, context.devices);
   try {
-    const task = await trainable.open(config, { ...context, faults, engine });
+    const task = await open({ ...context, faults, engine });
     assertSummable(config.train.allReduce, engine.runtime.replicas);
-    return await trainInFolder(task, { kind: trainable.kind, config, context, runtime: engine.runtime });
+    return await trainInFolder(task, { kind, config, context, runtime: engine.runtime });
   } finally {
     faults.summarize();
     await engine.close();
   }
 }
 
-/** Checks the run folder before any data is read; only worker 0 has one. */
-async function checkFolder<Config extends TrainingConfig>(
-  { kind, schema }: Pick<Trainable<Config, never>, 'kind' | 'schema'>,
-  config: Config,
-  { path, resume, cluster }: RunContext,
-): Promise<void> {
-  if (cluster && !cluster.isPrimary) return;
-  if (resume) await assertSameRun(kind, schema, path, config);
-  else await RunFolder.assertEmpty(path);
+async function assertUsable({ path, resume }: RunContext): Promise<void> {
+  if (!resume) await RunFolder.assertEmpty(path);
+  else if (!(await readRunConfig(path))) throw noRunToResume(path);
   await assertWritable(path);
 }
 
@@ -150,4 +157,9 @@ const positionOf = (resumed: ResumedState | undefined): BatchPosition | undefine
   (resumed?.dataPosition ?? undefined) as BatchPosition | undefined;
 
 /** Workers other than worker 0 write nothing. */
-const silentWriter = (path: string): RunWriter => ({ path, log: () => {}, image: async () => '' });
+const silentWriter = (path: string): RunWriter => ({
+  path,
+  log: () => {},
+  logTime: () => {},
+  image: async () => '',
+});

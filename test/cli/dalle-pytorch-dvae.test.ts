@@ -92,8 +92,12 @@ describe('settings that do not go together are refused', () => {
     ),
     'a key of the other architecture': refused(['model.blocksPerGroup=2'], /model\.blocksPerGroup/),
     'another architecture': refused(
+      ['model.architecture=vqvae'],
+      /model\.architecture: .*"openai" or "dalle-pytorch", received "vqvae"/,
+    ),
+    'an architecture that is converted only': refused(
       ['model.architecture=vqgan'],
-      /model\.architecture: .*"openai" or "dalle-pytorch", received "vqgan"/,
+      /model\.architecture: mm does not train a VQGAN; mm convert/,
     ),
     'a standard deviation of 0': refused(
       ['model.normalization.stds=[0.5, 0, 0.5]'],

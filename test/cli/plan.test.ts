@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Context } from '../../src/cli/command.ts';
-import { dalleModelSchema } from '../../src/config/dalle.ts';
+import { dalleModelSchema } from '../../src/config/dalle-model.ts';
 import { dalleSpec } from '../../src/models/dalle/model.ts';
 import { countParameters } from '../../src/nn/parameters.ts';
 import { EXIT } from '../../src/util/errors.ts';
@@ -40,6 +40,7 @@ test('stopped by Ctrl-C, mm plan prints nothing', async () => {
   const context = {
     json: (value: unknown) => void printed.push(value),
     print: (line: string) => void printed.push(line),
+    log: { warn: () => {} },
     signal: AbortSignal.abort(),
   } as unknown as Context;
   for (const config of ['configs/dvae/demo.yaml', 'configs/dalle/demo.yaml']) {
@@ -51,13 +52,26 @@ test('stopped by Ctrl-C, mm plan prints nothing', async () => {
 
 describe('smaller ones', () => {
   test('the memory of activations is proportional to the examples at once', async () => {
-    const demo = ['--config', 'configs/dalle/demo.yaml'];
+    const sizes = ['model.grid=8', 'model.imageVocabulary=512'].flatMap((size) => ['--set', size]);
+    const demo = ['--config', 'configs/dalle/demo.yaml', ...sizes];
     const whole = await plan(...demo);
     const inParts = await plan(...demo, '--set', 'train.accumulateSteps=4');
     assert.equal(inParts.examplesAtOnce, 4);
     const ratio = whole.memory.activations / inParts.memory.activations;
     assert.ok(ratio > 3.5 && ratio < 4.5, `${ratio}`);
     assert.ok(Math.abs(inParts.flopsPerStep / whole.flopsPerStep - 1) < 1e-6);
+  });
+
+  test('sizes that no part says yet are the published ones, and the plan says so', async () => {
+    const { code, stdout, stderr } = await mm([
+      ...['plan', '--json', '--config', 'configs/dalle/demo.yaml', '--set', 'data.dvae=nowhere'],
+      ...['--set', 'model.grid=4', '--set', 'model.layers=1'],
+    ]);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /model\.imageVocabulary .*nowhere.* 8192/);
+    assert.doesNotMatch(stderr, /model\.(grid|textVocabulary)/);
+    // Embeddings and logits of 8192 codes, and a bias each.
+    assert.ok(JSON.parse(stdout).parameters.total > 2 * 8192 * 128);
   });
 
   test('a file is recognized as a CLIP’s by its two towers', async () => {

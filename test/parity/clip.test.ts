@@ -7,13 +7,13 @@ import { before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { TensorData } from '../../src/checkpoint/dtype.ts';
 import { SafetensorsFile } from '../../src/checkpoint/safetensors.ts';
-import type { StateDict } from '../../src/convert/clip/tensors.ts';
 import {
   type ConvertedClip,
   fromDallePytorch,
   fromHuggingFace,
   fromOpenai,
 } from '../../src/convert/clip/weights.ts';
+import { externalTensor, type StateDict, toFloat32 } from '../../src/convert/tensors.ts';
 import { TorchFile } from '../../src/convert/torch/file.ts';
 import { stateDict } from '../../src/convert/torch/state-dict.ts';
 import { useTensorFlow } from '../../src/engine/tfjs/backend.ts';
@@ -37,6 +37,8 @@ useTensorFlow();
 const FIXTURES = fileURLToPath(new URL('./fixtures/clip/', import.meta.url));
 const expected = JSON.parse(readFileSync(`${FIXTURES}expected.json`, 'utf8'));
 
+const inMemory = (tensor: TensorData) => externalTensor(tensor.dtype, tensor.shape, async () => tensor);
+
 async function read(name: string): Promise<StateDict> {
   if (name.endsWith('.pt')) {
     const file = await TorchFile.open(FIXTURES + name);
@@ -45,7 +47,7 @@ async function read(name: string): Promise<StateDict> {
       const whole = await Promise.all(
         tensors.map(async ([key, tensor]) => [key, await tensor.read()] as const),
       );
-      return new Map(whole.map(([key, tensor]) => [key, { ...tensor, read: async () => tensor }]));
+      return new Map(whole.map(([key, tensor]) => [key, inMemory(tensor)]));
     } finally {
       await file.close();
     }
@@ -53,7 +55,7 @@ async function read(name: string): Promise<StateDict> {
   const file = await SafetensorsFile.open(FIXTURES + name);
   try {
     const tensors = await file.readAll();
-    return new Map(Array.from(tensors, ([name, tensor]) => [name, { ...tensor, read: async () => tensor }]));
+    return new Map(Array.from(tensors, ([name, tensor]) => [name, inMemory(tensor)]));
   } finally {
     await file.close();
   }
@@ -68,8 +70,11 @@ interface LoadedClip {
 
 async function load({ model, tensors }: ConvertedClip): Promise<LoadedClip> {
   const all = new Map<string, Float32Array>();
-  for (const [name, { data }] of tensors)
-    all.set(name, (await (data as () => Promise<TensorData['data']>)()) as Float32Array);
+  for (const [name, { dtype, shape, data }] of tensors)
+    all.set(
+      name,
+      await toFloat32(inMemory({ dtype, shape, data: await (data as () => Promise<TensorData['data']>)() })),
+    );
   return { model, tensors: all };
 }
 

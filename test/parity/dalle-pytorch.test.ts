@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import type { DalleModelConfig } from '../../src/config/dalle.ts';
+import type { DalleModelConfig } from '../../src/config/dalle-model.ts';
 import { dallePytorchModel } from '../../src/convert/dalle/weights.ts';
 import type { PickleValue } from '../../src/convert/pickle/values.ts';
 import { TorchFile } from '../../src/convert/torch/file.ts';

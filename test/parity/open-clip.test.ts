@@ -10,6 +10,7 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Checkpoint } from '../../src/checkpoint/checkpoint.ts';
 import { readCheckpoint } from '../../src/checkpoint/read.ts';
+import { SafetensorsFile } from '../../src/checkpoint/safetensors.ts';
 import { clipCheckpointSchema } from '../../src/config/clip.ts';
 import { convertWeights } from '../../src/convert/convert.ts';
 import type { ConvertOptions } from '../../src/convert/external.ts';
@@ -198,6 +199,22 @@ test('another image size or text length interpolates the positions', async () =>
     assert.ok(features.every(Number.isFinite));
   } finally {
     await runtime.close();
+  }
+});
+
+test('16-bit weights stay 16 bits wide', async () => {
+  const { path } = await convert('heads');
+  const theirs = await SafetensorsFile.open(join(FIXTURES, 'heads', 'open_clip_model.safetensors'));
+  const ours = await SafetensorsFile.open(join(path, 'model.safetensors'));
+  try {
+    const types = (file: SafetensorsFile): string[] => [
+      ...new Set(file.names.map((name) => file.info(name).dtype)),
+    ];
+    assert.deepEqual(types(theirs), ['float16']);
+    assert.deepEqual(types(ours), ['float16']);
+  } finally {
+    await theirs.close();
+    await ours.close();
   }
 });
 

@@ -1,6 +1,6 @@
 // A whole attention mask, pair by pair.
 
-import type { AttentionKind } from '../../src/config/dalle.ts';
+import type { AttentionKind } from '../../src/config/dalle-model.ts';
 import { attends, type StreamLayout } from '../../src/nn/attention-kinds.ts';
 
 /** Whether each of the first `positions` positions attends to each, rows first. */

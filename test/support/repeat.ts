@@ -22,22 +22,13 @@ export function testRepeats(root: string, cases: readonly RepeatCase[]): void {
       const train = session(1);
       const folder = (what: string): string => join(root, `${index} ${what}`);
       const whole = folder('whole');
-      before(() => train(whole));
-
-      test('the same seed gives the same checkpoints, metrics and images, byte for byte', async () => {
-        await train(folder('again'));
-        const files = lasting(folder('again'));
-        assert.deepEqual(files, lasting(whole));
+      before(async () => {
+        await train(whole);
+        const files = lasting(whole);
         for (const part of ['model', 'ema', 'optimizer'])
           assert.ok(files[`checkpoints/step-10/${part}.safetensors`], part);
         assert.ok(files['metrics.jsonl']);
         assert.ok(files['samples/step-10.png']);
-      });
-
-      test('another seed gives other weights', async () => {
-        await session(2)(folder('other'));
-        const model = 'checkpoints/step-10/model.safetensors';
-        assert.notEqual(digests(folder('other'))[model], digests(whole)[model]);
       });
 
       for (const stop of stops) {
@@ -54,6 +45,21 @@ export function testRepeats(root: string, cases: readonly RepeatCase[]): void {
           assert.deepEqual(late(files), late(expected));
         });
       }
+
+      // A trainer shows the rest once: that a resumed run repeats a whole one shows it for the other settings.
+      if (index > 0) return;
+
+      test('the same seed gives the same checkpoints, metrics and images, byte for byte', async () => {
+        await train(folder('again'));
+        const files = lasting(folder('again'));
+        assert.deepEqual(files, lasting(whole));
+      });
+
+      test('another seed gives other weights', async () => {
+        await session(2)(folder('other'));
+        const model = 'checkpoints/step-10/model.safetensors';
+        assert.notEqual(digests(folder('other'))[model], digests(whole)[model]);
+      });
 
       test('resuming a finished run changes nothing', async () => {
         const before = lasting(whole);

@@ -1,7 +1,7 @@
 // The joint Transformer by plain loops over one example, token by token, sharing no code with ours but the rule of
 // which positions attend to which (which has its own test).
 
-import type { DalleModelConfig } from '../../src/config/dalle.ts';
+import type { DalleModelConfig } from '../../src/config/dalle-model.ts';
 import type { Tensor } from '../../src/engine/tfjs/tf.ts';
 import type { DalleParameters } from '../../src/models/dalle/model.ts';
 import { attends } from '../../src/nn/attention-kinds.ts';

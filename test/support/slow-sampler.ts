@@ -1,7 +1,7 @@
 // A tiny joint Transformer with random weights, its samplers, and the slow, obvious way: the whole model run again
 // for every token.
 
-import type { DalleModelConfig } from '../../src/config/dalle.ts';
+import type { DalleModelConfig } from '../../src/config/dalle-model.ts';
 import type { HostTensor } from '../../src/engine/native/tensor.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, tf } from '../../src/engine/tfjs/tf.ts';

@@ -1,6 +1,6 @@
 // A tiny joint Transformer with every kind of attention, and two captioned images.
 
-import { type DalleModelConfig, dalleModelSchema } from '../../src/config/dalle.ts';
+import { type DalleModelConfig, dalleModelSchema } from '../../src/config/dalle-model.ts';
 import { type Tensor2D, tf } from '../../src/engine/tfjs/tf.ts';
 import { imageLength, padCaption } from '../../src/models/dalle/config.ts';
 import { dalleSpec } from '../../src/models/dalle/model.ts';

@@ -276,13 +276,23 @@ test('programs that import the package do not load what only the command line ne
   );
 });
 
-test('every model has the files config, model and loss, so that a reader finds the same in each', () => {
-  const models = new Set(sources.filter(({ folder }) => folder === 'models').map(({ wing }) => wing));
-  assert.ok(models.size >= 3);
-  const missing = [...models]
-    .flatMap((model) => ['config', 'model', 'loss'].map((file) => `models/${model}/${file}.ts`))
-    .filter((path) => !byPath.has(path));
-  assert.deepEqual(missing, []);
+test('every model has the files config and model, and a loss if mm trains it', () => {
+  const wingsOf = (room: string): Set<string> =>
+    new Set(sources.filter(({ folder }) => folder === room).map(({ wing }) => wing));
+  const models = [...wingsOf('models')];
+  const trained = models.filter((model) => wingsOf('train').has(model));
+  assert.ok(trained.length >= 3);
+  const expected = [
+    ...models.flatMap((model) => [`models/${model}/config.ts`, `models/${model}/model.ts`]),
+    ...trained.map((model) => `models/${model}/loss.ts`),
+  ];
+  const losses = sources.map(({ path }) => path).filter((path) => /^models\/\w+\/loss\.ts$/.test(path));
+  assert.deepEqual(
+    expected.filter((path) => !byPath.has(path)),
+    [],
+  );
+  // What is not trained has no loss that nothing uses.
+  assert.equal(losses.length, trained.length);
 });
 
 test('files are named for what they own and stay below 300 lines', () => {

@@ -3,15 +3,15 @@
 import { readFileSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { parse } from 'yaml';
-import { clipSchema } from '../../config/clip.ts';
-import { dalleSchema } from '../../config/dalle.ts';
+import { givenClipSchema } from '../../config/clip.ts';
+import { givenDalleSchema } from '../../config/dalle.ts';
 import { dvaeSchema } from '../../config/dvae.ts';
 import { kindOfConfig, MODEL_KINDS, type ModelKind } from '../../config/kind.ts';
 import { loadConfig } from '../../config/load.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import type { PlannedModel, ResourcePlan } from '../../train/plan/plan.ts';
 import { InterruptedError } from '../../util/errors.ts';
-import { defineCommand } from '../command.ts';
+import { type Context, defineCommand } from '../command.ts';
 import { setFlag, TEXT, withExamples } from '../help.ts';
 import { wholeNumber } from '../whole-number.ts';
 
@@ -38,7 +38,7 @@ export const command = defineCommand({
       [['the published model', 'plan --config configs/dalle/12b.yaml --devices 1024']],
     ),
 
-  async run({ config: file, set, kind, devices }, { json, print, signal }) {
+  async run({ config: file, set, kind, devices }, { json, print, log, signal }) {
     const { Runtime } = await import('../../engine/session/runtime.ts');
     const { plan } = await import('../../train/plan/plan.ts');
     const runtime = new Runtime();
@@ -46,14 +46,16 @@ export const command = defineCommand({
       const given = { file, set, flags: {} };
       const what = kind ?? kindOf(file);
       if (what !== 'dalle') {
-        const result = plan(await planOther(what, runtime, given), devices);
+        const result = plan(await planOther(what, runtime, given, log), devices);
         await throwIfAborted(signal);
         print(describe(result).join('\n'));
         json(result);
         return;
       }
-      const config = loadConfig(dalleSchema, given);
       const { planDalle } = await import('../../train/plan/dalle.ts');
+      const { plannedDalle } = await import('../../train/plan/parts.ts');
+      const { config, assumed } = await plannedDalle(loadConfig(givenDalleSchema, given));
+      for (const line of assumed) log.warn(line);
       const { recompute } = config.train;
       const result = plan(planDalle(runtime, config, recompute), devices);
       await throwIfAborted(signal);
@@ -80,13 +82,17 @@ async function planOther(
   kind: Exclude<ModelKind, 'dalle'>,
   runtime: Runtime,
   given: Parameters<typeof loadConfig>[1],
+  log: Context['log'],
 ): Promise<PlannedModel> {
   if (kind === 'dvae') {
     const { planDvae } = await import('../../train/plan/dvae.ts');
     return planDvae(runtime, loadConfig(dvaeSchema, given));
   }
   const { planClip } = await import('../../train/plan/clip.ts');
-  return planClip(runtime, loadConfig(clipSchema, given));
+  const { plannedClip } = await import('../../train/plan/parts.ts');
+  const { config, assumed } = await plannedClip(loadConfig(givenClipSchema, given));
+  for (const line of assumed) log.warn(line);
+  return planClip(runtime, config);
 }
 
 function kindOf(file: string): ModelKind {

@@ -1,17 +1,19 @@
 // mm train-dalle: trains the joint text–image Transformer.
 
-import { dalleSchema } from '../../config/dalle.ts';
+import { givenDalleSchema } from '../../config/dalle.ts';
 import { SOURCES } from '../../data/sources/resolve.ts';
+import { UsageError } from '../../util/errors.ts';
 import { dvaeFlag, TEXT, withExamples } from '../help.ts';
+import { trainingSourceFlags, trainingSourceOverrides } from '../source-flags.ts';
 import { trainingCommand, truncateFlag } from '../training-command.ts';
 import { withWorkers, workerFlags } from '../workers.ts';
 
 export const command = trainingCommand({
-  schema: dalleSchema,
+  schema: givenDalleSchema,
   defaultRun: 'runs/dalle',
   flags: (yargs) =>
     withExamples(
-      workerFlags(yargs)
+      workerFlags(trainingSourceFlags(yargs))
         .option('data', {
           ...TEXT,
           alias: 'image_text_folder',
@@ -22,9 +24,19 @@ export const command = trainingCommand({
           describe: 'token shards of mm tokenize, instead of --data; overrides data.path and data.tokens',
         })
         .option('dvae', { ...dvaeFlag, describe: `${dvaeFlag.describe}; overrides data.dvae` })
+        .option('taming', {
+          type: 'boolean',
+          describe: 'the dVAE has to be a VQGAN; overrides data.dvaeArchitecture',
+        })
+        .option('vqgan-config-path', {
+          ...TEXT,
+          alias: 'vqgan_config_path',
+          hidden: true,
+          describe: "a VQGAN's model.yaml; mm convert reads it",
+        })
         .option('tokenizer', {
           ...TEXT,
-          describe: 'tokenizer.json of mm train-bpe; overrides data.tokenizer',
+          describe: 'tokenizer, of any kind: see docs/FORMATS.md; overrides data.tokenizer',
         })
         .option('init-from', {
           ...TEXT,
@@ -48,15 +60,31 @@ export const command = trainingCommand({
         ],
       ],
     ),
-  overrides: ({ data, tokens, dvae, tokenizer, 'init-from': initFrom, truncate }) => ({
-    // Either of the two removes both from the file.
-    'data.path': tokens === undefined ? data : null,
-    'data.tokens': data === undefined ? tokens : null,
-    'data.dvae': dvae,
-    'data.tokenizer': tokenizer,
-    'data.truncateCaptions': truncate,
-    'train.initFrom': initFrom,
-  }),
+  overrides: ({ data, tokens, dvae, tokenizer, 'init-from': initFrom, truncate, taming, ...flags }) => {
+    assertNoModelYaml(flags['vqgan-config-path'], dvae);
+    return {
+      // Either of the two removes both from the file.
+      'data.path': tokens === undefined ? data : null,
+      'data.tokens': data === undefined ? tokens : null,
+      'data.dvae': dvae,
+      'data.dvaeArchitecture': taming ? 'vqgan' : undefined,
+      'data.tokenizer': tokenizer,
+      'data.truncateCaptions': truncate,
+      'train.initFrom': initFrom,
+      ...trainingSourceOverrides(flags),
+    };
+  },
   train: async (config, context) => (await import('../../train/dalle/train.ts')).trainDalle(config, context),
   withWorkers,
 });
+
+/** DALLE-pytorch builds a VQGAN from its YAML file at each start; here mm convert does it once. */
+function assertNoModelYaml(yaml: string | undefined, weights = 'last.ckpt'): void {
+  if (yaml === undefined) return;
+  throw new UsageError('a VQGAN is converted once, before it is used', {
+    code: 'E_NOT_CONVERTED',
+    option: 'dvae',
+    where: yaml,
+    fix: `mm convert ${weights} --config ${yaml} --to dvae, and then --dvae dvae instead of these two flags`,
+  });
+}

@@ -1,23 +1,24 @@
 // CLIPs of other programs for `mm convert`: which files are whose, and their tokenizers.
 
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
+import { clipModelSchema } from '../../config/clip.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import type { Converted, Converter, ConvertOptions, ExternalFiles } from '../external.ts';
-import { findTensors } from './files.ts';
+import { type FoundModel, findModel } from '../files/find.ts';
+import { externalNames } from '../rules.ts';
+import { dallePytorchRules, huggingFaceRules, openaiRules } from './names.ts';
 import { isOpenClipConfig, type OpenClipConfig, readOpenClipConfig } from './open-clip-config.ts';
 import { huggingFacePreprocessing, PREPROCESSING_HINTS, type Preprocessing } from './preprocessing.ts';
 import { assertNothingMissing, chosenPreprocessing, openaiSettings } from './settings.ts';
-import { assertTokenizerFits, findTokenizer, type NamedTokenizer, specialTokensOf } from './tokenizer.ts';
 import {
-  type ConvertedClip,
-  fromDallePytorch,
-  fromHuggingFace,
-  fromOpenai,
-  isDallePytorch,
-  isHuggingFace,
-  isOpenai,
-} from './weights.ts';
+  assertTokenizerFits,
+  cleanedFor,
+  findTokenizer,
+  type NamedTokenizer,
+  specialTokensOf,
+} from './tokenizer.ts';
+import { type ConvertedClip, fromDallePytorch, fromHuggingFace, fromOpenai } from './weights.ts';
 
 async function readJson(path: string): Promise<unknown> {
   try {
@@ -38,7 +39,9 @@ interface ReadClip {
   readonly tokenizer: NamedTokenizer;
 }
 
-function converted({ what, clip, tokenizer }: ReadClip): Converted {
+function converted({ notes }: ExternalFiles, { what, clip, tokenizer }: ReadClip): Converted {
+  if (clip.inert.length > 0)
+    notes.push(`tensors that are not used, and of types without weights: ${clip.inert.join(', ')}`);
   const { image, embedding } = clip.model;
   assertTokenizerFits(tokenizer, clip.model);
   const tower =
@@ -54,11 +57,33 @@ function converted({ what, clip, tokenizer }: ReadClip): Converted {
   };
 }
 
+/** A tensor of either text tower, and others that every model of the kind has. */
+const ANCHORS = {
+  huggingFace: ['vision_model.pre_layrnorm.weight', 'text_projection.weight'],
+  openai: ['ln_final.weight', 'positional_embedding', 'text_projection'],
+  dallePytorch: ['to_visual_latent.weight', 'to_text_latent.weight'],
+} as const;
+
+/** open_clip's text tower with `custom_text`. */
+const TEXT =
+  /(^|\.)text\.(?=transformer\.|token_embedding\.|positional_embedding$|ln_final\.|text_projection$)/;
+
+const openaiModel = (files: ExternalFiles, { part }: ConvertOptions): Promise<FoundModel | undefined> =>
+  findModel(files, { anchors: ANCHORS.openai, rename: (name) => name.replace(TEXT, '$1'), part });
+
+/** Names of a model of one layer. */
+const SMALL = clipModelSchema.parse({
+  embedding: 64,
+  image: { size: 32, patch: 16, width: 64, layers: 1, heads: 1 },
+  text: { vocabulary: 8, length: 8, width: 64, layers: 1, heads: 1 },
+});
+
 export const huggingFaceClip: Converter = {
   reads: "Hugging Face's CLIP: the folder of config.json, model.safetensors and tokenizer.json",
+  names: externalNames(huggingFaceRules(SMALL)),
 
   async convert(files, options) {
-    const found = await findTensors(files, isHuggingFace);
+    const found = await findModel(files, { anchors: ANCHORS.huggingFace, part: options.part });
     if (!found) return undefined;
     const config = files.named('config.json');
     if (config === undefined)
@@ -79,7 +104,11 @@ export const huggingFaceClip: Converter = {
       image: { ...preprocessing, ...(size && { size }) },
       text: length ? { length } : {},
     });
-    return converted({ what: "Hugging Face's CLIP", clip, tokenizer: await findTokenizer(files, options) });
+    return converted(files, {
+      what: "Hugging Face's CLIP",
+      clip,
+      tokenizer: await findTokenizer(files, options),
+    });
   },
 };
 
@@ -100,25 +129,30 @@ async function huggingFaceImages(
 
 export const openaiClip: Converter = {
   reads: "OpenAI's CLIP (RN50.pt, ViT-B-32.pt, …), and open_clip's with its open_clip_config.json",
+  names: externalNames(openaiRules(SMALL)),
 
   async convert(files, options) {
     const config = await openClipConfig(files);
-    const found = await findTensors(files, isOpenai);
+    const found = await openaiModel(files, options);
     if (!found) return undefined;
-    const tokenizer = await findTokenizer(files, options, config);
+    const tokenizer = cleanedFor(await findTokenizer(files, options, config), config);
     const { text, ...settings } = openaiSettings(found.tensors, config, options, found.where);
     const specialTokens = specialTokensOf(tokenizer, config);
     const clip = fromOpenai(found.tensors, found.where, {
       ...settings,
       text: { ...text, ...(specialTokens && { specialTokens }) },
     });
-    return converted({ what: config ? "open_clip's CLIP" : "OpenAI's CLIP", clip, tokenizer });
+    return converted(files, { what: config ? "open_clip's CLIP" : "OpenAI's CLIP", clip, tokenizer });
   },
 };
+
+/** Larger JSON files are annotations and vocabularies. */
+const MAX_CONFIG_BYTES = 2 ** 20;
 
 /** The configuration among the files, whatever its name. */
 async function openClipConfig(files: ExternalFiles): Promise<OpenClipConfig | undefined> {
   for (const path of files.paths.filter((path) => path.endsWith('.json'))) {
+    if ((await stat(path)).size > MAX_CONFIG_BYTES) continue;
     const value = await readJson(path).catch((error: unknown) => {
       if (basename(path) === 'open_clip_config.json') throw error;
     });
@@ -128,10 +162,11 @@ async function openClipConfig(files: ExternalFiles): Promise<OpenClipConfig | un
 }
 
 export const dallePytorchClip: Converter = {
-  reads: "DALLE-pytorch's CLIP: its state dictionary, with --tokenizer",
+  reads: "DALLE-pytorch's CLIP: its state dictionary, with its tokenizer as `tokenizer`",
+  names: externalNames(dallePytorchRules({ ...SMALL, architecture: 'dalle-pytorch' })),
 
   async convert(files, options) {
-    const found = await findTensors(files, isDallePytorch);
+    const found = await findModel(files, { anchors: ANCHORS.dallePytorch, part: options.part });
     if (!found) return undefined;
     const clip = fromDallePytorch(found.tensors, found.where);
     for (const [option, wanted, own] of [
@@ -147,6 +182,7 @@ export const dallePytorchClip: Converter = {
             fix: `leave \`${option}\` out`,
           },
         );
-    return converted({ what: "DALLE-pytorch's CLIP", clip, tokenizer: await findTokenizer(files, options) });
+    const tokenizer = cleanedFor(await findTokenizer(files, options));
+    return converted(files, { what: "DALLE-pytorch's CLIP", clip, tokenizer });
   },
 };

@@ -1,23 +1,7 @@
-// What other people call CLIP's parameters: a rule for each of ours says which of their tensors it is made of, and how
-// those are laid out. Linear layers of PyTorch are [out, in], kernels [out, in, rows, columns].
+// The names of CLIP's parameters in the programs that published them.
 
 import type { ClipModelConfig } from '../../config/clip.ts';
-
-/** How a tensor is laid out where it comes from. */
-type Layout = 'plain' | 'linear' | 'kernel' | 'patch';
-/** Our name, the names it is made of (joined along the outputs), and their layout. */
-export type Rule = readonly [ours: string, theirs: readonly string[], layout: Layout];
-
-const pair = (ours: string, theirs: string): Rule[] => [
-  [`${ours}.weight`, [`${theirs}.weight`], 'linear'],
-  [`${ours}.bias`, [`${theirs}.bias`], 'plain'],
-];
-const norm = (ours: string, theirs: string): Rule[] => [
-  [`${ours}.gain`, [`${theirs}.weight`], 'plain'],
-  [`${ours}.bias`, [`${theirs}.bias`], 'plain'],
-];
-const times = (count: number, rules: (i: number) => Rule[]): Rule[] =>
-  Array.from({ length: count }, (_, i) => rules(i)).flat();
+import { layer, norm, type Rule, times } from '../rules.ts';
 
 /** Blocks as openai/CLIP and open_clip name them. */
 const openaiBlocks = (
@@ -29,37 +13,37 @@ const openaiBlocks = (
     const [to, from] = [`${ours}.block_${i + 1}`, `${theirs}.resblocks.${i}`];
     return [
       ...norm(`${to}.attention_norm`, `${from}.ln_1`),
-      [`${to}.attention.qkv.weight`, [`${from}.attn.in_proj_weight`], 'linear'],
-      [`${to}.attention.qkv.bias`, [`${from}.attn.in_proj_bias`], 'plain'],
-      ...pair(`${to}.attention.output`, `${from}.attn.out_proj`),
+      [`${to}.attention.qkv.weight`, `${from}.attn.in_proj_weight`, 'linear'],
+      [`${to}.attention.qkv.bias`, `${from}.attn.in_proj_bias`, 'plain'],
+      ...layer(`${to}.attention.output`, `${from}.attn.out_proj`),
       ...norm(`${to}.feed_forward_norm`, `${from}.ln_2`),
-      ...pair(`${to}.feed_forward.expand`, `${from}.mlp.c_fc`),
-      ...pair(`${to}.feed_forward.contract`, `${from}.mlp.c_proj`),
+      ...layer(`${to}.feed_forward.expand`, `${from}.mlp.c_fc`),
+      ...layer(`${to}.feed_forward.contract`, `${from}.mlp.c_proj`),
       ...(layerScale === undefined ? [] : layerScales(to, from)),
     ];
   });
 
 const layerScales = (to: string, from: string): Rule[] => [
-  [`${to}.attention_scale`, [`${from}.ls_1.gamma`], 'plain'],
-  [`${to}.feed_forward_scale`, [`${from}.ls_2.gamma`], 'plain'],
+  [`${to}.attention_scale`, `${from}.ls_1.gamma`, 'plain'],
+  [`${to}.feed_forward_scale`, `${from}.ls_2.gamma`, 'plain'],
 ];
 
 const openaiVit = (image: ClipModelConfig['image']): Rule[] => [
-  ['image.patch', ['visual.conv1.weight'], 'patch'],
-  ['image.class', ['visual.class_embedding'], 'plain'],
-  ['image.position', ['visual.positional_embedding'], 'plain'],
+  ['image.patch', 'visual.conv1.weight', 'patch'],
+  ['image.class', 'visual.class_embedding', 'plain'],
+  ['image.position', 'visual.positional_embedding', 'plain'],
   ...(image.inputNorm ? norm('image.input_norm', 'visual.ln_pre') : []),
   ...openaiBlocks('image.blocks', 'visual.transformer', image),
   ...norm('image.norm', 'visual.ln_post'),
-  ['image.projection', ['visual.proj'], 'plain'],
+  ['image.projection', 'visual.proj', 'plain'],
 ];
 
 function openaiResnet(stages: readonly number[]): Rule[] {
   const unit = (ours: string, conv: string, bn: string): Rule[] => [
-    [`${ours}.weight`, [`${conv}.weight`], 'kernel'],
+    [`${ours}.weight`, `${conv}.weight`, 'kernel'],
     ...norm(`${ours}.norm`, bn),
-    [`${ours}.norm.mean`, [`${bn}.running_mean`], 'plain'],
-    [`${ours}.norm.variance`, [`${bn}.running_var`], 'plain'],
+    [`${ours}.norm.mean`, `${bn}.running_mean`, 'plain'],
+    [`${ours}.norm.variance`, `${bn}.running_var`, 'plain'],
   ];
   const units = (ours: string, theirs: string): Rule[] =>
     times(3, (i) => unit(`${ours}.conv_${i + 1}`, `${theirs}conv${i + 1}`, `${theirs}bn${i + 1}`));
@@ -75,23 +59,23 @@ function openaiResnet(stages: readonly number[]): Rule[] {
         return [...units(ours, theirs), ...(i === 0 ? shortcut : [])];
       }),
     ),
-    ['image.pool.position', ['visual.attnpool.positional_embedding'], 'plain'],
-    ...pair('image.pool.query', 'visual.attnpool.q_proj'),
-    ...pair('image.pool.key', 'visual.attnpool.k_proj'),
-    ...pair('image.pool.value', 'visual.attnpool.v_proj'),
-    ...pair('image.pool.output', 'visual.attnpool.c_proj'),
+    ['image.pool.position', 'visual.attnpool.positional_embedding', 'plain'],
+    ...layer('image.pool.query', 'visual.attnpool.q_proj'),
+    ...layer('image.pool.key', 'visual.attnpool.k_proj'),
+    ...layer('image.pool.value', 'visual.attnpool.v_proj'),
+    ...layer('image.pool.output', 'visual.attnpool.c_proj'),
   ];
 }
 
 /** openai/CLIP's and open_clip's names. */
 export const openaiRules = ({ image, text }: ClipModelConfig): Rule[] => [
   ...(image.tower === 'vit' ? openaiVit(image) : openaiResnet(image.blocks)),
-  ['text.embedding', ['token_embedding.weight'], 'plain'],
-  ['text.position', ['positional_embedding'], 'plain'],
+  ['text.embedding', 'token_embedding.weight', 'plain'],
+  ['text.position', 'positional_embedding', 'plain'],
   ...openaiBlocks('text.blocks', 'transformer', text),
   ...norm('text.norm', 'ln_final'),
-  ['text.projection', ['text_projection'], 'plain'],
-  ['logit_scale', ['logit_scale'], 'plain'],
+  ['text.projection', 'text_projection', 'plain'],
+  ['logit_scale', 'logit_scale', 'scalar'],
 ];
 
 const huggingFaceBlocks = (ours: string, theirs: string, layers: number): Rule[] =>
@@ -102,41 +86,41 @@ const huggingFaceBlocks = (ours: string, theirs: string, layers: number): Rule[]
       ...norm(`${to}.attention_norm`, `${from}.layer_norm1`),
       [`${to}.attention.qkv.weight`, qkv.map((name) => `${name}.weight`), 'linear'],
       [`${to}.attention.qkv.bias`, qkv.map((name) => `${name}.bias`), 'plain'],
-      ...pair(`${to}.attention.output`, `${from}.self_attn.out_proj`),
+      ...layer(`${to}.attention.output`, `${from}.self_attn.out_proj`),
       ...norm(`${to}.feed_forward_norm`, `${from}.layer_norm2`),
-      ...pair(`${to}.feed_forward.expand`, `${from}.mlp.fc1`),
-      ...pair(`${to}.feed_forward.contract`, `${from}.mlp.fc2`),
+      ...layer(`${to}.feed_forward.expand`, `${from}.mlp.fc1`),
+      ...layer(`${to}.feed_forward.contract`, `${from}.mlp.fc2`),
     ];
   });
 
 /** The names of Hugging Face's transformers; `pre_layrnorm` is theirs. */
 export const huggingFaceRules = ({ image, text }: ClipModelConfig): Rule[] => [
-  ['image.patch', ['vision_model.embeddings.patch_embedding.weight'], 'patch'],
-  ['image.class', ['vision_model.embeddings.class_embedding'], 'plain'],
-  ['image.position', ['vision_model.embeddings.position_embedding.weight'], 'plain'],
+  ['image.patch', 'vision_model.embeddings.patch_embedding.weight', 'patch'],
+  ['image.class', 'vision_model.embeddings.class_embedding', 'plain'],
+  ['image.position', 'vision_model.embeddings.position_embedding.weight', 'plain'],
   ...norm('image.input_norm', 'vision_model.pre_layrnorm'),
   ...huggingFaceBlocks('image.blocks', 'vision_model', image.layers),
   ...norm('image.norm', 'vision_model.post_layernorm'),
-  ['image.projection', ['visual_projection.weight'], 'linear'],
-  ['text.embedding', ['text_model.embeddings.token_embedding.weight'], 'plain'],
-  ['text.position', ['text_model.embeddings.position_embedding.weight'], 'plain'],
+  ['image.projection', 'visual_projection.weight', 'linear'],
+  ['text.embedding', 'text_model.embeddings.token_embedding.weight', 'plain'],
+  ['text.position', 'text_model.embeddings.position_embedding.weight', 'plain'],
   ...huggingFaceBlocks('text.blocks', 'text_model', text.layers),
   ...norm('text.norm', 'text_model.final_layer_norm'),
-  ['text.projection', ['text_projection.weight'], 'linear'],
-  ['logit_scale', ['logit_scale'], 'plain'],
+  ['text.projection', 'text_projection.weight', 'linear'],
+  ['logit_scale', 'logit_scale', 'scalar'],
 ];
 
 /** lucidrains' DALLE-pytorch, class CLIP. */
 export const dallePytorchRules = ({ image, text }: ClipModelConfig): Rule[] => [
-  ...pair('image.patch', 'to_visual_embedding'),
-  ['image.position', ['visual_pos_emb.weight'], 'plain'],
+  ...layer('image.patch', 'to_visual_embedding'),
+  ['image.position', 'visual_pos_emb.weight', 'plain'],
   ...dallePytorchBlocks('image.lucid_blocks', 'visual_transformer', image.layers),
-  ['image.projection', ['to_visual_latent.weight'], 'linear'],
-  ['text.embedding', ['text_emb.weight'], 'plain'],
-  ['text.position', ['text_pos_emb.weight'], 'plain'],
+  ['image.projection', 'to_visual_latent.weight', 'linear'],
+  ['text.embedding', 'text_emb.weight', 'plain'],
+  ['text.position', 'text_pos_emb.weight', 'plain'],
   ...dallePytorchBlocks('text.lucid_blocks', 'text_transformer', text.layers),
-  ['text.projection', ['to_text_latent.weight'], 'linear'],
-  ['logit_scale', ['temperature'], 'plain'],
+  ['text.projection', 'to_text_latent.weight', 'linear'],
+  ['logit_scale', 'temperature', 'scalar'],
 ];
 
 const dallePytorchBlocks = (ours: string, theirs: string, layers: number): Rule[] =>
@@ -144,13 +128,13 @@ const dallePytorchBlocks = (ours: string, theirs: string, layers: number): Rule[
     const to = `${ours}.block_${i + 1}`;
     const [attention, feedForward] = [0, 1].map((part) => `${theirs}.layers.layers.${i}.${part}`);
     return [
-      [`${to}.attention_scale`, [`${attention}.scale`], 'plain'],
+      [`${to}.attention_scale`, `${attention}.scale`, 'scale'],
       ...norm(`${to}.attention_norm`, `${attention}.fn.norm`),
-      [`${to}.attention.qkv.weight`, [`${attention}.fn.fn.fn.to_qkv.weight`], 'linear'],
-      ...pair(`${to}.attention.output`, `${attention}.fn.fn.fn.to_out.0`),
-      [`${to}.feed_forward_scale`, [`${feedForward}.scale`], 'plain'],
+      [`${to}.attention.qkv.weight`, `${attention}.fn.fn.fn.to_qkv.weight`, 'linear'],
+      ...layer(`${to}.attention.output`, `${attention}.fn.fn.fn.to_out.0`),
+      [`${to}.feed_forward_scale`, `${feedForward}.scale`, 'scale'],
       ...norm(`${to}.feed_forward_norm`, `${feedForward}.fn.norm`),
-      ...pair(`${to}.feed_forward.expand`, `${feedForward}.fn.fn.net.0`),
-      ...pair(`${to}.feed_forward.contract`, `${feedForward}.fn.fn.net.3`),
+      ...layer(`${to}.feed_forward.expand`, `${feedForward}.fn.fn.net.0`),
+      ...layer(`${to}.feed_forward.contract`, `${feedForward}.fn.fn.net.3`),
     ];
   });

@@ -4,7 +4,7 @@
 
 import type { ClipModelConfig } from '../../config/clip.ts';
 import { type Taps, tapsOf } from '../../util/resample.ts';
-import { type ExternalTensor, type StateDict, toFloat32 } from './tensors.ts';
+import { type ExternalTensor, externalTensor, type StateDict, toFloat32 } from '../tensors.ts';
 
 /** Rows of D numbers, each a weighted sum of rows of `table`. */
 function combine(
@@ -97,9 +97,6 @@ function resizedTensor(
 ): ExternalTensor {
   const [from = 0, width = 0] = tensor.shape;
   const shape = [rows, width];
-  return {
-    dtype: 'float32',
-    shape,
-    read: async () => ({ dtype: 'float32', shape, data: make(await toFloat32(tensor), from) }),
-  };
+  const read = async () => ({ dtype: 'float32' as const, shape, data: make(await toFloat32(tensor), from) });
+  return externalTensor('float32', shape, read);
 }

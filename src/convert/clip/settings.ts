@@ -3,9 +3,9 @@
 
 import { UsageError } from '../../util/errors.ts';
 import type { ConvertOptions } from '../external.ts';
+import { misfit, type StateDict } from '../tensors.ts';
 import type { OpenClipConfig } from './open-clip-config.ts';
 import { PREPROCESSING_HINTS, PREPROCESSINGS, type Preprocessing } from './preprocessing.ts';
-import { misfit, type StateDict } from './tensors.ts';
 import type { ClipSettings } from './weights.ts';
 
 /** Width of a head by the width of a ViT or a text tower, in all of open_clip's configurations. */

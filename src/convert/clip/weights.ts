@@ -6,71 +6,26 @@ import type { TensorSource } from '../../checkpoint/safetensors.ts';
 import { type ClipModelConfig, clipModelSchema } from '../../config/clip.ts';
 import { RESNET_STRIDE } from '../../config/clip-towers.ts';
 import { clipSpec } from '../../models/clip/model.ts';
-import { flatten } from '../../nn/parameters.ts';
-import { dallePytorchRules, huggingFaceRules, openaiRules, type Rule } from './names.ts';
+import { type Rule, renameExactly } from '../rules.ts';
+import { misfit, type StateDict } from '../tensors.ts';
+import { dallePytorchRules, huggingFaceRules, openaiRules } from './names.ts';
 import { resizedPositions } from './positions.ts';
-import { type ExternalTensor, elements, joined, misfit, type StateDict } from './tensors.ts';
 
 export interface ConvertedClip {
   readonly model: ClipModelConfig;
-  /** By our names, float32. */
+  /** By our names, in the type the weights came in. */
   readonly tensors: ReadonlyMap<string, TensorSource>;
+  /** Names and types of tensors beside them that cannot be weights. */
+  readonly inert: readonly string[];
 }
 
 /** Buffers that carry nothing to learn. */
 const BUFFER =
   /(^|\.)(position_ids|num_batches_tracked|attn_mask|input_resolution|context_length|vocab_size|pos_emb)$/;
 
-/** [O, rest] → [rest, O]: of matrices, and of kernels [O, I, H, W] → [H, W, I, O]. */
-function outputsLast(data: Float32Array, shape: readonly number[]): Float32Array {
-  const [outputs, inputs, height = 1, width = 1] = shape as [number, number, number?, number?];
-  const area = height * width;
-  const result = new Float32Array(data.length);
-  for (let o = 0; o < outputs; o++)
-    for (let i = 0; i < inputs; i++)
-      for (let a = 0; a < area; a++)
-        result[(a * inputs + i) * outputs + o] = data[(o * inputs + i) * area + a] as number;
-  return result;
-}
-
-/**
- * The tensors under our names.
- * @throws DataError when one is missing, unknown, or of a shape that the configuration does not give it
- */
-function rename(source: StateDict, model: ClipModelConfig, rules: readonly Rule[], where: string) {
-  const shapes = new Map(flatten(clipSpec(model)).map(([name, { shape }]) => [name, shape]));
-  const used = new Set(rules.flatMap(([, theirs]) => theirs));
-  const tensors = rules.map(([ours, theirs, layout]): [string, TensorSource] => {
-    const parts = theirs.map((name) => {
-      const tensor = source.get(name);
-      if (!tensor) throw misfit(`${name} is missing`, where);
-      if (!/^b?float/.test(tensor.dtype))
-        throw misfit(`${name} is of type ${tensor.dtype}, where weights are floats`, where);
-      return tensor;
-    });
-    const [outputs = 1, ...rest] = (parts[0] as ExternalTensor).shape;
-    const theirShape = [outputs * parts.length, ...rest];
-    const shape = shapes.get(ours);
-    if (!shape) throw misfit(`${theirs.join(', ')} has no place`, where);
-    const fits = layout === 'plain' || theirShape[0] === shape.at(-1);
-    if (elements(theirShape) !== elements(shape) || !fits)
-      throw misfit(
-        `${theirs.join(', ')} is [${theirShape}], the configuration makes ${ours} [${shape}]`,
-        where,
-      );
-    const data = async (): Promise<Float32Array> => {
-      const flat = await joined(parts);
-      return layout === 'plain' ? flat : outputsLast(flat, theirShape);
-    };
-    return [ours, { dtype: 'float32', shape: [...shape], data }];
-  });
-  const extra = [...source.keys()].filter((name) => !used.has(name) && !BUFFER.test(name));
-  if (extra.length > 0) {
-    const rest = extra.length > 3 ? ` and ${extra.length - 3} more` : '';
-    throw misfit(`${extra.slice(0, 3).join(', ')}${rest} unknown`, where);
-  }
-  return new Map(tensors);
-}
+/** The tensors under our names. */
+const renamed = (source: StateDict, model: ClipModelConfig, rules: readonly Rule[], where: string) =>
+  renameExactly(source, rules, clipSpec(model), where, BUFFER);
 
 /** The shape of a tensor that says something of the configuration. */
 function shapeOf(source: StateDict, name: string, where: string): readonly number[] {
@@ -94,13 +49,6 @@ function checked(model: unknown, where: string): ClipModelConfig {
   const [issue] = parsed.error.issues;
   throw misfit(`${issue?.path.join('.')}: ${issue?.message}`, where);
 }
-
-export const isOpenai = (source: StateDict): boolean =>
-  source.has('text_projection') && source.has('ln_final.weight') && source.has('positional_embedding');
-export const isHuggingFace = (source: StateDict): boolean =>
-  source.has('vision_model.pre_layrnorm.weight') && source.has('text_projection.weight');
-export const isDallePytorch = (source: StateDict): boolean =>
-  source.has('to_visual_latent.weight') && source.has('to_text_latent.weight');
 
 /** What tensors do not tell of a model; the model's defaults, which are OpenAI's, where left out. */
 export interface ClipSettings {
@@ -130,7 +78,7 @@ export function fromOpenai(source: StateDict, where: string, settings: ClipSetti
   const image = { ...found, ...settings.image };
   const { activation } = settings;
   const model = checked({ embedding, ...(activation && { activation }), image, text }, where);
-  return { model, tensors: rename(resizedPositions(source, model), model, openaiRules(model), where) };
+  return { model, ...renamed(resizedPositions(source, model), model, openaiRules(model), where) };
 }
 
 /** Depth and feed-forward width of a tower, and whether it has LayerScale. */
@@ -239,7 +187,7 @@ export function fromHuggingFace(
     },
     where,
   );
-  return { model, tensors: rename(resizedPositions(source, model), model, huggingFaceRules(model), where) };
+  return { model, ...renamed(resizedPositions(source, model), model, huggingFaceRules(model), where) };
 }
 
 /**
@@ -281,5 +229,5 @@ export function fromDallePytorch(source: StateDict, where: string): ConvertedCli
     },
     where,
   );
-  return { model, tensors: rename(source, model, dallePytorchRules(model), where) };
+  return { model, ...renamed(source, model, dallePytorchRules(model), where) };
 }

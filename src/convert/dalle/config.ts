@@ -1,7 +1,7 @@
 // The configuration of a DALLE-pytorch model: from its settings (the arguments of its constructor) and, because older
 // checkpoints lack some of them, from the names and shapes of its weights.
 
-import { type AttentionKind, type DalleModelConfig, dalleModelSchema } from '../../config/dalle.ts';
+import { type AttentionKind, type DalleModelConfig, dalleModelSchema } from '../../config/dalle-model.ts';
 import { DataError } from '../../util/errors.ts';
 import type { PickleValue } from '../pickle/values.ts';
 import type { StateDict } from '../torch/state-dict.ts';
@@ -59,10 +59,11 @@ export function modelConfig(settings: Settings, tensors: StateDict, where: strin
     tiedEmbeddings: tensors.has('text_emb.linear.weight'),
     stable: settings.get('stable') === true,
     sandwichNorm: names.some((name) => name.includes('.norm_out.')),
-    layerScale: true,
+    layerScale: names.some((name) => name.endsWith('.scale')),
     gated: true,
     reversible: names.some((name) => name.startsWith('transformer.layers.blocks.')),
     paddingTargets: 'each',
+    zeroIsPadding: true,
   };
   const parsed = dalleModelSchema.safeParse(candidate);
   if (parsed.success) return parsed.data;

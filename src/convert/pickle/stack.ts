@@ -61,29 +61,40 @@ export class Stack {
   }
 
   append(items: readonly PickleValue[]): void {
-    const list = this.top();
+    const top = this.top();
+    const list = top instanceof PickleObject ? top.items : top;
     if (!Array.isArray(list)) throw new PickleFault(`it appends to ${nameOfKind(list)}`);
     for (const item of items) list.push(item);
   }
 
   setItems(items: readonly PickleValue[]): void {
-    const map = this.top();
+    const top = this.top();
+    const map = top instanceof PickleObject ? top.entries : top;
     if (!(map instanceof Map)) throw new PickleFault(`it sets items of ${nameOfKind(map)}`);
     for (const [key, value] of pairs(items)) map.set(key, value);
   }
 
   addItems(items: readonly PickleValue[]): void {
     const set = this.top();
+    if (set instanceof PickleObject) return void set.items.push(...items);
     if (!(set instanceof Set)) throw new PickleFault(`it adds items to ${nameOfKind(set)}`);
     for (const item of items) set.add(item);
   }
 
-  /** Replaces `callee` and `args` by the result of `callee(*args)`. */
+  /** Replaces `callee` and `args` by the value of `callee(*args)`, which nothing computes: a call of data is data. */
   call(): void {
     const [callee, args] = this.popMany(2);
-    if (!(callee instanceof PickleGlobal)) throw new PickleFault(`it calls ${nameOfKind(callee)}`);
-    if (!Array.isArray(args)) throw new PickleFault(`it calls ${callee.name} with ${nameOfKind(args)}`);
-    this.push(callee.make(args));
+    const isData = callee instanceof PickleObject;
+    if (!isData && !(callee instanceof PickleGlobal)) throw new PickleFault(`it calls ${nameOfKind(callee)}`);
+    if (!Array.isArray(args))
+      throw new PickleFault(`it calls ${nameOfKind(callee)} with ${nameOfKind(args)}`);
+    this.push(isData ? new PickleObject(`${callee.className}()`, args) : callee.make(args));
+  }
+
+  /** `call` with keyword arguments above the others, which data does without. */
+  callWithKeywords(): void {
+    this.pop();
+    this.call();
   }
 
   /**

@@ -13,6 +13,9 @@ export class PickleObject {
   readonly args: readonly PickleValue[];
   /** Set by BUILD; usually a map of attributes. */
   state: PickleValue = null;
+  /** Of a class that is a list or a dictionary too. */
+  readonly items: PickleValue[] = [];
+  readonly entries: PickleMap = new Map();
 
   constructor(className: string, args: readonly PickleValue[]) {
     this.className = className;

@@ -1,4 +1,5 @@
-// The classes and functions that a torch file may name, and their values here. Any other name is an error.
+// The classes and functions that a torch file may name, and their values here. Any other name is data: the name with its
+// arguments and attributes.
 
 import type { TensorType } from '../../checkpoint/dtype.ts';
 import { PickleFault } from '../pickle/fault.ts';
@@ -9,39 +10,16 @@ import {
   PickleObject,
   type PickleValue,
 } from '../pickle/values.ts';
-import { STORAGE_TYPES, TorchStorage } from './storage.ts';
+import { isElementType, STORAGE_TYPES, TorchStorage } from './storage.ts';
 import { TorchTensor } from './tensor.ts';
+import { UnreadableTensor } from './unreadable.ts';
 
-/** Classes whose objects are read as data: name, arguments and attributes. */
-const DATA_CLASSES: ReadonlySet<string> = new Set([
-  // encoder.pkl and decoder.pkl of openai/DALL-E are whole modules
-  'dall_e.encoder.Encoder',
-  'dall_e.encoder.EncoderBlock',
-  'dall_e.decoder.Decoder',
-  'dall_e.decoder.DecoderBlock',
-  'dall_e.utils.Conv2d',
-  'torch.nn.modules.container.Sequential',
-  'torch.nn.modules.linear.Identity',
-  'torch.nn.modules.activation.ReLU',
-  'torch.nn.modules.pooling.MaxPool2d',
-  'torch.nn.modules.upsampling.Upsample',
-  // settings next to weights
-  'argparse.Namespace',
-  'builtins.complex',
-  'builtins.list',
-  'builtins.slice',
-  'numpy.core.multiarray.scalar',
-  'numpy._core.multiarray.scalar',
-  'numpy.dtype',
-  'pathlib.Path',
-  'pathlib.PosixPath',
-  'pathlib.PurePosixPath',
-  'pathlib.WindowsPath',
-  'torch.device',
-]);
-
-/** Classes that a TorchScript archive defines itself, in code that is not read. */
-const SCRIPT_PREFIX = '__torch__.';
+/**
+ * Modules and functions of Python that run commands or code. Nothing runs here, and no weights need them: a file that
+ * names one was made to attack its readers.
+ */
+const HOSTILE =
+  /^(os|posix|nt|subprocess|sys|socket|shutil|pty|runpy|importlib|ctypes|webbrowser|pip)(\.|$)|^builtins\.(eval|exec|execfile|compile|open|input|breakpoint|apply|__import__)$|(?<!^copyreg)\.__(?!_)/;
 
 const DTYPES: Readonly<Record<string, TensorType>> = {
   'torch.float32': 'float32',
@@ -73,7 +51,11 @@ function rebuildTensor(args: readonly PickleValue[]): PickleValue {
     throw new PickleFault(`a tensor has ${nameOfKind(storage)} instead of a storage`);
   }
   const type = dtype instanceof PickleGlobal ? DTYPES[dtype.name] : storage.dtype;
-  if (type === undefined) throw new PickleFault(`a tensor's type is ${nameOfKind(dtype)}`);
+  if (type === undefined) {
+    if (!(dtype instanceof PickleGlobal)) throw new PickleFault(`a tensor's type is ${nameOfKind(dtype)}`);
+    return new UnreadableTensor(dtype.name.replace('torch.', ''), sizes(shape, 'shape'));
+  }
+  if (!isElementType(type)) return new UnreadableTensor(type, sizes(shape, 'shape'));
   return new TorchTensor(
     storage,
     type,
@@ -100,6 +82,18 @@ function map([items]: readonly PickleValue[]): PickleMap {
 
 const list = ([items]: readonly PickleValue[]): PickleValue[] => (Array.isArray(items) ? [...items] : []);
 
+/** An instance of a class: copyreg._reconstructor(class, base, state). */
+const instance: Make = ([type, ...rest]) =>
+  new PickleObject(type instanceof PickleGlobal ? type.name : 'builtins.object', rest);
+
+/** A tensor of a kind whose elements are not read: its shape is among the arguments of some kinds only. */
+const unreadable =
+  (dtype: string, shapeAt?: number): Make =>
+  (args) => {
+    const shape = shapeAt === undefined ? [] : args[shapeAt];
+    return new UnreadableTensor(dtype, Array.isArray(shape) ? shape.map(Number) : []);
+  };
+
 /** _rebuild_from_type_v2(function, type, arguments, state) calls the function with the arguments. */
 function rebuildFromType([callee, , args]: readonly PickleValue[]): PickleValue {
   if (callee instanceof PickleGlobal && Array.isArray(args)) return callee.make(args);
@@ -114,10 +108,22 @@ const FUNCTIONS: Readonly<Record<string, Make>> = {
   'builtins.frozenset': (args) => new Set(list(args)),
   // Protocol 2 writes bytes as text in Latin-1.
   '_codecs.encode': ([text]) => Buffer.from(typeof text === 'string' ? text : '', 'latin1'),
+  'copyreg._reconstructor': instance,
+  'copyreg.__newobj__': instance,
+  'copyreg.__newobj_ex__': instance,
+  'numpy.core.multiarray._reconstruct': instance,
+  'numpy._core.multiarray._reconstruct': instance,
   'torch.Size': list,
   'torch._utils._rebuild_tensor': rebuildTensor,
   'torch._utils._rebuild_tensor_v2': rebuildTensor,
   'torch._utils._rebuild_tensor_v3': rebuildTensor,
+  'torch._utils._rebuild_qtensor': unreadable('a quantized type', 2),
+  'torch._utils._rebuild_sparse_tensor': unreadable('a sparse type'),
+  'torch._utils._rebuild_sparse_csr_tensor': unreadable('a sparse type'),
+  'torch._utils._rebuild_nested_tensor': unreadable('a nested type'),
+  'torch._utils._rebuild_meta_tensor_no_storage': unreadable('a type without elements (meta)', 1),
+  'torch._utils._rebuild_wrapper_subclass': unreadable('a subclass', 2),
+  'torch._utils._rebuild_device_tensor_from_numpy': unreadable('a type of another device'),
   'torch._utils._rebuild_parameter': first,
   'torch._utils._rebuild_parameter_with_state': first,
   'torch._tensor._rebuild_from_type_v2': rebuildFromType,
@@ -136,22 +142,22 @@ const isType = (name: string): boolean =>
   name === 'torch.nn.parameter.Parameter' ||
   name === 'torch.Tensor';
 
-function makeOf(name: string): Make | undefined {
-  if (Object.hasOwn(FUNCTIONS, name)) return FUNCTIONS[name];
-  if (DATA_CLASSES.has(name) || name.startsWith(SCRIPT_PREFIX)) return (args) => new PickleObject(name, args);
-  if (!isType(name)) return undefined;
-  return () => {
-    throw new PickleFault(`it calls ${name}`);
-  };
+function makeOf(name: string): Make {
+  if (Object.hasOwn(FUNCTIONS, name)) return FUNCTIONS[name] as Make;
+  if (isType(name))
+    return () => {
+      throw new PickleFault(`it calls ${name}`);
+    };
+  // Any other class is a name with arguments and attributes, of which nothing runs.
+  return (args) => new PickleObject(name, args);
 }
 
-/** The value of `module.name`. Throws PickleFault for an unknown name. */
+/** The value of `module.name`. Throws PickleFault for a name that weights never have. */
 export function resolveTorchClass(module: string, name: string): PickleGlobal {
   const full = `${module}.${name}`;
-  const make = makeOf(full);
-  if (make) return new PickleGlobal(full, make);
+  if (!HOSTILE.test(full)) return new PickleGlobal(full, makeOf(full));
   throw new PickleFault(
     `it names ${full}, which weights do not need; mm does not run code from files`,
-    'if you trust the file, save only its weights in Python: torch.save(model.state_dict(), "weights.pt")',
+    'do not open the file with other programs; if you trust who made it, ask for the weights alone: torch.save(model.state_dict(), "weights.pt")',
   );
 }

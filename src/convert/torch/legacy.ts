@@ -2,7 +2,6 @@
 // storages), then for each storage its number of elements, in 8 bytes, and the elements.
 
 import type { FileHandle } from 'node:fs/promises';
-import { bytesPerElement } from '../../checkpoint/dtype.ts';
 import { readFully } from '../../checkpoint/read-fully.ts';
 import { DataError } from '../../util/errors.ts';
 import type { PickleHost } from '../pickle/operations.ts';
@@ -76,7 +75,7 @@ export async function readLegacy(
       );
     }
     positions.set(storage.key, position + COUNT_BYTES);
-    position += COUNT_BYTES + storage.count * bytesPerElement(storage.dtype);
+    position += COUNT_BYTES + storage.bytes;
   }
   if (position > size) throw damaged(`it has ${size} of ${position} bytes`, where);
   return { value, positions };

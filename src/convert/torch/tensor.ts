@@ -10,12 +10,13 @@ import {
 } from '../../checkpoint/dtype.ts';
 import { PickleFault } from '../pickle/fault.ts';
 import { External } from '../pickle/values.ts';
+import type { ExternalTensor } from '../tensors.ts';
 import type { TorchStorage } from './storage.ts';
 
 /** Strides of 0 make a tensor of any size from a few bytes; no weight is larger than this. */
 const MAX_ELEMENTS = 2 ** 32;
 
-export class TorchTensor extends External {
+export class TorchTensor extends External implements ExternalTensor {
   readonly kind = 'a tensor';
   readonly dtype: TensorType;
   readonly shape: readonly number[];
@@ -48,12 +49,6 @@ export class TorchTensor extends External {
         `a tensor of shape [${shape}] needs ${last + 1} elements of storage ${storage.key}, which has ${storage.bytes} bytes`,
       );
     }
-  }
-
-  /** The same elements with the given axes, as in `numpy.transpose`; an axis of size 1 may be left out. */
-  permute(...axes: readonly number[]): TorchTensor {
-    const pick = (values: readonly number[]): number[] => axes.map((axis) => values[axis] as number);
-    return new TorchTensor(this.#storage, this.dtype, this.#offset, pick(this.shape), pick(this.#strides));
   }
 
   /** `count` rows, the first of which is `start`. */

@@ -1,36 +1,83 @@
-// Image files that cannot be used: skipped, logged once each, counted, and an error when they are most of the data.
+// What reading a data set finds: files that cannot be used and parts that are left out, counted by kind, said with an
+// example of each at the start and at the end of a run, and an error when they are too much of the data.
 
 import { DataError } from '../../util/errors.ts';
 import type { Logger } from '../../util/logger.ts';
 import { ImageFault } from '../image.ts';
+import { FINDINGS, type FindingKind, isFault, REASONS } from './fault-kinds.ts';
 
 export interface Fault {
   readonly path: string;
   readonly reason: string;
 }
 
-/** Faults logged one by one; further ones are only counted. */
-const MAX_LOGGED = 10;
+export interface Finding {
+  readonly kind: FindingKind;
+  /** The file, the member of an archive, or the row. */
+  readonly where: string;
+  /** What is the matter, where the kind does not say it all. */
+  readonly reason?: string;
+}
+
+/** How often a kind was found, and where at first. */
+export interface FindingCount {
+  readonly kind: FindingKind;
+  readonly count: number;
+  /** The first ones, at most `MAX_EXAMPLES`. */
+  readonly examples: readonly Finding[];
+}
+
+/** Examples kept of each kind. */
+const MAX_EXAMPLES = 1000;
 /** Files to try before the share of faults can be an error. */
 const MIN_TRIED = 20;
+/** The share without `maxBad`: most of the data at fault is another data set, or another disk. */
+const DEFAULT_MAX_BAD = 0.5;
+
+export interface FaultOptions {
+  /** Largest share of the data that may be at fault, 0 to 1. */
+  readonly maxBad?: number | undefined;
+}
 
 export class Faults {
-  readonly #log: Logger;
+  readonly #log: Logger | undefined;
+  readonly #maxBad: number | undefined;
   readonly #faults = new Map<string, string>();
+  readonly #kinds = new Map<FindingKind, { count: number; reported: number; examples: Finding[] }>();
   readonly #tried = new Set<string>();
+  /** Faults of images that were tried, and those found by reading the source. */
   #failed = 0;
+  #found = 0;
+  /** Images that the sources hold, the ones left out not included. */
+  #listed = 0;
 
-  constructor(log: Logger) {
+  constructor(log?: Logger, { maxBad }: FaultOptions = {}) {
     this.#log = log;
+    this.#maxBad = maxBad;
   }
 
+  /** The images at fault. */
   get all(): readonly Fault[] {
     return [...this.#faults].map(([path, reason]) => ({ path, reason }));
   }
 
+  /** All findings, by kind, in the order in which the kinds were found. */
+  get counts(): readonly FindingCount[] {
+    return [...this.#kinds].map(([kind, { count, examples }]) => ({ kind, count, examples }));
+  }
+
+  count(kind: FindingKind): number {
+    return this.#kinds.get(kind)?.count ?? 0;
+  }
+
+  /** Why an image is at fault; undefined when it is not. */
+  reason(path: string): string | undefined {
+    return this.#faults.get(path);
+  }
+
   /**
    * Returns the result of `decode`, or undefined when the image is at fault.
-   * @throws DataError when more than half of the files tried so far are at fault
+   * @throws DataError when too many are at fault: more than `maxBad` of the data, or half of what was tried so far
    */
   async guard<T>({ path }: { readonly path: string }, decode: () => Promise<T>): Promise<T | undefined> {
     if (this.#faults.has(path)) return undefined;
@@ -39,34 +86,82 @@ export class Faults {
       return await decode();
     } catch (error) {
       if (!(error instanceof ImageFault)) throw error;
-      if (!this.#faults.has(path)) this.#failed++;
-      this.record(path, error.message);
+      if (this.#faults.has(path)) return undefined;
+      this.#failed++;
+      const isFirst = this.count(error.kind) === 0;
+      this.record({ kind: error.kind, where: path, reason: error.message });
+      if (isFirst) {
+        this.#log?.warn(`skipping ${path}: ${error.message}`);
+        (this.#kinds.get(error.kind) as { reported: number }).reported = 1;
+      }
       this.#assertFewFailed(path, error.message);
       return undefined;
     }
   }
 
-  /** Records a file that is skipped, and logs it while there are few of them. */
-  record(path: string, reason: string): void {
-    if (this.#faults.has(path)) return;
-    this.#faults.set(path, reason);
-    const count = this.#faults.size;
-    if (count <= MAX_LOGGED) this.#log.warn(`skipping ${path}: ${reason}`);
-    if (count === MAX_LOGGED) this.#log.warn('further skipped files are not listed here');
+  /** Records a finding; a fault of an image is recorded once. */
+  record(finding: Finding): void {
+    const { kind, where, reason } = finding;
+    if (isFault(kind)) {
+      if (this.#faults.has(where)) return;
+      this.#faults.set(where, reason ?? REASONS[kind] ?? '');
+      if (!this.#tried.has(where)) this.#found++;
+    }
+    const seen = this.#kinds.get(kind) ?? { count: 0, reported: 0, examples: [] };
+    this.#kinds.set(kind, seen);
+    seen.count++;
+    if (seen.examples.length < MAX_EXAMPLES) seen.examples.push(finding);
   }
 
-  #assertFewFailed(path: string, reason: string): void {
-    if (this.#tried.size < MIN_TRIED || this.#failed <= this.#tried.size / 2) return;
-    throw new DataError(`${this.#failed} of ${this.#tried.size} images cannot be used; the last: ${reason}`, {
-      code: 'E_TOO_MANY_FAULTS',
-      where: path,
-      fix: 'mm data check lists the reason for each file',
+  /**
+   * Says what reading a source found, once, a line for each kind.
+   * @param listed the images that were read
+   * @throws DataError when more than `maxBad` of it cannot be used
+   */
+  report(listed: number): void {
+    this.#listed += listed;
+    for (const line of this.#lines(false)) this.#log?.warn(line);
+    if (this.#maxBad !== undefined && this.#found > this.#maxBad * (this.#listed + this.#found)) {
+      const last = [...this.#faults].at(-1) as [string, string];
+      throw this.#tooMany(this.#found, this.#listed + this.#found, last);
+    }
+  }
+
+  /** Says at the end of a run what was left out in all: a line for each kind. */
+  summarize(): void {
+    if (this.#failed === 0 && this.#found === 0) return;
+    for (const line of this.#lines(true)) this.#log?.warn(line);
+  }
+
+  /** A line for each kind; of those found since the last report, or of all faults. */
+  #lines(isSummary: boolean): string[] {
+    return [...this.#kinds].flatMap(([kind, seen]) => {
+      const { count, reported, examples } = seen;
+      seen.reported = count;
+      if (isSummary ? !isFault(kind) : count === reported) return [];
+      const [{ where, reason }] = examples as [Finding];
+      const more = reason === undefined ? '' : `: ${reason}`;
+      return [`${isSummary ? 'left out in all: ' : ''}${count} ${FINDINGS[kind]}, such as ${where}${more}`];
     });
   }
 
-  /** Logs the number of skipped files, when not all were logged one by one. */
-  summarize(): void {
-    if (this.#faults.size > MAX_LOGGED)
-      this.#log.warn(`${this.#faults.size} images were skipped; mm data check lists them`);
+  #assertFewFailed(path: string, reason: string): void {
+    const tried = this.#tried.size;
+    if (tried >= MIN_TRIED && this.#failed > tried * DEFAULT_MAX_BAD)
+      throw this.#tooMany(this.#failed, tried, [path, reason]);
+    if (this.#maxBad === undefined) return;
+    const total = Math.max(this.#listed, tried) + this.#found;
+    const bad = this.#failed + this.#found;
+    if (bad > this.#maxBad * total) throw this.#tooMany(bad, total, [path, reason]);
+  }
+
+  #tooMany(bad: number, total: number, [path, reason]: readonly [string, string]): DataError {
+    const share =
+      this.#maxBad === undefined ? '' : `, more than ${Number((100 * this.#maxBad).toFixed(4))} %`;
+    return new DataError(`${bad} of ${total} images cannot be used${share}; the last: ${reason}`, {
+      code: 'E_TOO_MANY_FAULTS',
+      where: path,
+      fix: `mm data check lists the reason for each file${share && '; `maxBad` allows more of them'}`,
+    });
   }
 }

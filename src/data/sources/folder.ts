@@ -1,159 +1,105 @@
-// Images of a folder, flat or nested, with the caption files beside them.
+// Images of a folder, flat or nested, with the caption files beside them or in another folder.
 
-import { readdir, readFile } from 'node:fs/promises';
-import { extname, join, relative, sep } from 'node:path';
+import { join } from 'node:path';
 import { mapConcurrently } from '../../util/concurrent.ts';
 import { DataError } from '../../util/errors.ts';
-import { readError } from '../../util/files.ts';
 import type { CaptionedImage } from '../image.ts';
-import { textLines } from './captions.ts';
+import { extensionOf, IMAGE_EXTENSIONS, roleOf, stemOf } from './endings.ts';
 import type { Faults } from './faults.ts';
+import { type CaptionFiles, groupCaptions, matchCaptions, readFound } from './folder-captions.ts';
+import { keepCaptioned } from './keep-captioned.ts';
+import { inPlace, type OpenPart, type ReadOptions, type SourcePart } from './source.ts';
+import { walkFolder } from './walk.ts';
 
-export interface ReadOptions {
-  /** Images without a caption are skipped (`required`) or kept (`optional`); `ignore` reads no captions. */
-  readonly captions: 'required' | 'optional' | 'ignore';
-  /** Records the images skipped because they have no caption; without it, one such image is an error. */
-  readonly faults?: Faults | undefined;
-}
-
-export const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set([
-  '.jpg',
-  '.jpeg',
-  '.png',
-  '.webp',
-  '.avif',
-  '.tif',
-  '.tiff',
-  '.gif',
-]);
-
-/** Bound on open caption files. */
+/** Bound on images whose caption files are open. */
 const MAX_OPEN_CAPTIONS = 32;
 
-/** The images and caption files of a folder, by key: the path relative to the folder, without the extension. */
-export interface FolderListing {
-  /** Paths, sorted by key. */
-  readonly images: ReadonlyMap<string, string>;
-  readonly captions: ReadonlyMap<string, string>;
+/** Names relative to the folder. */
+interface Listing {
+  /** By key, sorted by it. */
+  readonly images: readonly (readonly [key: string, name: string])[];
+  /** Caption files by their stem in Unicode's composed form, then by extension. */
+  readonly captions: ReadonlyMap<string, CaptionFiles>;
 }
 
-/**
- * Lists a folder and its subfolders. Hidden files are skipped, and links to folders are not followed.
- * @throws DataError when there is no such folder, no image in it, or two images share a key
- */
-export async function listFolder(path: string): Promise<FolderListing> {
-  const names = await listFiles(path);
-  const images = names.filter((name) => IMAGE_EXTENSIONS.has(extname(name).toLowerCase()));
-  if (images.length === 0) {
-    throw new DataError(
-      names.length === 0 ? 'the folder is empty' : `none of the ${names.length} files is an image`,
-      {
-        code: 'E_NO_IMAGES',
-        where: path,
-        fix: `put images in it (${[...IMAGE_EXTENSIONS].join(' ')}), or name another folder`,
-      },
-    );
-  }
-  const byKey = (some: readonly string[]): [key: string, path: string][] =>
-    some
-      .map((name): [string, string] => [keyOf(name), join(path, name)])
-      .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
-  const keyed = byKey(images);
-  assertUniqueKeys(keyed, path);
-  const texts = names.filter((name) => extname(name).toLowerCase() === '.txt');
-  return { images: new Map(keyed), captions: new Map(byKey(texts)) };
-}
+export const folderPart = (path: string): SourcePart => ({
+  path,
+  access: 'direct',
+  read: (options) => readFolderPart(path, options),
+});
 
 /**
  * The images of a folder in the order of their keys.
  * @throws DataError as `listFolder` and `keepCaptioned` do
  */
-export async function readFolder(path: string, { captions, faults }: ReadOptions): Promise<CaptionedImage[]> {
-  const listing = await listFolder(path);
-  const keyed = [...listing.images];
-  if (captions === 'ignore') return keyed.map(([key, file]) => ({ key, path: file, captions: [] }));
-  const read = await mapConcurrently(keyed, MAX_OPEN_CAPTIONS, async ([key, file]) => {
-    const text = listing.captions.get(key);
-    const lines = text === undefined ? undefined : await readCaptions(text);
-    return {
-      image: { key, path: file, captions: lines ?? [] },
-      reason: lines ? 'its caption is empty' : 'it has no caption',
-    };
-  });
-  return keepCaptioned(read, { captions, faults });
+export async function readFolder(path: string, options: ReadOptions): Promise<CaptionedImage[]> {
+  return keepCaptioned((await folderPart(path).read(options)).images, options);
+}
+
+async function readFolderPart(path: string, { captions, faults }: ReadOptions): Promise<OpenPart> {
+  const listing = await listFolder(path, faults);
+  if (captions === 'ignore') {
+    return inPlace(listing.images.map(([key, name]) => ({ key, path: join(path, name), captions: [] })));
+  }
+  const names = listing.images.map(([, name]) => name);
+  const files = matchCaptions(path, names, listing.captions, faults);
+  return inPlace(
+    await mapConcurrently(listing.images, MAX_OPEN_CAPTIONS, async ([key, name], i) => ({
+      key,
+      path: join(path, name),
+      ...(await readFound(path, files[i] as CaptionFiles, faults)),
+    })),
+  );
 }
 
 /**
- * Selects the images that the options ask for. Each comes with the reason why it would have no caption.
- * @throws DataError when captions are required and no image has one, or one has none and there is no `faults`
+ * Lists a folder and its subfolders, and records what is left out.
+ * @throws DataError when there is no such folder, or no image in it
  */
-export function keepCaptioned(
-  read: readonly { readonly image: CaptionedImage; readonly reason: string }[],
-  { captions, faults }: ReadOptions,
-): CaptionedImage[] {
-  if (captions !== 'required') return read.map(({ image }) => image);
-  const bare = read.filter(({ image }) => image.captions.length === 0);
-  const [first] = bare;
-  if (first && (bare.length === read.length || faults === undefined)) {
-    throw new DataError(`${bare.length} of ${read.length} images have no caption, or an empty one`, {
-      code: 'E_NO_CAPTION',
-      where: first.image.path,
-      fix: 'each image needs a .txt of the same name beside it; mm data check lists those without',
-    });
+async function listFolder(path: string, faults?: Faults): Promise<Listing> {
+  const names = await walkFolder(path, faults);
+  const images: string[] = [];
+  const captions: string[] = [];
+  for (const name of names) {
+    const extension = extensionOf(name);
+    const role = roleOf(extension);
+    if (role === 'image') images.push(name);
+    else if (role === 'other-image') faults?.record({ kind: 'image-ending', where: join(path, name) });
+    else if (role === 'other') faults?.record({ kind: 'other-file', where: join(path, name) });
+    else captions.push(name);
   }
-  for (const { image, reason } of bare) faults?.record(image.path, reason);
-  return read.flatMap(({ image }) => (image.captions.length > 0 ? [image] : []));
+  if (images.length === 0) throw noImages(path, names.length);
+  return { images: keyed(path, images, faults), captions: groupCaptions(captions) };
 }
+
+const noImages = (path: string, files: number): DataError =>
+  new DataError(files === 0 ? 'the folder is empty' : `none of the ${files} files is an image`, {
+    code: 'E_NO_IMAGES',
+    where: path,
+    fix: `put images in it (${[...IMAGE_EXTENSIONS].join(' ')}), or name another folder`,
+  });
 
 /**
- * The captions in a file beside an image.
- * @throws DataError when it cannot be read
+ * Keys of images: the name without its extension, and with it where several images share the rest. Sorted by key.
+ * @param path the folder, for messages
  */
-export async function readCaptions(path: string): Promise<string[]> {
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    throw readError(cause, path, 'caption', 'change the file, or remove it and its image');
-  });
-  return textLines(text);
+export function keyed(
+  path: string,
+  names: readonly string[],
+  faults?: Faults,
+): [key: string, name: string][] {
+  const count = new Map<string, number>();
+  for (const name of names) count.set(stemOf(name), (count.get(stemOf(name)) ?? 0) + 1);
+  const taken = new Set(names.map(stemOf));
+  return names
+    .map((name): [string, string] => {
+      const stem = stemOf(name);
+      if (count.get(stem) === 1) return [stem, name];
+      faults?.record({ kind: 'twin', where: join(path, name) });
+      let key = name;
+      while (taken.has(key)) key += extensionOf(name); // x.png beside x.png.png and x.jpg
+      taken.add(key);
+      return [key, name];
+    })
+    .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
 }
-
-const keyOf = (name: string): string =>
-  name
-    .slice(0, name.length - extname(name).length)
-    .split(sep)
-    .join('/');
-
-async function listFiles(path: string): Promise<string[]> {
-  try {
-    const entries = await readdir(path, { recursive: true, withFileTypes: true });
-    return entries
-      .filter((entry) => entry.isFile() || entry.isSymbolicLink())
-      .map((entry) => relative(path, join(entry.parentPath, entry.name)))
-      .filter((name) => !name.split(sep).some((part) => part.startsWith('.')));
-  } catch (error) {
-    const { code, path: where = path } = error as NodeJS.ErrnoException;
-    const fix = 'name a folder of images';
-    if (code !== 'ENOTDIR') throw readError(error, where, 'folder', fix);
-    throw new DataError('this is a file, not a folder', {
-      code: 'E_NOT_A_FOLDER',
-      where,
-      fix,
-      cause: error,
-    });
-  }
-}
-
-/** Images of one key would share a caption and overwrite each other's tokens. */
-function assertUniqueKeys(keyed: readonly (readonly [key: string, path: string])[], path: string): void {
-  const twin = keyed.find(([key], i) => i > 0 && keyed[i - 1]![0] === key);
-  if (!twin) return;
-  const names = keyed.filter(([key]) => key === twin[0]).map(([, file]) => relative(path, file));
-  throw duplicateKey(names, path);
-}
-
-/** The DataError for images of one key in a folder or list. */
-export const duplicateKey = (names: readonly string[], where: string): DataError =>
-  new DataError(`images share a name: ${names.join(', ')}`, {
-    code: 'E_DUPLICATE_KEY',
-    where,
-    fix: 'rename one of them; captions and tokens go by the name without its extension',
-  });

@@ -1,22 +1,23 @@
-// Labelled images: a folder for each class, or a CSV of file and label.
+// Labelled images: a folder for each class, or a table of file and label.
 
 import { dirname, resolve } from 'node:path';
 import { DataError } from '../../util/errors.ts';
-import { readTextFile } from '../../util/files.ts';
+import type { CaptionedImage } from '../image.ts';
 import { textLines } from './captions.ts';
-import { parseCsv } from './csv.ts';
-import { readFolder } from './folder.ts';
+import { Faults } from './faults.ts';
+import { columnNames, findColumn } from './list-entries.ts';
+import { readListText } from './lists.ts';
+import { readImages } from './resolve.ts';
+import { readTable } from './table.ts';
 
 export interface LabelledImage {
   readonly path: string;
   readonly label: string;
 }
 
-const ROW_FIX = 'write rows as photos/one.jpg,cat';
-
 /** Labels, one a line; blank lines do not count. Throws DataError when the file cannot be read or has none. */
 export async function readLabels(path: string): Promise<string[]> {
-  const labels = textLines(await readTextFile(path, 'file of labels'));
+  const labels = textLines((await readListText(path, 'file of labels')).text);
   if (labels.length > 0) return labels;
   throw new DataError('the file has no labels', {
     code: 'E_NO_LABELS',
@@ -26,42 +27,56 @@ export async function readLabels(path: string): Promise<string[]> {
 }
 
 /**
- * The images of a folder; the label of each is the name of the top-level folder that holds it.
- * @throws DataError as `readFolder` does, and for an image outside these folders
+ * The labelled images of a source: the label of each is the one that the source has (.cls in tars, a label column), else
+ * the name of the top-level folder that holds it. Images without one are recorded.
+ * @throws DataError as `readImages` does, and when no image has a label
  */
-export async function readClasses(path: string): Promise<LabelledImage[]> {
-  const images = await readFolder(path, { captions: 'ignore' });
-  return images.map(({ key, path: file }) => {
-    const [label, ...rest] = key.split('/') as [string, ...string[]];
-    if (rest.length > 0) return { path: file, label };
-    throw new DataError('an image is in no class', {
-      code: 'E_NO_LABEL',
-      where: file,
-      fix: 'put each image into the folder of its class: CLASS/NAME.png',
-    });
+export async function readClasses(path: string, faults = new Faults()): Promise<LabelledImage[]> {
+  const images = await readImages(path, { captions: 'ignore', faults });
+  const labelled = images.flatMap((image): LabelledImage[] => {
+    const label = image.label ?? folderOf(image);
+    if (label !== undefined) return [{ ...image, label }];
+    faults.record({ kind: 'no-label', where: image.path });
+    return [];
+  });
+  faults.report(0);
+  if (labelled.length > 0) return labelled;
+  throw new DataError('no image is in a class', {
+    code: 'E_NO_LABEL',
+    where: images[0]?.path ?? path,
+    fix: 'put each image into the folder of its class: CLASS/NAME.png',
   });
 }
 
+/** The top-level folder of an image; in a tar, below the archive's own name. */
+function folderOf({ key, region }: CaptionedImage): string | undefined {
+  const folders = key.split('/').slice(region ? 1 : 0, -1);
+  return folders[0];
+}
+
 /**
- * The rows of a CSV (or TSV): the path of an image, relative to the file, and its label. A first row of `file,label`
- * (or `path`, `image`) is a heading.
- * @throws DataError for a row without a label
+ * The rows of a table: the path of an image, relative to the file, and its label. A first row with names of columns is a
+ * heading. Rows without a label are recorded.
+ * @throws DataError when the file cannot be read, or no row has a label
  */
-export async function readLabelTable(path: string): Promise<LabelledImage[]> {
-  const text = await readTextFile(path, 'file of labelled images');
-  const separator = text.split('\n', 1)[0]!.includes('\t') ? '\t' : ',';
-  const rows = parseCsv(text, separator)
-    .map(({ cells, line }) => ({ line, cells: cells.map((cell) => cell.trim()) }))
-    .filter(({ cells }) => cells.some((cell) => cell !== ''));
-  const hasHeading = /^(file|path|image|filename)$/i.test(rows[0]?.cells[0] ?? '');
-  const images = rows.slice(hasHeading ? 1 : 0).map(({ line, cells: [file, label] }) => {
-    if (file && label) return { path: resolve(dirname(path), file), label };
-    throw new DataError('a row needs a file and a label', {
-      code: 'E_NO_LABEL',
-      where: `${path}:${line}`,
-      fix: ROW_FIX,
-    });
+export async function readLabelTable(path: string, faults = new Faults()): Promise<LabelledImage[]> {
+  const { text } = await readListText(path, 'file of labelled images');
+  const names = columnNames();
+  const { header, rows } = readTable(text, { isWanted: (name) => findColumn([name], names.image) === 0 });
+  const [file, label] = [findColumn(header, names.image), findColumn(header, names.label)];
+  const all = file >= 0 ? rows : [{ cells: header, line: 1 }, ...rows];
+  const images = all.flatMap(({ cells, line }): LabelledImage[] => {
+    const [name, text] = [cells[Math.max(0, file)]?.trim(), cells[label >= 0 ? label : 1]?.trim()];
+    if (name && text) return [{ path: resolve(dirname(path), name), label: text }];
+    if (cells.some((cell) => cell.trim() !== ''))
+      faults.record({ kind: 'no-label', where: `${path}:${line}`, reason: 'a row needs a file and a label' });
+    return [];
   });
+  faults.report(0);
   if (images.length > 0) return images;
-  throw new DataError('the table has no rows', { code: 'E_NO_LABELS', where: path, fix: ROW_FIX });
+  throw new DataError('no row of the table has a file and a label', {
+    code: 'E_NO_LABELS',
+    where: path,
+    fix: 'write rows as photos/one.jpg,cat',
+  });
 }

@@ -1,151 +1,222 @@
-// Lists of images and captions: CSV and TSV with a header line, JSON lines, and COCO captions. Paths in a list are
-// relative to the list.
+// Lists of images and captions: tables with a header line, JSON, and plain lines of paths. Paths in a list are relative
+// to the list.
 
-import { existsSync } from 'node:fs';
-import { basename, dirname, extname, isAbsolute, join, relative, sep } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { dirname, isAbsolute, join, relative, sep } from 'node:path';
 import { DataError } from '../../util/errors.ts';
-import { readTextFile } from '../../util/files.ts';
+import { readError } from '../../util/files.ts';
 import type { CaptionedImage } from '../image.ts';
-import { textLines } from './captions.ts';
-import { parseCsv } from './csv.ts';
-import { duplicateKey } from './folder.ts';
+import { cellCaptions, decodeText, EncodingError } from './captions.ts';
+import { extensionOf, IMAGE_EXTENSIONS, stemOf } from './endings.ts';
+import type { Faults } from './faults.ts';
+import { jsonEntries } from './json-lists.ts';
+import {
+  type BadEntry,
+  badRow,
+  columnNames,
+  type Entry,
+  findColumn,
+  isBad,
+  type ListEntries,
+  noImage,
+} from './list-entries.ts';
+import { inPlace, type OpenPart, type ReadOptions, type SourcePart, type TableOptions } from './source.ts';
+import { readTable } from './table.ts';
 
-/** Names of columns and keys in the lists of other programs. */
-const FILE_NAMES = ['file', 'file_name', 'filename', 'filepath', 'path', 'image', 'image_path'];
-const CAPTION_NAMES = ['caption', 'text', 'title'];
+/** JavaScript's longest text is just longer. */
+const MAX_LIST_BYTES = 2 ** 29 - 2 ** 20;
 
-export const isList = (path: string): boolean => /\.(csv|tsv|jsonl|json)$/i.test(path);
+export const isList = (path: string): boolean => /\.(csv|tsv|tab|jsonl|ndjson|json|txt|lst)$/i.test(path);
 
-interface Entry {
-  readonly file: string;
-  readonly captions: readonly string[];
+export const listPart = (path: string): SourcePart => ({
+  path,
+  access: 'direct',
+  read: (options) => readListPart(path, options),
+});
+
+async function readListPart(path: string, { captions, faults, table }: ReadOptions): Promise<OpenPart> {
+  const { text, isLossy } = await readListText(path);
+  const images = toImages(path, entriesOf(path, text, table, faults), { isLossy, faults });
+  if (images.length === 0) {
+    const [bad] = faults?.counts.find(({ kind }) => kind === 'list-row')?.examples ?? [];
+    throw new DataError(bad ? `the list names no image: ${bad.reason}` : 'the list names no image', {
+      code: 'E_NO_IMAGES',
+      where: bad?.where ?? path,
+      fix: 'give it a line for each image',
+    });
+  }
+  return inPlace(captions === 'ignore' ? images.map((image) => ({ ...image, captions: [] })) : images);
 }
 
 /**
- * The images of a list, in its order. An image may have several captions: as lines of one text, or in several entries.
- * @throws DataError naming the line, when the list is damaged or lacks a column
+ * The text of a list; of one that is not UTF-8, with U+FFFD instead of the bytes that are none.
+ * @param what the list in words, for messages
+ * @throws DataError when it cannot be read, or is no text
  */
-export async function readList(path: string): Promise<CaptionedImage[]> {
-  const entries = entriesOf(path, await readTextFile(path, 'list'));
-  const images = new Map<string, CaptionedImage>();
-  for (const { file, captions } of entries) {
-    const at = isAbsolute(file) ? file : join(dirname(path), file);
-    const key = relative(dirname(path), at)
-      .slice(0, -extname(at).length || undefined)
-      .split(sep)
-      .join('/');
-    const earlier = images.get(key);
-    if (earlier && earlier.path !== at) throw duplicateKey([earlier.path, at], path);
-    images.set(key, { key, path: at, captions: [...(earlier?.captions ?? []), ...captions] });
-  }
-  if (images.size > 0) return [...images.values()];
-  throw new DataError('the list names no image', {
-    code: 'E_NO_IMAGES',
-    where: path,
-    fix: 'give it a line for each image',
+export async function readListText(path: string, what = 'list'): Promise<{ text: string; isLossy: boolean }> {
+  const bytes = await readFile(path).catch((cause: unknown) => {
+    throw readError(cause, path, what);
   });
-}
-
-function entriesOf(path: string, text: string): Entry[] {
-  switch (extname(path).toLowerCase()) {
-    case '.jsonl':
-      return jsonLines(path, text);
-    case '.json':
-      return cocoCaptions(path, text);
-    default:
-      return tableEntries(path, text);
-  }
-}
-
-function jsonLines(path: string, text: string): Entry[] {
-  return text.split('\n').flatMap((line, i) => {
-    if (line.trim() === '') return [];
-    const where = `${path}:${i + 1}`;
-    const record = parseJson(line, where) as Record<string, unknown> | null;
-    const value = (names: readonly string[]): string | undefined => {
-      const found = names.map((name) => record?.[name]).find((v) => typeof v === 'string');
-      return found as string | undefined;
-    };
-    const file = value(FILE_NAMES);
-    if (file === undefined) throw missingColumn(FILE_NAMES, where);
-    return [{ file, captions: textLines(value(CAPTION_NAMES) ?? '') }];
-  });
-}
-
-function tableEntries(path: string, text: string): Entry[] {
-  const [header, ...rows] = parseCsv(text, /\.tsv$/i.test(path) ? '\t' : ',');
-  const column = (names: readonly string[]): number =>
-    header?.cells.findIndex((name) => names.includes(name.trim().toLowerCase())) ?? -1;
-  const [file, caption] = [column(FILE_NAMES), column(CAPTION_NAMES)];
-  if (file === -1) throw missingColumn(FILE_NAMES, `${path}:1`);
-  return rows.map(({ cells, line }) => {
-    const name = cells[file];
-    if (name) return { file: name, captions: textLines(cells[caption] ?? '') };
-    throw new DataError(`the row has no cell ${file + 1}, which names the image`, {
-      code: 'E_ROW_WITHOUT_IMAGE',
-      where: `${path}:${line}`,
-      fix: 'give each row as many cells as the header has',
-    });
-  });
-}
-
-/** COCO captions: the images lie beside the list or in the folder it is named for, as with captions_val2017.json. */
-function cocoCaptions(path: string, text: string): Entry[] {
-  const { images, annotations } = (parseJson(text, path) ?? {}) as {
-    images?: { id: number; file_name: string }[];
-    annotations?: { image_id: number; caption?: string }[];
-  };
-  if (!Array.isArray(images) || !Array.isArray(annotations)) {
-    throw new DataError('not a list of COCO captions: it has no images and annotations', {
-      code: 'E_NOT_A_LIST',
+  if (bytes.length > MAX_LIST_BYTES)
+    throw new DataError(`the ${what} has ${bytes.length} bytes; at most ${MAX_LIST_BYTES} are read`, {
+      code: 'E_LIST_TOO_LARGE',
       where: path,
-      fix: 'a list of one object a line is JSON lines: name it .jsonl',
+      fix: 'split it, and name the parts by a pattern: list-{0..9}.csv',
     });
-  }
-  const captions = new Map<number, string[]>();
-  for (const { image_id, caption } of annotations) {
-    if (typeof caption !== 'string') continue;
-    // In COCO, line breaks do not separate captions.
-    const lines = textLines(caption.replaceAll(/\s*\n\s*/g, ' '));
-    captions.set(image_id, [...(captions.get(image_id) ?? []), ...lines]);
-  }
-  const folder = cocoFolder(path, images[0]?.file_name ?? '');
-  return images.map(({ id, file_name }) => ({
-    file: join(folder, file_name),
-    captions: captions.get(id) ?? [],
-  }));
-}
-
-/** The folder of COCO's images, relative to the list: the one that holds the first image. */
-function cocoFolder(path: string, first: string): string {
-  const split = basename(path, extname(path)).replace(/^.*_/, '');
-  const folders = ['.', join('..', split), 'images', join('..', 'images'), join('..', 'images', split)];
-  const folder = folders.find((candidate) => existsSync(join(dirname(path), candidate, first)));
-  if (folder !== undefined) return folder;
-  const searched = folders.map((candidate) => join(dirname(path), candidate)).join(', ');
-  throw new DataError(`the images are in none of ${searched}`, {
-    code: 'E_NO_IMAGES',
-    where: path,
-    fix: `put the list beside its images; the first is ${first}`,
-  });
-}
-
-function parseJson(text: string, where: string): unknown {
   try {
-    return JSON.parse(text);
+    return { text: decodeText(bytes), isLossy: false };
   } catch (cause) {
-    throw new DataError(`not JSON: ${(cause as Error).message}`, {
-      code: 'E_NOT_JSON',
-      where,
-      fix: 'correct the line',
+    if (!(cause instanceof EncodingError)) throw cause;
+    if (!bytes.includes(0)) return { text: bytes.toString('utf8'), isLossy: true };
+    throw new DataError(`the ${what} is not a text file`, {
+      code: 'E_NOT_TEXT',
+      where: path,
+      fix: 'save it as UTF-8 text',
       cause,
     });
   }
 }
 
-const missingColumn = (names: readonly string[], where: string): DataError =>
-  new DataError('no image is named here', {
+function entriesOf(
+  path: string,
+  text: string,
+  table: TableOptions | undefined,
+  faults?: Faults,
+): ListEntries {
+  const extension = extensionOf(path);
+  if (/json$/.test(extension) || extension === '.jsonl' || /^\s*[[{]/.test(text))
+    return jsonEntries(path, text, columnNames(table));
+  return tableEntries(path, text, table, faults);
+}
+
+function tableEntries(path: string, text: string, options: TableOptions = {}, faults?: Faults): ListEntries {
+  const names = columnNames(options);
+  const { header, rows, separator, keepsQuotes } = readTable(text, {
+    separator: options.separator,
+    isWanted: (name) => findColumn([name], names.image) === 0,
+  });
+  const [file, caption, label] = [names.image, names.caption, names.label].map((some) =>
+    findColumn(header, some),
+  );
+  if (file === -1) {
+    // Lines of paths, without a header.
+    const lines = [{ cells: header, line: 1 }, ...rows];
+    if (options.imageColumn === undefined && lines.every(({ cells }) => isPath(cells)))
+      return lines.map(({ cells: [name], line }) => ({
+        file: name as string,
+        captions: [],
+        where: `${path}:${line}`,
+      }));
+    throw noImageColumn(header, path, separator, options.imageColumn);
+  }
+  if (options.captionColumn !== undefined && caption === -1)
+    throw noColumn(options.captionColumn, 'captionColumn', header, path);
+  if (keepsQuotes) faults?.record({ kind: 'quotes-kept', where: path });
+  return rows.map(({ cells, line }) => {
+    const where = `${path}:${line}`;
+    const name = cells[file as number];
+    if (cells.length > header.length)
+      return badRow(where, `it has ${cells.length} cells, the header has ${header.length}`);
+    if (!name) return noImage(where);
+    const named = cells[label as number]?.trim();
+    return {
+      file: name,
+      captions: cellCaptions(cells[caption as number] ?? ''),
+      where,
+      ...(named && { label: named }),
+    };
+  });
+}
+
+const isPath = (cells: readonly string[]): boolean =>
+  cells.length === 1 && IMAGE_EXTENSIONS.has(extensionOf((cells[0] as string).trim()));
+
+interface ListContext {
+  readonly isLossy: boolean;
+  readonly faults: Faults | undefined;
+}
+
+/** The images of the entries, each once, with the captions of all its entries. */
+function toImages(path: string, entries: ListEntries, { isLossy, faults }: ListContext): CaptionedImage[] {
+  const images = new Map<string, Entry & { readonly at: string; readonly isUnreadable: boolean }>();
+  for (const entry of entries) {
+    const bad = isBad(entry) ? entry : unusable(entry, isLossy);
+    if (bad !== undefined || isBad(entry)) {
+      faults?.record(bad ?? (entry as BadEntry));
+      continue;
+    }
+    const { file, captions, where, ...more } = entry;
+    const at = isAbsolute(file) ? file : join(dirname(path), file);
+    const earlier = images.get(at);
+    const isUnreadable = isLossy && captions.some((caption) => caption.includes('\uFFFD'));
+    if (isUnreadable)
+      faults?.record({ kind: 'unreadable-caption', where, reason: 'not UTF-8 text; save the list as UTF-8' });
+    const own = isUnreadable ? [] : captions;
+    images.set(at, {
+      ...more,
+      file,
+      where,
+      at,
+      isUnreadable,
+      captions: [...(earlier?.captions ?? []), ...own],
+    });
+  }
+  return withKeys(path, [...images.values()], faults).map(
+    ([key, { at, captions, isUnreadable, label, split }]) => ({
+      key,
+      path: at,
+      captions,
+      ...(captions.length === 0 && isUnreadable && ({ lack: 'unreadable-caption' } as const)),
+      ...(label !== undefined && { label }),
+      ...(split !== undefined && { split }),
+    }),
+  );
+}
+
+function unusable({ file, where }: Entry, isLossy: boolean): BadEntry | undefined {
+  if (/^[a-z][a-z0-9+]*:\/\//i.test(file))
+    return badRow(where, 'it names a URL; download the images first, as img2dataset does');
+  if (isLossy && file.includes('\uFFFD')) return badRow(where, 'the name of its image is not UTF-8 text');
+  return file.includes('\0') ? badRow(where, 'the name of its image has a zero byte') : undefined;
+}
+
+/** Keys: paths relative to the list without the extension, and with it where several images share the rest. */
+function withKeys<T extends { readonly at: string }>(
+  path: string,
+  images: readonly T[],
+  faults?: Faults,
+): [string, T][] {
+  const names = images.map(({ at }) => relative(dirname(path), at).split(sep).join('/'));
+  const count = new Map<string, number>();
+  for (const name of names) count.set(stemOf(name), (count.get(stemOf(name)) ?? 0) + 1);
+  return images.map((image, i) => {
+    const name = names[i] as string;
+    if (count.get(stemOf(name)) === 1) return [stemOf(name), image];
+    faults?.record({ kind: 'twin', where: image.at });
+    return [name, image];
+  });
+}
+
+function noImageColumn(
+  header: readonly string[],
+  path: string,
+  separator: string,
+  wanted?: string,
+): DataError {
+  if (wanted !== undefined) return noColumn(wanted, 'imageColumn', header, path);
+  const columns =
+    header.length > 1 ? ` (its columns, between ${JSON.stringify(separator)}: ${header.join(', ')})` : '';
+  return new DataError(`no column names the images${columns}`, {
     code: 'E_NO_IMAGE_COLUMN',
-    where,
-    fix: `name it under ${names.join(', ')}`,
+    where: `${path}:1`,
+    fix: `name the column with \`imageColumn\`, or call it ${columnNames().image.slice(0, 6).join(', ')}`,
+  });
+}
+
+const noColumn = (name: string, option: string, header: readonly string[], path: string): DataError =>
+  new DataError(`the table has no column ${name}; it has ${header.join(', ')}`, {
+    code: 'E_NO_COLUMN',
+    option,
+    where: `${path}:1`,
+    fix: 'name one of its columns',
   });

@@ -1,84 +1,67 @@
-// Where captioned images come from: a folder, WebDataset tars, or a list.
+// Where captioned images come from: all images of a source, whatever its kind (open-source.ts).
 
-import { readdir, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { DataError, UsageError } from '../../util/errors.ts';
+import { DataError, InterruptedError } from '../../util/errors.ts';
 import type { CaptionedImage } from '../image.ts';
-import { isArchive, isPackedArchive, readArchives } from './archive.ts';
-import { keepCaptioned, listFolder, type ReadOptions, readFolder } from './folder.ts';
-import { isList, readList } from './lists.ts';
+import { Faults } from './faults.ts';
+import { keepCaptioned } from './keep-captioned.ts';
+import { type OpenSourceOptions, openSource } from './open-source.ts';
+import type { ReadOptions, SourcePart } from './source.ts';
 
 /** The kinds of sources in words, for the help text. */
 export const SOURCES =
-  'a folder of images, WebDataset tars (a tar, a folder of them, or tars-{000..012}.tar), or a CSV, TSV, JSONL or COCO list';
-
-/** The folder that the file names of a source are relative to. */
-export async function baseFolder(path: string): Promise<string> {
-  return (await stat(path).catch(() => undefined))?.isDirectory() ? path : dirname(path);
-}
+  'a folder of images, WebDataset tars (a tar, a folder of them, tars-{000..012}.tar, a URL), a CSV, TSV, JSON or COCO list, Parquet, or several of these joined by ::';
 
 /**
- * The images of a source, in an order that depends on its contents only.
- * @throws DataError when there is no such source, no image in it, or it is damaged; see `readFolder`
+ * The images of a source, in an order that depends on its contents only. What is left out is recorded and reported.
+ * @throws DataError when there is no such source, no image in it, or it is damaged; see `keepCaptioned`
  */
-export async function readImages(path: string, options: ReadOptions): Promise<CaptionedImage[]> {
-  const archives = await archivesOf(path);
-  if (archives === undefined && !isList(path)) return readFolder(path, options);
-  const images = archives
-    ? await readArchives(archives, options.captions !== 'ignore')
-    : await readList(path);
-  if (images.length === 0)
-    throw new DataError('the archives hold no image', {
-      code: 'E_NO_IMAGES',
-      where: path,
-      fix: 'name other archives',
-    });
-  return keepCaptioned(
-    images.map((image) => ({ image, reason: 'it has no caption' })),
-    options,
-  );
+export async function readImages(
+  path: string,
+  options: ReadOptions & OpenSourceOptions,
+): Promise<CaptionedImage[]> {
+  const faults = options.faults ?? new Faults();
+  const source = await openSource(path, options);
+  const images: CaptionedImage[] = [];
+  for (const part of source.parts) {
+    if (options.signal?.aborted) throw interrupted(path);
+    // Temporary copies stay until the program ends.
+    for (const image of await readPart(part, { ...options, faults }, source.parts.length > 1))
+      images.push(image);
+  }
+  if (images.length === 0) throw noImages(path, faults);
+  const kept = keepCaptioned(images, { ...options, faults });
+  faults.report(kept.length);
+  return kept;
 }
 
-/** The tars that a path names, sorted; undefined for another kind of source. */
-export async function archivesOf(path: string): Promise<string[] | undefined> {
-  if (isPackedArchive(path)) {
-    throw new UsageError('a compressed archive has no random access', {
-      code: 'E_COMPRESSED_ARCHIVE',
-      where: path,
-      fix: 'unpack it to a plain .tar (gunzip keeps the tar inside), or extract it into a folder',
-    });
+/** The images of a part; a damaged archive among others is recorded. */
+async function readPart(
+  part: SourcePart,
+  options: ReadOptions,
+  isOneOfMany: boolean,
+): Promise<readonly CaptionedImage[]> {
+  try {
+    return (await part.read(options)).images;
+  } catch (error) {
+    if ((error as Error).name === 'AbortError') throw interrupted(part.path);
+    if (!isOneOfMany || !(error instanceof DataError) || !DAMAGE.has(error.code)) throw error;
+    options.faults?.record({ kind: 'cut-archive', where: part.path, reason: error.message });
+    return [];
   }
-  if (isArchive(path)) return expandBraces(path);
-  const names = await readdir(path).catch(() => []);
-  const archives = names.filter((name) => isArchive(name) && !name.startsWith('.')).sort();
-  if (archives.length === 0) return undefined;
-  const isFolder = await listFolder(path).then(
-    () => true,
-    () => false,
-  );
-  if (isFolder) {
-    throw new DataError('the folder holds both images and tars', {
-      code: 'E_MIXED_SOURCE',
-      where: path,
-      fix: 'put the tars in a separate folder, or name them by a pattern: tars-{000..012}.tar',
-    });
-  }
-  return archives.map((name) => join(path, name));
 }
 
-/** The names that PREFIX-{000..012}.tar stands for, as in WebDataset. */
-function expandBraces(path: string): string[] {
-  const [whole, from, to] = /\{(\d+)\.\.(\d+)\}/.exec(basename(path)) ?? [];
-  if (whole === undefined || from === undefined || to === undefined) return [path];
-  const count = Number(to) - Number(from) + 1;
-  if (count < 1 || count > 1_000_000) {
-    throw new UsageError(`${whole} stands for no archives`, {
-      code: 'E_BAD_PATTERN',
-      where: path,
-      fix: 'count upwards: {000..012}',
+const interrupted = (where: string): InterruptedError =>
+  new InterruptedError('stopped while reading the data', { code: 'E_INTERRUPTED', where });
+
+const DAMAGE: ReadonlySet<string> = new Set(['E_ARCHIVE_DAMAGED', 'E_PARQUET_DAMAGED', 'E_ARCHIVE_BOMB']);
+
+function noImages(where: string, faults: Faults): DataError {
+  const [first] = faults.counts.find(({ kind }) => kind === 'cut-archive')?.examples ?? [];
+  if (first)
+    return new DataError(first.reason ?? 'not a whole archive', {
+      code: 'E_ARCHIVE_DAMAGED',
+      where: first.where,
+      fix: 'copy the archive again, or leave it out',
     });
-  }
-  return Array.from({ length: count }, (_, i) =>
-    join(dirname(path), basename(path).replace(whole, String(Number(from) + i).padStart(from.length, '0'))),
-  );
+  return new DataError('there is no image in it', { code: 'E_NO_IMAGES', where, fix: 'name other data' });
 }

@@ -1,7 +1,7 @@
 // Completes captions: the joint model models the text as well. The KV cache is that of sampler.ts.
 //   B batch, always 1, V vocabulary
 
-import type { DalleModelConfig } from '../../config/dalle.ts';
+import type { DalleModelConfig } from '../../config/dalle-model.ts';
 import { intScalar } from '../../engine/native/tensor.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';

@@ -3,7 +3,7 @@
 //   B batch, T text positions, J given image tokens, I image tokens, N cached positions, K cached positions attended to,
 //   D width of the stream, d width of a head, V vocabulary
 
-import type { AttentionKind, DalleModelConfig } from '../../config/dalle.ts';
+import type { AttentionKind, DalleModelConfig } from '../../config/dalle-model.ts';
 import { gather } from '../../engine/ops/gather.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
 import { blockParameters, stackOptions } from '../../models/dalle/blocks.ts';

@@ -5,7 +5,7 @@
 // A variable is a table with one line for each row, head and position, [R · A · N, d], because TensorFlow writes whole
 // lines of the first axis in place.
 
-import type { DalleModelConfig } from '../../config/dalle.ts';
+import type { DalleModelConfig } from '../../config/dalle-model.ts';
 import { floatScalar } from '../../engine/native/tensor.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';

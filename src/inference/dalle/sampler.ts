@@ -3,7 +3,7 @@
 // token. With guidance each image has a second row, for the negative prompt.
 //   R rows (images, or twice as many with guidance), B images, T text positions, I image tokens, V vocabulary
 
-import type { DalleModelConfig } from '../../config/dalle.ts';
+import type { DalleModelConfig } from '../../config/dalle-model.ts';
 import { type HostTensor, intScalar } from '../../engine/native/tensor.ts';
 import type { Compiled } from '../../engine/session/compiled.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';

@@ -3,6 +3,7 @@
 import { type Checkpoint, hashOf } from '../../checkpoint/checkpoint.ts';
 import { type DvaeModelConfig, dvaeCheckpointSchema } from '../../config/dvae.ts';
 import { floatScalar, type HostTensor } from '../../engine/native/tensor.ts';
+import type { Compiled } from '../../engine/session/compiled.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import {
   type Scalar,
@@ -12,15 +13,32 @@ import {
   type Tensor4D,
   tf,
 } from '../../engine/tfjs/tf.ts';
-import { type DvaeArchitecture, dvaeArchitecture } from '../../models/dvae/architecture.ts';
+import { dvaeArchitecture, type ImageTokenizer, imageTokenizer } from '../../models/dvae/architecture.ts';
 import { Weights } from '../../nn/weights.ts';
 import { graphSeed } from '../../util/random.ts';
 import { paddedBatch, runInBatches } from '../batched.ts';
 
-/** Images encoded in one run. */
+/** Images encoded in one run; the last run is filled up, since rounding would depend on its size. */
 const ENCODE_BATCH = 32;
+/** The same of a VQGAN, whose layers at the size of the image are many, and whose attention grows with its square. */
+const VQGAN_ENCODE_BATCH = 4;
 /** Images decoded in one run: in a larger batch, rounding would depend on an image's index. */
 const DECODE_BATCH = 1;
+
+export interface CodecSize {
+  /** Codes on a side of an image. */
+  readonly grid: number;
+  /** Codes in the codebook. */
+  readonly vocabulary: number;
+}
+
+/** The size of the codec that a checkpoint holds, from its configuration alone. */
+export function codecSize(checkpoint: Checkpoint): CodecSize {
+  const config = checkpoint.config(dvaeCheckpointSchema).model;
+  return { grid: imageTokenizer(config).grid, vocabulary: config.vocabulary };
+}
+
+type RelaxedInputs = Record<'pixels' | 'key' | 'temperature', Tensor>;
 
 export class DvaeCodec {
   readonly config: DvaeModelConfig;
@@ -31,31 +49,33 @@ export class DvaeCodec {
   readonly #encode;
   readonly #decode;
   readonly #codeVectors;
-  readonly #relaxed;
+  /** Undefined for a VQGAN: its codes have no relaxation that mm trains with. */
+  readonly #relaxed: Compiled<RelaxedInputs, { readonly mse: Tensor }> | undefined;
 
   private constructor(
     runtime: Runtime,
     config: DvaeModelConfig,
     hash: string,
-    architecture: DvaeArchitecture,
+    tokenizer: ImageTokenizer,
     weights: Weights,
   ) {
     this.config = config;
-    this.grid = architecture.grid;
+    this.grid = tokenizer.grid;
     this.hash = hash;
     this.#encode = runtime.compile('dVAE encode', ({ pixels }: { pixels: Tensor }) => {
-      const logits = architecture.encode(weights.read(), tf.div(pixels, 255) as Tensor4D);
+      const logits = tokenizer.encode(weights.read(), tf.div(pixels, 255) as Tensor4D);
       return { codes: tf.argMax(logits, -1) };
     });
     this.#codeVectors = runtime.compile('dVAE code vectors', () => ({
-      vectors: architecture.codeVectors(weights.read()),
+      vectors: tokenizer.codeVectors(weights.read()),
     }));
     this.#decode = runtime.compile('dVAE decode', ({ codes }: { codes: Tensor }) => {
-      return { pixels: tf.mul(architecture.decodeCodes(weights.read(), codes as Tensor3D), 255) };
+      return { pixels: tf.mul(tokenizer.decodeCodes(weights.read(), codes as Tensor3D), 255) };
     });
-    type Relaxed = Record<'pixels' | 'key' | 'temperature', Tensor>;
-    this.#relaxed = runtime.compile('dVAE relaxed', ({ pixels, key, temperature }: Relaxed) => {
-      const { mse } = architecture.loss(weights.read(), tf.div(pixels, 255) as Tensor4D, {
+    if (config.architecture === 'vqgan') return;
+    const { loss } = dvaeArchitecture(config);
+    this.#relaxed = runtime.compile('dVAE relaxed', ({ pixels, key, temperature }: RelaxedInputs) => {
+      const { mse } = loss(weights.read(), tf.div(pixels, 255) as Tensor4D, {
         key: key as Tensor1D,
         temperature: temperature as Scalar,
         klWeight: tf.scalar(0),
@@ -70,10 +90,10 @@ export class DvaeCodec {
    */
   static async open(runtime: Runtime, checkpoint: Checkpoint): Promise<DvaeCodec> {
     const config = checkpoint.config(dvaeCheckpointSchema).model;
-    const architecture = dvaeArchitecture(config);
-    const weights = new Weights(runtime, 'codec', architecture.spec);
+    const tokenizer = imageTokenizer(config);
+    const weights = new Weights(runtime, 'codec', tokenizer.spec);
     await weights.load(await checkpoint.read(checkpoint.bestPart, weights.expected()));
-    return new DvaeCodec(runtime, config, hashOf(checkpoint), architecture, weights);
+    return new DvaeCodec(runtime, config, hashOf(checkpoint), tokenizer, weights);
   }
 
   /** A vector for each code, [vocabulary, channels]; codes that look alike have close vectors. */
@@ -91,7 +111,7 @@ export class DvaeCodec {
     const length = imageSize ** 2 * 3;
     const options = {
       count: pixels.length / length,
-      sizes: [ENCODE_BATCH],
+      sizes: [this.config.architecture === 'vqgan' ? VQGAN_ENCODE_BATCH : ENCODE_BATCH],
       itemLength: this.grid ** 2,
       array: Int32Array,
     };
@@ -103,6 +123,11 @@ export class DvaeCodec {
     });
   }
 
+  /** Whether the codes can be relaxed, as in training. */
+  get hasRelaxedCodes(): boolean {
+    return this.#relaxed !== undefined;
+  }
+
   /**
    * Mean squared error of images decoded from a sample of their relaxed codes, as in training; pixels in [0, 1].
    * @param pixels RGB, count × imageSize × imageSize × 3
@@ -110,6 +135,7 @@ export class DvaeCodec {
    * @param seed of the Gumbel noise
    */
   async relaxedError(pixels: Uint8Array, temperature: number, seed: number): Promise<number> {
+    if (!this.#relaxed) throw new Error('the codes of this dVAE cannot be relaxed');
     const { imageSize } = this.config;
     const length = imageSize ** 2 * 3;
     const count = pixels.length / length;

@@ -22,10 +22,11 @@ export interface ReconstructionTotals {
   /** Means over the images. */
   readonly psnr: number;
   readonly ssim: number;
-  /** Mean squared error of pixels in [0, 1] from hard codes and from relaxed codes, and the gap in dB. */
+  /** Mean squared error of pixels in [0, 1] from hard codes. */
   readonly mse: number;
-  readonly softMse: number;
-  readonly softHardGap: number;
+  /** From relaxed codes, and the gap in dB, for a dVAE that has them. */
+  readonly softMse?: number;
+  readonly softHardGap?: number;
   /** Distinct codes used, their share of the codebook, unused codes, and the perplexity of the codes. */
   readonly codesUsed: number;
   readonly codebookUse: number;
@@ -82,7 +83,8 @@ export async function reconstructImages(
     allCodes.push(codes);
     if (batch.images.length > 0) {
       hardError += meanSquaredError(batch.pixels, decoded) * batch.images.length;
-      softError += (await codec.relaxedError(batch.pixels, temperature, done)) * batch.images.length;
+      if (codec.hasRelaxedCodes)
+        softError += (await codec.relaxedError(batch.pixels, temperature, done)) * batch.images.length;
     }
     for (const [i, { path: file }] of batch.images.entries()) {
       const original = batch.pixels.subarray(i * length, (i + 1) * length);
@@ -115,8 +117,7 @@ export async function reconstructImages(
       psnr: mean('psnr'),
       ssim: mean('ssim'),
       mse,
-      softMse,
-      softHardGap: softHardGap(softMse, mse),
+      ...(codec.hasRelaxedCodes && { softMse, softHardGap: softHardGap(softMse, mse) }),
       ...codebookMetrics(codebookUse(allCodes, vocabulary), vocabulary),
     },
     originals: Buffer.concat(shown.map(({ original }) => original)),

@@ -1,6 +1,6 @@
 // Sizes that follow from CLIP's configuration.
 
-import type { ClipImageConfig, ClipModelConfig } from '../../config/clip.ts';
+import type { ClipImageConfig, ClipModelConfig, ClipTextConfig } from '../../config/clip.ts';
 
 /** Number of patches of an image. */
 export const patchCount = ({ size, patch }: ClipImageConfig): number => (size / patch) ** 2;
@@ -19,9 +19,17 @@ export function specialTokens({ architecture, text }: ClipModelConfig): SpecialT
   return text.specialTokens ?? { start: vocabulary - 2, end: vocabulary - 1, padding: 0 };
 }
 
-/** Ids that the tokenizer may use: the vocabulary without a start and end token that are not the tokenizer's own. */
-export const textIds = ({ architecture, text }: ClipModelConfig): number =>
-  architecture === 'openai' && !text.specialTokens ? text.vocabulary - 2 : text.vocabulary;
+/** Ids of the vocabulary that the tokenizer may not use: a start and an end token that are not its own. */
+export const reservedIds = ({
+  architecture,
+  text,
+}: {
+  readonly architecture: ClipModelConfig['architecture'];
+  readonly text: Pick<ClipTextConfig, 'specialTokens'>;
+}): number => (architecture === 'openai' && !text.specialTokens ? 2 : 0);
+
+/** Ids that the tokenizer may use. */
+export const textIds = (model: ClipModelConfig): number => model.text.vocabulary - reservedIds(model);
 
 /** The most ids of a text that the text tower reads, without start and end token. */
 export function maxTextTokens(config: ClipModelConfig): number {

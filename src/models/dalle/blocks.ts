@@ -1,6 +1,6 @@
 // The resblocks of a configuration: the parameters that each layer has, those it shares, and the options of all layers.
 
-import type { AttentionKind, DalleModelConfig } from '../../config/dalle.ts';
+import type { AttentionKind, DalleModelConfig } from '../../config/dalle-model.ts';
 import { type AttentionPattern, attentionPattern } from '../../nn/attention-pattern.ts';
 import { type BlockParameters, type BlockSpec, blockSpec } from '../../nn/block-spec.ts';
 import { layerScaleInit } from '../../nn/layer-scale.ts';

@@ -2,7 +2,7 @@
 // divided by its number of tokens, then weighted.
 //   B batch, T text positions, I image tokens, V vocabulary, M = B · T tokens
 
-import type { DalleModelConfig } from '../../config/dalle.ts';
+import type { DalleModelConfig } from '../../config/dalle-model.ts';
 import { type Scalar, type Tensor1D, type Tensor2D, type Tensor3D, tf } from '../../engine/tfjs/tf.ts';
 import { sparseCrossEntropy } from '../../nn/functional/cross-entropy.ts';
 import { type DalleParameters, logits } from './model.ts';

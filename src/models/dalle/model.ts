@@ -11,7 +11,7 @@
 // Attention is between inputs. The start token counts as text. The row and column of a position are those of its input
 // image token, not of the next one, which it predicts.
 
-import type { DalleModelConfig } from '../../config/dalle.ts';
+import type { DalleModelConfig } from '../../config/dalle-model.ts';
 import { inFloat32 } from '../../engine/graph/precision.ts';
 import { gather } from '../../engine/ops/gather.ts';
 import { scaledGradient } from '../../engine/ops/gradient.ts';

@@ -2,7 +2,7 @@
 // each layer's activations recomputed from its input, or, in a reversible stack, from its output.
 //   B batch, N positions, D width of the stream
 
-import type { DalleModelConfig } from '../../config/dalle.ts';
+import type { DalleModelConfig } from '../../config/dalle-model.ts';
 import { inPart } from '../../engine/graph/origin.ts';
 import { withGradient } from '../../engine/ops/gradient.ts';
 import { foldIn } from '../../engine/ops/random.ts';

@@ -1,10 +1,17 @@
-// One interface to every dVAE architecture: training, codecs and commands use nothing else.
+// One interface to every dVAE architecture: codecs, training and commands use nothing else.
 //   B batch, H height, W width, G codes on a side, V vocabulary
 
-import type { DvaeModelConfig } from '../../config/dvae.ts';
+import type {
+  DallePytorchDvaeConfig,
+  DvaeModelConfig,
+  OpenaiDvaeConfig,
+  TrainedDvaeConfig,
+} from '../../config/dvae.ts';
+import type { VqganConfig } from '../../config/vqgan.ts';
 import { type Scalar, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 import { kernelMatrix } from '../../nn/convolution.ts';
 import type { Parameters, SpecTree } from '../../nn/parameters.ts';
+import * as vqgan from '../vqgan/model.ts';
 import { codeGrid } from './config.ts';
 import * as dallePytorch from './dalle-pytorch.ts';
 import { discreteVaeLoss } from './dalle-pytorch-loss.ts';
@@ -13,7 +20,8 @@ import { type DvaeSpec, decodeCodes, dvaeSpec, encode } from './model.ts';
 import { mapPixels, reconstruction } from './pixels.ts';
 import type { DvaeLoss, Relaxation } from './types.ts';
 
-export interface DvaeArchitecture<S extends SpecTree = SpecTree> {
+/** A model that makes codes of images and images of codes. */
+export interface ImageTokenizer<S extends SpecTree = SpecTree> {
   /** Codes on a side of an image. */
   readonly grid: number;
   readonly spec: S;
@@ -23,11 +31,15 @@ export interface DvaeArchitecture<S extends SpecTree = SpecTree> {
   decodeCodes(p: Parameters<S>, codes_BGG: Tensor3D): Tensor4D;
   /** The decoder's first features of each code, [V, C]: codes that look alike have close vectors. */
   codeVectors(p: Parameters<S>): Tensor2D;
+}
+
+/** One that mm trains. */
+export interface DvaeArchitecture<S extends SpecTree = SpecTree> extends ImageTokenizer<S> {
   /** The training loss of pixels in [0, 1]. */
   loss(p: Parameters<S>, pixels_BHW3: Tensor4D, relaxation: Relaxation): DvaeLoss;
 }
 
-function openai(config: DvaeModelConfig & { readonly architecture: 'openai' }): DvaeArchitecture<DvaeSpec> {
+function openai(config: OpenaiDvaeConfig): DvaeArchitecture<DvaeSpec> {
   return {
     grid: codeGrid(config),
     spec: dvaeSpec(config),
@@ -38,9 +50,7 @@ function openai(config: DvaeModelConfig & { readonly architecture: 'openai' }): 
   };
 }
 
-function discreteVae(
-  config: DvaeModelConfig & { readonly architecture: 'dalle-pytorch' },
-): DvaeArchitecture<dallePytorch.DiscreteVaeSpec> {
+function discreteVae(config: DallePytorchDvaeConfig): DvaeArchitecture<dallePytorch.DiscreteVaeSpec> {
   return {
     grid: codeGrid(config),
     spec: dallePytorch.discreteVaeSpec(config),
@@ -51,8 +61,18 @@ function discreteVae(
   };
 }
 
+function vqganTokenizer(config: VqganConfig): ImageTokenizer<vqgan.VqganSpec> {
+  return {
+    grid: codeGrid(config),
+    spec: vqgan.vqganSpec(config),
+    encode: (p, pixels_BHW3) => vqgan.encode(p, vqgan.toSigned(pixels_BHW3), config),
+    decodeCodes: (p, codes_BGG) => vqgan.fromSigned(vqgan.decodeCodes(p, codes_BGG, config)),
+    codeVectors: (p) => p.codebook as Tensor2D,
+  };
+}
+
 /** The architecture of a configuration. Its parameters are a tree of its `spec`. */
-export function dvaeArchitecture(config: DvaeModelConfig): DvaeArchitecture {
+export function dvaeArchitecture(config: TrainedDvaeConfig): DvaeArchitecture {
   switch (config.architecture) {
     case 'openai':
       return openai(config) as DvaeArchitecture;
@@ -63,9 +83,13 @@ export function dvaeArchitecture(config: DvaeModelConfig): DvaeArchitecture {
   }
 }
 
+/** The same for any checkpoint's configuration, without the loss. */
+export const imageTokenizer = (config: DvaeModelConfig): ImageTokenizer =>
+  config.architecture === 'vqgan' ? (vqganTokenizer(config) as ImageTokenizer) : dvaeArchitecture(config);
+
 /** Images encoded to hard codes and decoded, as DALL·E sees them; pixels in [0, 1]. */
 export function hardReconstruction<S extends SpecTree>(
-  architecture: DvaeArchitecture<S>,
+  architecture: ImageTokenizer<S>,
   p: Parameters<S>,
   pixels_BHW3: Tensor4D,
 ): { readonly codes_BGG: Tensor3D; readonly pixels_BHW3: Tensor4D; readonly mse: Scalar } {

@@ -66,6 +66,11 @@ export class RunFolder {
     this.#events.scalars(step, values);
   }
 
+  /** Adds a point to curves of times. They are in TensorBoard's events alone: metrics.jsonl has the same bytes again. */
+  logTime(step: number, values: Readonly<Record<string, number>>): void {
+    this.#events.scalars(step, values);
+  }
+
   /**
    * Saves an encoded PNG as `samples/step-N.png`, or as `samples/step-N-NAME.png` for a name other than `samples`, and
    * adds it to TensorBoard's events. Returns its path.

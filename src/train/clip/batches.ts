@@ -3,6 +3,7 @@
 import type { ClipConfig } from '../../config/clip.ts';
 import { type ImageBatch, ImageBatches } from '../../data/batches.ts';
 import type { CaptionedImage } from '../../data/image.ts';
+import type { Images } from '../../data/image-set.ts';
 import type { BatchPosition } from '../../data/order.ts';
 import type { Faults } from '../../data/sources/faults.ts';
 import type { OnHost } from '../../engine/session/compiled.ts';
@@ -16,13 +17,15 @@ export interface ClipBatch {
   chunks(): AsyncIterable<OnHost<ClipInputs>>;
   /** Position in the data after this batch; known once the chunks have been consumed. */
   readonly position: BatchPosition | undefined;
+  /** Milliseconds spent so far on waiting for chunks. */
+  readonly waited: number;
 }
 
 /** Batches of more image bytes are decoded again for the second pass. */
 const MAX_HELD_BYTES = 2 ** 28;
 
 export interface ClipData {
-  readonly images: readonly CaptionedImage[];
+  readonly images: Images;
   readonly tokenizer: Tokenizer;
   readonly faults: Faults;
 }
@@ -68,6 +71,7 @@ function inputs(
 /** A batch read from `source` in the first pass; later passes use memory, or decode it again from `start`. */
 class ReplayableBatch implements ClipBatch {
   position: BatchPosition | undefined;
+  waited = 0;
   readonly #data: ClipData;
   readonly #config: ClipConfig;
   readonly #chunk: number;
@@ -105,8 +109,11 @@ class ReplayableBatch implements ClipBatch {
   }
 
   async *#read(source: Chunks, held?: OnHost<ClipInputs>[]): AsyncGenerator<OnHost<ClipInputs>, void> {
-    for (let i = 0; i < this.#config.train.batch / this.#chunk; i++) {
+    const { batch, gradCacheChunk: chunk = batch } = this.#config.train;
+    for (let i = 0; i < batch / chunk; i++) {
+      const asked = performance.now();
       const { value } = (await source.next()) as IteratorYieldResult<ImageBatch>;
+      this.waited += performance.now() - asked;
       this.position = value.position;
       const part = inputs(value, this.#data, this.#config);
       held?.push(part);

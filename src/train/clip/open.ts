@@ -1,4 +1,4 @@
-// Opens a training run of CLIP: reads its tokenizer, its pairs and its labelled images, and checks them.
+// Opens a training run of CLIP: reads its pairs and its labelled images, and checks them.
 
 import type { ClipConfig } from '../../config/clip.ts';
 import { clipInput } from '../../data/clip-input.ts';
@@ -6,13 +6,10 @@ import { decodeAll } from '../../data/decode-batches.ts';
 import type { CaptionedImage } from '../../data/image.ts';
 import type { Faults } from '../../data/sources/faults.ts';
 import { readClasses, readLabels } from '../../data/sources/labelled.ts';
-import { readImages } from '../../data/sources/resolve.ts';
-import { splitExamples } from '../../data/split.ts';
+import { openTrainingImages } from '../../data/training-images.ts';
 import { countOf } from '../../engine/session/devices.ts';
 import type { HeldOutPairs, LabelledImages } from '../../eval/clip-validation.ts';
 import { checkClassifier } from '../../inference/clip/classifier.ts';
-import { textIds } from '../../models/clip/config.ts';
-import { loadTokenizer } from '../../tokenizers/load.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import { assertDivisible } from '../distributed/replicas.ts';
@@ -25,19 +22,29 @@ import { ClipTask } from './task.ts';
 const MAX_VALIDATION_PAIRS = 512;
 const MAX_LABELLED_IMAGES = 1024;
 
-/** @throws UsageError, DataError, EngineError when the tokenizer, the data or the engine cannot be used */
-export async function openClip(config: ClipConfig, context: OpenContext): Promise<ClipTask> {
-  const { log, faults, engine } = context;
+/** @throws UsageError, DataError, EngineError when the data or the engine cannot be used */
+export async function openClip(
+  config: ClipConfig,
+  tokenizer: Tokenizer,
+  context: OpenContext,
+): Promise<ClipTask> {
   const { data, model, train } = config;
   const { batch, gradCacheChunk = batch } = train;
+  const { log, faults, engine } = context;
   assertChunks(config, countOf(context.devices) ?? 1);
-  const tokenizer = await loadTokenizer(data.tokenizer);
-  assertVocabularyFits(config, tokenizer);
-  const images = await readImages(data.path, { captions: 'required', faults });
-  const cut = assertClipCaptionsFit(images, tokenizer, config);
-  if (cut > 0) log.warn(`${cut} captions are longer than ${model.text.length} tokens and will be cut`);
-  const { training, heldOut } = splitExamples(images, data.validation);
-  assertEnoughImages(training.length, batch, data.path);
+  const { training, heldOut, all } = await openTrainingImages(data, {
+    ...context,
+    captions: 'required',
+    batch,
+    maxHeldOut: MAX_VALIDATION_PAIRS,
+  });
+  if (!all) assertTruncating(config);
+  const cut = assertClipCaptionsFit(all ?? heldOut, tokenizer, config);
+  if (cut > 0) {
+    const of = all ? '' : ` of the first ${heldOut.length}`;
+    log.warn(`${cut}${of} captions are longer than ${model.text.length} tokens and will be cut`);
+  }
+  assertEnoughImages(training.count, batch, data.path);
   const pairs = await decodePairs(heldOut, config, faults);
   const labelled = data.zeroShot && (await decodeLabelled(config, data.zeroShot, faults));
   const inMemory = gradCacheChunk < batch ? `, ${gradCacheChunk} images in memory at a time` : '';
@@ -53,27 +60,19 @@ export async function openClip(config: ClipConfig, context: OpenContext): Promis
 
 /** Throws UsageError unless the devices' chunks fill a batch. */
 function assertChunks({ train: { batch, gradCacheChunk = batch } }: ClipConfig, devices: number): void {
-  const accumulateSteps = Math.max(1, Math.ceil(batch / devices / gradCacheChunk));
-  assertDivisible(
-    batch,
-    { devices, accumulateSteps: accumulateSteps > 1 ? gradCacheChunk : 1 },
-    'train.gradCacheChunk',
-  );
+  const isCached = gradCacheChunk < batch / devices;
+  const accumulateSteps = isCached ? gradCacheChunk : 1;
+  assertDivisible(batch, { devices, accumulateSteps }, 'train.gradCacheChunk');
 }
 
-function assertVocabularyFits({ model, data }: ClipConfig, tokenizer: Tokenizer): void {
-  const ids = textIds(model);
-  if (tokenizer.vocabularySize <= ids) return;
-  const own = model.text.vocabulary - ids;
-  const reserved = own > 0 ? `, of which the model reserves ${own}` : '';
-  throw new UsageError(
-    `the tokenizer has ${tokenizer.vocabularySize} entries, model.text.vocabulary is ${model.text.vocabulary}${reserved}`,
-    {
-      code: 'E_VOCABULARY_TOO_SMALL',
-      where: data.tokenizer,
-      fix: `set model.text.vocabulary to at least ${tokenizer.vocabularySize + own}`,
-    },
-  );
+/** Captions that are only seen in their turn cannot be checked before training. */
+function assertTruncating({ data }: ClipConfig): void {
+  if (data.truncateCaptions) return;
+  throw new UsageError('the captions of so many images are not checked before training', {
+    code: 'E_CAPTIONS_NOT_CHECKED',
+    where: data.path,
+    fix: 'set data.truncateCaptions, so that one that is too long is cut; mm data check counts them',
+  });
 }
 
 const sizeOf = ({ model }: ClipConfig) => clipInput(model.image);
@@ -98,7 +97,7 @@ async function decodeLabelled(
   { images, labels: file, templates }: NonNullable<ClipConfig['data']['zeroShot']>,
   faults: Faults,
 ): Promise<LabelledImages> {
-  const all = await readClasses(images);
+  const all = await readClasses(images, faults);
   const labels = file === undefined ? [...new Set(all.map(({ label }) => label))] : await readLabels(file);
   checkClassifier(labels, templates, file ?? images);
   const unlisted = all.find(({ label }) => !labels.includes(label));

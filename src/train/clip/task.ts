@@ -79,6 +79,10 @@ export class ClipTask implements TrainingTask<ClipBatch> {
     return { ...(await this.#step(step, learningRate, () => batch.chunks())), learningRate };
   }
 
+  waited({ waited }: ClipBatch): number {
+    return waited;
+  }
+
   evaluate(): Promise<Metrics> {
     return this.#validation.run();
   }

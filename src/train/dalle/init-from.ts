@@ -1,7 +1,8 @@
 // Initializes a run with the weights of a checkpoint, whose text may be shorter: train.initFrom.
 
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
-import { type DalleModelConfig, dalleCheckpointSchema } from '../../config/dalle.ts';
+import { dalleCheckpointSchema } from '../../config/dalle.ts';
+import type { DalleModelConfig } from '../../config/dalle-model.ts';
 import type { HostTensor } from '../../engine/native/tensor.ts';
 import { dalleSpec } from '../../models/dalle/model.ts';
 import type { SpecTree } from '../../nn/parameters.ts';

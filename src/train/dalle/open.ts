@@ -1,4 +1,4 @@
-// Opens a training run of the joint Transformer: its dVAE, tokenizer and tokens, all checked against each other.
+// Opens a training run of the joint Transformer: its tokens and captions, checked against its parts.
 
 import { createHash } from 'node:crypto';
 import { readCheckpoint } from '../../checkpoint/read.ts';
@@ -6,19 +6,24 @@ import type { DalleConfig } from '../../config/dalle.ts';
 import { textLines } from '../../data/sources/captions.ts';
 import { countOf } from '../../engine/session/devices.ts';
 import { DvaeCodec } from '../../inference/dvae/codec.ts';
-import { BpeTokenizer } from '../../tokenizers/bpe.ts';
-import { DataError, UsageError } from '../../util/errors.ts';
+import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
+import { DataError } from '../../util/errors.ts';
 import { assertDivisible } from '../distributed/replicas.ts';
 import { assertEnoughImages } from '../enough-images.ts';
 import type { OpenContext } from '../loop/run-context.ts';
 import { assertCaptionsFit, firstCaption, validationBatches } from './batches.ts';
 import { openDataset, splitDataset, type TokenizedDataset } from './dataset.ts';
+import type { DalleParts } from './parts.ts';
 import { DalleTask } from './task.ts';
 
 const MAX_VALIDATION_BATCHES = 8;
 
 /** @throws UsageError, DataError, EngineError when a part, the data or the engine cannot be used */
-export async function openDalle(config: DalleConfig, context: OpenContext): Promise<DalleTask> {
+export async function openDalle(
+  config: DalleConfig,
+  { dvae, tokenizer }: DalleParts,
+  context: OpenContext,
+): Promise<DalleTask> {
   const { path: run, resume, log, cluster, faults } = context;
   const { data, model } = config;
   const isPrimary = cluster?.isPrimary ?? true;
@@ -28,9 +33,8 @@ export async function openDalle(config: DalleConfig, context: OpenContext): Prom
   const parts = { workers: cluster?.workers ?? 1, accumulateSteps: train.accumulateSteps };
   assertDivisible(train.batch, { ...parts, devices: countOf(context.devices) ?? 1 });
   if (train.compression && !cluster) warn('train.compression has no effect with one worker');
-  const dvae = await readCheckpoint(data.dvae, { kind: 'dvae', warn });
-  const tokenizer = await BpeTokenizer.load(data.tokenizer);
-  assertVocabularyFits(config, tokenizer);
+  if (data.bpeDropout > 0 && !tokenizer.hasDropout)
+    warn('data.bpeDropout has no effect with this kind of tokenizer');
   const initFrom =
     train.initFrom === undefined || resume || !isPrimary
       ? undefined
@@ -38,7 +42,6 @@ export async function openDalle(config: DalleConfig, context: OpenContext): Prom
   const runtime = await context.engine.start();
   assertDivisible(train.batch, { ...parts, devices: runtime.replicas.names.length });
   const codec = await DvaeCodec.open(runtime, dvae);
-  assertCodecFits(config, codec);
   const all = await openDataset(config, codec, dvae, faults, context);
   const source = data.tokens ?? data.path ?? '';
   const cut = assertCaptionsFit(all, tokenizer, config, source);
@@ -69,7 +72,14 @@ const trainOfWorker = (train: DalleConfig['train'], isPrimary: boolean): DalleCo
 
 /** Identifies the configuration without the paths of files, which may differ between machines. */
 function configHash({ data, train, ...config }: DalleConfig): string {
-  const { path: _path, tokens: _tokens, dvae: _dvae, tokenizer: _tokenizer, ...sharedData } = data;
+  const {
+    path: _path,
+    tokens: _tokens,
+    validationPath: _validationPath,
+    dvae: _dvae,
+    tokenizer: _tokenizer,
+    ...sharedData
+  } = data;
   const { initFrom: _initFrom, ...sharedTrain } = train;
   const text = JSON.stringify({ ...config, data: sharedData, train: sharedTrain });
   return createHash('sha256').update(text).digest('hex');
@@ -78,7 +88,7 @@ function configHash({ data, train, ...config }: DalleConfig): string {
 /** Identifies the training data: images and captions in their order, and the meaning of their ids. */
 function dataHash(
   { keys, captions, codes }: TokenizedDataset,
-  tokenizer: BpeTokenizer,
+  tokenizer: Tokenizer,
   codec: DvaeCodec,
 ): string {
   const hash = createHash('sha256').update(codes);
@@ -96,37 +106,11 @@ const dataDiffers = (rank: number, where: string): DataError =>
 function samplePrompts(
   config: DalleConfig,
   heldOut: TokenizedDataset,
-  tokenizer: BpeTokenizer,
+  tokenizer: Tokenizer,
 ): readonly string[] {
   const { prompts, count } = config.train.samples;
   const keys = prompts.map((_, i) => `train.samples.prompts.${i}`);
   assertCaptionsFit({ keys, captions: prompts.map(textLines) }, tokenizer, config);
   if (prompts.length > 0) return prompts;
   return heldOut.captions.slice(0, count).map((_, i) => firstCaption(heldOut, i));
-}
-
-function assertVocabularyFits({ model, data }: DalleConfig, { vocabularySize }: BpeTokenizer): void {
-  if (vocabularySize <= model.textVocabulary) return;
-  throw new UsageError(
-    `the tokenizer has ${vocabularySize} entries, model.textVocabulary is ${model.textVocabulary}`,
-    {
-      code: 'E_VOCABULARY_TOO_SMALL',
-      where: data.tokenizer,
-      fix: `set model.textVocabulary to at least ${vocabularySize}`,
-    },
-  );
-}
-
-function assertCodecFits({ model, data }: DalleConfig, codec: DvaeCodec): void {
-  for (const [key, configured, actual] of [
-    ['grid', model.grid, codec.grid],
-    ['imageVocabulary', model.imageVocabulary, codec.config.vocabulary],
-  ] as const) {
-    if (configured === actual) continue;
-    throw new UsageError(`model.${key} is ${configured}, the dVAE's is ${actual}`, {
-      code: 'E_DVAE_MISMATCH',
-      where: data.dvae,
-      fix: `set model.${key} to ${actual}`,
-    });
-  }
 }

@@ -11,4 +11,12 @@ import { openDvae } from './open.ts';
  * @throws UsageError, DataError, EngineError, InterruptedError as `runTraining` and `openDvae` do
  */
 export const trainDvae = (config: DvaeConfig, context: RunContext): Promise<LoopResult> =>
-  runTraining({ kind: 'dvae', schema: dvaeSchema, open: openDvae }, config, context);
+  runTraining(
+    {
+      kind: 'dvae',
+      schema: dvaeSchema,
+      prepare: async (config) => ({ config, open: (context) => openDvae(config, context) }),
+    },
+    config,
+    context,
+  );

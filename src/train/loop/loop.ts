@@ -6,6 +6,7 @@ import { InterruptedError } from '../../util/errors.ts';
 import type { Logger } from '../../util/logger.ts';
 import type { Progress } from '../../util/progress.ts';
 import { divergence } from '../optim/divergence.ts';
+import { DataWait } from './data-wait.ts';
 import type { ResumedState } from './resume.ts';
 import type { LoopTask } from './task.ts';
 
@@ -17,7 +18,7 @@ export interface LoopSchedule {
 }
 
 /** Where metrics and images of a run are written. */
-export type RunWriter = Pick<RunFolder, 'path' | 'log' | 'image'>;
+export type RunWriter = Pick<RunFolder, 'path' | 'log' | 'logTime' | 'image'>;
 
 /**
  * Saves a checkpoint to resume from, with the position in the data after `batch` and the last validation metrics;
@@ -49,6 +50,8 @@ export interface LoopResult {
   readonly lastLoss: number | undefined;
   /** The last validation metrics. */
   readonly evaluation: Metrics;
+  /** Share of the time of the updates that went into waiting for their data; undefined without an update. */
+  readonly dataWait: number | undefined;
 }
 
 /**
@@ -57,7 +60,16 @@ export interface LoopResult {
  * @throws DataError when the loss or a gradient is no longer finite; the last checkpoint stays
  */
 export async function trainLoop<Batch>(options: LoopOptions<Batch>): Promise<LoopResult> {
-  const { label, task, batches, save, schedule, resumed, run, progress, signal, stops } = options;
+  try {
+    return await loop(options);
+  } finally {
+    // Batches in flight are awaited: nothing is read, and no file is open, once the run has ended.
+    await options.batches.return?.();
+  }
+}
+
+async function loop<Batch>(options: LoopOptions<Batch>): Promise<LoopResult> {
+  const { label, task, batches, save, schedule, resumed, run, progress, log, signal, stops } = options;
   const { steps, logEvery, evaluateEvery, saveEvery } = schedule;
   const start = resumed?.step ?? 0;
   const began = performance.now();
@@ -65,6 +77,7 @@ export async function trainLoop<Batch>(options: LoopOptions<Batch>): Promise<Loo
   let lastLoss: number | undefined;
   let batch: Batch | undefined;
   let evaluation = resumed?.metrics ?? {};
+  const wait = new DataWait();
   let checkpoint = resumed?.checkpoint;
   progress.start(label, steps, start);
   for (let step = start; ; step++) {
@@ -77,7 +90,21 @@ export async function trainLoop<Batch>(options: LoopOptions<Batch>): Promise<Loo
     if (isLast) {
       progress.stop();
       const seconds = (performance.now() - began) / 1000;
-      return { checkpoint: checkpoint as string, steps: step, seconds, firstLoss, lastLoss, evaluation };
+      const dataWait = wait.total();
+      log.debug({ event: 'end', step, seconds, dataWait }, 'end');
+      if (dataWait !== undefined)
+        progress.note(
+          `${label}: waited for data ${(100 * dataWait).toPrecision(2)} % of the time of the steps`,
+        );
+      return {
+        checkpoint: checkpoint as string,
+        steps: step,
+        seconds,
+        firstLoss,
+        lastLoss,
+        evaluation,
+        dataWait,
+      };
     }
     if (isStopping) {
       throw new InterruptedError(`stopped at step ${step} of ${steps}`, {
@@ -86,14 +113,20 @@ export async function trainLoop<Batch>(options: LoopOptions<Batch>): Promise<Loo
         fix: 'continue with `resume`',
       });
     }
+    wait.start();
     const next = await batches.next();
     if (next.done) throw new Error('the batches ended before the run');
     batch = next.value;
+    wait.received();
     const metrics = await task.update(step, batch);
+    wait.updated(task.waited?.(batch));
     const loss = metrics.loss as number;
     const isLogged = (step + 1) % logEvery === 0 || step === 0;
     const hasDiverged = !Number.isFinite(loss) || !Number.isFinite(metrics.gradientNorm ?? 0);
-    if (isLogged || hasDiverged) run.log(step + 1, metrics);
+    if (isLogged || hasDiverged) {
+      run.log(step + 1, metrics);
+      run.logTime(step + 1, { dataWait: wait.sinceLast() });
+    }
     if (hasDiverged) {
       const what = Number.isFinite(loss) ? 'gradients are' : 'loss is';
       throw divergence(what, step + 1, run.path, await task.diagnose?.(step, batch));

@@ -2,7 +2,7 @@
 
 import type { z } from 'zod';
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
-import type { ModelKind } from '../../config/kind.ts';
+import { isMap, type ModelKind } from '../../config/kind.ts';
 import { loadConfig } from '../../config/load.ts';
 import { readRunConfig } from '../../report/run/config.ts';
 import { noRunToResume } from '../../report/run/folder.ts';
@@ -14,11 +14,13 @@ import { UsageError } from '../../util/errors.ts';
 export interface ResumableConfig {
   readonly model: unknown;
   readonly seed: number;
+  /** Where it decides the order of the data. */
+  readonly data: { readonly validation: number; readonly shuffle?: unknown };
 }
 
 /**
  * Compares a configuration with that of the run in the folder `run`.
- * @throws UsageError when there is no run, or it is of another kind, model or seed
+ * @throws UsageError when there is no run, or it is of another kind, model, seed or order of the data
  */
 export async function assertSameRun<C extends ResumableConfig>(
   kind: ModelKind,
@@ -35,19 +37,40 @@ export async function assertSameRun<C extends ResumableConfig>(
       fix: `name the folder of a run of mm train-${kind}`,
     });
   }
-  const { model, seed } = loadConfig(schema, { file: before.file, storedAs: kind });
+  const { model, seed, data } = loadConfig(schema, { file: before.file, storedAs: kind });
   for (const [key, old, now] of [
     ['model', model, config.model],
     ['seed', seed, config.seed],
+    ['data.shuffle', data.shuffle, config.data.shuffle],
   ] as const) {
-    if (JSON.stringify(old) !== JSON.stringify(now)) {
-      throw new UsageError(`${key} differs from the run that is resumed`, {
+    const difference = firstDifference(key, old, now);
+    if (difference === undefined) continue;
+    throw new UsageError(
+      `${difference.key} is ${difference.now}, the run's that is resumed ${difference.old}`,
+      {
         code: 'E_RESUME_CONFIG',
         where: before.file,
-        fix: `use the run's own ${key}, or start a new run in another folder`,
-      });
+        fix: `set ${difference.key} to the run's, or start a new run in another folder`,
+      },
+    );
+  }
+}
+
+/** The first dotted key whose values differ, with both as JSON. */
+function firstDifference(
+  key: string,
+  old: unknown,
+  now: unknown,
+): { readonly key: string; readonly old: string; readonly now: string } | undefined {
+  const [a, b] = [JSON.stringify(old), JSON.stringify(now)];
+  if (a === b) return undefined;
+  if (isMap(old) && isMap(now)) {
+    for (const name of new Set([...Object.keys(old), ...Object.keys(now)])) {
+      const found = firstDifference(`${key}.${name}`, old[name], now[name]);
+      if (found) return found;
     }
   }
+  return { key, old: a ?? 'not set', now: b ?? 'not set' };
 }
 
 /** Throws UsageError unless a part of the run is the one it started with; `where` names the one given now. */

@@ -11,6 +11,8 @@ import type { ModelState } from './state.ts';
 export interface LoopTask<Batch> {
   /** One update; its metrics hold the `loss` that is minimised. */
   update(step: number, batch: Batch): Promise<Metrics>;
+  /** Milliseconds that the update just made waited for more of its batch, where it reads a batch in chunks. */
+  waited?(batch: Batch): number;
   /** Validation metrics. */
   evaluate(step: number): Promise<Metrics>;
   /** An image of what the model does now, as PNG, where there is one to make. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { discreteVae } from '../../../src/convert/dvae/weights.ts';
-import { weightSource } from '../../../src/convert/external.ts';
+import { weightSource } from '../../../src/convert/rules.ts';
 import { TorchStorage } from '../../../src/convert/torch/storage.ts';
 import { TorchTensor } from '../../../src/convert/torch/tensor.ts';
 import { DataError } from '../../../src/util/errors.ts';
@@ -103,7 +103,7 @@ describe('conversion of a DiscreteVAE of DALLE-pytorch', () => {
   test('weights of integers are an error', () => {
     const storage = new TorchStorage('0', 'int64', 1, async () => new ArrayBuffer(8));
     assertError(
-      () => weightSource('x', new TorchTensor(storage, 'int64', 0, [1], [1]), 'vae.pt'),
+      () => weightSource('x', [new TorchTensor(storage, 'int64', 0, [1], [1])], 'vae.pt'),
       'E_WEIGHTS_UNSUPPORTED',
       /\bx\b.* int64/,
     );

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { ATTENTION_KINDS, type AttentionKind } from '../../../src/config/dalle.ts';
+import { ATTENTION_KINDS, type AttentionKind } from '../../../src/config/dalle-model.ts';
 import { type Tensor, type Tensor4D, tf } from '../../../src/engine/tfjs/tf.ts';
 import type { StreamLayout } from '../../../src/nn/attention-kinds.ts';
 import { attendStream, attentionPattern } from '../../../src/nn/attention-pattern.ts';

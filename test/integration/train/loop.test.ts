@@ -6,12 +6,14 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { RunFolder } from '../../../src/report/run/folder.ts';
 import { type LoopResult, trainLoop } from '../../../src/train/loop/loop.ts';
 import type { ResumedState } from '../../../src/train/loop/resume.ts';
 import type { LoopTask } from '../../../src/train/loop/task.ts';
 import { DataError, InterruptedError } from '../../../src/util/errors.ts';
 import { createLogger } from '../../../src/util/logger.ts';
+import { prefetch } from '../../../src/util/prefetch.ts';
 import { SILENT } from '../../../src/util/progress.ts';
 
 /** Validation, checkpoints and the log fall on the same steps and on different ones. */
@@ -209,10 +211,11 @@ describe('a run that has made all its steps', () => {
     const again = await run.session(() => assert.fail('nothing is left to do'));
     assert.deepEqual(
       { ...again, seconds: 0 },
-      { ...first, seconds: 0, firstLoss: undefined, lastLoss: undefined },
+      { ...first, seconds: 0, firstLoss: undefined, lastLoss: undefined, dataWait: undefined },
     );
     assert.equal(run.metrics, metrics);
     assert.equal(run.saves.length, 2);
+    assert.ok((first.dataWait as number) >= 0 && (first.dataWait as number) <= 1);
   });
 
   test('ends at once when its configuration asks for fewer', async () => {
@@ -232,6 +235,46 @@ describe('a run that has made all its steps', () => {
     assert.deepEqual(run.saves.at(-1), straight.saves.at(-1));
     assert.equal(run.metrics, straight.metrics);
   });
+});
+
+test('a run that ends, however it ends, first awaits the batches in flight', async () => {
+  for (const end of ['finished', 'failed'] as const) {
+    const run = await RunFolder.open(join(root, `awaited-${end}`), {
+      resume: false,
+      kind: 'dvae',
+      config: {},
+    });
+    let reading = 0;
+    const batches = prefetch(Array(100).keys(), 3, async (value) => {
+      reading++;
+      await setTimeout(5);
+      reading--;
+      return { value, position: value };
+    });
+    const loop = trainLoop<Batch>({
+      label: 'test',
+      task: {
+        update: async (step) => {
+          if (end === 'failed' && step === 2) throw new Crash();
+          return { loss: step };
+        },
+        evaluate: async () => ({}),
+        sampleImage: async () => undefined,
+      },
+      save: async () => '',
+      batches,
+      schedule: { ...SCHEDULE, steps: 4 },
+      resumed: undefined,
+      run,
+      progress: SILENT,
+      log: createLogger('error'),
+      signal: new AbortController().signal,
+    });
+    if (end === 'failed') await assert.rejects(loop, Crash);
+    else assert.equal((await loop).steps, 4);
+    assert.equal(reading, 0);
+    run.close();
+  }
 });
 
 test('a loss that is not finite ends the run, is named with its step, and is logged', async () => {

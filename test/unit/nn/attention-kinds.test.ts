@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { ATTENTION_KINDS, type AttentionKind } from '../../../src/config/dalle.ts';
+import { ATTENTION_KINDS, type AttentionKind } from '../../../src/config/dalle-model.ts';
 import { attentionOrder, type StreamLayout } from '../../../src/nn/attention-kinds.ts';
 import { attentionMask } from '../../support/attention-mask.ts';
 

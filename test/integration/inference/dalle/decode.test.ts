@@ -2,7 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { ATTENTION_KINDS, type AttentionKind, type DalleModelConfig } from '../../../../src/config/dalle.ts';
+import {
+  ATTENTION_KINDS,
+  type AttentionKind,
+  type DalleModelConfig,
+} from '../../../../src/config/dalle-model.ts';
 import type { HostTensor } from '../../../../src/engine/native/tensor.ts';
 import { Runtime } from '../../../../src/engine/session/runtime.ts';
 import {

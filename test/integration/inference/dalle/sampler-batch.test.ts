@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { readCheckpoint } from '../../../../src/checkpoint/read.ts';
-import { dalleModelSchema } from '../../../../src/config/dalle.ts';
+import { dalleModelSchema } from '../../../../src/config/dalle-model.ts';
 import { Runtime } from '../../../../src/engine/session/runtime.ts';
 import { inRowBlocks } from '../../../../src/engine/tfjs/row-blocks.ts';
 import type { Scalar, Tensor, Tensor1D } from '../../../../src/engine/tfjs/tf.ts';

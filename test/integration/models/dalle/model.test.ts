@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { dalleModelSchema } from '../../../../src/config/dalle.ts';
+import { dalleModelSchema } from '../../../../src/config/dalle-model.ts';
 import { type Tensor2D, tf } from '../../../../src/engine/tfjs/tf.ts';
 import { padCaption, streamLength } from '../../../../src/models/dalle/config.ts';
 import { dalleSpec, logits } from '../../../../src/models/dalle/model.ts';

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import type { DalleModelConfig } from '../../../../src/config/dalle.ts';
+import type { DalleModelConfig } from '../../../../src/config/dalle-model.ts';
 import { Runtime } from '../../../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, tf } from '../../../../src/engine/tfjs/tf.ts';
 import { dalleLoss } from '../../../../src/models/dalle/loss.ts';

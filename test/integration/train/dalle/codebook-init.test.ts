@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { dalleModelSchema } from '../../../../src/config/dalle.ts';
+import { dalleModelSchema } from '../../../../src/config/dalle-model.ts';
 import type { HostTensor } from '../../../../src/engine/native/tensor.ts';
 import { Runtime } from '../../../../src/engine/session/runtime.ts';
 import { dalleSpec } from '../../../../src/models/dalle/model.ts';

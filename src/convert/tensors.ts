@@ -1,0 +1,94 @@
+// Tensors of other programs, read one by one, and their elements in our order.
+
+import { ELEMENT_TYPES, type TensorArray, type TensorData, type TensorType } from '../checkpoint/dtype.ts';
+import { widen } from '../checkpoint/half.ts';
+import { DataError } from '../util/errors.ts';
+
+/** A tensor of another program, read when its turn comes. */
+export interface ExternalTensor {
+  /** A type of checkpoints, or the name of another one, whose elements cannot be read. */
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  /** The elements, row-major. @throws DataError when the file is damaged or mm lacks the type */
+  read(): Promise<TensorData>;
+  /** `count` rows, the first of which is `start`. */
+  rows(start: number, count: number): ExternalTensor;
+}
+export type StateDict = ReadonlyMap<string, ExternalTensor>;
+
+/** A tensor whose elements `read` gives. */
+export function externalTensor(
+  dtype: string,
+  shape: readonly number[],
+  read: () => Promise<TensorData>,
+): ExternalTensor {
+  const rows = (start: number, count: number): ExternalTensor => {
+    const part = [count, ...shape.slice(1)];
+    const size = elements(shape.slice(1));
+    return externalTensor(dtype, part, async () => {
+      const { dtype, data } = await read();
+      return { dtype, shape: part, data: data.subarray(start * size, (start + count) * size) as TensorArray };
+    });
+  };
+  return { dtype, shape, read, rows };
+}
+
+const FLOATS: readonly string[] = ['float32', 'float16', 'bfloat16', 'float64'];
+/** Whether the elements are floating-point numbers of a type that mm reads. */
+export const isFloat = ({ dtype }: ExternalTensor): boolean => FLOATS.includes(dtype);
+
+/** The type in which a weight is stored: its own; float32 where it was float64, or parts have different types. */
+export function storedType(parts: readonly ExternalTensor[]): TensorType {
+  const [type, ...others] = new Set(parts.map(({ dtype }) => dtype as TensorType));
+  return type === undefined || type === 'float64' || others.length > 0 ? 'float32' : type;
+}
+
+export async function toFloat32(tensor: ExternalTensor): Promise<Float32Array> {
+  const { data } = widen(await tensor.read());
+  return data instanceof Float32Array ? data : Float32Array.from(data as Float64Array);
+}
+
+/** Several tensors one after the other, in their stored type. */
+export async function joined(parts: readonly ExternalTensor[]): Promise<TensorArray> {
+  const type = storedType(parts);
+  const read = async (part: ExternalTensor): Promise<TensorArray> =>
+    part.dtype === type ? (await part.read()).data : toFloat32(part);
+  if (parts.length === 1) return read(parts[0] as ExternalTensor);
+  const all = new ELEMENT_TYPES[type].array(parts.reduce((sum, { shape }) => sum + elements(shape), 0));
+  let at = 0;
+  for (const part of parts) {
+    const data = await read(part);
+    (all as Float32Array).set(data as Float32Array, at);
+    at += data.length;
+  }
+  return all;
+}
+
+/** Rows of a block that stays in the processor's cache. */
+const BLOCK = 32;
+
+/** [O, rest] → [rest, O]: of matrices, and of kernels [O, I, H, W] → [H, W, I, O]. */
+export function outputsLast<T extends TensorArray>(data: T, shape: readonly number[]): T {
+  const [outputs, inputs, height = 1, width = 1] = shape as [number, number, number?, number?];
+  const area = height * width;
+  const source = data as Float32Array;
+  const result = new (data.constructor as Float32ArrayConstructor)(data.length);
+  for (let first = 0; first < outputs; first += BLOCK) {
+    const end = Math.min(first + BLOCK, outputs);
+    for (let i = 0; i < inputs; i++)
+      for (let a = 0; a < area; a++)
+        for (let o = first; o < end; o++)
+          result[(a * inputs + i) * outputs + o] = source[(o * inputs + i) * area + a] as number;
+  }
+  return result as unknown as T;
+}
+
+export const elements = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
+
+/** @param model with its article, for the message: `a CLIP` */
+export const misfit = (what: string, where: string, model = 'a CLIP'): DataError =>
+  new DataError(`not the weights of such ${model}: ${what}`, {
+    code: 'E_WEIGHTS_MISMATCH',
+    where,
+    fix: 'check that the file is whole, and that its configuration is its own',
+  });
