@@ -120,9 +120,7 @@ export const givenClipModelSchema = z
 const data = z
   .strictObject({
     path: captionedSource,
-    tokenizer: z
-      .string()
-      .describe("tokenizer.json of mm train-bpe or of CLIP, or CLIP's merges file (.txt, .txt.gz)"),
+    tokenizer: z.string().describe('tokenizer, of any kind: see docs/FORMATS.md'),
     validation: validationShare,
     shuffle,
     ...sourceKeys,

@@ -40,7 +40,9 @@ export async function findModel(files: ExternalFiles, wanted: Wanted): Promise<F
   for (const { where, key, tensors } of await files.stateDicts()) {
     const plain = unwrapped(tensors);
     const { rename } = wanted;
-    const named = rename ? new Map(Array.from(plain, ([name, tensor]) => [rename(name), tensor])) : plain;
+    const renamed = rename && new Map(Array.from(plain, ([name, tensor]) => [rename(name), tensor]));
+    // Two tensors that would have one name are tensors of different models.
+    const named = renamed?.size === plain.size ? renamed : plain;
     for (const part of partsWith(named, wanted.anchors)) all.push({ ...part, where, key });
   }
   const chosen = choose(all, wanted.part);

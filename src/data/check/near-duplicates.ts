@@ -13,36 +13,54 @@ export interface Hashed {
   readonly hash: PerceptualHash;
 }
 
+/** Hashes among which a near one is found without comparing with all. */
+export interface Looks {
+  /** Number of the first hash within `MAX_DISTANCE`; undefined when there is none. */
+  find(hash: PerceptualHash): number | undefined;
+  /** Adds a hash, and returns its number. */
+  add(hash: PerceptualHash): number;
+}
+
+export function looks(): Looks {
+  const all: PerceptualHash[] = [];
+  /** Numbers by each band of the hash. */
+  const byBand = Array.from({ length: BANDS }, () => new Map<number, number[]>());
+  return {
+    find(hash) {
+      let found: number | undefined;
+      for (const [band, buckets] of byBand.entries())
+        for (const number of buckets.get(bandOf(hash, band)) ?? [])
+          if (
+            number < (found ?? all.length) &&
+            hashDistance(hash, all[number] as PerceptualHash) <= MAX_DISTANCE
+          )
+            found = number;
+      return found;
+    },
+    add(hash) {
+      for (const [band, buckets] of byBand.entries()) {
+        const key = bandOf(hash, band);
+        const bucket = buckets.get(key);
+        if (bucket) bucket.push(all.length);
+        else buckets.set(key, [all.length]);
+      }
+      return all.push(hash) - 1;
+    },
+  };
+}
+
 /**
  * Groups of at least two. Each image joins the first group whose first image is within `MAX_DISTANCE` of it: a chain of
  * small differences makes no group of different images.
  */
 export function nearDuplicates(images: readonly Hashed[]): string[][] {
-  /** Groups by each band of their first image's hash. */
-  const byBand = Array.from({ length: BANDS }, () => new Map<number, number[]>());
-  const groups: { readonly first: PerceptualHash; readonly files: string[] }[] = [];
+  const firsts = looks();
+  const groups: string[][] = [];
   for (const { file, hash } of images) {
-    let found = Number.POSITIVE_INFINITY;
-    for (const [band, buckets] of byBand.entries())
-      for (const index of buckets.get(bandOf(hash, band)) ?? [])
-        if (
-          index < found &&
-          hashDistance(hash, (groups[index] as (typeof groups)[number]).first) <= MAX_DISTANCE
-        )
-          found = index;
-    if (found !== Number.POSITIVE_INFINITY) {
-      groups[found]?.files.push(file);
-      continue;
-    }
-    for (const [band, buckets] of byBand.entries()) {
-      const key = bandOf(hash, band);
-      const bucket = buckets.get(key);
-      if (bucket) bucket.push(groups.length);
-      else buckets.set(key, [groups.length]);
-    }
-    groups.push({ first: hash, files: [file] });
+    const group = firsts.find(hash) ?? firsts.add(hash);
+    groups[group] = [...(groups[group] ?? []), file];
   }
-  return groups.map(({ files }) => files).filter(({ length }) => length > 1);
+  return groups.filter(({ length }) => length > 1);
 }
 
 /** Bits `band` × 13 and the 12 after it, counted from the lowest. */

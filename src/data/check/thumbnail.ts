@@ -1,8 +1,8 @@
 // Small images for pages: of a damaged file, as much as can be decoded.
 
 import sharp from 'sharp';
-import { readImageFile } from '../decode.ts';
 import type { ImageFile } from '../image.ts';
+import { readImageFile } from '../read-image.ts';
 
 /** Pixels of the longer side. */
 const SIZE = 160;
