@@ -61,7 +61,13 @@ export class ExternalFiles {
             cause,
           });
         });
-        if (!stats.isDirectory()) return [path];
+        if (stats.isFile()) return [path];
+        if (!stats.isDirectory())
+          throw new DataError('a pipe or a device, of which no place can be read', {
+            code: 'E_NOT_A_FILE',
+            where: path,
+            fix: 'save it as a file first',
+          });
         folders.push(path);
         const names = (await readdir(path)).filter((name) => !name.startsWith('.'));
         const inside = names.sort().map((name) => join(path, name));
