@@ -11,6 +11,7 @@ import {
   positiveInteger,
   precision,
   seed,
+  sourceKeys,
   truncateCaptions,
   validationShare,
 } from './fields.ts';
@@ -45,8 +46,9 @@ const data = z
     tokens: z.string().optional().describe('folder of token shards of mm tokenize, instead of path'),
     dvae: z.string().describe('checkpoint or run of the dVAE'),
     dvaeArchitecture,
-    tokenizer: z.string().describe('tokenizer.json of mm train-bpe'),
+    tokenizer: z.string().describe('tokenizer, of any kind: see docs/FORMATS.md'),
     validation: validationShare,
+    ...sourceKeys,
     bpeDropout: z
       .number()
       .min(0)

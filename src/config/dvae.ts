@@ -10,6 +10,8 @@ import {
   positiveInteger,
   precision,
   seed,
+  shuffle,
+  sourceKeys,
   validationShare,
 } from './fields.ts';
 import { checkHalvings, imageSize } from './image-size.ts';
@@ -133,6 +135,8 @@ export const dvaeSchema = z
       .strictObject({
         path: imageSource,
         validation: validationShare,
+        shuffle,
+        ...sourceKeys,
         crop: z
           .enum(['published', 'random', 'center', 'none'])
           .default('random')

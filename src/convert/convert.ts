@@ -69,7 +69,7 @@ async function write(to: string, { contents, dvae }: Converted, signal?: AbortSi
   const base = { step: 0, seed: 0, dataPosition: null, metrics: {} };
   const folder = `${to}.dvae`;
   try {
-    let included: Checkpoint | undefined;
+    let included: Checkpoint | undefined = contents.dvae;
     if (dvae) {
       await write(folder, dvae, signal);
       included = await readCheckpoint(folder, { kind: 'dvae', warn: () => {} });

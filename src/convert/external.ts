@@ -206,9 +206,13 @@ export interface ConvertOptions {
   readonly part?: string | undefined;
   /** Pixels on a side, for models whose files do not include it. */
   readonly imageSize?: number | undefined;
-  /** tokenizer.json, or CLIP's merges file, for models of text whose files do not include one. */
+  /** File of the tokenizer, of any kind, for models of text whose files do not include one. */
   readonly tokenizer?: string | undefined;
-  /** YAML file of a VQGAN's sizes. */
+  /** Checkpoint of a DALL·E's image tokenizer, instead of the one in its file. */
+  readonly dvae?: string | undefined;
+  /** Share of the captions that a DALL·E was trained without, which its file does not say. */
+  readonly nullCaptions?: number | undefined;
+  /** File of a VQGAN's sizes: model.yaml, or diffusers' config.json. */
   readonly config?: string | undefined;
   /** Activation of a CLIP's resblocks, for weights that do not include it. */
   readonly activation?: 'quick-gelu' | 'gelu' | undefined;
@@ -228,8 +232,8 @@ export interface ConvertOptions {
 export interface Converted {
   /** The model and its sizes, for output. */
   readonly what: string;
-  readonly contents: Pick<CheckpointContents, 'kind' | 'config' | 'model' | 'tokenizer'>;
-  /** The dVAE of a DALL·E. */
+  readonly contents: Pick<CheckpointContents, 'kind' | 'config' | 'model' | 'tokenizer' | 'dvae'>;
+  /** The dVAE of a DALL·E, where `contents` has none. */
   readonly dvae?: Converted;
 }
 

@@ -5,8 +5,10 @@ import { mapConcurrently } from '../util/concurrent.ts';
 import { InterruptedError } from '../util/errors.ts';
 import { type Progress, SILENT } from '../util/progress.ts';
 import { type CheckedImage, type CheckedSource, readSource } from './checked-source.ts';
-import { decodeBuffer, type ImageInfo, readImageFile } from './decode.ts';
+import { decodeBuffer, type ImageInfo } from './decode.ts';
 import { ImageFault } from './image.ts';
+import { readImageFile } from './read-image.ts';
+import type { TableOptions } from './sources/source.ts';
 
 /** Bound on image files in memory. */
 const MAX_OPEN_IMAGES = 6;
@@ -16,6 +18,7 @@ const TRIAL_SIZE = 32;
 export interface CheckOptions {
   /** Captions of more words count as too long: every word takes at least one token. */
   readonly textLength: number;
+  readonly table?: TableOptions;
   readonly progress?: Progress;
   readonly signal?: AbortSignal;
 }
@@ -137,8 +140,8 @@ function captionReport({ images, orphanCaptions: alone }: CheckedSource, textLen
  * @throws DataError when there is no such source or no image in it, or a list is damaged; InterruptedError
  */
 export async function checkData(path: string, options: CheckOptions): Promise<DataReport> {
-  const { textLength, progress = SILENT, signal } = options;
-  const source = await readSource(path);
+  const { textLength, table, progress = SILENT, signal } = options;
+  const source = await readSource(path, table);
   let done = 0;
   progress.start('checking', source.images.length);
   const files = await mapConcurrently(source.images, MAX_OPEN_IMAGES, async (image) => {

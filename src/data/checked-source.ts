@@ -3,7 +3,8 @@
 import { relative } from 'node:path';
 import type { CaptionedImage, CaptionLack, ImageFile } from './image.ts';
 import { Faults, type FindingCount } from './sources/faults.ts';
-import { openSource, readImages } from './sources/resolve.ts';
+import { openSource } from './sources/open-source.ts';
+import { readImages } from './sources/resolve.ts';
 import type { TableOptions } from './sources/source.ts';
 
 export interface CheckedImage {

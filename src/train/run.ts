@@ -22,6 +22,7 @@ import { RunEngine } from './run-engine.ts';
 
 export interface TrainingConfig extends ResumableConfig {
   readonly train: LoopSchedule & { readonly keep: number };
+  readonly data: ResumableConfig['data'] & { readonly maxBad?: number | undefined };
 }
 
 /** A model that can be trained. */
@@ -61,7 +62,7 @@ export async function runTraining<Given, Config extends TrainingConfig, Batch ex
   if (isPrimary) await assertUsable(context);
   const { config, open } = await prepare(given, context);
   if (isPrimary && resume) await assertSameRun(kind, schema, path, config);
-  const faults = new Faults(log);
+  const faults = new Faults(log, { maxBad: config.data.maxBad });
   const engine = new RunEngine(cluster, log);
   try {
     const task = await open({ ...context, faults, engine });

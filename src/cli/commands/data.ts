@@ -5,6 +5,7 @@ import { SOURCES } from '../../data/sources/resolve.ts';
 import { DataError } from '../../util/errors.ts';
 import { type Context, defineCommand } from '../command.ts';
 import { TEXT, withExamples } from '../help.ts';
+import { sourceFlags, tableOptions } from '../source-flags.ts';
 import { wholeNumber } from '../whole-number.ts';
 
 /** File names printed of each kind; --json has all of them. */
@@ -52,7 +53,7 @@ export const makeShapesCommand = defineCommand({
 export const checkCommand = defineCommand({
   flags: (yargs) =>
     withExamples(
-      yargs
+      sourceFlags(yargs)
         .positional('path', { type: 'string', demandOption: true, describe: SOURCES })
         .option('text-length', {
           ...wholeNumber('text-length'),
@@ -65,9 +66,9 @@ export const checkCommand = defineCommand({
       ],
     ),
 
-  async run({ path, 'text-length': textLength }, { json, print, progress, signal }: Context) {
+  async run({ path, 'text-length': textLength, ...flags }, { json, print, progress, signal }: Context) {
     const { checkData } = await import('../../data/check.ts');
-    const report = await checkData(path, { textLength, progress, signal });
+    const report = await checkData(path, { textLength, table: tableOptions(flags), progress, signal });
     json(report);
     for (const line of describe(report, textLength)) print(line);
     if (report.usable === 0) {

@@ -11,7 +11,13 @@ import { dallePytorchRules, huggingFaceRules, openaiRules } from './names.ts';
 import { isOpenClipConfig, type OpenClipConfig, readOpenClipConfig } from './open-clip-config.ts';
 import { huggingFacePreprocessing, PREPROCESSING_HINTS, type Preprocessing } from './preprocessing.ts';
 import { assertNothingMissing, chosenPreprocessing, openaiSettings } from './settings.ts';
-import { assertTokenizerFits, findTokenizer, type NamedTokenizer, specialTokensOf } from './tokenizer.ts';
+import {
+  assertTokenizerFits,
+  cleanedFor,
+  findTokenizer,
+  type NamedTokenizer,
+  specialTokensOf,
+} from './tokenizer.ts';
 import { type ConvertedClip, fromDallePytorch, fromHuggingFace, fromOpenai } from './weights.ts';
 
 async function readJson(path: string): Promise<unknown> {
@@ -129,7 +135,7 @@ export const openaiClip: Converter = {
     const config = await openClipConfig(files);
     const found = await openaiModel(files, options);
     if (!found) return undefined;
-    const tokenizer = await findTokenizer(files, options, config);
+    const tokenizer = cleanedFor(await findTokenizer(files, options, config), config);
     const { text, ...settings } = openaiSettings(found.tensors, config, options, found.where);
     const specialTokens = specialTokensOf(tokenizer, config);
     const clip = fromOpenai(found.tensors, found.where, {
@@ -176,10 +182,7 @@ export const dallePytorchClip: Converter = {
             fix: `leave \`${option}\` out`,
           },
         );
-    return converted(files, {
-      what: "DALLE-pytorch's CLIP",
-      clip,
-      tokenizer: await findTokenizer(files, options),
-    });
+    const tokenizer = cleanedFor(await findTokenizer(files, options));
+    return converted(files, { what: "DALLE-pytorch's CLIP", clip, tokenizer });
   },
 };

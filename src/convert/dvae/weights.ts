@@ -59,24 +59,39 @@ export const openaiDvae: Converter = {
         fix: 'give both encoder.pkl and decoder.pkl',
       });
     }
-    const names = [...encoder.tensors.keys()];
-    const count = (pattern: RegExp): number =>
-      new Set(names.flatMap((name) => pattern.exec(name)?.[1] ?? [])).size;
-    const settings = {
-      architecture: 'openai',
-      imageSize,
-      groups: count(/^blocks\.group_(\d+)\./),
-      blocksPerGroup: count(/^blocks\.group_1\.block_(\d+)\./),
-      hiddenChannels: encoder.tensors.get('blocks.input.w')?.shape[0],
-      decoderInput: decoder.tensors.get('blocks.input.w')?.shape[0],
-      vocabulary: encoder.tensors.get('blocks.output.conv.w')?.shape[0],
-    };
-    const tensors = [encoder, decoder].flatMap(({ role, tensors: half }) =>
-      Array.from(half, ([name, tensor]) => [`${role}.${name}`, tensor] as const),
-    );
-    return converted("OpenAI's dVAE", settings, new Map(tensors), files.where);
+    return openaiVae(encoder.tensors, decoder.tensors, () => imageSize, files.where);
   },
 };
+
+/**
+ * Converts OpenAI's dVAE.
+ * @param imageSize pixels on a side of the images, of the number of groups; the weights do not say it
+ * @throws DataError when the halves do not match, or mm does not have such a dVAE
+ */
+export function openaiVae(
+  encoder: StateDict,
+  decoder: StateDict,
+  imageSize: (groups: number) => number,
+  where: string,
+): Converted {
+  const names = [...encoder.keys()];
+  const count = (pattern: RegExp): number =>
+    new Set(names.flatMap((name) => pattern.exec(name)?.[1] ?? [])).size;
+  const groups = count(/^blocks\.group_(\d+)\./);
+  const settings = {
+    architecture: 'openai',
+    imageSize: imageSize(groups),
+    groups,
+    blocksPerGroup: count(/^blocks\.group_1\.block_(\d+)\./),
+    hiddenChannels: encoder.get('blocks.input.w')?.shape[0],
+    decoderInput: decoder.get('blocks.input.w')?.shape[0],
+    vocabulary: encoder.get('blocks.output.conv.w')?.shape[0],
+  };
+  const tensors = Object.entries({ encoder, decoder }).flatMap(([role, half]) =>
+    Array.from(half, ([name, tensor]) => [`${role}.${name}`, tensor] as const),
+  );
+  return converted("OpenAI's dVAE", settings, new Map(tensors), where);
+}
 
 interface Coder {
   readonly role: 'encoder' | 'decoder';

@@ -7,9 +7,8 @@ import { DataError } from '../../util/errors.ts';
 import { readError } from '../../util/files.ts';
 import type { CaptionedImage } from '../image.ts';
 import { cellCaptions, decodeText, EncodingError } from './captions.ts';
-import { extensionOf, IMAGE_EXTENSIONS } from './endings.ts';
+import { extensionOf, IMAGE_EXTENSIONS, stemOf } from './endings.ts';
 import type { Faults } from './faults.ts';
-import { stemOf } from './folder.ts';
 import { jsonEntries } from './json-lists.ts';
 import {
   type BadEntry,

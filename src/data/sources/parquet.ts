@@ -15,7 +15,7 @@ import { DataError } from '../../util/errors.ts';
 import { readError, storageError } from '../../util/files.ts';
 import type { CaptionedImage } from '../image.ts';
 import { cellCaptions, decodeText, EncodingError } from './captions.ts';
-import { stemOf } from './folder.ts';
+import { stemOf } from './endings.ts';
 import { columnNames, findColumn } from './list-entries.ts';
 import type { OpenPart, ReadOptions, SourcePart } from './source.ts';
 import { temporaryFile } from './spool.ts';

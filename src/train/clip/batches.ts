@@ -3,6 +3,7 @@
 import type { ClipConfig } from '../../config/clip.ts';
 import { type ImageBatch, ImageBatches } from '../../data/batches.ts';
 import type { CaptionedImage } from '../../data/image.ts';
+import type { Images } from '../../data/image-set.ts';
 import type { BatchPosition } from '../../data/order.ts';
 import type { Faults } from '../../data/sources/faults.ts';
 import type { OnHost } from '../../engine/session/compiled.ts';
@@ -24,7 +25,7 @@ export interface ClipBatch {
 const MAX_HELD_BYTES = 2 ** 28;
 
 export interface ClipData {
-  readonly images: readonly CaptionedImage[];
+  readonly images: Images;
   readonly tokenizer: Tokenizer;
   readonly faults: Faults;
 }

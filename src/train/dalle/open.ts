@@ -5,7 +5,7 @@ import { readCheckpoint } from '../../checkpoint/read.ts';
 import type { DalleConfig } from '../../config/dalle.ts';
 import { textLines } from '../../data/sources/captions.ts';
 import { DvaeCodec } from '../../inference/dvae/codec.ts';
-import type { BpeTokenizer } from '../../tokenizers/bpe.ts';
+import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import { assertEnoughImages } from '../enough-images.ts';
 import type { OpenContext } from '../loop/run-context.ts';
@@ -30,6 +30,8 @@ export async function openDalle(
   await cluster?.assertSame('configuration', configHash(config));
   assertDivisible(config, cluster?.workers ?? 1);
   if (train.compression && !cluster) warn('train.compression has no effect with one worker');
+  if (data.bpeDropout > 0 && !tokenizer.hasDropout)
+    warn('data.bpeDropout has no effect with this kind of tokenizer');
   const initFrom =
     train.initFrom === undefined || resume || !isPrimary
       ? undefined
@@ -66,7 +68,14 @@ const trainOfWorker = (train: DalleConfig['train'], isPrimary: boolean): DalleCo
 
 /** Identifies the configuration without the paths of files, which may differ between machines. */
 function configHash({ data, train, ...config }: DalleConfig): string {
-  const { path: _path, tokens: _tokens, dvae: _dvae, tokenizer: _tokenizer, ...sharedData } = data;
+  const {
+    path: _path,
+    tokens: _tokens,
+    validationPath: _validationPath,
+    dvae: _dvae,
+    tokenizer: _tokenizer,
+    ...sharedData
+  } = data;
   const { initFrom: _initFrom, ...sharedTrain } = train;
   const text = JSON.stringify({ ...config, data: sharedData, train: sharedTrain });
   return createHash('sha256').update(text).digest('hex');
@@ -89,7 +98,7 @@ function assertDivisible({ train: { batch, accumulateSteps } }: DalleConfig, wor
 /** Identifies the training data: images and captions in their order, and the meaning of their ids. */
 function dataHash(
   { keys, captions, codes }: TokenizedDataset,
-  tokenizer: BpeTokenizer,
+  tokenizer: Tokenizer,
   codec: DvaeCodec,
 ): string {
   const hash = createHash('sha256').update(codes);
@@ -107,7 +116,7 @@ const dataDiffers = (rank: number, where: string): DataError =>
 function samplePrompts(
   config: DalleConfig,
   heldOut: TokenizedDataset,
-  tokenizer: BpeTokenizer,
+  tokenizer: Tokenizer,
 ): readonly string[] {
   const { prompts, count } = config.train.samples;
   const keys = prompts.map((_, i) => `train.samples.prompts.${i}`);

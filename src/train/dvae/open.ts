@@ -4,8 +4,7 @@ import type { DvaeConfig } from '../../config/dvae.ts';
 import { decodeAll } from '../../data/decode-batches.ts';
 import type { CaptionedImage } from '../../data/image.ts';
 import type { Faults } from '../../data/sources/faults.ts';
-import { readImages } from '../../data/sources/resolve.ts';
-import { splitExamples } from '../../data/split.ts';
+import { openTrainingImages } from '../../data/training-images.ts';
 import type { HeldOutImages } from '../../eval/dvae-validation.ts';
 import { codeGrid } from '../../models/dvae/config.ts';
 import { DataError } from '../../util/errors.ts';
@@ -19,12 +18,17 @@ const MAX_VALIDATION_BATCH = 32;
 /** @throws UsageError, DataError, EngineError when the data or the engine cannot be used */
 export async function openDvae(config: DvaeConfig, context: OpenContext): Promise<DvaeTask> {
   const { faults } = context;
-  const all = await readImages(config.data.path, { captions: 'ignore', faults });
-  const { training, heldOut } = splitExamples(all, config.data.validation);
-  if (training.length === 0) {
+  const { data, train } = config;
+  const { training, heldOut } = await openTrainingImages(data, {
+    ...context,
+    captions: 'ignore',
+    batch: train.batch,
+    maxHeldOut: MAX_VALIDATION_IMAGES,
+  });
+  if (training.count === 0) {
     throw new DataError('no image is left to train on', {
       code: 'E_NO_TRAINING_IMAGES',
-      where: config.data.path,
+      where: data.path,
       fix: 'add images, or lower data.validation',
     });
   }

@@ -2,7 +2,7 @@
 
 import type { DvaeConfig } from '../../config/dvae.ts';
 import { type ImageBatch, ImageBatches } from '../../data/batches.ts';
-import type { CaptionedImage } from '../../data/image.ts';
+import type { Images } from '../../data/image-set.ts';
 import type { BatchPosition } from '../../data/order.ts';
 import type { Faults } from '../../data/sources/faults.ts';
 import { floatScalar, type HostTensor } from '../../engine/native/tensor.ts';
@@ -32,7 +32,7 @@ export interface DvaeTaskParts extends JobContext {
   /** The run folder, for messages. */
   readonly path: string;
   /** Images to train on. */
-  readonly images: readonly CaptionedImage[];
+  readonly images: Images;
   readonly validation: HeldOutImages;
   /** Collects the images that are skipped. */
   readonly faults: Faults;
