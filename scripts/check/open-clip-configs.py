@@ -32,6 +32,8 @@ STRINGS = ["a red cat", "two  Blue dogs", "the end!"]
 IMAGES = 3
 LAYERS = 2
 CLIP_VOCABULARY = 514
+# Pieces of a Unigram model in the layout of XLM-V's, whose vocabulary is the only one of open_clip's native models.
+PIECES = ["<s>", "<pad>", "</s>", "<unk>", "▁", "▁a", "▁red", "▁cat", "▁two", "▁B", "▁Blue", "▁dog", "s", "▁the", "▁en", "d", "!", "e", "n"]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "cat", "two", "blue", "dog", "##s", "the", "en", "##d", "!"]
 
 
@@ -57,7 +59,7 @@ def reduced(config):
     vision, text = config["vision_cfg"], config["text_cfg"]
     vision["layers"] = [1, 1, 1, 1] if isinstance(vision["layers"], list) else LAYERS
     text["layers"] = LAYERS
-    text["vocab_size"] = len(WORDS) + 4 if "hf_tokenizer_name" in text else CLIP_VOCABULARY
+    text["vocab_size"] = max(len(WORDS), len(PIECES)) + 4 if "hf_tokenizer_name" in text else CLIP_VOCABULARY
     return config
 
 
@@ -92,11 +94,26 @@ def write_tokenizer(folder, text):
     if "hf_tokenizer_name" not in text:
         (folder / "merges.txt").write_text("#version: 0.2\n")
         return
+    if "xlm" in text["hf_tokenizer_name"]:
+        write_unigram(folder)
+        return
     from transformers import BertTokenizerFast
     with tempfile.TemporaryDirectory() as vocabulary:
         path = Path(vocabulary) / "vocab.txt"
         path.write_text("\n".join(WORDS) + "\n")
         BertTokenizerFast(str(path)).save_pretrained(folder)
+
+
+def write_unigram(folder):
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+    scores = [(piece, 0.0 if piece.startswith("<") else -1.0 - i / 10) for i, piece in enumerate(PIECES)]
+    tokenizer = Tokenizer(models.Unigram(scores, unk_id=3))
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", pad_token="<pad>", eos_token="</s>", unk_token="<unk>",
+                            cls_token="<s>", sep_token="</s>").save_pretrained(folder)
 
 
 def write_full_tokenizer(folder, text):
