@@ -32,8 +32,8 @@ STRINGS = ["a red cat", "two  Blue dogs", "the end!"]
 IMAGES = 3
 LAYERS = 2
 CLIP_VOCABULARY = 514
-# Pieces of a Unigram model in the layout of XLM-V's, whose vocabulary is the only one of open_clip's native models.
-PIECES = ["<s>", "<pad>", "</s>", "<unk>", "▁", "▁a", "▁red", "▁cat", "▁two", "▁B", "▁Blue", "▁dog", "s", "▁the", "▁en", "d", "!", "e", "n"]
+# Pieces of Unigram models in the layouts of XLM-V and mT5, which open_clip's native models have.
+PIECES = ["▁", "▁a", "▁red", "▁cat", "▁two", "▁B", "▁Blue", "▁dog", "s", "▁the", "▁en", "d", "!", "e", "n"]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "cat", "two", "blue", "dog", "##s", "the", "en", "##d", "!"]
 
 
@@ -59,7 +59,7 @@ def reduced(config):
     vision, text = config["vision_cfg"], config["text_cfg"]
     vision["layers"] = [1, 1, 1, 1] if isinstance(vision["layers"], list) else LAYERS
     text["layers"] = LAYERS
-    text["vocab_size"] = max(len(WORDS), len(PIECES)) + 4 if "hf_tokenizer_name" in text else CLIP_VOCABULARY
+    text["vocab_size"] = max(len(WORDS), len(PIECES) + 4) + 4 if "hf_tokenizer_name" in text else CLIP_VOCABULARY
     return config
 
 
@@ -94,8 +94,8 @@ def write_tokenizer(folder, text):
     if "hf_tokenizer_name" not in text:
         (folder / "merges.txt").write_text("#version: 0.2\n")
         return
-    if "xlm" in text["hf_tokenizer_name"]:
-        write_unigram(folder)
+    if "eos_id" in text and text.get("pool_type") == "eos" and text["eos_id"] in (1, 2):
+        write_unigram(folder, text["eos_id"] == 1)
         return
     from transformers import BertTokenizerFast
     with tempfile.TemporaryDirectory() as vocabulary:
@@ -104,16 +104,18 @@ def write_tokenizer(folder, text):
         BertTokenizerFast(str(path)).save_pretrained(folder)
 
 
-def write_unigram(folder):
+def write_unigram(folder, is_t5):
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
-    scores = [(piece, 0.0 if piece.startswith("<") else -1.0 - i / 10) for i, piece in enumerate(PIECES)]
-    tokenizer = Tokenizer(models.Unigram(scores, unk_id=3))
+    special = ["<pad>", "</s>", "<unk>"] if is_t5 else ["<s>", "<pad>", "</s>", "<unk>"]
+    scores = [(piece, 0.0) for piece in special] + [(piece, -1.0 - i / 10) for i, piece in enumerate(PIECES)]
+    tokenizer = Tokenizer(models.Unigram(scores, unk_id=len(special) - 1))
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", pad_token="<pad>", eos_token="</s>", unk_token="<unk>",
-                            cls_token="<s>", sep_token="</s>").save_pretrained(folder)
+    around = [(token, i) for i, token in enumerate(special) if token in ("<s>", "</s>")]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>" if is_t5 else "<s> $A </s>", special_tokens=around)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>").save_pretrained(folder)
 
 
 def write_full_tokenizer(folder, text):
