@@ -32,8 +32,6 @@ STRINGS = ["a red cat", "two  Blue dogs", "the end!"]
 IMAGES = 3
 LAYERS = 2
 CLIP_VOCABULARY = 514
-# Pieces of Unigram models in the layouts of XLM-V and mT5, which open_clip's native models have.
-PIECES = ["▁", "▁a", "▁red", "▁cat", "▁two", "▁B", "▁Blue", "▁dog", "s", "▁the", "▁en", "d", "!", "e", "n"]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "cat", "two", "blue", "dog", "##s", "the", "en", "##d", "!"]
 
 
@@ -59,7 +57,7 @@ def reduced(config):
     vision, text = config["vision_cfg"], config["text_cfg"]
     vision["layers"] = [1, 1, 1, 1] if isinstance(vision["layers"], list) else LAYERS
     text["layers"] = LAYERS
-    text["vocab_size"] = max(len(WORDS), len(PIECES) + 4) + 4 if "hf_tokenizer_name" in text else CLIP_VOCABULARY
+    text["vocab_size"] = len(WORDS) + 4 if "hf_tokenizer_name" in text else CLIP_VOCABULARY
     return config
 
 
@@ -94,40 +92,44 @@ def write_tokenizer(folder, text):
     if "hf_tokenizer_name" not in text:
         (folder / "merges.txt").write_text("#version: 0.2\n")
         return
-    if "eos_id" in text and text.get("pool_type") == "eos" and text["eos_id"] in (1, 2):
-        write_unigram(folder, text["eos_id"] == 1)
-        return
+    if any(kind in text["hf_tokenizer_name"] for kind in ("xlm", "mt5")):
+        write_unigram(folder, text)
+    else:
+        write_word_piece(folder, WORDS)
+
+
+def write_word_piece(folder, words):
     from transformers import BertTokenizerFast
     with tempfile.TemporaryDirectory() as vocabulary:
         path = Path(vocabulary) / "vocab.txt"
-        path.write_text("\n".join(WORDS) + "\n")
+        path.write_text("\n".join(words) + "\n")
         BertTokenizerFast(str(path)).save_pretrained(folder)
 
 
-def write_unigram(folder, is_t5):
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+def write_unigram(folder, text):
+    """The pieces of XLM's or mT5's kind of SentencePiece model, with their special tokens where those have them."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
-    special = ["<pad>", "</s>", "<unk>"] if is_t5 else ["<s>", "<pad>", "</s>", "<unk>"]
-    scores = [(piece, 0.0) for piece in special] + [(piece, -1.0 - i / 10) for i, piece in enumerate(PIECES)]
-    tokenizer = Tokenizer(models.Unigram(scores, unk_id=len(special) - 1))
-    tokenizer.normalizer = normalizers.NFKC()
+    is_xlm = "xlm" in text["hf_tokenizer_name"]
+    special = ["<s>", "<pad>", "</s>", "<unk>"] if is_xlm else ["<pad>", "</s>", "<unk>"]
+    pieces = ["▁", "▁a", "▁red", "▁cat", "▁two", "▁Blue", "▁dog", "s", "▁the", "▁en", "d", "!", "e", "n"]
+    vocabulary = [(piece, 0.0) for piece in special] + [(piece, -1.0 - 0.1 * i) for i, piece in enumerate(pieces)]
+    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=special.index("<unk>")))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    around = [(token, i) for i, token in enumerate(special) if token in ("<s>", "</s>")]
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="$A </s>" if is_t5 else "<s> $A </s>", special_tokens=around)
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>").save_pretrained(folder)
+    names = [("<s>", 0), ("</s>", 2)] if is_xlm else [("</s>", 1)]
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>" if is_xlm else "$A </s>", special_tokens=names)
+    options = {"bos_token": "<s>"} if is_xlm else {}
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", **options
+    ).save_pretrained(folder)
 
 
 def write_full_tokenizer(folder, text):
     if "hf_tokenizer_name" not in text:
         shutil.copy(Path(open_clip.__file__).parent / "bpe_simple_vocab_16e6.txt.gz", folder)
         return
-    from transformers import BertTokenizerFast
-    with tempfile.TemporaryDirectory() as vocabulary:
-        path = Path(vocabulary) / "vocab.txt"
-        # Words that no string has fill the places of the published vocabulary.
-        path.write_text("\n".join(WORDS + [f"word{i}" for i in range(text["vocab_size"] - len(WORDS))]) + "\n")
-        BertTokenizerFast(str(path)).save_pretrained(folder)
+    # Words that no string has fill the places of the published vocabulary.
+    write_word_piece(folder, WORDS + [f"word{i}" for i in range(text["vocab_size"] - len(WORDS))])
 
 
 def clip_ids(length):

@@ -3,18 +3,20 @@
 import { join } from 'node:path';
 import type { Argv } from 'yargs';
 import type { ImageFile } from '../data/image.ts';
+import type { Faults } from '../data/sources/faults.ts';
 import { InterruptedError } from '../util/errors.ts';
 import type { Context } from './command.ts';
 import { TEXT } from './help.ts';
+import { type SourceFlags, sourceFlags } from './source-flags.ts';
 
-export interface ClipFlags {
+export interface ClipFlags extends SourceFlags {
   clip: string;
   cache: boolean;
   truncate: boolean;
 }
 
 export function clipFlags<T>(yargs: Argv<T>) {
-  return yargs
+  return sourceFlags(yargs)
     .positional('images', {
       type: 'string',
       array: true,
@@ -43,17 +45,16 @@ export function clipFlags<T>(yargs: Argv<T>) {
 export async function withClip<R>(
   { clip: path, cache: isCached }: ClipFlags,
   { log, progress, signal }: Context,
+  faults: Faults,
   use: (tools: {
     clip: import('../inference/clip/pipeline.ts').ClipPipeline;
     embed: <P extends ImageFile>(
       images: readonly P[],
     ) => Promise<import('../inference/jobs/embed.ts').EmbeddedImages<P>>;
-    faults: import('../data/sources/faults.ts').Faults;
   }) => Promise<R>,
 ): Promise<R> {
   const [
     { readCheckpoint },
-    { Faults },
     { cacheFolder },
     { Runtime },
     { embedImages },
@@ -61,7 +62,6 @@ export async function withClip<R>(
     { ClipPipeline },
   ] = await Promise.all([
     import('../checkpoint/read.ts'),
-    import('../data/sources/faults.ts'),
     import('../engine/library/locate.ts'),
     import('../engine/session/runtime.ts'),
     import('../inference/jobs/embed.ts'),
@@ -69,7 +69,6 @@ export async function withClip<R>(
     import('../inference/clip/pipeline.ts'),
   ]);
   const checkpoint = await readCheckpoint(path, { kind: 'clip', warn: (message) => log.warn(message) });
-  const faults = new Faults(log);
   const runtime = new Runtime();
   try {
     const clip = await ClipPipeline.open(runtime, checkpoint);
@@ -79,7 +78,6 @@ export async function withClip<R>(
     try {
       return await use({
         clip,
-        faults,
         embed: async (images) => {
           progress.start('encoding images', images.length);
           const embedded = await embedImages(clip, images, {

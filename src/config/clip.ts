@@ -19,6 +19,8 @@ import {
   optimizer,
   positiveInteger,
   seed,
+  shuffle,
+  sourceKeys,
   truncateCaptions,
   validationShare,
 } from './fields.ts';
@@ -120,6 +122,8 @@ const data = z
     path: captionedSource,
     tokenizer: z.string().describe('tokenizer, of any kind: see docs/FORMATS.md'),
     validation: validationShare,
+    shuffle,
+    ...sourceKeys,
     crop: z
       .enum(['random', 'center', 'none'])
       .default('random')

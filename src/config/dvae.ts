@@ -2,6 +2,8 @@
 
 import { z } from 'zod';
 import {
+  accumulateSteps,
+  checkParts,
   emaSchema,
   imageSource,
   loopSchedule,
@@ -10,6 +12,8 @@ import {
   positiveInteger,
   precision,
   seed,
+  shuffle,
+  sourceKeys,
   validationShare,
 } from './fields.ts';
 import { checkHalvings, imageSize } from './image-size.ts';
@@ -133,6 +137,8 @@ export const dvaeSchema = z
       .strictObject({
         path: imageSource,
         validation: validationShare,
+        shuffle,
+        ...sourceKeys,
         crop: z
           .enum(['published', 'random', 'center', 'none'])
           .default('random')
@@ -162,6 +168,7 @@ export const dvaeSchema = z
         lossScale,
         optimizer,
         ema: emaSchema.optional(),
+        accumulateSteps,
         temperature: z
           .strictObject({
             start: z.number().positive().default(1).describe('Gumbel-softmax temperature at step 0'),
@@ -248,6 +255,7 @@ export const dvaeSchema = z
       .describe('the training run'),
   })
   .superRefine(({ model, train }, context) => {
+    checkParts(train, context);
     if (model.architecture === 'openai') return;
     for (const key of ['minLogScale', 'warmStart'] as const) {
       if (train[key] === undefined) continue;

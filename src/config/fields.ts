@@ -2,6 +2,7 @@
 // generated from both.
 
 import { z } from 'zod';
+import { parseShare } from './share.ts';
 
 /** Metadata of a schema besides its description. */
 declare module 'zod' {
@@ -89,10 +90,32 @@ export const emaSchema = z
   })
   .describe('EMA, an exponential moving average of the weights; used for validation and samples');
 
+/** Of a trainer that sums gradients over parts of a batch. */
+export const accumulateSteps = positiveInteger()
+  .default(1)
+  .describe('gradient-accumulation steps per update; memory is that of one micro-batch');
+
+/** Refuses a batch that has no equal parts. */
+export function checkParts(
+  { batch, accumulateSteps: parts }: { readonly batch: number; readonly accumulateSteps: number },
+  context: z.RefinementCtx,
+): void {
+  if (batch % parts === 0) return;
+  const message = `must be a multiple of accumulateSteps (${parts}); received ${batch}`;
+  context.addIssue({ code: 'custom', path: ['train', 'batch'], message });
+}
+
 /** When a run logs, validates and saves. */
 export const loopSchedule = {
   steps: z.int().positive().describe('updates in the run'),
-  batch: z.int().positive().describe('examples in an update, over all workers'),
+  batch: z.int().positive().describe('examples in an update, over all workers and devices'),
+  allReduce: z
+    .enum(['order', 'ring', 'nccl'])
+    .default('order')
+    .describe('how several devices sum their gradients')
+    .meta({
+      note: "`order` adds them device by device: the same bits as gradient accumulation over as many parts. `ring` is TensorFlow's all-reduce, `nccl` NVIDIA's (GPUs only); their results differ in the last bits.",
+    }),
   logEvery: z.int().positive().default(10).describe('steps between training lines in metrics.jsonl'),
   evaluateEvery: z.int().positive().default(500).describe('steps between validations and sample images'),
   saveEvery: z.int().positive().default(500).describe('steps between checkpoints'),
@@ -106,8 +129,45 @@ export const validationShare = z
   .default(0.05)
   .describe('share of the examples held out for validation, selected by a hash of their names');
 
+/** Keys of every configuration that reads images. */
+export const sourceKeys = {
+  validationPath: z
+    .string()
+    .optional()
+    .describe(
+      'source of the validation examples; all of path is for training then, and validation has no effect',
+    )
+    .meta({ note: 'Without it, the splits of a list of Karpathy’s are taken as they are.' }),
+  weights: z
+    .array(z.number().positive())
+    .optional()
+    .describe('times that an epoch has each image of the sources in path, in their order; 1 by default')
+    .meta({
+      note: 'A weight of 2.5 takes every image twice, and half of them a third time, picked by a hash of their names.',
+    }),
+  maxBad: z
+    .union([z.number().min(0).max(1), z.string().transform(toShare)])
+    .optional()
+    .describe('largest share of the data that may be left out as unusable, such as 1%; more is an error'),
+  table: z
+    .strictObject({
+      imageColumn: z.string().optional().describe('column or key with the path of the image'),
+      captionColumn: z.string().optional().describe('column or key with the caption'),
+      separator: z.string().length(1).optional().describe('character between the cells of a row'),
+    })
+    .prefault({})
+    .describe('how lists are read; what is not given is found by looking'),
+};
+
+function toShare(text: string, context: z.RefinementCtx): number {
+  const share = parseShare(text);
+  if (share !== undefined) return share;
+  context.addIssue({ code: 'custom', message: `must be a share such as 1% or 0.01; received ${text}` });
+  return z.NEVER;
+}
+
 const SOURCES =
-  'a folder, WebDataset tars (a tar, a folder of them, tars-{000..012}.tar), or a CSV, TSV, JSONL or COCO list';
+  'a folder, WebDataset tars (a tar, a folder of them, tars-{000..012}.tar, a URL), a CSV, TSV, JSON or COCO list, or Parquet; several are joined by ::';
 
 /** Images without captions. */
 export const imageSource = z.string().describe(`images: ${SOURCES}`);
@@ -116,6 +176,24 @@ export const imageSource = z.string().describe(`images: ${SOURCES}`);
 export const captionedSource = z.string().describe(`images with captions: ${SOURCES}`).meta({
   note: 'In a folder, the captions of an image are the lines of the .txt file with its name. Each epoch picks one of them at random.',
 });
+
+/** When a data set is read shard by shard, and how it is shuffled then. */
+export const shuffle = z
+  .strictObject({
+    whole: positiveInteger()
+      .default(200_000)
+      .describe('images up to which a data set is listed in memory and shuffled as a whole')
+      .meta({
+        note: 'A larger data set of tars is read shard by shard: an epoch visits the tars in a shuffled order, a few of them at a time. Its images are counted once; the counts are in the cache folder.',
+      }),
+    buffer: positiveInteger()
+      .default(16_384)
+      .describe('images of a larger data set that are shuffled together, at least two batches'),
+  })
+  .prefault({})
+  .describe('shuffling of large data sets');
+
+export type ShuffleConfig = z.output<typeof shuffle>;
 
 export const truncateCaptions = (length: string) =>
   z.boolean().default(false).describe(`cut captions longer than ${length}; otherwise they are an error`);

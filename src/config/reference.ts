@@ -1,13 +1,21 @@
 // docs/CONFIG.md from the schemas: every key, its type, its default and its description, and notes on some.
 
-import type { z } from 'zod';
+import { z } from 'zod';
 import { givenClipSchema } from './clip.ts';
 import { givenDalleSchema } from './dalle.ts';
 import { dvaeSchema } from './dvae.ts';
 import { alternatives, inputSchema, type JsonSchema, typeInWords } from './explain.ts';
+import { vqganModelSchema } from './vqgan.ts';
 
 /** The documented schemas; the description of each is its heading. */
-const SCHEMAS: readonly z.ZodType[] = [dvaeSchema, givenDalleSchema, givenClipSchema];
+const SCHEMAS: readonly z.ZodType[] = [
+  dvaeSchema,
+  givenDalleSchema,
+  givenClipSchema,
+  z
+    .strictObject({ model: vqganModelSchema })
+    .describe('A VQGAN that mm convert read, in the config.yaml of its checkpoint; not for training'),
+];
 
 const INTRODUCTION = `# Configuration
 

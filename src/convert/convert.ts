@@ -20,6 +20,7 @@ import { dallePytorchClip, huggingFaceClip, openaiClip } from './clip/convert.ts
 import { dallePytorch } from './dalle/weights.ts';
 import { dallePytorchDvae, openaiDvae } from './dvae/weights.ts';
 import { type Converted, type Converter, type ConvertOptions, ExternalFiles } from './external.ts';
+import type { WeightSource } from './rules.ts';
 import { throwUnknown } from './unknown.ts';
 import { diffusersVqgan, tamingOrLatentDiffusion } from './vqgan/convert.ts';
 
@@ -97,6 +98,10 @@ export async function convertWeights(
   try {
     const converted = await recognize(files, options);
     await write(to, converted, signal);
+    const narrowed = Array.from(converted.contents.model).filter(
+      ([, source]) => (source as WeightSource).isNarrowed,
+    ).length;
+    if (narrowed > 0) files.notes.push(`${narrowed} tensors of float64 are stored as float32`);
     const faults = files.faults.map(({ message, where }) => `${where} is left out: ${message}`);
     return { ...converted, notes: [...files.notes, ...faults] };
   } finally {

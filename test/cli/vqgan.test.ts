@@ -45,7 +45,7 @@ describe('a VQGAN of taming-transformers', () => {
       batch: 2,
       evaluateEvery: 2,
       saveEvery: 2,
-      samples: { count: 1 },
+      samples: { count: 0 },
     });
     const model = { ...config.model, grid: GRID, imageVocabulary: VOCABULARY };
     writeFileSync(at('dalle.yaml'), dumpConfig({ ...config, model }));

@@ -1,11 +1,14 @@
 // mm classify: zero-shot classification with labels in the user's own words.
 
 import type { ImageFile } from '../../data/image.ts';
+import type { Faults } from '../../data/sources/faults.ts';
+import type { TableOptions } from '../../data/sources/source.ts';
 import { InterruptedError, UsageError } from '../../util/errors.ts';
 import { clipFlags, withClip } from '../clip-flags.ts';
 import { type Context, defineCommand } from '../command.ts';
 import { findImages } from '../find-images.ts';
 import { REPEATABLE, TEXT, withExamples } from '../help.ts';
+import { openFaults, tableOptions } from '../source-flags.ts';
 import { wholeNumber } from '../whole-number.ts';
 
 interface Prediction {
@@ -61,9 +64,10 @@ export const command = defineCommand({
     const templates = flags.template ?? DEFAULT_TEMPLATES;
     // Checked before the model is loaded.
     if (labels) checkClassifier(labels, templates, flags.labels);
-    const images = await labelledImages(flags.images, flags.truth);
+    const faults = await openFaults(flags, context);
+    const images = await labelledImages(flags.images, flags.truth, faults, tableOptions(flags));
 
-    const { predictions, all } = await withClip(flags, context, async ({ clip, embed }) => {
+    const { predictions, all } = await withClip(flags, context, faults, async ({ clip, embed }) => {
       const classifier =
         flags.classifier === undefined
           ? await makeClassifier(clip, labels as string[], templates, flags.labels, flags.truncate)
@@ -120,13 +124,15 @@ async function readLabelFlags({
 async function labelledImages(
   images: readonly string[],
   truth: string | undefined,
+  faults: Faults,
+  table: TableOptions,
 ): Promise<(ImageFile & { readonly label?: string })[]> {
-  if (truth === undefined) return findImages(images);
+  if (truth === undefined) return findImages(images, faults, table);
   const { readClasses, readLabelTable } = await import('../../data/sources/labelled.ts');
-  if (truth === 'folders') return (await Promise.all(images.map((path) => readClasses(path)))).flat();
+  if (truth === 'folders') return (await Promise.all(images.map((path) => readClasses(path, faults)))).flat();
   const { resolve } = await import('node:path');
-  const known = new Map((await readLabelTable(truth)).map(({ path, label }) => [path, label]));
-  return (await findImages(images)).map((image) => {
+  const known = new Map((await readLabelTable(truth, faults)).map(({ path, label }) => [path, label]));
+  return (await findImages(images, faults, table)).map((image) => {
     const label = known.get(resolve(image.path));
     return label === undefined ? image : { ...image, label };
   });

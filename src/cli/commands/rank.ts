@@ -4,6 +4,7 @@ import { clipFlags, withClip } from '../clip-flags.ts';
 import { defineCommand } from '../command.ts';
 import { findImages } from '../find-images.ts';
 import { REPEATABLE, TEXT, withExamples } from '../help.ts';
+import { openFaults, tableOptions } from '../source-flags.ts';
 import { wholeNumber } from '../whole-number.ts';
 
 export const command = defineCommand({
@@ -39,8 +40,9 @@ export const command = defineCommand({
 
   async run(flags, context) {
     const { print, json } = context;
-    const files = await findImages(flags.images);
-    const rankings = await withClip(flags, context, async ({ clip, embed }) => {
+    const faults = await openFaults(flags, context);
+    const files = await findImages(flags.images, faults, tableOptions(flags));
+    const rankings = await withClip(flags, context, faults, async ({ clip, embed }) => {
       const { rankImages } = await import('../../inference/jobs/rank.ts');
       const texts = await clip.encodeTexts(flags.prompt, flags.truncate);
       return rankImages(flags.prompt, texts, await embed(files), clip.scale);

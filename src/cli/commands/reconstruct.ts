@@ -6,6 +6,7 @@ import { InterruptedError, UsageError } from '../../util/errors.ts';
 import { type Context, defineCommand } from '../command.ts';
 import { findImages } from '../find-images.ts';
 import { dvaeFlag, TEXT, withExamples } from '../help.ts';
+import { openFaults, type SourceFlags, sourceFlags, tableOptions } from '../source-flags.ts';
 import { wholeNumber } from '../whole-number.ts';
 
 interface ReconstructFlags {
@@ -17,7 +18,7 @@ interface ReconstructFlags {
 export const command = defineCommand({
   flags: (yargs) =>
     withExamples(
-      yargs
+      sourceFlags(yargs)
         .positional('images', {
           type: 'string',
           array: true,
@@ -44,7 +45,7 @@ export const command = defineCommand({
       ],
     ),
 
-  async run({ images: paths, dvae, out, show, 'images-out': folder }, context) {
+  async run({ images: paths, dvae, out, show, 'images-out': folder, ...source }, context) {
     const tokens = paths.find(isTokenFolder);
     if (tokens === undefined) {
       if (folder !== undefined) {
@@ -54,7 +55,7 @@ export const command = defineCommand({
           fix: 'name a folder that mm tokenize wrote, or leave --images-out out',
         });
       }
-      return reconstruct(paths, { dvae, out, show }, context);
+      return reconstruct(paths, { dvae, out, show, source }, context);
     }
     if (paths.length > 1) {
       throw new UsageError('token shards cannot be decoded together with other paths', {
@@ -73,12 +74,11 @@ const isTokenFolder = (path: string): boolean =>
 
 async function reconstruct(
   paths: readonly string[],
-  { dvae, out, show }: ReconstructFlags,
+  { dvae, out, show, source }: ReconstructFlags & { readonly source: SourceFlags },
   { json, print, log, progress, signal }: Context,
 ): Promise<void> {
   const [
     { readCheckpoint },
-    { Faults },
     { Runtime },
     { reconstructImages },
     { DvaeCodec },
@@ -87,7 +87,6 @@ async function reconstruct(
     { writeFileAtomic },
   ] = await Promise.all([
     import('../../checkpoint/read.ts'),
-    import('../../data/sources/faults.ts'),
     import('../../engine/session/runtime.ts'),
     import('../../inference/jobs/reconstruct.ts'),
     import('../../inference/dvae/codec.ts'),
@@ -95,10 +94,10 @@ async function reconstruct(
     import('../../train/dvae/temperature.ts'),
     import('../../util/files.ts'),
   ]);
-  const files = await findImages(paths);
+  const faults = await openFaults(source, { log });
+  const files = await findImages(paths, faults, tableOptions(source));
   assertKeepsImages(files, out);
   const checkpoint = await readCheckpoint(dvae, { kind: 'dvae', warn: (message) => log.warn(message) });
-  const faults = new Faults(log);
   const runtime = new Runtime();
   try {
     const codec = await DvaeCodec.open(runtime, checkpoint);

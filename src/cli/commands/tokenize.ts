@@ -3,6 +3,7 @@
 import { SOURCES } from '../../data/sources/resolve.ts';
 import { defineCommand } from '../command.ts';
 import { dvaeFlag, TEXT, withExamples } from '../help.ts';
+import { sourceFlags, tableOptions } from '../source-flags.ts';
 import { wholeNumber } from '../whole-number.ts';
 
 /** A shard is built in memory. */
@@ -11,7 +12,7 @@ const MAX_SHARD_SIZE = 100_000;
 export const command = defineCommand({
   flags: (yargs) =>
     withExamples(
-      yargs
+      sourceFlags(yargs)
         .option('data', {
           ...TEXT,
           demandOption: true,
@@ -40,9 +41,12 @@ export const command = defineCommand({
       ],
     ),
 
-  async run({ data, dvae, out, 'shard-size': shardSize, resume }, context) {
+  async run({ data, dvae, out, 'shard-size': shardSize, resume, ...flags }, context) {
     const { tokenizeFolder } = await import('../../inference/jobs/tokenize.ts');
-    const manifest = await tokenizeFolder({ data, dvae, out, shardSize, resume }, context);
+    const manifest = await tokenizeFolder(
+      { data, dvae, out, shardSize, resume, maxBad: flags['max-bad'], table: tableOptions(flags) },
+      context,
+    );
     const { images, grid, shards } = manifest;
     const skipped = shards.reduce((sum, shard) => sum + shard.skipped.length, 0);
     context.print(

@@ -2,9 +2,7 @@
 
 import { access, constants, mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { captionFiles, readLines } from '../../data/sources/caption-files.ts';
-import { isList } from '../../data/sources/lists.ts';
-import { archivesOf, readImages } from '../../data/sources/resolve.ts';
+import { type CaptionSource, openCaptions } from '../../data/sources/caption-files.ts';
 import type { BpeTokenizer } from '../../tokenizers/bpe.ts';
 import { normalizeText } from '../../tokenizers/text.ts';
 import { trainBpe } from '../../tokenizers/train.ts';
@@ -12,6 +10,7 @@ import { DataError, InterruptedError, UsageError } from '../../util/errors.ts';
 import { storageError } from '../../util/files.ts';
 import { type Context, defineCommand } from '../command.ts';
 import { TEXT, withExamples } from '../help.ts';
+import { openFaults, sourceFlags, tableOptions } from '../source-flags.ts';
 import { wholeNumber } from '../whole-number.ts';
 
 const BYTES = 256;
@@ -27,31 +26,18 @@ interface Report {
   readonly longest: { readonly tokens: number; readonly caption: string };
 }
 
-/** The captions of tars or of a list; undefined for a folder or a text file. */
-async function imageCaptions(path: string): Promise<string[] | undefined> {
-  if (!isList(path) && !(await archivesOf(path))) return undefined;
-  const images = await readImages(path, { captions: 'optional' });
-  return images.flatMap(({ captions }) => captions);
-}
-
-async function* each(lines: readonly string[]): AsyncGenerator<string> {
-  yield* lines;
-}
-
-/** All lines of the files, with progress in files, or in bytes for a single file. */
-async function* captions(label: string, files: readonly string[], context: Context): AsyncGenerator<string> {
-  const { progress, signal } = context;
-  const [first] = files;
-  const single = files.length === 1 && first !== undefined;
-  progress.start(label, single ? (await stat(first)).size : files.length);
-  for (const [index, file] of files.entries()) {
-    for await (const line of readLines(file, single ? (bytes) => progress.update(bytes) : undefined)) {
-      if (signal.aborted) {
-        throw new InterruptedError('stopped; no tokenizer was written', { code: 'E_INTERRUPTED' });
-      }
-      yield line;
+/** All captions of the source, with progress. */
+async function* read(
+  label: string,
+  source: CaptionSource,
+  { progress, signal }: Context,
+): AsyncGenerator<string> {
+  progress.start(label, source.total);
+  for await (const caption of source.captions((done) => progress.update(done))) {
+    if (signal.aborted) {
+      throw new InterruptedError('stopped; no tokenizer was written', { code: 'E_INTERRUPTED' });
     }
-    if (!single) progress.update(index + 1);
+    yield caption;
   }
   progress.stop();
 }
@@ -107,13 +93,13 @@ async function assertFileWritable(file: string): Promise<void> {
 export const command = defineCommand({
   flags: (yargs) =>
     withExamples(
-      yargs
+      sourceFlags(yargs)
         .option('data', {
           ...TEXT,
           alias: 'image_text_folder',
           demandOption: true,
           describe:
-            'captions: a folder of .txt files, searched with its subfolders; a text file with a caption on each line; WebDataset tars; or a CSV, TSV, JSONL or COCO list',
+            'captions: a folder of .txt files, searched with its subfolders; a text file with a caption on each line; or any source of captioned images: tars, lists, Parquet',
         })
         .option('out', { ...TEXT, demandOption: true, describe: 'tokenizer.json to write' })
         .option('vocabulary', {
@@ -131,15 +117,19 @@ export const command = defineCommand({
       ],
     ),
 
-  async run({ data, out, vocabulary }, context) {
+  async run({ data, out, vocabulary, ...flags }, context) {
     await assertFileWritable(out);
-    const texts = await imageCaptions(data);
-    const files = texts ? [data] : await captionFiles(data);
+    const faults = await openFaults(flags, context);
     const { progress, signal } = context;
-    const read = (label: string) => (texts ? each(texts) : captions(label, files, context));
-    const lines = read('reading captions');
-    const tokenizer = await trainBpe(lines, { vocabulary, progress, signal });
-    const report = await measure(tokenizer, read('measuring'));
+    const source = await openCaptions(data, { faults, table: tableOptions(flags), signal });
+    const tokenizer = await trainBpe(read('reading captions', source, context), {
+      vocabulary,
+      progress,
+      signal,
+    });
+    const report = await measure(tokenizer, read('measuring', source, context));
+    faults.report(report.captions);
+    const { files } = source;
     if (report.captions === 0) {
       throw new DataError('there are no captions, only empty lines or files', {
         code: 'E_NO_CAPTIONS',
@@ -150,9 +140,9 @@ export const command = defineCommand({
     await tokenizer.save(out);
 
     const size = tokenizer.vocabularySize;
-    context.json({ file: out, vocabulary: size, requested: vocabulary, files: files.length, ...report });
+    context.json({ file: out, vocabulary: size, requested: vocabulary, files, ...report });
     context.print(
-      `${out}: ${size} tokens from ${report.captions} captions in ${files.length} file${files.length === 1 ? '' : 's'}`,
+      `${out}: ${size} tokens from ${report.captions} captions in ${files} file${files === 1 ? '' : 's'}`,
     );
     if (size < vocabulary) {
       context.print(`  fewer than the ${vocabulary} requested: no other pair occurs twice in these captions`);

@@ -3,6 +3,7 @@
 import { givenClipSchema } from '../../config/clip.ts';
 import { SOURCES } from '../../data/sources/resolve.ts';
 import { TEXT, withExamples } from '../help.ts';
+import { trainingSourceFlags, trainingSourceOverrides } from '../source-flags.ts';
 import { trainingCommand, truncateFlag } from '../training-command.ts';
 
 export const command = trainingCommand({
@@ -10,7 +11,7 @@ export const command = trainingCommand({
   defaultRun: 'runs/clip',
   flags: (yargs) =>
     withExamples(
-      yargs
+      trainingSourceFlags(yargs)
         .option('data', {
           ...TEXT,
           alias: 'image_text_folder',
@@ -32,10 +33,11 @@ export const command = trainingCommand({
         ],
       ],
     ),
-  overrides: ({ data, tokenizer, truncate }) => ({
+  overrides: ({ data, tokenizer, truncate, ...flags }) => ({
     'data.path': data,
     'data.tokenizer': tokenizer,
     'data.truncateCaptions': truncate,
+    ...trainingSourceOverrides(flags),
   }),
   train: async (config, context) => (await import('../../train/clip/train.ts')).trainClip(config, context),
   extraResults: ({ train }) => ({ negatives: train.batch - 1 }),

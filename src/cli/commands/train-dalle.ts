@@ -4,6 +4,7 @@ import { givenDalleSchema } from '../../config/dalle.ts';
 import { SOURCES } from '../../data/sources/resolve.ts';
 import { UsageError } from '../../util/errors.ts';
 import { dvaeFlag, TEXT, withExamples } from '../help.ts';
+import { trainingSourceFlags, trainingSourceOverrides } from '../source-flags.ts';
 import { trainingCommand, truncateFlag } from '../training-command.ts';
 import { withWorkers, workerFlags } from '../workers.ts';
 
@@ -12,7 +13,7 @@ export const command = trainingCommand({
   defaultRun: 'runs/dalle',
   flags: (yargs) =>
     withExamples(
-      workerFlags(yargs)
+      workerFlags(trainingSourceFlags(yargs))
         .option('data', {
           ...TEXT,
           alias: 'image_text_folder',
@@ -70,6 +71,7 @@ export const command = trainingCommand({
       'data.tokenizer': tokenizer,
       'data.truncateCaptions': truncate,
       'train.initFrom': initFrom,
+      ...trainingSourceOverrides(flags),
     };
   },
   train: async (config, context) => (await import('../../train/dalle/train.ts')).trainDalle(config, context),

@@ -3,6 +3,7 @@
 import { dvaeSchema } from '../../config/dvae.ts';
 import { SOURCES } from '../../data/sources/resolve.ts';
 import { TEXT, withExamples } from '../help.ts';
+import { trainingSourceFlags, trainingSourceOverrides } from '../source-flags.ts';
 import { trainingCommand } from '../training-command.ts';
 
 export const command = trainingCommand({
@@ -10,7 +11,7 @@ export const command = trainingCommand({
   defaultRun: 'runs/dvae',
   flags: (yargs) =>
     withExamples(
-      yargs.option('data', {
+      trainingSourceFlags(yargs).option('data', {
         ...TEXT,
         alias: 'image_folder',
         describe: `training images: ${SOURCES}; overrides data.path`,
@@ -20,6 +21,6 @@ export const command = trainingCommand({
         ['after an interruption', 'train-dvae --config configs/dvae/small.yaml --data photos --resume'],
       ],
     ),
-  overrides: ({ data }) => ({ 'data.path': data }),
+  overrides: (flags) => ({ 'data.path': flags.data, ...trainingSourceOverrides(flags) }),
   train: async (config, context) => (await import('../../train/dvae/train.ts')).trainDvae(config, context),
 });

@@ -1,6 +1,6 @@
 // CLIPs of other programs for `mm convert`: which files are whose, and their tokenizers.
 
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { clipModelSchema } from '../../config/clip.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
@@ -146,9 +146,13 @@ export const openaiClip: Converter = {
   },
 };
 
+/** Larger JSON files are annotations and vocabularies. */
+const MAX_CONFIG_BYTES = 2 ** 20;
+
 /** The configuration among the files, whatever its name. */
 async function openClipConfig(files: ExternalFiles): Promise<OpenClipConfig | undefined> {
   for (const path of files.paths.filter((path) => path.endsWith('.json'))) {
+    if ((await stat(path)).size > MAX_CONFIG_BYTES) continue;
     const value = await readJson(path).catch((error: unknown) => {
       if (basename(path) === 'open_clip_config.json') throw error;
     });

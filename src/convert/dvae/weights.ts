@@ -5,9 +5,10 @@ import { type TrainedDvaeConfig, trainedModelSchema } from '../../config/dvae.ts
 import { dvaeArchitecture } from '../../models/dvae/architecture.ts';
 import { flatten } from '../../nn/parameters.ts';
 import { DataError } from '../../util/errors.ts';
-import type { Converted, Converter, ConvertOptions, ExternalFile, ExternalFiles } from '../external.ts';
-import { type PickleMap, PickleObject, type PickleValue } from '../pickle/values.ts';
-import { rename } from '../rules.ts';
+import type { Converted, Converter, ConvertOptions, ExternalDict, ExternalFiles } from '../external.ts';
+import { partsWith, unwrapped } from '../files/names.ts';
+import type { PickleMap, PickleValue } from '../pickle/values.ts';
+import { externalNames, rename } from '../rules.ts';
 import { type StateDict, stateDict } from '../torch/state-dict.ts';
 import { discreteVaeRules, openaiRules } from './names.ts';
 
@@ -43,12 +44,10 @@ function converted(name: string, settings: object, tensors: StateDict, where: st
 /** encoder.pkl and decoder.pkl of openai/DALL-E: whole modules, or their state dictionaries. */
 export const openaiDvae: Converter = {
   reads: "OpenAI's dVAE: encoder.pkl and decoder.pkl, or their folder",
+  names: externalNames(openaiRules({ groups: 1, blocksPerGroup: 1 })),
 
   async convert(files: ExternalFiles, { imageSize = PUBLISHED_SIZE }: ConvertOptions) {
-    const coders = (await files.torchFiles()).flatMap((file) => {
-      const coder = openaiCoder(file);
-      return coder === undefined ? [] : [coder];
-    });
+    const coders = (await files.stateDicts()).flatMap(openaiCoders);
     if (coders.length === 0) return undefined;
     const encoder = coders.find(({ role }) => role === 'encoder');
     const decoder = coders.find(({ role }) => role === 'decoder');
@@ -99,19 +98,23 @@ interface Coder {
   readonly tensors: StateDict;
 }
 
-/** The half of OpenAI's dVAE that a file holds, if any: only the decoder begins with a 1×1 convolution. */
-function openaiCoder({ path, value }: ExternalFile): Coder | undefined {
-  const isModule = value instanceof PickleObject && value.className.startsWith('dall_e.');
-  const isDictionary = value instanceof Map && value.has('blocks.input.w');
-  if (!isModule && !isDictionary) return undefined;
-  const tensors = stateDict(value, path);
-  const side = tensors.get('blocks.input.w')?.shape[2];
-  return { role: side === 1 ? 'decoder' : 'encoder', tensors };
-}
+/** Halves in one file have names that begin with what they are. A DALLE-pytorch checkpoint has them under `vae.`. */
+const PREFIXES = ['', 'encoder.', 'decoder.', 'enc.', 'dec.'];
+
+/** The halves of OpenAI's dVAE in a state dictionary: only the decoder begins with a 1×1 convolution. */
+const openaiCoders = ({ tensors }: ExternalDict): Coder[] =>
+  partsWith(unwrapped(tensors), ['blocks.input.w', 'blocks.output.conv.w']).flatMap(
+    ({ prefix, tensors: half }) => {
+      if (!PREFIXES.includes(prefix)) return [];
+      const side = half.get('blocks.input.w')?.shape[2];
+      return [{ role: side === 1 ? ('decoder' as const) : ('encoder' as const), tensors: half }];
+    },
+  );
 
 /** vae.pt of DALLE-pytorch's train_vae: { hparams, weights }. */
 export const dallePytorchDvae: Converter = {
   reads: "DALLE-pytorch's DiscreteVAE: the vae.pt of its train_vae",
+  names: externalNames(discreteVaeRules({ layers: 3, resnetBlocks: 1 })),
 
   async convert(files: ExternalFiles) {
     const found = (await files.torchFiles()).find(({ value }) => isDiscreteVae(value));
@@ -120,7 +123,7 @@ export const dallePytorchDvae: Converter = {
     const contents = value as PickleMap;
     return discreteVae(
       contents.get('hparams') ?? null,
-      stateDict(contents.get('weights') ?? null, path),
+      unwrapped(stateDict(contents.get('weights') ?? null, path)),
       path,
     );
   },
@@ -130,7 +133,7 @@ const isDiscreteVae = (value: PickleValue): boolean =>
   value instanceof Map &&
   value.get('hparams') instanceof Map &&
   value.get('weights') instanceof Map &&
-  (value.get('weights') as Map<PickleValue, PickleValue>).has('codebook.weight');
+  ['codebook.weight', 'module.codebook.weight'].some((name) => (value.get('weights') as PickleMap).has(name));
 
 /**
  * Converts a DiscreteVAE. A DALLE checkpoint has its settings as `vae_params`, and its weights under `vae.`.

@@ -143,18 +143,18 @@ export const diffusersVqgan: Converter = {
     'a VQModel of diffusers: its folder, with config.json and diffusion_pytorch_model.safetensors or .bin',
   names: externalNames(diffusersRules(SMALL)),
 
-  async convert(files, { imageSize, part }: ConvertOptions) {
+  async convert(files, { config, imageSize, part }: ConvertOptions) {
     const anchors = ['encoder.mid_block.resnets.0.conv1.weight', 'quant_conv.weight'];
     const found = await findModel(files, { anchors, rename: currentName, part });
     if (!found) return undefined;
     const { tensors, where } = found;
     assertHasCodes(tensors, where);
-    const path = files.named('config.json');
+    const path = config ?? files.named('config.json');
     if (path === undefined)
       throw new DataError('the weights have no config.json beside them', {
         code: 'E_WEIGHTS_INCOMPLETE',
         where,
-        fix: `convert the whole folder: ${dirname(where)}`,
+        fix: `convert the whole folder ${dirname(where)}, or give the file as \`config\``,
       });
     const model = parseModel(await diffusersSettings(path, imageSize), path);
     const source = { tensors, where, notes: files.notes };

@@ -42,6 +42,9 @@ export function roleOf(extension: string): FileRole {
 /** The extension of a file name or path in lower case, with its dot; empty when it has none. */
 export const extensionOf = (name: string): string => extname(name).toLowerCase();
 
+/** A name without its extension. */
+export const stemOf = (name: string): string => name.slice(0, name.length - extensionOf(name).length);
+
 /** Whether a path relative to its source is hidden: a file or folder of it begins with a dot, as macOS's `._a.jpg`. */
 export const isHidden = (name: string): boolean =>
   name

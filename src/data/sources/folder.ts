@@ -1,20 +1,12 @@
 // Images of a folder, flat or nested, with the caption files beside them or in another folder.
 
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { mapConcurrently } from '../../util/concurrent.ts';
 import { DataError } from '../../util/errors.ts';
 import type { CaptionedImage } from '../image.ts';
-import { type CaptionTexts, captionsOf } from './captions.ts';
-import {
-  CAPTION_EXTENSIONS,
-  type CaptionExtension,
-  extensionOf,
-  IMAGE_EXTENSIONS,
-  normalized,
-  roleOf,
-} from './endings.ts';
+import { extensionOf, IMAGE_EXTENSIONS, roleOf, stemOf } from './endings.ts';
 import type { Faults } from './faults.ts';
+import { type CaptionFiles, groupCaptions, matchCaptions, readFound } from './folder-captions.ts';
 import { keepCaptioned } from './keep-captioned.ts';
 import { inPlace, type OpenPart, type ReadOptions, type SourcePart } from './source.ts';
 import { walkFolder } from './walk.ts';
@@ -29,8 +21,6 @@ interface Listing {
   /** Caption files by their stem in Unicode's composed form, then by extension. */
   readonly captions: ReadonlyMap<string, CaptionFiles>;
 }
-
-type CaptionFiles = Partial<Record<CaptionExtension, string>>;
 
 export const folderPart = (path: string): SourcePart => ({
   path,
@@ -51,47 +41,16 @@ async function readFolderPart(path: string, { captions, faults }: ReadOptions): 
   if (captions === 'ignore') {
     return inPlace(listing.images.map(([key, name]) => ({ key, path: join(path, name), captions: [] })));
   }
-  const files = matchCaptions(path, listing, faults);
+  const names = listing.images.map(([, name]) => name);
+  const files = matchCaptions(path, names, listing.captions, faults);
   return inPlace(
-    await mapConcurrently(listing.images, MAX_OPEN_CAPTIONS, async ([key, name], i) => {
-      const beside = files[i] as CaptionFiles;
-      const { extension, reason, ...found } = captionsOf(await readTexts(path, beside));
-      if (reason !== undefined)
-        faults?.record({
-          kind: 'unreadable-caption',
-          where: join(path, beside[extension!] as string),
-          reason,
-        });
-      const captionFile =
-        extension === undefined ? {} : { captionFile: join(path, beside[extension] as string) };
-      return { key, path: join(path, name), ...found, ...captionFile };
-    }),
+    await mapConcurrently(listing.images, MAX_OPEN_CAPTIONS, async ([key, name], i) => ({
+      key,
+      path: join(path, name),
+      ...(await readFound(path, files[i] as CaptionFiles, faults)),
+    })),
   );
 }
-
-async function readTexts(path: string, files: CaptionFiles): Promise<CaptionTexts> {
-  const texts: Partial<Record<CaptionExtension, Uint8Array>> = {};
-  for (const extension of CAPTION_EXTENSIONS) {
-    const name = files[extension];
-    if (name === undefined) continue;
-    texts[extension] = await readFile(join(path, name)).catch((cause: NodeJS.ErrnoException) => {
-      throw captionError(cause, join(path, name));
-    });
-    if (extension !== '.cls' && !isBlank(texts[extension])) break;
-  }
-  return texts;
-}
-
-/** Whether a file of captions gives way to the next kind: it has nothing but blanks. */
-const isBlank = (bytes: Uint8Array): boolean => bytes.every((byte) => byte <= 32);
-
-const captionError = (cause: NodeJS.ErrnoException, where: string): DataError =>
-  new DataError(`the caption cannot be read (${cause.code ?? cause.message})`, {
-    code: cause.code === 'EACCES' || cause.code === 'EPERM' ? 'E_NO_PERMISSION' : 'E_UNREADABLE',
-    where,
-    fix: 'change the file, or remove it and its image',
-    cause,
-  });
 
 /**
  * Lists a folder and its subfolders, and records what is left out.
@@ -100,20 +59,17 @@ const captionError = (cause: NodeJS.ErrnoException, where: string): DataError =>
 async function listFolder(path: string, faults?: Faults): Promise<Listing> {
   const names = await walkFolder(path, faults);
   const images: string[] = [];
-  const captions = new Map<string, CaptionFiles>();
+  const captions: string[] = [];
   for (const name of names) {
     const extension = extensionOf(name);
     const role = roleOf(extension);
     if (role === 'image') images.push(name);
     else if (role === 'other-image') faults?.record({ kind: 'image-ending', where: join(path, name) });
     else if (role === 'other') faults?.record({ kind: 'other-file', where: join(path, name) });
-    else {
-      const stem = normalized(stemOf(name));
-      captions.set(stem, { ...captions.get(stem), [extension]: name });
-    }
+    else captions.push(name);
   }
   if (images.length === 0) throw noImages(path, names.length);
-  return { images: keyed(path, images, faults), captions };
+  return { images: keyed(path, images, faults), captions: groupCaptions(captions) };
 }
 
 const noImages = (path: string, files: number): DataError =>
@@ -122,8 +78,6 @@ const noImages = (path: string, files: number): DataError =>
     where: path,
     fix: `put images in it (${[...IMAGE_EXTENSIONS].join(' ')}), or name another folder`,
   });
-
-export const stemOf = (name: string): string => name.slice(0, name.length - extensionOf(name).length);
 
 /**
  * Keys of images: the name without its extension, and with it where several images share the rest. Sorted by key.
@@ -148,46 +102,4 @@ export function keyed(
       return [key, name];
     })
     .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
-}
-
-/**
- * The caption files of each image: those of its name beside it, else those of its path below the first folder, else
- * those of its file name, where one image and one caption have it (images/a.jpg and text/a.txt).
- */
-function matchCaptions(path: string, { images, captions }: Listing, faults?: Faults): CaptionFiles[] {
-  const stems = images.map(([, name]) => normalized(stemOf(name)));
-  const left = new Map(captions);
-  for (const stem of stems) left.delete(stem);
-  const found = stems.map((stem) => captions.get(stem));
-  for (const tail of [belowFirst, fileName]) {
-    const byTail = unique([...left.keys()], tail);
-    const wanted = unique(
-      stems.filter((_, i) => found[i] === undefined),
-      tail,
-    );
-    for (const [i, stem] of stems.entries()) {
-      const at = byTail.get(tail(stem));
-      if (found[i] !== undefined || !at || !wanted.get(tail(stem))) continue;
-      found[i] = left.get(at) as CaptionFiles;
-      left.delete(at);
-      faults?.record({ kind: 'caption-elsewhere', where: join(path, Object.values(found[i])[0] as string) });
-    }
-  }
-  for (const files of left.values())
-    for (const name of Object.values(files)) {
-      // A .json beside nothing is a manifest or the like.
-      const kind = extensionOf(name) === '.json' ? 'other-file' : 'orphan-caption';
-      faults?.record({ kind, where: join(path, name) });
-    }
-  return found.map((files) => files ?? {});
-}
-
-const belowFirst = (stem: string): string => stem.slice(stem.indexOf('/') + 1);
-const fileName = (stem: string): string => stem.slice(stem.lastIndexOf('/') + 1);
-
-/** The stem of each tail that one stem alone has; undefined for a tail that several have. */
-function unique(stems: readonly string[], tail: (stem: string) => string): Map<string, string | undefined> {
-  const byTail = new Map<string, string | undefined>();
-  for (const stem of stems) byTail.set(tail(stem), byTail.has(tail(stem)) ? undefined : stem);
-  return byTail;
 }

@@ -15,6 +15,7 @@ const VERSION = 2;
 
 export const shardName = (shard: number): string => `shard-${String(shard).padStart(6, '0')}.tar`;
 const SHARD_NAME = /^shard-(\d{6,})\.tar$/;
+export const isShardName = (file: string): boolean => SHARD_NAME.test(file);
 export const shardNumber = (file: string): number => Number(SHARD_NAME.exec(file)?.[1]);
 
 const formatSchema = z.object({ format: z.literal(FORMAT), version: z.int().positive() });

@@ -1,11 +1,13 @@
 // Token shards read into memory for training.
 
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DataError } from '../../util/errors.ts';
 import {
   DamagedTokensError,
+  isShardName,
   MANIFEST,
+  PARTIAL_MANIFEST,
   readManifest,
   type ShardRecord,
   sha256,
@@ -27,6 +29,14 @@ export interface TokenSet {
   readonly captions: readonly (readonly string[])[];
   /** images × grid × grid, each below the vocabulary */
   readonly codes: Uint16Array;
+  /** The part of the data set that each image belongs to, where its source said so. */
+  readonly splits: readonly TokenSample['split'][];
+}
+
+/** Whether mm tokenize wrote the folder, or is writing it. */
+export async function isTokenFolder(path: string): Promise<boolean> {
+  const names = await readdir(path).catch((): string[] => []);
+  return names.includes(PARTIAL_MANIFEST) || (names.includes(MANIFEST) && names.some(isShardName));
 }
 
 /** Reads a shard and checks its length and hash. Throws DamagedTokensError. */
@@ -65,6 +75,7 @@ export async function readTokenFolder(path: string): Promise<TokenSet> {
   const { dvae, grid, vocabulary, images, shards } = manifest;
   const keys: string[] = [];
   const captions: (readonly string[])[] = [];
+  const splits: TokenSample['split'][] = [];
   const codes = new Uint16Array(images * grid ** 2);
   let last = -1;
   for (const shard of shards) {
@@ -78,9 +89,10 @@ export async function readTokenFolder(path: string): Promise<TokenSet> {
       codes.set(sample.codes, keys.length * grid ** 2);
       keys.push(sample.key);
       captions.push(sample.captions);
+      splits.push(sample.split);
     }
   }
-  return { grid, vocabulary, dvaeHash: dvae, keys, captions, codes };
+  return { grid, vocabulary, dvaeHash: dvae, keys, captions, codes, splits };
 }
 
 function assertSample(

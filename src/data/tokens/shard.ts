@@ -18,6 +18,8 @@ export interface TokenSample extends CodeArray {
   readonly file: string;
   /** Empty: none. */
   readonly captions: readonly string[];
+  /** The part of the data set that it belongs to, where its source says so. */
+  readonly split?: 'train' | 'validation' | 'test' | undefined;
 }
 
 /** Digits of a KEY, so that names sort like numbers. */
@@ -25,7 +27,11 @@ const KEY_DIGITS = 9;
 const CODES = 'codes.npy';
 const CAPTIONS = 'txt';
 const ABOUT = 'json';
-const aboutSchema = z.object({ key: z.string(), file: z.string() });
+const aboutSchema = z.object({
+  key: z.string(),
+  file: z.string(),
+  split: z.enum(['train', 'validation', 'test']).optional(),
+});
 
 /** The bytes of a shard: the same for the same samples. */
 export async function packShard(samples: readonly TokenSample[]): Promise<Buffer> {
@@ -37,7 +43,7 @@ export async function packShard(samples: readonly TokenSample[]): Promise<Buffer
     };
     add(CODES, encodeNpy(sample));
     if (sample.captions.length > 0) add(CAPTIONS, sample.captions.join('\n'));
-    add(ABOUT, JSON.stringify({ key: sample.key, file: sample.file }));
+    add(ABOUT, JSON.stringify({ key: sample.key, file: sample.file, split: sample.split }));
   }
   pack.finalize();
   return buffer(pack);

@@ -6,7 +6,9 @@ import { readCheckpoint } from '../../checkpoint/read.ts';
 import { chunks } from '../../data/decode-batches.ts';
 import type { CaptionedImage } from '../../data/image.ts';
 import { Faults } from '../../data/sources/faults.ts';
-import { baseFolder, readImages } from '../../data/sources/resolve.ts';
+import { openSource } from '../../data/sources/open-source.ts';
+import { readImages } from '../../data/sources/resolve.ts';
+import type { ReadOptions, TableOptions } from '../../data/sources/source.ts';
 import { TokenFolder } from '../../data/tokens/folder.ts';
 import { type ShardLayout, type Skipped, sha256, type TokenManifest } from '../../data/tokens/manifest.ts';
 import type { TokenSample } from '../../data/tokens/shard.ts';
@@ -27,6 +29,9 @@ export interface TokenizeOptions {
   readonly shardSize: number;
   /** Keep the finished shards that are in `out`. */
   readonly resume: boolean;
+  /** Largest share of the data that may be unusable, 0 to 1. */
+  readonly maxBad?: number | undefined;
+  readonly table?: TableOptions | undefined;
 }
 
 /** An image with its index in the whole set. */
@@ -42,13 +47,13 @@ interface IndexedImage extends CaptionedImage {
  * @throws InterruptedError when `signal` is aborted, after the current shard
  */
 export async function tokenizeFolder(
-  { data, dvae, out, shardSize, resume }: TokenizeOptions,
+  { data, dvae, out, shardSize, resume, maxBad, table }: TokenizeOptions,
   { log, progress, signal }: JobContext,
 ): Promise<TokenManifest> {
   const warn = (message: string): void => log.warn(message);
   const checkpoint = await readCheckpoint(dvae, { kind: 'dvae', warn });
-  const faults = new Faults(log);
-  const images = await readIndexedImages(data, faults, signal);
+  const faults = new Faults(log, { maxBad });
+  const images = await readIndexedImages(data, { faults, signal, table });
   const bare = images.filter(({ captions }) => captions.length === 0).length;
   if (bare > 0) warn(`${bare} of ${images.length} images have no caption`);
   const runtime = new Runtime();
@@ -84,9 +89,12 @@ export async function tokenizeFolder(
   }
 }
 
-async function readIndexedImages(data: string, faults: Faults, signal: AbortSignal): Promise<IndexedImage[]> {
-  const base = await baseFolder(data);
-  const images = await readImages(data, { captions: 'optional', faults, signal });
+async function readIndexedImages(
+  data: string,
+  options: Pick<ReadOptions, 'faults' | 'signal' | 'table'>,
+): Promise<IndexedImage[]> {
+  const { base } = await openSource(data);
+  const images = await readImages(data, { captions: 'optional', ...options });
   return images.map((image, index) => ({
     ...image,
     index,
@@ -115,11 +123,12 @@ const interrupted = (out: string): InterruptedError =>
   });
 
 const toSamples = ({ images, codes }: EncodedBatch<IndexedImage>, grid: number): TokenSample[] =>
-  images.map(({ index, key, file, captions }, i) => ({
+  images.map(({ index, key, file, captions, split }, i) => ({
     index,
     key,
     file,
     captions,
+    split,
     rows: grid,
     columns: grid,
     codes: codes.subarray(i * grid ** 2, (i + 1) * grid ** 2),

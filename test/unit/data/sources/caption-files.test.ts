@@ -3,7 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { captionFiles, readLines } from '../../../../src/data/sources/caption-files.ts';
+import { openCaptions, readLines } from '../../../../src/data/sources/caption-files.ts';
+import { Faults } from '../../../../src/data/sources/faults.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'mm-captions-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -30,6 +31,25 @@ describe('the lines of a file', () => {
     assert.deepEqual(await lines(text.join('\n')), text);
   });
 
+  test('are read from UTF-16 with its mark', async () => {
+    for (const swapped of [false, true]) {
+      const bytes = Buffer.from('\uFEFFfirst é🙂\nsecond', 'utf16le');
+      assert.deepEqual(await lines(swapped ? bytes.swap16() : bytes), ['first é🙂', 'second']);
+    }
+  });
+
+  test('of other bytes are recorded and left out, and the others are read', async () => {
+    const faults = new Faults();
+    writeFileSync(file, Buffer.from('one\ncaf\xe9\n\xc3\xa9t\xc3\xa9\nend\x92', 'latin1'));
+    const read: string[] = [];
+    for await (const line of readLines(file, { faults })) read.push(line);
+    assert.deepEqual(read, ['one', 'été']);
+    assert.deepEqual(
+      faults.all.map(({ path }) => path),
+      [`${file}:2`, `${file}:4`],
+    );
+  });
+
   test('are refused when the file is not text', async () => {
     const refused: Uint8Array[] = [
       Uint8Array.of(0x89, 0x50, 0x4e, 0x47),
@@ -47,25 +67,35 @@ describe('the lines of a file', () => {
   });
 });
 
-describe('caption files', () => {
-  test('are those of a folder and its subfolders, sorted', async () => {
+describe('the captions of a source', () => {
+  const captions = async (path: string, faults = new Faults()): Promise<string[]> => {
+    const all: string[] = [];
+    for await (const caption of (await openCaptions(path, { faults })).captions()) all.push(caption);
+    return all;
+  };
+
+  test('are those of the caption files of a folder and its subfolders, without hidden ones', async () => {
     const root = join(folder, 'set');
     mkdirSync(join(root, 'b', 'c.txt'), { recursive: true });
-    for (const name of ['b/2.txt', 'a.txt', 'b/1.TXT', 'b/c.txt/d.txt', 'a.png'])
-      writeFileSync(join(root, name), '');
-    const found = await captionFiles(root);
-    assert.deepEqual(
-      found,
-      ['a.txt', 'b/1.TXT', 'b/2.txt', 'b/c.txt/d.txt'].map((name) => join(root, name)),
-    );
-    assert.deepEqual(await captionFiles(join(root, 'a.png')), [join(root, 'a.png')]);
+    for (const name of ['b/2.txt', 'a.txt', 'b/1.TXT', 'b/c.txt/d.txt', 'a.png', '._a.txt'])
+      writeFileSync(join(root, name), name);
+    writeFileSync(join(root, 'b/bad.txt'), Buffer.of(0x92));
+    const faults = new Faults();
+    assert.deepEqual(await captions(root, faults), ['a.txt', 'b/1.TXT', 'b/2.txt', 'b/c.txt/d.txt']);
+    assert.deepEqual([faults.count('hidden'), faults.count('unreadable-caption')], [1, 1]);
+  });
+
+  test('are those of the images of a list', async () => {
+    const list = join(folder, 'list.csv');
+    writeFileSync(list, 'file,caption\na.png,one\nb.png,two\n');
+    assert.deepEqual(await captions(list), ['one', 'two']);
   });
 
   test('are an error for a folder without any, and for a missing folder', async () => {
     const empty = join(folder, 'empty');
     mkdirSync(empty);
-    await assert.rejects(captionFiles(empty), failure('E_NO_CAPTION', empty));
+    await assert.rejects(captions(empty), failure('E_NO_CAPTION', empty));
     const none = join(folder, 'none');
-    await assert.rejects(captionFiles(none), failure('E_NOT_FOUND', none));
+    await assert.rejects(captions(none), failure('E_NOT_FOUND', none));
   });
 });

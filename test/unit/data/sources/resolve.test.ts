@@ -7,7 +7,8 @@ import * as tar from 'tar-stream';
 import { decodeImage } from '../../../../src/data/decode.ts';
 import { ImageFault } from '../../../../src/data/image.ts';
 import { Faults } from '../../../../src/data/sources/faults.ts';
-import { archivesOf, baseFolder, readImages } from '../../../../src/data/sources/resolve.ts';
+import { openSource } from '../../../../src/data/sources/open-source.ts';
+import { readImages } from '../../../../src/data/sources/resolve.ts';
 import { noise, plain, temporaryFolder, write } from '../../../support/images.ts';
 
 /** A tar of the files, in their order. */
@@ -63,8 +64,8 @@ describe('tars', () => {
       [0, 0, 255],
     ]);
     assert.equal(images[1]!.path, join(folder, 'b-001.tar', '000.png'));
-    assert.equal(await baseFolder(folder), folder);
-    assert.equal(await baseFolder(join(folder, 'a-000.tar')), folder);
+    assert.equal((await openSource(folder)).base, folder);
+    assert.equal((await openSource(join(folder, 'a-000.tar'))).base, folder);
 
     const one = await readImages(
       join(folder, '{000..001}.tar').replace('{', 'a-{').replace('001', '000'),
@@ -91,9 +92,13 @@ describe('tars', () => {
   });
 
   test('a pattern in braces names archives, with the digits it is written with', async () => {
-    assert.deepEqual(await archivesOf('x/t-{008..010}.tar'), ['x/t-008.tar', 'x/t-009.tar', 'x/t-010.tar']);
+    const { parts } = await openSource('x/t-{008..010}.tar');
+    assert.deepEqual(
+      parts.map(({ path, access }) => [path, access]),
+      ['x/t-008.tar', 'x/t-009.tar', 'x/t-010.tar'].map((path) => [path, 'direct']),
+    );
     const pattern = 'x/t-{3..1}.tar';
-    await assert.rejects(archivesOf(pattern), { name: 'UsageError', code: 'E_BAD_PATTERN', where: pattern });
+    await assert.rejects(openSource(pattern), { name: 'UsageError', code: 'E_BAD_PATTERN', where: pattern });
     await assert.rejects(readImages('x/t-{0..1}.tar', optional), { code: 'E_NOT_FOUND', where: 'x/t-0.tar' });
   });
 

@@ -115,6 +115,7 @@ describe('a finished folder', () => {
       dvaeHash: LAYOUT.dvae,
       keys: kept.map((index) => `k${index}`),
       captions: kept.map((index) => sample(index).captions),
+      splits: kept.map(() => undefined),
     });
     assert.deepEqual(
       [...codes],

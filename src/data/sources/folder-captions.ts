@@ -1,0 +1,100 @@
+// The caption files of a folder: which belong to which image, and what is in them.
+
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { CaptionedImage } from '../image.ts';
+import { type CaptionTexts, captionsOf } from './captions.ts';
+import { CAPTION_EXTENSIONS, type CaptionExtension, extensionOf, normalized, stemOf } from './endings.ts';
+import type { Faults } from './faults.ts';
+
+/** The caption files of one stem; names relative to the folder. */
+export type CaptionFiles = Partial<Record<CaptionExtension, string>>;
+
+/** Caption files by their stem in Unicode's composed form. */
+export function groupCaptions(names: readonly string[]): Map<string, CaptionFiles> {
+  const groups = new Map<string, CaptionFiles>();
+  for (const name of names) {
+    const stem = normalized(stemOf(name));
+    const group = groups.get(stem) ?? {};
+    group[extensionOf(name) as CaptionExtension] ??= name;
+    groups.set(stem, group);
+  }
+  return groups;
+}
+
+/** The captions in the files of one image; a file that cannot be read, or is no text, is recorded. */
+export async function readFound(
+  path: string,
+  files: CaptionFiles,
+  faults?: Faults,
+): Promise<Pick<CaptionedImage, 'captions' | 'lack' | 'label' | 'captionFile'>> {
+  const unreadable = (name: string, reason: string) => {
+    faults?.record({ kind: 'unreadable-caption', where: join(path, name), reason });
+    return { captions: [], lack: 'unreadable-caption', captionFile: join(path, name) } as const;
+  };
+  const texts: Partial<Record<CaptionExtension, Uint8Array>> = {};
+  for (const extension of CAPTION_EXTENSIONS) {
+    const name = files[extension];
+    if (name === undefined) continue;
+    try {
+      texts[extension] = await readFile(join(path, name));
+    } catch (error) {
+      return unreadable(name, `the file cannot be read (${(error as NodeJS.ErrnoException).code})`);
+    }
+    if (extension !== '.cls' && !isBlank(texts[extension])) break;
+  }
+  const { extension, reason, ...found } = captionsOf(texts as CaptionTexts);
+  const name = extension === undefined ? undefined : files[extension];
+  if (name === undefined) return found;
+  return reason === undefined ? { ...found, captionFile: join(path, name) } : unreadable(name, reason);
+}
+
+/** Whether a file of captions gives way to the next kind: it has nothing but blanks. */
+const isBlank = (bytes: Uint8Array): boolean => bytes.every((byte) => byte <= 32);
+
+/**
+ * The caption files of each image: those of its name beside it, else those of its path below the first folder, else
+ * those of its file name, where one image and one caption have it (images/a.jpg and text/a.txt).
+ */
+export function matchCaptions(
+  path: string,
+  images: readonly string[],
+  captions: ReadonlyMap<string, CaptionFiles>,
+  faults?: Faults,
+): CaptionFiles[] {
+  const stems = images.map((name) => normalized(stemOf(name)));
+  const left = new Map(captions);
+  for (const stem of stems) left.delete(stem);
+  const found = stems.map((stem) => captions.get(stem));
+  for (const tail of [belowFirst, fileName]) {
+    const byTail = unique([...left.keys()], tail);
+    const wanted = unique(
+      stems.filter((_, i) => found[i] === undefined),
+      tail,
+    );
+    for (const [i, stem] of stems.entries()) {
+      const at = byTail.get(tail(stem));
+      if (found[i] !== undefined || !at || !wanted.get(tail(stem))) continue;
+      found[i] = left.get(at) as CaptionFiles;
+      left.delete(at);
+      faults?.record({ kind: 'caption-elsewhere', where: join(path, Object.values(found[i])[0] as string) });
+    }
+  }
+  for (const files of left.values())
+    for (const name of Object.values(files)) {
+      // A .json beside nothing is a manifest or the like.
+      const kind = extensionOf(name) === '.json' ? 'other-file' : 'orphan-caption';
+      faults?.record({ kind, where: join(path, name) });
+    }
+  return found.map((files) => files ?? {});
+}
+
+const belowFirst = (stem: string): string => stem.slice(stem.indexOf('/') + 1);
+const fileName = (stem: string): string => stem.slice(stem.lastIndexOf('/') + 1);
+
+/** The stem of each tail that one stem alone has; undefined for a tail that several have. */
+function unique(stems: readonly string[], tail: (stem: string) => string): Map<string, string | undefined> {
+  const byTail = new Map<string, string | undefined>();
+  for (const stem of stems) byTail.set(tail(stem), byTail.has(tail(stem)) ? undefined : stem);
+  return byTail;
+}
