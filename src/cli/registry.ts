@@ -43,7 +43,7 @@ export const REGISTRY: readonly RegistryEntry[] = [
   },
   {
     name: 'data',
-    describe: 'render the demo data set (make-shapes), check a data set (check), or pack one as tars (pack)',
+    describe: 'render the demo data set (make-shapes), check one (check), pack one (pack)',
     actions: [
       {
         name: 'make-shapes',

@@ -2,10 +2,10 @@
 // where the image came from. The folder has its name once all of it is there; until then, it is resumed from the last
 // finished shard.
 
-import { mkdir, rename, stat } from 'node:fs/promises';
+import { rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UsageError } from '../../util/errors.ts';
-import { storageError } from '../../util/files.ts';
+import { assertWritable, storageError } from '../../util/files.ts';
 import type { JobContext } from '../../util/job.ts';
 import { openSource } from '../sources/open-source.ts';
 import { areSameSettings, PACK_MANIFEST, type PackManifest, readManifest } from './manifest.ts';
@@ -58,6 +58,7 @@ async function openWork(
       fix: 'name a new folder, or remove this one',
     });
   }
+  await assertWritable(out);
   const previous = await readManifest(join(work, PACK_MANIFEST));
   if (previous && !resume) {
     throw new UsageError('an interrupted run left its work', {
@@ -72,11 +73,6 @@ async function openWork(
       where: join(work, PACK_MANIFEST),
       fix: 'give the same ones, or remove the folder',
     });
-  }
-  try {
-    await mkdir(work, { recursive: true });
-  } catch (error) {
-    throw storageError(error, work);
   }
   return previous;
 }
