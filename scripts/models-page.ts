@@ -32,9 +32,16 @@ export const OPENS: readonly Opens[] = [
   },
   {
     model: "DALLE-pytorch's `DALLE`",
-    files: '`dalle.pt` of its `train_dalle.py`, and its `tokenizer.json`',
-    command: 'dalle.pt --tokenizer tokenizer.json',
+    files:
+      "`dalle.pt` of its `train_dalle.py`, of any year, with its own `DiscreteVAE`, OpenAI's dVAE or a VQGAN, and its tokenizer",
+    command: 'dalle.pt --tokenizer bpe_simple_vocab_16e6.txt',
     compared: '`dalle_pytorch`: logits and loss within 1e-4, for each attention kind and option',
+  },
+  {
+    model: "DALLE-pytorch's `DALLE` without its image tokenizer",
+    files: 'the same, and the checkpoint of the image tokenizer, converted before',
+    command: 'dalle.pt --dvae runs/vqgan --tokenizer tokenizer.json',
+    compared: 'the same',
   },
   {
     model: "taming-transformers' VQGAN",
@@ -97,8 +104,7 @@ export const REFUSED: readonly (readonly [what: string, why: string, help: strin
     'mm has neither those towers nor a bias of the logits',
     'the message names the tower',
   ],
-  ['CoCa', 'it has a text decoder', ''],
-  ["open_clip's `-worldwide` models", 'their tokenizers are SentencePiece unigram models', ''],
+  ['CoCa', 'it has a text decoder', 'the message says so'],
   [
     'a CLIP with norms of queries and keys, or other settings that change features',
     'mm does not compute them',
@@ -142,7 +148,21 @@ function namesOf(names: readonly string[]): [count: string, some: string] {
   return [String(kinds.length), [...new Set(shown)].map(code).join(', ')];
 }
 
-const FULL_SIZE: readonly (readonly string[])[] = [];
+/** Of scripts/check/open-clip-full-size.ts: configuration, weights, memory, memory above the largest tensor, differences. */
+const FULL_SIZE: readonly (readonly string[])[] = [
+  [
+    'ViT-L-14, mean 0.5 (laion2b_s32b_b82k)',
+    '1711 MB, float32, safetensors',
+    '346 MB',
+    '194 MB',
+    '1.0e-6',
+    '1.5e-6',
+    '1.2e-7',
+  ],
+  ['ViT-L-14-CLIPA', '1657 MB, float32, pt', '315 MB', '217 MB', '9.4e-7', '8.2e-7', '3.2e-8'],
+  ['ViT-H-14', '3945 MB, float32, pt', '426 MB', '224 MB', '1.1e-6', '1.1e-6', '6.3e-8'],
+  ['ViT-H-14', '1972 MB, float16, safetensors', '298 MB', '197 MB', '1.2e-6', '1.2e-6', '5.6e-8'],
+];
 
 export function modelsPage(): string {
   const numbers = (values: readonly number[]): string =>

@@ -187,6 +187,17 @@ describe('folders', () => {
     });
   });
 
+  test('tensors that DeepSpeed has divided are not taken for weights', async () => {
+    const path = folder('zero-3');
+    const empty = { dtype: 'float32', shape: [0], data: new Float32Array(0) } as const;
+    await writeSafetensors(
+      join(path, 'mp_rank_00_model_states.pt'),
+      ANCHORS.map((name) => [name, empty]),
+    );
+    assert.equal(await find([path]), undefined);
+    await assert.rejects(convertWeights([path], join(root, 'to'), {}), { code: 'E_WEIGHTS_DEEPSPEED' });
+  });
+
   test('a folder of folders with weights names them', async () => {
     const path = folder('run');
     cpSync(`${WRAPPED}trainer`, join(path, 'checkpoint-500'), { recursive: true });
