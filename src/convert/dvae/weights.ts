@@ -43,6 +43,7 @@ function converted(name: string, settings: object, tensors: StateDict, where: st
 /** encoder.pkl and decoder.pkl of openai/DALL-E: whole modules, or their state dictionaries. */
 export const openaiDvae: Converter = {
   reads: "OpenAI's dVAE: encoder.pkl and decoder.pkl, or their folder",
+  takes: ['imageSize'],
 
   async convert(files: ExternalFiles, { imageSize = PUBLISHED_SIZE }: ConvertOptions) {
     const coders = (await files.torchFiles()).flatMap((file) => {
@@ -97,6 +98,7 @@ function openaiCoder({ path, value }: ExternalFile): Coder | undefined {
 /** vae.pt of DALLE-pytorch's train_vae: { hparams, weights }. */
 export const dallePytorchDvae: Converter = {
   reads: "DALLE-pytorch's DiscreteVAE: the vae.pt of its train_vae",
+  takes: [],
 
   async convert(files: ExternalFiles) {
     const found = (await files.torchFiles()).find(({ value }) => isDiscreteVae(value));
