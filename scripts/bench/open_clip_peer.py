@@ -1,4 +1,4 @@
-"""open_clip's side of clip-encode.ts and check/clip-open-clip.ts.
+"""open_clip's side of clip-encode.ts.
 
 pip install torch open_clip_torch safetensors
 

@@ -65,6 +65,9 @@ export async function* sample(options: SampleOptions): AsyncGenerator<SampledIma
     const pipeline = await DallePipeline.open(runtime, checkpoint);
     if (recipe) assertSameModel(recipe, pipeline, checkpoint.path, resolved.like as string);
     const conditions = await conditionsOf(pipeline, resolved, recipe);
+    const { candidates } = choiceOf(resolved);
+    if (conditions.settings.topK === 1 && candidates > 1)
+      warn(`top-k 1 leaves nothing to chance: the ${candidates} images of a prompt are equal`);
     const openClip = async () => clipCheckpoint && (await ClipPipeline.open(runtime, clipCheckpoint));
     yield* sampleWith(pipeline, checkpoint.path, conditions, resolved, recipe, openClip);
   } finally {

@@ -50,6 +50,27 @@ export function flagNames(yargs: Argv): Set<string> {
   return new Set([...Object.keys(key), ...Object.values(alias).flat()]);
 }
 
+/** What a flag looks like, and a number below 0, which yargs takes for a value. */
+const FLAG = /^--?[a-z][\w.-]*(=|$)/i;
+const NEGATIVE = /^-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+
+/**
+ * The command line with values that begin with a dash and cannot be flags tied to the flag before them, as yargs needs
+ * it: `--prompt`, `-5 degrees` → `--prompt=-5 degrees`.
+ */
+export function withTiedValues(argv: readonly string[]): string[] {
+  const end = argv.indexOf('--');
+  const tied: string[] = [];
+  for (const [i, word] of argv.entries()) {
+    const before = tied.at(-1);
+    const isAfterFlag = before?.startsWith('--') === true && FLAG.test(before) && !before.includes('=');
+    const isPlain = !word.startsWith('-') || word === '-' || FLAG.test(word) || NEGATIVE.test(word);
+    if (isPlain || !isAfterFlag || (end >= 0 && i >= end)) tied.push(word);
+    else tied[tied.length - 1] = `${before}=${word}`;
+  }
+  return tied;
+}
+
 /** yargs' names for what it finds on a command line besides flags. */
 const NO_FLAGS = ['_', '--', '$0'];
 

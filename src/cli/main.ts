@@ -16,6 +16,7 @@ import {
   NO_ACTION,
   NO_COMMAND,
   positionalNames,
+  withTiedValues,
 } from './given-flags.ts';
 import { onInterrupt } from './interrupt.ts';
 import { type CommandEntry, isGroup, REGISTRY, type RegistryEntry } from './registry.ts';
@@ -103,7 +104,7 @@ function register(parser: Argv, entries: readonly RegistryEntry[], running: Runn
 }
 
 async function parse(running: Running): Promise<void> {
-  const parser = yargs([...running.argv])
+  const parser = yargs(withTiedValues(running.argv))
     .scriptName('mm')
     .locale('en')
     .usage('$0 <command>\n\nTrain, sample and rank DALL·E- and CLIP-style models.')

@@ -19,6 +19,7 @@ import {
   optimizer,
   positiveInteger,
   seed,
+  shuffle,
   sourceKeys,
   truncateCaptions,
   validationShare,
@@ -119,10 +120,9 @@ export const givenClipModelSchema = z
 const data = z
   .strictObject({
     path: captionedSource,
-    tokenizer: z
-      .string()
-      .describe("tokenizer.json of mm train-bpe or of CLIP, or CLIP's merges file (.txt, .txt.gz)"),
+    tokenizer: z.string().describe('tokenizer, of any kind: see docs/FORMATS.md'),
     validation: validationShare,
+    shuffle,
     ...sourceKeys,
     crop: z
       .enum(['random', 'center', 'none'])

@@ -78,6 +78,10 @@ const shape = {
     .enum(['end', 'each'])
     .default('end')
     .describe('text targets after a caption: its end, once, or the padding token of each position'),
+  zeroIsPadding: z
+    .boolean()
+    .default(false)
+    .describe("text token 0 is padding wherever it stands, as in DALLE-pytorch's models"),
 };
 
 /** The keys with which a configuration need not repeat its parts. */

@@ -20,6 +20,7 @@ import { dallePytorchClip, huggingFaceClip, openaiClip } from './clip/convert.ts
 import { dallePytorch } from './dalle/weights.ts';
 import { dallePytorchDvae, openaiDvae } from './dvae/weights.ts';
 import { type Converted, type Converter, type ConvertOptions, ExternalFiles } from './external.ts';
+import type { WeightSource } from './rules.ts';
 import { throwUnknown } from './unknown.ts';
 import { diffusersVqgan, tamingOrLatentDiffusion } from './vqgan/convert.ts';
 
@@ -85,7 +86,7 @@ async function write(to: string, { contents, dvae }: Converted, signal?: AbortSi
   const base = { step: 0, seed: 0, dataPosition: null, metrics: {} };
   const folder = `${to}.dvae`;
   try {
-    let included: Checkpoint | undefined;
+    let included: Checkpoint | undefined = contents.dvae;
     if (dvae) {
       await write(folder, dvae, signal);
       included = await readCheckpoint(folder, { kind: 'dvae', warn: () => {} });
@@ -114,6 +115,10 @@ export async function convertWeights(
   try {
     const converted = await recognize(files, options);
     await write(to, converted, signal);
+    const narrowed = Array.from(converted.contents.model).filter(
+      ([, source]) => (source as WeightSource).isNarrowed,
+    ).length;
+    if (narrowed > 0) files.notes.push(`${narrowed} tensors of float64 are stored as float32`);
     const faults = files.faults.map(({ message, where }) => `${where} is left out: ${message}`);
     return { ...converted, notes: [...files.notes, ...faults] };
   } finally {

@@ -14,6 +14,8 @@ import { TorchFile } from './torch/file.ts';
 
 /** A model has a few files; a folder with more holds several checkpoints. */
 const MAX_FILES = 64;
+/** Files of any kind in a folder. */
+const MAX_NAMES = 2000;
 
 /** An opened file of torch.save. */
 export interface ExternalFile {
@@ -61,9 +63,21 @@ export class ExternalFiles {
             cause,
           });
         });
-        if (!stats.isDirectory()) return [path];
+        if (stats.isFile()) return [path];
+        if (!stats.isDirectory())
+          throw new DataError('a pipe or a device, of which no place can be read', {
+            code: 'E_NOT_A_FILE',
+            where: path,
+            fix: 'save it as a file first',
+          });
         folders.push(path);
         const names = (await readdir(path)).filter((name) => !name.startsWith('.'));
+        if (names.length > MAX_NAMES)
+          throw new DataError(`a folder of ${names.length} files, more than the ${MAX_NAMES} of one model`, {
+            code: 'E_WEIGHTS_UNKNOWN',
+            where: path,
+            fix: 'give the files of the model',
+          });
         const inside = names.sort().map((name) => join(path, name));
         const isOne = await Promise.all(inside.map(isFile));
         return inside.filter((_, i) => isOne[i]);
@@ -200,8 +214,12 @@ export interface ConvertOptions {
   readonly part?: string | undefined;
   /** Pixels on a side, for models whose files do not include it. */
   readonly imageSize?: number | undefined;
-  /** tokenizer.json, or CLIP's merges file, for models of text whose files do not include one. */
+  /** File of the tokenizer, of any kind, for models of text whose files do not include one. */
   readonly tokenizer?: string | undefined;
+  /** Checkpoint of a DALL·E's image tokenizer, instead of the one in its file. */
+  readonly dvae?: string | undefined;
+  /** Share of the captions that a DALL·E was trained without, which its file does not say. */
+  readonly nullCaptions?: number | undefined;
   /** File of a VQGAN's sizes: model.yaml, or diffusers' config.json. */
   readonly config?: string | undefined;
   /** Activation of a CLIP's resblocks, for weights that do not include it. */
@@ -222,8 +240,8 @@ export interface ConvertOptions {
 export interface Converted {
   /** The model and its sizes, for output. */
   readonly what: string;
-  readonly contents: Pick<CheckpointContents, 'kind' | 'config' | 'model' | 'tokenizer'>;
-  /** The dVAE of a DALL·E. */
+  readonly contents: Pick<CheckpointContents, 'kind' | 'config' | 'model' | 'tokenizer' | 'dvae'>;
+  /** The dVAE of a DALL·E, where `contents` has none. */
   readonly dvae?: Converted;
 }
 

@@ -84,11 +84,16 @@ const namesOf = ([, theirs]: Rule): readonly string[] => (typeof theirs === 'str
 /** The external names that rules read, each once. */
 export const externalNames = (rules: readonly Rule[]): string[] => [...new Set(rules.flatMap(namesOf))];
 
+/** A weight to write; `isNarrowed` where it is stored in fewer bits than it came in. */
+export interface WeightSource extends TensorSource {
+  readonly isNarrowed?: boolean;
+}
+
 /**
  * A weight as a tensor of a checkpoint, in the type it has; float64 becomes float32.
  * @throws DataError E_WEIGHTS_UNSUPPORTED where it is not of floats
  */
-export function weightSource(name: string, parts: readonly ExternalTensor[], where: string): TensorSource {
+export function weightSource(name: string, parts: readonly ExternalTensor[], where: string): WeightSource {
   for (const part of parts)
     if (!isFloat(part))
       throw new DataError(`tensor ${name} is of type ${part.dtype}, and mm reads weights that are floats`, {
@@ -97,6 +102,7 @@ export function weightSource(name: string, parts: readonly ExternalTensor[], whe
         fix: 'convert the weights from before quantization, in 16 or 32 bits',
       });
   const rest = (parts[0]?.shape ?? []).slice(1);
+  const isNarrowed = parts.some(({ dtype }) => dtype === 'float64');
   const isJoined = parts.length > 1;
   return {
     dtype: storedType(parts),
@@ -104,6 +110,7 @@ export function weightSource(name: string, parts: readonly ExternalTensor[], whe
       ? [parts.reduce((sum, { shape }) => sum + (shape[0] ?? 1), 0), ...rest]
       : (parts[0]?.shape ?? []),
     data: () => joined(parts),
+    ...(isNarrowed && { isNarrowed }),
   };
 }
 

@@ -18,6 +18,13 @@ export async function throwUnknown(files: ExternalFiles, converters: readonly Co
     throw deepSpeed(where);
   const [fault] = files.faults;
   if (fault) throw fault;
+  for (const { path, metadata } of await files.safetensorsFiles())
+    if (metadata.format === 'mm')
+      throw new DataError('these are weights of mm itself, which need no conversion', {
+        code: 'E_WEIGHTS_OWN',
+        where: path,
+        fix: 'give its checkpoint folder to the command that uses it',
+      });
   const dicts = (await files.stateDicts()).filter(({ tensors }) => tensors.size > 0);
   const fix = `give one of: ${converters.map(({ reads }) => reads).join('; ')}`;
   if (dicts.length > 0) {

@@ -6,7 +6,8 @@ import { prefetch } from '../util/prefetch.ts';
 import { RandomStream } from '../util/random.ts';
 import { type Crop, type DecodeOptions, decodeImage } from './decode.ts';
 import type { CaptionedImage } from './image.ts';
-import { type BatchPosition, type OrderedBatch, ShuffledOrder } from './order.ts';
+import { type ImageSet, type Images, type ImageTurn, imageList } from './image-set.ts';
+import type { BatchPosition } from './order.ts';
 import { mirror } from './orientation.ts';
 import { pickCaption } from './sources/captions.ts';
 import type { Faults } from './sources/faults.ts';
@@ -38,64 +39,85 @@ export interface ImageBatchOptions {
   readonly flip: boolean;
   readonly faults: Faults;
   readonly position?: BatchPosition | undefined;
+  /** The part of each batch that is read, where several workers read one batch together; all of it by default. */
+  readonly share?: WorkerShare | undefined;
   /** Batches in flight, the awaited one included (3 by default). */
   readonly prefetch?: number;
+}
+
+/** A worker's part of a batch, whose images are divided equally in the order of the ranks. */
+export interface WorkerShare {
+  readonly rank: number;
+  readonly workers: number;
 }
 
 /** Data sets of fixed crops stay decoded in memory up to this size. */
 const MAX_CACHED_BYTES = 2 ** 30;
 
-/** Endless batches, in the order of `ShuffledOrder`. */
+/** Endless batches, in the order of the set's turns. */
 export class ImageBatches implements AsyncIterable<ImageBatch> {
-  readonly #images: readonly CaptionedImage[];
+  readonly #set: ImageSet;
   readonly #options: ImageBatchOptions;
   readonly #cache: Map<string, Uint8Array> | undefined;
 
-  constructor(images: readonly CaptionedImage[], options: ImageBatchOptions) {
-    const { size, crop } = options;
-    const bytes = images.length * size ** 2 * 3;
-    this.#images = images;
+  constructor(images: Images, options: ImageBatchOptions) {
+    const { size, crop, batch, share } = options;
+    if (share && batch % share.workers !== 0)
+      throw new RangeError(`a batch of ${batch} has no equal parts for ${share.workers} workers`);
+    this.#set = 'turns' in images ? images : imageList(images);
+    const bytes = this.#set.count * size ** 2 * 3;
     this.#options = options;
     this.#cache = (crop === 'center' || crop === 'none') && bytes <= MAX_CACHED_BYTES ? new Map() : undefined;
   }
 
   [Symbol.asyncIterator](): AsyncGenerator<ImageBatch, void> {
-    const { batch, seed, position, prefetch: depth = 3 } = this.#options;
-    const order = new ShuffledOrder({ count: this.#images.length, batch, seed, position });
-    return prefetch(order, depth, (ordered) => this.#read(ordered));
+    return prefetch(this.#ordered(), this.#options.prefetch ?? 3, (batch) => this.#read(batch));
   }
 
-  async #read({ indices, epochs, position }: OrderedBatch): Promise<ImageBatch> {
-    const { seed, size } = this.#options;
+  async *#ordered(): AsyncGenerator<readonly ImageTurn[], void> {
+    const { batch, seed, position } = this.#options;
+    let taken: ImageTurn[] = [];
+    for await (const turn of this.#set.turns(seed, position)) {
+      taken.push(turn);
+      if (taken.length < batch) continue;
+      yield taken;
+      taken = [];
+    }
+  }
+
+  async #read(batch: readonly ImageTurn[]): Promise<ImageBatch> {
+    const { seed, size, share: { rank, workers } = { rank: 0, workers: 1 } } = this.#options;
+    const part = batch.length / workers;
+    const turns = batch.slice(rank * part, (rank + 1) * part);
     const length = size ** 2 * 3;
-    const pixels = new Uint8Array(indices.length * length);
-    const read = await Promise.all(
-      Array.from(indices, (index, i) => this.#readImage(index, epochs[i] as number)),
-    );
+    const pixels = new Uint8Array(turns.length * length);
+    const read = await Promise.all(turns.map((turn) => this.#readImage(turn, batch)));
     for (const [i, { data }] of read.entries()) pixels.set(data, i * length);
     return {
       pixels,
       keys: read.map(({ image }) => image.key),
       captions: read.map(({ image: { captions, key } }, i) =>
-        captions.length > 0 ? pickCaption(captions, seed, epochs[i] as number, key) : undefined,
+        captions.length > 0 ? pickCaption(captions, seed, (turns[i] as ImageTurn).epoch, key) : undefined,
       ),
-      position,
+      position: (batch.at(-1) as ImageTurn).position,
     };
   }
 
   /** The image, cropped and mirrored; instead of one at fault, the next usable one in the source's order. */
-  async #readImage(index: number, epoch: number): Promise<{ image: CaptionedImage; data: Uint8Array }> {
+  async #readImage(
+    turn: ImageTurn,
+    batch: readonly ImageTurn[],
+  ): Promise<{ image: CaptionedImage; data: Uint8Array }> {
     const { seed, size, flip } = this.#options;
-    for (let tried = 0; tried < this.#images.length; tried++) {
-      const image = this.#images[(index + tried) % this.#images.length] as CaptionedImage;
-      const random = new RandomStream(seed, 'crop', epoch, image.key);
+    for (const image of candidates(turn, batch)) {
+      const random = new RandomStream(seed, 'crop', turn.epoch, image.key);
       const isMirrored = flip && random.uniform() < 0.5;
       const data = await this.#decode(image, random);
       if (data) return { image, data: isMirrored ? mirror(data, size) : data };
     }
     throw new DataError('none of the images can be read', {
       code: 'E_NO_USABLE_IMAGE',
-      where: this.#images[0]?.path ?? '',
+      where: turn.images.find((image) => image)?.path ?? this.#set.path,
       fix: 'mm data check lists the reason for each file',
     });
   }
@@ -109,5 +131,18 @@ export class ImageBatches implements AsyncIterable<ImageBatch> {
     );
     if (data) this.#cache?.set(image.key, data);
     return data;
+  }
+}
+
+/** An image, those after it in the source's order, and those of other shards that its batch takes images of. */
+function* candidates(turn: ImageTurn, batch: readonly ImageTurn[]): Generator<CaptionedImage> {
+  const tried = new Set<ImageTurn['images']>();
+  for (const { images, index } of [turn, ...batch]) {
+    if (tried.has(images)) continue;
+    tried.add(images);
+    for (let i = 0; i < images.length; i++) {
+      const image = images[(index + i) % images.length];
+      if (image) yield image;
+    }
   }
 }

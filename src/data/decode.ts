@@ -2,18 +2,20 @@
 // and reduced with Lanczos. Memory stays bounded for very large images: sharp reads files in strips, and JPEG and WebP
 // are reduced while they are decoded.
 
-import { open as openFile, readFile } from 'node:fs/promises';
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import { semaphore } from '../util/concurrent.ts';
 import type { RandomStream } from '../util/random.ts';
+import { type BmpImage, decodeBmp } from './bmp.ts';
+import { contentOf } from './content.ts';
 import { enlarge, type Interpolation } from './enlarge.ts';
-import { type ByteRange, ImageFault, type ImageFaultKind, type ImageFile } from './image.ts';
+import { ImageFault, type ImageFaultKind, type ImageFile } from './image.ts';
 import { assertDecodable, assertKnownPixels } from './image-kinds.ts';
 import { reorient } from './orientation.ts';
+import { readImageFile } from './read-image.ts';
 
 /** About 24,000 × 20,000: a limit for files that would decode to more than fits in memory. */
 const MAX_PIXELS = 480_000_000;
-/** Progressive JPEG and interlaced PNG are decoded in memory as a whole: up to 9 bytes a pixel. */
+/** Progressive JPEG, interlaced PNG and BMP are decoded in memory as a whole: up to 9 bytes a pixel. */
 const MAX_PROGRESSIVE_PIXELS = 100_000_000;
 const MIN_SIDE = 4;
 
@@ -62,15 +64,6 @@ interface StoredImage {
   readonly orientation: number;
 }
 
-function readFault(error: unknown): ImageFault {
-  if (error instanceof ImageFault) return error;
-  const { code, message } = error as NodeJS.ErrnoException;
-  const fault = (text: string): ImageFault => new ImageFault(text, { kind: 'unreadable-file', cause: error });
-  if (code === 'EACCES' || code === 'EPERM') return fault('no permission to read the file');
-  if (code === 'ENOENT') return fault('the file is gone, or a link to nothing');
-  return fault(`the file cannot be read (${code ?? message})`);
-}
-
 function decodeFault(error: unknown): ImageFault {
   if (error instanceof ImageFault) return error;
   const message = (error as Error).message.split('\n')[0]!;
@@ -78,17 +71,31 @@ function decodeFault(error: unknown): ImageFault {
     new ImageFault(text, { kind, cause: error });
   if (/unsupported image format|empty/i.test(message))
     return fault('not an image of a known format', 'not-an-image');
+  if (/\blabq?\b/i.test(message))
+    return fault('Lab colours, which are not decoded; convert it to RGB', 'image-format');
   if (/pixel limit/i.test(message)) return fault(`more than ${MAX_PIXELS} pixels`, 'image-size');
   const detail = message === 'Unknown error' ? '' : ` (${message})`;
   return fault(`truncated or damaged${detail}`, 'damaged-image');
 }
 
-function openSharp(data: Uint8Array): Sharp {
-  return sharp(data, { limitInputPixels: MAX_PIXELS, failOn: 'error' });
+/** An image file, or its pixels where sharp does not read the format. */
+interface ImageData {
+  readonly data: Uint8Array;
+  readonly raw?: Pick<BmpImage, 'width' | 'height' | 'channels'>;
 }
 
-async function readMetadata(data: Uint8Array, grid = 0): Promise<StoredImage> {
+function openData(data: Uint8Array): ImageData {
   assertDecodable(data);
+  if (contentOf(data) !== 'bmp') return { data };
+  const { pixels, width, height, channels } = decodeBmp(data, MAX_PROGRESSIVE_PIXELS);
+  return { data: pixels, raw: { width, height, channels } };
+}
+
+function openSharp({ data, raw }: ImageData): Sharp {
+  return sharp(data, { limitInputPixels: MAX_PIXELS, failOn: 'error', ...(raw && { raw }) });
+}
+
+async function readMetadata(data: ImageData, grid = 0): Promise<StoredImage> {
   let metadata: Metadata;
   try {
     metadata = await openSharp(data).metadata();
@@ -96,7 +103,11 @@ async function readMetadata(data: Uint8Array, grid = 0): Promise<StoredImage> {
     throw decodeFault(error);
   }
   const { width, height, orientation = 1, isProgressive, compression } = metadata;
-  const format = metadata.format === 'heif' && compression === 'av1' ? 'avif' : metadata.format;
+  const format = data.raw
+    ? 'bmp'
+    : metadata.format === 'heif' && compression === 'av1'
+      ? 'avif'
+      : metadata.format;
   assertKnownPixels(metadata);
   const tooSmall = (text: string): ImageFault => new ImageFault(text, { kind: 'image-size' });
   if (Math.min(width, height) < MIN_SIDE)
@@ -176,9 +187,10 @@ function publishedFrame({ width, height }: StoredImage, size: number, random: Ra
 
 /** Decodes the contents of an image file; see `decodeImage`. */
 export async function decodeBuffer(
-  data: Uint8Array,
+  bytes: Uint8Array,
   options: DecodeOptions,
 ): Promise<{ pixels: Uint8Array; info: ImageInfo }> {
+  const data = openData(bytes);
   const stored = await readMetadata(data, options.grid);
   const frame = frameFor(stored, options);
   try {
@@ -192,7 +204,7 @@ export async function decodeBuffer(
 
 /** The part of the reduced image that lies in the square, as it is stored. */
 async function cropped(
-  data: Uint8Array,
+  data: ImageData,
   stored: StoredImage,
   frame: Frame,
   options: DecodeOptions,
@@ -234,29 +246,6 @@ function padded(pixels: Uint8Array, { width, height, left, top }: Frame, options
 
 function upright({ format, width, height, orientation }: StoredImage): ImageInfo {
   return orientation >= 5 ? { format, width: height, height: width } : { format, width, height };
-}
-
-/**
- * Reads the bytes of an image file.
- * @throws ImageFault when it cannot be read
- */
-export async function readImageFile({ path, region }: ImageFile): Promise<Uint8Array> {
-  try {
-    return await (region ? readRegion(region) : readFile(path));
-  } catch (error) {
-    throw readFault(error);
-  }
-}
-
-async function readRegion({ path, offset, length }: ByteRange): Promise<Uint8Array> {
-  const file = await openFile(path);
-  try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, offset);
-    if (bytesRead < length) throw new ImageFault('the archive ends inside it', { kind: 'damaged-image' });
-    return buffer;
-  } finally {
-    await file.close();
-  }
 }
 
 /** Bound on images decoded at a time by all callers together: more than sharp has threads would only take memory. */

@@ -28,11 +28,13 @@ interface Example {
   readonly weight?: number | undefined;
 }
 
+/** Whether an example is held out: as its source says, or by a hash of its key. */
+export const isHeldOut = ({ key, split }: Example, share: number): boolean =>
+  split === undefined ? isValidation(key, share) : split === 'validation';
+
 export function splitExamples<T extends Example>(examples: readonly T[], share: number): ExampleSplit<T> {
-  const isHeldOut = ({ key, split }: T): boolean =>
-    split === undefined ? isValidation(key, share) : split === 'validation';
-  const heldOut = examples.filter(isHeldOut);
-  const training = examples.filter((example) => !isHeldOut(example)).flatMap(repeated);
+  const heldOut = examples.filter((example) => isHeldOut(example, share));
+  const training = examples.filter((example) => !isHeldOut(example, share)).flatMap(repeated);
   return { training, heldOut: heldOut.length > 0 ? heldOut : training };
 }
 
@@ -40,7 +42,7 @@ export function splitExamples<T extends Example>(examples: readonly T[], share: 
  * An example as often as its weight says: as many times as its whole part, and once more for a share of the examples,
  * chosen by a hash of the key. Copies have different keys, so that each has a crop and a caption of its epoch.
  */
-function repeated<T extends Example>(example: T): T[] {
+export function repeated<T extends Example>(example: T): T[] {
   const { key, weight = 1 } = example;
   const whole = Math.floor(weight);
   const count = whole + (hashFraction(`weight ${key}`) < weight - whole ? 1 : 0);

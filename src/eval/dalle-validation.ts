@@ -10,7 +10,7 @@ import { dalleLoss } from '../models/dalle/loss.ts';
 import type { DalleSpec } from '../models/dalle/model.ts';
 import type { Weights } from '../nn/weights.ts';
 import { imageGrid } from '../report/images/grid.ts';
-import type { BpeTokenizer } from '../tokenizers/bpe.ts';
+import type { Tokenizer } from '../tokenizers/tokenizer.ts';
 import type { Evaluator, Metrics } from './evaluator.ts';
 
 /** Held-out images as tokens. */
@@ -32,7 +32,7 @@ export interface DalleValidationOptions {
   /** Captions to sample images for, cut to the model's text length. */
   readonly prompts: readonly string[];
   readonly codec: DvaeCodec;
-  readonly tokenizer: BpeTokenizer;
+  readonly tokenizer: Tokenizer;
 }
 
 const SAMPLER_SETTINGS = { temperature: 1, guidance: 1 } as const;

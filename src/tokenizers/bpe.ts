@@ -4,24 +4,18 @@
 
 import { DataError } from '../util/errors.ts';
 import { readTextFile, writeFileAtomic } from '../util/files.ts';
-import type { RandomStream } from '../util/random.ts';
 import { BYTE_CHARACTERS, tokenBytes } from './alphabet.ts';
 import { MergeTable } from './merges.ts';
 import { normalizeText, words } from './text.ts';
+import type { EncodeOptions, Tokenizer } from './tokenizer.ts';
 import { fromTokenizerJson, toTokenizerJson, type Vocabulary } from './tokenizer-json.ts';
-
-export interface EncodeOptions {
-  /** Probability of skipping a merge; 0 by default. */
-  readonly dropout?: number;
-  /** The random stream of dropout; required with it. */
-  readonly random?: RandomStream;
-}
 
 /** Words whose ids are cached, so that frequent words are merged once. */
 const MAX_CACHED_WORDS = 2 ** 16;
 const MAX_CACHED_LENGTH = 64;
 
-export class BpeTokenizer {
+export class BpeTokenizer implements Tokenizer {
+  readonly hasDropout = true;
   readonly #vocabulary: Vocabulary;
   readonly #merges: MergeTable;
   /** Id of each byte. */
@@ -43,6 +37,10 @@ export class BpeTokenizer {
   /** Number of ids; training on little text gives fewer than requested. */
   get vocabularySize(): number {
     return this.#bytes.length;
+  }
+
+  get idCount(): number {
+    return this.vocabularySize;
   }
 
   /** Encodes a text; white space alone gives no ids. */

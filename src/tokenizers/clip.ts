@@ -1,18 +1,15 @@
-// CLIP's byte-pair tokenizer (openai/CLIP, simple_tokenizer.py), with the ids of Hugging Face's transformers: NFC,
-// lower case, words without spaces whose last symbol is marked </w>. Unlike OpenAI's code, which uses another library
-// for it, it neither repairs mojibake nor decodes HTML entities.
+// CLIP's byte-pair tokenizer: lower case, words without spaces whose last symbol is marked </w>. There are two. That of
+// Hugging Face's transformers makes NFC of a text. That of openai/CLIP (simple_tokenizer.py), open_clip and DALLE-pytorch
+// repairs mojibake and decodes character references first; its file says so by `cleaning`.
 // The start and the end token are the two ids after those of the byte pairs; callers add them around the ids of a text.
 
-import { z } from 'zod';
-import { DataError } from '../util/errors.ts';
-import { BYTE_CHARACTERS } from './alphabet.ts';
+import { BYTE_CHARACTERS, tokenBytes } from './alphabet.ts';
+import { type Cleaning, clean } from './cleaning/clean.ts';
+import { clipJson, clipSchema, END, END_OF_WORD, START, unusable } from './clip-json.ts';
 import { type Merge, MergeTable } from './merges.ts';
-import type { Tokenizer } from './tokenizer.ts';
-import { isObject, mergeSchema, readTokens } from './tokenizer-json.ts';
+import type { EncodeOptions, Tokenizer } from './tokenizer.ts';
+import { readTokens } from './tokenizer-json.ts';
 
-const END_OF_WORD = '</w>';
-export const START = '<|startoftext|>';
-export const END = '<|endoftext|>';
 /** Merges of the published vocabulary; its file lists more. */
 const PUBLISHED_MERGES = 49152 - 256 - 2;
 
@@ -23,54 +20,24 @@ const MAX_CACHED_LENGTH = 64;
 const SPECIAL = /(<\|startoftext\|>|<\|endoftext\|>)/;
 const WORD =
   /<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\p{White_Space}\p{L}\p{N}]+/gu;
+/** Letters of both cases, and the long s. The flag i would also take marks for letters that they fold to. */
+const anyCase = (word: string): string =>
+  word.replace(/[a-z]/g, (letter) => `[${letter}${letter.toUpperCase()}${letter === 's' ? 'ſ' : ''}]`);
+/** Of a cleaned text, which may not be lower case. The mark U+0345, which folds to a letter, is left out as there. */
+const CLEANED_WORD = new RegExp(
+  WORD.source.replace(/(startof|endof)text|'\w+/g, anyCase).replace('[^', '[^\\u0345'),
+  'gu',
+);
 /** The names of the special tokens in another letter case are split into three words. */
 const NAMED = /^(<\|)(\w+)(\|>)$/;
-const REGEX = String.raw`<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+`;
-/** Older files do not name the special tokens, which are split off earlier. */
-const OLDER_REGEX = REGEX.slice(REGEX.indexOf("'s"));
-
 /** Lower-cases each character alone, as Rust does: JavaScript has a rule for a capital sigma at the end of a word. */
 const normalizeClipText = (text: string): string => text.normalize('NFC').replaceAll('Σ', 'σ').toLowerCase();
 
-const FIX =
-  'name the tokenizer.json of a CLIP, or its merges file (bpe_simple_vocab_16e6.txt.gz, merges.txt)';
-const unusable = (what: string, where: string): DataError =>
-  new DataError(`not a usable CLIP tokenizer: ${what}`, { code: 'E_TOKENIZER_UNUSABLE', where, fix: FIX });
-
-const split = z.object({
-  type: z.literal('Split'),
-  pattern: z.object({ Regex: z.enum([REGEX, OLDER_REGEX]) }),
-  behavior: z.literal('Removed'),
-  invert: z.literal(true),
-});
-const byteLevel = z.object({ type: z.literal('ByteLevel'), add_prefix_space: z.literal(false) });
-const schema = z.object({
-  added_tokens: z.array(z.object({ id: z.int(), content: z.enum([START, END]) })),
-  normalizer: z.object({
-    type: z.literal('Sequence'),
-    normalizers: z.tuple([
-      z.object({ type: z.literal('NFC') }),
-      z.object({
-        type: z.literal('Replace'),
-        pattern: z.object({ Regex: z.literal('\\s+') }),
-        content: z.literal(' '),
-      }),
-      z.object({ type: z.literal('Lowercase') }),
-    ]),
-  }),
-  pre_tokenizer: z.object({ type: z.literal('Sequence'), pretokenizers: z.tuple([split, byteLevel]) }),
-  model: z.object({
-    type: z.literal('BPE'),
-    dropout: z.null().optional(),
-    end_of_word_suffix: z.literal(END_OF_WORD),
-    vocab: z.custom<Record<string, unknown>>(isObject, 'is not a map of tokens to ids'),
-    merges: z.array(mergeSchema),
-  }),
-});
-
-/** Whether a parsed tokenizer.json is a CLIP tokenizer. */
-export const isClipTokenizer = (value: unknown): boolean =>
-  isObject(value) && isObject(value.model) && value.model.end_of_word_suffix === END_OF_WORD;
+/** The words of a part of a text between special tokens. */
+const normalizedWords = (part: string): readonly string[] =>
+  part === START || part === END
+    ? [part]
+    : (normalizeClipText(part).match(WORD) ?? []).flatMap((word) => NAMED.exec(word)?.slice(1) ?? word);
 
 export class ClipTokenizer implements Tokenizer {
   readonly #tokens: readonly string[];
@@ -79,10 +46,14 @@ export class ClipTokenizer implements Tokenizer {
   /** Ids of each byte inside a word and at its end. */
   readonly #inner: readonly number[];
   readonly #last: readonly number[];
+  readonly #cleaning: Cleaning | undefined;
+  readonly hasDropout = true;
   readonly #cache = new Map<string, readonly number[]>();
 
-  private constructor(tokens: readonly string[], merges: readonly Merge[], ids: ReadonlyMap<string, number>) {
+  private constructor(tokens: readonly string[], merges: readonly Merge[], cleaning?: Cleaning) {
+    const ids = new Map(tokens.map((token, id) => [token, id]));
     this.#tokens = tokens;
+    this.#cleaning = cleaning;
     this.#merges = merges;
     this.#table = new MergeTable(merges, tokens.length);
     this.#inner = BYTE_CHARACTERS.map((character) => ids.get(character) as number);
@@ -94,83 +65,68 @@ export class ClipTokenizer implements Tokenizer {
     return this.#tokens.length;
   }
 
-  encode(text: string): number[] {
-    return text.split(SPECIAL).flatMap((part) => {
-      if (part === START) return [this.vocabularySize];
-      if (part === END) return [this.vocabularySize + 1];
-      const words = (normalizeClipText(part).match(WORD) ?? []).flatMap(
-        (word) => NAMED.exec(word)?.slice(1) ?? word,
-      );
-      return words.flatMap((word) => this.#wordIds(word));
+  get idCount(): number {
+    return this.vocabularySize + 2;
+  }
+
+  encode(text: string, { dropout = 0, random }: EncodeOptions = {}): number[] {
+    const words = this.#cleaning
+      ? (clean(text, this.#cleaning).match(CLEANED_WORD) ?? [])
+      : text.split(SPECIAL).flatMap(normalizedWords);
+    if (dropout === 0) return words.flatMap((word) => this.#wordIds(word));
+    if (random === undefined) throw new RangeError('dropout needs a random stream');
+    return words.flatMap((word) => {
+      const special = this.#specialId(word);
+      const isDropped = (): boolean => random.uniform() < dropout;
+      return special === undefined ? this.#table.apply(this.#symbols(word), isDropped) : [special];
     });
+  }
+
+  decode(ids: readonly number[]): string {
+    const spelled = ids
+      .filter((id) => id !== this.vocabularySize && id !== this.vocabularySize + 1)
+      .map((id) => {
+        const token = this.#tokens[id];
+        if (token === undefined) throw new RangeError(`no token ${id} in a vocabulary of ${this.idCount}`);
+        return token;
+      });
+    const words = spelled.join('').split(END_OF_WORD);
+    const bytes = words.map((word) => tokenBytes(word) ?? Buffer.from(word));
+    return bytes
+      .map((word) => Buffer.from(word).toString('utf8'))
+      .join(' ')
+      .trim();
+  }
+
+  #specialId(word: string): number | undefined {
+    if (word === START) return this.vocabularySize;
+    return word === END ? this.vocabularySize + 1 : undefined;
   }
 
   #wordIds(word: string): readonly number[] {
     const known = this.#cache.get(word);
     if (known) return known;
-    const bytes = Buffer.from(word, 'utf8');
-    const symbols = Array.from(bytes, (byte, i) =>
-      i === bytes.length - 1 ? (this.#last[byte] as number) : (this.#inner[byte] as number),
-    );
-    const ids = this.#table.apply(symbols);
+    const special = this.#specialId(word);
+    const ids = special === undefined ? this.#table.apply(this.#symbols(word)) : [special];
     if (this.#cache.size < MAX_CACHED_WORDS && word.length <= MAX_CACHED_LENGTH) this.#cache.set(word, ids);
     return ids;
   }
 
+  #symbols(word: string): number[] {
+    const bytes = Buffer.from(word, 'utf8');
+    return Array.from(bytes, (byte, i) =>
+      i === bytes.length - 1 ? (this.#last[byte] as number) : (this.#inner[byte] as number),
+    );
+  }
+
+  /** The same tokenizer with texts cleaned first. */
+  cleaned(cleaning: Cleaning | undefined): ClipTokenizer {
+    return new ClipTokenizer(this.#tokens, this.#merges, cleaning);
+  }
+
   /** The contents of a Hugging Face tokenizer.json. */
   toJSON(): object {
-    const size = this.vocabularySize;
-    const special = (id: number, content: string) => ({
-      id,
-      content,
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-      normalized: false,
-      special: true,
-    });
-    const spelled = (id: number): string => this.#tokens[id] as string;
-    return {
-      version: '1.0',
-      truncation: null,
-      padding: null,
-      added_tokens: [special(size, START), special(size + 1, END)],
-      normalizer: {
-        type: 'Sequence',
-        normalizers: [
-          { type: 'NFC' },
-          { type: 'Replace', pattern: { Regex: '\\s+' }, content: ' ' },
-          { type: 'Lowercase' },
-        ],
-      },
-      pre_tokenizer: {
-        type: 'Sequence',
-        pretokenizers: [
-          { type: 'Split', pattern: { Regex: REGEX }, behavior: 'Removed', invert: true },
-          { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
-        ],
-      },
-      post_processor: {
-        type: 'RobertaProcessing',
-        sep: [END, size + 1],
-        cls: [START, size],
-        trim_offsets: false,
-        add_prefix_space: false,
-      },
-      decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
-      model: {
-        type: 'BPE',
-        dropout: null,
-        unk_token: END,
-        continuing_subword_prefix: '',
-        end_of_word_suffix: END_OF_WORD,
-        fuse_unk: false,
-        byte_fallback: false,
-        ignore_merges: false,
-        vocab: Object.fromEntries([...this.#tokens, START, END].map((token, id) => [token, id])),
-        merges: this.#merges.map(({ left, right }) => `${spelled(left)} ${spelled(right)}`),
-      },
-    };
+    return clipJson(this.#tokens, this.#merges, this.#cleaning);
   }
 
   /**
@@ -181,7 +137,7 @@ export class ClipTokenizer implements Tokenizer {
     const fail = (what: string): never => {
       throw unusable(what, where);
     };
-    const parsed = schema.safeParse(value);
+    const parsed = clipSchema.safeParse(value);
     if (!parsed.success) {
       const [issue] = parsed.error.issues;
       throw unusable(`${issue?.path.join('.') || 'the file'}: ${issue?.message}`, where);
@@ -190,7 +146,7 @@ export class ClipTokenizer implements Tokenizer {
     const tokens = readTokens(vocab, fail, (token) => token);
     if (tokens.at(-2) !== START || tokens.at(-1) !== END)
       fail(`${START} and ${END} are not its last two tokens`);
-    return ClipTokenizer.#from(tokens.slice(0, -2), merges, where);
+    return ClipTokenizer.#from(tokens.slice(0, -2), merges, where, parsed.data.cleaning);
   }
 
   /**
@@ -226,6 +182,7 @@ export class ClipTokenizer implements Tokenizer {
     tokens: readonly string[],
     pairs: readonly (readonly [string, string])[],
     where: string,
+    cleaning?: Cleaning,
   ): ClipTokenizer {
     const ids = new Map(tokens.map((token, id) => [token, id]));
     const idOf = (token: string): number => {
@@ -242,6 +199,6 @@ export class ClipTokenizer implements Tokenizer {
       right: idOf(right),
       result: idOf(left + right),
     }));
-    return new ClipTokenizer(tokens, merges, ids);
+    return new ClipTokenizer(tokens, merges, cleaning);
   }
 }

@@ -1,35 +1,69 @@
-// Loads a tokenizer of any kind from its file.
+// Loads a tokenizer of any kind from its file, recognised by its contents.
 
 import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { DataError } from '../util/errors.ts';
 import { readError } from '../util/files.ts';
 import { BpeTokenizer } from './bpe.ts';
-import { ClipTokenizer, isClipTokenizer } from './clip.ts';
+import { ClipTokenizer } from './clip.ts';
+import { isClipTokenizer } from './clip-json.ts';
+import { HuggingFaceTokenizer } from './hugging-face/tokenizer.ts';
+import { isVocabulary, wordPieceJson } from './hugging-face/vocabulary-file.ts';
 import type { Tokenizer } from './tokenizer.ts';
-import { isWordPieceTokenizer, WordPieceTokenizer } from './word-piece.ts';
+import { isTrained } from './tokenizer-json.ts';
+import { isYouTokenToMe, isYouTokenToMeJson, YouTokenToMeTokenizer } from './youtokentome.ts';
 
 const FIX =
-  "name a tokenizer.json of mm train-bpe, of a CLIP or of an uncased BERT, or CLIP's merges file (.txt, .txt.gz)";
+  "name a tokenizer.json, CLIP's merges file (.txt, .txt.gz), BERT's vocab.txt or a model of YouTokenToMe";
 
-/** Reads a tokenizer.json of mm train-bpe, of a CLIP or of BERT, or CLIP's merges file. Throws DataError. */
+const unusable = (what: string, where: string, fix = FIX, cause?: unknown): DataError =>
+  new DataError(what, { code: 'E_TOKENIZER_UNUSABLE', where, fix, cause });
+
+/**
+ * Reads a tokenizer: a tokenizer.json of mm train-bpe or of Hugging Face's tokenizers, CLIP's merges file, BERT's
+ * vocab.txt with its tokenizer_config.json, or a model of YouTokenToMe. Throws DataError.
+ */
 export async function loadTokenizer(path: string): Promise<Tokenizer> {
   const bytes = await readFile(path).catch((cause: unknown) => {
     throw readError(cause, path, 'tokenizer', FIX);
   });
+  let text: string;
   try {
-    const text = (bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes).toString('utf8');
-    if (!/^\s*\{/.test(text)) return ClipTokenizer.fromMerges(text, path);
-    const value: unknown = JSON.parse(text);
-    if (isWordPieceTokenizer(value)) return WordPieceTokenizer.fromJSON(value, path);
-    return isClipTokenizer(value) ? ClipTokenizer.fromJSON(value, path) : BpeTokenizer.fromJSON(value, path);
+    text = (bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes).toString('utf8');
   } catch (cause) {
-    if (cause instanceof DataError) throw cause;
-    throw new DataError('not a tokenizer of a known kind', {
-      code: 'E_TOKENIZER_UNUSABLE',
-      where: path,
-      fix: FIX,
-      cause,
-    });
+    throw unusable('its compression is damaged', path, 'fetch the file again', cause);
   }
+  if (!/^\s*\{/.test(text)) return fromText(text, path);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw unusable('the tokenizer is not JSON', path, FIX, cause);
+  }
+  if (isYouTokenToMeJson(value)) return YouTokenToMeTokenizer.fromJSON(value, path);
+  if (isTrained(value)) return BpeTokenizer.fromJSON(value, path);
+  return isClipTokenizer(value)
+    ? ClipTokenizer.fromJSON(value, path)
+    : HuggingFaceTokenizer.fromJSON(value, path);
+}
+
+async function fromText(text: string, path: string): Promise<Tokenizer> {
+  if (isYouTokenToMe(text)) return YouTokenToMeTokenizer.fromModel(text, path);
+  if (isVocabulary(text)) {
+    const config = await readFile(join(dirname(path), 'tokenizer_config.json'), 'utf8').catch(
+      () => undefined,
+    );
+    return HuggingFaceTokenizer.fromJSON(wordPieceJson(text, config, path), path);
+  }
+  if (text.startsWith('version https://git-lfs'))
+    throw unusable('a Git LFS pointer, not the file itself', path, 'fetch the file: git lfs pull');
+  if (/^\s*</.test(text)) throw unusable('a web page', path, 'download the file itself');
+  if (text.includes('\0'))
+    throw unusable(
+      'a binary file, such as the .model of SentencePiece',
+      path,
+      "name the tokenizer.json beside it; transformers' AutoTokenizer.from_pretrained(…).save_pretrained(FOLDER) writes one",
+    );
+  return ClipTokenizer.fromMerges(text, path);
 }

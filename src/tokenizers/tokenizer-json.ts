@@ -1,5 +1,5 @@
-// Hugging Face's tokenizer.json: `tokenizers` and `transformers` load the files written here and give the same ids.
-// Files with other steps are refused, because they encode differently.
+// The tokenizer.json of mm train-bpe: `tokenizers` and `transformers` load it and give the same ids. Files with other
+// steps encode differently; hugging-face/ reads those.
 
 import { z } from 'zod';
 import { DataError } from '../util/errors.ts';
@@ -72,8 +72,9 @@ export const mergeSchema = z.union([
 
 const nothing = z.union([z.null(), z.literal('')]).optional();
 
+const added_tokens = z.array(z.unknown()).max(0, 'added tokens are not supported').optional();
 const schema = z.object({
-  added_tokens: z.array(z.unknown()).max(0, 'added tokens are not supported').optional(),
+  added_tokens,
   normalizer: same(NORMALIZER),
   pre_tokenizer: same(PRE_TOKENIZER),
   model: z.object({
@@ -98,6 +99,18 @@ function same(expected: object): z.ZodType {
         Object.entries(other).every(([key, child]) => equals(Reflect.get(value, key), child))
       : value === other;
   return z.custom((value) => equals(value, expected), 'differs from what mm train-bpe writes');
+}
+
+/** Whether a parsed tokenizer.json has the steps and the alphabet of those of mm train-bpe. */
+export function isTrained(value: unknown): boolean {
+  if (!isObject(value) || !isObject(value.model) || !isObject(value.model.vocab)) return false;
+  const { vocab } = value.model;
+  const isPlain = z.object({
+    normalizer: same(NORMALIZER),
+    pre_tokenizer: same(PRE_TOKENIZER),
+    added_tokens,
+  });
+  return isPlain.safeParse(value).success && ALPHABET.every((character) => Object.hasOwn(vocab, character));
 }
 
 /** Tokens by id, from a map of tokens to ids. `spell` returns undefined for a token that is not spelled correctly. */

@@ -6,13 +6,13 @@
  * When the consumer stops early, the calls in flight are awaited first and their results dropped.
  */
 export async function* prefetch<Item, Result>(
-  items: Iterable<Item>,
+  items: Iterable<Item> | AsyncIterable<Item>,
   depth: number,
   work: (item: Item) => Promise<Result>,
 ): AsyncGenerator<Result, void> {
   const inFlight: Promise<Result>[] = [];
   try {
-    for (const item of items) {
+    for await (const item of items) {
       const result = work(item);
       result.catch(() => {}); // handled when its turn comes
       inFlight.push(result);

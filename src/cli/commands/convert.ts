@@ -33,7 +33,19 @@ export const command = defineCommand({
         })
         .option('tokenizer', {
           ...TEXT,
-          describe: "tokenizer.json, or CLIP's merges file, for models whose files do not include one",
+          describe: 'tokenizer, of any kind: see docs/FORMATS.md; for models whose files do not include one',
+        })
+        .option('dvae', {
+          ...TEXT,
+          defaultDescription: 'the one in the file',
+          describe: "checkpoint of a DALL·E's image tokenizer: a dVAE or VQGAN converted before",
+        })
+        .option('null-captions', {
+          type: 'number',
+          default: undefined,
+          defaultDescription: '0',
+          describe:
+            'share of captions that a DALL·E was trained without (null_cond_prob); above 0, it samples with guidance',
         })
         .option('part', {
           ...TEXT,
@@ -86,9 +98,13 @@ export const command = defineCommand({
         ["DALLE-pytorch's DiscreteVAE", 'convert vae.pt --to dvae'],
         ['a VQGAN of taming-transformers', 'convert last.ckpt --config model.yaml --to dvae'],
         ['a folder of a VQModel of diffusers', 'convert vqvae --image-size 256 --to dvae'],
-        ["DALLE-pytorch's DALLE", 'convert dalle.pt --tokenizer tokenizer.json --to dalle'],
+        ["DALLE-pytorch's DALLE", 'convert dalle.pt --tokenizer bpe_simple_vocab_16e6.txt --to dalle'],
         ["a folder of Hugging Face's CLIP", 'convert clip-vit-base-patch32 --to clip'],
         ["a folder of open_clip's CLIP, with open_clip_config.json", 'convert CLIP-ViT-H-14 --to clip'],
+        [
+          "a training checkpoint of open_clip's",
+          'convert epoch_32.pt --tokenizer bpe_simple_vocab_16e6.txt.gz --activation gelu --preprocessing openai --to clip',
+        ],
         ["OpenAI's CLIP", 'convert ViT-B-32.pt --tokenizer bpe_simple_vocab_16e6.txt.gz --to clip'],
         ['uses the result', 'reconstruct photos --dvae dvae'],
       ],
@@ -113,13 +129,21 @@ export const command = defineCommand({
     await assertEmptyFolder(to);
     const { convertWeights } = await import('../../convert/convert.ts');
     const { 'image-size': imageSize, 'text-length': textLength, 'text-heads': textHeads } = flags;
+    const { dvae, 'null-captions': nullCaptions } = flags;
+    if (nullCaptions !== undefined && !(nullCaptions >= 0 && nullCaptions < 1))
+      throw new UsageError(`\`nullCaptions\` is a share below 1; received ${nullCaptions}`, {
+        code: 'E_NOT_A_SHARE',
+        option: 'nullCaptions',
+        fix: 'for example 0.1',
+      });
     const { tokenizer, config, part, activation, heads, preprocessing, mean, std } = flags;
     const options = {
-      ...{ imageSize, textLength, tokenizer, config, part, activation },
+      ...{ imageSize, textLength, tokenizer, config, part, activation, dvae, nullCaptions },
       ...{ heads, textHeads, preprocessing, mean, std },
     };
     const { what, contents, notes } = await convertWeights(from, to, options, signal);
-    for (const note of notes) log.warn(note.replaceAll('`part`', '--part'));
+    for (const note of notes)
+      log.warn(note.replaceAll('`part`', '--part').replaceAll('`nullCaptions`', '--null-captions'));
     print(`${to}: ${what}`);
     json({ to, kind: contents.kind, what, notes, config: contents.config });
   },

@@ -19,7 +19,7 @@ export const command = trainingCommand({
         })
         .option('tokenizer', {
           ...TEXT,
-          describe: "tokenizer.json, or CLIP's merges file; overrides data.tokenizer",
+          describe: 'tokenizer, of any kind: see docs/FORMATS.md; overrides data.tokenizer',
         })
         .option('truncate', truncateFlag),
       [

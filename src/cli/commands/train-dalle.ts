@@ -36,7 +36,7 @@ export const command = trainingCommand({
         })
         .option('tokenizer', {
           ...TEXT,
-          describe: 'tokenizer.json of mm train-bpe; overrides data.tokenizer',
+          describe: 'tokenizer, of any kind: see docs/FORMATS.md; overrides data.tokenizer',
         })
         .option('init-from', {
           ...TEXT,

@@ -25,6 +25,7 @@ export function sampleFlags(yargs: Argv) {
         describe: 'beginning of a caption: the model completes it, then samples images for it; repeatable',
       })
       .option('negative', {
+        alias: 'negative_prompt',
         ...TEXT,
         defaultDescription: 'the empty caption',
         describe: 'prompt that --guidance steers away from',

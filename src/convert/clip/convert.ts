@@ -1,6 +1,6 @@
 // CLIPs of other programs for `mm convert`: which files are whose, and their tokenizers.
 
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { clipModelSchema } from '../../config/clip.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
@@ -11,7 +11,13 @@ import { dallePytorchRules, huggingFaceRules, openaiRules } from './names.ts';
 import { isOpenClipConfig, type OpenClipConfig, readOpenClipConfig } from './open-clip-config.ts';
 import { huggingFacePreprocessing, PREPROCESSING_HINTS, type Preprocessing } from './preprocessing.ts';
 import { assertNothingMissing, chosenPreprocessing, openaiSettings } from './settings.ts';
-import { assertTokenizerFits, findTokenizer, type NamedTokenizer, specialTokensOf } from './tokenizer.ts';
+import {
+  assertTokenizerFits,
+  cleanedFor,
+  findTokenizer,
+  type NamedTokenizer,
+  specialTokensOf,
+} from './tokenizer.ts';
 import { type ConvertedClip, fromDallePytorch, fromHuggingFace, fromOpenai } from './weights.ts';
 
 async function readJson(path: string): Promise<unknown> {
@@ -134,7 +140,7 @@ export const openaiClip: Converter = {
     const config = await openClipConfig(files);
     const found = await openaiModel(files, options);
     if (!found) return undefined;
-    const tokenizer = await findTokenizer(files, options, config);
+    const tokenizer = cleanedFor(await findTokenizer(files, options, config), config);
     const { text, ...settings } = openaiSettings(found.tensors, config, options, found.where);
     const specialTokens = specialTokensOf(tokenizer, config);
     const clip = fromOpenai(found.tensors, found.where, {
@@ -145,9 +151,13 @@ export const openaiClip: Converter = {
   },
 };
 
+/** Larger JSON files are annotations and vocabularies. */
+const MAX_CONFIG_BYTES = 2 ** 20;
+
 /** The configuration among the files, whatever its name. */
 async function openClipConfig(files: ExternalFiles): Promise<OpenClipConfig | undefined> {
   for (const path of files.paths.filter((path) => path.endsWith('.json'))) {
+    if ((await stat(path)).size > MAX_CONFIG_BYTES) continue;
     const value = await readJson(path).catch((error: unknown) => {
       if (basename(path) === 'open_clip_config.json') throw error;
     });
@@ -178,10 +188,7 @@ export const dallePytorchClip: Converter = {
             fix: `leave \`${option}\` out`,
           },
         );
-    return converted(files, {
-      what: "DALLE-pytorch's CLIP",
-      clip,
-      tokenizer: await findTokenizer(files, options),
-    });
+    const tokenizer = cleanedFor(await findTokenizer(files, options));
+    return converted(files, { what: "DALLE-pytorch's CLIP", clip, tokenizer });
   },
 };

@@ -119,11 +119,8 @@ const unsupported = (what: string, where: string): DataError =>
   new DataError(`an open_clip model that mm does not have: ${what}`, {
     code: 'E_CLIP_UNSUPPORTED',
     where,
-    fix: "mm reads open_clip's models with its own ViT or ResNet image tower and its own text tower, with CLIP's or BERT's tokenizer",
+    fix: "mm reads open_clip's models with its own ViT or ResNet image tower and its own text tower",
   });
-
-/** Names of tokenizers of open_clip's configurations whose kind mm does not read. */
-const SENTENCE_PIECE = /xlm|mt5|t5-|gemma/i;
 
 /** The families that have other towers or tokenizers, by what makes them others. */
 function familyOf(model: Readonly<Record<string, unknown>>): string | undefined {
@@ -134,9 +131,6 @@ function familyOf(model: Readonly<Record<string, unknown>>): string | undefined 
     ...(text.hf_model_name ? [`its text tower is ${text.hf_model_name} of transformers`] : []),
   ];
   if (towers.length > 0) return towers.join(', and ');
-  const { hf_tokenizer_name: tokenizer } = text;
-  if (typeof tokenizer === 'string' && SENTENCE_PIECE.test(tokenizer))
-    return `its tokenizer is ${tokenizer}, a SentencePiece unigram model`;
   if (model.init_logit_bias !== undefined && model.init_logit_bias !== null)
     return 'its logits have a bias (init_logit_bias), as in SigLIP';
   return undefined;

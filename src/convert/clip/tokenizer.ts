@@ -2,9 +2,10 @@
 
 import type { ClipModelConfig } from '../../config/clip.ts';
 import { textIds } from '../../models/clip/config.ts';
+import { ClipTokenizer } from '../../tokenizers/clip.ts';
+import { HuggingFaceTokenizer } from '../../tokenizers/hugging-face/tokenizer.ts';
 import { loadTokenizer } from '../../tokenizers/load.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
-import { WordPieceTokenizer } from '../../tokenizers/word-piece.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import type { ConvertOptions, ExternalFiles } from '../external.ts';
 import type { OpenClipConfig } from './open-clip-config.ts';
@@ -38,6 +39,19 @@ export async function findTokenizer(
   return { tokenizer: await loadTokenizer(path), path };
 }
 
+/**
+ * The tokenizer with texts cleaned as the programs did that train with it: OpenAI's CLIP and DALLE-pytorch `lower`,
+ * open_clip as its configuration says. Tokenizers of mm's own stay as they are.
+ */
+export function cleanedFor({ tokenizer, path }: NamedTokenizer, config?: OpenClipConfig): NamedTokenizer {
+  const { hf_tokenizer_name: theirs, tokenizer_kwargs: kwargs } = config?.model.text_cfg ?? {};
+  const cleaning = kwargs?.clean ?? (theirs ? 'whitespace' : 'lower');
+  const isOpenClips = config !== undefined && tokenizer instanceof HuggingFaceTokenizer;
+  return isOpenClips || tokenizer instanceof ClipTokenizer
+    ? { tokenizer: tokenizer.cleaned(cleaning), path }
+    : { tokenizer, path };
+}
+
 /** @throws DataError E_TOKENIZER_MISMATCH when the model was trained with another one */
 export function assertTokenizerFits({ tokenizer, path }: NamedTokenizer, model: ClipModelConfig): void {
   const ids = textIds(model);
@@ -67,22 +81,21 @@ export function specialTokensOf(
       where: config.where,
       fix: 'convert a model whose configuration is among those of open_clip',
     });
-  if (!(tokenizer instanceof WordPieceTokenizer)) {
+  if (!(tokenizer instanceof HuggingFaceTokenizer)) {
     if (text.pool_type === 'eos' && text.eos_id !== text.vocab_size - 1)
       throw unsupported(
         `text_cfg.eos_id is ${text.eos_id}, and the tokenizer's end token ${text.vocab_size - 1}`,
       );
-    if (text.tokenizer_kwargs.clean !== undefined && text.tokenizer_kwargs.clean !== 'lower')
-      throw unsupported(`text_cfg.tokenizer_kwargs.clean is ${text.tokenizer_kwargs.clean}`);
     return undefined;
   }
-  const { strip_sep_token: isStripped, clean } = text.tokenizer_kwargs;
-  const padding = tokenizer.idOf('[PAD]') ?? 0;
-  if (clean === 'canonicalize') throw unsupported('text_cfg.tokenizer_kwargs.clean is canonicalize');
-  const end = isStripped ? 0 : tokenizer.end;
+  const { strip_sep_token: isStripped } = text.tokenizer_kwargs;
+  const padding = tokenizer.idOf('[PAD]') ?? tokenizer.idOf('<pad>') ?? 0;
+  const { start } = tokenizer.around;
+  const end = isStripped ? 0 : tokenizer.around.end;
+  if (end === undefined) throw unsupported('its tokenizer puts no end token after a text');
   if (text.pool_type === 'argmax' || (text.pool_type === 'eos' && text.eos_id !== end))
     throw unsupported(
-      `text_cfg.pool_type is ${text.pool_type} with WordPiece ids, whose end token is ${end}`,
+      `text_cfg.pool_type is ${text.pool_type} at id ${text.eos_id}, and the tokenizer's end token ${end}`,
     );
-  return { start: tokenizer.start, end, padding };
+  return { ...(start !== undefined && { start }), end, padding };
 }

@@ -59,10 +59,11 @@ export function modelConfig(settings: Settings, tensors: StateDict, where: strin
     tiedEmbeddings: tensors.has('text_emb.linear.weight'),
     stable: settings.get('stable') === true,
     sandwichNorm: names.some((name) => name.includes('.norm_out.')),
-    layerScale: true,
+    layerScale: names.some((name) => name.endsWith('.scale')),
     gated: true,
     reversible: names.some((name) => name.startsWith('transformer.layers.blocks.')),
     paddingTargets: 'each',
+    zeroIsPadding: true,
   };
   const parsed = dalleModelSchema.safeParse(candidate);
   if (parsed.success) return parsed.data;

@@ -7,6 +7,12 @@ import { layer, norm, type Rule, times } from '../rules.ts';
 /** Wrappers of a layer, whose number depends on the options of the model. */
 const WRAPPERS = /(?<=\.)fn\./g;
 
+/** Positions of image tokens, as axial_positional_embedding named them until 0.3 (January 2025). */
+const FORMER_POSITIONS = /^image_pos_emb\.weights_(?=\d+$)/;
+
+/** image_pos_emb.weights_0 → image_pos_emb.weights.0 */
+export const currentName = (name: string): string => name.replace(FORMER_POSITIONS, 'image_pos_emb.weights.');
+
 /** transformer.layers.layers.0.1.fn.fn.net.0.weight → transformer.layers.layers.0.1.net.0.weight */
 export const withoutWrappers = (name: string): string => name.replace(WRAPPERS, '');
 

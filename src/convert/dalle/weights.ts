@@ -4,47 +4,52 @@
 import { widen } from '../../checkpoint/half.ts';
 import { matchTensors } from '../../checkpoint/match.ts';
 import type { TensorSource } from '../../checkpoint/safetensors.ts';
-import type { DalleModelConfig } from '../../config/dalle-model.ts';
+import { type DalleModelConfig, dalleModelSchema } from '../../config/dalle-model.ts';
 import { dalleSpec } from '../../models/dalle/model.ts';
 import { flatten } from '../../nn/parameters.ts';
-import { BpeTokenizer } from '../../tokenizers/bpe.ts';
+import { ClipTokenizer } from '../../tokenizers/clip.ts';
+import { loadTokenizer } from '../../tokenizers/load.ts';
+import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { UsageError } from '../../util/errors.ts';
-import { discreteVae } from '../dvae/weights.ts';
 import type { Converter, ConvertOptions, ExternalFile, ExternalFiles } from '../external.ts';
+import { unwrapped } from '../files/names.ts';
 import type { PickleValue } from '../pickle/values.ts';
-import { rename, weightSource } from '../rules.ts';
+import { externalNames, rename, weightSource } from '../rules.ts';
 import { type StateDict, stateDict } from '../torch/state-dict.ts';
 import { modelConfig, type Settings, unusable } from './config.ts';
-import { dallePytorchRules, UNUSED, withoutWrappers } from './names.ts';
+import { currentName, dallePytorchRules, UNUSED, withoutWrappers } from './names.ts';
+import { vaeOf } from './vae.ts';
 
-/** dalle.pt of DALLE-pytorch's train_dalle: { hparams, vae_params, weights, … }. */
+const SMALL = dalleModelSchema.parse({
+  ...{ textLength: 8, textVocabulary: 8, grid: 4, imageVocabulary: 8, width: 64, layers: 1, heads: 1 },
+});
+
+/** dalle.pt of DALLE-pytorch's train_dalle, of any year: { hparams, vae_params, weights, … }. */
 export const dallePytorch: Converter = {
-  reads:
-    "DALLE-pytorch's DALLE with a DiscreteVAE: the dalle.pt of its train_dalle, with its tokenizer.json as `tokenizer`",
+  reads: "DALLE-pytorch's DALLE: the dalle.pt of its train_dalle, with its tokenizer as `tokenizer`",
+  takes: ['tokenizer', 'dvae', 'nullCaptions'],
+  names: externalNames(dallePytorchRules(SMALL)),
 
-  async convert(files: ExternalFiles, { tokenizer: tokenizerFile }: ConvertOptions) {
+  async convert(files: ExternalFiles, options: ConvertOptions) {
     const found = (await files.torchFiles()).find(isDalle);
     if (!found) return undefined;
     const { path: where } = found;
     const saved = found.value as Settings;
-    const all = stateDict(saved.get('weights') as PickleValue, where);
-    const vaeParameters = saved.get('vae_params');
-    if (!(vaeParameters instanceof Map)) {
-      const name = String(saved.get('vae_class_name') ?? 'of an unknown class');
-      throw unusable(`its dVAE is ${name}`, where, 'convert a DALLE that was trained with a DiscreteVAE');
-    }
-    const pick = (isWanted: (name: string) => boolean, prefix = ''): StateDict =>
-      new Map(
-        [...all].flatMap(([name, tensor]) => (isWanted(name) ? [[name.slice(prefix.length), tensor]] : [])),
-      );
-    const isDvae = (name: string): boolean => name.startsWith('vae.');
+    const all = unwrapped(stateDict(saved.get('weights') as PickleValue, where));
     const settings = saved.get('hparams') as Settings;
-    const { model, found: tensors } = dallePytorchModel(
-      settings,
-      pick((name) => !isDvae(name)),
-      where,
+    const own = new Map([...all].filter(([name]) => !name.startsWith(VAE)));
+    const { model, found: tensors } = dallePytorchModel(settings, own, where);
+    const { notes } = files;
+    const tokenizer = await fittingTokenizer(options.tokenizer, model, where, notes);
+    const vae = new Map(
+      [...all].flatMap(([name, tensor]) => (name.startsWith(VAE) ? [[name.slice(VAE.length), tensor]] : [])),
     );
+    const { dvae, included } = await vaeOf({ saved, tensors: vae, model, where, notes }, options.dvae);
     const imageWeight = settings.get('loss_img_weight');
+    if (options.nullCaptions === undefined)
+      notes.push(
+        'taken as trained with captions alone, so without guidance: the file does not say; see `nullCaptions`',
+      );
     return {
       what: `DALLE-pytorch's DALLE, ${model.layers} layers of width ${model.width}`,
       contents: {
@@ -53,52 +58,78 @@ export const dallePytorch: Converter = {
           model,
           train: {
             textLossWeight: 1 / (1 + (typeof imageWeight === 'number' ? imageWeight : 7)),
-            nullCaptions: 0,
+            nullCaptions: options.nullCaptions ?? 0,
           },
         },
         model: tensors,
-        tokenizer: await fittingTokenizer(tokenizerFile, model),
+        tokenizer,
+        dvae: included,
       },
-      dvae: discreteVae(vaeParameters, pick(isDvae, 'vae.'), where),
+      ...(dvae && { dvae }),
     };
   },
 };
+
+const VAE = 'vae.';
 
 const isDalle = ({ value }: ExternalFile): boolean =>
   value instanceof Map &&
   value.get('hparams') instanceof Map &&
   value.get('weights') instanceof Map &&
-  (value.get('weights') as Settings).has('to_logits.1.weight');
+  ['', 'module.'].some((prefix) => (value.get('weights') as Settings).has(`${prefix}to_logits.1.weight`));
 
-/** The tokenizer of the captions, which the checkpoint does not hold. */
+/** Tokenizers of DALLE-pytorch that are known by the size of their vocabulary. */
+const KNOWN_SIZES: ReadonlyMap<number, string> = new Map([
+  [49408, "CLIP's merges file, bpe_simple_vocab_16e6.txt, which is DALLE-pytorch's default"],
+  [21128, 'the tokenizer.json of bert-base-chinese (chinese), or its vocab.txt and tokenizer_config.json'],
+]);
+
+/**
+ * The tokenizer of the captions, which the checkpoint does not hold. CLIP's cleans texts, as DALLE-pytorch's does.
+ * @throws UsageError E_TOKENIZER_MISSING, DataError when it does not fit
+ */
 async function fittingTokenizer(
   file: string | undefined,
   { textVocabulary }: DalleModelConfig,
-): Promise<BpeTokenizer> {
+  where: string,
+  notes: string[],
+): Promise<Tokenizer> {
   if (file === undefined) {
-    throw new UsageError('a DALLE-pytorch checkpoint does not hold its tokenizer', {
-      code: 'E_TOKENIZER_MISSING',
-      option: 'tokenizer',
-      fix: 'give the tokenizer.json that the model was trained with (hug and bpe_path of train_dalle)',
-    });
+    const known = KNOWN_SIZES.get(textVocabulary);
+    throw new UsageError(
+      `a DALLE-pytorch checkpoint does not hold its tokenizer, here one of ${textVocabulary} ids`,
+      {
+        code: 'E_TOKENIZER_MISSING',
+        option: 'tokenizer',
+        where,
+        fix: known
+          ? `give ${known}`
+          : 'give the file that the model was trained with as bpe_path: a tokenizer.json, or a model of YouTokenToMe',
+      },
+    );
   }
-  const tokenizer = await BpeTokenizer.load(file);
-  if (tokenizer.vocabularySize <= textVocabulary) return tokenizer;
-  const fix = 'give the tokenizer that the model was trained with';
+  const loaded = await loadTokenizer(file);
+  const tokenizer = loaded instanceof ClipTokenizer ? loaded.cleaned('lower') : loaded;
+  if (tokenizer.idCount < textVocabulary)
+    notes.push(
+      `the tokenizer has ${tokenizer.idCount} ids, the model ${textVocabulary}: check that it is the model's`,
+    );
+  if (tokenizer.idCount <= textVocabulary) return tokenizer;
   throw unusable(
-    `the tokenizer has ${tokenizer.vocabularySize} entries, the model ${textVocabulary}`,
+    `the tokenizer has ${tokenizer.idCount} ids, the model ${textVocabulary}`,
     file,
-    fix,
+    'give the tokenizer that the model was trained with',
   );
 }
 
 /**
  * Renames the tensors of a DALLE.
  * @param settings the arguments of its constructor
- * @param tensors without those of its dVAE
+ * @param given tensors without those of its image tokenizer
  * @throws DataError when the settings and the tensors do not match, or mm does not have such a model
  */
-export function dallePytorchModel(settings: Settings, tensors: StateDict, where: string) {
+export function dallePytorchModel(settings: Settings, given: StateDict, where: string) {
+  const tensors = new Map(Array.from(given, ([name, tensor]) => [currentName(name), tensor]));
   const model = modelConfig(settings, tensors, where);
   const plain = new Map(Array.from(tensors, ([name, tensor]) => [withoutWrappers(name), tensor]));
   const { found, unknown } = rename(plain, dallePytorchRules(model), where);

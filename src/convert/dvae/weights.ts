@@ -5,9 +5,10 @@ import { type TrainedDvaeConfig, trainedModelSchema } from '../../config/dvae.ts
 import { dvaeArchitecture } from '../../models/dvae/architecture.ts';
 import { flatten } from '../../nn/parameters.ts';
 import { DataError } from '../../util/errors.ts';
-import type { Converted, Converter, ConvertOptions, ExternalFile, ExternalFiles } from '../external.ts';
-import { type PickleMap, PickleObject, type PickleValue } from '../pickle/values.ts';
-import { rename } from '../rules.ts';
+import type { Converted, Converter, ConvertOptions, ExternalDict, ExternalFiles } from '../external.ts';
+import { partsWith, unwrapped } from '../files/names.ts';
+import type { PickleMap, PickleValue } from '../pickle/values.ts';
+import { externalNames, rename } from '../rules.ts';
 import { type StateDict, stateDict } from '../torch/state-dict.ts';
 import { discreteVaeRules, openaiRules } from './names.ts';
 
@@ -44,12 +45,10 @@ function converted(name: string, settings: object, tensors: StateDict, where: st
 export const openaiDvae: Converter = {
   reads: "OpenAI's dVAE: encoder.pkl and decoder.pkl, or their folder",
   takes: ['imageSize'],
+  names: externalNames(openaiRules({ groups: 1, blocksPerGroup: 1 })),
 
   async convert(files: ExternalFiles, { imageSize = PUBLISHED_SIZE }: ConvertOptions) {
-    const coders = (await files.torchFiles()).flatMap((file) => {
-      const coder = openaiCoder(file);
-      return coder === undefined ? [] : [coder];
-    });
+    const coders = (await files.stateDicts()).flatMap(openaiCoders);
     if (coders.length === 0) return undefined;
     const encoder = coders.find(({ role }) => role === 'encoder');
     const decoder = coders.find(({ role }) => role === 'decoder');
@@ -61,44 +60,63 @@ export const openaiDvae: Converter = {
         fix: 'give both encoder.pkl and decoder.pkl',
       });
     }
-    const names = [...encoder.tensors.keys()];
-    const count = (pattern: RegExp): number =>
-      new Set(names.flatMap((name) => pattern.exec(name)?.[1] ?? [])).size;
-    const settings = {
-      architecture: 'openai',
-      imageSize,
-      groups: count(/^blocks\.group_(\d+)\./),
-      blocksPerGroup: count(/^blocks\.group_1\.block_(\d+)\./),
-      hiddenChannels: encoder.tensors.get('blocks.input.w')?.shape[0],
-      decoderInput: decoder.tensors.get('blocks.input.w')?.shape[0],
-      vocabulary: encoder.tensors.get('blocks.output.conv.w')?.shape[0],
-    };
-    const tensors = [encoder, decoder].flatMap(({ role, tensors: half }) =>
-      Array.from(half, ([name, tensor]) => [`${role}.${name}`, tensor] as const),
-    );
-    return converted("OpenAI's dVAE", settings, new Map(tensors), files.where);
+    return openaiVae(encoder.tensors, decoder.tensors, () => imageSize, files.where);
   },
 };
+
+/**
+ * Converts OpenAI's dVAE.
+ * @param imageSize pixels on a side of the images, of the number of groups; the weights do not say it
+ * @throws DataError when the halves do not match, or mm does not have such a dVAE
+ */
+export function openaiVae(
+  encoder: StateDict,
+  decoder: StateDict,
+  imageSize: (groups: number) => number,
+  where: string,
+): Converted {
+  const names = [...encoder.keys()];
+  const count = (pattern: RegExp): number =>
+    new Set(names.flatMap((name) => pattern.exec(name)?.[1] ?? [])).size;
+  const groups = count(/^blocks\.group_(\d+)\./);
+  const settings = {
+    architecture: 'openai',
+    imageSize: imageSize(groups),
+    groups,
+    blocksPerGroup: count(/^blocks\.group_1\.block_(\d+)\./),
+    hiddenChannels: encoder.get('blocks.input.w')?.shape[0],
+    decoderInput: decoder.get('blocks.input.w')?.shape[0],
+    vocabulary: encoder.get('blocks.output.conv.w')?.shape[0],
+  };
+  const tensors = Object.entries({ encoder, decoder }).flatMap(([role, half]) =>
+    Array.from(half, ([name, tensor]) => [`${role}.${name}`, tensor] as const),
+  );
+  return converted("OpenAI's dVAE", settings, new Map(tensors), where);
+}
 
 interface Coder {
   readonly role: 'encoder' | 'decoder';
   readonly tensors: StateDict;
 }
 
-/** The half of OpenAI's dVAE that a file holds, if any: only the decoder begins with a 1×1 convolution. */
-function openaiCoder({ path, value }: ExternalFile): Coder | undefined {
-  const isModule = value instanceof PickleObject && value.className.startsWith('dall_e.');
-  const isDictionary = value instanceof Map && value.has('blocks.input.w');
-  if (!isModule && !isDictionary) return undefined;
-  const tensors = stateDict(value, path);
-  const side = tensors.get('blocks.input.w')?.shape[2];
-  return { role: side === 1 ? 'decoder' : 'encoder', tensors };
-}
+/** Halves in one file have names that begin with what they are. A DALLE-pytorch checkpoint has them under `vae.`. */
+const PREFIXES = ['', 'encoder.', 'decoder.', 'enc.', 'dec.'];
+
+/** The halves of OpenAI's dVAE in a state dictionary: only the decoder begins with a 1×1 convolution. */
+const openaiCoders = ({ tensors }: ExternalDict): Coder[] =>
+  partsWith(unwrapped(tensors), ['blocks.input.w', 'blocks.output.conv.w']).flatMap(
+    ({ prefix, tensors: half }) => {
+      if (!PREFIXES.includes(prefix)) return [];
+      const side = half.get('blocks.input.w')?.shape[2];
+      return [{ role: side === 1 ? ('decoder' as const) : ('encoder' as const), tensors: half }];
+    },
+  );
 
 /** vae.pt of DALLE-pytorch's train_vae: { hparams, weights }. */
 export const dallePytorchDvae: Converter = {
   reads: "DALLE-pytorch's DiscreteVAE: the vae.pt of its train_vae",
   takes: [],
+  names: externalNames(discreteVaeRules({ layers: 3, resnetBlocks: 1 })),
 
   async convert(files: ExternalFiles) {
     const found = (await files.torchFiles()).find(({ value }) => isDiscreteVae(value));
@@ -107,7 +125,7 @@ export const dallePytorchDvae: Converter = {
     const contents = value as PickleMap;
     return discreteVae(
       contents.get('hparams') ?? null,
-      stateDict(contents.get('weights') ?? null, path),
+      unwrapped(stateDict(contents.get('weights') ?? null, path)),
       path,
     );
   },
@@ -117,7 +135,7 @@ const isDiscreteVae = (value: PickleValue): boolean =>
   value instanceof Map &&
   value.get('hparams') instanceof Map &&
   value.get('weights') instanceof Map &&
-  (value.get('weights') as Map<PickleValue, PickleValue>).has('codebook.weight');
+  ['codebook.weight', 'module.codebook.weight'].some((name) => (value.get('weights') as PickleMap).has(name));
 
 /**
  * Converts a DiscreteVAE. A DALLE checkpoint has its settings as `vae_params`, and its weights under `vae.`.

@@ -13,7 +13,7 @@ export interface HeldDict {
 const MAX_DEPTH = 4;
 const MAX_DICTIONARIES = 1000;
 /** Keys in the order in which training programs' own readers look for them; moving averages come last. */
-const FIRST = [
+export const FIRST_KEYS = [
   '',
   'state_dict',
   'model_state_dict',
@@ -45,8 +45,8 @@ export function heldDicts(value: PickleValue, where: string): HeldDict[] {
   };
   visit(value, '', 0);
   const place = ({ key }: HeldDict): number => {
-    const at = FIRST.indexOf(key);
-    return at >= 0 ? at : FIRST.length + (AVERAGE.test(key) ? 1 : 0);
+    const at = FIRST_KEYS.indexOf(key);
+    return at >= 0 ? at : FIRST_KEYS.length + (AVERAGE.test(key) ? 1 : 0);
   };
   return found.toSorted((a, b) => place(a) - place(b));
 }

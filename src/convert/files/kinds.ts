@@ -20,13 +20,25 @@ const startsWith = (head: Buffer, text: string, at = 0): boolean =>
   head.subarray(at, at + text.length).toString('latin1') === text;
 
 const UNPACK = 'unpack it, and convert what is inside';
-const OTHER_FORMATS: readonly (readonly [start: string, name: string, fix: string])[] = [
+export const OTHER_FORMATS: readonly (readonly [start: string, name: string, fix: string])[] = [
   ['GGUF', 'a GGUF file of quantized weights', "convert the model's PyTorch or safetensors files"],
   ['\x89HDF\r\n', 'an HDF5 file, as Keras writes', "convert the model's PyTorch or safetensors files"],
   ['\x93NUMPY', 'a NumPy array', 'convert the file of the whole model'],
   ['\x1f\x8b', 'a gzip archive', UNPACK],
   ['7z\xbc\xaf', 'a 7-Zip archive', UNPACK],
   ['\xfd7zXZ', 'an xz archive', UNPACK],
+];
+
+/** Files of formats that their beginning does not tell. */
+export const OTHER_ENDINGS: readonly (readonly [ending: RegExp, name: string, fix: string])[] = [
+  [/\.msgpack$/i, 'weights of Flax', "convert the model's PyTorch or safetensors files"],
+  [/\.onnx$/i, 'an ONNX graph', "convert the model's PyTorch or safetensors files"],
+  [/\.data-\d+-of-\d+$|\.pb$/i, 'a TensorFlow model', "convert the model's PyTorch or safetensors files"],
+  [
+    /\.distcp$/i,
+    'a part of a checkpoint of torch.distributed',
+    'make one file of it: python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER weights.pt',
+  ],
 ];
 
 /** @throws DataError for an empty file, and for a pointer or a web page instead of weights */
@@ -61,6 +73,8 @@ function kindOfHead(path: string, head: Buffer, size: number): FileKind {
       where: path,
       fix: 'download the file itself: open the address in a browser to see whether it needs a login, or says /blob/ where /resolve/ is the file',
     });
+  const byEnding = OTHER_ENDINGS.find(([ending]) => ending.test(path));
+  if (byEnding) return { kind: 'other', name: byEnding[1], fix: byEnding[2] };
   if (startsWith(head, 'PK')) return { kind: 'torch' };
   if (head[0] === 0x80) return { kind: 'torch' };
   const other = OTHER_FORMATS.find(([start]) => startsWith(head, start));

@@ -4,7 +4,7 @@
 import type { StateDict } from '../tensors.ts';
 
 /** Segments that wrappers add, at any place of a name. */
-const WRAPPERS = new Set([
+export const WRAPPERS: ReadonlySet<string> = new Set([
   'module',
   '_orig_mod',
   '_fsdp_wrapped_module',
@@ -32,6 +32,9 @@ export interface Part {
   readonly beside: readonly string[];
 }
 
+/** More models than any file holds. */
+const MAX_PARTS = 100;
+
 /** The parts of a state dictionary that are a model with tensors of the names `anchors`, one for each prefix. */
 export function partsWith(tensors: StateDict, anchors: readonly string[]): Part[] {
   const [anchor = ''] = anchors;
@@ -40,7 +43,7 @@ export function partsWith(tensors: StateDict, anchors: readonly string[]): Part[
     const prefix = name.slice(0, name.length - anchor.length);
     return anchors.every((each) => tensors.has(prefix + each)) ? [prefix] : [];
   });
-  return prefixes.map((prefix) => {
+  return prefixes.slice(0, MAX_PARTS).map((prefix) => {
     const inner = prefixes.filter((other) => other !== prefix && other.startsWith(prefix));
     const isOwn = (name: string): boolean =>
       name.startsWith(prefix) && !inner.some((other) => name.startsWith(other));

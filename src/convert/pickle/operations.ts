@@ -103,5 +103,6 @@ export const OPERATIONS: ReadonlyMap<number, readonly [name: string, run: Operat
   [0x51, ['BINPERSID', (stack, _, host) => stack.push(host.persistent(stack.pop()))]],
   [0x52, ['REDUCE', (stack) => stack.call()]],
   [0x81, ['NEWOBJ', (stack) => stack.call()]],
+  [0x92, ['NEWOBJ_EX', (stack) => stack.callWithKeywords()]],
   [0x62, ['BUILD', (stack) => stack.setState()]],
 ] satisfies [number, [string, Operation]][]);

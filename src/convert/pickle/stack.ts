@@ -91,6 +91,12 @@ export class Stack {
     this.push(isData ? new PickleObject(`${callee.className}()`, args) : callee.make(args));
   }
 
+  /** `call` with keyword arguments above the others, which data does without. */
+  callWithKeywords(): void {
+    this.pop();
+    this.call();
+  }
+
   /**
    * Sets the state of the object on top. Attributes of dictionaries and tensors are ignored: weights do not need them.
    */

@@ -19,7 +19,7 @@ import { UnreadableTensor } from './unreadable.ts';
  * names one was made to attack its readers.
  */
 const HOSTILE =
-  /^(os|posix|nt|subprocess|sys|socket|shutil|pty|runpy|importlib|ctypes|webbrowser|pip)(\.|$)|^builtins\.(eval|exec|execfile|compile|open|input|breakpoint|apply|__import__)$|\.__(?!_)/;
+  /^(os|posix|nt|subprocess|sys|socket|shutil|pty|runpy|importlib|ctypes|webbrowser|pip)(\.|$)|^builtins\.(eval|exec|execfile|compile|open|input|breakpoint|apply|__import__)$|(?<!^copyreg)\.__(?!_)/;
 
 const DTYPES: Readonly<Record<string, TensorType>> = {
   'torch.float32': 'float32',
@@ -109,6 +109,8 @@ const FUNCTIONS: Readonly<Record<string, Make>> = {
   // Protocol 2 writes bytes as text in Latin-1.
   '_codecs.encode': ([text]) => Buffer.from(typeof text === 'string' ? text : '', 'latin1'),
   'copyreg._reconstructor': instance,
+  'copyreg.__newobj__': instance,
+  'copyreg.__newobj_ex__': instance,
   'numpy.core.multiarray._reconstruct': instance,
   'numpy._core.multiarray._reconstruct': instance,
   'torch.Size': list,

@@ -17,7 +17,7 @@ export function mixSources(path: string, sources: readonly Source[], weights?: r
     base: commonFolder(sources.map(({ base }) => base)),
     parts: sources.flatMap(({ parts }, i) =>
       parts.map((part) =>
-        changed(part, (image) => ({
+        changed(part, weights?.[i], (image) => ({
           ...image,
           ...(isMix && { key: `${prefixes[i]}/${image.key}` }),
           ...(weights && { weight: weights[i] as number }),
@@ -27,9 +27,14 @@ export function mixSources(path: string, sources: readonly Source[], weights?: r
   };
 }
 
-const changed = (part: SourcePart, change: (image: CaptionedImage) => CaptionedImage): SourcePart => ({
+const changed = (
+  part: SourcePart,
+  weight: number | undefined,
+  change: (image: CaptionedImage) => CaptionedImage,
+): SourcePart => ({
   path: part.path,
   access: part.access,
+  weight,
   read: async (options) => {
     const { images, close } = await part.read(options);
     return { images: images.map(change), close };

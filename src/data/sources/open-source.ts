@@ -125,6 +125,7 @@ async function filePart(path: string, prefix: string): Promise<SourcePart> {
   if (content === 'parquet') return parquetPart(path, prefix);
   if (content in COMPRESSIONS) throw packed(path, content as keyof typeof COMPRESSIONS);
   if (roleOf(extensionOf(path)).endsWith('image') || IMAGES.has(content)) return imagePart(path);
+  if (KINDS[content]) throw unknownKind(path, content);
   if (isList(path) || /^(unknown|text-utf16)$/.test(content)) return listPart(path);
   throw unknownKind(path, content);
 }

@@ -1,6 +1,7 @@
 // Several files named at once: braces as WebDataset has them, and globs.
 
 import { existsSync } from 'node:fs';
+import { isAbsolute } from 'node:path';
 import { glob } from 'tinyglobby';
 import { DataError, UsageError } from '../../util/errors.ts';
 
@@ -21,6 +22,7 @@ export async function expandPattern(path: string): Promise<string[]> {
   const found = await Promise.all(
     names.map(async (name) => {
       const files = await glob(name.replaceAll('\\', '/'), {
+        absolute: isAbsolute(name),
         expandDirectories: false,
         onlyFiles: false,
         followSymbolicLinks: true,

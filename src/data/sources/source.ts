@@ -44,6 +44,8 @@ export interface SourcePart {
   /** File, folder or URL. */
   readonly path: string;
   readonly access: PartAccess;
+  /** That of its images, where its source was given one. */
+  readonly weight?: number | undefined;
   /**
    * The images of the part, in an order that depends on its contents only. What is left out is recorded; images
    * without a caption are in it whatever the options say (see `keepCaptioned`).

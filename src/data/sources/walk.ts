@@ -42,9 +42,12 @@ export async function walkFolder(path: string, faults?: Faults): Promise<string[
       else if (entry.isFile()) files.push(name);
       else if (entry.isSymbolicLink()) {
         // A link to nothing is listed: reading it says so.
-        if ((await stat(join(path, name)).catch(() => undefined))?.isDirectory()) links.push(name);
-        else files.push(name);
-      }
+        const stats = await stat(join(path, name)).catch(() => undefined);
+        if (stats?.isDirectory()) links.push(name);
+        else if (stats === undefined || stats.isFile()) files.push(name);
+        else faults?.record({ kind: 'other-file', where: join(path, name) });
+      } else faults?.record({ kind: 'other-file', where: join(path, name) }); // a pipe, a device
+
       if (files.length > MAX_FILES) throw tooLarge(`more than ${MAX_FILES} files`, path);
     }
   };

@@ -6,7 +6,8 @@ import type { Runtime } from '../../engine/session/runtime.ts';
 import { textClasses } from '../../models/dalle/config.ts';
 import { dalleSpec } from '../../models/dalle/model.ts';
 import { Weights } from '../../nn/weights.ts';
-import { BpeTokenizer } from '../../tokenizers/bpe.ts';
+import { loadTokenizer } from '../../tokenizers/load.ts';
+import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import { DvaeCodec } from '../dvae/codec.ts';
 import { CaptionCompleter } from './complete.ts';
@@ -82,7 +83,7 @@ export class DallePipeline {
   /** Identifies the Transformer's weights. */
   readonly hash: string;
   readonly codec: DvaeCodec;
-  readonly tokenizer: BpeTokenizer;
+  readonly tokenizer: Tokenizer;
   readonly #runtime: Runtime;
   readonly #weights: Weights<ReturnType<typeof dalleSpec>>;
   #samplers = 0;
@@ -92,7 +93,7 @@ export class DallePipeline {
     config: DalleCheckpointConfig,
     hash: string,
     codec: DvaeCodec,
-    tokenizer: BpeTokenizer,
+    tokenizer: Tokenizer,
     weights: Weights<ReturnType<typeof dalleSpec>>,
   ) {
     this.#runtime = runtime;
@@ -110,7 +111,7 @@ export class DallePipeline {
   static async open(runtime: Runtime, checkpoint: Checkpoint): Promise<DallePipeline> {
     const config = checkpoint.config(dalleCheckpointSchema);
     const codec = await DvaeCodec.open(runtime, await checkpoint.dvae());
-    const tokenizer = await BpeTokenizer.load(checkpoint.tokenizerFile);
+    const tokenizer = await loadTokenizer(checkpoint.tokenizerFile);
     const weights = new Weights(runtime, 'dalle', dalleSpec(config.model));
     await weights.load(await checkpoint.read(checkpoint.bestPart, weights.expected()));
     return new DallePipeline(runtime, config, hashOf(checkpoint), codec, tokenizer, weights);
@@ -172,7 +173,7 @@ export class DallePipeline {
       const tokens = beginning.trim() === '' ? [] : this.encode(beginning, { option: 'complete' }).tokens;
       const completed = await completer.complete(tokens, seed, signal);
       // The model may have classes beyond the tokenizer's vocabulary.
-      const known = completed.filter((token) => token < this.tokenizer.vocabularySize);
+      const known = completed.filter((token) => token < this.tokenizer.idCount);
       const caption = this.tokenizer.decode(known).trim();
       if (caption === '') {
         throw new UsageError('the model ended the caption before its first word', {

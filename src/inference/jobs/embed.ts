@@ -2,9 +2,10 @@
 
 import { createHash } from 'node:crypto';
 import { clipInput } from '../../data/clip-input.ts';
-import { decodeBuffer, readImageFile } from '../../data/decode.ts';
+import { decodeBuffer } from '../../data/decode.ts';
 import { chunks } from '../../data/decode-batches.ts';
 import type { ImageFile } from '../../data/image.ts';
+import { readImageFile } from '../../data/read-image.ts';
 import type { Faults } from '../../data/sources/faults.ts';
 import { mapConcurrently } from '../../util/concurrent.ts';
 import { DataError } from '../../util/errors.ts';

@@ -13,7 +13,7 @@ import { maxTextTokens, specialTokens } from './config.ts';
  */
 export function textTokens(
   text: string,
-  tokenizer: Tokenizer,
+  tokenizer: Pick<Tokenizer, 'encode'>,
   config: ClipModelConfig,
   truncate = false,
 ): number[] {

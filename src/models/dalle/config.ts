@@ -34,15 +34,19 @@ export const layerAttention = (config: DalleModelConfig): AttentionKind[] =>
 
 /**
  * A caption's tokens padded to textLength: the padding token of position t, counted from 0, is textVocabulary + t.
+ * With zeroIsPadding, token 0 is replaced by it too.
  * @throws DataError E_CAPTION_TOO_LONG when there are more tokens than positions
  */
 export function padCaption(tokens: ArrayLike<number>, config: DalleModelConfig): Int32Array {
-  const { textLength, textVocabulary } = config;
+  const { textLength, textVocabulary, zeroIsPadding } = config;
   if (tokens.length > textLength) {
     throw new DataError(`a caption of ${tokens.length} tokens does not fit in ${textLength} text positions`, {
       code: 'E_CAPTION_TOO_LONG',
       fix: 'shorten or truncate the caption, or raise model.textLength',
     });
   }
-  return Int32Array.from({ length: textLength }, (_, t) => tokens[t] ?? textVocabulary + t);
+  return Int32Array.from({ length: textLength }, (_, t) => {
+    const token = tokens[t];
+    return token === undefined || (zeroIsPadding && token === 0) ? textVocabulary + t : token;
+  });
 }

@@ -6,12 +6,13 @@ import { decodeAll } from '../../data/decode-batches.ts';
 import type { CaptionedImage } from '../../data/image.ts';
 import type { Faults } from '../../data/sources/faults.ts';
 import { readClasses, readLabels } from '../../data/sources/labelled.ts';
-import { splitExamples } from '../../data/split.ts';
-import { readTrainingImages } from '../../data/training-source.ts';
+import { openTrainingImages } from '../../data/training-images.ts';
+import { countOf } from '../../engine/session/devices.ts';
 import type { HeldOutPairs, LabelledImages } from '../../eval/clip-validation.ts';
 import { checkClassifier } from '../../inference/clip/classifier.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
-import { DataError } from '../../util/errors.ts';
+import { DataError, UsageError } from '../../util/errors.ts';
+import { assertDivisible } from '../distributed/replicas.ts';
 import { assertEnoughImages } from '../enough-images.ts';
 import type { OpenContext } from '../loop/run-context.ts';
 import { assertClipCaptionsFit } from './batches.ts';
@@ -21,27 +22,56 @@ import { ClipTask } from './task.ts';
 const MAX_VALIDATION_PAIRS = 512;
 const MAX_LABELLED_IMAGES = 1024;
 
-/** @throws DataError, EngineError when the data or the engine cannot be used */
+/** @throws UsageError, DataError, EngineError when the data or the engine cannot be used */
 export async function openClip(
   config: ClipConfig,
   tokenizer: Tokenizer,
-  { log, faults, engine, signal }: OpenContext,
+  context: OpenContext,
 ): Promise<ClipTask> {
   const { data, model, train } = config;
   const { batch, gradCacheChunk = batch } = train;
-  const images = await readTrainingImages(data, { captions: 'required', faults, signal });
-  const cut = assertClipCaptionsFit(images, tokenizer, config);
-  if (cut > 0) log.warn(`${cut} captions are longer than ${model.text.length} tokens and will be cut`);
-  const { training, heldOut } = splitExamples(images, data.validation);
-  assertEnoughImages(training.length, batch, data.path);
+  const { log, faults, engine } = context;
+  assertChunks(config, countOf(context.devices) ?? 1);
+  const { training, heldOut, all } = await openTrainingImages(data, {
+    ...context,
+    captions: 'required',
+    batch,
+    maxHeldOut: MAX_VALIDATION_PAIRS,
+  });
+  if (!all) assertTruncating(config);
+  const cut = assertClipCaptionsFit(all ?? heldOut, tokenizer, config);
+  if (cut > 0) {
+    const of = all ? '' : ` of the first ${heldOut.length}`;
+    log.warn(`${cut}${of} captions are longer than ${model.text.length} tokens and will be cut`);
+  }
+  assertEnoughImages(training.count, batch, data.path);
   const pairs = await decodePairs(heldOut, config, faults);
   const labelled = data.zeroShot && (await decodeLabelled(config, data.zeroShot, faults));
   const inMemory = gradCacheChunk < batch ? `, ${gradCacheChunk} images in memory at a time` : '';
   log.info(`each image against ${batch - 1} other texts${inMemory}`);
-  return new ClipTask(await engine.start(), config, {
+  const runtime = await engine.start();
+  assertChunks(config, runtime.replicas.names.length);
+  return new ClipTask(runtime, config, {
     data: { images: training, tokenizer, faults },
     heldOut: pairs,
     labelled,
+  });
+}
+
+/** Throws UsageError unless the devices' chunks fill a batch. */
+function assertChunks({ train: { batch, gradCacheChunk = batch } }: ClipConfig, devices: number): void {
+  const isCached = gradCacheChunk < batch / devices;
+  const accumulateSteps = isCached ? gradCacheChunk : 1;
+  assertDivisible(batch, { devices, accumulateSteps }, 'train.gradCacheChunk');
+}
+
+/** Captions that are only seen in their turn cannot be checked before training. */
+function assertTruncating({ data }: ClipConfig): void {
+  if (data.truncateCaptions) return;
+  throw new UsageError('the captions of so many images are not checked before training', {
+    code: 'E_CAPTIONS_NOT_CHECKED',
+    where: data.path,
+    fix: 'set data.truncateCaptions, so that one that is too long is cut; mm data check counts them',
   });
 }
 

@@ -6,7 +6,7 @@ import type { DalleConfig } from '../../config/dalle.ts';
 import { type BatchPosition, type OrderedBatch, ShuffledOrder } from '../../data/order.ts';
 import { pickCaption } from '../../data/sources/captions.ts';
 import { imageLength, padCaption } from '../../models/dalle/config.ts';
-import type { BpeTokenizer } from '../../tokenizers/bpe.ts';
+import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError } from '../../util/errors.ts';
 import { prefetch } from '../../util/prefetch.ts';
 import { RandomStream } from '../../util/random.ts';
@@ -35,7 +35,7 @@ const PREFETCH = 2;
  */
 export function assertCaptionsFit(
   { keys, captions }: Pick<TokenizedDataset, 'keys' | 'captions'>,
-  tokenizer: BpeTokenizer,
+  tokenizer: Tokenizer,
   config: DalleConfig,
   source?: string,
 ): number {
@@ -74,7 +74,7 @@ export const firstCaption = ({ captions }: TokenizedDataset, index: number): str
 /** Encodes and pads a caption. One that only dropout makes too long is encoded without it; the rest is truncated. */
 function encodeCaption(
   caption: string,
-  tokenizer: BpeTokenizer,
+  tokenizer: Tokenizer,
   config: DalleConfig,
   random?: RandomStream,
 ): Int32Array {
@@ -82,7 +82,7 @@ function encodeCaption(
   const { bpeDropout } = config.data;
   let tokens = tokenizer.encode(
     caption,
-    random && bpeDropout > 0 ? { dropout: bpeDropout, random } : undefined,
+    random && bpeDropout > 0 && tokenizer.hasDropout ? { dropout: bpeDropout, random } : undefined,
   );
   if (random && tokens.length > textLength) tokens = tokenizer.encode(caption);
   return padCaption(tokens.slice(0, textLength), config.model);
@@ -111,7 +111,7 @@ function toBatch(
 /** Endless training batches from `position` on. */
 export function trainingBatches(
   data: TokenizedDataset,
-  tokenizer: BpeTokenizer,
+  tokenizer: Tokenizer,
   config: DalleConfig,
   position?: BatchPosition,
 ): AsyncGenerator<TokenBatch, void> {
@@ -134,7 +134,7 @@ export function trainingBatches(
 /** The data in order with first captions, without dropout: at most `max` whole batches. */
 export function validationBatches(
   data: TokenizedDataset,
-  tokenizer: BpeTokenizer,
+  tokenizer: Tokenizer,
   config: DalleConfig,
   max: number,
 ): TokenBatch[] {

@@ -6,12 +6,13 @@ import type { DalleConfig, GivenDalleConfig } from '../../config/dalle.ts';
 import { dalleModelSchema } from '../../config/dalle-model.ts';
 import { dvaeCheckpointSchema } from '../../config/dvae.ts';
 import { type CodecSize, codecSize } from '../../inference/dvae/codec.ts';
-import { BpeTokenizer } from '../../tokenizers/bpe.ts';
+import { loadTokenizer } from '../../tokenizers/load.ts';
+import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { UsageError } from '../../util/errors.ts';
 
 export interface DalleParts {
   readonly dvae: Checkpoint;
-  readonly tokenizer: BpeTokenizer;
+  readonly tokenizer: Tokenizer;
 }
 
 /** Opens the parts that a configuration names. Throws DataError. */
@@ -20,7 +21,7 @@ export async function openDalleParts(
   warn: (message: string) => void,
 ): Promise<DalleParts> {
   const dvae = await readCheckpoint(data.dvae, { kind: 'dvae', warn });
-  return { dvae, tokenizer: await BpeTokenizer.load(data.tokenizer) };
+  return { dvae, tokenizer: await loadTokenizer(data.tokenizer) };
 }
 
 /**
@@ -34,7 +35,7 @@ export function resolveDalle(given: GivenDalleConfig, { dvae, tokenizer }: Parti
   if (tokenizer) assertVocabularyFits(given, tokenizer);
   if (dvae) assertArchitecture(given, dvae);
   if (size) assertCodecFits(given, size);
-  const textVocabulary = model.textVocabulary ?? tokenizer?.vocabularySize;
+  const textVocabulary = model.textVocabulary ?? tokenizer?.idCount;
   const grid = model.grid ?? size?.grid;
   const imageVocabulary = model.imageVocabulary ?? size?.vocabulary;
   // Parsed once more for the order of its keys: a resumed run compares its model with that of the first session.
@@ -42,17 +43,14 @@ export function resolveDalle(given: GivenDalleConfig, { dvae, tokenizer }: Parti
 }
 
 /** A vocabulary may have more entries than its tokenizer: ids of padding follow it. */
-function assertVocabularyFits({ model, data }: GivenDalleConfig, { vocabularySize }: BpeTokenizer): void {
+function assertVocabularyFits({ model, data }: GivenDalleConfig, { idCount }: Tokenizer): void {
   const { textVocabulary } = model;
-  if (textVocabulary === undefined || vocabularySize <= textVocabulary) return;
-  throw new UsageError(
-    `the tokenizer has ${vocabularySize} entries, model.textVocabulary is ${textVocabulary}`,
-    {
-      code: 'E_VOCABULARY_TOO_SMALL',
-      where: data.tokenizer,
-      fix: `leave out model.textVocabulary, or set it to at least ${vocabularySize}`,
-    },
-  );
+  if (textVocabulary === undefined || idCount <= textVocabulary) return;
+  throw new UsageError(`the tokenizer has ${idCount} entries, model.textVocabulary is ${textVocabulary}`, {
+    code: 'E_VOCABULARY_TOO_SMALL',
+    where: data.tokenizer,
+    fix: `leave out model.textVocabulary, or set it to at least ${idCount}`,
+  });
 }
 
 function assertCodecFits({ model, data }: GivenDalleConfig, { grid, vocabulary }: CodecSize): void {

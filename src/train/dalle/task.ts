@@ -11,7 +11,7 @@ import type { Metrics } from '../../eval/evaluator.ts';
 import type { DvaeCodec } from '../../inference/dvae/codec.ts';
 import { type DalleSpec, dalleSpec } from '../../models/dalle/model.ts';
 import { Weights } from '../../nn/weights.ts';
-import type { BpeTokenizer } from '../../tokenizers/bpe.ts';
+import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { gatherResiduals } from '../distributed/error-feedback.ts';
 import { PowerSgd } from '../distributed/power-sgd.ts';
 import { Plateau } from '../loop/plateau.ts';
@@ -35,7 +35,7 @@ import { DalleStep } from './step.ts';
 export interface DalleTaskParts {
   readonly codec: DvaeCodec;
   readonly dvae: Checkpoint;
-  readonly tokenizer: BpeTokenizer;
+  readonly tokenizer: Tokenizer;
   /** Initial weights of a new run; undefined for random ones. */
   readonly initFrom: Checkpoint | undefined;
   readonly training: TokenizedDataset;

@@ -4,11 +4,12 @@ import type { DvaeConfig } from '../../config/dvae.ts';
 import { decodeAll } from '../../data/decode-batches.ts';
 import type { CaptionedImage } from '../../data/image.ts';
 import type { Faults } from '../../data/sources/faults.ts';
-import { splitExamples } from '../../data/split.ts';
-import { readTrainingImages } from '../../data/training-source.ts';
+import { openTrainingImages } from '../../data/training-images.ts';
+import { countOf } from '../../engine/session/devices.ts';
 import type { HeldOutImages } from '../../eval/dvae-validation.ts';
 import { codeGrid } from '../../models/dvae/config.ts';
 import { DataError } from '../../util/errors.ts';
+import { assertDivisible } from '../distributed/replicas.ts';
 import type { OpenContext } from '../loop/run-context.ts';
 import { DvaeTask } from './task.ts';
 
@@ -19,17 +20,26 @@ const MAX_VALIDATION_BATCH = 32;
 /** @throws UsageError, DataError, EngineError when the data or the engine cannot be used */
 export async function openDvae(config: DvaeConfig, context: OpenContext): Promise<DvaeTask> {
   const { faults } = context;
-  const all = await readTrainingImages(config.data, { captions: 'ignore', faults, signal: context.signal });
-  const { training, heldOut } = splitExamples(all, config.data.validation);
-  if (training.length === 0) {
+  const { data, train } = config;
+  const { batch, accumulateSteps } = train;
+  assertDivisible(batch, { devices: countOf(context.devices) ?? 1, accumulateSteps });
+  const { training, heldOut } = await openTrainingImages(data, {
+    ...context,
+    captions: 'ignore',
+    batch: train.batch,
+    maxHeldOut: MAX_VALIDATION_IMAGES,
+  });
+  if (training.count === 0) {
     throw new DataError('no image is left to train on', {
       code: 'E_NO_TRAINING_IMAGES',
-      where: config.data.path,
+      where: data.path,
       fix: 'add images, or lower data.validation',
     });
   }
   const validation = await decodeValidation(heldOut, config, faults);
-  return new DvaeTask(await context.engine.start(), config, { ...context, images: training, validation });
+  const runtime = await context.engine.start();
+  assertDivisible(batch, { devices: runtime.replicas.names.length, accumulateSteps });
+  return new DvaeTask(runtime, config, { ...context, images: training, validation });
 }
 
 /** The first held-out images that decode, in whole batches, each once: repeated ones would lower the codebook's use. */

@@ -14,11 +14,13 @@ import { UsageError } from '../../util/errors.ts';
 export interface ResumableConfig {
   readonly model: unknown;
   readonly seed: number;
+  /** Where it decides the order of the data. */
+  readonly data: { readonly validation: number; readonly shuffle?: unknown };
 }
 
 /**
  * Compares a configuration with that of the run in the folder `run`.
- * @throws UsageError when there is no run, or it is of another kind, model or seed
+ * @throws UsageError when there is no run, or it is of another kind, model, seed or order of the data
  */
 export async function assertSameRun<C extends ResumableConfig>(
   kind: ModelKind,
@@ -35,10 +37,11 @@ export async function assertSameRun<C extends ResumableConfig>(
       fix: `name the folder of a run of mm train-${kind}`,
     });
   }
-  const { model, seed } = loadConfig(schema, { file: before.file, storedAs: kind });
+  const { model, seed, data } = loadConfig(schema, { file: before.file, storedAs: kind });
   for (const [key, old, now] of [
     ['model', model, config.model],
     ['seed', seed, config.seed],
+    ['data.shuffle', data.shuffle, config.data.shuffle],
   ] as const) {
     const difference = firstDifference(key, old, now);
     if (difference === undefined) continue;

@@ -3,7 +3,6 @@
 import { readCheckpoint } from '../../checkpoint/read.ts';
 import type { ClipConfig, GivenClipConfig } from '../../config/clip.ts';
 import type { DalleConfig, GivenDalleConfig } from '../../config/dalle.ts';
-import { BpeTokenizer } from '../../tokenizers/bpe.ts';
 import { loadTokenizer } from '../../tokenizers/load.ts';
 import { DataError } from '../../util/errors.ts';
 import { resolveClip } from '../clip/resolve.ts';
@@ -34,7 +33,7 @@ const assumption = (key: string, size: number, part: string, path: string): stri
 export async function plannedDalle(given: GivenDalleConfig): Promise<Planned<DalleConfig>> {
   const { data } = given;
   const dvae = await unlessMissing(readCheckpoint(data.dvae, { kind: 'dvae', warn: () => {} }));
-  const tokenizer = await unlessMissing(BpeTokenizer.load(data.tokenizer));
+  const tokenizer = await unlessMissing(loadTokenizer(data.tokenizer));
   const config = resolveDalle(given, { dvae, tokenizer });
   const keys = [
     ...(tokenizer ? [] : [['textVocabulary', 'tokenizer', data.tokenizer] as const]),

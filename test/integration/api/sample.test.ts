@@ -268,6 +268,18 @@ describe('like', () => {
 });
 
 describe('a program', () => {
+  test('several images of a prompt without any chance are equal, and a warning says so', async () => {
+    const warnings: string[] = [];
+    const onWarning = (message: string): void => void warnings.push(message);
+    const images = await all({ prompts: ['picture 1'], count: 2, topK: 1, onWarning });
+    assert.deepEqual(images[0]!.pixels, images[1]!.pixels);
+    assert.equal(warnings.length, 1);
+    assert.match(warnings[0]!, /top-k 1 .*2 images/);
+    await all({ prompts: ['picture 1'], count: 1, topK: 1, onWarning });
+    await all({ prompts: ['picture 1'], count: 2, topK: 2, onWarning });
+    assert.equal(warnings.length, 1);
+  });
+
   test('a program gets progress, and may abort at any time and sample again', async () => {
     const progress: [number, number][] = [];
     const controller = new AbortController();

@@ -161,6 +161,8 @@ describe('folders', () => {
     'a Git LFS pointer': ['model.safetensors', POINTER, 'E_WEIGHTS_POINTER', /605\.2 MB.*git lfs pull/s],
     'a web page': ['model.pt', ' <!DOCTYPE html><p>404', 'E_WEIGHTS_WEB_PAGE', /web page of 22 bytes/],
     'a GGUF file': ['model.gguf', 'GGUF\x03\0\0\0', 'E_WEIGHTS_UNKNOWN', /GGUF/],
+    'weights of Flax': ['flax_model.msgpack', '\x82\xa9', 'E_WEIGHTS_UNKNOWN', /Flax/],
+    "a part of torch.distributed's": ['__0_0.distcp', 'PK', 'E_WEIGHTS_UNKNOWN', /dcp_to_torch/],
     'an archive': ['model.tar.gz', '\x1f\x8b\x08', 'E_WEIGHTS_UNKNOWN', /gzip.*unpack/s],
     'a folder of DeepSpeed': ['zero_to_fp32.py', 'pass', 'E_WEIGHTS_DEEPSPEED', /zero_to_fp32\.py FOLDER/],
   };
@@ -174,6 +176,27 @@ describe('folders', () => {
         return true;
       });
     });
+
+  test('weights of mm itself are said to be that', async () => {
+    const path = join(root, 'own.safetensors');
+    const tensor = { dtype: 'float32', shape: [1], data: new Float32Array(1) } as const;
+    await writeSafetensors(path, [['image.patch', tensor]], { format: 'mm', part: 'model' });
+    await assert.rejects(convertWeights([path], join(root, 'to'), {}), {
+      code: 'E_WEIGHTS_OWN',
+      where: path,
+    });
+  });
+
+  test('tensors that DeepSpeed has divided are not taken for weights', async () => {
+    const path = folder('zero-3');
+    const empty = { dtype: 'float32', shape: [0], data: new Float32Array(0) } as const;
+    await writeSafetensors(
+      join(path, 'mp_rank_00_model_states.pt'),
+      ANCHORS.map((name) => [name, empty]),
+    );
+    assert.equal(await find([path]), undefined);
+    await assert.rejects(convertWeights([path], join(root, 'to'), {}), { code: 'E_WEIGHTS_DEEPSPEED' });
+  });
 
   test('a folder of folders with weights names them', async () => {
     const path = folder('run');

@@ -127,6 +127,33 @@ async function errorOf(name: string, content: Uint8Array): Promise<DataError> {
   return assert.fail(`${name} was read`);
 }
 
+test('classes that weights do not need are data: names, arguments, items and attributes', async () => {
+  const values: Readonly<Record<string, string>> = {
+    'by its class': `ctorch.optim.adam\nAdam\n)\x81.`,
+    'with keyword arguments': `cmy.project\nThing\n)}${text('a')}Ns\x92.`,
+    'with items': `cmy.project\nDict\n)\x81${text('a')}Ns(${text('b')}Nu.`,
+    'with elements': `cmy.project\nList\n)\x81Na(NNe.`,
+    'by copyreg': `ccopyreg\n_reconstructor\n(cmy.project\nThing\ncbuiltins\nobject\nNtR.`,
+    'by getattr': `cbuiltins\ngetattr\n(cmy.project\nEnum\n${text('X')}tR.`,
+    'by calling what a call gives': `cbuiltins\ngetattr\n(cmy.project\nEnum\n${text('X')}tR)R.`,
+    'named as in JavaScript': 'cconstructor\nprototype\n)R.',
+  };
+  for (const [name, operations] of Object.entries(values)) {
+    const path = join(root, 'data.pt');
+    writeFileSync(path, legacy(operations));
+    await opened(path, ({ value }) => {
+      assert.ok(value instanceof PickleObject, name);
+      assert.match(
+        value.className,
+        /^(torch\.optim\.adam\.Adam|my\.project\.\w+|builtins\.getattr(\(\))?|constructor\.prototype)$/,
+        name,
+      );
+      if (name === 'with items') assert.deepEqual([...value.entries.keys()], ['a', 'b']);
+      if (name === 'with elements') assert.deepEqual(value.items, [null, null, null]);
+    });
+  }
+});
+
 type Details = readonly [code: string, detail?: RegExp];
 
 /** Checks the code, and that the message has the names and numbers of `detail`. */

@@ -14,7 +14,7 @@ import { DataError } from '../../../src/util/errors.ts';
 
 const fixture = JSON.parse(
   gunzipSync(readFileSync(new URL('./fixtures/clip.json.gz', import.meta.url))).toString(),
-) as { merges: string[]; texts: string[]; ids: number[][] };
+) as { merges: string[]; texts: string[]; ids: number[][]; dirty: string[]; cleaned: number[][] };
 const merges = ['"clip#version: 0.2', ...fixture.merges, ''].join('\n');
 const tokenizer = ClipTokenizer.fromMerges(merges, 'here');
 
@@ -27,6 +27,22 @@ test('every string has the ids of transformers', () => {
   assert.ok(
     fixture.texts.some((text) => /&eacute;/.test(text)) && fixture.texts.some((text) => /👍🏽/u.test(text)),
   );
+});
+
+test("cleaned strings have the ids of OpenAI's tokenizer, and the file says that they are cleaned", () => {
+  const read = ClipTokenizer.fromJSON(JSON.parse(JSON.stringify(tokenizer.cleaned('lower'))), 'here');
+  const wrong = fixture.dirty.filter((text, i) => read.encode(text).join() !== fixture.cleaned[i]!.join());
+  assert.deepEqual(wrong, []);
+  const uncleaned = fixture.dirty.filter(
+    (text, i) => tokenizer.encode(text).join() !== fixture.cleaned[i]!.join(),
+  );
+  assert.ok(uncleaned.length > 100);
+  assert.deepEqual(JSON.stringify(read.cleaned(undefined)), JSON.stringify(tokenizer));
+});
+
+test('ids become text again', () => {
+  assert.equal(tokenizer.decode(tokenizer.encode('A photo of a café, 漢字!')), 'a photo of a café , 漢字 !');
+  assert.throws(() => tokenizer.decode([99_999]), RangeError);
 });
 
 test('a written tokenizer.json gives the same encoding', () => {
@@ -77,8 +93,8 @@ describe('reading files', () => {
     await refused(written('c.txt', '#version: 0.2\nqq n\n'), /"qq"/);
     await refused(written('d.json', '{'));
     const json = JSON.parse(JSON.stringify(tokenizer));
-    json.normalizer.normalizers.pop();
-    await refused(written('e.json', JSON.stringify(json)), /normalizer/);
+    json.normalizer.normalizers.push({ type: 'Other' });
+    await refused(written('e.json', JSON.stringify(json)), /Other/);
     const moved = JSON.parse(JSON.stringify(tokenizer));
     delete moved.model.vocab['<|endoftext|>'];
     await refused(written('f.json', JSON.stringify(moved)), /<\|endoftext\|>/);
