@@ -1,6 +1,6 @@
 // Compares VQGANs of the published shapes with taming-transformers' and diffusers', one after the other: the same random
 // weights, converted, and the same images. PYTHON has torch, taming-transformers-rom1504 and diffusers. Each takes a few
-// minutes, 5 GB of memory and 400 MB in a temporary folder.
+// minutes, 4 GB of memory and 700 MB in a temporary folder.
 //
 //   node --import tsx scripts/check/vqgan.ts PYTHON [f16-1024] [f16-16384] [gumbel-f8] [vq-f4] [vq-f8] [vq-f8-n256] [amused]
 
