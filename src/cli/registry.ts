@@ -48,13 +48,13 @@ export const REGISTRY: readonly RegistryEntry[] = [
       {
         name: 'make-shapes',
         describe: 'render captioned images of shapes',
-        load: async () => ({ command: (await import('./commands/data.ts')).makeShapesCommand }),
+        load: () => import('./commands/data/make-shapes.ts'),
       },
       {
         name: 'check',
         positionals: '<path>',
         describe: 'find images and captions that training cannot use',
-        load: async () => ({ command: (await import('./commands/data.ts')).checkCommand }),
+        load: () => import('./commands/data/check.ts'),
       },
     ],
   },

@@ -4,6 +4,7 @@ import type { Argv } from 'yargs';
 import type { z } from 'zod';
 import type { Cluster } from '../cluster/cluster.ts';
 import { loadConfig } from '../config/load.ts';
+import { parseDevices } from '../engine/session/devices.ts';
 import type { LoopResult } from '../train/loop/loop.ts';
 import type { RunContext } from '../train/loop/run-context.ts';
 import { UsageError } from '../util/errors.ts';
@@ -18,6 +19,7 @@ export interface TrainingFlags {
   seed: number | undefined;
   run: string;
   resume: boolean;
+  devices: string | undefined;
 }
 
 function trainingFlags<T>(yargs: Argv<T>, defaultRun: string) {
@@ -40,6 +42,11 @@ function trainingFlags<T>(yargs: Argv<T>, defaultRun: string) {
       type: 'boolean',
       default: false,
       describe: 'continue the run in the run folder from its newest checkpoint',
+    })
+    .option('devices', {
+      ...TEXT,
+      defaultDescription: 'one',
+      describe: 'devices that share each batch: all, GPUs such as 0,1, or CPU devices such as cpu:0,cpu:1',
     });
 }
 
@@ -97,7 +104,7 @@ export function trainingCommand<Schema extends z.ZodType, Flags extends Training
 
 /** What the run is told besides its configuration. Only worker 0 shows progress. */
 function runContext(
-  { run, resume }: TrainingFlags,
+  { run, resume, devices }: TrainingFlags,
   { log, progress, signal }: Context,
   cluster?: Cluster,
 ): RunContext {
@@ -115,5 +122,6 @@ function runContext(
     progress: cluster && !cluster.isPrimary ? SILENT : progress,
     signal,
     cluster,
+    devices: devices === undefined ? undefined : parseDevices(devices),
   };
 }

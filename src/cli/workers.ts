@@ -17,6 +17,8 @@ export interface WorkerFlags {
   readonly rank: number | undefined;
   readonly join: string | undefined;
   readonly 'worker-timeout': number;
+  /** Of the training commands; not for several workers. */
+  readonly devices?: string | undefined;
 }
 
 const MAX_WORKERS = 1024;
@@ -54,7 +56,8 @@ interface Placement {
 }
 
 /** Which process this is among how many; undefined when it is the only one. */
-function placementOf({ workers, rank, join, 'worker-timeout': timeout }: WorkerFlags): Placement | undefined {
+function placementOf({ workers, rank, join, devices, ...flags }: WorkerFlags): Placement | undefined {
+  const timeout = flags['worker-timeout'];
   if (workers === undefined && rank === undefined && join === undefined) return undefined;
   if (!(timeout > 0)) {
     throw new UsageError(`\`workerTimeout\`: expected a number above 0, received ${timeout}`, {
@@ -72,6 +75,13 @@ function placementOf({ workers, rank, join, 'worker-timeout': timeout }: WorkerF
   }
   if (rank !== undefined) assertWholeNumber('rank', rank, { min: 0, max: workers - 1 }, RANK_FIX);
   if (workers === 1) return undefined;
+  if (devices !== undefined) {
+    throw new UsageError('--devices and --workers do not go together: each worker has one device', {
+      code: 'E_WORKER_FLAGS',
+      option: 'devices',
+      fix: 'on one machine give --devices alone; on several leave it out',
+    });
+  }
   return { workers, rank, join };
 }
 

@@ -4,7 +4,9 @@ import { z } from 'zod';
 import { dalleModelSchema, type GivenDalleModelConfig, givenDalleModelSchema } from './dalle-model.ts';
 import { dvaeArchitecture } from './dvae.ts';
 import {
+  accumulateSteps,
   captionedSource,
+  checkParts,
   emaSchema,
   loopSchedule,
   optimizer,
@@ -73,9 +75,7 @@ const train = z
     blockLossScale: blockLossScaleSchema,
     plateau: plateau.optional(),
     ema: emaSchema.optional(),
-    accumulateSteps: positiveInteger()
-      .default(1)
-      .describe('gradient-accumulation steps per update; memory is that of one micro-batch'),
+    accumulateSteps,
     compression: z
       .strictObject({
         rank: positiveInteger().describe(
@@ -141,10 +141,7 @@ interface CheckedSections {
 }
 
 function checkSections({ model, train }: CheckedSections, context: z.RefinementCtx): void {
-  if (train.batch % train.accumulateSteps !== 0) {
-    const message = `must be a multiple of accumulateSteps (${train.accumulateSteps}); received ${train.batch}`;
-    context.addIssue({ code: 'custom', path: ['train', 'batch'], message });
-  }
+  checkParts(train, context);
   if (train.precision === 'float16' && train.compression) {
     const message =
       'float16 does not go with compression, whose error feedback cannot follow a changing loss scale; use bfloat16 or float32';

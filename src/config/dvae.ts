@@ -2,6 +2,8 @@
 
 import { z } from 'zod';
 import {
+  accumulateSteps,
+  checkParts,
   emaSchema,
   imageSource,
   loopSchedule,
@@ -166,6 +168,7 @@ export const dvaeSchema = z
         lossScale,
         optimizer,
         ema: emaSchema.optional(),
+        accumulateSteps,
         temperature: z
           .strictObject({
             start: z.number().positive().default(1).describe('Gumbel-softmax temperature at step 0'),
@@ -252,6 +255,7 @@ export const dvaeSchema = z
       .describe('the training run'),
   })
   .superRefine(({ model, train }, context) => {
+    checkParts(train, context);
     if (model.architecture === 'openai') return;
     for (const key of ['minLogScale', 'warmStart'] as const) {
       if (train[key] === undefined) continue;

@@ -90,10 +90,32 @@ export const emaSchema = z
   })
   .describe('EMA, an exponential moving average of the weights; used for validation and samples');
 
+/** Of a trainer that sums gradients over parts of a batch. */
+export const accumulateSteps = positiveInteger()
+  .default(1)
+  .describe('gradient-accumulation steps per update; memory is that of one micro-batch');
+
+/** Refuses a batch that has no equal parts. */
+export function checkParts(
+  { batch, accumulateSteps: parts }: { readonly batch: number; readonly accumulateSteps: number },
+  context: z.RefinementCtx,
+): void {
+  if (batch % parts === 0) return;
+  const message = `must be a multiple of accumulateSteps (${parts}); received ${batch}`;
+  context.addIssue({ code: 'custom', path: ['train', 'batch'], message });
+}
+
 /** When a run logs, validates and saves. */
 export const loopSchedule = {
   steps: z.int().positive().describe('updates in the run'),
-  batch: z.int().positive().describe('examples in an update, over all workers'),
+  batch: z.int().positive().describe('examples in an update, over all workers and devices'),
+  allReduce: z
+    .enum(['order', 'ring', 'nccl'])
+    .default('order')
+    .describe('how several devices sum their gradients')
+    .meta({
+      note: "`order` adds them device by device: the same bits as gradient accumulation over as many parts. `ring` is TensorFlow's all-reduce, `nccl` NVIDIA's (GPUs only); their results differ in the last bits.",
+    }),
   logEvery: z.int().positive().default(10).describe('steps between training lines in metrics.jsonl'),
   evaluateEvery: z.int().positive().default(500).describe('steps between validations and sample images'),
   saveEvery: z.int().positive().default(500).describe('steps between checkpoints'),

@@ -25,28 +25,31 @@ export const batchNormSpec = (width: number, gain = 1) =>
   }) satisfies BatchNormSpec;
 
 /**
- * Running statistics of a training step. Layers that get it normalize by the batch instead of the running statistics,
- * and record here what these become.
+ * Batch statistics of a training step. Layers that get it normalize by the batch instead of the running statistics, and
+ * record here their shares in the running ones.
  */
 export class BatchStatistics {
-  readonly #next = new Map<Tensor, Tensor>();
+  readonly #shares = new Map<Tensor, Tensor>();
 
   /** Records a layer's batch statistics of `count` values per channel. */
   observe(p: BatchNormParameters, mean: Tensor, variance: Tensor, count: number): void {
-    const towards = (running: Tensor, seen: Tensor): void => {
-      const value = tf.add(tf.mul(running, 1 - MOMENTUM), tf.mul(seen, MOMENTUM));
-      this.#next.set(running, tf.keep(value));
-    };
-    towards(p.mean, mean);
+    // Both outlive the gradient's scope: the running statistics move after it.
+    const record = (running: Tensor, seen: Tensor) =>
+      this.#shares.set(tf.keep(running), tf.keep(tf.mul(seen, MOMENTUM)));
+    record(p.mean, mean);
     // The running variance is the unbiased estimate, as in PyTorch.
-    towards(p.variance, tf.mul(variance, count / Math.max(1, count - 1)));
+    record(p.variance, tf.mul(variance, count / Math.max(1, count - 1)));
   }
 
-  /** The running statistic after the step; undefined when no layer recorded it. */
-  next(running: Tensor): Tensor | undefined {
-    return this.#next.get(running);
+  /** The batch's share of a running statistic; undefined when no layer recorded it. */
+  share(running: Tensor): Tensor | undefined {
+    return this.#shares.get(running);
   }
 }
+
+/** A running statistic after a batch. @param share of the batch, see `BatchStatistics.share` */
+export const movedTowards = (running: Tensor, share: Tensor): Tensor =>
+  tf.add(tf.mul(running, 1 - MOMENTUM), share);
 
 /**
  * (x − mean) / √(variance + 1e-5) · gain + bias for each channel.

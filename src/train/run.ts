@@ -5,12 +5,14 @@ import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { ModelKind } from '../config/kind.ts';
 import type { BatchPosition } from '../data/order.ts';
 import { Faults } from '../data/sources/faults.ts';
+import type { SumAlgorithm } from '../engine/distributed/sums.ts';
 import type { Runtime } from '../engine/session/runtime.ts';
 import { readRunConfig } from '../report/run/config.ts';
 import { noRunToResume, RunFolder } from '../report/run/folder.ts';
 import { assertWritable } from '../util/files.ts';
 import { alsoLogTo } from '../util/logger.ts';
 import { broadcastInitialState, dataParallelSave, dataParallelTask } from './distributed/data-parallel.ts';
+import { assertSummable, ReplicatedState } from './distributed/replicas.ts';
 import { type LoopResult, type LoopSchedule, type RunWriter, type SaveStep, trainLoop } from './loop/loop.ts';
 import { type ResumedState, resumedState, resumeRun } from './loop/resume.ts';
 import { assertSameRun, type ResumableConfig } from './loop/resume-checks.ts';
@@ -21,7 +23,7 @@ import type { TrainingTask } from './loop/task.ts';
 import { RunEngine } from './run-engine.ts';
 
 export interface TrainingConfig extends ResumableConfig {
-  readonly train: LoopSchedule & { readonly keep: number };
+  readonly train: LoopSchedule & { readonly keep: number; readonly allReduce: SumAlgorithm };
   readonly data: ResumableConfig['data'] & { readonly maxBad?: number | undefined };
 }
 
@@ -63,9 +65,10 @@ export async function runTraining<Given, Config extends TrainingConfig, Batch ex
   const { config, open } = await prepare(given, context);
   if (isPrimary && resume) await assertSameRun(kind, schema, path, config);
   const faults = new Faults(log, { maxBad: config.data.maxBad });
-  const engine = new RunEngine(cluster, log);
+  const engine = new RunEngine(cluster, log, context.devices);
   try {
     const task = await open({ ...context, faults, engine });
+    assertSummable(config.train.allReduce, engine.runtime.replicas);
     return await trainInFolder(task, { kind, config, context, runtime: engine.runtime });
   } finally {
     faults.summarize();
@@ -100,9 +103,12 @@ async function trainInFolder<Batch extends Placed>(
     let resumed = checkpoint && resumedState(checkpoint);
     if (cluster) resumed = await broadcastInitialState(cluster, task.state, { resumed, checkpoint, log });
     if (resumed) task.restore?.(resumed.metrics);
+    const replicated = new ReplicatedState(opened.runtime, task.state);
+    await replicated.copy();
     log.debug({ event: 'session', from: resumed?.step ?? 0 }, 'session');
-    const save: SaveStep<Batch> = async (step, batch, metrics) =>
-      saveStep(path, {
+    const save: SaveStep<Batch> = async (step, batch, metrics) => {
+      await replicated.assertSame(step);
+      return saveStep(path, {
         kind,
         step,
         config,
@@ -111,6 +117,7 @@ async function trainInFolder<Batch extends Placed>(
         metrics,
         carried: await task.carried?.(),
       });
+    };
     return await trainLoop({
       label: `train-${kind}`,
       task: cluster ? dataParallelTask(cluster, task) : task,

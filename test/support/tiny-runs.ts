@@ -8,6 +8,7 @@ import { type ClipConfig, clipSchema } from '../../src/config/clip.ts';
 import { type DalleConfig, dalleSchema } from '../../src/config/dalle.ts';
 import { type DvaeConfig, dvaeSchema } from '../../src/config/dvae.ts';
 import { readFolder } from '../../src/data/sources/folder.ts';
+import { parseDevices } from '../../src/engine/session/devices.ts';
 import { trainBpe } from '../../src/tokenizers/train.ts';
 import { trainClip } from '../../src/train/clip/train.ts';
 import { trainDalle } from '../../src/train/dalle/train.ts';
@@ -118,9 +119,14 @@ export interface SessionOptions {
   /** The event to press Ctrl-C at: the label of a progress bar, and the units done. */
   readonly stop?: { readonly label: string; readonly at: number };
   readonly cluster?: Cluster;
+  /** Such as `cpu:0,cpu:1`. */
+  readonly devices?: string;
 }
 
-function sessionContext(path: string, { resume = false, stop, cluster }: SessionOptions): RunContext {
+function sessionContext(
+  path: string,
+  { resume = false, stop, cluster, devices }: SessionOptions,
+): RunContext {
   const controller = new AbortController();
   let current = '';
   return {
@@ -141,6 +147,7 @@ function sessionContext(path: string, { resume = false, stop, cluster }: Session
     },
     signal: controller.signal,
     cluster,
+    devices: devices === undefined ? undefined : parseDevices(devices),
   };
 }
 

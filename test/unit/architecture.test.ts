@@ -30,7 +30,7 @@ const ROOMS = [
 
 /** The wings of a room, from the top down, where they too stand in one order. */
 const WINGS: Readonly<Record<string, readonly string[]>> = {
-  engine: ['session', 'ops', 'tfjs', 'graph', 'native', 'library', 'bundled'],
+  engine: ['session', 'distributed', 'ops', 'tfjs', 'graph', 'native', 'library', 'bundled'],
 };
 
 /** Below, and yet not for them: models are mathematics. */

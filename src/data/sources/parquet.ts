@@ -3,27 +3,19 @@
 
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
-import {
-  asyncBufferFromFile,
-  type FileMetaData,
-  parquetMetadataAsync,
-  parquetReadObjects,
-  parquetSchema,
-} from 'hyparquet';
-import { compressors } from 'hyparquet-compressors';
+import { type FileMetaData, parquetMetadataAsync, parquetReadObjects, parquetSchema } from 'hyparquet';
 import { DataError } from '../../util/errors.ts';
-import { readError, storageError } from '../../util/files.ts';
+import { storageError } from '../../util/files.ts';
 import type { CaptionedImage } from '../image.ts';
 import { cellCaptions, decodeText, EncodingError } from './captions.ts';
 import { stemOf } from './endings.ts';
 import { columnNames, findColumn } from './list-entries.ts';
+import { BOUNDED, contained, MAX_GROUP_BYTES, type OpenBuffer, openBuffer } from './parquet-file.ts';
 import type { OpenPart, ReadOptions, SourcePart } from './source.ts';
 import { temporaryFile } from './spool.ts';
 
 /** Columns that hold images themselves, besides those that name them. */
 const BYTE_NAMES = ['jpg', 'jpeg', 'png', 'webp', 'bytes', 'image_bytes', 'content'];
-/** A row group is in memory as a whole while its images are copied. */
-const MAX_GROUP_BYTES = 2 ** 31;
 /** Rows read at a time. */
 const ROWS = 1000;
 const KEY_DIGITS = 9;
@@ -42,10 +34,21 @@ interface Columns {
 }
 
 async function readParquet(path: string, prefix: string, options: ReadOptions): Promise<OpenPart> {
+  const file = openBuffer(path);
+  try {
+    return await readRows(path, prefix, file, options);
+  } finally {
+    file.close();
+  }
+}
+
+async function readRows(
+  path: string,
+  prefix: string,
+  file: OpenBuffer,
+  options: ReadOptions,
+): Promise<OpenPart> {
   const { faults, signal, captions } = options;
-  const file = await asyncBufferFromFile(path).catch((cause: unknown) => {
-    throw readError(cause, path, 'Parquet file');
-  });
   const metadata = await parquetMetadataAsync(file).catch((cause: unknown) => {
     throw damaged(path, cause);
   });
@@ -64,17 +67,20 @@ async function readParquet(path: string, prefix: string, options: ReadOptions): 
       const end = start + Number(num_rows);
       for (let row = start; row < end; row += ROWS) {
         signal?.throwIfAborted();
-        const rows = await parquetReadObjects({
-          file,
-          metadata,
-          columns: names.filter((name) => name !== undefined),
-          rowStart: row,
-          rowEnd: Math.min(end, row + ROWS),
-          compressors,
-          utf8: false,
-        }).catch((cause: unknown) => {
+        const rows = await contained(() =>
+          parquetReadObjects({
+            file,
+            metadata,
+            columns: names.filter((name) => name !== undefined),
+            rowStart: row,
+            rowEnd: Math.min(end, row + ROWS),
+            compressors: BOUNDED,
+            utf8: false,
+          }),
+        ).catch((cause: unknown) => {
           throw damaged(path, cause);
         });
+        if (rows.length === 0) throw damaged(path, new Error(`no row ${row} of ${end}`));
         for (const [i, values] of rows.entries()) {
           const where = `${path}/${row + i}`;
           const image = await toImage(values, columns, { path, where, prefix, row: row + i, copy });

@@ -85,7 +85,9 @@ const isFilled = ({ cells }: TableRow): boolean => cells.length > 1 || cells[0] 
  */
 function choose(text: string, separator: string, quoted: Parsed, unquoted: Parsed): Parsed {
   if (!text.includes('"')) return unquoted;
-  if (separator === '\t' && isEven(unquoted)) return quotesCells(unquoted) ? quoted : unquoted;
+  const hasQuotedHeader = unquoted.rows[0]?.cells.every((cell) => /^".*"$/.test(cell)) ?? false;
+  const isPlain = separator === '\t' && !hasQuotedHeader && isEven(unquoted) && !doublesMarks(text, quoted);
+  if (isPlain) return quotesCells(unquoted) ? quoted : unquoted;
   if (!quoted.isDamaged && isEven(quoted)) return quoted;
   // Blanks before a quotation mark, as people write lists by hand.
   const trimmed = parse(
@@ -101,11 +103,19 @@ function choose(text: string, separator: string, quoted: Parsed, unquoted: Parse
 const isEven = ({ rows: [header, ...rows] }: Parsed): boolean =>
   rows.every(({ cells }) => cells.length === header?.cells.length);
 
+/** Whether a cell in quotation marks has one within, written twice, as only programs that quote write it. */
+const doublesMarks = (text: string, { rows, isDamaged }: Parsed): boolean =>
+  !isDamaged &&
+  rows.some(({ cells }) =>
+    cells.some((cell) => cell.includes('"') && text.includes(`"${cell.replaceAll('"', '""')}"`)),
+  );
+
 /** Whether a file whose lines are its rows puts cells into quotation marks. */
 function quotesCells({ rows }: Parsed): boolean {
   const all = rows.flatMap(({ cells }) => cells).filter((cell) => cell !== '');
   const marked = all.filter((cell) => cell.includes('"'));
   const inner = marked.map((cell) => /^"((?:[^"]|"")*)"$/.exec(cell)?.[1]);
   if (inner.includes(undefined)) return false;
-  return marked.length === all.length || inner.every((cell) => (cell as string).includes('"'));
+  // Programs quote all cells, or those with a quotation mark, a carriage return, or a blank at an end.
+  return marked.length === all.length || inner.every((cell) => /["\r]|^\s|\s$/.test(cell as string));
 }

@@ -10,7 +10,7 @@ import { canPackWeights } from '../ops/packed-weights.ts';
 import { outputOf, record, useTensorFlow, wrapOutput } from '../tfjs/backend.ts';
 import { RecordingBinding } from '../tfjs/recording-binding.ts';
 import { type Tensor, tf } from '../tfjs/tf.ts';
-import { newTrace, withTrace } from '../tfjs/trace.ts';
+import { newTrace, onDevice, type Trace, withTrace } from '../tfjs/trace.ts';
 import type { Variable } from '../tfjs/variable.ts';
 import type { CompileOptions, InputType, NamedTensors } from './compiled.ts';
 
@@ -26,10 +26,12 @@ export interface Built {
   readonly floats: readonly GraphOutput[];
 }
 
-export interface BuildOptions extends Pick<CompileOptions, 'precision' | 'xla' | 'frozen'> {
+export interface BuildOptions
+  extends Pick<CompileOptions, 'precision' | 'xla' | 'frozen' | 'deviceOf'>,
+    Pick<Trace, 'scope' | 'replicas'> {
   readonly name: string;
-  /** Unique within the graph; names the XLA scope. */
-  readonly scope: string;
+  /** Unique within the graph. */
+  readonly xlaScope: string;
   readonly inputs: Readonly<Record<string, InputType>>;
   /** All devices are CPUs. */
   readonly forCpu: boolean;
@@ -41,22 +43,32 @@ export interface BuildOptions extends Pick<CompileOptions, 'precision' | 'xla' |
 export function buildFunction(
   graph: Graph,
   body: (inputs: NamedTensors) => NamedTensors,
-  { name, scope, inputs, forCpu, constants, precision = 'float32', xla = false, frozen = [] }: BuildOptions,
+  { name, inputs, forCpu, constants, scope, replicas, ...options }: BuildOptions,
 ): Built {
+  const { precision = 'float32', xla = false, frozen = [], deviceOf, xlaScope } = options;
   const recording = new RecordingBinding(graph, useTensorFlow().binding.eager, precision);
   const packs = forCpu && precision === 'float32' && canPackWeights(graph.api);
-  const trace = newTrace(graph, recording, forCpu, packs ? frozen : [], constants);
-  graph.ambient = xla ? xlaAttributes(scope) : [];
+  const trace = newTrace({
+    graph,
+    recording,
+    forCpu,
+    scope,
+    replicas,
+    constants,
+    frozen: packs ? frozen : [],
+  });
+  graph.ambient = xla ? xlaAttributes(xlaScope) : [];
+  [graph.device] = replicas.names;
   const build = (): Built => {
     const placeholders = new Map<string, GraphOutput>();
     const tensors: Record<string, Tensor> = {};
     for (const [input, { dtype, shape }] of Object.entries(inputs)) {
       const placeholder = graph.placeholder(DT[dtype], shape);
       placeholders.set(input, placeholder);
-      tensors[input] = wrapOutput(
-        recording,
-        dtype === 'uint8' ? graph.cast(placeholder, DT.float32) : placeholder,
-      );
+      const cast = (): GraphOutput => graph.cast(placeholder, DT.float32);
+      // Bytes are sent to the device that needs them, and become floats there.
+      const value = dtype === 'uint8' ? onDevice(deviceOf?.(input) ?? graph.device, cast) : placeholder;
+      tensors[input] = wrapOutput(recording, value);
     }
     const outputs = body(tensors);
     // A fed tensor cannot be fetched, but a copy of it can.
@@ -75,6 +87,7 @@ export function buildFunction(
   } finally {
     tf.engine().endScope();
     graph.ambient = [];
+    graph.device = undefined;
   }
 }
 

@@ -20,6 +20,8 @@ export interface CompileOptions {
   readonly inOneThread?: boolean;
   /** Variables read at the first run only; `affine` is faster with frozen weights (ops/packed-weights.ts). */
   readonly frozen?: readonly Variable[];
+  /** The device that an input is for; the first one without it. */
+  readonly deviceOf?: (input: string) => string | undefined;
 }
 
 export type NamedTensors = Readonly<Record<string, Tensor>>;
@@ -55,7 +57,7 @@ export function checkInputs(name: string, inputs: OnHost<NamedTensors>): void {
 }
 
 /** Names, types and shapes of the inputs, independent of their order. */
-export function signatureOf(inputs: OnHost<NamedTensors>): string {
+export function signatureOf(inputs: Readonly<Record<string, InputType>>): string {
   return Object.entries(inputs)
     .map(([name, { dtype, shape }]) => `${name}: ${dtype}[${shape.join(', ')}]`)
     .sort()

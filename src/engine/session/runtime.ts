@@ -28,6 +28,7 @@ import { Graph } from '../graph/graph.ts';
 import type { GraphOutput } from '../native/capi.ts';
 import type { HostTensor } from '../native/tensor.ts';
 import { useTensorFlow } from '../tfjs/backend.ts';
+import type { ReplicaDevices } from '../tfjs/trace.ts';
 import { isBuilding } from '../tfjs/trace.ts';
 import { Variable, type VariableType } from '../tfjs/variable.ts';
 import { type Built, buildFunction } from './build.ts';
@@ -40,6 +41,7 @@ import {
   type OnHost,
   signatureOf,
 } from './compiled.ts';
+import { cpuDevicesFor, type DeviceRequest, hideOtherGpus, replicaDevices } from './devices.ts';
 import type { OpTime } from './op-times.ts';
 import { type Feed, Session } from './session.ts';
 import { type SessionConfig, sessionConfig } from './session-config.ts';
@@ -57,24 +59,43 @@ interface CachedFunction extends Built {
   lastRunMs: number;
 }
 
+export interface RuntimeOptions extends Omit<SessionConfig, 'cpuDevices'> {
+  /** Devices for replicas of the training state (distributed/replicas.ts); one, that TensorFlow chooses, without them. */
+  readonly devices?: DeviceRequest | undefined;
+}
+
 export class Runtime {
   readonly #graph: Graph;
   readonly #session: Session;
   readonly #hasOnlyCpus: boolean;
+  readonly #replicas: ReplicaDevices;
+  /** Functions built, by scope. */
+  readonly #scopes = new Map<string, number>();
   readonly #variables = new Map<string, Variable>();
   #functions = 0;
   #isClosed = false;
 
-  constructor(config: SessionConfig = {}) {
+  /** @throws UsageError when a device of `devices` is missing */
+  constructor({ devices, ...config }: RuntimeOptions = {}) {
+    hideOtherGpus(devices);
     useTensorFlow();
     this.#graph = new Graph();
-    this.#session = new Session(this.#graph, sessionConfig(config));
+    this.#session = new Session(
+      this.#graph,
+      sessionConfig({ cpuDevices: cpuDevicesFor(devices), ...config }),
+    );
+    this.#replicas = replicaDevices(devices, this.devices);
     this.#hasOnlyCpus = this.devices.every((type) => type === 'CPU');
   }
 
   /** Types of the devices, such as CPU and GPU. */
   get devices(): readonly string[] {
     return this.#session.devices().map(([, type]) => type);
+  }
+
+  /** The devices that each hold a replica of the training state; one unless more were asked for. */
+  get replicas(): ReplicaDevices {
+    return this.#replicas;
   }
 
   /** Version of libtensorflow. */
@@ -108,8 +129,18 @@ export class Runtime {
       inputs: Readonly<Record<string, InputType>>,
       own: { forCpu: boolean; constants?: typeof constants },
     ): Built => {
-      const scope = `${name}_${options.xla ? this.#functions++ : 0}`;
-      return buildFunction(this.#graph, body as never, { ...options, ...own, name, scope, inputs });
+      const xlaScope = `${name}_${options.xla ? this.#functions++ : 0}`;
+      const scope = this.#scope(`${name}(${signatureOf(inputs)})`);
+      const replicas = this.#replicas;
+      return buildFunction(this.#graph, body as never, {
+        ...options,
+        ...own,
+        name,
+        scope,
+        xlaScope,
+        replicas,
+        inputs,
+      });
     };
     const builtFor = (inputs: OnHost<Inputs>): CachedFunction => {
       if (this.#isClosed) throw new Error(`${name} was called after the runtime was closed`);
@@ -156,6 +187,13 @@ export class Runtime {
     const examineFor = (inputs: { readonly [K in keyof Inputs]: InputType }): Examined =>
       examine(this.#graph, () => build(inputs, { forCpu: false }).fetches);
     return Object.assign(compiled, { firstNonFinite, examine: examineFor });
+  }
+
+  /** The name, or with a number behind it where a function of that name was built before. */
+  #scope(name: string): string {
+    const built = this.#scopes.get(name) ?? 0;
+    this.#scopes.set(name, built + 1);
+    return built === 0 ? name : `${name} ${built}`;
   }
 
   /** Values of the variables with one axis: as constants they are cheaper than as reads, and small enough. */

@@ -7,14 +7,29 @@ export interface SessionConfig {
   readonly intraOpThreads?: number;
   /** Ops that run in parallel; 0 lets TensorFlow choose. */
   readonly interOpThreads?: number;
+  /** CPU devices that the processor is shown as. */
+  readonly cpuDevices?: number;
 }
 
 // Field numbers of tensorflow/core/protobuf/config.proto.
-const CONFIG = { intraOpThreads: 2, interOpThreads: 5, gpuOptions: 6, allowSoftPlacement: 7 } as const;
+const CONFIG = {
+  deviceCount: 1,
+  intraOpThreads: 2,
+  interOpThreads: 5,
+  gpuOptions: 6,
+  allowSoftPlacement: 7,
+} as const;
+const MAP_ENTRY = { key: 1, value: 2 } as const;
 const GPU_OPTIONS = { allowGrowth: 4 } as const;
 
-export function sessionConfig({ intraOpThreads = 0, interOpThreads = 0 }: SessionConfig): Uint8Array {
+export function sessionConfig({
+  intraOpThreads = 0,
+  interOpThreads = 0,
+  cpuDevices = 1,
+}: SessionConfig): Uint8Array {
+  const cpus = message(bytesField(MAP_ENTRY.key, 'CPU'), integerField(MAP_ENTRY.value, cpuDevices));
   return message(
+    ...(cpuDevices > 1 ? [bytesField(CONFIG.deviceCount, cpus)] : []),
     integerField(CONFIG.intraOpThreads, intraOpThreads),
     integerField(CONFIG.interOpThreads, interOpThreads),
     integerField(CONFIG.allowSoftPlacement, true),

@@ -30,14 +30,15 @@ export const isRecorded = (id: number): boolean => id >= FIRST_RECORDED;
 
 export class RecordingBinding {
   readonly graph: Graph;
-  /** float32 results recorded before the first update of a variable. */
+  /** float32 results recorded before the first update of a variable, or exchange between devices. */
   readonly floats: GraphOutput[] = [];
-  /** Set by the first update. */
+  /** Set by the first update, and by the first exchange between devices. */
   isUpdating = false;
   readonly #eager: EagerBinding;
   readonly #precision: Precision;
   readonly #outputs = new Map<number, GraphOutput>();
-  readonly #constants = new Map<number, GraphOutput>();
+  /** By device: a constant is copied to each device that uses it while the graph is built, not at every run. */
+  readonly #constants = new Map<string | undefined, Map<number, GraphOutput>>();
 
   constructor(graph: Graph, eager: EagerBinding, precision: Precision) {
     this.graph = graph;
@@ -53,7 +54,7 @@ export class RecordingBinding {
     if (isRecorded(id)) {
       this.#outputs.delete(id);
     } else {
-      this.#constants.delete(id);
+      for (const constants of this.#constants.values()) constants.delete(id);
       this.#eager.deleteTensor(id);
     }
   }
@@ -82,7 +83,9 @@ export class RecordingBinding {
 
   /** The graph output of a tensor number; eager tensors become constants. */
   output(id: number): GraphOutput {
-    const output = this.#outputs.get(id) ?? this.#constants.get(id);
+    const constants = this.#constants.get(this.graph.device) ?? new Map<number, GraphOutput>();
+    this.#constants.set(this.graph.device, constants);
+    const output = this.#outputs.get(id) ?? constants.get(id);
     if (output) return output;
     if (isRecorded(id)) {
       throw new Error(
@@ -92,7 +95,7 @@ export class RecordingBinding {
     const native = this.#eager.resolve(id);
     try {
       const constant = this.graph.constantFrom(native);
-      this.#constants.set(id, constant);
+      constants.set(id, constant);
       return constant;
     } finally {
       this.graph.api.deleteTensor(native);

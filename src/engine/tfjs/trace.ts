@@ -1,4 +1,4 @@
-// The trace of the function being built: its graph, the variables it reads and the updates it contains.
+// The trace of the function being built: its graph, its devices, the variables it reads and the updates it contains.
 
 import type { Graph } from '../graph/graph.ts';
 import type { GraphOutput, Pointer } from '../native/capi.ts';
@@ -11,15 +11,34 @@ export interface TracedVariable {
   readonly name: string;
 }
 
-export interface Trace {
-  readonly graph: Graph;
-  readonly recording: RecordingBinding;
+/** What the function does on one device. Each device has a separate copy of every variable that is used there. */
+export interface DeviceTrace {
   /** Values of variables at the start of the run. */
   readonly reads: Map<TracedVariable, Tensor>;
   readonly handles: Map<TracedVariable, GraphOutput>;
   /** Operations that the next update of a variable waits for: reads and the previous update. */
   readonly uses: Map<TracedVariable, Pointer[]>;
   readonly updated: Set<TracedVariable>;
+  /** Collective ops recorded so far, in their order. */
+  readonly collectives: Pointer[];
+}
+
+/** The devices that each hold a replica of the training state. */
+export interface ReplicaDevices {
+  /** Names of TensorFlow's, such as /device:GPU:0; one name, undefined, where TensorFlow chooses the device. */
+  readonly names: readonly [string | undefined, ...(string | undefined)[]];
+  readonly areGpus: boolean;
+}
+
+export interface Trace {
+  readonly graph: Graph;
+  readonly recording: RecordingBinding;
+  readonly replicas: ReplicaDevices;
+  /** Identifies the function and its input signature, the same in every process. */
+  readonly scope: string;
+  readonly byDevice: Map<string | undefined, DeviceTrace>;
+  /** Of the device that ops are recorded for. */
+  device: DeviceTrace;
   /** Operations that run with the function although no result depends on them: updates. */
   readonly targets: Pointer[];
   /** Variables whose values at the function's first run are used in all runs. */
@@ -30,23 +49,23 @@ export interface Trace {
   readonly forCpu: boolean;
 }
 
-export const newTrace = (
-  graph: Graph,
-  recording: RecordingBinding,
-  forCpu: boolean,
-  frozen: Iterable<TracedVariable> = [],
-  constants: ReadonlyMap<TracedVariable, HostTensor> = new Map(),
-): Trace => ({
-  graph,
-  recording,
+export interface TraceOptions extends Pick<Trace, 'graph' | 'recording' | 'forCpu' | 'scope' | 'replicas'> {
+  readonly frozen?: Iterable<TracedVariable> | undefined;
+  readonly constants?: ReadonlyMap<TracedVariable, HostTensor> | undefined;
+}
+
+export function newTrace({ frozen = [], constants = new Map(), ...options }: TraceOptions): Trace {
+  const device = newDeviceTrace();
+  const byDevice = new Map([[options.replicas.names[0], device]]);
+  return { ...options, byDevice, device, targets: [], frozen: new Set(frozen), constants };
+}
+
+const newDeviceTrace = (): DeviceTrace => ({
   reads: new Map(),
   handles: new Map(),
   uses: new Map(),
   updated: new Set(),
-  targets: [],
-  frozen: new Set(frozen),
-  constants,
-  forCpu,
+  collectives: [],
 });
 
 let current: Trace | undefined;
@@ -57,8 +76,25 @@ export const isBuildingForCpu = (): boolean => current?.forCpu ?? false;
 
 /** True for the value read from a frozen variable. */
 export function isFrozen(tensor: Tensor): boolean {
-  for (const variable of current?.frozen ?? []) if (current?.reads.get(variable) === tensor) return true;
+  for (const variable of current?.frozen ?? [])
+    if (current?.device.reads.get(variable) === tensor) return true;
   return false;
+}
+
+/** Records the ops of `body` for a device; variables in it are that device's copies. */
+export function onDevice<T>(name: string | undefined, body: () => T): T {
+  const trace = currentTrace();
+  const { graph, byDevice } = trace;
+  const outer = { name: graph.device, device: trace.device };
+  graph.device = name;
+  trace.device = byDevice.get(name) ?? newDeviceTrace();
+  byDevice.set(name, trace.device);
+  try {
+    return body();
+  } finally {
+    graph.device = outer.name;
+    trace.device = outer.device;
+  }
 }
 
 export function currentTrace(): Trace {

@@ -1,5 +1,6 @@
 // Variables: arrays that live in the session and are shared by all compiled functions. Inside a function, reading a
 // variable gives its value at the start of the run; updates run after all such reads, in the order of their calls.
+// A variable that is used on several devices has a separate array on each (distributed/replicas.ts).
 
 import { intAttr, shapeAttr, stringAttr, typeAttr } from '../graph/attributes.ts';
 import type { NodeOptions } from '../graph/graph.ts';
@@ -31,7 +32,8 @@ export class Variable {
    * @throws Error when the first read follows an update in the same function
    */
   read(): Tensor {
-    const { graph, recording, reads, updated, constants } = currentTrace();
+    const { graph, recording, constants, device } = currentTrace();
+    const { reads, updated } = device;
     let value = reads.get(this);
     if (!value) {
       if (updated.has(this)) {
@@ -52,12 +54,12 @@ export class Variable {
   }
 
   #read(after: readonly Pointer[]): Tensor {
-    const { graph, recording, uses } = currentTrace();
+    const { graph, recording, device } = currentTrace();
     const output = graph.output('ReadVariableOp', [this.handle()], {
       attributes: this.#type('dtype'),
       after,
     });
-    uses.set(this, [...(uses.get(this) ?? []), output.oper]);
+    device.uses.set(this, [...(device.uses.get(this) ?? []), output.oper]);
     return wrapOutput(recording, output);
   }
 
@@ -99,7 +101,8 @@ export class Variable {
    * @throws Error when the function reads or updates the variable before
    */
   writeRows(indices: Tensor, rows: Tensor): Tensor {
-    const { graph, recording, reads, uses, updated, targets } = currentTrace();
+    const { graph, recording, targets, device } = currentTrace();
+    const { reads, uses, updated } = device;
     if (reads.has(this) || updated.has(this))
       throw new Error(`variable ${this.name} is read or updated before its rows are written`);
     recording.isUpdating = true;
@@ -116,7 +119,8 @@ export class Variable {
    * earlier reads and updates of them, and with every run of the function.
    */
   update(op: string, inputs: readonly Tensor[], { resources = [], ...options }: UpdateOptions = {}): Pointer {
-    const { graph, recording, uses, updated, targets } = currentTrace();
+    const { graph, recording, targets, device } = currentTrace();
+    const { uses, updated } = device;
     recording.isUpdating = true;
     const variables = [this, ...resources];
     const flat = [
@@ -135,17 +139,17 @@ export class Variable {
 
   /** The resource handle in the function being built. */
   handle(): GraphOutput {
-    const trace = currentTrace();
-    let handle = trace.handles.get(this);
+    const { graph, device } = currentTrace();
+    let handle = device.handles.get(this);
     if (!handle) {
-      handle = trace.graph.output('VarHandleOp', [], {
+      handle = graph.output('VarHandleOp', [], {
         attributes: [
           ...this.#type('dtype'),
           shapeAttr('shape', this.shape),
           stringAttr('shared_name', this.name),
         ],
       });
-      trace.handles.set(this, handle);
+      device.handles.set(this, handle);
     }
     return handle;
   }

@@ -51,7 +51,7 @@ export function discreteVaeLoss(
       : smoothL1(x_BHW3, decoded_BHW3);
   const kl = uniformKl(logits_BGGV);
   return {
-    loss: tf.add(reconstruction, tf.mul(relaxation.klWeight, tf.mul(kl, batch))),
+    loss: tf.add(reconstruction, tf.mul(relaxation.klWeight, tf.mul(kl, relaxation.batch ?? batch))),
     reconstruction,
     kl,
     mse: tf.mean(tf.square(tf.sub(denormalize(decoded_BHW3, config), pixels_BHW3))),

@@ -13,6 +13,8 @@ export interface Relaxation {
   readonly klWeight: Scalar;
   /** Least ln b of the logit-Laplace likelihood; no limit when undefined. */
   readonly minLogScale?: number | undefined;
+  /** Images of the batch that these are a part of; these are all without it. */
+  readonly batch?: number | undefined;
 }
 
 export interface DvaeLoss {

@@ -33,8 +33,12 @@ export interface ClipData {
 /** Endless chunks from a position in the data on. */
 type Chunks = AsyncGenerator<ImageBatch, void>;
 
-function chunksFrom(start: BatchPosition | undefined, data: ClipData, config: ClipConfig): Chunks {
-  const { batch, gradCacheChunk: chunk = batch } = config.train;
+function chunksFrom(
+  start: BatchPosition | undefined,
+  data: ClipData,
+  config: ClipConfig,
+  chunk: number,
+): Chunks {
   return new ImageBatches(data.images, {
     size: config.model.image.size,
     batch: chunk,
@@ -70,6 +74,7 @@ class ReplayableBatch implements ClipBatch {
   waited = 0;
   readonly #data: ClipData;
   readonly #config: ClipConfig;
+  readonly #chunk: number;
   readonly #source: Chunks;
   readonly #start: BatchPosition | undefined;
   readonly #held: OnHost<ClipInputs>[] | undefined;
@@ -77,12 +82,14 @@ class ReplayableBatch implements ClipBatch {
   constructor(
     data: ClipData,
     config: ClipConfig,
+    chunk: number,
     source: Chunks,
     start: BatchPosition | undefined,
     isHeld: boolean,
   ) {
     this.#data = data;
     this.#config = config;
+    this.#chunk = chunk;
     this.#source = source;
     this.#start = start;
     this.#held = isHeld ? [] : undefined;
@@ -92,7 +99,7 @@ class ReplayableBatch implements ClipBatch {
     if (this.position === undefined) yield* this.#read(this.#source, this.#held);
     else if (this.#held) yield* this.#held;
     else {
-      const source = chunksFrom(this.#start, this.#data, this.#config);
+      const source = chunksFrom(this.#start, this.#data, this.#config, this.#chunk);
       try {
         yield* this.#read(source);
       } finally {
@@ -115,23 +122,30 @@ class ReplayableBatch implements ClipBatch {
   }
 }
 
-/**
- * Endless training batches from `start` on; the size of a chunk does not change their contents.
- * @param maxHeldBytes image bytes up to which a batch stays in memory for the second pass
- */
+export interface ClipBatchOptions {
+  /** Images in a chunk. */
+  readonly chunk?: number;
+  /** Whether an update iterates over its batch twice. */
+  readonly isReplayed?: boolean;
+  /** Image bytes up to which a batch stays in memory for the second pass. */
+  readonly maxHeldBytes?: number;
+}
+
+/** Endless training batches from `start` on; the size of a chunk does not change their contents. */
 export async function* clipBatches(
   data: ClipData,
   config: ClipConfig,
   start?: BatchPosition,
-  maxHeldBytes = MAX_HELD_BYTES,
+  options: ClipBatchOptions = {},
 ): AsyncGenerator<ClipBatch, void> {
-  const { batch, gradCacheChunk: chunk = batch } = config.train;
-  const isHeld = chunk < batch && batch * config.model.image.size ** 2 * 3 <= maxHeldBytes;
-  const running = chunksFrom(start, data, config);
+  const { batch, gradCacheChunk = batch } = config.train;
+  const { chunk = gradCacheChunk, isReplayed = chunk < batch, maxHeldBytes = MAX_HELD_BYTES } = options;
+  const isHeld = isReplayed && batch * config.model.image.size ** 2 * 3 <= maxHeldBytes;
+  const running = chunksFrom(start, data, config, chunk);
   let position = start;
   try {
     for (;;) {
-      const next = new ReplayableBatch(data, config, running, position, isHeld);
+      const next = new ReplayableBatch(data, config, chunk, running, position, isHeld);
       yield next;
       if (next.position === undefined) throw new Error('the chunks of a batch were not consumed');
       position = next.position;

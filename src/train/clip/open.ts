@@ -7,10 +7,12 @@ import type { CaptionedImage } from '../../data/image.ts';
 import type { Faults } from '../../data/sources/faults.ts';
 import { readClasses, readLabels } from '../../data/sources/labelled.ts';
 import { openTrainingImages } from '../../data/training-images.ts';
+import { countOf } from '../../engine/session/devices.ts';
 import type { HeldOutPairs, LabelledImages } from '../../eval/clip-validation.ts';
 import { checkClassifier } from '../../inference/clip/classifier.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
+import { assertDivisible } from '../distributed/replicas.ts';
 import { assertEnoughImages } from '../enough-images.ts';
 import type { OpenContext } from '../loop/run-context.ts';
 import { assertClipCaptionsFit } from './batches.ts';
@@ -29,6 +31,7 @@ export async function openClip(
   const { data, model, train } = config;
   const { batch, gradCacheChunk = batch } = train;
   const { log, faults, engine } = context;
+  assertChunks(config, countOf(context.devices) ?? 1);
   const { training, heldOut, all } = await openTrainingImages(data, {
     ...context,
     captions: 'required',
@@ -46,11 +49,20 @@ export async function openClip(
   const labelled = data.zeroShot && (await decodeLabelled(config, data.zeroShot, faults));
   const inMemory = gradCacheChunk < batch ? `, ${gradCacheChunk} images in memory at a time` : '';
   log.info(`each image against ${batch - 1} other texts${inMemory}`);
-  return new ClipTask(await engine.start(), config, {
+  const runtime = await engine.start();
+  assertChunks(config, runtime.replicas.names.length);
+  return new ClipTask(runtime, config, {
     data: { images: training, tokenizer, faults },
     heldOut: pairs,
     labelled,
   });
+}
+
+/** Throws UsageError unless the devices' chunks fill a batch. */
+function assertChunks({ train: { batch, gradCacheChunk = batch } }: ClipConfig, devices: number): void {
+  const isCached = gradCacheChunk < batch / devices;
+  const accumulateSteps = isCached ? gradCacheChunk : 1;
+  assertDivisible(batch, { devices, accumulateSteps }, 'train.gradCacheChunk');
 }
 
 /** Captions that are only seen in their turn cannot be checked before training. */

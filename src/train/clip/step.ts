@@ -1,6 +1,8 @@
-// CLIP's update of a batch that fits in memory, in the graph; cached-step.ts makes the same update in chunks.
+// CLIP's update of a batch that fits in memory, in the graph; replicated-step.ts makes the same update on several
+// devices, cached-step.ts in chunks.
 
 import type { ClipConfig } from '../../config/clip.ts';
+import { gatherFromReplicas } from '../../engine/distributed/sums.ts';
 import type { Pointer } from '../../engine/native/capi.ts';
 import { floatScalar } from '../../engine/native/tensor.ts';
 import type { OnHost } from '../../engine/session/compiled.ts';
@@ -8,7 +10,7 @@ import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Scalar, type Tensor, tf } from '../../engine/tfjs/tf.ts';
 import { MAX_LOGIT_SCALE } from '../../models/clip/loss.ts';
 import type { ClipSpec } from '../../models/clip/model.ts';
-import { BatchStatistics } from '../../nn/batch-norm.ts';
+import { BatchStatistics, movedTowards } from '../../nn/batch-norm.ts';
 import type { Weights } from '../../nn/weights.ts';
 import { numbers } from '../loop/scalars.ts';
 import type { Adam } from '../optim/adam.ts';
@@ -24,20 +26,34 @@ export interface ClipStepParts {
   readonly ema: Ema<ClipSpec> | undefined;
 }
 
-/** Updates the running statistics by those of a chunk; returns the update ops by parameter name. */
+/**
+ * Updates the running statistics by those of a chunk, or by those of the devices' chunks one after the other; returns
+ * the update ops by parameter name. On each device.
+ */
 export function updateStatistics(
   { weights }: ClipStepParts,
   statistics: BatchStatistics,
 ): [string, Pointer][] {
-  return [...weights.entries].flatMap(([name, { variable, spec }]): [string, Pointer][] => {
-    if (spec.trained) return [];
-    const next = statistics.next(variable.read());
-    return next ? [[name, variable.assign(next)]] : [];
+  const own = new Map<string, Tensor>();
+  for (const [name, { variable, spec }] of weights.entries) {
+    const seen = spec.trained ? undefined : statistics.share(variable.read());
+    if (seen) own.set(name, seen);
+  }
+  const chunks = gatherFromReplicas(own);
+  return [...own.keys()].map((name): [string, Pointer] => {
+    const { variable } = weights.entries.get(name)!;
+    // An assignment for each chunk: TensorFlow would compute two movements at once with another rounding.
+    let update: Pointer | undefined;
+    for (const chunk of chunks) {
+      const running = update === undefined ? variable.read() : variable.readAfter(update);
+      update = variable.assign(movedTowards(running, chunk.get(name)!));
+    }
+    return [name, update as Pointer];
   });
 }
 
 /**
- * Applies the optimizer, clips the logit scale, updates the EMA.
+ * Applies the optimizer; on each device, clips the logit scale, updates the EMA.
  * @param statistics update ops of the running statistics, or `before` when an earlier run of the step made them
  */
 export function applyUpdate(
@@ -64,14 +80,14 @@ export interface ClipStepResult {
   readonly logitScale: number;
 }
 
-/** Makes one update; `chunks` may be iterated twice. */
+/** Makes one update; `chunks` may be iterated twice. Devices take the chunks in turn. */
 export type ClipStep = (
   step: number,
   learningRate: number,
   chunks: () => AsyncIterable<OnHost<ClipInputs>>,
 ) => Promise<ClipStepResult>;
 
-/** The update of a batch that fits in memory. */
+/** The update of a batch that fits in memory, on one device. */
 export function wholeStep(parts: ClipStepParts): ClipStep {
   const { runtime, config, weights } = parts;
   const update = runtime.compile(

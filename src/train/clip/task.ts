@@ -18,6 +18,7 @@ import { Ema } from '../optim/ema.ts';
 import { learningRateAt } from '../optim/schedules.ts';
 import { type ClipBatch, type ClipData, clipBatches } from './batches.ts';
 import { cachedStep } from './cached-step.ts';
+import { replicatedStep } from './replicated-step.ts';
 import { type ClipStep, wholeStep } from './step.ts';
 
 export interface ClipTaskParts {
@@ -32,6 +33,10 @@ export class ClipTask implements TrainingTask<ClipBatch> {
   readonly #config: ClipConfig;
   readonly #data: ClipData;
   readonly #step: ClipStep;
+  /** Images that a device takes at once. */
+  readonly #chunk: number;
+  /** Whether an update goes over its batch twice. */
+  readonly #isCached: boolean;
   readonly #validation: ClipValidation;
 
   constructor(runtime: Runtime, config: ClipConfig, { data, heldOut, labelled }: ClipTaskParts) {
@@ -43,8 +48,14 @@ export class ClipTask implements TrainingTask<ClipBatch> {
     this.#data = data;
     this.state = { weights, optimizer, ema };
     const parts = { runtime, config, weights, optimizer, ema };
-    const { gradCacheChunk = train.batch } = train;
-    this.#step = gradCacheChunk < train.batch ? cachedStep(parts, gradCacheChunk) : wholeStep(parts);
+    const devices = runtime.replicas.names.length;
+    const whole = train.batch / devices;
+    const { gradCacheChunk: chunk = train.batch } = train;
+    // A chunk on each device is cached too: its bits are those of one device with the same configuration.
+    this.#isCached = chunk < train.batch && chunk <= whole;
+    this.#chunk = this.#isCached ? chunk : whole;
+    const inMemory = devices > 1 ? replicatedStep : wholeStep;
+    this.#step = this.#isCached ? cachedStep(parts, this.#chunk) : inMemory(parts);
     const encoder = new ClipEncoder(runtime, 'CLIP validation', model, ema?.weights ?? weights);
     // The scale orders nothing: validation compares similarities with each other.
     const clip = new ClipPipeline(model, 'in training', 1, data.tokenizer, encoder);
@@ -52,7 +63,10 @@ export class ClipTask implements TrainingTask<ClipBatch> {
   }
 
   batches(position: BatchPosition | undefined): AsyncIterator<ClipBatch> {
-    return clipBatches(this.#data, this.#config, position);
+    return clipBatches(this.#data, this.#config, position, {
+      chunk: this.#chunk,
+      isReplayed: this.#isCached,
+    });
   }
 
   onResume(from: Checkpoint): Promise<void> {

@@ -4,9 +4,11 @@ import { createHash } from 'node:crypto';
 import { readCheckpoint } from '../../checkpoint/read.ts';
 import type { DalleConfig } from '../../config/dalle.ts';
 import { textLines } from '../../data/sources/captions.ts';
+import { countOf } from '../../engine/session/devices.ts';
 import { DvaeCodec } from '../../inference/dvae/codec.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
-import { DataError, UsageError } from '../../util/errors.ts';
+import { DataError } from '../../util/errors.ts';
+import { assertDivisible } from '../distributed/replicas.ts';
 import { assertEnoughImages } from '../enough-images.ts';
 import type { OpenContext } from '../loop/run-context.ts';
 import { assertCaptionsFit, firstCaption, validationBatches } from './batches.ts';
@@ -28,7 +30,8 @@ export async function openDalle(
   const train = trainOfWorker(config.train, isPrimary);
   const warn = (message: string): void => log.warn(message);
   await cluster?.assertSame('configuration', configHash(config));
-  assertDivisible(config, cluster?.workers ?? 1);
+  const parts = { workers: cluster?.workers ?? 1, accumulateSteps: train.accumulateSteps };
+  assertDivisible(train.batch, { ...parts, devices: countOf(context.devices) ?? 1 });
   if (train.compression && !cluster) warn('train.compression has no effect with one worker');
   if (data.bpeDropout > 0 && !tokenizer.hasDropout)
     warn('data.bpeDropout has no effect with this kind of tokenizer');
@@ -37,6 +40,7 @@ export async function openDalle(
       ? undefined
       : await readCheckpoint(train.initFrom, { kind: 'dalle', warn });
   const runtime = await context.engine.start();
+  assertDivisible(train.batch, { ...parts, devices: runtime.replicas.names.length });
   const codec = await DvaeCodec.open(runtime, dvae);
   const all = await openDataset(config, codec, dvae, faults, context);
   const source = data.tokens ?? data.path ?? '';
@@ -79,20 +83,6 @@ function configHash({ data, train, ...config }: DalleConfig): string {
   const { initFrom: _initFrom, ...sharedTrain } = train;
   const text = JSON.stringify({ ...config, data: sharedData, train: sharedTrain });
   return createHash('sha256').update(text).digest('hex');
-}
-
-/** Throws UsageError unless a batch has equal parts for all workers. */
-function assertDivisible({ train: { batch, accumulateSteps } }: DalleConfig, workers: number): void {
-  if (batch % (workers * accumulateSteps) === 0) return;
-  const parts =
-    accumulateSteps > 1
-      ? `${workers} workers × train.accumulateSteps ${accumulateSteps}`
-      : `${workers} workers`;
-  throw new UsageError(`train.batch ${batch} cannot be shared equally among ${parts}`, {
-    code: 'E_BATCH_NOT_DIVISIBLE',
-    option: 'workers',
-    fix: `set train.batch to a multiple of ${workers * accumulateSteps}`,
-  });
 }
 
 /** Identifies the training data: images and captions in their order, and the meaning of their ids. */

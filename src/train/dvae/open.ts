@@ -5,9 +5,11 @@ import { decodeAll } from '../../data/decode-batches.ts';
 import type { CaptionedImage } from '../../data/image.ts';
 import type { Faults } from '../../data/sources/faults.ts';
 import { openTrainingImages } from '../../data/training-images.ts';
+import { countOf } from '../../engine/session/devices.ts';
 import type { HeldOutImages } from '../../eval/dvae-validation.ts';
 import { codeGrid } from '../../models/dvae/config.ts';
 import { DataError } from '../../util/errors.ts';
+import { assertDivisible } from '../distributed/replicas.ts';
 import type { OpenContext } from '../loop/run-context.ts';
 import { DvaeTask } from './task.ts';
 
@@ -19,6 +21,8 @@ const MAX_VALIDATION_BATCH = 32;
 export async function openDvae(config: DvaeConfig, context: OpenContext): Promise<DvaeTask> {
   const { faults } = context;
   const { data, train } = config;
+  const { batch, accumulateSteps } = train;
+  assertDivisible(batch, { devices: countOf(context.devices) ?? 1, accumulateSteps });
   const { training, heldOut } = await openTrainingImages(data, {
     ...context,
     captions: 'ignore',
@@ -33,7 +37,9 @@ export async function openDvae(config: DvaeConfig, context: OpenContext): Promis
     });
   }
   const validation = await decodeValidation(heldOut, config, faults);
-  return new DvaeTask(await context.engine.start(), config, { ...context, images: training, validation });
+  const runtime = await context.engine.start();
+  assertDivisible(batch, { devices: runtime.replicas.names.length, accumulateSteps });
+  return new DvaeTask(runtime, config, { ...context, images: training, validation });
 }
 
 /** The first held-out images that decode, in whole batches, each once: repeated ones would lower the codebook's use. */

@@ -3,6 +3,8 @@
 //   B batch, G grid, V codes
 
 import type { OpenaiDvaeConfig } from '../../config/dvae.ts';
+import { eachReplica } from '../../engine/distributed/replicas.ts';
+import { sumOverReplicas } from '../../engine/distributed/sums.ts';
 import type { HostTensor } from '../../engine/native/tensor.ts';
 import { gather } from '../../engine/ops/gather.ts';
 import { histogram } from '../../engine/ops/reductions.ts';
@@ -68,27 +70,30 @@ export class DeadCodeReviver {
         bias: tf.cast(isRevived, 'bool'),
         rows: tf.cast(tf.reshape(isRevived, [-1, 1]), 'bool'),
       };
-      for (const [part, name] of Object.entries(PLACES) as [keyof typeof PLACES, string][]) {
-        const put = (of: Weights, place: string, value: Tensor): void => {
-          const entry = variable(of, place);
-          entry.assign(tf.where(masks[part], value, entry.read()));
-        };
-        put(weights, name, given[part]);
-        if (ema) put(ema.weights, name, given[part]);
-        for (const moment of ['m', 'v'])
-          put(optimizer.moments, `${moment}.${name}`, tf.zerosLike(given[part]));
-      }
-      const counts = variable(this.counts, 'codebook.counts');
-      counts.assign(tf.zeros([model.vocabulary]));
+      eachReplica((replica) => {
+        for (const [part, name] of Object.entries(PLACES) as [keyof typeof PLACES, string][]) {
+          const put = (of: Weights, place: string, value: Tensor): void => {
+            const entry = variable(of, place);
+            entry.assign(tf.where(masks[part], value, entry.read()));
+          };
+          put(weights, name, given[part]);
+          if (ema && replica === 0) put(ema.weights, name, given[part]);
+          for (const moment of ['m', 'v'])
+            put(optimizer.moments, `${moment}.${name}`, tf.zerosLike(given[part]));
+        }
+        const counts = variable(this.counts, 'codebook.counts');
+        counts.assign(tf.zeros([model.vocabulary]));
+      });
       return {};
     });
   }
 
-  /** Counts the codes of a batch; inside the train step. */
+  /** Counts the codes of a batch, or of all devices' parts of it; inside the train step. */
   count(logits_BGGV: Tensor4D): void {
     const codes = tf.reshape(tf.argMax(logits_BGGV, -1), [-1]) as Tensor1D;
     const { variable } = this.counts.entries.get('codebook.counts')!;
-    variable.assign(tf.add(variable.read(), histogram(codes, this.#model.vocabulary)));
+    const occurrences = sumOverReplicas(histogram(codes, this.#model.vocabulary), 'order');
+    variable.assign(tf.add(variable.read(), occurrences));
   }
 
   /**

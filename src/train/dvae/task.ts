@@ -7,7 +7,6 @@ import type { BatchPosition } from '../../data/order.ts';
 import type { Faults } from '../../data/sources/faults.ts';
 import { floatScalar, type HostTensor } from '../../engine/native/tensor.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
-import type { Scalar, Tensor } from '../../engine/tfjs/tf.ts';
 import { DvaeValidation, type HeldOutImages } from '../../eval/dvae-validation.ts';
 import type { Metrics } from '../../eval/evaluator.ts';
 import { COLLAPSE_ADVICE } from '../../inference/measures/codebook.ts';
@@ -16,15 +15,15 @@ import { codeGrid } from '../../models/dvae/config.ts';
 import type { DvaeSpec } from '../../models/dvae/model.ts';
 import { Weights } from '../../nn/weights.ts';
 import type { JobContext } from '../../util/job.ts';
-import { numbers, stepKey } from '../loop/scalars.ts';
+import { stepKey } from '../loop/scalars.ts';
 import type { ModelState } from '../loop/state.ts';
 import type { TrainingTask } from '../loop/task.ts';
 import { Adam } from '../optim/adam.ts';
 import { Ema } from '../optim/ema.ts';
 import { assertLossScale, type LossScale, lossScaleFor } from '../optim/loss-scale.ts';
 import { learningRateAt, linearRamp } from '../optim/schedules.ts';
-import { type DvaeGradientInputs, dvaeGradients } from './gradients.ts';
 import { DeadCodeReviver } from './revive.ts';
+import { DvaeStep } from './step.ts';
 import { temperatureAt } from './temperature.ts';
 import { warmStart } from './warm-start.ts';
 
@@ -38,15 +37,13 @@ export interface DvaeTaskParts extends JobContext {
   readonly faults: Faults;
 }
 
-type StepInputs = DvaeGradientInputs & Readonly<Record<'step' | 'learningRate', Tensor>>;
-
 export class DvaeTask implements TrainingTask<ImageBatch> {
   readonly state: ModelState & { readonly lossScale: LossScale | undefined };
   readonly #runtime: Runtime;
   readonly #config: DvaeConfig;
   readonly #parts: DvaeTaskParts;
   readonly #architecture: DvaeArchitecture;
-  readonly #update;
+  readonly #step: DvaeStep;
   readonly #validation: DvaeValidation;
   readonly #reviver: DeadCodeReviver | undefined;
   /** Whether the last validation warned of a collapse: the warning is not repeated until it is over. */
@@ -69,7 +66,7 @@ export class DvaeTask implements TrainingTask<ImageBatch> {
       this.#reviver = new DeadCodeReviver(runtime, state as unknown as ModelState<DvaeSpec>, model, seed);
     }
     this.state = { ...state, ...(this.#reviver && { extra: [this.#reviver.counts] }) };
-    this.#update = this.#compileUpdate();
+    this.#step = new DvaeStep(runtime, this.#architecture, config, this.state, this.#reviver);
     const evaluated = this.state.ema?.weights ?? weights;
     this.#validation = new DvaeValidation(runtime, this.#architecture, evaluated, parts.validation, {
       imageSize: model.imageSize,
@@ -78,36 +75,6 @@ export class DvaeTask implements TrainingTask<ImageBatch> {
       minLogScale: train.minLogScale,
       warnBelow: train.codebook.warnBelow,
     });
-  }
-
-  #compileUpdate() {
-    const { train } = this.#config;
-    const { weights, optimizer, ema, lossScale } = this.state;
-    return this.#runtime.compile(
-      'dVAE train step',
-      ({ step, learningRate, ...inputs }: StepInputs) => {
-        const { values, gradients } = dvaeGradients(
-          this.#architecture,
-          weights,
-          train,
-          inputs,
-          lossScale?.value,
-        );
-        const { logits, ...terms } = values;
-        this.#reviver?.count(logits);
-        const scaled = lossScale?.update(gradients, step as Scalar);
-        const unscaling = scaled && (() => scaled.unscaling);
-        const { gradientNorm, updates } = optimizer.apply(
-          gradients,
-          step as Scalar,
-          learningRate as Scalar,
-          unscaling,
-        );
-        ema?.update(updates, step as Scalar, unscaling);
-        return { ...terms, gradientNorm, ...scaled?.metrics };
-      },
-      { precision: train.precision },
-    );
   }
 
   batches(position: BatchPosition | undefined): AsyncIterator<ImageBatch> {
@@ -158,15 +125,13 @@ export class DvaeTask implements TrainingTask<ImageBatch> {
     const { imageSize } = this.#config.model;
     const shape = [batch.keys.length, imageSize, imageSize, 3];
     const pixels: HostTensor = { dtype: 'uint8', shape, data: batch.pixels };
-    const results = await this.#update({
+    const inputs = {
       pixels,
       key: stepKey(this.#config.seed, step),
-      step: floatScalar(step),
-      learningRate: floatScalar(learningRate),
       temperature: floatScalar(temperature),
       klWeight: floatScalar(klWeight),
-    });
-    const metrics: Metrics = { ...numbers(results), ...schedules };
+    };
+    const metrics: Metrics = { ...(await this.#step.run(inputs, step, learningRate)), ...schedules };
     assertLossScale(metrics.lossScale, step + 1, this.#parts.path);
     await this.#revive(step + 1, pixels);
     return metrics;

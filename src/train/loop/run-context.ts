@@ -2,6 +2,7 @@
 
 import type { Cluster } from '../../cluster/cluster.ts';
 import type { Faults } from '../../data/sources/faults.ts';
+import type { DeviceRequest } from '../../engine/session/devices.ts';
 import type { JobContext } from '../../util/job.ts';
 import type { RunEngine } from '../run-engine.ts';
 
@@ -12,6 +13,8 @@ export interface RunContext extends JobContext {
   readonly resume: boolean;
   /** The workers that train together, including this one; undefined when one process trains alone. */
   readonly cluster?: Cluster | undefined;
+  /** The devices of this process that train together; one without it. */
+  readonly devices?: DeviceRequest | undefined;
 }
 
 /** What opening a training run gets besides its configuration. */

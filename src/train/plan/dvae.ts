@@ -25,7 +25,7 @@ export function planDvae(runtime: Runtime, { model, train }: DvaeConfig): Planne
     partOf: (name) => name.split('.')[0] as string,
     trained: weights.entries,
     batch: train.batch,
-    accumulateSteps: 1,
+    accumulateSteps: train.accumulateSteps,
     steps: train.steps,
     hasEma: train.ema !== undefined,
     gradients: (count) =>

@@ -34,7 +34,7 @@ after(() => rmSync(root, { recursive: true }));
 async function gather(chunk: number | undefined, maxHeldBytes?: number): Promise<number[][]> {
   const config = clipConfig(paths, { data: { cropScale: 0.5 }, train: { batch: 8, gradCacheChunk: chunk } });
   const data = { images, tokenizer, faults: new Faults(createLogger('error')) };
-  const batches = clipBatches(data, config, undefined, maxHeldBytes);
+  const batches = clipBatches(data, config, undefined, { maxHeldBytes });
   const passes: number[][] = [];
   try {
     for (let n = 0; n < 2; n++) {

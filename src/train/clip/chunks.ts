@@ -1,0 +1,83 @@
+// CLIP's loss in chunks of a batch: each chunk's terms from the features of the whole batch, then the towers' gradients
+// from those of the features. For chunks one after the other (cached-step.ts) and on several devices
+// (replicated-step.ts).
+//   B batch, C chunk, E embedding
+
+import { gather } from '../../engine/ops/gather.ts';
+import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
+import { similarities } from '../../models/clip/loss.ts';
+import type { BatchStatistics } from '../../nn/batch-norm.ts';
+import { sparseCrossEntropy } from '../../nn/functional/cross-entropy.ts';
+import { valueAndGradients } from '../optim/gradients.ts';
+import { type ClipInputs, encodePairs, LOGIT_SCALE } from './gradients.ts';
+import type { ClipStepParts } from './step.ts';
+
+/** Features of images and of texts, or the gradients with respect to them. */
+export interface Features {
+  readonly images: Tensor;
+  readonly texts: Tensor;
+}
+
+/** The rows of x_BE that belong to the chunk at `start`. */
+export const rowsOf = (x_BE: Tensor, chunk: number, start: Tensor): Tensor2D =>
+  gather(x_BE, tf.add(tf.range(0, chunk, 1, 'int32'), start)) as Tensor2D;
+
+/** Features of a chunk, both [C, E], of length 1; inside a compiled function, as all of these. */
+export function encodeChunk(
+  { weights, config }: ClipStepParts,
+  inputs: ClipInputs,
+  statistics: BatchStatistics,
+): Features {
+  const read = (name: string): Tensor => weights.entries.get(name)!.variable.read();
+  return encodePairs(weights, config.model, read, inputs, statistics);
+}
+
+/**
+ * A chunk's terms of the loss: its images against all texts, and its texts against all images.
+ * @param all of the whole batch, [B, E]
+ * @param start the first example of the chunk, int32 scalar
+ */
+export function chunkLoss({ weights, config }: ClipStepParts, all: Features, chunk: number, start: Tensor) {
+  const { batch } = config.train;
+  const own = tf.add(tf.range(0, chunk, 1, 'int32'), start) as Tensor1D;
+  let hits: Tensor | undefined;
+  const loss = (all_BE: Tensor, others_BE: Tensor, scale: Tensor): Scalar => {
+    const side = (from: Tensor, to: Tensor): Scalar => {
+      const logits_CB = similarities(rowsOf(from, chunk, start), to as Tensor2D, scale);
+      const hit = tf.sum(tf.cast(tf.equal(tf.argMax(logits_CB, 1), own), 'float32'));
+      hits = tf.keep(hits ? tf.add(hits, hit) : hit);
+      return tf.sum(sparseCrossEntropy(logits_CB, own));
+    };
+    return tf.div(tf.add(side(all_BE, others_BE), side(others_BE, all_BE)), 2 * batch);
+  };
+  const scale = weights.entries.get(LOGIT_SCALE)!.variable.read();
+  const { value, grads } = tf.valueAndGrads(loss as (...args: Tensor[]) => Scalar)([
+    all.images,
+    all.texts,
+    scale,
+  ]);
+  const [images, texts, scaleGradient] = grads as [Tensor, Tensor, Tensor];
+  return {
+    values: { loss: value, accuracy: tf.div(hits as Tensor, 2 * batch) as Scalar },
+    /** With respect to all features of the batch. */
+    features: { images, texts },
+    scale: scaleGradient,
+  };
+}
+
+/** The towers' gradients of a chunk, from the gradients of its features, both [C, E]. */
+export function towerGradients(
+  { weights, config }: ClipStepParts,
+  inputs: ClipInputs,
+  features: Features,
+  statistics: BatchStatistics,
+): ReadonlyMap<string, Tensor> {
+  const towers = new Map([...weights.entries].filter(([name]) => name !== LOGIT_SCALE));
+  return valueAndGradients(towers, (read) => {
+    const readTower = (name: string): Tensor => (name === LOGIT_SCALE ? tf.scalar(0) : read(name));
+    const { images, texts } = encodePairs(weights, config.model, readTower, inputs, statistics);
+    // The gradient of ⟨x, g⟩ with respect to the weights, where g is constant: the chain rule at the features x.
+    const inner = (x: Tensor, g: Tensor): Tensor => tf.sum(tf.mul(x, g));
+    return { loss: tf.add(inner(images, features.images), inner(texts, features.texts)) as Scalar };
+  }).gradients;
+}

@@ -1,0 +1,70 @@
+// CLIP's update on several devices, each with an equal chunk of the batch: the features of all devices are gathered, so
+// that each example is compared with the whole batch, and the features' gradients go back to the devices that made
+// them. The gradient is exact, to rounding that of gradient caching (cached-step.ts), without computing the towers
+// twice. Batch norm uses the statistics of a device's chunk.
+//   B batch, R devices, C = B / R chunk, E embedding
+
+import { allGather } from '../../engine/distributed/collectives.ts';
+import { eachReplica } from '../../engine/distributed/replicas.ts';
+import { sumAllOverReplicas, sumOfRows } from '../../engine/distributed/sums.ts';
+import { floatScalar } from '../../engine/native/tensor.ts';
+import type { OnHost } from '../../engine/session/compiled.ts';
+import { compileReplicated } from '../../engine/session/replicated.ts';
+import { type Scalar, type Tensor, tf } from '../../engine/tfjs/tf.ts';
+import { BatchStatistics } from '../../nn/batch-norm.ts';
+import { numbers } from '../loop/scalars.ts';
+import { chunkLoss, encodeChunk, type Features, towerGradients } from './chunks.ts';
+import { type ClipInputs, LOGIT_SCALE } from './gradients.ts';
+import { applyUpdate, type ClipStep, type ClipStepParts, updateStatistics } from './step.ts';
+
+type Rates = Record<'step' | 'learningRate', Tensor>;
+
+export function replicatedStep(parts: ClipStepParts): ClipStep {
+  const { runtime, config } = parts;
+  const replicas = runtime.replicas.names.length;
+  const chunk = config.train.batch / replicas;
+  /** The gradients of this device's features: the sum of all devices' terms. */
+  const returned = (x_BE: Tensor): Tensor => sumOfRows(tf.reshape(x_BE, [replicas, chunk, -1]));
+  const update = compileReplicated(
+    runtime,
+    'CLIP train step',
+    (own: readonly ClipInputs[], { step, learningRate }: Rates) => {
+      // The towers are recorded twice, here without gradients; TensorFlow merges equal nodes.
+      const features = eachReplica((r) => encodeChunk(parts, own[r]!, new BatchStatistics()));
+      const all = eachReplica((r): Features => {
+        const { images, texts } = features[r]!;
+        return { images: allGather(images), texts: allGather(texts) };
+      });
+      const terms = eachReplica((r) => chunkLoss(parts, all[r]!, chunk, tf.scalar(r * chunk, 'int32')));
+      const back = eachReplica((r): Features => {
+        const { images, texts } = terms[r]!.features;
+        return { images: returned(images), texts: returned(texts) };
+      });
+      const statistics = eachReplica(() => new BatchStatistics());
+      const gradients = eachReplica((r) =>
+        new Map(towerGradients(parts, own[r]!, back[r]!, statistics[r]!)).set(LOGIT_SCALE, terms[r]!.scale),
+      );
+      const sums = eachReplica((r) => sumAllOverReplicas(gradients[r]!, config.train.allReduce));
+      const results = eachReplica((r) =>
+        applyUpdate(
+          r === 0 ? parts : { ...parts, ema: undefined },
+          sums[r]!,
+          step as Scalar,
+          learningRate as Scalar,
+          updateStatistics(parts, statistics[r]!),
+        ),
+      );
+      return { each: terms.map(({ values }) => values), common: results[0]! };
+    },
+    { precision: config.train.precision },
+  );
+  return async (step, learningRate, chunks) => {
+    const own: OnHost<ClipInputs>[] = [];
+    for await (const inputs of chunks()) own.push(inputs);
+    const rates = { step: floatScalar(step), learningRate: floatScalar(learningRate) };
+    const { each, common } = await update(own, rates);
+    const terms = each.map(numbers);
+    const sum = (name: 'loss' | 'accuracy'): number => terms.reduce((total, of) => total + of[name], 0);
+    return { loss: sum('loss'), accuracy: sum('accuracy'), ...numbers(common) };
+  };
+}

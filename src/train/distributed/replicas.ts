@@ -1,0 +1,79 @@
+// The training state on several devices: the same on all of them. The first device initializes, loads, evaluates and
+// saves; the others get its state before the first update.
+
+import { copyToReplicas, countDifferences } from '../../engine/distributed/replicas.ts';
+import type { SumAlgorithm } from '../../engine/distributed/sums.ts';
+import type { Runtime } from '../../engine/session/runtime.ts';
+import type { ReplicaDevices } from '../../engine/tfjs/trace.ts';
+import type { Variable } from '../../engine/tfjs/variable.ts';
+import { DataError, UsageError } from '../../util/errors.ts';
+import { type ModelState, sharedState } from '../loop/state.ts';
+
+export class ReplicatedState {
+  readonly #copy;
+  readonly #compare;
+  readonly #count: number;
+
+  constructor(runtime: Runtime, state: ModelState) {
+    this.#count = runtime.replicas.names.length;
+    const variables = (): Variable[] => sharedState(state).flatMap((weights) => weights.variables);
+    this.#copy = runtime.compile('copy the state to all devices', () => {
+      copyToReplicas(variables());
+      return {};
+    });
+    this.#compare = runtime.compile('compare the state of all devices', () => ({
+      differences: countDifferences(variables()),
+    }));
+  }
+
+  /** Gives all devices the state of the first. */
+  async copy(): Promise<void> {
+    if (this.#count > 1) await this.#copy({});
+  }
+
+  /** @throws DataError when the state of a device differs from that of the first, in any bit */
+  async assertSame(step: number): Promise<void> {
+    if (this.#count === 1) return;
+    const { differences } = await this.#compare({});
+    const [count] = differences.data;
+    if (count === 0) return;
+    throw new DataError(`${count} parameters or moments differ between the devices after ${step} updates`, {
+      code: 'E_DEVICE_WEIGHTS',
+      fix: 'use devices of one model, and no other program on them; the last checkpoint is good: continue with `resume`',
+    });
+  }
+}
+
+/**
+ * Checks that a batch has equal parts for all.
+ * @param accumulateSteps parts that one device takes after each other
+ * @throws UsageError
+ */
+export function assertDivisible(
+  batch: number,
+  { workers = 1, devices = 1, accumulateSteps = 1 },
+  accumulateKey = 'train.accumulateSteps',
+): void {
+  const parts = workers * devices * accumulateSteps;
+  if (batch % parts === 0) return;
+  const factors = [
+    ...(workers > 1 ? [`${workers} workers`] : []),
+    ...(devices > 1 ? [`${devices} devices`] : []),
+    ...(accumulateSteps > 1 ? [`${accumulateKey} ${accumulateSteps}`] : []),
+  ];
+  throw new UsageError(`train.batch ${batch} cannot be shared equally among ${factors.join(' × ')}`, {
+    code: 'E_BATCH_NOT_DIVISIBLE',
+    option: workers > 1 ? 'workers' : 'devices',
+    fix: `set train.batch to a multiple of ${parts}`,
+  });
+}
+
+/** @throws UsageError for a sum that the devices cannot compute */
+export function assertSummable(allReduce: SumAlgorithm, { areGpus }: ReplicaDevices): void {
+  if (allReduce !== 'nccl' || areGpus) return;
+  throw new UsageError('NCCL sums over GPUs, and the devices are CPUs', {
+    code: 'E_ALL_REDUCE',
+    option: 'train.allReduce',
+    fix: 'set train.allReduce to order or ring',
+  });
+}
