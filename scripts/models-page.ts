@@ -239,7 +239,7 @@ A file of 5079 MB in float16 with ViT-bigG-14's shapes, written by torch.save, w
 214 MB above its largest tensor.
 
 Of open_clip's 144 configurations and transformers' \`CLIPModel\`, at reduced depth and vocabulary,
-49 are converted and equal within 1e-4 (the largest difference was 1.9e-6), with identical ids, and 96 are refused by
+56 are converted and equal within 1e-4 (the largest difference was 1.9e-6), with identical ids, and 89 are refused by
 name (\`scripts/check/open-clip-configs.ts\`).
 
 ## What is refused, and why
