@@ -252,6 +252,11 @@ test('unknown weights show three of their names and the nearest model', async ()
     message:
       /7 tensors, among them transformer\.resblocks\.#\.attn\.in_proj_weight, .*logit_bias; .*OpenAI's CLIP.* 3 of/,
   });
+  const folder = join(root, 'siglip');
+  mkdirSync(folder);
+  await writeSafetensors(join(folder, 'model.safetensors'), [['logit_bias', tensor]]);
+  writeFileSync(join(folder, 'config.json'), '{"model_type": "siglip"}');
+  await assert.rejects(convertWeights([folder], join(root, 'to'), {}), { message: /siglip/ });
   await writeSafetensors(path, [['a.b.c', tensor]]);
   await assert.rejects(convertWeights([path], join(root, 'to'), {}), { message: /a\.b\.c; .*no model/ });
 });
