@@ -5,6 +5,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { DataError } from '../../util/errors.ts';
 import { readError } from '../../util/files.ts';
+import { printable } from '../../util/printable.ts';
 import type { CaptionedImage } from '../image.ts';
 import { captionsOf, MAX_TEXT_BYTES } from './captions.ts';
 import { type CaptionExtension, extensionOf, isHidden, normalized, roleOf } from './endings.ts';
@@ -98,7 +99,11 @@ function resolveMember(
     const at = type === 'link' ? posix.join(posix.dirname(plain), target) : target.replace(/^(\.?\/)+/, '');
     const file = files.get(posix.normalize(at));
     if (file) return { ...file, name: plain };
-    faults?.record({ kind: 'archive-member', where, reason: `a link to ${target}, which is not before it` });
+    faults?.record({
+      kind: 'archive-member',
+      where,
+      reason: printable(`a link to ${target}, which is not before it`),
+    });
   } else if (type === 'sparse') {
     faults?.record({ kind: 'archive-member', where, reason: 'a sparse file, packed with holes' });
   } else {

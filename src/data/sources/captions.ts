@@ -1,5 +1,6 @@
 // Captions as text: one a line. Of several captions of an image, each epoch picks one.
 
+import { printable } from '../../util/printable.ts';
 import { RandomStream } from '../../util/random.ts';
 import type { CaptionLack } from '../image.ts';
 import type { CaptionExtension } from './endings.ts';
@@ -89,13 +90,16 @@ export function captionsOf(texts: CaptionTexts): FoundCaptions {
   return { ...(found ?? { captions: [], ...lack }), ...label };
 }
 
+/** What is wrong with a text that JSON.parse refuses, whose messages quote it. */
+export const notJson = (cause: unknown): string => `not JSON: ${printable((cause as Error).message, 100)}`;
+
 /** The captions in the JSON beside an image, as img2dataset writes it. Throws EncodingError when it is not JSON. */
 function jsonCaptions(text: string): string[] {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw new EncodingError(`not JSON: ${(cause as Error).message}`, { cause });
+    throw new EncodingError(notJson(cause), { cause });
   }
   return recordCaptions(value);
 }

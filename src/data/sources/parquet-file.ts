@@ -1,8 +1,13 @@
 // Parquet files as hyparquet reads them, with bounds on what a damaged file can ask for.
 
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { setImmediate } from 'node:timers/promises';
-import type { AsyncBuffer, Compressors } from 'hyparquet';
+import {
+  type AsyncBuffer,
+  type Compressors,
+  type FileMetaData,
+  parquetSchema,
+  type SchemaTree,
+} from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
 import { readError } from '../../util/files.ts';
 
@@ -25,13 +30,13 @@ export interface OpenBuffer extends AsyncBuffer {
   close(): void;
 }
 
-/** A file as hyparquet reads it; at once, so that no reading goes on when one has failed (`contained`). */
+/** A file as hyparquet reads it. */
 export function openBuffer(path: string): OpenBuffer {
   try {
     const file = openSync(path, 'r');
     return {
       byteLength: fstatSync(file).size,
-      slice(start, end = fstatSync(file).size) {
+      async slice(start, end = fstatSync(file).size) {
         if (!(end >= start) || end - start > MAX_GROUP_BYTES)
           throw new RangeError(`${end - start} bytes at ${start}`);
         const bytes = new Uint8Array(end - start);
@@ -47,21 +52,17 @@ export function openBuffer(path: string): OpenBuffer {
 }
 
 /**
- * Runs hyparquet, which starts reading columns that it does not await once another has failed: their errors would end
- * the program, and are those of the same damage.
+ * Checks that the columns of the row groups are in the schema. Where one is not, hyparquet throws while it reads others
+ * that it no longer awaits, and their errors would end the program.
+ * @throws RangeError naming the column
  */
-export async function contained<T>(work: () => Promise<T>): Promise<T> {
-  const ignore = (error: unknown): void => {
-    if (/hyparquet|fzstd|hysnappy/.test((error as Error | undefined)?.stack ?? '')) return;
-    process.nextTick(() => {
-      throw error;
-    });
-  };
-  process.on('unhandledRejection', ignore);
-  try {
-    return await work();
-  } finally {
-    await setImmediate();
-    process.off('unhandledRejection', ignore);
-  }
+export function assertColumns(metadata: FileMetaData): void {
+  const root = parquetSchema(metadata);
+  for (const { columns } of metadata.row_groups)
+    for (const { meta_data: about } of columns) {
+      let node: SchemaTree | undefined = root;
+      for (const name of about?.path_in_schema ?? ['?'])
+        node = node?.children.find(({ element }) => element.name === name);
+      if (!node) throw new RangeError(`no column ${about?.path_in_schema.join('.')} in its schema`);
+    }
 }

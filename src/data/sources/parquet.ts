@@ -6,11 +6,12 @@ import { dirname, isAbsolute, join } from 'node:path';
 import { type FileMetaData, parquetMetadataAsync, parquetReadObjects, parquetSchema } from 'hyparquet';
 import { DataError } from '../../util/errors.ts';
 import { storageError } from '../../util/files.ts';
+import { printable } from '../../util/printable.ts';
 import type { CaptionedImage } from '../image.ts';
 import { cellCaptions, decodeText, EncodingError } from './captions.ts';
 import { stemOf } from './endings.ts';
 import { columnNames, findColumn } from './list-entries.ts';
-import { BOUNDED, contained, MAX_GROUP_BYTES, type OpenBuffer, openBuffer } from './parquet-file.ts';
+import { assertColumns, BOUNDED, MAX_GROUP_BYTES, type OpenBuffer, openBuffer } from './parquet-file.ts';
 import type { OpenPart, ReadOptions, SourcePart } from './source.ts';
 import { temporaryFile } from './spool.ts';
 
@@ -49,9 +50,7 @@ async function readRows(
   options: ReadOptions,
 ): Promise<OpenPart> {
   const { faults, signal, captions } = options;
-  const metadata = await parquetMetadataAsync(file).catch((cause: unknown) => {
-    throw damaged(path, cause);
-  });
+  const metadata = await readMetadata(path, file);
   const columns = findColumns(path, metadata, options);
   const names = [columns.image, ...(captions === 'ignore' ? [] : [columns.caption]), columns.label];
   const images: CaptionedImage[] = [];
@@ -67,17 +66,15 @@ async function readRows(
       const end = start + Number(num_rows);
       for (let row = start; row < end; row += ROWS) {
         signal?.throwIfAborted();
-        const rows = await contained(() =>
-          parquetReadObjects({
-            file,
-            metadata,
-            columns: names.filter((name) => name !== undefined),
-            rowStart: row,
-            rowEnd: Math.min(end, row + ROWS),
-            compressors: BOUNDED,
-            utf8: false,
-          }),
-        ).catch((cause: unknown) => {
+        const rows = await parquetReadObjects({
+          file,
+          metadata,
+          columns: names.filter((name) => name !== undefined),
+          rowStart: row,
+          rowEnd: Math.min(end, row + ROWS),
+          compressors: BOUNDED,
+          utf8: false,
+        }).catch((cause: unknown) => {
           throw damaged(path, cause);
         });
         if (rows.length === 0) throw damaged(path, new Error(`no row ${row} of ${end}`));
@@ -100,6 +97,16 @@ async function readRows(
   }
   await copy.close();
   return { images, close: () => copy.remove() };
+}
+
+async function readMetadata(path: string, file: OpenBuffer): Promise<FileMetaData> {
+  try {
+    const metadata = await parquetMetadataAsync(file);
+    assertColumns(metadata);
+    return metadata;
+  } catch (cause) {
+    throw damaged(path, cause);
+  }
 }
 
 interface RowContext {
@@ -170,7 +177,7 @@ function findColumns(path: string, metadata: FileMetaData, { table }: ReadOption
   const at = (wanted: readonly string[]): string | undefined => header[findColumn(header, wanted)];
   const image = at(table?.imageColumn === undefined ? [...names.image, ...BYTE_NAMES] : names.image);
   if (image === undefined) {
-    throw new DataError(`no column holds or names images; there are ${header.join(', ')}`, {
+    throw new DataError(`no column holds or names images; there are ${printable(header.join(', '))}`, {
       code: 'E_NO_IMAGE_COLUMN',
       where: path,
       fix: header.includes('url')
@@ -180,17 +187,20 @@ function findColumns(path: string, metadata: FileMetaData, { table }: ReadOption
   }
   const caption = at(names.caption);
   if (table?.captionColumn !== undefined && caption === undefined)
-    throw new DataError(`the table has no column ${table.captionColumn}; it has ${header.join(', ')}`, {
-      code: 'E_NO_COLUMN',
-      option: 'captionColumn',
-      where: path,
-      fix: 'name one of its columns',
-    });
+    throw new DataError(
+      `the table has no column ${table.captionColumn}; it has ${printable(header.join(', '))}`,
+      {
+        code: 'E_NO_COLUMN',
+        option: 'captionColumn',
+        where: path,
+        fix: 'name one of its columns',
+      },
+    );
   return { image, caption, label: at(names.label) };
 }
 
 const damaged = (where: string, cause: unknown): DataError =>
-  new DataError(`not a whole Parquet file: ${(cause as Error).message}`, {
+  new DataError(`not a whole Parquet file: ${printable((cause as Error).message)}`, {
     code: 'E_PARQUET_DAMAGED',
     where,
     fix: 'copy the file again, or leave it out',

@@ -22,6 +22,6 @@ test('1,000 damaged data sets are read with counted faults, or end in one clear 
   }
   // The mutations reach what they are meant to reach.
   assert.ok(read > 200 && faulty > 200, `${read} read, ${faulty} with faults`);
-  for (const code of ['E_ARCHIVE_DAMAGED', 'E_PARQUET_DAMAGED', 'E_NO_IMAGES', 'E_NOT_A_SOURCE'])
+  for (const code of ['E_ARCHIVE_DAMAGED', 'E_PARQUET_DAMAGED', 'E_NO_IMAGES', 'E_NOT_JSON'])
     assert.ok(errors.has(code), code);
 });
