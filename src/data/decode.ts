@@ -95,6 +95,11 @@ function openSharp({ data, raw }: ImageData): Sharp {
   return sharp(data, { limitInputPixels: MAX_PIXELS, failOn: 'error', ...(raw && { raw }) });
 }
 
+/** The contents of an image file as sharp takes them. Throws ImageFault. */
+export function openImage(data: Uint8Array): Sharp {
+  return openSharp(openData(data));
+}
+
 async function readMetadata(data: ImageData, grid = 0): Promise<StoredImage> {
   let metadata: Metadata;
   try {
