@@ -256,6 +256,8 @@ export interface Converted {
 export interface Converter {
   /** The model and its files, for messages. */
   readonly reads: string;
+  /** Options that it uses, `part` aside; another one is an error. Any without it. */
+  readonly takes?: readonly (keyof ConvertOptions)[];
   /** Names of the tensors of a small model, for the nearest model of a file that is not recognized. */
   readonly names?: readonly string[];
   /**

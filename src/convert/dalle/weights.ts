@@ -28,6 +28,7 @@ const SMALL = dalleModelSchema.parse({
 /** dalle.pt of DALLE-pytorch's train_dalle, of any year: { hparams, vae_params, weights, … }. */
 export const dallePytorch: Converter = {
   reads: "DALLE-pytorch's DALLE: the dalle.pt of its train_dalle, with its tokenizer as `tokenizer`",
+  takes: ['tokenizer', 'dvae', 'nullCaptions'],
   names: externalNames(dallePytorchRules(SMALL)),
 
   async convert(files: ExternalFiles, options: ConvertOptions) {

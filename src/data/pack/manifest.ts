@@ -63,6 +63,10 @@ export type PackCounts = z.output<typeof countsSchema>;
 export type PackedShard = z.output<typeof shardSchema>;
 export type PackManifest = z.output<typeof manifestSchema>;
 
+/** Whether two runs pack in the same way; the order of the keys does not count. */
+export const areSameSettings = (a: PackSettings, b: PackSettings): boolean =>
+  JSON.stringify(settingsSchema.parse(a)) === JSON.stringify(settingsSchema.parse(b));
+
 export const makeManifest = (rest: Omit<PackManifest, 'format' | 'version'>): PackManifest => ({
   format: FORMAT,
   version: VERSION,
