@@ -75,11 +75,41 @@ test('a killed worker is named by the other, which ends; the run resumes from it
   assert.equal(second.code, null);
   assert.equal(first.code, EXIT.data, first.stderr);
   assert.match(first.stderr, /^error: worker 1: .*\n {2}fix: .*--resume.*\n {2}code: E_WORKER_LOST\n/m);
-  const [again, other] = await pair(run, ['--resume']);
-  assert.equal(again.code, 0, again.stderr);
-  assert.equal(other.code, 0, other.stderr);
-  assert.equal(other.stdout, '');
-  assert.deepEqual(made(run), made(alone));
+  // Resumed as Kubernetes starts workers; then, with no step left, as srun does.
+  const addresses = [`127.0.0.1:${await freePort()}`, '127.0.0.1:1'];
+  for (const [source, environment] of [
+    [
+      'tf-config',
+      (index: number) => ({
+        TF_CONFIG: JSON.stringify({ cluster: { worker: addresses }, task: { type: 'worker', index } }),
+      }),
+    ],
+    [
+      'slurm',
+      (rank: number) => ({
+        SLURM_JOB_ID: String(process.pid),
+        SLURM_STEP_ID: '0',
+        SLURM_STEP_NUM_TASKS: '2',
+        SLURM_STEP_NODELIST: '127.0.0.1',
+        SLURM_PROCID: String(rank),
+      }),
+    ],
+  ] as const) {
+    const [again, other] = await Promise.all(
+      [0, 1].map((rank) =>
+        train(
+          rank === 0 ? run : join(root, 'nowhere'),
+          ['--workers-from', source, '--resume'],
+          undefined,
+          environment(rank),
+        ),
+      ),
+    );
+    assert.equal(again!.code, 0, again!.stderr);
+    assert.equal(other!.code, 0, other!.stderr);
+    assert.equal(other!.stdout, '');
+    assert.deepEqual(made(run), made(alone));
+  }
   assert.ok(!existsSync(join(root, 'nowhere')));
 });
 
@@ -107,6 +137,25 @@ const refusals: Record<string, Refusal> = {
     code: 'E_OPTION_VALUE',
     at: '--rank',
     says: [/from 0 to 1, received 2/],
+  },
+  'devices besides workers are refused': {
+    flags: ['--workers', '2', '--devices', 'cpu:0,cpu:1'],
+    exit: EXIT.usage,
+    code: 'E_WORKER_FLAGS',
+    at: '--devices',
+  },
+  'workers of Slurm without srun are refused': {
+    flags: ['--workers-from', 'slurm'],
+    exit: EXIT.usage,
+    code: 'E_SLURM',
+    at: 'SLURM_STEP_NUM_TASKS',
+    says: [/srun/],
+  },
+  'workers of TF_CONFIG and of flags are refused': {
+    flags: ['--workers-from', 'tf-config', '--workers', '2'],
+    exit: EXIT.usage,
+    code: 'E_WORKER_FLAGS',
+    at: '--workers-from',
   },
   'half a worker is refused': {
     flags: ['--workers', '1.5'],
