@@ -21,7 +21,7 @@ export async function runScript(main: () => Promise<void>): Promise<void> {
 
 function fromParseArgs(error: unknown): unknown {
   const { code, message } = error as NodeJS.ErrnoException;
-  return code?.startsWith('ERR_PARSE_ARGS') ? new UsageError(message, { code: 'E_ARGUMENT' }) : error;
+  return String(code).startsWith('ERR_PARSE_ARGS') ? new UsageError(message, { code: 'E_ARGUMENT' }) : error;
 }
 
 /** Python of the virtual environment MM_PEERS (by default ~/.cache/mm-peers), which has the compared programs. */

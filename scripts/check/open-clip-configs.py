@@ -92,23 +92,44 @@ def write_tokenizer(folder, text):
     if "hf_tokenizer_name" not in text:
         (folder / "merges.txt").write_text("#version: 0.2\n")
         return
+    if any(kind in text["hf_tokenizer_name"] for kind in ("xlm", "mt5")):
+        write_unigram(folder, text)
+    else:
+        write_word_piece(folder, WORDS)
+
+
+def write_word_piece(folder, words):
     from transformers import BertTokenizerFast
     with tempfile.TemporaryDirectory() as vocabulary:
         path = Path(vocabulary) / "vocab.txt"
-        path.write_text("\n".join(WORDS) + "\n")
+        path.write_text("\n".join(words) + "\n")
         BertTokenizerFast(str(path)).save_pretrained(folder)
+
+
+def write_unigram(folder, text):
+    """The pieces of XLM's or mT5's kind of SentencePiece model, with their special tokens where those have them."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+    is_xlm = "xlm" in text["hf_tokenizer_name"]
+    special = ["<s>", "<pad>", "</s>", "<unk>"] if is_xlm else ["<pad>", "</s>", "<unk>"]
+    pieces = ["▁", "▁a", "▁red", "▁cat", "▁two", "▁Blue", "▁dog", "s", "▁the", "▁en", "d", "!", "e", "n"]
+    vocabulary = [(piece, 0.0) for piece in special] + [(piece, -1.0 - 0.1 * i) for i, piece in enumerate(pieces)]
+    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=special.index("<unk>")))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    names = [("<s>", 0), ("</s>", 2)] if is_xlm else [("</s>", 1)]
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>" if is_xlm else "$A </s>", special_tokens=names)
+    options = {"bos_token": "<s>"} if is_xlm else {}
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", **options
+    ).save_pretrained(folder)
 
 
 def write_full_tokenizer(folder, text):
     if "hf_tokenizer_name" not in text:
         shutil.copy(Path(open_clip.__file__).parent / "bpe_simple_vocab_16e6.txt.gz", folder)
         return
-    from transformers import BertTokenizerFast
-    with tempfile.TemporaryDirectory() as vocabulary:
-        path = Path(vocabulary) / "vocab.txt"
-        # Words that no string has fill the places of the published vocabulary.
-        path.write_text("\n".join(WORDS + [f"word{i}" for i in range(text["vocab_size"] - len(WORDS))]) + "\n")
-        BertTokenizerFast(str(path)).save_pretrained(folder)
+    # Words that no string has fill the places of the published vocabulary.
+    write_word_piece(folder, WORDS + [f"word{i}" for i in range(text["vocab_size"] - len(WORDS))])
 
 
 def clip_ids(length):

@@ -43,18 +43,24 @@ export const REGISTRY: readonly RegistryEntry[] = [
   },
   {
     name: 'data',
-    describe: 'render the demo data set (make-shapes), or check a data set (check)',
+    describe: 'render the demo data set (make-shapes), check one (check), pack one (pack)',
     actions: [
       {
         name: 'make-shapes',
         describe: 'render captioned images of shapes',
-        load: async () => ({ command: (await import('./commands/data.ts')).makeShapesCommand }),
+        load: () => import('./commands/data/make-shapes.ts'),
       },
       {
         name: 'check',
         positionals: '<path>',
         describe: 'find images and captions that training cannot use',
-        load: async () => ({ command: (await import('./commands/data.ts')).checkCommand }),
+        load: () => import('./commands/data/check.ts'),
+      },
+      {
+        name: 'pack',
+        positionals: '<path>',
+        describe: 'pack any source of images as WebDataset tars',
+        load: () => import('./commands/data/pack.ts'),
       },
     ],
   },

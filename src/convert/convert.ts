@@ -15,7 +15,7 @@ import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { readCheckpoint } from '../checkpoint/read.ts';
 import type { TensorSource } from '../checkpoint/safetensors.ts';
 import { type TensorSources, writeCheckpoint } from '../checkpoint/write.ts';
-import { InterruptedError } from '../util/errors.ts';
+import { InterruptedError, UsageError } from '../util/errors.ts';
 import { dallePytorchClip, huggingFaceClip, openaiClip } from './clip/convert.ts';
 import { dallePytorch } from './dalle/weights.ts';
 import { dallePytorchDvae, openaiDvae } from './dvae/weights.ts';
@@ -39,9 +39,26 @@ export const CONVERTERS: readonly Converter[] = [
 async function recognize(files: ExternalFiles, options: ConvertOptions): Promise<Converted> {
   for (const converter of CONVERTERS) {
     const converted = await converter.convert(files, options);
-    if (converted) return converted;
+    if (!converted) continue;
+    assertTaken(options, converter, files);
+    return converted;
   }
   return throwUnknown(files, CONVERTERS);
+}
+
+/** Throws UsageError when an option is given that means nothing for the model. */
+function assertTaken(options: ConvertOptions, { takes, reads }: Converter, { where }: ExternalFiles): void {
+  if (!takes) return;
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  const unused = given.find(([key]) => key !== 'part' && !(takes as readonly string[]).includes(key))?.[0];
+  if (unused === undefined) return;
+  const [what] = reads.split(':');
+  throw new UsageError(`\`${unused}\` means nothing for ${what}`, {
+    code: 'E_OPTION_UNUSED',
+    option: unused,
+    where,
+    fix: `leave \`${unused}\` out`,
+  });
 }
 
 /**

@@ -14,6 +14,8 @@ import { TorchFile } from './torch/file.ts';
 
 /** A model has a few files; a folder with more holds several checkpoints. */
 const MAX_FILES = 64;
+/** Files of any kind in a folder. */
+const MAX_NAMES = 2000;
 
 /** An opened file of torch.save. */
 export interface ExternalFile {
@@ -61,9 +63,21 @@ export class ExternalFiles {
             cause,
           });
         });
-        if (!stats.isDirectory()) return [path];
+        if (stats.isFile()) return [path];
+        if (!stats.isDirectory())
+          throw new DataError('a pipe or a device, of which no place can be read', {
+            code: 'E_NOT_A_FILE',
+            where: path,
+            fix: 'save it as a file first',
+          });
         folders.push(path);
         const names = (await readdir(path)).filter((name) => !name.startsWith('.'));
+        if (names.length > MAX_NAMES)
+          throw new DataError(`a folder of ${names.length} files, more than the ${MAX_NAMES} of one model`, {
+            code: 'E_WEIGHTS_UNKNOWN',
+            where: path,
+            fix: 'give the files of the model',
+          });
         const inside = names.sort().map((name) => join(path, name));
         const isOne = await Promise.all(inside.map(isFile));
         return inside.filter((_, i) => isOne[i]);
@@ -234,6 +248,8 @@ export interface Converted {
 export interface Converter {
   /** The model and its files, for messages. */
   readonly reads: string;
+  /** Options that it uses, `part` aside; another one is an error. Any without it. */
+  readonly takes?: readonly (keyof ConvertOptions)[];
   /** Names of the tensors of a small model, for the nearest model of a file that is not recognized. */
   readonly names?: readonly string[];
   /**

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { DataError } from '../util/errors.ts';
+import { BYTE_CHARACTERS } from './alphabet.ts';
 import { CLEANINGS, type Cleaning } from './cleaning/clean.ts';
 import type { Merge } from './merges.ts';
 import { isObject, mergeSchema } from './tokenizer-json.ts';
@@ -50,14 +51,15 @@ export const clipSchema = z.object({
   }),
 });
 
-/** Whether a parsed tokenizer.json has the steps of CLIP's, and its start and end token as the last ids. */
+/** Whether a parsed tokenizer.json has the steps and the alphabet of CLIP's, and its start and end token as the last ids. */
 export function isClipTokenizer(value: unknown): boolean {
   const steps = clipSchema.pick({ normalizer: true, pre_tokenizer: true }).safeParse(value);
   if (!steps.success || !isObject(value) || !isObject(value.model) || !isObject(value.model.vocab))
     return false;
   const { vocab, end_of_word_suffix: suffix } = value.model;
   const size = Object.keys(vocab).length;
-  return suffix === END_OF_WORD && vocab[START] === size - 2 && vocab[END] === size - 1;
+  const isWhole = BYTE_CHARACTERS.every((character) => Object.hasOwn(vocab, character + END_OF_WORD));
+  return isWhole && suffix === END_OF_WORD && vocab[START] === size - 2 && vocab[END] === size - 1;
 }
 
 /** The contents of a tokenizer.json, for JSON.stringify. */

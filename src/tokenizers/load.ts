@@ -10,24 +10,26 @@ import { ClipTokenizer } from './clip.ts';
 import { isClipTokenizer } from './clip-json.ts';
 import { HuggingFaceTokenizer } from './hugging-face/tokenizer.ts';
 import { isVocabulary, wordPieceJson } from './hugging-face/vocabulary-file.ts';
+import { isSentencePiece, sentencePieceJson } from './sentence-piece.ts';
 import type { Tokenizer } from './tokenizer.ts';
 import { isTrained } from './tokenizer-json.ts';
 import { isYouTokenToMe, isYouTokenToMeJson, YouTokenToMeTokenizer } from './youtokentome.ts';
 
 const FIX =
-  "name a tokenizer.json, CLIP's merges file (.txt, .txt.gz), BERT's vocab.txt or a model of YouTokenToMe";
+  "name a tokenizer.json, CLIP's merges file (.txt, .txt.gz), BERT's vocab.txt, a Unigram .model of SentencePiece or a model of YouTokenToMe";
 
 const unusable = (what: string, where: string, fix = FIX, cause?: unknown): DataError =>
   new DataError(what, { code: 'E_TOKENIZER_UNUSABLE', where, fix, cause });
 
 /**
  * Reads a tokenizer: a tokenizer.json of mm train-bpe or of Hugging Face's tokenizers, CLIP's merges file, BERT's
- * vocab.txt with its tokenizer_config.json, or a model of YouTokenToMe. Throws DataError.
+ * vocab.txt with its tokenizer_config.json, or a model of SentencePiece or YouTokenToMe. Throws DataError.
  */
 export async function loadTokenizer(path: string): Promise<Tokenizer> {
   const bytes = await readFile(path).catch((cause: unknown) => {
     throw readError(cause, path, 'tokenizer', FIX);
   });
+  if (isSentencePiece(bytes)) return HuggingFaceTokenizer.fromJSON(sentencePieceJson(bytes, path), path);
   let text: string;
   try {
     text = (bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes).toString('utf8');
@@ -59,11 +61,6 @@ async function fromText(text: string, path: string): Promise<Tokenizer> {
   if (text.startsWith('version https://git-lfs'))
     throw unusable('a Git LFS pointer, not the file itself', path, 'fetch the file: git lfs pull');
   if (/^\s*</.test(text)) throw unusable('a web page', path, 'download the file itself');
-  if (text.includes('\0'))
-    throw unusable(
-      'a binary file, such as the .model of SentencePiece',
-      path,
-      "name the tokenizer.json beside it; transformers' AutoTokenizer.from_pretrained(…).save_pretrained(FOLDER) writes one",
-    );
+  if (text.includes('\0')) throw unusable('a binary file of no known kind', path);
   return ClipTokenizer.fromMerges(text, path);
 }

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 import tar from 'tar-stream';
-import type { DataReport } from '../../src/data/check.ts';
+import type { DataReport } from '../../src/data/check/check.ts';
+import { trainBpe } from '../../src/tokenizers/train.ts';
 import { noise, plain, temporaryFolder, write } from '../support/images.ts';
 import { mm } from '../support/mm.ts';
 
@@ -91,13 +92,26 @@ test('check reports every kind of fault', async () => {
   const folder = await faultyFolder();
   const { code, stdout, stderr } = await mm(['data', 'check', folder, '--json', '--text-length', '8']);
   assert.equal(code, 0, stderr);
-  const { unusable, ...report } = JSON.parse(stdout) as DataReport;
+  const { unusable, findings, ...report } = JSON.parse(stdout) as DataReport;
   assert.deepEqual(
     unusable.map(({ file, reason }) => [file, reason.replace(/ \(.*/, '')]),
     [
       ['cut.png', 'truncated or damaged'],
       ['dot.png', 'only 1 × 1 pixels; 4 on a side are the least'],
       ['text.jpg', 'not an image of a known format'],
+    ],
+  );
+  assert.deepEqual(
+    unusable.map(({ kind }) => kind),
+    ['damaged-image', 'image-size', 'not-an-image'],
+  );
+  assert.deepEqual(
+    findings.map(({ kind, count }) => [kind, count]),
+    [
+      ['damaged-image', 1],
+      ['image-size', 1],
+      ['not-an-image', 1],
+      ['orphan-caption', 1],
     ],
   );
   assert.deepEqual(report, {
@@ -107,12 +121,35 @@ test('check reports every kind of fault', async () => {
     formats: { png: 3, webp: 1, jpeg: 1 },
     width: { min: 20, median: 40, max: 200 },
     height: { min: 20, median: 30, max: 50 },
+    sides: [
+      { range: 'below 32', count: 4 },
+      { range: '32 to 63', count: 1 },
+    ],
+    aspect: { min: 1, median: 1.333, max: 4 },
+    aspects: [
+      { range: 'taller than 2:1', count: 0 },
+      { range: '2:1 to 4:3, upright', count: 0 },
+      { range: 'nearly square', count: 2 },
+      { range: '4:3 to 2:1, wide', count: 2 },
+      { range: 'wider than 2:1', count: 1 },
+    ],
     duplicates: [['good.png', 'nested/copy.png']],
+    nearDuplicates: [],
     captions: {
       count: 3,
       distinct: 2,
       repeated: [{ caption: 'a red image', images: 2 }],
       words: { min: 3, median: 3, max: 9 },
+      lengths: [
+        { range: '2 to 3', count: 3 },
+        { range: '4 to 7', count: 0 },
+        { range: '8 to 15', count: 1 },
+      ],
+      frequentWords: [
+        { word: 'green', count: 9 },
+        ...['a', 'image', 'red'].map((word) => ({ word, count: 2 })),
+        ...['and', 'another', 'caption'].map((word) => ({ word, count: 1 })),
+      ],
       missing: ['bare.webp', 'cut.png', 'dot.png', 'text.jpg'],
       empty: ['blank.txt'],
       unreadable: [],
@@ -129,6 +166,31 @@ test('check reports the same to people', async () => {
   assert.match(stdout, /^8 images in .*, 5 usable: 3 png, 1 jpeg, 1 webp$/m);
   assert.match(stdout, /^warning: 3 cannot be used: cut\.png \(truncated or damaged/m);
   assert.match(stdout, /^warning: 1 are captions without an image: alone\.txt$/m);
+});
+
+test('check counts tokens, and writes a page with images of each kind of fault', async () => {
+  const folder = await faultyFolder();
+  const bpe = await trainBpe(['green '.repeat(9)], { vocabulary: 260 });
+  const tokenizer = join(folder, '.tokenizer.json');
+  await bpe.save(tokenizer);
+  const page = join(folder, '.page.html');
+  const flags = ['--tokenizer', tokenizer, '--text-length', '4', '--html', page, '--json'];
+  const { code, stdout, stderr } = await mm(['data', 'check', folder, ...flags]);
+  assert.equal(code, 0, stderr);
+  const { captions, html } = JSON.parse(stdout) as DataReport & { html: string };
+  assert.equal(html, page);
+  const all = ['a red image', 'a red image', 'and another caption', 'green '.repeat(9).trim()];
+  const lengths = all.map((caption) => bpe.encode(caption).length).sort((x, y) => x - y);
+  assert.deepEqual(
+    captions.tooLong.map(({ tokens = 0 }) => tokens).sort((x, y) => x - y),
+    lengths,
+  );
+  assert.deepEqual(captions.tokens, { min: lengths[0], median: lengths[2], max: lengths[3] });
+  const text = await readFile(page, 'utf8');
+  assert.doesNotMatch(text, /<script/);
+  for (const file of ['cut.png', 'dot.png', 'text.jpg', 'wide', 'bare.webp'])
+    assert.match(text, new RegExp(file));
+  assert.ok(text.split('data:image/png;base64,').length > 8);
 });
 
 test('check reads tars and lists like training, and names a damaged tar', async () => {

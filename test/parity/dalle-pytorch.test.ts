@@ -14,6 +14,7 @@ import { type Tensor, type Tensor2D, tf } from '../../src/engine/tfjs/tf.ts';
 import { dalleLoss } from '../../src/models/dalle/loss.ts';
 import { dalleSpec, logits } from '../../src/models/dalle/model.ts';
 import { unflatten } from '../../src/nn/parameters.ts';
+import { DataError } from '../../src/util/errors.ts';
 import { largestDifference, numbers } from '../support/perturbed.ts';
 
 useTensorFlow();
@@ -98,6 +99,33 @@ for (const name of Object.keys(expected)) {
         assert.ok(far > 1e-3, `${key}: ${far}`);
       }
     });
+  });
+}
+
+for (const [setting, value] of [
+  ['attn_types', ['full', 'sparse']],
+  ['sparse_attn', true],
+] as const) {
+  test(`sparse layers are refused by name: ${setting}`, async () => {
+    const file = await TorchFile.open(join(FOLDER, 'full.pt'));
+    try {
+      const saved = file.value as Map<PickleValue, PickleValue>;
+      const own = new Map(saved.get('hparams') as Map<PickleValue, PickleValue>);
+      if (setting === 'sparse_attn') own.delete('attn_types');
+      own.set(setting, value as PickleValue);
+      const tensors = [...stateDict(saved.get('weights')!, 'full')].filter(
+        ([key]) => !key.startsWith('vae.'),
+      );
+      assert.throws(
+        () => dallePytorchModel(own, new Map(tensors), 'full'),
+        (error) =>
+          error instanceof DataError &&
+          error.code === 'E_WEIGHTS_UNSUPPORTED' &&
+          /sparse/.test(error.message),
+      );
+    } finally {
+      await file.close();
+    }
   });
 }
 

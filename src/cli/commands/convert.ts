@@ -101,6 +101,10 @@ export const command = defineCommand({
         ["DALLE-pytorch's DALLE", 'convert dalle.pt --tokenizer bpe_simple_vocab_16e6.txt --to dalle'],
         ["a folder of Hugging Face's CLIP", 'convert clip-vit-base-patch32 --to clip'],
         ["a folder of open_clip's CLIP, with open_clip_config.json", 'convert CLIP-ViT-H-14 --to clip'],
+        [
+          "a training checkpoint of open_clip's",
+          'convert epoch_32.pt --tokenizer bpe_simple_vocab_16e6.txt.gz --activation gelu --preprocessing openai --to clip',
+        ],
         ["OpenAI's CLIP", 'convert ViT-B-32.pt --tokenizer bpe_simple_vocab_16e6.txt.gz --to clip'],
         ['uses the result', 'reconstruct photos --dvae dvae'],
       ],
@@ -123,6 +127,8 @@ export const command = defineCommand({
       }
     }
     await assertEmptyFolder(to);
+    const { assertWritable } = await import('../../util/files.ts');
+    await assertWritable(to);
     const { convertWeights } = await import('../../convert/convert.ts');
     const { 'image-size': imageSize, 'text-length': textLength, 'text-heads': textHeads } = flags;
     const { dvae, 'null-captions': nullCaptions } = flags;

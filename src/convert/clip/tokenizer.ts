@@ -15,6 +15,17 @@ export interface NamedTokenizer {
   readonly path: string;
 }
 
+/** Names of tokenizers beside weights, the surest first. */
+const FILES = [
+  'tokenizer.json',
+  'bpe_simple_vocab_16e6.txt.gz',
+  'bpe_simple_vocab_16e6.txt',
+  'merges.txt',
+  'sentencepiece.bpe.model',
+  'spiece.model',
+  'vocab.txt',
+];
+
 /**
  * The tokenizer named in the options, or the one among the files.
  * @throws UsageError E_TOKENIZER_MISSING, DataError when it cannot be read
@@ -24,7 +35,7 @@ export async function findTokenizer(
   { tokenizer: named }: ConvertOptions,
   config?: OpenClipConfig,
 ): Promise<NamedTokenizer> {
-  const path = named ?? files.named('tokenizer.json') ?? files.named('merges.txt');
+  const path = named ?? FILES.flatMap((name) => files.named(name) ?? [])[0];
   if (path === undefined) {
     const theirs = config?.model.text_cfg.hf_tokenizer_name;
     throw new UsageError('these weights come without their tokenizer', {
@@ -32,7 +43,7 @@ export async function findTokenizer(
       option: 'tokenizer',
       where: files.where,
       fix: theirs
-        ? `set \`tokenizer\` to the tokenizer.json of ${theirs}`
+        ? `set \`tokenizer\` to the tokenizer.json or the .model of ${theirs}`
         : "set `tokenizer` to a tokenizer.json, or OpenAI's bpe_simple_vocab_16e6.txt.gz",
     });
   }

@@ -6,6 +6,7 @@ import type { TensorSource } from '../../checkpoint/safetensors.ts';
 import { type ClipModelConfig, clipModelSchema } from '../../config/clip.ts';
 import { RESNET_STRIDE } from '../../config/clip-towers.ts';
 import { clipSpec } from '../../models/clip/model.ts';
+import { UsageError } from '../../util/errors.ts';
 import { type Rule, renameExactly } from '../rules.ts';
 import { misfit, type StateDict } from '../tensors.ts';
 import { dallePytorchRules, huggingFaceRules, openaiRules } from './names.ts';
@@ -47,7 +48,15 @@ function checked(model: unknown, where: string): ClipModelConfig {
   const parsed = clipModelSchema.safeParse(model);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw misfit(`${issue?.path.join('.')}: ${issue?.message}`, where);
+  const at = issue?.path.join('.');
+  if (at === 'image.size')
+    throw new UsageError(`\`imageSize\`: ${issue?.message}`, {
+      code: 'E_OPTION_VALUE',
+      option: 'imageSize',
+      where,
+      fix: 'give a multiple of the patches that the weights were made for',
+    });
+  throw misfit(`${at}: ${issue?.message}`, where);
 }
 
 /** What tensors do not tell of a model; the model's defaults, which are OpenAI's, where left out. */

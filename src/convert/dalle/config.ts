@@ -14,6 +14,8 @@ const ATTENTION: Readonly<Record<string, AttentionKind>> = {
   axial_col: 'column',
   conv_like: 'conv-like',
 };
+/** Attention of DeepSpeed; until attn_types came, a separate setting, sparse_attn. */
+const SPARSE = 'sparse';
 /** Side of the square of conv_like attention: the default of DALLE-pytorch, which has no setting for it. */
 const CONV_LIKE_SIDE = 5;
 
@@ -32,7 +34,8 @@ export function modelConfig(settings: Settings, tensors: StateDict, where: strin
   const classes = shapeOf(tensors, 'to_logits.1.bias', where)[0] as number;
   const textVocabulary = number('num_text_tokens');
   const attentionTypes = settings.get('attn_types');
-  const kinds = attentionTypes === null || attentionTypes === undefined ? ['full'] : [attentionTypes].flat();
+  const isSparse = [settings.get('sparse_attn')].flat().includes(true);
+  const kinds = [attentionTypes ?? (isSparse ? SPARSE : 'full')].flat();
   const isRotary = !tensors.has('text_pos_emb.weight');
   const ids = (key: string): number[] | undefined => {
     const value = settings.get(key);
@@ -78,6 +81,12 @@ export function modelConfig(settings: Settings, tensors: StateDict, where: strin
 function attentionKind(kind: PickleValue | undefined, where: string): AttentionKind {
   const ours = typeof kind === 'string' ? ATTENTION[kind] : undefined;
   if (ours) return ours;
+  if (kind === SPARSE)
+    throw unusable(
+      'it has sparse attention, whose random blocks DeepSpeed picks at each start of a program: they are not in the file, so that not even DALLE-pytorch repeats what the model learned with',
+      where,
+      'convert a model without sparse layers',
+    );
   const known = Object.keys(ATTENTION).join(', ');
   throw unusable(`it has ${String(kind)} attention`, where, `mm reads models of ${known}`);
 }

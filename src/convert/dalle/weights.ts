@@ -4,7 +4,7 @@
 import { widen } from '../../checkpoint/half.ts';
 import { matchTensors } from '../../checkpoint/match.ts';
 import type { TensorSource } from '../../checkpoint/safetensors.ts';
-import type { DalleModelConfig } from '../../config/dalle-model.ts';
+import { type DalleModelConfig, dalleModelSchema } from '../../config/dalle-model.ts';
 import { dalleSpec } from '../../models/dalle/model.ts';
 import { flatten } from '../../nn/parameters.ts';
 import { ClipTokenizer } from '../../tokenizers/clip.ts';
@@ -12,23 +12,30 @@ import { loadTokenizer } from '../../tokenizers/load.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { UsageError } from '../../util/errors.ts';
 import type { Converter, ConvertOptions, ExternalFile, ExternalFiles } from '../external.ts';
+import { unwrapped } from '../files/names.ts';
 import type { PickleValue } from '../pickle/values.ts';
-import { rename, weightSource } from '../rules.ts';
+import { externalNames, rename, weightSource } from '../rules.ts';
 import { type StateDict, stateDict } from '../torch/state-dict.ts';
 import { modelConfig, type Settings, unusable } from './config.ts';
 import { currentName, dallePytorchRules, UNUSED, withoutWrappers } from './names.ts';
 import { vaeOf } from './vae.ts';
 
+const SMALL = dalleModelSchema.parse({
+  ...{ textLength: 8, textVocabulary: 8, grid: 4, imageVocabulary: 8, width: 64, layers: 1, heads: 1 },
+});
+
 /** dalle.pt of DALLE-pytorch's train_dalle, of any year: { hparams, vae_params, weights, … }. */
 export const dallePytorch: Converter = {
   reads: "DALLE-pytorch's DALLE: the dalle.pt of its train_dalle, with its tokenizer as `tokenizer`",
+  takes: ['tokenizer', 'dvae', 'nullCaptions'],
+  names: externalNames(dallePytorchRules(SMALL)),
 
   async convert(files: ExternalFiles, options: ConvertOptions) {
     const found = (await files.torchFiles()).find(isDalle);
     if (!found) return undefined;
     const { path: where } = found;
     const saved = found.value as Settings;
-    const all = stateDict(saved.get('weights') as PickleValue, where);
+    const all = unwrapped(stateDict(saved.get('weights') as PickleValue, where));
     const settings = saved.get('hparams') as Settings;
     const own = new Map([...all].filter(([name]) => !name.startsWith(VAE)));
     const { model, found: tensors } = dallePytorchModel(settings, own, where);
@@ -69,7 +76,7 @@ const isDalle = ({ value }: ExternalFile): boolean =>
   value instanceof Map &&
   value.get('hparams') instanceof Map &&
   value.get('weights') instanceof Map &&
-  (value.get('weights') as Settings).has('to_logits.1.weight');
+  ['', 'module.'].some((prefix) => (value.get('weights') as Settings).has(`${prefix}to_logits.1.weight`));
 
 /** Tokenizers of DALLE-pytorch that are known by the size of their vocabulary. */
 const KNOWN_SIZES: ReadonlyMap<number, string> = new Map([

@@ -44,6 +44,7 @@ function converted(name: string, settings: object, tensors: StateDict, where: st
 /** encoder.pkl and decoder.pkl of openai/DALL-E: whole modules, or their state dictionaries. */
 export const openaiDvae: Converter = {
   reads: "OpenAI's dVAE: encoder.pkl and decoder.pkl, or their folder",
+  takes: ['imageSize'],
   names: externalNames(openaiRules({ groups: 1, blocksPerGroup: 1 })),
 
   async convert(files: ExternalFiles, { imageSize = PUBLISHED_SIZE }: ConvertOptions) {
@@ -114,6 +115,7 @@ const openaiCoders = ({ tensors }: ExternalDict): Coder[] =>
 /** vae.pt of DALLE-pytorch's train_vae: { hparams, weights }. */
 export const dallePytorchDvae: Converter = {
   reads: "DALLE-pytorch's DiscreteVAE: the vae.pt of its train_vae",
+  takes: [],
   names: externalNames(discreteVaeRules({ layers: 3, resnetBlocks: 1 })),
 
   async convert(files: ExternalFiles) {

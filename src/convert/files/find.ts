@@ -3,7 +3,7 @@
 import { basename } from 'node:path';
 import { DataError, UsageError } from '../../util/errors.ts';
 import type { ExternalFiles } from '../external.ts';
-import type { StateDict } from '../tensors.ts';
+import type { ExternalTensor, StateDict } from '../tensors.ts';
 import { AVERAGE } from './held.ts';
 import { type Part, partsWith, unwrapped } from './names.ts';
 
@@ -27,6 +27,9 @@ export interface Wanted {
   readonly part?: string | undefined;
 }
 
+/** DeepSpeed's ZeRO-3 leaves tensors without elements instead of those that it has divided. */
+const isEmpty = (tensor: ExternalTensor | undefined): boolean => tensor?.shape.includes(0) ?? true;
+
 const SHOWN = 3;
 const some = (names: readonly string[]): string =>
   names.slice(0, SHOWN).join(', ') + (names.length > SHOWN ? ` and ${names.length - SHOWN} more` : '');
@@ -43,7 +46,8 @@ export async function findModel(files: ExternalFiles, wanted: Wanted): Promise<F
     const renamed = rename && new Map(Array.from(plain, ([name, tensor]) => [rename(name), tensor]));
     // Two tensors that would have one name are tensors of different models.
     const named = renamed?.size === plain.size ? renamed : plain;
-    for (const part of partsWith(named, wanted.anchors)) all.push({ ...part, where, key });
+    for (const part of partsWith(named, wanted.anchors))
+      if (!isEmpty(part.tensors.get(wanted.anchors[0] as string))) all.push({ ...part, where, key });
   }
   const chosen = choose(all, wanted.part);
   const [first] = chosen;

@@ -3,6 +3,7 @@
 
 import { DataError } from '../../util/errors.ts';
 import type { Logger } from '../../util/logger.ts';
+import { printable } from '../../util/printable.ts';
 import { ImageFault } from '../image.ts';
 import { FINDINGS, type FindingKind, isFault, REASONS } from './fault-kinds.ts';
 
@@ -91,7 +92,7 @@ export class Faults {
       const isFirst = this.count(error.kind) === 0;
       this.record({ kind: error.kind, where: path, reason: error.message });
       if (isFirst) {
-        this.#log?.warn(`skipping ${path}: ${error.message}`);
+        this.#log?.warn(printable(`skipping ${path}: ${error.message}`));
         (this.#kinds.get(error.kind) as { reported: number }).reported = 1;
       }
       this.#assertFewFailed(path, error.message);
@@ -141,7 +142,8 @@ export class Faults {
       if (isSummary ? !isFault(kind) : count === reported) return [];
       const [{ where, reason }] = examples as [Finding];
       const more = reason === undefined ? '' : `: ${reason}`;
-      return [`${isSummary ? 'left out in all: ' : ''}${count} ${FINDINGS[kind]}, such as ${where}${more}`];
+      const example = printable(`${where}${more}`);
+      return [`${isSummary ? 'left out in all: ' : ''}${count} ${FINDINGS[kind]}, such as ${example}`];
     });
   }
 

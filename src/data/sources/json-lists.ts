@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { DataError } from '../../util/errors.ts';
-import { cellCaptions, recordCaptions } from './captions.ts';
+import { cellCaptions, notJson, recordCaptions } from './captions.ts';
 import { badRow, type ColumnNames, type Entry, type ListEntries, noImage } from './list-entries.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -47,11 +47,11 @@ function jsonLines(path: string, text: string, names: ColumnNames, cause: unknow
       sound++;
       return [entry];
     } catch (error) {
-      return [badRow(where, `not JSON: ${(error as Error).message}`)];
+      return [badRow(where, notJson(error))];
     }
   });
   if (sound > 0) return entries;
-  throw new DataError(`not JSON: ${(cause as Error).message}`, {
+  throw new DataError(notJson(cause), {
     code: 'E_NOT_JSON',
     where: entries[0]?.where ?? path,
     fix: 'correct it; JSON lines have a whole object on each line',

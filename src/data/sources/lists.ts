@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, sep } from 'node:path';
 import { DataError } from '../../util/errors.ts';
 import { readError } from '../../util/files.ts';
+import { printable } from '../../util/printable.ts';
 import type { CaptionedImage } from '../image.ts';
 import { cellCaptions, decodeText, EncodingError } from './captions.ts';
 import { extensionOf, IMAGE_EXTENSIONS, stemOf } from './endings.ts';
@@ -205,7 +206,9 @@ function noImageColumn(
 ): DataError {
   if (wanted !== undefined) return noColumn(wanted, 'imageColumn', header, path);
   const columns =
-    header.length > 1 ? ` (its columns, between ${JSON.stringify(separator)}: ${header.join(', ')})` : '';
+    header.length > 1
+      ? ` (its columns, between ${JSON.stringify(separator)}: ${printable(header.join(', '))})`
+      : '';
   return new DataError(`no column names the images${columns}`, {
     code: 'E_NO_IMAGE_COLUMN',
     where: `${path}:1`,
@@ -214,7 +217,7 @@ function noImageColumn(
 }
 
 const noColumn = (name: string, option: string, header: readonly string[], path: string): DataError =>
-  new DataError(`the table has no column ${name}; it has ${header.join(', ')}`, {
+  new DataError(`the table has no column ${name}; it has ${printable(header.join(', '))}`, {
     code: 'E_NO_COLUMN',
     option,
     where: `${path}:1`,

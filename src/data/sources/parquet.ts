@@ -3,27 +3,20 @@
 
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
-import {
-  asyncBufferFromFile,
-  type FileMetaData,
-  parquetMetadataAsync,
-  parquetReadObjects,
-  parquetSchema,
-} from 'hyparquet';
-import { compressors } from 'hyparquet-compressors';
+import { type FileMetaData, parquetMetadataAsync, parquetReadObjects, parquetSchema } from 'hyparquet';
 import { DataError } from '../../util/errors.ts';
-import { readError, storageError } from '../../util/files.ts';
+import { storageError } from '../../util/files.ts';
+import { printable } from '../../util/printable.ts';
 import type { CaptionedImage } from '../image.ts';
 import { cellCaptions, decodeText, EncodingError } from './captions.ts';
 import { stemOf } from './endings.ts';
 import { columnNames, findColumn } from './list-entries.ts';
+import { assertColumns, MAX_GROUP_BYTES, type OpenBuffer, openBuffer } from './parquet-file.ts';
 import type { OpenPart, ReadOptions, SourcePart } from './source.ts';
 import { temporaryFile } from './spool.ts';
 
 /** Columns that hold images themselves, besides those that name them. */
 const BYTE_NAMES = ['jpg', 'jpeg', 'png', 'webp', 'bytes', 'image_bytes', 'content'];
-/** A row group is in memory as a whole while its images are copied. */
-const MAX_GROUP_BYTES = 2 ** 31;
 /** Rows read at a time. */
 const ROWS = 1000;
 const KEY_DIGITS = 9;
@@ -42,13 +35,22 @@ interface Columns {
 }
 
 async function readParquet(path: string, prefix: string, options: ReadOptions): Promise<OpenPart> {
+  const file = openBuffer(path);
+  try {
+    return await readRows(path, prefix, file, options);
+  } finally {
+    file.close();
+  }
+}
+
+async function readRows(
+  path: string,
+  prefix: string,
+  file: OpenBuffer,
+  options: ReadOptions,
+): Promise<OpenPart> {
   const { faults, signal, captions } = options;
-  const file = await asyncBufferFromFile(path).catch((cause: unknown) => {
-    throw readError(cause, path, 'Parquet file');
-  });
-  const metadata = await parquetMetadataAsync(file).catch((cause: unknown) => {
-    throw damaged(path, cause);
-  });
+  const metadata = await readMetadata(path, file);
   const columns = findColumns(path, metadata, options);
   const names = [columns.image, ...(captions === 'ignore' ? [] : [columns.caption]), columns.label];
   const images: CaptionedImage[] = [];
@@ -70,11 +72,13 @@ async function readParquet(path: string, prefix: string, options: ReadOptions): 
           columns: names.filter((name) => name !== undefined),
           rowStart: row,
           rowEnd: Math.min(end, row + ROWS),
-          compressors,
+          compressors: file.compressors,
           utf8: false,
         }).catch((cause: unknown) => {
           throw damaged(path, cause);
         });
+        if (file.failure) throw damaged(path, file.failure);
+        if (rows.length === 0) throw damaged(path, new Error(`no row ${row} of ${end}`));
         for (const [i, values] of rows.entries()) {
           const where = `${path}/${row + i}`;
           const image = await toImage(values, columns, { path, where, prefix, row: row + i, copy });
@@ -94,6 +98,17 @@ async function readParquet(path: string, prefix: string, options: ReadOptions): 
   }
   await copy.close();
   return { images, close: () => copy.remove() };
+}
+
+async function readMetadata(path: string, file: OpenBuffer): Promise<FileMetaData> {
+  try {
+    const metadata = await parquetMetadataAsync(file);
+    assertColumns(metadata, file.byteLength);
+    if (file.failure) throw file.failure;
+    return metadata;
+  } catch (cause) {
+    throw damaged(path, cause);
+  }
 }
 
 interface RowContext {
@@ -164,7 +179,7 @@ function findColumns(path: string, metadata: FileMetaData, { table }: ReadOption
   const at = (wanted: readonly string[]): string | undefined => header[findColumn(header, wanted)];
   const image = at(table?.imageColumn === undefined ? [...names.image, ...BYTE_NAMES] : names.image);
   if (image === undefined) {
-    throw new DataError(`no column holds or names images; there are ${header.join(', ')}`, {
+    throw new DataError(`no column holds or names images; there are ${printable(header.join(', '))}`, {
       code: 'E_NO_IMAGE_COLUMN',
       where: path,
       fix: header.includes('url')
@@ -174,17 +189,20 @@ function findColumns(path: string, metadata: FileMetaData, { table }: ReadOption
   }
   const caption = at(names.caption);
   if (table?.captionColumn !== undefined && caption === undefined)
-    throw new DataError(`the table has no column ${table.captionColumn}; it has ${header.join(', ')}`, {
-      code: 'E_NO_COLUMN',
-      option: 'captionColumn',
-      where: path,
-      fix: 'name one of its columns',
-    });
+    throw new DataError(
+      `the table has no column ${table.captionColumn}; it has ${printable(header.join(', '))}`,
+      {
+        code: 'E_NO_COLUMN',
+        option: 'captionColumn',
+        where: path,
+        fix: 'name one of its columns',
+      },
+    );
   return { image, caption, label: at(names.label) };
 }
 
 const damaged = (where: string, cause: unknown): DataError =>
-  new DataError(`not a whole Parquet file: ${(cause as Error).message}`, {
+  new DataError(`not a whole Parquet file: ${printable((cause as Error).message)}`, {
     code: 'E_PARQUET_DAMAGED',
     where,
     fix: 'copy the file again, or leave it out',

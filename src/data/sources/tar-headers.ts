@@ -3,6 +3,7 @@
 // a PAX header of any size in memory; here an index costs 512 bytes a member, and headers have a bound.
 
 import type { FileHandle } from 'node:fs/promises';
+import { printable } from '../../util/printable.ts';
 
 export interface TarMember {
   readonly name: string;
@@ -74,7 +75,7 @@ export async function* tarMembers(file: FileHandle): AsyncGenerator<TarMember, v
     own = {};
     const name = records.path ?? readName(header);
     if (position + size > end && (isContent || size > 0))
-      throw new TarError(`it ends inside the member ${name}`);
+      throw new TarError(`it ends inside the member ${printable(name, 100)}`);
     yield {
       name,
       type:

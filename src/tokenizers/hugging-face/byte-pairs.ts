@@ -25,14 +25,15 @@ export function bytePairs(settings: BytePairs, fail: Fail): Model {
     }),
   );
   const table = new MergeTable(merges, 1 + [...ids.values()].reduce((most, id) => Math.max(most, id), 0));
-  const unknown = settings.unk_token ? idOf(settings.unk_token) : undefined;
+  // A byte-level vocabulary never needs its unknown token, and may lack it.
+  const { unk_token: unknown } = settings;
 
   const symbols = (piece: string): number[] => {
     const characters = [...piece];
     const result: number[] = [];
     let isPending = false;
     const end = (): void => {
-      if (isPending) result.push(unknown as number);
+      if (isPending && unknown) result.push(idOf(unknown));
       isPending = false;
     };
     for (const [i, character] of characters.entries()) {
@@ -43,7 +44,7 @@ export function bytePairs(settings: BytePairs, fail: Fail): Model {
         end();
         result.push(id);
       } else if (bytes) result.push(...bytes);
-      else if (unknown !== undefined) {
+      else if (unknown) {
         if (!fuse_unk) end();
         isPending = true;
       }

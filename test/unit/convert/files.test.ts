@@ -187,6 +187,17 @@ describe('folders', () => {
     });
   });
 
+  test('tensors that DeepSpeed has divided are not taken for weights', async () => {
+    const path = folder('zero-3');
+    const empty = { dtype: 'float32', shape: [0], data: new Float32Array(0) } as const;
+    await writeSafetensors(
+      join(path, 'mp_rank_00_model_states.pt'),
+      ANCHORS.map((name) => [name, empty]),
+    );
+    assert.equal(await find([path]), undefined);
+    await assert.rejects(convertWeights([path], join(root, 'to'), {}), { code: 'E_WEIGHTS_DEEPSPEED' });
+  });
+
   test('a folder of folders with weights names them', async () => {
     const path = folder('run');
     cpSync(`${WRAPPED}trainer`, join(path, 'checkpoint-500'), { recursive: true });
@@ -195,6 +206,33 @@ describe('folders', () => {
       fix: /checkpoint-500/,
     });
   });
+});
+
+test('a CLIP in wrappers and shards becomes the same checkpoint as its own file', async () => {
+  const from = fileURLToPath(new URL('../../parity/fixtures/open-clip/heads/', import.meta.url));
+  const wrapped = join(root, 'wrapped-clip');
+  cpSync(from, wrapped, { recursive: true });
+  const name = 'open_clip_model.safetensors';
+  rmSync(join(wrapped, name));
+  const file = await SafetensorsFile.open(join(from, name));
+  const tensors = await file.readAll().finally(() => file.close());
+  const isText = (name: string): boolean => !/^(visual\.|logit_scale)/.test(name);
+  const renamed = Array.from(tensors, ([name, tensor]) => {
+    const inner = isText(name) ? `text._orig_mod.${name}` : name;
+    return [`module.model.clip.${inner}`, tensor] as const;
+  });
+  const half = Math.ceil(renamed.length / 2);
+  for (const i of [1, 2])
+    await writeSafetensors(
+      join(wrapped, `model-0000${i}-of-00002.safetensors`),
+      renamed.slice((i - 1) * half, i * half),
+    );
+  const to = ['plain', 'other'].map((name) => join(root, `clip-${name}`)) as [string, string];
+  const plain = await convertWeights([from], to[0], {});
+  const other = await convertWeights([wrapped], to[1], {});
+  assert.deepEqual([other.what, other.notes], [plain.what, []]);
+  for (const file of ['model.safetensors', 'config.yaml'])
+    assert.ok(readFileSync(join(to[1], file)).equals(readFileSync(join(to[0], file))), file);
 });
 
 test('unknown weights show three of their names and the nearest model', async () => {
@@ -214,6 +252,11 @@ test('unknown weights show three of their names and the nearest model', async ()
     message:
       /7 tensors, among them transformer\.resblocks\.#\.attn\.in_proj_weight, .*logit_bias; .*OpenAI's CLIP.* 3 of/,
   });
+  const folder = join(root, 'siglip');
+  mkdirSync(folder);
+  await writeSafetensors(join(folder, 'model.safetensors'), [['logit_bias', tensor]]);
+  writeFileSync(join(folder, 'config.json'), '{"model_type": "siglip"}');
+  await assert.rejects(convertWeights([folder], join(root, 'to'), {}), { message: /siglip/ });
   await writeSafetensors(path, [['a.b.c', tensor]]);
   await assert.rejects(convertWeights([path], join(root, 'to'), {}), { message: /a\.b\.c; .*no model/ });
 });

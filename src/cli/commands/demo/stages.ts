@@ -60,7 +60,7 @@ export function demoStages({ out, seed, images, dvaeSet, clipSet, dalleSet }: De
   return [
     stage(
       { name: 'data', title: 'render captioned images' },
-      async () => ({ command: (await import('../data.ts')).makeShapesCommand }),
+      () => import('../data/make-shapes.ts'),
       () => ({ out: paths.data, count: images, size: IMAGE_SIZE, seed, force: false }),
     ),
     stage(

@@ -1,11 +1,11 @@
 // All contents of a source of images, for `mm data check`: what other commands leave out is listed.
 
 import { relative } from 'node:path';
-import type { CaptionedImage, CaptionLack, ImageFile } from './image.ts';
-import { Faults, type FindingCount } from './sources/faults.ts';
-import { openSource } from './sources/open-source.ts';
-import { readImages } from './sources/resolve.ts';
-import type { TableOptions } from './sources/source.ts';
+import type { CaptionedImage, CaptionLack, ImageFile } from '../image.ts';
+import { Faults, type FindingCount } from '../sources/faults.ts';
+import { openSource } from '../sources/open-source.ts';
+import { readImages } from '../sources/resolve.ts';
+import type { TableOptions } from '../sources/source.ts';
 
 export interface CheckedImage {
   /** Relative to the source's folder. */

@@ -1,0 +1,162 @@
+// mm data check: what training would meet in a data set.
+
+import type { DataReport, Found } from '../../../data/check/check.ts';
+import type { Range } from '../../../data/check/distribution.ts';
+import { isFault } from '../../../data/sources/fault-kinds.ts';
+import { SOURCES } from '../../../data/sources/resolve.ts';
+import { DataError } from '../../../util/errors.ts';
+import { writeFileAtomic } from '../../../util/files.ts';
+import { type Context, defineCommand } from '../../command.ts';
+import { TEXT, withExamples } from '../../help.ts';
+import { sourceFlags, tableOptions } from '../../source-flags.ts';
+import { wholeNumber } from '../../whole-number.ts';
+
+/** File names printed of each kind; --json has all of them. */
+const MAX_NAMES = 5;
+/** Frequent words printed. */
+const MAX_WORDS = 10;
+
+export const command = defineCommand({
+  flags: (yargs) =>
+    withExamples(
+      sourceFlags(yargs)
+        .positional('path', { type: 'string', demandOption: true, describe: SOURCES })
+        .option('text-length', {
+          ...wholeNumber('text-length'),
+          default: 256,
+          describe: 'most tokens in a caption before it is reported as too long; words without --tokenizer',
+        })
+        .option('tokenizer', {
+          ...TEXT,
+          describe: "tokenizer.json, or CLIP's merges file: caption lengths in tokens",
+        })
+        .option('html', { ...TEXT, describe: 'write a page with images of each kind of fault to this file' }),
+      [
+        ['counts, sizes and faults', 'data check data/shapes'],
+        [
+          'with images of each kind of fault',
+          'data check photos --tokenizer tokenizer.json --html photos.html',
+        ],
+        ['of WebDataset tars, for programs', 'data check "shards/{000..099}.tar" --json'],
+      ],
+    ),
+
+  async run({ path, 'text-length': textLength, tokenizer, html, ...flags }, context: Context) {
+    const { json, print, progress, signal } = context;
+    const { checkData } = await import('../../../data/check/check.ts');
+    const options = { textLength, tokenizer, table: tableOptions(flags), progress, signal };
+    const checked = await checkData(path, options);
+    const { report } = checked;
+    if (html !== undefined) {
+      const { dataPage } = await import('../../../report/pages/data-page.ts');
+      await writeFileAtomic(html, await dataPage(checked, textLength));
+    }
+    json({ ...report, ...(html !== undefined && { html }) });
+    for (const line of describe(report, textLength)) print(line);
+    if (html !== undefined) print(`page: ${html}`);
+    if (report.usable === 0) {
+      throw new DataError(`none of the ${report.images} images can be used`, {
+        code: 'E_NO_USABLE_IMAGE',
+        where: report.unusable[0]?.file ?? path,
+        fix: report.unusable[0]?.reason ?? 'name other archives',
+      });
+    }
+    assertFewBad(report, flags['max-bad']);
+  },
+});
+
+/** The limit that training has with the same flag. */
+function assertFewBad({ images, findings, unusable, path }: DataReport, maxBad: number | undefined): void {
+  const bad = findings.reduce((sum, { kind, count }) => sum + (isFault(kind) ? count : 0), 0);
+  if (maxBad === undefined || bad <= maxBad * images) return;
+  throw new DataError(`${bad} faults in ${images} images, more than ${100 * maxBad} %`, {
+    code: 'E_TOO_MANY_FAULTS',
+    where: unusable[0]?.file ?? path,
+    fix: 'replace or remove them, or allow more with `maxBad`',
+  });
+}
+
+const shorten = (text: string): string => `“${text.length > 60 ? `${text.slice(0, 60)}…` : text}”`;
+
+function firstNames(files: readonly string[]): string {
+  const more = files.length > MAX_NAMES ? `, and ${files.length - MAX_NAMES} more` : '';
+  return files.slice(0, MAX_NAMES).join(', ') + more;
+}
+
+function rangeText(range: Range | undefined): string {
+  return range ? `${range.min} to ${range.max}, median ${range.median}` : '–';
+}
+
+const binsText = (bins: DataReport['sides']): string =>
+  bins
+    .filter(({ count }) => count > 0)
+    .map(({ range, count }) => `${range}: ${count}`)
+    .join('; ');
+
+function captionLines({ captions }: DataReport): string[] {
+  if (captions.count === 0) return ['no captions'];
+  const [top] = captions.repeated;
+  const mostFrequent = top ? `, most frequent (${top.images} times) ${shorten(top.caption)}` : '';
+  const tokens = captions.tokens ? `; ${rangeText(captions.tokens)} tokens` : '';
+  const words = captions.frequentWords.slice(0, MAX_WORDS).map(({ word, count }) => `${word} ${count}`);
+  return [
+    `${captions.count} captions, ${captions.distinct} distinct${mostFrequent}; ${rangeText(captions.words)} words${tokens}`,
+    `${captions.tokens ? 'tokens' : 'words'} in a caption: ${binsText(captions.lengths)}`,
+    `most frequent words: ${words.join(', ')}`,
+  ];
+}
+
+/** Kinds of findings that have a separate line. */
+const SAID: ReadonlySet<Found['kind']> = new Set([
+  'no-caption',
+  'empty-caption',
+  'unreadable-caption',
+  'orphan-caption',
+  'cut-archive',
+]);
+
+function describe(report: DataReport, textLength: number): string[] {
+  const { captions, unusable } = report;
+  const formats = Object.entries(report.formats).map(([format, count]) => `${count} ${format}`);
+  const unit = captions.tokens ? 'tokens' : 'words';
+  const warnings: [what: string, files: readonly string[]][] = [
+    ['cannot be used', unusable.map(({ file, reason }) => `${file} (${reason})`)],
+    ['are the same image under several names', report.duplicates.map((files) => files.join(' = '))],
+    ['groups of images are nearly the same', report.nearDuplicates.map((files) => files.join(' ≈ '))],
+    // A data set without any caption is meant to have none.
+    ['have no caption', captions.count > 0 ? captions.missing : []],
+    ['have an empty caption', captions.empty],
+    ['have a caption that cannot be read', captions.unreadable],
+    [
+      `have a caption of more than ${textLength} ${unit}`,
+      captions.tooLong.map(({ file, words, tokens = words }) => `${file} (${tokens})`),
+    ],
+    ['have several captions, of which each epoch picks one', captions.severalLines],
+    ['are captions without an image', captions.withoutImage],
+  ];
+  const unusableKinds = new Set(unusable.map(({ kind }) => kind));
+  const others = report.findings.filter(({ kind }) => !SAID.has(kind) && !unusableKinds.has(kind));
+  return [
+    `${report.images} images in ${report.path}, ${report.usable} usable${formats.length > 0 ? `: ${formats.join(', ')}` : ''}`,
+    `width ${rangeText(report.width)}; height ${rangeText(report.height)} pixels`,
+    `shorter side in pixels: ${binsText(report.sides)}`,
+    `width over height ${rangeText(report.aspect)}: ${binsText(report.aspects)}`,
+    ...captionLines(report),
+    ...kindLine(report),
+    ...warnings
+      .filter(([, files]) => files.length > 0)
+      .map(([what, files]) => `warning: ${files.length} ${what}: ${firstNames(files)}`),
+    ...others.map(({ what, count, examples }) => `also found: ${count} ${what}, such as ${examples[0]}`),
+  ];
+}
+
+/** Images that cannot be used, counted by kind, where there is more than one. */
+function kindLine({ unusable, findings }: DataReport): string[] {
+  const kinds = [...new Set(unusable.map(({ kind }) => kind))];
+  if (kinds.length < 2) return [];
+  const counts = kinds.map((kind) => {
+    const what = findings.find((found) => found.kind === kind)?.what ?? kind;
+    return `${unusable.filter((one) => one.kind === kind).length} ${what}`;
+  });
+  return [`of no use: ${counts.join(', ')}`];
+}

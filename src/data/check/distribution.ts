@@ -1,0 +1,42 @@
+// Distributions of sizes and lengths.
+
+export interface Range {
+  readonly min: number;
+  readonly median: number;
+  readonly max: number;
+}
+
+/** How many values lie in a range, in words: "64 to 127". */
+export interface Bin {
+  readonly range: string;
+  readonly count: number;
+}
+
+export function rangeOf(values: readonly number[]): Range | undefined {
+  if (values.length === 0) return undefined;
+  const sorted = values.toSorted((a, b) => a - b);
+  return {
+    min: sorted[0] as number,
+    median: sorted[Math.floor(sorted.length / 2)] as number,
+    max: sorted.at(-1) as number,
+  };
+}
+
+/** Values between ascending edges: below the first, from each edge to before the next, from the last. Empty ends are left out. */
+export function binsOf(values: readonly number[], edges: readonly number[]): Bin[] {
+  const counts = new Array<number>(edges.length + 1).fill(0);
+  for (const value of values) {
+    const bin = edges.findIndex((edge) => value < edge);
+    const index = bin < 0 ? edges.length : bin;
+    counts[index] = (counts[index] as number) + 1;
+  }
+  const bins = counts.map((count, i) => ({ range: rangeName(edges, i), count }));
+  const first = bins.findIndex(({ count }) => count > 0);
+  return bins.slice(Math.max(0, first), bins.findLastIndex(({ count }) => count > 0) + 1);
+}
+
+function rangeName(edges: readonly number[], bin: number): string {
+  const [from, to] = [edges[bin - 1], edges[bin]];
+  if (from === undefined) return `below ${to}`;
+  return to === undefined ? `${from} or more` : `${from} to ${to - 1}`;
+}
