@@ -43,7 +43,7 @@ export const REGISTRY: readonly RegistryEntry[] = [
   },
   {
     name: 'data',
-    describe: 'render the demo data set (make-shapes), or check a data set (check)',
+    describe: 'render the demo data set (make-shapes), check one (check), pack one (pack)',
     actions: [
       {
         name: 'make-shapes',
@@ -55,6 +55,12 @@ export const REGISTRY: readonly RegistryEntry[] = [
         positionals: '<path>',
         describe: 'find images and captions that training cannot use',
         load: () => import('./commands/data/check.ts'),
+      },
+      {
+        name: 'pack',
+        positionals: '<path>',
+        describe: 'pack any source of images as WebDataset tars',
+        load: () => import('./commands/data/pack.ts'),
       },
     ],
   },

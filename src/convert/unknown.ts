@@ -1,6 +1,6 @@
 // What to say of files that no converter recognizes: what they are, names found in them, and the nearest model.
 
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { DataError } from '../util/errors.ts';
 import type { Converter, ExternalFiles } from './external.ts';
@@ -29,11 +29,16 @@ export async function throwUnknown(files: ExternalFiles, converters: readonly Co
   const fix = `give one of: ${converters.map(({ reads }) => reads).join('; ')}`;
   if (dicts.length > 0) {
     const names = dicts.flatMap(({ tensors }) => [...tensors.keys()]);
-    throw new DataError(`the files hold no weights that mm can convert: ${describe(names, converters)}`, {
-      code: 'E_WEIGHTS_UNKNOWN',
-      where,
-      fix,
-    });
+    const type = await modelType(files.named('config.json'));
+    const what = type === undefined ? '' : `a model of type ${type} by its config.json; `;
+    throw new DataError(
+      `the files hold no weights that mm can convert: ${what}${describe(names, converters)}`,
+      {
+        code: 'E_WEIGHTS_UNKNOWN',
+        where,
+        fix,
+      },
+    );
   }
   const named = (await files.others()).find(({ kind }) => kind.name !== undefined);
   if (named)
@@ -48,6 +53,17 @@ export async function throwUnknown(files: ExternalFiles, converters: readonly Co
     where,
     fix: inside.length > 0 ? `give one of the folders in it: ${inside.join(', ')}` : fix,
   });
+}
+
+/** `model_type` of transformers' config.json, or `_class_name` of diffusers'. */
+async function modelType(path: string | undefined): Promise<string | undefined> {
+  if (path === undefined) return undefined;
+  try {
+    const { model_type: type, _class_name: className } = JSON.parse(await readFile(path, 'utf8'));
+    return [type, className].find((name) => typeof name === 'string');
+  } catch {
+    return undefined;
+  }
 }
 
 const deepSpeed = (where: string): DataError =>

@@ -13,10 +13,13 @@ import { assertDecodable, assertKnownPixels } from './image-kinds.ts';
 import { reorient } from './orientation.ts';
 import { readImageFile } from './read-image.ts';
 
+// Several images are decoded at a time: a thread for each takes less of the processor than several for one.
+sharp.concurrency(1);
+
 /** About 24,000 × 20,000: a limit for files that would decode to more than fits in memory. */
 const MAX_PIXELS = 480_000_000;
-/** Progressive JPEG, interlaced PNG and BMP are decoded in memory as a whole: up to 9 bytes a pixel. */
-const MAX_PROGRESSIVE_PIXELS = 100_000_000;
+/** Progressive JPEG, interlaced PNG, GIF, AVIF and BMP are decoded in memory as a whole: up to 9 bytes a pixel. */
+const MAX_WHOLE_PIXELS = 100_000_000;
 const MIN_SIDE = 4;
 
 export type Crop = 'published' | 'random' | 'center' | 'none' | 'pad';
@@ -87,12 +90,17 @@ interface ImageData {
 function openData(data: Uint8Array): ImageData {
   assertDecodable(data);
   if (contentOf(data) !== 'bmp') return { data };
-  const { pixels, width, height, channels } = decodeBmp(data, MAX_PROGRESSIVE_PIXELS);
+  const { pixels, width, height, channels } = decodeBmp(data, MAX_WHOLE_PIXELS);
   return { data: pixels, raw: { width, height, channels } };
 }
 
 function openSharp({ data, raw }: ImageData): Sharp {
   return sharp(data, { limitInputPixels: MAX_PIXELS, failOn: 'error', ...(raw && { raw }) });
+}
+
+/** The contents of an image file as sharp takes them. Throws ImageFault. */
+export function openImage(data: Uint8Array): Sharp {
+  return openSharp(openData(data));
 }
 
 async function readMetadata(data: ImageData, grid = 0): Promise<StoredImage> {
@@ -109,15 +117,14 @@ async function readMetadata(data: ImageData, grid = 0): Promise<StoredImage> {
       ? 'avif'
       : metadata.format;
   assertKnownPixels(metadata);
-  const tooSmall = (text: string): ImageFault => new ImageFault(text, { kind: 'image-size' });
+  const unfit = (text: string): ImageFault => new ImageFault(text, { kind: 'image-size' });
   if (Math.min(width, height) < MIN_SIDE)
-    throw tooSmall(`only ${width} × ${height} pixels; ${MIN_SIDE} on a side are the least`);
+    throw unfit(`only ${width} × ${height} pixels; ${MIN_SIDE} on a side are the least`);
   if (Math.min(width, height) < grid)
-    throw tooSmall(
-      `only ${width} × ${height} pixels, fewer than the ${grid} × ${grid} codes it would become`,
-    );
-  if (isProgressive && width * height > MAX_PROGRESSIVE_PIXELS)
-    throw tooSmall(`progressive, and more than ${MAX_PROGRESSIVE_PIXELS} pixels`);
+    throw unfit(`only ${width} × ${height} pixels, fewer than the ${grid} × ${grid} codes it would become`);
+  const isWhole = isProgressive || format === 'gif' || metadata.format === 'heif';
+  if (isWhole && width * height > MAX_WHOLE_PIXELS)
+    throw unfit(`${isProgressive ? 'progressive' : format}, and more than ${MAX_WHOLE_PIXELS} pixels`);
   return { format, width, height, orientation };
 }
 

@@ -18,6 +18,9 @@ import {
   unflatten,
 } from './parameters.ts';
 
+/** Values that are set at a time by `loadEach`. */
+const CHUNK_BYTES = 2 ** 28;
+
 export interface WeightEntry {
   readonly variable: Variable;
   readonly spec: ParameterSpec;
@@ -79,14 +82,44 @@ export class Weights<S extends SpecTree = SpecTree> {
    * @throws RangeError when one is missing or of another shape
    */
   async load(values: ReadonlyMap<string, HostTensor>): Promise<void> {
+    await this.#assign([...this.entries.keys()], values);
+  }
+
+  /**
+   * Sets all parameters from tensors that come one by one, so that the values are not in memory twice.
+   * @param values each parameter, in its shape and any order; others are passed over
+   * @param chunkBytes values that are held before they are set
+   * @throws RangeError when one is missing or of another shape
+   */
+  async loadEach(
+    values: AsyncIterable<readonly [name: string, value: HostTensor]>,
+    chunkBytes = CHUNK_BYTES,
+  ): Promise<void> {
+    const missing = new Set(this.entries.keys());
+    let held = new Map<string, HostTensor>();
+    let bytes = 0;
+    const flush = async (): Promise<void> => {
+      if (held.size > 0) await this.#assign([...held.keys()], held);
+      held = new Map();
+      bytes = 0;
+    };
+    for await (const [name, value] of values) {
+      if (!missing.delete(name)) continue;
+      held.set(name, value);
+      bytes += value.data.byteLength;
+      if (bytes >= chunkBytes) await flush();
+    }
+    await flush();
+    const [first] = missing;
+    if (first !== undefined) throw new RangeError(`no value for parameter ${first}`);
+  }
+
+  async #assign(names: readonly string[], values: ReadonlyMap<string, HostTensor>): Promise<void> {
     const load = this.#runtime.compile(`load ${this.#prefix}`, (inputs: Record<string, Tensor>) => {
-      for (const [name, { variable }] of this.entries) variable.assign(inputs[name] as Tensor);
+      for (const name of names) this.#entry(name).variable.assign(inputs[name] as Tensor);
       return {};
     });
-    const inputs = Object.fromEntries(
-      [...this.entries.keys()].map((name) => [name, this.#value(values, name)]),
-    );
-    await load(inputs);
+    await load(Object.fromEntries(names.map((name) => [name, this.#value(values, name)])));
   }
 
   #value(values: ReadonlyMap<string, HostTensor>, name: string): HostTensor {

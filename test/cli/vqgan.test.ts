@@ -192,6 +192,12 @@ describe('files of a VQGAN that do not say what they are', () => {
       code: 'E_WEIGHTS_MISMATCH',
       says: [/quantize\.embedding\.weight/, /40/, /41/],
     },
+    'an option that means nothing for a VQGAN': {
+      ...convert(alone, '--image-size', '32', '--heads', '4'),
+      exit: EXIT.usage,
+      code: 'E_OPTION_UNUSED',
+      says: [/--heads/],
+    },
     'a VQGAN that is not converted yet, in DALLE-pytorch’s flags': {
       flags: ['train-dalle', '--vqgan_model_path', alone, '--vqgan_config_path', another],
       exit: EXIT.usage,

@@ -127,6 +127,8 @@ export const command = defineCommand({
       }
     }
     await assertEmptyFolder(to);
+    const { assertWritable } = await import('../../util/files.ts');
+    await assertWritable(to);
     const { convertWeights } = await import('../../convert/convert.ts');
     const { 'image-size': imageSize, 'text-length': textLength, 'text-heads': textHeads } = flags;
     const { dvae, 'null-captions': nullCaptions } = flags;

@@ -80,6 +80,7 @@ const SMALL = clipModelSchema.parse({
 
 export const huggingFaceClip: Converter = {
   reads: "Hugging Face's CLIP: the folder of config.json, model.safetensors and tokenizer.json",
+  takes: ['imageSize', 'textLength', 'tokenizer', 'preprocessing', 'mean', 'std'],
   names: externalNames(huggingFaceRules(SMALL)),
 
   async convert(files, options) {
@@ -129,6 +130,10 @@ async function huggingFaceImages(
 
 export const openaiClip: Converter = {
   reads: "OpenAI's CLIP (RN50.pt, ViT-B-32.pt, …), and open_clip's with its open_clip_config.json",
+  takes: [
+    ...(['imageSize', 'textLength', 'tokenizer', 'preprocessing', 'mean', 'std'] as const),
+    ...(['activation', 'heads', 'textHeads'] as const),
+  ],
   names: externalNames(openaiRules(SMALL)),
 
   async convert(files, options) {
@@ -163,6 +168,7 @@ async function openClipConfig(files: ExternalFiles): Promise<OpenClipConfig | un
 
 export const dallePytorchClip: Converter = {
   reads: "DALLE-pytorch's CLIP: its state dictionary, with its tokenizer as `tokenizer`",
+  takes: ['imageSize', 'textLength', 'tokenizer'],
   names: externalNames(dallePytorchRules({ ...SMALL, architecture: 'dalle-pytorch' })),
 
   async convert(files, options) {

@@ -6,6 +6,7 @@ import { dvaeArchitecture } from '../../models/dvae/architecture.ts';
 import { flatten } from '../../nn/parameters.ts';
 import { DataError } from '../../util/errors.ts';
 import type { Converted, Converter, ConvertOptions, ExternalDict, ExternalFiles } from '../external.ts';
+import { findFile } from '../files/find.ts';
 import { partsWith, unwrapped } from '../files/names.ts';
 import type { PickleMap, PickleValue } from '../pickle/values.ts';
 import { externalNames, rename } from '../rules.ts';
@@ -44,6 +45,7 @@ function converted(name: string, settings: object, tensors: StateDict, where: st
 /** encoder.pkl and decoder.pkl of openai/DALL-E: whole modules, or their state dictionaries. */
 export const openaiDvae: Converter = {
   reads: "OpenAI's dVAE: encoder.pkl and decoder.pkl, or their folder",
+  takes: ['imageSize'],
   names: externalNames(openaiRules({ groups: 1, blocksPerGroup: 1 })),
 
   async convert(files: ExternalFiles, { imageSize = PUBLISHED_SIZE }: ConvertOptions) {
@@ -59,6 +61,7 @@ export const openaiDvae: Converter = {
         fix: 'give both encoder.pkl and decoder.pkl',
       });
     }
+    for (const { where } of coders) files.used.add(where);
     return openaiVae(encoder.tensors, decoder.tensors, () => imageSize, files.where);
   },
 };
@@ -95,6 +98,7 @@ export function openaiVae(
 
 interface Coder {
   readonly role: 'encoder' | 'decoder';
+  readonly where: string;
   readonly tensors: StateDict;
 }
 
@@ -102,22 +106,23 @@ interface Coder {
 const PREFIXES = ['', 'encoder.', 'decoder.', 'enc.', 'dec.'];
 
 /** The halves of OpenAI's dVAE in a state dictionary: only the decoder begins with a 1×1 convolution. */
-const openaiCoders = ({ tensors }: ExternalDict): Coder[] =>
+const openaiCoders = ({ tensors, where }: ExternalDict): Coder[] =>
   partsWith(unwrapped(tensors), ['blocks.input.w', 'blocks.output.conv.w']).flatMap(
     ({ prefix, tensors: half }) => {
       if (!PREFIXES.includes(prefix)) return [];
       const side = half.get('blocks.input.w')?.shape[2];
-      return [{ role: side === 1 ? ('decoder' as const) : ('encoder' as const), tensors: half }];
+      return [{ role: side === 1 ? ('decoder' as const) : ('encoder' as const), where, tensors: half }];
     },
   );
 
 /** vae.pt of DALLE-pytorch's train_vae: { hparams, weights }. */
 export const dallePytorchDvae: Converter = {
   reads: "DALLE-pytorch's DiscreteVAE: the vae.pt of its train_vae",
+  takes: [],
   names: externalNames(discreteVaeRules({ layers: 3, resnetBlocks: 1 })),
 
   async convert(files: ExternalFiles) {
-    const found = (await files.torchFiles()).find(({ value }) => isDiscreteVae(value));
+    const found = await findFile(files, ({ value }) => isDiscreteVae(value));
     if (!found) return undefined;
     const { path, value } = found;
     const contents = value as PickleMap;

@@ -108,6 +108,7 @@ function findYaml(files: ExternalFiles, given: string | undefined): ModelYaml | 
 
 export const tamingOrLatentDiffusion: Converter = {
   reads: 'a VQGAN of taming-transformers or latent-diffusion: its .ckpt, with its model.yaml as `config`',
+  takes: ['config', 'imageSize'],
   names: externalNames(tamingRules(SMALL)),
 
   async convert(files, { config, imageSize, part }: ConvertOptions) {
@@ -141,6 +142,7 @@ export const tamingOrLatentDiffusion: Converter = {
 export const diffusersVqgan: Converter = {
   reads:
     'a VQModel of diffusers: its folder, with config.json and diffusion_pytorch_model.safetensors or .bin',
+  takes: ['config', 'imageSize'],
   names: externalNames(diffusersRules(SMALL)),
 
   async convert(files, { config, imageSize, part }: ConvertOptions) {

@@ -1,9 +1,8 @@
 // An image as it is packed: its bytes as they are, or made smaller; and its hashes.
 
 import { createHash } from 'node:crypto';
-import sharp from 'sharp';
 import { HASHED_SIZE, type PerceptualHash, perceptualHash } from '../check/perceptual-hash.ts';
-import { decodeBuffer } from '../decode.ts';
+import { decodeBuffer, openImage } from '../decode.ts';
 import type { ImageFile } from '../image.ts';
 import { readImageFile } from '../read-image.ts';
 import type { PackSettings } from './manifest.ts';
@@ -54,7 +53,7 @@ async function reduced(
   { format, quality }: PackSettings,
   size: number,
 ): Promise<Pick<PreparedImage, 'data' | 'width' | 'height'>> {
-  const upright = sharp(data).autoOrient().resize(size, size, { fit: 'outside' }).toColourspace('srgb');
+  const upright = openImage(data).autoOrient().resize(size, size, { fit: 'outside' }).toColourspace('srgb');
   const opaque = format === 'jpeg' ? upright.flatten({ background: '#ffffff' }) : upright;
   const { data: encoded, info } = await opaque
     .toFormat(format, format === 'png' ? {} : { quality })

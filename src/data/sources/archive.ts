@@ -7,7 +7,7 @@ import { DataError } from '../../util/errors.ts';
 import { readError } from '../../util/files.ts';
 import { printable } from '../../util/printable.ts';
 import type { CaptionedImage } from '../image.ts';
-import { captionsOf, MAX_TEXT_BYTES } from './captions.ts';
+import { findCaptions, MAX_TEXT_BYTES } from './captions.ts';
 import { type CaptionExtension, extensionOf, isHidden, normalized, roleOf } from './endings.ts';
 import type { Faults } from './faults.ts';
 import type { ReadOptions } from './source.ts';
@@ -169,13 +169,11 @@ async function readCaptions(
   shown: string,
   faults: Faults | undefined,
 ): Promise<Pick<CaptionedImage, 'captions' | 'lack' | 'label'>> {
-  const texts: Partial<Record<CaptionExtension, Uint8Array>> = {};
-  for (const [extension, { offset, size }] of Object.entries(members)) {
+  const { extension, reason, ...found } = await findCaptions(members, async ({ offset, size }) => {
     const bytes = new Uint8Array(Math.min(size, MAX_TEXT_BYTES + 1));
     await file.read(bytes, 0, bytes.length, offset);
-    texts[extension as CaptionExtension] = bytes;
-  }
-  const { extension, reason, ...found } = captionsOf(texts);
+    return bytes;
+  });
   if (reason !== undefined && extension !== undefined)
     faults?.record({
       kind: 'unreadable-caption',

@@ -45,9 +45,6 @@ export function decodeText(bytes: Uint8Array): string {
   return text;
 }
 
-/** The contents of the caption files of one image, by extension. */
-export type CaptionTexts = Partial<Readonly<Record<CaptionExtension, Uint8Array>>>;
-
 export interface FoundCaptions {
   readonly captions: readonly string[];
   readonly lack?: CaptionLack;
@@ -61,16 +58,22 @@ export interface FoundCaptions {
 
 /**
  * The captions of an image from the files beside it: the lines of .txt, or of .caption, or the `caption` of .json, or
- * the words of .cls; an empty file gives way to the next, one that is no text does not. Undefined files do not count.
+ * the words of .cls; an empty file gives way to the next, one that is no text does not.
+ * @param files the files that there are, by extension
+ * @param read the contents of one of them; what is given way to is not read
  */
-export function captionsOf(texts: CaptionTexts): FoundCaptions {
-  let lack: Omit<FoundCaptions, 'captions'> = { lack: 'no-caption' };
+export async function findCaptions<F>(
+  files: Partial<Readonly<Record<CaptionExtension, F>>>,
+  read: (file: F) => Promise<Uint8Array>,
+): Promise<FoundCaptions> {
+  let found: FoundCaptions = { captions: [], lack: 'no-caption' };
   let label: { label?: string } = {};
-  let found: FoundCaptions | undefined;
   for (const extension of CAPTION_EXTENSIONS) {
-    const bytes = texts[extension];
-    if (bytes === undefined) continue;
+    const file = files[extension];
+    const isSettled = found.captions.length > 0 || found.lack === 'unreadable-caption';
+    if (file === undefined || (isSettled && extension !== '.cls')) continue;
     try {
+      const bytes = await read(file);
       if (bytes.length > MAX_TEXT_BYTES) throw new EncodingError(`longer than ${MAX_TEXT_BYTES} bytes`);
       const text = decodeText(bytes);
       const captions = extension === '.json' ? jsonCaptions(text) : textLines(text);
@@ -79,15 +82,15 @@ export function captionsOf(texts: CaptionTexts): FoundCaptions {
         label = { label: only };
         if (/^\d+$/.test(only)) continue; // an index into a list of classes
       }
-      if (captions.length > 0) found ??= { captions, extension };
-      else if (lack.lack === 'no-caption') lack = { lack: 'empty-caption', extension };
+      if (isSettled) continue;
+      if (captions.length > 0) found = { captions, extension };
+      else if (found.lack === 'no-caption') found = { captions: [], lack: 'empty-caption', extension };
     } catch (error) {
       if (!(error instanceof EncodingError)) throw error;
-      if (!found)
-        return { captions: [], lack: 'unreadable-caption', extension, reason: error.message, ...label };
+      if (!isSettled) found = { captions: [], lack: 'unreadable-caption', extension, reason: error.message };
     }
   }
-  return { ...(found ?? { captions: [], ...lack }), ...label };
+  return { ...found, ...label };
 }
 
 /** What is wrong with a text that JSON.parse refuses, whose messages quote it. */

@@ -3,8 +3,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CaptionedImage } from '../image.ts';
-import { type CaptionTexts, captionsOf } from './captions.ts';
-import { CAPTION_EXTENSIONS, type CaptionExtension, extensionOf, normalized, stemOf } from './endings.ts';
+import { EncodingError, findCaptions } from './captions.ts';
+import { type CaptionExtension, extensionOf, normalized, stemOf } from './endings.ts';
 import type { Faults } from './faults.ts';
 
 /** The caption files of one stem; names relative to the folder. */
@@ -28,29 +28,20 @@ export async function readFound(
   files: CaptionFiles,
   faults?: Faults,
 ): Promise<Pick<CaptionedImage, 'captions' | 'lack' | 'label' | 'captionFile'>> {
-  const unreadable = (name: string, reason: string) => {
-    faults?.record({ kind: 'unreadable-caption', where: join(path, name), reason });
-    return { captions: [], lack: 'unreadable-caption', captionFile: join(path, name) } as const;
-  };
-  const texts: Partial<Record<CaptionExtension, Uint8Array>> = {};
-  for (const extension of CAPTION_EXTENSIONS) {
-    const name = files[extension];
-    if (name === undefined) continue;
+  const { extension, reason, ...found } = await findCaptions(files, async (name) => {
     try {
-      texts[extension] = await readFile(join(path, name));
+      return await readFile(join(path, name));
     } catch (error) {
-      return unreadable(name, `the file cannot be read (${(error as NodeJS.ErrnoException).code})`);
+      const { code } = error as NodeJS.ErrnoException;
+      throw new EncodingError(`the file cannot be read (${code})`, { cause: error });
     }
-    if (extension !== '.cls' && !isBlank(texts[extension])) break;
-  }
-  const { extension, reason, ...found } = captionsOf(texts as CaptionTexts);
-  const name = extension === undefined ? undefined : files[extension];
+  });
+  const name = extension && files[extension];
   if (name === undefined) return found;
-  return reason === undefined ? { ...found, captionFile: join(path, name) } : unreadable(name, reason);
+  const where = join(path, name);
+  if (reason !== undefined) faults?.record({ kind: 'unreadable-caption', where, reason });
+  return { ...found, captionFile: where };
 }
-
-/** Whether a file of captions gives way to the next kind: it has nothing but blanks. */
-const isBlank = (bytes: Uint8Array): boolean => bytes.every((byte) => byte <= 32);
 
 /**
  * The caption files of each image: those of its name beside it, else those of its path below the first folder, else

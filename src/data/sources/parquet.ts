@@ -11,7 +11,7 @@ import type { CaptionedImage } from '../image.ts';
 import { cellCaptions, decodeText, EncodingError } from './captions.ts';
 import { stemOf } from './endings.ts';
 import { columnNames, findColumn } from './list-entries.ts';
-import { assertColumns, BOUNDED, MAX_GROUP_BYTES, type OpenBuffer, openBuffer } from './parquet-file.ts';
+import { assertColumns, MAX_GROUP_BYTES, type OpenBuffer, openBuffer } from './parquet-file.ts';
 import type { OpenPart, ReadOptions, SourcePart } from './source.ts';
 import { temporaryFile } from './spool.ts';
 
@@ -72,11 +72,12 @@ async function readRows(
           columns: names.filter((name) => name !== undefined),
           rowStart: row,
           rowEnd: Math.min(end, row + ROWS),
-          compressors: BOUNDED,
+          compressors: file.compressors,
           utf8: false,
         }).catch((cause: unknown) => {
           throw damaged(path, cause);
         });
+        if (file.failure) throw damaged(path, file.failure);
         if (rows.length === 0) throw damaged(path, new Error(`no row ${row} of ${end}`));
         for (const [i, values] of rows.entries()) {
           const where = `${path}/${row + i}`;
@@ -102,7 +103,8 @@ async function readRows(
 async function readMetadata(path: string, file: OpenBuffer): Promise<FileMetaData> {
   try {
     const metadata = await parquetMetadataAsync(file);
-    assertColumns(metadata);
+    assertColumns(metadata, file.byteLength);
+    if (file.failure) throw file.failure;
     return metadata;
   } catch (cause) {
     throw damaged(path, cause);

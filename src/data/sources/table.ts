@@ -31,16 +31,9 @@ export function readTable(
   const lines = text.replace(/^\uFEFF/, '').replaceAll('\r\n', '\n');
   const plain = lines.includes('\n') ? lines : lines.replaceAll('\r', '\n');
   const chosen = separator ?? findSeparator(plain, isWanted);
-  const quoted = parse(plain, chosen, true);
-  const unquoted = parse(plain, chosen, false);
-  const read = choose(plain, chosen, quoted, unquoted);
-  const [header, ...rows] = read.rows;
-  return {
-    header: header?.cells ?? [],
-    rows,
-    separator: chosen,
-    keepsQuotes: read === unquoted && (quoted.isDamaged || quoted.rows.length !== unquoted.rows.length),
-  };
+  const { rows: read, keepsQuotes } = choose(plain, chosen);
+  const [header, ...rows] = read;
+  return { header: header?.cells ?? [], rows, separator: chosen, keepsQuotes };
 }
 
 /** The separator that gives the first line a wanted name; of several, the one with the most columns. */
@@ -83,20 +76,25 @@ const isFilled = ({ cells }: TableRow): boolean => cells.length > 1 || cells[0] 
  * One of the readings. Between tabs a quotation mark is a character unless the file quotes: then every cell that has
  * one is quoted properly, and some need to be, or all are. Elsewhere cells are quoted unless that fails.
  */
-function choose(text: string, separator: string, quoted: Parsed, unquoted: Parsed): Parsed {
-  if (!text.includes('"')) return unquoted;
-  const hasQuotedHeader = unquoted.rows[0]?.cells.every((cell) => /^".*"$/.test(cell)) ?? false;
-  const isPlain = separator === '\t' && !hasQuotedHeader && isEven(unquoted) && !doublesMarks(text, quoted);
-  if (isPlain) return quotesCells(unquoted) ? quoted : unquoted;
-  if (!quoted.isDamaged && isEven(quoted)) return quoted;
+function choose(text: string, separator: string): Pick<Table, 'rows' | 'keepsQuotes'> {
+  const withoutQuotes = (keepsQuotes: boolean) => ({ rows: parse(text, separator, false).rows, keepsQuotes });
+  if (!text.includes('"')) return withoutQuotes(false);
+  const quoted = parse(text, separator, true);
+  if (separator === '\t') {
+    const unquoted = parse(text, separator, false);
+    const hasQuotedHeader = unquoted.rows[0]?.cells.every((cell) => /^".*"$/.test(cell)) ?? false;
+    if (!hasQuotedHeader && isEven(unquoted) && !doublesMarks(text, quoted) && !quotesCells(unquoted))
+      return {
+        rows: unquoted.rows,
+        keepsQuotes: quoted.isDamaged || quoted.rows.length !== unquoted.rows.length,
+      };
+  }
+  if (!quoted.isDamaged && isEven(quoted)) return { rows: quoted.rows, keepsQuotes: false };
   // Blanks before a quotation mark, as people write lists by hand.
-  const trimmed = parse(
-    text.replaceAll(new RegExp(`(^|\\n|\\${separator}) +"`, 'g'), '$1"'),
-    separator,
-    true,
-  );
-  if (!trimmed.isDamaged && isEven(trimmed)) return trimmed;
-  return quoted.isDamaged ? unquoted : quoted;
+  const blanks = new RegExp(`(^|\\n|\\${separator}) +"`, 'g');
+  const trimmed = parse(text.replaceAll(blanks, '$1"'), separator, true);
+  if (!trimmed.isDamaged && isEven(trimmed)) return { rows: trimmed.rows, keepsQuotes: false };
+  return quoted.isDamaged ? withoutQuotes(true) : { rows: quoted.rows, keepsQuotes: false };
 }
 
 /** Whether every row has a cell for each column. */

@@ -66,9 +66,14 @@ export class ClipPipeline {
     const config = checkpoint.config(clipCheckpointSchema).model;
     const tokenizer = await loadTokenizer(checkpoint.tokenizerFile);
     const weights = new Weights(runtime, 'clip', clipSpec(config));
-    const values = await checkpoint.read(checkpoint.bestPart, weights.expected());
-    await weights.load(values);
-    const scale = Math.exp(Number(values.get('logit_scale')?.data[0]));
+    let scale = Number.NaN;
+    async function* withScale(values: ReturnType<Checkpoint['tensors']>) {
+      for await (const [name, value] of values) {
+        if (name === 'logit_scale') scale = Math.exp(Number(value.data[0]));
+        yield [name, value] as const;
+      }
+    }
+    await weights.loadEach(withScale(checkpoint.tensors(checkpoint.bestPart, weights.expected())));
     return new ClipPipeline(
       config,
       featureHash(checkpoint, config),

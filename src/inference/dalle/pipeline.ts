@@ -113,7 +113,7 @@ export class DallePipeline {
     const codec = await DvaeCodec.open(runtime, await checkpoint.dvae());
     const tokenizer = await loadTokenizer(checkpoint.tokenizerFile);
     const weights = new Weights(runtime, 'dalle', dalleSpec(config.model));
-    await weights.load(await checkpoint.read(checkpoint.bestPart, weights.expected()));
+    await weights.loadEach(checkpoint.tensors(checkpoint.bestPart, weights.expected()));
     return new DallePipeline(runtime, config, hashOf(checkpoint), codec, tokenizer, weights);
   }
 

@@ -92,7 +92,7 @@ export class DvaeCodec {
     const config = checkpoint.config(dvaeCheckpointSchema).model;
     const tokenizer = imageTokenizer(config);
     const weights = new Weights(runtime, 'codec', tokenizer.spec);
-    await weights.load(await checkpoint.read(checkpoint.bestPart, weights.expected()));
+    await weights.loadEach(checkpoint.tensors(checkpoint.bestPart, weights.expected()));
     return new DvaeCodec(runtime, config, hashOf(checkpoint), tokenizer, weights);
   }
 

@@ -104,6 +104,23 @@ describe('loaded weights', () => {
     assert.deepEqual(numbers((await weights.save()).get('w')), [1, 2, 3, 4]);
   });
 
+  test('that come one by one are set in chunks, in any order', async () => {
+    const each = async function* (entries: Iterable<[string, HostTensor]>) {
+      for (const [name, tensor] of entries) yield [name, tensor] as const;
+    };
+    for (const chunk of [1, 2 ** 28]) {
+      const weights = new Weights(runtime, `each ${chunk}`, spec);
+      const other: HostTensor = { dtype: 'float32', shape: [1], data: Float32Array.of(1) };
+      await weights.loadEach(each([['other', other], ...[...values].reverse()]), chunk);
+      assert.deepEqual(await weights.save(), values);
+      const [first, ...rest] = values;
+      await assert.rejects(weights.loadEach(each(rest), chunk), {
+        name: 'RangeError',
+        message: new RegExp(first![0]),
+      });
+    }
+  });
+
   test('replace initialized ones', async () => {
     const weights = new Weights(runtime, 'replaced', spec);
     await weights.initialize(1);

@@ -33,7 +33,7 @@ async function find(paths: readonly string[], part?: string) {
     const values = new Map<string, TensorArray>();
     for (const [name, tensor] of found.tensors)
       if (isFloat(tensor)) values.set(name, (await tensor.read()).data);
-    return { values, where: found.where, notes: files.notes };
+    return { values, where: found.where, notes: files.notes, unused: await files.unused() };
   } finally {
     await files.close();
   }
@@ -140,7 +140,7 @@ describe('folders', () => {
     copyFileSync(`${WRAPPED}legacy.pth`, join(path, 'pytorch_model.bin'));
     const found = await find([path]);
     assert.ok(found!.where.endsWith('model.safetensors'));
-    assert.match(found!.notes.join(), /pytorch_model\.bin/);
+    assert.deepEqual(found!.unused, [join(path, 'pytorch_model.bin')]);
     copyFileSync(`${WRAPPED}swa`, join(path, 'epoch_2.pt'));
     await rejects([path], 'E_WEIGHTS_AMBIGUOUS', /3 files.*epoch_2\.pt/s);
   });
@@ -208,6 +208,33 @@ describe('folders', () => {
   });
 });
 
+test('a CLIP in wrappers and shards becomes the same checkpoint as its own file', async () => {
+  const from = fileURLToPath(new URL('../../parity/fixtures/open-clip/heads/', import.meta.url));
+  const wrapped = join(root, 'wrapped-clip');
+  cpSync(from, wrapped, { recursive: true });
+  const name = 'open_clip_model.safetensors';
+  rmSync(join(wrapped, name));
+  const file = await SafetensorsFile.open(join(from, name));
+  const tensors = await file.readAll().finally(() => file.close());
+  const isText = (name: string): boolean => !/^(visual\.|logit_scale)/.test(name);
+  const renamed = Array.from(tensors, ([name, tensor]) => {
+    const inner = isText(name) ? `text._orig_mod.${name}` : name;
+    return [`module.model.clip.${inner}`, tensor] as const;
+  });
+  const half = Math.ceil(renamed.length / 2);
+  for (const i of [1, 2])
+    await writeSafetensors(
+      join(wrapped, `model-0000${i}-of-00002.safetensors`),
+      renamed.slice((i - 1) * half, i * half),
+    );
+  const to = ['plain', 'other'].map((name) => join(root, `clip-${name}`)) as [string, string];
+  const plain = await convertWeights([from], to[0], {});
+  const other = await convertWeights([wrapped], to[1], {});
+  assert.deepEqual([other.what, other.notes], [plain.what, []]);
+  for (const file of ['model.safetensors', 'config.yaml'])
+    assert.ok(readFileSync(join(to[1], file)).equals(readFileSync(join(to[0], file))), file);
+});
+
 test('unknown weights show three of their names and the nearest model', async () => {
   const path = join(root, 'unknown.safetensors');
   const tensor = { dtype: 'float32', shape: [1], data: new Float32Array(1) } as const;
@@ -225,6 +252,11 @@ test('unknown weights show three of their names and the nearest model', async ()
     message:
       /7 tensors, among them transformer\.resblocks\.#\.attn\.in_proj_weight, .*logit_bias; .*OpenAI's CLIP.* 3 of/,
   });
+  const folder = join(root, 'siglip');
+  mkdirSync(folder);
+  await writeSafetensors(join(folder, 'model.safetensors'), [['logit_bias', tensor]]);
+  writeFileSync(join(folder, 'config.json'), '{"model_type": "siglip"}');
+  await assert.rejects(convertWeights([folder], join(root, 'to'), {}), { message: /siglip/ });
   await writeSafetensors(path, [['a.b.c', tensor]]);
   await assert.rejects(convertWeights([path], join(root, 'to'), {}), { message: /a\.b\.c; .*no model/ });
 });

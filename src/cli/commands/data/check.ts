@@ -2,6 +2,7 @@
 
 import type { DataReport, Found } from '../../../data/check/check.ts';
 import type { Range } from '../../../data/check/distribution.ts';
+import { isFault } from '../../../data/sources/fault-kinds.ts';
 import { SOURCES } from '../../../data/sources/resolve.ts';
 import { DataError } from '../../../util/errors.ts';
 import { writeFileAtomic } from '../../../util/files.ts';
@@ -65,10 +66,10 @@ export const command = defineCommand({
 });
 
 /** The limit that training has with the same flag. */
-function assertFewBad({ images, usable, unusable, path }: DataReport, maxBad: number | undefined): void {
-  const bad = images - usable;
+function assertFewBad({ images, findings, unusable, path }: DataReport, maxBad: number | undefined): void {
+  const bad = findings.reduce((sum, { kind, count }) => sum + (isFault(kind) ? count : 0), 0);
   if (maxBad === undefined || bad <= maxBad * images) return;
-  throw new DataError(`${bad} of ${images} images cannot be used, more than ${100 * maxBad} %`, {
+  throw new DataError(`${bad} faults in ${images} images, more than ${100 * maxBad} %`, {
     code: 'E_TOO_MANY_FAULTS',
     where: unusable[0]?.file ?? path,
     fix: 'replace or remove them, or allow more with `maxBad`',

@@ -53,6 +53,22 @@ test('hidden files and folders are left out and counted, and links to files are 
   assert.equal(faults.count('hidden'), 2);
 });
 
+test('JPEGs of any extension and BMPs are images; other images and files are counted by kind', async () => {
+  const folder = await temporaryFolder();
+  for (const name of ['a.jpg', 'b.jfif', 'c.bmp', 'd.JPE', 'e.heic', 'f.psd', 'g.md'])
+    await write(join(folder, name), '');
+  const faults = new Faults();
+  const images = await readFolder(folder, { captions: 'ignore', faults });
+  assert.equal(images.length, 4);
+  assert.deepEqual(
+    faults.counts.map(({ kind, count }) => [kind, count]),
+    [
+      ['image-ending', 2],
+      ['other-file', 1],
+    ],
+  );
+});
+
 test('links to folders are followed, each folder once, whatever the links lead to', async () => {
   const folder = await temporaryFolder();
   for (const name of ['photos/a.png', 'photos/deep/b.png', 'store/c.png'])
