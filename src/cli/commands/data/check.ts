@@ -28,7 +28,7 @@ export const command = defineCommand({
         })
         .option('tokenizer', {
           ...TEXT,
-          describe: "tokenizer.json, or CLIP's merges file: caption lengths in tokens",
+          describe: 'tokenizer, of any kind (docs/FORMATS.md): caption lengths in tokens',
         })
         .option('html', { ...TEXT, describe: 'write a page with images of each kind of fault to this file' }),
       [
