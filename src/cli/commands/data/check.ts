@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import type { DataReport, Found } from '../../../data/check/check.ts';
 import type { Range } from '../../../data/check/distribution.ts';
 import { isFault } from '../../../data/sources/fault-kinds.ts';
-import { SOURCES } from '../../../data/sources/resolve.ts';
+import { SOURCES } from '../../../data/sources/source.ts';
 import { DataError } from '../../../util/errors.ts';
 import { assertWritable, writeFileAtomic } from '../../../util/files.ts';
 import { type Context, defineCommand } from '../../command.ts';
