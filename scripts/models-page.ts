@@ -268,8 +268,8 @@ ${table(['shape', 'features', 'decoded pixels', 'codes', 'equal'], VQGAN_SHAPES)
 
 PyTorch's own rounding is of this size: against 64 bits, features of f16-16384 differ by 1.6e-5 and pixels by 1.0e-4.
 Codebooks of thousands of vectors in 3 or 4 channels have some as near as one another but for rounding:
-the one code of vq-f8 that differs is the nearer by 64 bits, by 4.5e-8 of the squares that PyTorch adds up;
-vq-f4 was measured before distances were taken from the middle of the codebook, which found that one.
+in 64 bits, the codes of vq-f4 and vq-f8 that PyTorch finds are not always the nearest
+([LOG.md](LOG.md), "Nearest codes of few channels").
 
 ## Preprocessing of a CLIP
 
