@@ -31,8 +31,7 @@ export const command = trainingCommand({
         .option('vqgan-config-path', {
           ...TEXT,
           alias: 'vqgan_config_path',
-          hidden: true,
-          describe: "a VQGAN's model.yaml; mm convert reads it",
+          describe: "a VQGAN's model.yaml: refused with the mm convert that reads it",
         })
         .option('tokenizer', {
           ...TEXT,
