@@ -5,7 +5,9 @@ import { randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline';
 import { setTimeout } from 'node:timers/promises';
 import type { Argv } from 'yargs';
+import { formatAddress } from '../cluster/address.ts';
 import type { Cluster } from '../cluster/cluster.ts';
+import { membershipFrom, SOURCES } from '../cluster/environment.ts';
 import { DataError, UsageError } from '../util/errors.ts';
 import { assertWholeNumber } from '../util/whole-number.ts';
 import type { Context } from './command.ts';
@@ -17,6 +19,7 @@ export interface WorkerFlags {
   readonly rank: number | undefined;
   readonly join: string | undefined;
   readonly 'worker-timeout': number;
+  readonly 'workers-from': (typeof SOURCES)[number] | undefined;
   /** Of the training commands; not for several workers. */
   readonly devices?: string | undefined;
 }
@@ -40,12 +43,16 @@ export function workerFlags<T>(yargs: Argv<T>) {
       describe: 'several machines: number of this process, from 0; process 0 writes the run folder',
     })
     .option('join', { ...TEXT, describe: 'several machines: HOST:PORT of process 0, the same for all' })
+    .option('workers-from', {
+      choices: SOURCES,
+      describe: 'takes the other three from TF_CONFIG (Kubernetes) or from the variables of srun',
+    })
     .option('worker-timeout', {
       ...NUMBER,
       default: 300,
       describe: 'seconds without a sign of life after which a process counts as lost',
     })
-    .group(['workers', 'rank', 'join', 'worker-timeout'], 'Several processes:');
+    .group(['workers', 'rank', 'join', 'workers-from', 'worker-timeout'], 'Several processes:');
 }
 
 interface Placement {
@@ -56,8 +63,9 @@ interface Placement {
 }
 
 /** Which process this is among how many; undefined when it is the only one. */
-function placementOf({ workers, rank, join, devices, ...flags }: WorkerFlags): Placement | undefined {
-  const timeout = flags['worker-timeout'];
+function placementOf(flags: WorkerFlags): Placement | undefined {
+  const { 'worker-timeout': timeout, devices } = flags;
+  const { workers, rank, join } = placementInEnvironment(flags) ?? flags;
   if (workers === undefined && rank === undefined && join === undefined) return undefined;
   if (!(timeout > 0)) {
     throw new UsageError(`\`workerTimeout\`: expected a number above 0, received ${timeout}`, {
@@ -83,6 +91,21 @@ function placementOf({ workers, rank, join, devices, ...flags }: WorkerFlags): P
     });
   }
   return { workers, rank, join };
+}
+
+/** What --workers-from takes from the environment; undefined without it. */
+function placementInEnvironment({ workers, rank, join, ...flags }: WorkerFlags): Placement | undefined {
+  const source = flags['workers-from'];
+  if (source === undefined) return undefined;
+  if (workers !== undefined || rank !== undefined || join !== undefined) {
+    throw new UsageError('--workers-from gives --workers, --rank and --join, which were given too', {
+      code: 'E_WORKER_FLAGS',
+      option: 'workersFrom',
+      fix: 'leave out the other three',
+    });
+  }
+  const { address, ...member } = membershipFrom(source, process.env);
+  return { ...member, join: formatAddress(address) };
 }
 
 /**

@@ -16,7 +16,14 @@ async function plan(...flags: string[]) {
 }
 
 test('the published model has its parameters, its operations, and its share of memory on 1024 devices', async () => {
-  const published = await plan('--config', 'configs/dalle/12b.yaml', '--devices', '1024');
+  const published = await plan(
+    '--config',
+    'configs/dalle/12b.yaml',
+    '--devices',
+    '1024',
+    '--sharding',
+    'parameters',
+  );
   const parameters = countParameters(dalleSpec(dalleModelSchema.parse({ lastAttention: 'conv' })));
   assert.equal(published.parameters.total, parameters);
   const parts = Object.values(published.parameters.parts as Record<string, number>);
@@ -31,6 +38,7 @@ test('the published model has its parameters, its operations, and its share of m
   assert.ok(published.flopsPerStep > dense && published.flopsPerStep < 1.1 * dense, published.flopsPerStep);
   assert.equal(published.memory.weights, Math.ceil((parameters * 4) / 1024));
   assert.equal(published.memory.moments, Math.ceil((parameters * 8) / 1024));
+  assert.equal(published.sentPerStep, Math.ceil((3 * parameters * 4 * 1023) / 1024));
   assert.ok(published.memory.activations < published.activationsOtherwise / 5);
 });
 
@@ -44,7 +52,7 @@ test('stopped by Ctrl-C, mm plan prints nothing', async () => {
     signal: AbortSignal.abort(),
   } as unknown as Context;
   for (const config of ['configs/dvae/demo.yaml', 'configs/dalle/demo.yaml']) {
-    const flags = { config, set: undefined, kind: undefined, devices: 1 };
+    const flags = { config, set: undefined, kind: undefined, devices: 1, sharding: 'none' as const };
     await assert.rejects(command.run(flags, context), { name: 'InterruptedError', code: 'E_INTERRUPTED' });
   }
   assert.deepEqual(printed, []);
@@ -72,6 +80,18 @@ describe('smaller ones', () => {
     assert.doesNotMatch(stderr, /model\.(grid|textVocabulary)/);
     // Embeddings and logits of 8192 codes, and a bias each.
     assert.ok(JSON.parse(stdout).parameters.total > 2 * 8192 * 128);
+  });
+
+  test('devices hold everything unless it is sharded, and an equal share of the batch', async () => {
+    const demo = ['--config', 'configs/dvae/demo.yaml', '--devices', '4'];
+    const whole = await plan('--config', 'configs/dvae/demo.yaml');
+    const replicas = await plan(...demo);
+    const sharded = await plan(...demo, '--sharding', 'optimizer');
+    assert.equal(replicas.examplesAtOnce, whole.examplesAtOnce / 4);
+    assert.equal(replicas.memory.moments, whole.memory.moments);
+    assert.equal(replicas.sentPerStep, (2 * 4 * whole.parameters.trained * 3) / 4);
+    assert.equal(sharded.memory.moments, Math.ceil(whole.memory.moments / 4));
+    assert.equal(sharded.memory.gradients, whole.memory.gradients);
   });
 
   test('a file is recognized as a CLIP’s by its two towers', async () => {

@@ -75,7 +75,21 @@ test('a killed worker is named by the other, which ends; the run resumes from it
   assert.equal(second.code, null);
   assert.equal(first.code, EXIT.data, first.stderr);
   assert.match(first.stderr, /^error: worker 1: .*\n {2}fix: .*--resume.*\n {2}code: E_WORKER_LOST\n/m);
-  const [again, other] = await pair(run, ['--resume']);
+  // Resumed with worker 0 as Kubernetes starts it, and worker 1 as srun does.
+  const port = 15_000 + (process.pid % 20_000);
+  const cluster = { worker: [`127.0.0.1:${port}`, 'elsewhere:1'] };
+  const [again, other] = await Promise.all([
+    train(run, ['--workers-from', 'tf-config', '--resume'], undefined, {
+      TF_CONFIG: JSON.stringify({ cluster, task: { type: 'worker', index: 0 } }),
+    }),
+    train(join(root, 'nowhere'), ['--workers-from', 'slurm', '--resume'], undefined, {
+      SLURM_JOB_ID: String(process.pid),
+      SLURM_STEP_ID: '0',
+      SLURM_STEP_NUM_TASKS: '2',
+      SLURM_STEP_NODELIST: '127.0.0.1',
+      SLURM_PROCID: '1',
+    }),
+  ]);
   assert.equal(again.code, 0, again.stderr);
   assert.equal(other.code, 0, other.stderr);
   assert.equal(other.stdout, '');
@@ -107,6 +121,25 @@ const refusals: Record<string, Refusal> = {
     code: 'E_OPTION_VALUE',
     at: '--rank',
     says: [/from 0 to 1, received 2/],
+  },
+  'devices besides workers are refused': {
+    flags: ['--workers', '2', '--devices', 'cpu:0,cpu:1'],
+    exit: EXIT.usage,
+    code: 'E_WORKER_FLAGS',
+    at: '--devices',
+  },
+  'workers of Slurm without srun are refused': {
+    flags: ['--workers-from', 'slurm'],
+    exit: EXIT.usage,
+    code: 'E_SLURM',
+    at: 'SLURM_STEP_NUM_TASKS',
+    says: [/srun/],
+  },
+  'workers of TF_CONFIG and of flags are refused': {
+    flags: ['--workers-from', 'tf-config', '--workers', '2'],
+    exit: EXIT.usage,
+    code: 'E_WORKER_FLAGS',
+    at: '--workers-from',
   },
   'half a worker is refused': {
     flags: ['--workers', '1.5'],

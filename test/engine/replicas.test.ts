@@ -10,7 +10,12 @@ import { parseDevices } from '../../src/engine/session/devices.ts';
 import { compileReplicated } from '../../src/engine/session/replicated.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, tf } from '../../src/engine/tfjs/tf.ts';
-import { UsageError } from '../../src/util/errors.ts';
+import { constant } from '../../src/nn/parameters.ts';
+import { Weights } from '../../src/nn/weights.ts';
+import { ReplicatedState } from '../../src/train/distributed/replicas.ts';
+import { initialize } from '../../src/train/loop/state.ts';
+import { Adam } from '../../src/train/optim/adam.ts';
+import { DataError, UsageError } from '../../src/util/errors.ts';
 import { RandomStream } from '../../src/util/random.ts';
 import { sizeOf } from '../../src/util/shape.ts';
 
@@ -20,6 +25,13 @@ const floats = (shape: readonly number[], value: (i: number) => number): HostTen
   data: Float32Array.from({ length: sizeOf(shape) }, (_, i) => value(i)),
 });
 const numbersOf = (tensor: HostTensor): number[] => [...(tensor.data as Float32Array)];
+const adam = {
+  learningRate: { peak: 1, end: 0, warmup: 0 },
+  beta1: 0.9,
+  beta2: 0.9,
+  epsilon: 1e-8,
+  weightDecay: 0,
+};
 const cpus = (count: number) => parseDevices(Array.from({ length: count }, (_, i) => `cpu:${i}`).join());
 
 const THREE = 3;
@@ -162,6 +174,46 @@ test('with one replica nothing is exchanged', async () => {
     ['Placeholder', 'Identity'],
   );
   await alone.close();
+});
+
+test('replicas that differ by a bit are an error before a checkpoint', async () => {
+  const weights = new Weights(runtime, 'replicated', { w: constant([2], 1) });
+  const optimizer = new Adam(runtime, 'replicated', weights.entries, adam);
+  const state = { weights, optimizer, ema: undefined };
+  await initialize(runtime, state, 0);
+  const replicated = new ReplicatedState(runtime, state);
+  await replicated.copy();
+  await replicated.assertSame(1);
+  const change = runtime.compile('change one replica', () => {
+    eachReplica((r) => {
+      if (r === 2) weights.variables[0]!.add(tf.tensor1d([0, 2 ** -23]));
+    });
+    return {};
+  });
+  await change({});
+  await assert.rejects(
+    () => replicated.assertSame(2),
+    (error) =>
+      error instanceof DataError &&
+      error.code === 'E_DEVICE_WEIGHTS' &&
+      error.message === 'the devices differ in 1 of 3 weights and moments after 2 updates',
+  );
+});
+
+test('the NaN finder looks at each replica, and waits for no exchange', async () => {
+  const weight = runtime.variable('finite', [1]);
+  const step = compileReplicated(runtime, 'a step', (own: readonly { x: Tensor }[]) => {
+    const logs = eachReplica((r) => tf.log(own[r]!.x));
+    const sums = eachReplica((r) => sumOverReplicas(logs[r]!, 'order'));
+    eachReplica((r) => weight.assign(sums[r]!));
+    return { each: [], common: {} };
+  });
+  const inputs = (values: number[]) => values.map((value) => ({ x: floats([1], () => value) }));
+  assert.match(
+    (await step.firstNonFinite(inputs([1, 2, -1]), {}))!,
+    /^the result of Log \(made by .*replicas\.test/,
+  );
+  assert.equal(await step.firstNonFinite(inputs([1, 2, 3]), {}), undefined);
 });
 
 test('lists of devices', () => {

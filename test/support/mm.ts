@@ -22,10 +22,15 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-/** Runs `mm …flags` from the repository's root; `watch` may send it signals. */
-export async function mm(flags: readonly string[], watch?: (child: ChildProcess) => void): Promise<Outcome> {
+/** Runs `mm …flags` from the repository's root; `watch` may send it signals, `env` adds variables. */
+export async function mm(
+  flags: readonly string[],
+  watch?: (child: ChildProcess) => void,
+  env: Readonly<Record<string, string>> = {},
+): Promise<Outcome> {
   const child = spawn(process.execPath, [...asModule(PROGRAM), ...flags], {
     cwd: ROOT,
+    env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   watch?.(child);

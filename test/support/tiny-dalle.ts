@@ -27,7 +27,11 @@ export function tinyDalle(name: string, steps: number) {
     writeFileSync(config, dumpConfig(dalleConfig(data, 3, rhythm)));
   });
   after(() => rmSync(root, { recursive: true }));
-  const train = (run: string, flags: readonly string[] = [], watch?: ReturnType<typeof signalWhen>) =>
-    mm(['train-dalle', '--config', config, '--run', run, ...flags], watch);
+  const train = (
+    run: string,
+    flags: readonly string[] = [],
+    watch?: ReturnType<typeof signalWhen>,
+    env?: Readonly<Record<string, string>>,
+  ) => mm(['train-dalle', '--config', config, '--run', run, ...flags], watch, env);
   return { root, ...data, config, train };
 }

@@ -10,6 +10,7 @@ import { kindOfConfig, MODEL_KINDS, type ModelKind } from '../../config/kind.ts'
 import { loadConfig } from '../../config/load.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import type { PlannedModel, ResourcePlan } from '../../train/plan/plan.ts';
+import { SHARDINGS } from '../../train/plan/sharding.ts';
 import { InterruptedError } from '../../util/errors.ts';
 import { type Context, defineCommand } from '../command.ts';
 import { setFlag, TEXT, withExamples } from '../help.ts';
@@ -33,12 +34,17 @@ export const command = defineCommand({
         .option('devices', {
           ...wholeNumber('devices'),
           default: 1,
-          describe: 'devices that share the weights and the batch',
+          describe: 'devices that share the batch',
+        })
+        .option('sharding', {
+          choices: SHARDINGS,
+          default: 'none' as const,
+          describe: 'what they share besides (ZeRO); mm itself trains with none',
         }),
-      [['the published model', 'plan --config configs/dalle/12b.yaml --devices 1024']],
+      [['the published model', 'plan --config configs/dalle/12b.yaml --devices 1024 --sharding parameters']],
     ),
 
-  async run({ config: file, set, kind, devices }, { json, print, log, signal }) {
+  async run({ config: file, set, kind, devices, sharding }, { json, print, log, signal }) {
     const { Runtime } = await import('../../engine/session/runtime.ts');
     const { plan } = await import('../../train/plan/plan.ts');
     const runtime = new Runtime();
@@ -46,7 +52,7 @@ export const command = defineCommand({
       const given = { file, set, flags: {} };
       const what = kind ?? kindOf(file);
       if (what !== 'dalle') {
-        const result = plan(await planOther(what, runtime, given, log), devices);
+        const result = plan(await planOther(what, runtime, given, log), devices, sharding);
         await throwIfAborted(signal);
         print(describe(result).join('\n'));
         json(result);
@@ -57,7 +63,7 @@ export const command = defineCommand({
       const { config, assumed } = await plannedDalle(loadConfig(givenDalleSchema, given));
       for (const line of assumed) log.warn(line);
       const { recompute } = config.train;
-      const result = plan(planDalle(runtime, config, recompute), devices);
+      const result = plan(planDalle(runtime, config, recompute), devices, sharding);
       await throwIfAborted(signal);
       const other = plan(planDalle(runtime, config, !recompute), devices).memory.activations;
       await throwIfAborted(signal);
@@ -112,7 +118,8 @@ function describe({ kind, parameters, flopsPerStep, flopsPerRun, memory, ...rest
     `${kind}: ${parameters.total.toLocaleString('en')} parameters${frozen > 0 ? `, ${frozen.toLocaleString('en')} of them frozen` : ''}`,
     ...parts,
     `${flopsPerStep.toExponential(3)} floating-point operations a step, ${flopsPerRun.toExponential(3)} a run`,
-    `memory of each of ${rest.devices} devices, ${rest.examplesAtOnce} examples at once: ${gigabytes(memory.total)}`,
+    ...(rest.devices > 1 ? [`${gigabytes(rest.sentPerStep)} sent by each device a step`] : []),
+    `memory of ${rest.devices > 1 ? `each of ${rest.devices} devices, sharding ${rest.sharding}, ` : ''}${rest.examplesAtOnce} examples at once: ${gigabytes(memory.total)}`,
     ...(['weights', 'gradients', 'moments', 'ema', 'activations'] as const).map(
       (name) => `  ${name}: ${gigabytes(memory[name])}`,
     ),

@@ -1,7 +1,7 @@
 // mm train-dalle: trains the joint text–image Transformer.
 
 import { givenDalleSchema } from '../../config/dalle.ts';
-import { SOURCES } from '../../data/sources/resolve.ts';
+import { SOURCES } from '../../data/sources/source.ts';
 import { UsageError } from '../../util/errors.ts';
 import { dvaeFlag, TEXT, withExamples } from '../help.ts';
 import { trainingSourceFlags, trainingSourceOverrides } from '../source-flags.ts';

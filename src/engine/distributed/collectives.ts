@@ -4,7 +4,7 @@
 //   R replicas, N elements
 
 import { graphSeed } from '../../util/random.ts';
-import { ATTR, type Attribute, stringAttr, typeAttr } from '../graph/attributes.ts';
+import { ATTR, type Attribute, stringAttr } from '../graph/attributes.ts';
 import type { GraphOutput } from '../native/capi.ts';
 import { DT } from '../native/dtype.ts';
 import { outputOf, wrapOutput } from '../tfjs/backend.ts';
@@ -46,36 +46,16 @@ function exchanged(
 ): Tensor {
   const { recording, replicas } = currentTrace();
   if (replicas.names.length === 1) return x;
-  const result = collective(op, [outputOf(recording, x)], [], algorithm, attributes);
+  const result = collective(op, outputOf(recording, x), algorithm, attributes);
   return wrapOutput(recording, shaped(result, shape));
 }
 
-/** Gives x of this replica to all others, which call `receive`. */
-export function send(x: Tensor): void {
-  const { recording } = currentTrace();
-  if (replicaCount() === 1) return;
-  collective('CollectiveBcastSendV2', [outputOf(recording, x)], []);
-}
-
-/** What the one replica that calls `send` gives, float32. */
-export function receive(shape: readonly number[]): Tensor {
-  const { graph, recording } = currentTrace();
-  const dimensions = graph.constant(DT.int32, [shape.length], Int32Array.from(shape));
-  const attributes = [typeAttr('T', DT.float32)];
-  const result = collective('CollectiveBcastRecvV2', [], [dimensions], undefined, attributes);
-  return wrapOutput(recording, shaped(result, shape));
-}
-
-/**
- * Adds an op of this replica. Each waits for the one before it: NCCL needs one order at all replicas.
- * @param before inputs before, and `behind` behind, the numbers of the exchange
- */
+/** Adds an op of this replica. Each waits for the one before it: NCCL needs one order at all replicas. */
 function collective(
   op: string,
-  before: readonly GraphOutput[],
-  behind: readonly GraphOutput[],
-  algorithm?: ReduceAlgorithm,
-  attributes: readonly Attribute[] = [],
+  input: GraphOutput,
+  algorithm: ReduceAlgorithm | undefined,
+  attributes: readonly Attribute[],
 ): GraphOutput {
   const { graph, recording, replicas, device, scope, targets } = currentTrace();
   // The NaN finder runs the ops up to here; an exchange of which it ran a part would wait for ever.
@@ -83,11 +63,10 @@ function collective(
   const { collectives } = device;
   const number = (value: number): GraphOutput => graph.constant(DT.int32, [], Int32Array.of(value));
   const inputs = [
-    ...before,
+    input,
     number(replicas.names.length),
     number(GROUP),
     number(instanceKey(scope, collectives.length)),
-    ...behind,
   ];
   const hint = algorithm ?? (replicas.areGpus ? 'nccl' : 'ring');
   const output = graph.output(op, inputs, {

@@ -8,7 +8,6 @@ import { executeOp } from '../tfjs/execute.ts';
 import { type Scalar, type Tensor, tf } from '../tfjs/tf.ts';
 import { currentTrace, onDevice } from '../tfjs/trace.ts';
 import type { Variable } from '../tfjs/variable.ts';
-import { receive, send } from './collectives.ts';
 
 /** Records `body` once for each replica, on its device; inside a compiled function. */
 export const eachReplica = <T>(body: (replica: number) => T): T[] =>
@@ -16,21 +15,20 @@ export const eachReplica = <T>(body: (replica: number) => T): T[] =>
 
 /** Gives all replicas the first one's values of variables; inside a compiled function. */
 export function copyToReplicas(variables: readonly Variable[]): void {
+  let first: readonly Tensor[] = [];
   eachReplica((replica) => {
-    for (const variable of variables) {
-      if (replica === 0) send(variable.read());
-      else variable.assign(receive(variable.shape));
-    }
+    if (replica === 0) first = variables.map((variable) => variable.read());
+    else for (const [i, variable] of variables.entries()) variable.assign(first[i] as Tensor);
   });
 }
 
 /** The number of variables that have other bits at some replica than at the first one; inside a compiled function. */
 export function countDifferences(variables: readonly Variable[]): Scalar {
   const [first = [], ...others] = eachReplica(() => variables.map((variable) => bits(variable.read())));
-  const counts = others.flatMap((values) =>
-    values.map((value, i) => tf.cast(tf.any(tf.notEqual(value, first[i] as Tensor)), 'int32')),
+  const differ = others.flatMap((values) =>
+    values.map((value, i) => tf.any(tf.notEqual(value, first[i] as Tensor))),
   );
-  return (counts.length === 0 ? tf.scalar(0, 'int32') : tf.addN(counts)) as Scalar;
+  return (differ.length === 0 ? tf.scalar(0, 'int32') : tf.sum(tf.cast(tf.stack(differ), 'int32'))) as Scalar;
 }
 
 /** The bits of float32 elements as int32: NaN equals itself, and −0 differs from 0. */

@@ -109,8 +109,7 @@ class ReplayableBatch implements ClipBatch {
   }
 
   async *#read(source: Chunks, held?: OnHost<ClipInputs>[]): AsyncGenerator<OnHost<ClipInputs>, void> {
-    const { batch, gradCacheChunk: chunk = batch } = this.#config.train;
-    for (let i = 0; i < batch / chunk; i++) {
+    for (let i = 0; i < this.#config.train.batch / this.#chunk; i++) {
       const asked = performance.now();
       const { value } = (await source.next()) as IteratorYieldResult<ImageBatch>;
       this.waited += performance.now() - asked;

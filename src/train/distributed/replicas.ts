@@ -13,9 +13,11 @@ export class ReplicatedState {
   readonly #copy;
   readonly #compare;
   readonly #count: number;
+  readonly #state: ModelState;
 
   constructor(runtime: Runtime, state: ModelState) {
     this.#count = runtime.replicas.names.length;
+    this.#state = state;
     const variables = (): Variable[] => sharedState(state).flatMap((weights) => weights.variables);
     this.#copy = runtime.compile('copy the state to all devices', () => {
       copyToReplicas(variables());
@@ -37,10 +39,14 @@ export class ReplicatedState {
     const { differences } = await this.#compare({});
     const [count] = differences.data;
     if (count === 0) return;
-    throw new DataError(`${count} parameters or moments differ between the devices after ${step} updates`, {
-      code: 'E_DEVICE_WEIGHTS',
-      fix: 'use devices of one model, and no other program on them; the last checkpoint is good: continue with `resume`',
-    });
+    const all = sharedState(this.#state).flatMap(({ variables }) => variables).length;
+    throw new DataError(
+      `the devices differ in ${count} of ${all} weights and moments after ${step} updates`,
+      {
+        code: 'E_DEVICE_WEIGHTS',
+        fix: 'use devices of one model, and no other program on them; the last checkpoint is good: continue with `resume`',
+      },
+    );
   }
 }
 

@@ -26,7 +26,7 @@ export function planClip(runtime: Runtime, { model, train }: ClipConfig): Planne
     partOf: (name) => name.split('.')[0] as string,
     trained: weights.trained,
     batch: train.batch,
-    accumulateSteps: train.batch / (train.gradCacheChunk ?? train.batch),
+    examplesAtOnce: (devices) => Math.min(train.gradCacheChunk ?? train.batch, train.batch / devices),
     steps: train.steps,
     hasEma: train.ema !== undefined,
     gradients: (count) =>

@@ -32,7 +32,7 @@ export function planDalle(runtime: Runtime, config: DalleConfig, recompute: bool
     partOf: (name) => PARTS.find(([pattern]) => pattern.test(name))?.[1] ?? 'final norm',
     trained,
     batch: train.batch,
-    accumulateSteps: train.accumulateSteps,
+    examplesAtOnce: (devices) => train.batch / train.accumulateSteps / devices,
     steps: train.steps,
     hasEma: train.ema !== undefined,
     gradients: (count) =>

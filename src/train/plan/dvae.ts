@@ -25,7 +25,7 @@ export function planDvae(runtime: Runtime, { model, train }: DvaeConfig): Planne
     partOf: (name) => name.split('.')[0] as string,
     trained: weights.entries,
     batch: train.batch,
-    accumulateSteps: train.accumulateSteps,
+    examplesAtOnce: (devices) => train.batch / train.accumulateSteps / devices,
     steps: train.steps,
     hasEma: train.ema !== undefined,
     gradients: (count) =>

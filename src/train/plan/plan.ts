@@ -4,6 +4,7 @@ import { flopsOf, type GraphNode, peakBytes, pruneUnneeded } from '../../engine/
 import type { Examined } from '../../engine/graph/examine.ts';
 import { flatten, type SpecTree } from '../../nn/parameters.ts';
 import type { WeightEntries } from '../../nn/weights.ts';
+import { SENDS, SHARDINGS, type Sharding } from './sharding.ts';
 
 const FLOAT32 = 4;
 
@@ -16,8 +17,8 @@ export interface PlannedModel {
   /** The weights that are trained. */
   readonly trained: WeightEntries;
   readonly batch: number;
-  /** Parts of a batch that are computed one after another. */
-  readonly accumulateSteps: number;
+  /** Examples that each of `devices` computes at once. */
+  readonly examplesAtOnce: (devices: number) => number;
   readonly steps: number;
   readonly hasEma: boolean;
   /** Builds the gradients of `count` examples. */
@@ -37,7 +38,10 @@ export interface ResourcePlan {
   readonly devices: number;
   /** Examples that one device holds at once. */
   readonly examplesAtOnce: number;
-  /** Bytes on each device. Devices share all tensors with a value per parameter; each has its examples' activations. */
+  readonly sharding: Sharding;
+  /** Bytes that each device sends in an update, to sum gradients and to gather what is sharded. */
+  readonly sentPerStep: number;
+  /** Bytes on the device that holds most: its share of what is sharded, and all of the rest. */
   readonly memory: {
     readonly weights: number;
     readonly gradients: number;
@@ -49,8 +53,8 @@ export interface ResourcePlan {
   readonly graphNodes: number;
 }
 
-/** @param devices share the weights, their gradients and moments, and the batch */
-export function plan(model: PlannedModel, devices: number): ResourcePlan {
+/** @param devices share the batch, and what `sharding` says */
+export function plan(model: PlannedModel, devices: number, sharding: Sharding = 'none'): ResourcePlan {
   const sizes = flatten(model.spec).map(
     ([name, { shape }]) => [name, shape.reduce((a, b) => a * b, 1)] as const,
   );
@@ -58,17 +62,21 @@ export function plan(model: PlannedModel, devices: number): ResourcePlan {
   const trained = sizes.reduce((sum, [name, size]) => sum + (model.trained.has(name) ? size : 0), 0);
   const parts: Record<string, number> = {};
   for (const [name, size] of sizes) parts[model.partOf(name)] = (parts[model.partOf(name)] ?? 0) + size;
-  const examples = Math.max(1, Math.ceil(model.batch / model.accumulateSteps / devices));
+  const examples = Math.max(1, Math.ceil(model.examplesAtOnce(devices)));
   const { nodes: recorded, results } = model.gradients(examples);
   const nodes = pruneUnneeded(recorded, results);
   const flops = nodes.reduce((sum: number, node: GraphNode) => sum + flopsOf(node), 0);
   const flopsPerStep = (flops * model.batch) / examples;
-  const each = (count: number, copies: number): number => Math.ceil((count * copies * FLOAT32) / devices);
+  /** Bytes of `copies` values of each parameter, divided from `from` on. */
+  const each = (count: number, copies: number, from: Sharding): number => {
+    const isSharded = SHARDINGS.indexOf(sharding) >= SHARDINGS.indexOf(from);
+    return Math.ceil((count * copies * FLOAT32) / (isSharded ? devices : 1));
+  };
   const memory = {
-    weights: each(total, 1),
-    gradients: each(trained, 1),
-    moments: each(trained, 2),
-    ema: each(total, model.hasEma ? 1 : 0),
+    weights: each(total, 1, 'parameters'),
+    gradients: each(trained, 1, 'gradients'),
+    moments: each(trained, 2, 'optimizer'),
+    ema: each(total, model.hasEma ? 1 : 0, 'optimizer'),
     activations: peakBytes(nodes, results),
   };
   return {
@@ -77,6 +85,8 @@ export function plan(model: PlannedModel, devices: number): ResourcePlan {
     flopsPerStep,
     flopsPerRun: flopsPerStep * model.steps,
     devices,
+    sharding,
+    sentPerStep: Math.ceil((SENDS[sharding] * trained * FLOAT32 * (devices - 1)) / devices),
     examplesAtOnce: examples,
     memory: { ...memory, total: Object.values(memory).reduce((a, b) => a + b, 0) },
     graphNodes: nodes.length,

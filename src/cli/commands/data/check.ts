@@ -3,7 +3,7 @@
 import type { DataReport, Found } from '../../../data/check/check.ts';
 import type { Range } from '../../../data/check/distribution.ts';
 import { isFault } from '../../../data/sources/fault-kinds.ts';
-import { SOURCES } from '../../../data/sources/resolve.ts';
+import { SOURCES } from '../../../data/sources/source.ts';
 import { DataError } from '../../../util/errors.ts';
 import { writeFileAtomic } from '../../../util/files.ts';
 import { type Context, defineCommand } from '../../command.ts';
