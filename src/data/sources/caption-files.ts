@@ -94,7 +94,9 @@ async function folderCaptions(path: string, faults: Faults): Promise<CaptionSour
     total: examples.length,
     async *captions(onProgress) {
       for (const [i, files] of examples.entries()) {
-        yield* (await readFound(path, files, faults)).captions;
+        const { found, fault } = await readFound(path, files);
+        if (fault) faults.record(fault);
+        yield* found.captions;
         onProgress?.(i + 1);
       }
     },
