@@ -247,7 +247,7 @@ A CLIP's \`--image-size\` and \`--text-length\` interpolate its positions as ope
 
 Weights of 16 and 32 bits are stored in the type they came in; float64 becomes float32, and is counted.
 16-bit weights are widened when a model is opened.
-Tensors are read, arranged and written one by one.
+Tensors are read, arranged and written one by one: the figures are under [Real sizes](#real-sizes).
 
 ## VQGANs
 
@@ -294,8 +294,9 @@ Command: \`scripts/check/open-clip-full-size.ts\`; one thing at a time on two co
 
 ${table(['configuration', 'weights', 'memory of the conversion', 'above the largest tensor', 'image features', 'text features', 'probabilities'], FULL_SIZE)}
 
-A file of 5079 MB in float16 with ViT-bigG-14's shapes, written by torch.save, was converted with at most 340 MB,
-214 MB above its largest tensor.
+ViT-bigG-14 was converted, and not compared, which takes more memory than the machine had free: 10158 MB in float32,
+written by torch.save, with at most 467 MB, and 5079 MB in float16 with at most 340 MB; both 214 MB above the largest
+tensor. The float16 file as safetensors took 314 MB.
 
 Of open_clip's 144 configurations and transformers' \`CLIPModel\`, at reduced depth and vocabulary,
 56 are converted and equal within 1e-4 (the largest difference was 1.9e-6), with identical ids, and 89 are refused by

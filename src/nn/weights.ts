@@ -19,7 +19,7 @@ import {
 } from './parameters.ts';
 
 /** Values that are set at a time by `loadEach`. */
-const CHUNK_BYTES = 2 ** 28;
+const CHUNK_BYTES = 2 ** 26;
 
 export interface WeightEntry {
   readonly variable: Variable;
@@ -115,11 +115,15 @@ export class Weights<S extends SpecTree = SpecTree> {
   }
 
   async #assign(names: readonly string[], values: ReadonlyMap<string, HostTensor>): Promise<void> {
-    const load = this.#runtime.compile(`load ${this.#prefix}`, (inputs: Record<string, Tensor>) => {
+    await this.#loader(names)(Object.fromEntries(names.map((name) => [name, this.#value(values, name)])));
+  }
+
+  /** A separate function, because the runtime keeps what is compiled, and with it all that its scope holds. */
+  #loader(names: readonly string[]): Compiled<Record<string, Tensor>, Record<never, Tensor>> {
+    return this.#runtime.compile(`load ${this.#prefix}`, (inputs: Record<string, Tensor>) => {
       for (const name of names) this.#entry(name).variable.assign(inputs[name] as Tensor);
       return {};
     });
-    await load(Object.fromEntries(names.map((name) => [name, this.#value(values, name)])));
   }
 
   #value(values: ReadonlyMap<string, HostTensor>, name: string): HostTensor {

@@ -21,6 +21,8 @@ interface Declared {
   readonly key: Readonly<Record<string, unknown>>;
   readonly default: Readonly<Record<string, unknown>>;
   readonly defaultDescription: Readonly<Record<string, string | undefined>>;
+  /** Flags that are there to be refused with what to do. */
+  readonly hiddenOptions: readonly string[];
 }
 
 /** What a command declares, without the flags that every command has. */
@@ -100,7 +102,9 @@ describe('a command’s help', () => {
       const help = helps.get(name)!;
       const positionals = sectionsOf(help).get('Positionals:') ?? '';
       const main = Object.keys(options.key).filter(
-        (flag) => new RegExp(`^  --${flag}[, ]`, 'm').test(help) || !/_/.test(flag),
+        (flag) =>
+          !options.hiddenOptions.includes(flag) &&
+          (new RegExp(`^  --${flag}[, ]`, 'm').test(help) || !/_/.test(flag)),
       );
       for (const flag of main) {
         if (new RegExp(`^  ${flag} +\\S`, 'm').test(positionals)) continue;

@@ -154,7 +154,7 @@ export class Runtime {
           );
         }
         const forCpu = this.#hasOnlyCpus;
-        built = { ...build(inputs, { forCpu, constants }), lastRunMs: Number.POSITIVE_INFINITY };
+        built = { ...build(typesOf(inputs), { forCpu, constants }), lastRunMs: Number.POSITIVE_INFINITY };
         cache.set(key, built);
       }
       return built;
@@ -214,6 +214,10 @@ export class Runtime {
     this.#graph.delete();
   }
 }
+
+/** Types and shapes alone: what a function is built for lives as long as the function. */
+const typesOf = (inputs: OnHost<NamedTensors>): Record<string, InputType> =>
+  Object.fromEntries(Object.entries(inputs).map(([name, { dtype, shape }]) => [name, { dtype, shape }]));
 
 const feedsOf = ({ placeholders }: Built, inputs: OnHost<NamedTensors>): Feed[] =>
   Object.entries(inputs).map(([input, value]) => ({
