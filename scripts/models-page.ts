@@ -140,6 +140,16 @@ export const REFUSED: readonly (readonly [what: string, why: string, help: strin
     'the message names the flags and the candidates',
   ],
   [
+    "DALLE-pytorch's `DALLE` with `sparse` layers",
+    'DeepSpeed picks their random blocks at each start of a program; the file does not have them',
+    'a model of the other attention types',
+  ],
+  [
+    'byte-pair models of SentencePiece, and a `tokenizer.json` with a step that mm does not have',
+    'the ids would be others',
+    'the message names the step, and how transformers writes a `tokenizer.json`',
+  ],
+  [
     'quantized weights, GGUF, 8-bit floats',
     'mm reads floats of 16, 32 and 64 bits',
     'convert the weights from before quantization',

@@ -1,7 +1,7 @@
 // Conversion of external weights into checkpoints. The converters, in the order in which they look at the files:
 //   dvae/weights.ts    OpenAI's dVAE: encoder.pkl and decoder.pkl
-//                      DALLE-pytorch's DiscreteVAE: vae.pt
 //   dalle/weights.ts   DALLE-pytorch's DALLE: dalle.pt
+//   dvae/weights.ts    DALLE-pytorch's DiscreteVAE: vae.pt
 //   vqgan/convert.ts   VQGANs of taming-transformers and latent-diffusion: .ckpt, and model.yaml
 //                      diffusers' VQModel: config.json and its weights
 //   clip/convert.ts    Hugging Face's CLIP: config.json, model.safetensors and tokenizer.json
@@ -11,6 +11,7 @@
 // and rules.ts renames tensors.
 
 import { rm } from 'node:fs/promises';
+import { basename } from 'node:path';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { readCheckpoint } from '../checkpoint/read.ts';
 import type { TensorSource } from '../checkpoint/safetensors.ts';
@@ -27,8 +28,9 @@ import { diffusersVqgan, tamingOrLatentDiffusion } from './vqgan/convert.ts';
 /** The first converter that recognizes the files converts them. */
 export const CONVERTERS: readonly Converter[] = [
   openaiDvae,
-  dallePytorchDvae,
+  // Runs of DALLE-pytorch leave both, and the DALL·E's file has the dVAE in it.
   dallePytorch,
+  dallePytorchDvae,
   tamingOrLatentDiffusion,
   diffusersVqgan,
   huggingFaceClip,
@@ -119,6 +121,8 @@ export async function convertWeights(
       ([, source]) => (source as WeightSource).isNarrowed,
     ).length;
     if (narrowed > 0) files.notes.push(`${narrowed} tensors of float64 are stored as float32`);
+    const unused = await files.unused();
+    if (unused.length > 0) files.notes.push(`left out: ${unused.map((path) => basename(path)).join(', ')}`);
     const faults = files.faults.map(({ message, where }) => `${where} is left out: ${message}`);
     return { ...converted, notes: [...files.notes, ...faults] };
   } finally {

@@ -36,6 +36,8 @@ export class ExternalFiles {
   readonly folders: readonly string[];
   /** What was left out or chosen, for output. */
   readonly notes: string[] = [];
+  /** Files and indexes of shards whose weights are converted. */
+  readonly used = new Set<string>();
   /** Files that the user did not name and that cannot be read: an error only where nothing else is recognized. */
   readonly faults: DataError[] = [];
   readonly #named: ReadonlySet<string>;
@@ -121,6 +123,12 @@ export class ExternalFiles {
   async stateDicts(): Promise<readonly ExternalDict[]> {
     this.#dicts ??= await this.#readDicts();
     return this.#dicts;
+  }
+
+  /** Files with state dictionaries that are not among those used. */
+  async unused(): Promise<string[]> {
+    const all = new Set((await this.stateDicts()).map(({ where }) => where));
+    return [...all].filter((where) => !this.used.has(where));
   }
 
   async #readDicts(): Promise<ExternalDict[]> {

@@ -13,6 +13,9 @@ import { assertDecodable, assertKnownPixels } from './image-kinds.ts';
 import { reorient } from './orientation.ts';
 import { readImageFile } from './read-image.ts';
 
+// Several images are decoded at a time: a thread for each takes less of the processor than several for one.
+sharp.concurrency(1);
+
 /** About 24,000 × 20,000: a limit for files that would decode to more than fits in memory. */
 const MAX_PIXELS = 480_000_000;
 /** Progressive JPEG, interlaced PNG, GIF, AVIF and BMP are decoded in memory as a whole: up to 9 bytes a pixel. */

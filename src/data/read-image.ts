@@ -24,8 +24,8 @@ async function readWhole(path: string): Promise<Uint8Array> {
   for (const form of forms) {
     const stats = await stat(form).catch(() => undefined);
     if (stats === undefined && forms.size > 1) continue;
-    // Reading a pipe would wait, and reading a device would not end.
-    if (stats && !stats.isFile() && !stats.isDirectory())
+    // Reading a device would not end; a pipe has an end when its writer has.
+    if (stats && !stats.isFile() && !stats.isDirectory() && !stats.isFIFO())
       throw new ImageFault('no regular file', { kind: 'unreadable-file' });
     if (stats && stats.size > MAX_FILE_BYTES)
       throw new ImageFault(`${stats.size} bytes; at most ${MAX_FILE_BYTES} are read`, { kind: 'image-size' });

@@ -8,6 +8,7 @@ import type { JobContext } from '../util/job.ts';
 import type { Logger } from '../util/logger.ts';
 import type { CaptionedImage } from './image.ts';
 import { type ImageSet, imageList } from './image-set.ts';
+import { packedCounts } from './pack/manifest.ts';
 import { imageCounts } from './shards/image-counts.ts';
 import { type ImageShard, ShardedImages } from './shards/images.ts';
 import { Faults } from './sources/faults.ts';
@@ -79,6 +80,7 @@ async function count(
   { progress, signal, log }: TrainingImageOptions,
 ): Promise<Int32Array> {
   const byPath = new Map(parts.map((part) => [part.path, part]));
+  const packed = await packedCounts([...byPath.keys()]);
   let isStarted = false;
   const counts = await imageCounts(
     parts.map((part) => part.path),
@@ -86,7 +88,7 @@ async function count(
       cache: cacheFolder(),
       count: async (shard) => {
         if (signal.aborted) throw interrupted(path);
-        return countPart(byPath.get(shard) as SourcePart, log);
+        return packed.get(shard) ?? countPart(byPath.get(shard) as SourcePart, log);
       },
       onProgress: (done, total) => {
         if (!isStarted) progress.start('counting images', total);

@@ -40,7 +40,7 @@ export function assertNothingMissing(missing: readonly string[], option: string,
     code: 'E_CLIP_SETTINGS_MISSING',
     option,
     where,
-    fix: "give these options, or put the configuration (open_clip_config.json, or the model's file of open_clip/model_configs) beside the weights",
+    fix: "give these options, or put the configuration (open_clip_config.json, the model's file of open_clip/model_configs, or preprocessor_config.json) beside the weights",
   });
 }
 

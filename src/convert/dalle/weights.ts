@@ -12,6 +12,7 @@ import { loadTokenizer } from '../../tokenizers/load.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { UsageError } from '../../util/errors.ts';
 import type { Converter, ConvertOptions, ExternalFile, ExternalFiles } from '../external.ts';
+import { findFile } from '../files/find.ts';
 import { unwrapped } from '../files/names.ts';
 import type { PickleValue } from '../pickle/values.ts';
 import { externalNames, rename, weightSource } from '../rules.ts';
@@ -31,7 +32,7 @@ export const dallePytorch: Converter = {
   names: externalNames(dallePytorchRules(SMALL)),
 
   async convert(files: ExternalFiles, options: ConvertOptions) {
-    const found = (await files.torchFiles()).find(isDalle);
+    const found = await findFile(files, isDalle);
     if (!found) return undefined;
     const { path: where } = found;
     const saved = found.value as Settings;

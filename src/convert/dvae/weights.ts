@@ -6,6 +6,7 @@ import { dvaeArchitecture } from '../../models/dvae/architecture.ts';
 import { flatten } from '../../nn/parameters.ts';
 import { DataError } from '../../util/errors.ts';
 import type { Converted, Converter, ConvertOptions, ExternalDict, ExternalFiles } from '../external.ts';
+import { findFile } from '../files/find.ts';
 import { partsWith, unwrapped } from '../files/names.ts';
 import type { PickleMap, PickleValue } from '../pickle/values.ts';
 import { externalNames, rename } from '../rules.ts';
@@ -60,6 +61,7 @@ export const openaiDvae: Converter = {
         fix: 'give both encoder.pkl and decoder.pkl',
       });
     }
+    for (const { where } of coders) files.used.add(where);
     return openaiVae(encoder.tensors, decoder.tensors, () => imageSize, files.where);
   },
 };
@@ -96,6 +98,7 @@ export function openaiVae(
 
 interface Coder {
   readonly role: 'encoder' | 'decoder';
+  readonly where: string;
   readonly tensors: StateDict;
 }
 
@@ -103,12 +106,12 @@ interface Coder {
 const PREFIXES = ['', 'encoder.', 'decoder.', 'enc.', 'dec.'];
 
 /** The halves of OpenAI's dVAE in a state dictionary: only the decoder begins with a 1×1 convolution. */
-const openaiCoders = ({ tensors }: ExternalDict): Coder[] =>
+const openaiCoders = ({ tensors, where }: ExternalDict): Coder[] =>
   partsWith(unwrapped(tensors), ['blocks.input.w', 'blocks.output.conv.w']).flatMap(
     ({ prefix, tensors: half }) => {
       if (!PREFIXES.includes(prefix)) return [];
       const side = half.get('blocks.input.w')?.shape[2];
-      return [{ role: side === 1 ? ('decoder' as const) : ('encoder' as const), tensors: half }];
+      return [{ role: side === 1 ? ('decoder' as const) : ('encoder' as const), where, tensors: half }];
     },
   );
 
@@ -119,7 +122,7 @@ export const dallePytorchDvae: Converter = {
   names: externalNames(discreteVaeRules({ layers: 3, resnetBlocks: 1 })),
 
   async convert(files: ExternalFiles) {
-    const found = (await files.torchFiles()).find(({ value }) => isDiscreteVae(value));
+    const found = await findFile(files, ({ value }) => isDiscreteVae(value));
     if (!found) return undefined;
     const { path, value } = found;
     const contents = value as PickleMap;

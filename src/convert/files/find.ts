@@ -2,7 +2,7 @@
 
 import { basename } from 'node:path';
 import { DataError, UsageError } from '../../util/errors.ts';
-import type { ExternalFiles } from '../external.ts';
+import type { ExternalFile, ExternalFiles } from '../external.ts';
 import type { ExternalTensor, StateDict } from '../tensors.ts';
 import { AVERAGE } from './held.ts';
 import { type Part, partsWith, unwrapped } from './names.ts';
@@ -68,7 +68,8 @@ export async function findModel(files: ExternalFiles, wanted: Wanted): Promise<F
       where: file,
       fix: `choose one with \`part\`, for example ${placeOf(best)}`,
     });
-  note(files, best, inFile, chosen);
+  note(files, best, inFile);
+  files.used.add(file);
   return { tensors: best.tensors, where: file };
 }
 
@@ -101,25 +102,31 @@ function oneFile(candidates: readonly Candidate[]): string {
   // Repositories have the same weights in both formats.
   const [file, another] = preferred.length === 1 && paths.length === 2 ? preferred : paths;
   if (another === undefined) return file as string;
-  throw new DataError(
-    `${paths.length} files hold such a model: ${some(paths.map((path) => basename(path)))}`,
-    {
-      code: 'E_WEIGHTS_AMBIGUOUS',
-      where: paths.join(', '),
-      fix: 'give the one file, with the configuration and the tokenizer beside it',
-    },
-  );
+  throw severalFiles(paths);
 }
 
-function note(
-  { notes }: ExternalFiles,
-  best: Candidate,
-  inFile: readonly Candidate[],
-  chosen: readonly Candidate[],
-): void {
-  const copies = [...new Set(chosen.map(({ where }) => where))].filter((where) => where !== best.where);
-  if (copies.length > 0)
-    notes.push(`${basename(best.where)} is taken; ${some(copies.map((path) => basename(path)))} left out`);
+const severalFiles = (paths: readonly string[]): DataError =>
+  new DataError(`${paths.length} files hold such a model: ${some(paths.map((path) => basename(path)))}`, {
+    code: 'E_WEIGHTS_AMBIGUOUS',
+    where: paths.join(', '),
+    fix: 'give the one file, with the configuration and the tokenizer beside it',
+  });
+
+/**
+ * The only file of torch.save whose object `isOurs`; undefined when there is none.
+ * @throws DataError E_WEIGHTS_AMBIGUOUS when there are several
+ */
+export async function findFile(
+  files: ExternalFiles,
+  isOurs: (file: ExternalFile) => boolean,
+): Promise<ExternalFile | undefined> {
+  const [found, ...others] = (await files.torchFiles()).filter(isOurs);
+  if (found && others.length > 0) throw severalFiles([found, ...others].map(({ path }) => path));
+  if (found) files.used.add(found.path);
+  return found;
+}
+
+function note({ notes }: ExternalFiles, best: Candidate, inFile: readonly Candidate[]): void {
   const keys = [...new Set(inFile.map(({ key }) => key))].filter((key) => key !== best.key);
   if (keys.length > 0)
     notes.push(

@@ -1,7 +1,8 @@
 // manifest.json of a packed data set: what it was made of and how, and its shards. While the folder is filled, the same
 // file tells of the finished shards.
 
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { DataError } from '../../util/errors.ts';
 import { writeFileAtomic } from '../../util/files.ts';
@@ -99,3 +100,18 @@ const damaged = (where: string, cause: unknown): DataError =>
     fix: 'remove the folder and pack again',
     cause,
   });
+
+/** Images in tars that `mm data pack` wrote and that are as it wrote them, by path: they need not be counted. */
+export async function packedCounts(tars: readonly string[]): Promise<ReadonlyMap<string, number>> {
+  const counts = new Map<string, number>();
+  for (const folder of new Set(tars.map((path) => dirname(path)))) {
+    // A file of this name may be another program's.
+    const manifest = await readManifest(join(folder, PACK_MANIFEST)).catch(() => undefined);
+    for (const { file, bytes, images } of manifest?.shards ?? []) {
+      const path = join(folder, file);
+      const { size } = await stat(path).catch(() => ({ size: -1 }));
+      if (size === bytes) counts.set(path, images);
+    }
+  }
+  return counts;
+}

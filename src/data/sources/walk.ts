@@ -41,10 +41,10 @@ export async function walkFolder(path: string, faults?: Faults): Promise<string[
       else if (entry.isDirectory()) await enter(name);
       else if (entry.isFile()) files.push(name);
       else if (entry.isSymbolicLink()) {
-        // A link to nothing is listed: reading it says so.
+        // A link to nothing is listed: reading it says so. A pipe that somebody linked here is meant to be read.
         const stats = await stat(join(path, name)).catch(() => undefined);
         if (stats?.isDirectory()) links.push(name);
-        else if (stats === undefined || stats.isFile()) files.push(name);
+        else if (stats === undefined || stats.isFile() || stats.isFIFO()) files.push(name);
         else faults?.record({ kind: 'other-file', where: join(path, name) });
       } else faults?.record({ kind: 'other-file', where: join(path, name) }); // a pipe, a device
 

@@ -1,5 +1,5 @@
-// Sums over the replicas, and what all have, the same bits at each of them: of one tensor, or of many tensors in buckets, so that the sum
-// of the last layers' gradients can start while those of the first layers are still being computed.
+// Sums over the replicas, the same bits at each of them: of one tensor, or of many tensors in buckets, so that the sum of
+// the last layers' gradients can start while those of the first layers are still being computed.
 //   R replicas, N elements, S = ⌈N / R⌉ elements of a slice
 
 import { type Tensor, type Tensor1D, tf } from '../tfjs/tf.ts';

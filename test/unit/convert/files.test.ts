@@ -33,7 +33,7 @@ async function find(paths: readonly string[], part?: string) {
     const values = new Map<string, TensorArray>();
     for (const [name, tensor] of found.tensors)
       if (isFloat(tensor)) values.set(name, (await tensor.read()).data);
-    return { values, where: found.where, notes: files.notes };
+    return { values, where: found.where, notes: files.notes, unused: await files.unused() };
   } finally {
     await files.close();
   }
@@ -140,7 +140,7 @@ describe('folders', () => {
     copyFileSync(`${WRAPPED}legacy.pth`, join(path, 'pytorch_model.bin'));
     const found = await find([path]);
     assert.ok(found!.where.endsWith('model.safetensors'));
-    assert.match(found!.notes.join(), /pytorch_model\.bin/);
+    assert.deepEqual(found!.unused, [join(path, 'pytorch_model.bin')]);
     copyFileSync(`${WRAPPED}swa`, join(path, 'epoch_2.pt'));
     await rejects([path], 'E_WEIGHTS_AMBIGUOUS', /3 files.*epoch_2\.pt/s);
   });

@@ -5,7 +5,12 @@ import { before, describe, test } from 'node:test';
 import sharp from 'sharp';
 import { decodeImage } from '../../../../src/data/decode.ts';
 import type { ByteRange, CaptionedImage } from '../../../../src/data/image.ts';
-import type { PackManifest, PackSettings } from '../../../../src/data/pack/manifest.ts';
+import {
+  type PackManifest,
+  type PackSettings,
+  packedCounts,
+  shardName,
+} from '../../../../src/data/pack/manifest.ts';
 import { packData } from '../../../../src/data/pack/pack.ts';
 import { Faults } from '../../../../src/data/sources/faults.ts';
 import { readImages } from '../../../../src/data/sources/resolve.ts';
@@ -85,6 +90,19 @@ test('a packed folder has the images, byte for byte, and the captions of its sou
   assert.deepEqual(JSON.parse(readFileSync(join(out, 'manifest.json'), 'utf8')), manifest);
   const [first] = await readImages(out, { captions: 'optional', faults: new Faults(log) });
   assert.deepEqual(bytesOf(first as CaptionedImage), readFileSync(join(data, 'i0.png')));
+});
+
+test('the manifest counts the images of tars that are as they were written, and of no other', async () => {
+  const out = join(root, 'counted');
+  await pack(out);
+  const tars = [0, 1, 2, 3].map((shard) => join(out, shardName(shard)));
+  assert.deepEqual(
+    [...(await packedCounts(tars))],
+    tars.map((path, i) => [path, i < 3 ? 3 : 2]),
+  );
+  writeFileSync(tars[1] as string, 'another tar');
+  assert.deepEqual([...(await packedCounts(tars)).keys()], [tars[0], tars[2], tars[3]]);
+  assert.equal((await packedCounts([join(data, 'x.tar')])).size, 0);
 });
 
 test('larger images get the size, copies and images without a caption are left out', async () => {
