@@ -85,10 +85,19 @@ function section([name, folder]) {
   return `${name} ${version}, ${license}\n${where}\n\n${isApache ? 'The text of the licence is at the end.' : text}`;
 }
 
+/** What was rewritten in TypeScript from a program of another language, under its licence. */
+const PORTED = [
+  `ftfy 6.3.1, Apache-2.0
+https://github.com/rspeer/python-ftfy
+
+Copyright 2023 Robyn Speer. Its repair of texts was ported to TypeScript, in tokenizers/cleaning.
+The text of the licence is at the end.`,
+];
+
 const RULE = `\n\n${'-'.repeat(80)}\n\n`;
 const INTRODUCTION = `The .cjs files in this folder hold code of the packages below, joined into one file each and with parts left out, and
 otherwise unchanged. mm itself is under the MIT licence.`;
-const sections = [...found].sort(([a], [b]) => a.localeCompare(b)).map(section);
+const sections = [...[...found].sort(([a], [b]) => a.localeCompare(b)).map(section), ...PORTED];
 const apache = readText(root, 'node_modules', 'long', 'LICENSE').trim();
 writeFileSync(
   join(root, 'dist', FOLDER, 'NOTICE.txt'),

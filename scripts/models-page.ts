@@ -100,9 +100,12 @@ export const OPENS: readonly Opens[] = [
 
 /** The figures of scripts/check/vqgan.ts. */
 const VQGAN_SHAPES: readonly (readonly string[])[] = [
+  ['taming-transformers f16-1024', '1.5e-5', '7.5e-5', '1024', '100 %'],
   ['taming-transformers f16-16384', '1.6e-5', '8.1e-5', '1024', '100 %'],
   ['taming-transformers Gumbel f8', '1.5e-5', '5.3e-5', '4096', '100 %'],
+  ['latent-diffusion vq-f4', '8.6e-6', '8.6e-5', '16384', '99.957 %'],
   ['latent-diffusion vq-f8', '1.8e-5', '4.8e-5', '4096', '99.976 %'],
+  ['latent-diffusion vq-f8-n256', '1.4e-5', '7.0e-5', '4096', '100 %'],
   ['diffusers, as of aMUSEd', '2.0e-5', '8.4e-5', '1024', '100 %'],
 ];
 
@@ -263,8 +266,10 @@ Command: \`scripts/check/vqgan.ts\`, on two cores of a busy machine.
 
 ${table(['shape', 'features', 'decoded pixels', 'codes', 'equal'], VQGAN_SHAPES)}
 
-PyTorch's own rounding is of this size: against 64 bits, features of f16-16384 differ by 1.6e-5 and pixels by 1.0e-4,
-and one code of vq-f8, of 4096, is not the nearest.
+PyTorch's own rounding is of this size: against 64 bits, features of f16-16384 differ by 1.6e-5 and pixels by 1.0e-4.
+Codebooks of thousands of vectors in 3 or 4 channels have some as near as one another but for rounding:
+in 64 bits, the codes of vq-f4 and vq-f8 that PyTorch finds are not always the nearest
+([LOG.md](LOG.md), "Nearest codes of few channels").
 
 ## Preprocessing of a CLIP
 

@@ -153,7 +153,11 @@ export const sourceKeys = {
     .strictObject({
       imageColumn: z.string().optional().describe('column or key with the path of the image'),
       captionColumn: z.string().optional().describe('column or key with the caption'),
-      separator: z.string().length(1).optional().describe('character between the cells of a row'),
+      separator: z
+        .string()
+        .refine((text) => text.length === 1, 'must be one character')
+        .optional()
+        .describe('character between the cells of a row'),
     })
     .prefault({})
     .describe('how lists are read; what is not given is found by looking'),

@@ -52,6 +52,7 @@ function readFault(error: unknown): ImageFault {
   const { code, message } = error as NodeJS.ErrnoException;
   const fault = (text: string): ImageFault => new ImageFault(text, { kind: 'unreadable-file', cause: error });
   if (code === 'EACCES' || code === 'EPERM') return fault('no permission to read the file');
+  if (code === 'EISDIR') return fault('a folder, not a file');
   if (code === 'ENOENT') return fault('the file is gone, or a link to nothing');
   return fault(`the file cannot be read (${code ?? message})`);
 }

@@ -44,7 +44,7 @@ export interface ShuffledSource extends TrainingSource {
 /** Fewer bytes of a tar hold no image: a header, and contents in blocks of 512. */
 const MIN_BYTES = 1024;
 /** Shards that are searched for held-out images. */
-const MAX_SEARCHED = 64;
+const MAX_SEARCHED = 16;
 
 /**
  * Opens the images of a configuration.

@@ -62,5 +62,7 @@ async function fromText(text: string, path: string): Promise<Tokenizer> {
     throw unusable('a Git LFS pointer, not the file itself', path, 'fetch the file: git lfs pull');
   if (/^\s*</.test(text)) throw unusable('a web page', path, 'download the file itself');
   if (text.includes('\0')) throw unusable('a binary file of no known kind', path);
+  if (!/^.*#version/.test(text))
+    throw unusable("of no known kind of tokenizer: CLIP's merges begin with #version", path);
   return ClipTokenizer.fromMerges(text, path);
 }

@@ -158,7 +158,7 @@ export function sentencePieceJson(bytes: Buffer, where: string): object {
         ...(charsmap.length > 0
           ? [{ type: 'Precompiled', precompiled_charsmap: charsmap.toString('base64') }]
           : []),
-        ...(removeSpaces ? [replaced('\\A +| +\\z', ''), replaced(' {2,}', ' ')] : []),
+        ...(removeSpaces ? [replaced(' {2,}', ' '), replaced('\\A | \\z', '')] : []),
         ...(escapeSpaces ? [replaced(' ', SPACE)] : []),
         // A text that begins with the mark gets another one.
         ...(addPrefix ? [replaced(`\\A${SPACE}`, SPACE + SPACE)] : []),

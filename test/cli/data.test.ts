@@ -225,6 +225,23 @@ test('check reads tars and lists like training, and names a damaged tar', async 
   assert.match(list.stdout, /^warning: 1 cannot be used: gone\.png \(the file is gone/m);
 });
 
+test('pack writes tars with a manifest, says what it left out, and writes over nothing', async () => {
+  const folder = await faultyFolder();
+  const out = join(await temporaryFolder(), 'packed');
+  const flags = ['data', 'pack', folder, '--out', out, '--deduplicate', 'exact', '--captions-only'];
+  const { code, stdout, stderr } = await mm([...flags, '--quiet']);
+  assert.equal(code, 0, stderr);
+  assert.equal(
+    stdout,
+    `${out}: 2 images, 2 with a caption, in 1 tars; left out: 1 copies, 5 without a caption\n`,
+  );
+  assert.deepEqual((await readdir(out)).sort(), ['000000.tar', 'manifest.json']);
+  const again = await mm([...flags, '--json']);
+  assert.equal(again.code, 2);
+  const { error } = JSON.parse(again.stdout);
+  assert.deepEqual([error.code, error.where], ['E_FOLDER_NOT_EMPTY', out]);
+});
+
 test('check refuses data without a usable image, an empty folder, and a missing one', async () => {
   const folder = await temporaryFolder();
   assert.equal((await mm(['data', 'check', folder])).code, 3);

@@ -203,7 +203,7 @@ describe('mistakes', () => {
       'E_NOT_FOUND',
       ['--tokenizer', join(root, 'missing.json')],
       /missing\.json/,
-      /mm train-bpe/,
+      /tokenizer\.json/,
     ),
     'a tokenizer that is none': data(
       'E_TOKENIZER_UNUSABLE',

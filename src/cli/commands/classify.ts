@@ -2,7 +2,7 @@
 
 import type { ImageFile } from '../../data/image.ts';
 import type { Faults } from '../../data/sources/faults.ts';
-import type { TableOptions } from '../../data/sources/source.ts';
+import type { ReadOptions } from '../../data/sources/source.ts';
 import { InterruptedError, UsageError } from '../../util/errors.ts';
 import { clipFlags, withClip } from '../clip-flags.ts';
 import { type Context, defineCommand } from '../command.ts';
@@ -65,7 +65,10 @@ export const command = defineCommand({
     // Checked before the model is loaded.
     if (labels) checkClassifier(labels, templates, flags.labels);
     const faults = await openFaults(flags, context);
-    const images = await labelledImages(flags.images, flags.truth, faults, tableOptions(flags));
+    const images = await labelledImages(flags.images, flags.truth, faults, {
+      table: tableOptions(flags),
+      signal: context.signal,
+    });
 
     const { predictions, all } = await withClip(flags, context, faults, async ({ clip, embed }) => {
       const classifier =
@@ -125,14 +128,14 @@ async function labelledImages(
   images: readonly string[],
   truth: string | undefined,
   faults: Faults,
-  table: TableOptions,
+  options: Pick<ReadOptions, 'table' | 'signal'>,
 ): Promise<(ImageFile & { readonly label?: string })[]> {
-  if (truth === undefined) return findImages(images, faults, table);
+  if (truth === undefined) return findImages(images, faults, options);
   const { readClasses, readLabelTable } = await import('../../data/sources/labelled.ts');
   if (truth === 'folders') return (await Promise.all(images.map((path) => readClasses(path, faults)))).flat();
   const { resolve } = await import('node:path');
   const known = new Map((await readLabelTable(truth, faults)).map(({ path, label }) => [path, label]));
-  return (await findImages(images, faults, table)).map((image) => {
+  return (await findImages(images, faults, options)).map((image) => {
     const label = known.get(resolve(image.path));
     return label === undefined ? image : { ...image, label };
   });

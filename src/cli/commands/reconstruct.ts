@@ -95,7 +95,7 @@ async function reconstruct(
     import('../../util/files.ts'),
   ]);
   const faults = await openFaults(source, { log });
-  const files = await findImages(paths, faults, tableOptions(source));
+  const files = await findImages(paths, faults, { table: tableOptions(source), signal });
   assertKeepsImages(files, out);
   const checkpoint = await readCheckpoint(dvae, { kind: 'dvae', warn: (message) => log.warn(message) });
   const runtime = new Runtime();

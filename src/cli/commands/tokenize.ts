@@ -1,6 +1,6 @@
 // mm tokenize: images and captions to token shards.
 
-import { SOURCES } from '../../data/sources/resolve.ts';
+import { SOURCES } from '../../data/sources/source.ts';
 import { defineCommand } from '../command.ts';
 import { dvaeFlag, TEXT, withExamples } from '../help.ts';
 import { sourceFlags, tableOptions } from '../source-flags.ts';

@@ -1,7 +1,7 @@
 // mm train-clip: contrastive pretraining.
 
 import { givenClipSchema } from '../../config/clip.ts';
-import { SOURCES } from '../../data/sources/resolve.ts';
+import { SOURCES } from '../../data/sources/source.ts';
 import { TEXT, withExamples } from '../help.ts';
 import { trainingSourceFlags, trainingSourceOverrides } from '../source-flags.ts';
 import { trainingCommand, truncateFlag } from '../training-command.ts';

@@ -1,7 +1,7 @@
 // mm train-dalle: trains the joint text–image Transformer.
 
 import { givenDalleSchema } from '../../config/dalle.ts';
-import { SOURCES } from '../../data/sources/resolve.ts';
+import { SOURCES } from '../../data/sources/source.ts';
 import { UsageError } from '../../util/errors.ts';
 import { dvaeFlag, TEXT, withExamples } from '../help.ts';
 import { trainingSourceFlags, trainingSourceOverrides } from '../source-flags.ts';
@@ -31,8 +31,7 @@ export const command = trainingCommand({
         .option('vqgan-config-path', {
           ...TEXT,
           alias: 'vqgan_config_path',
-          hidden: true,
-          describe: "a VQGAN's model.yaml; mm convert reads it",
+          describe: "a VQGAN's model.yaml: refused with the mm convert that reads it",
         })
         .option('tokenizer', {
           ...TEXT,

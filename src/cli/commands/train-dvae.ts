@@ -1,7 +1,7 @@
 // mm train-dvae: trains the discrete VAE.
 
 import { dvaeSchema } from '../../config/dvae.ts';
-import { SOURCES } from '../../data/sources/resolve.ts';
+import { SOURCES } from '../../data/sources/source.ts';
 import { TEXT, withExamples } from '../help.ts';
 import { trainingSourceFlags, trainingSourceOverrides } from '../source-flags.ts';
 import { trainingCommand } from '../training-command.ts';

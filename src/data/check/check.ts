@@ -128,7 +128,7 @@ function groupBy(
 export async function checkData(path: string, options: CheckOptions): Promise<CheckedData> {
   const { textLength, table, progress = SILENT, signal } = options;
   const tokenizer = options.tokenizer === undefined ? undefined : await loadTokenizer(options.tokenizer);
-  const source = await readSource(path, table);
+  const source = await readSource(path, { table, signal });
   let done = 0;
   progress.start('checking', source.images.length);
   const files = await mapConcurrently(source.images, MAX_OPEN_IMAGES, async (image) => {

@@ -5,7 +5,7 @@ import type { CaptionedImage, CaptionLack, ImageFile } from '../image.ts';
 import { Faults, type FindingCount } from '../sources/faults.ts';
 import { openSource } from '../sources/open-source.ts';
 import { readImages } from '../sources/resolve.ts';
-import type { TableOptions } from '../sources/source.ts';
+import type { ReadOptions } from '../sources/source.ts';
 
 export interface CheckedImage {
   /** Relative to the source's folder. */
@@ -37,10 +37,13 @@ const LACKS: Readonly<Record<CaptionLack, 'missing' | 'empty' | 'unreadable'>> =
  * Lists the contents of a source.
  * @throws DataError when there is no such source or no image in it
  */
-export async function readSource(path: string, table?: TableOptions): Promise<CheckedSource> {
+export async function readSource(
+  path: string,
+  options: Pick<ReadOptions, 'table' | 'signal'> = {},
+): Promise<CheckedSource> {
   const { base } = await openSource(path);
   const faults = new Faults();
-  const images = await readImages(path, { captions: 'optional', faults, table });
+  const images = await readImages(path, { ...options, captions: 'optional', faults });
   const { counts } = faults;
   const found = (kind: FindingCount['kind']) => counts.find((count) => count.kind === kind)?.examples ?? [];
   return {

@@ -5,6 +5,7 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { DataError } from '../../util/errors.ts';
 import { readError } from '../../util/files.ts';
+import { isTokenFolder, readTokenFolder } from '../tokens/read.ts';
 import { extensionOf, roleOf } from './endings.ts';
 import { Faults } from './faults.ts';
 import { groupCaptions, readFound } from './folder-captions.ts';
@@ -41,6 +42,10 @@ export async function openCaptions(
   path: string,
   { faults = new Faults(), table, signal }: CaptionSourceOptions = {},
 ): Promise<CaptionSource> {
+  if (await isTokenFolder(path)) {
+    const { captions } = await readTokenFolder(path);
+    return inMemory(captions.flat(), 1);
+  }
   const { parts } = await openSource(path);
   const [only] = parts;
   const isFile = (await stat(path).catch(() => undefined))?.isFile() ?? false;
@@ -49,18 +54,22 @@ export async function openCaptions(
   if (parts.length === 1 && only?.path === path && (await stat(path)).isDirectory())
     return folderCaptions(path, faults);
   const images = await readImages(path, { captions: 'required', faults, table, signal });
-  const all = images.flatMap(({ captions }) => captions);
-  return {
-    files: parts.length,
-    total: all.length,
-    async *captions(onProgress) {
-      for (const [i, caption] of all.entries()) {
-        yield caption;
-        if (i % 1000 === 999) onProgress?.(i + 1);
-      }
-    },
-  };
+  return inMemory(
+    images.flatMap(({ captions }) => captions),
+    parts.length,
+  );
 }
+
+const inMemory = (all: readonly string[], files: number): CaptionSource => ({
+  files,
+  total: all.length,
+  async *captions(onProgress) {
+    for (const [i, caption] of all.entries()) {
+      yield caption;
+      if (i % 1000 === 999) onProgress?.(i + 1);
+    }
+  },
+});
 
 async function textFile(path: string, faults: Faults): Promise<CaptionSource> {
   return {
@@ -85,7 +94,9 @@ async function folderCaptions(path: string, faults: Faults): Promise<CaptionSour
     total: examples.length,
     async *captions(onProgress) {
       for (const [i, files] of examples.entries()) {
-        yield* (await readFound(path, files, faults)).captions;
+        const { found, fault } = await readFound(path, files);
+        if (fault) faults.record(fault);
+        yield* found.captions;
         onProgress?.(i + 1);
       }
     },

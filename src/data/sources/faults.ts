@@ -121,7 +121,7 @@ export class Faults {
    */
   report(listed: number): void {
     this.#listed += listed;
-    for (const line of this.#lines(false)) this.#log?.warn(line);
+    this.#say(false);
     if (this.#maxBad !== undefined && this.#found > this.#maxBad * (this.#listed + this.#found)) {
       const last = [...this.#faults].at(-1) as [string, string];
       throw this.#tooMany(this.#found, this.#listed + this.#found, last);
@@ -131,20 +131,21 @@ export class Faults {
   /** Says at the end of a run what was left out in all: a line for each kind. */
   summarize(): void {
     if (this.#failed === 0 && this.#found === 0) return;
-    for (const line of this.#lines(true)) this.#log?.warn(line);
+    this.#say(true);
   }
 
-  /** A line for each kind; of those found since the last report, or of all faults. */
-  #lines(isSummary: boolean): string[] {
-    return [...this.#kinds].flatMap(([kind, seen]) => {
+  /** A line for each kind: of those found since the last report, faults as warnings; or of all faults. */
+  #say(isSummary: boolean): void {
+    for (const [kind, seen] of this.#kinds) {
       const { count, reported, examples } = seen;
       seen.reported = count;
-      if (isSummary ? !isFault(kind) : count === reported) return [];
+      if (isSummary ? !isFault(kind) : count === reported) continue;
       const [{ where, reason }] = examples as [Finding];
       const more = reason === undefined ? '' : `: ${reason}`;
       const example = printable(`${where}${more}`);
-      return [`${isSummary ? 'left out in all: ' : ''}${count} ${FINDINGS[kind]}, such as ${example}`];
-    });
+      const line = `${isSummary ? 'left out in all: ' : ''}${count} ${FINDINGS[kind]}, such as ${example}`;
+      this.#log?.[isFault(kind) ? 'warn' : 'info'](line);
+    }
   }
 
   #assertFewFailed(path: string, reason: string): void {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { CaptionedImage } from '../image.ts';
 import { EncodingError, findCaptions } from './captions.ts';
 import { type CaptionExtension, extensionOf, normalized, stemOf } from './endings.ts';
-import type { Faults } from './faults.ts';
+import type { Faults, Finding } from './faults.ts';
 
 /** The caption files of one stem; names relative to the folder. */
 export type CaptionFiles = Partial<Record<CaptionExtension, string>>;
@@ -22,12 +22,13 @@ export function groupCaptions(names: readonly string[]): Map<string, CaptionFile
   return groups;
 }
 
-/** The captions in the files of one image; a file that cannot be read, or is no text, is recorded. */
-export async function readFound(
-  path: string,
-  files: CaptionFiles,
-  faults?: Faults,
-): Promise<Pick<CaptionedImage, 'captions' | 'lack' | 'label' | 'captionFile'>> {
+/** What the caption files of one image have; `fault` is one that cannot be read, or is no text. */
+export interface ReadCaptions {
+  readonly found: Pick<CaptionedImage, 'captions' | 'lack' | 'label' | 'captionFile'>;
+  readonly fault?: Finding;
+}
+
+export async function readFound(path: string, files: CaptionFiles): Promise<ReadCaptions> {
   const { extension, reason, ...found } = await findCaptions(files, async (name) => {
     try {
       return await readFile(join(path, name));
@@ -37,10 +38,12 @@ export async function readFound(
     }
   });
   const name = extension && files[extension];
-  if (name === undefined) return found;
+  if (name === undefined) return { found };
   const where = join(path, name);
-  if (reason !== undefined) faults?.record({ kind: 'unreadable-caption', where, reason });
-  return { ...found, captionFile: where };
+  return {
+    found: { ...found, captionFile: where },
+    ...(reason !== undefined && { fault: { kind: 'unreadable-caption', where, reason } }),
+  };
 }
 
 /**

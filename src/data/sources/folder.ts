@@ -6,7 +6,13 @@ import { DataError } from '../../util/errors.ts';
 import type { CaptionedImage } from '../image.ts';
 import { extensionOf, IMAGE_EXTENSIONS, roleOf, stemOf } from './endings.ts';
 import type { Faults } from './faults.ts';
-import { type CaptionFiles, groupCaptions, matchCaptions, readFound } from './folder-captions.ts';
+import {
+  type CaptionFiles,
+  groupCaptions,
+  matchCaptions,
+  type ReadCaptions,
+  readFound,
+} from './folder-captions.ts';
 import { keepCaptioned } from './keep-captioned.ts';
 import { inPlace, type OpenPart, type ReadOptions, type SourcePart } from './source.ts';
 import { walkFolder } from './walk.ts';
@@ -43,11 +49,14 @@ async function readFolderPart(path: string, { captions, faults }: ReadOptions): 
   }
   const names = listing.images.map(([, name]) => name);
   const files = matchCaptions(path, names, listing.captions, faults);
+  const read = await mapConcurrently(files, MAX_OPEN_CAPTIONS, (some) => readFound(path, some));
+  // In the order of the images, not of the reading.
+  for (const { fault } of read) if (fault) faults?.record(fault);
   return inPlace(
-    await mapConcurrently(listing.images, MAX_OPEN_CAPTIONS, async ([key, name], i) => ({
+    listing.images.map(([key, name], i) => ({
       key,
       path: join(path, name),
-      ...(await readFound(path, files[i] as CaptionFiles, faults)),
+      ...(read[i] as ReadCaptions).found,
     })),
   );
 }

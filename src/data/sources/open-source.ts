@@ -30,7 +30,7 @@ export async function openSource(path: string, { weights }: OpenSourceOptions = 
   if (weights !== undefined && weights.length !== paths.length) {
     throw new UsageError(`${weights.length} weights for ${paths.length} sources`, {
       code: 'E_WEIGHTS',
-      option: 'weights',
+      option: 'dataWeights',
       fix: 'give a weight for each source, in their order',
     });
   }

@@ -7,10 +7,6 @@ import { keepCaptioned } from './keep-captioned.ts';
 import { type OpenSourceOptions, openSource } from './open-source.ts';
 import type { ReadOptions, SourcePart } from './source.ts';
 
-/** The kinds of sources in words, for the help text. */
-export const SOURCES =
-  'a folder of images, WebDataset tars (a tar, a folder of them, tars-{000..012}.tar, a URL), a CSV, TSV, JSON or COCO list, Parquet, or several of these joined by ::';
-
 /**
  * The images of a source, in an order that depends on its contents only. What is left out is recorded and reported.
  * @throws DataError when there is no such source, no image in it, or it is damaged; see `keepCaptioned`

@@ -4,6 +4,10 @@
 import type { CaptionedImage } from '../image.ts';
 import type { Faults } from './faults.ts';
 
+/** The kinds of sources in words, for the help text. */
+export const SOURCES =
+  'a folder of images, WebDataset tars (a tar, a folder of them, tars-{000..012}.tar, a URL), a CSV, TSV, JSON or COCO list, Parquet, or several of these joined by ::';
+
 export interface ReadOptions {
   /** Images without a caption are left out (`required`) or kept (`optional`); `ignore` reads no captions. */
   readonly captions: 'required' | 'optional' | 'ignore';

@@ -29,17 +29,33 @@ export const streamPart = (path: string, prefix: string, access: PartAccess): So
 
 async function readStream(path: string, prefix: string, options: ReadOptions): Promise<OpenPart> {
   const { captions, faults, signal } = options;
-  const copy = await copyStream(unpacked(await openStream(path, signal), path), signal).catch(
-    (error: unknown) => {
-      throw streamError(error, path);
-    },
-  );
+  const copy = await copied(path, signal);
   const close = (): Promise<void> => rm(copy, { force: true });
   try {
     return { images: await readArchive(copy, { captions, faults, signal, prefix, name: path }), close };
   } catch (error) {
     await close();
     throw error;
+  }
+}
+
+/** A copy of the archive, unpacked. */
+async function copied(path: string, signal?: AbortSignal): Promise<string> {
+  let forget = (): void => {};
+  const stopped = new Promise<never>((_, reject) => {
+    const stop = (): void => reject(signal?.reason);
+    signal?.addEventListener('abort', stop);
+    forget = () => signal?.removeEventListener('abort', stop);
+  });
+  const copy = async (): Promise<string> =>
+    copyStream(unpacked(await openStream(path, signal), path), signal);
+  try {
+    // A pipe without data cannot be closed while it is read, so its end is not waited for.
+    return await Promise.race([copy(), stopped]);
+  } catch (error) {
+    throw streamError(error, path);
+  } finally {
+    forget();
   }
 }
 

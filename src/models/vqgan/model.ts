@@ -1,6 +1,6 @@
 // The VQGAN (arXiv 2012.09841, appendix; taming/models/vqgan.py and taming/modules), with its layers in the order of
 // taming-transformers, so that the published weights fit. latent-diffusion's VQModel and diffusers' are the same.
-//   B batch, H height, W width, C channels, G codes on a side, M = B · G² codes, V vocabulary
+//   B batch, H height, W width, C channels, G codes on a side, V vocabulary
 
 import type { VqganConfig } from '../../config/vqgan.ts';
 import { inFloat32 } from '../../engine/graph/precision.ts';
@@ -142,8 +142,8 @@ export function features(p: VqganParameters, x_BHW3: Tensor4D, config: VqganConf
 
 /**
  * Pixels in [−1, 1] → scores of the codes, BGGV; the codes are their argmax. Gumbel: the logits. Nearest: the squared
- * distance from each vector of the codebook, negated, without the term |z|² that all codes share. In 32 bits, and from
- * the middle of the codebook: in a large codebook of few channels, distances differ by less than the rounding of |e|².
+ * distance from each vector of the codebook, negated, without the term |z|² that all codes share. In 32 bits: codes of
+ * a large codebook lie close together.
  */
 export function encode(p: VqganParameters, x_BHW3: Tensor4D, config: VqganConfig): Tensor4D {
   const z_BGGC = features(p, x_BHW3, config);
@@ -151,11 +151,8 @@ export function encode(p: VqganParameters, x_BHW3: Tensor4D, config: VqganConfig
   if (logits) return inFloat32(() => convolution(logits, z_BGGC));
   const codebook_VC = p.codebook as Tensor2D;
   const [batch, grid, , width] = z_BGGC.shape;
-  const middle_1C = tf.mean(codebook_VC, 0, true);
-  const e_VC = tf.sub(codebook_VC, middle_1C) as Tensor2D;
-  const z_MC = tf.sub(tf.reshape(z_BGGC, [-1, width]), middle_1C) as Tensor2D;
-  const products_MV = inFloat32(() => tf.matMul(z_MC, e_VC, false, true));
-  const scores = tf.sub(tf.mul(products_MV, 2), tf.sum(tf.square(e_VC), 1));
+  const products = inFloat32(() => tf.matMul(tf.reshape(z_BGGC, [-1, width]), codebook_VC, false, true));
+  const scores = tf.sub(tf.mul(products, 2), tf.sum(tf.square(codebook_VC), 1));
   return tf.reshape(scores, [batch, grid, grid, -1]);
 }
 

@@ -2,7 +2,7 @@
 // or after, as Hugging Face's tokenizers (Rust) finds them.
 
 import { z } from 'zod';
-import type { Normalize } from './normalizers.ts';
+import { type Normalize, stripLeft, stripRight } from './normalizers.ts';
 
 export const addedTokenSchema = z.object({
   id: z.int().min(0),
@@ -48,8 +48,8 @@ class Finder {
       let [start, stop] = [index, index + content.length];
       const isInWord = ENDS_WITH_WORD.test(text.slice(0, start)) || STARTS_WITH_WORD.test(text.slice(stop));
       if (token.single_word && isInWord) continue;
-      if (token.lstrip) start = Math.max(end, text.slice(0, start).replace(/\p{White_Space}+$/u, '').length);
-      if (token.rstrip) stop = text.length - text.slice(stop).replace(/^\p{White_Space}+/u, '').length;
+      if (token.lstrip) start = Math.max(end, stripRight(text.slice(0, start)).length);
+      if (token.rstrip) stop = text.length - stripLeft(text.slice(stop)).length;
       push(end, start);
       sections.push({ id: token.id });
       end = stop;

@@ -4,7 +4,14 @@
 const graphemes = new Intl.Segmenter('und', { granularity: 'grapheme' });
 /** Bytes from which on a grapheme is only looked up by its characters. */
 const MAX_GRAPHEME_BYTES = 6;
-const MAX_CACHED = 2 ** 14;
+/** Characters and words whose replacement is cached. */
+const MAX_CACHED = 2 ** 15;
+const MAX_CACHED_LENGTH = 32;
+/** What may be one grapheme with a neighbour. Finding graphemes takes long, and most texts have none of several characters. */
+const COMBINING =
+  /[\p{M}\p{Cf}\p{Regional_Indicator}\p{Emoji_Modifier}\r\u0d4e\u0e33\u0eb3\u1100-\u11ff\ua960-\ua97f\ud7b0-\ud7ff\uff9e\uff9f\u{111c2}\u{111c3}\u{1193f}\u{11941}\u{11a3a}\u{11a84}-\u{11a89}\u{11d46}\u{11f02}]/u;
+/** No grapheme goes on over a space. */
+const BEFORE_SPACE = /(?= )/;
 
 export class Charsmap {
   readonly #trie: Uint32Array;
@@ -27,14 +34,17 @@ export class Charsmap {
 
   apply(text: string): string {
     let result = '';
-    for (const { segment } of graphemes.segment(text)) {
-      let replaced = this.#known.get(segment);
-      if (replaced === undefined) {
-        replaced = this.#grapheme(segment);
-        if (this.#known.size < MAX_CACHED) this.#known.set(segment, replaced);
-      }
-      result += replaced;
-    }
+    if (!COMBINING.test(text)) for (const character of text) result += this.#cached(character);
+    else for (const run of text.split(BEFORE_SPACE)) result += this.#cached(run);
+    return result;
+  }
+
+  #cached(run: string): string {
+    const known = this.#known.get(run);
+    if (known !== undefined) return known;
+    let result = '';
+    for (const { segment } of graphemes.segment(run)) result += this.#grapheme(segment);
+    if (this.#known.size < MAX_CACHED && run.length <= MAX_CACHED_LENGTH) this.#known.set(run, result);
     return result;
   }
 

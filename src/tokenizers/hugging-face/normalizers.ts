@@ -17,8 +17,14 @@ const ASCII = /^[\x20-\x7e]*$/;
 /** JavaScript has a rule for a capital sigma at the end of a word, and Rust has not. */
 export const lowerCase: Normalize = (text) => text.replaceAll('Σ', 'σ').toLowerCase();
 
-const stripLeft: Normalize = (text) => text.replace(/^\p{White_Space}+/u, '');
-const stripRight: Normalize = (text) => text.replace(/\p{White_Space}+$/u, '');
+const WHITE_SPACE = /\p{White_Space}/u;
+export const stripLeft: Normalize = (text) => text.replace(/^\p{White_Space}+/u, '');
+/** Not by an expression, whose time would grow with the square of a run of white space inside the text. */
+export const stripRight: Normalize = (text) => {
+  let end = text.length;
+  while (end > 0 && WHITE_SPACE.test(text[end - 1] as string)) end--;
+  return text.slice(0, end);
+};
 
 /** Blocks of Chinese characters, each of which is a word of BERT. */
 const CHINESE =

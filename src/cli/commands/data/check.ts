@@ -1,11 +1,12 @@
 // mm data check: what training would meet in a data set.
 
+import { dirname } from 'node:path';
 import type { DataReport, Found } from '../../../data/check/check.ts';
 import type { Range } from '../../../data/check/distribution.ts';
 import { isFault } from '../../../data/sources/fault-kinds.ts';
-import { SOURCES } from '../../../data/sources/resolve.ts';
+import { SOURCES } from '../../../data/sources/source.ts';
 import { DataError } from '../../../util/errors.ts';
-import { writeFileAtomic } from '../../../util/files.ts';
+import { assertWritable, writeFileAtomic } from '../../../util/files.ts';
 import { type Context, defineCommand } from '../../command.ts';
 import { TEXT, withExamples } from '../../help.ts';
 import { sourceFlags, tableOptions } from '../../source-flags.ts';
@@ -28,7 +29,7 @@ export const command = defineCommand({
         })
         .option('tokenizer', {
           ...TEXT,
-          describe: "tokenizer.json, or CLIP's merges file: caption lengths in tokens",
+          describe: 'tokenizer, of any kind (docs/FORMATS.md): caption lengths in tokens',
         })
         .option('html', { ...TEXT, describe: 'write a page with images of each kind of fault to this file' }),
       [
@@ -44,6 +45,7 @@ export const command = defineCommand({
   async run({ path, 'text-length': textLength, tokenizer, html, ...flags }, context: Context) {
     const { json, print, progress, signal } = context;
     const { checkData } = await import('../../../data/check/check.ts');
+    if (html !== undefined) await assertWritable(dirname(html));
     const options = { textLength, tokenizer, table: tableOptions(flags), progress, signal };
     const checked = await checkData(path, options);
     const { report } = checked;

@@ -1,6 +1,6 @@
 // mm data pack: any source as WebDataset tars.
 
-import { SOURCES } from '../../../data/sources/resolve.ts';
+import { SOURCES } from '../../../data/sources/source.ts';
 import { defineCommand } from '../../command.ts';
 import { TEXT, withExamples } from '../../help.ts';
 import { openFaults, sourceFlags, tableOptions } from '../../source-flags.ts';

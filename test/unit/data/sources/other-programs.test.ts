@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { decodeImage } from '../../../../src/data/decode.ts';
 import type { CaptionedImage } from '../../../../src/data/image.ts';
@@ -70,12 +70,13 @@ test('a compressed tar is read as the same tar, from a file, an address, or a pi
     response.end(packed);
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  after(() => server.close());
   const { port } = server.address() as AddressInfo;
   const address = `http://127.0.0.1:${port}/data/pax.tar`;
   await assertTar(await readImages(`${address}?key=1`, optional), 'pax');
   await assert.rejects(readImages(address, optional), { code: 'E_DOWNLOAD', where: address });
   server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+  await assert.rejects(readImages(address, optional), { code: 'E_DOWNLOAD', where: address });
 
   const pipe = join(folder, 'pipe');
   execFileSync('mkfifo', [pipe]);
