@@ -286,6 +286,25 @@ describe('mistakes', () => {
       at: /other-kind.config\.yaml/,
       says: [/mm train-dvae/],
     },
+    'devices of two kinds': {
+      flags: ['--devices', 'cpu:0,1'],
+      exit: EXIT.usage,
+      code: 'E_DEVICES',
+      at: '--devices',
+    },
+    'a batch that three devices cannot share equally': {
+      flags: ['--devices', 'cpu:0,cpu:1,cpu:2'],
+      exit: EXIT.usage,
+      code: 'E_BATCH_NOT_DIVISIBLE',
+      at: '--devices',
+      says: [/train\.batch 4 .* 3 devices/],
+    },
+    'NCCL between parts of a processor': {
+      flags: ['--devices', 'cpu:0,cpu:1', '--set', 'train.allReduce=nccl'],
+      exit: EXIT.usage,
+      code: 'E_ALL_REDUCE',
+      at: 'train.allReduce',
+    },
     'another seed than the resumed run’s': {
       run: whole,
       flags: ['--resume', '--seed', '4'],

@@ -71,6 +71,7 @@ export class BatchUpdate<Part extends NamedTensors> {
     const { accumulateSteps, precision, allReduce } = train;
     this.#options = options;
     this.#replicas = runtime.replicas.names.length;
+    if (cluster && this.#replicas > 1) throw new Error('workers with several devices each are not supported');
     this.ownParts = this.#replicas * accumulateSteps;
     this.partCount = this.ownParts * (cluster?.workers ?? 1);
     this.firstPart = this.ownParts * (cluster?.rank ?? 0);
