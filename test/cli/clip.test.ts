@@ -18,6 +18,7 @@ import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { readCheckpoint } from '../../src/checkpoint/read.ts';
 import { decodeImage } from '../../src/data/decode.ts';
+import { cacheFolder } from '../../src/engine/library/locate.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { ClipPipeline } from '../../src/inference/clip/pipeline.ts';
 import { EXIT } from '../../src/util/errors.ts';
@@ -210,7 +211,7 @@ describe('mm classify', () => {
 
 test('features are cached by content and CLIP: a second run finds all of them, another CLIP none', async () => {
   const cache = join(root, 'cache');
-  const library = join(process.env.MM_CACHE ?? join(process.env.HOME!, '.cache', 'mm'));
+  const library = cacheFolder();
   mkdirSync(cache);
   // The library is looked for in the same cache folder.
   for (const name of readdirSync(library).filter((name) => name !== 'features'))
