@@ -4,7 +4,7 @@
 //
 //   node --import tsx scripts/run-tests.mjs [--test-name-pattern=REGEX] FILE…
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir, totalmem } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { run } from 'node:test';
@@ -13,7 +13,7 @@ import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const SLOW_FIRST = ['test/integration/train', 'test/cli', 'test/integration', 'test/parity', 'test/engine'];
-/** Folders whose files share a process: none of them changes what the others see. */
+/** Folders whose files share a process, but for those that change what the others see. */
 const TOGETHER = [
   'test/unit',
   'test/integration/models',
@@ -21,6 +21,8 @@ const TOGETHER = [
   'test/integration/train/optim',
   'test/engine',
 ];
+/** Hooks around each test of the process, and changes of its environment. */
+const ALONE = /^(beforeEach|afterEach)\(|\bprocess\.(env|chdir|exitCode)\b/m;
 /** Resident memory of the larger test files, in bytes. */
 const FILE_MEMORY = 1.5e9;
 const SHOWN = 10;
@@ -46,7 +48,8 @@ function together(folder, members) {
   return file;
 }
 
-const folderOf = (file) => TOGETHER.find((folder) => file.startsWith(`${folder}/`));
+const folderOf = (file) =>
+  TOGETHER.find((folder) => file.startsWith(`${folder}/`) && !ALONE.test(readFileSync(file, 'utf8')));
 const sorted = positionals.toSorted((a, b) => rank(a) - rank(b));
 const processes = new Map();
 for (const file of sorted) {

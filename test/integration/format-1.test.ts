@@ -13,11 +13,12 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
+import { cacheFolder } from '../../src/engine/library/locate.ts';
 import type { Outcome } from '../support/mm.ts';
 import { mmEach } from '../support/mm-each.ts';
 import {
@@ -63,7 +64,7 @@ after(() => rmSync(folder, { recursive: true }));
 before(async () => {
   cpSync(FIXTURE, folder, { recursive: true });
   // libtensorflow is in the same cache folder.
-  const own = process.env.MM_CACHE ?? join(homedir(), '.cache', 'mm');
+  const own = cacheFolder();
   for (const name of readdirSync(own).filter((name) => name !== 'features'))
     symlinkSync(join(own, name), join(folder, 'cache', name));
   exchangeFeatures();
