@@ -151,6 +151,13 @@ const huggingFaceSchema = z.object({
     .prefault({}),
 });
 
+/** text_config_dict and vision_config_dict, of 2022, take the place of text_config and vision_config in transformers. */
+const withFormerKeys = (config: unknown): unknown => {
+  if (config === null || typeof config !== 'object') return config;
+  const { text_config_dict: text, vision_config_dict: vision } = config as Record<string, unknown>;
+  return { ...config, ...(text ? { text_config: text } : {}), ...(vision ? { vision_config: vision } : {}) };
+};
+
 /**
  * Weights named as Hugging Face's transformers does.
  * @param config the parsed config.json beside them
@@ -162,7 +169,7 @@ export function fromHuggingFace(
   where: string,
   settings: ClipSettings = {},
 ): ConvertedClip {
-  const parsed = huggingFaceSchema.safeParse(config);
+  const parsed = huggingFaceSchema.safeParse(withFormerKeys(config));
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     throw misfit(`config.json: ${issue?.path.join('.')}: ${issue?.message}`, where);
