@@ -302,6 +302,9 @@ describe('what nothing tells is asked for, and what mm does not have is refused 
   refused('a folder without preprocessing', MISSING, /`preprocessing`/, 'transformers', {
     'preprocessor_config.json': 'absent',
   });
+  refused('another end token in config.json', 'E_WEIGHTS_MISMATCH', /end token 5/, 'transformers', {
+    'config.json': set('text_config', 'eos_token_id', 5),
+  });
   const UNSUPPORTED = 'E_CLIP_UNSUPPORTED';
   refused(
     'another size of a ResNet',

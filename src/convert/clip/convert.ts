@@ -121,7 +121,7 @@ async function huggingFaceImages(
 ): Promise<Preprocessing | undefined> {
   const own = files.named('preprocessor_config.json');
   const whole = files.named('processor_config.json');
-  const nested = whole && ((await readJson(whole)) as { image_processor?: unknown }).image_processor;
+  const nested = whole && ((await readJson(whole)) as { image_processor?: unknown } | null)?.image_processor;
   const value = own ? await readJson(own) : nested;
   return chosenPreprocessing(options, () =>
     value ? huggingFacePreprocessing(value, imageSize, own ?? whole ?? '') : undefined,
