@@ -143,6 +143,16 @@ export const REFUSED: readonly (readonly [what: string, why: string, help: strin
     'the message names the flags and the candidates',
   ],
   [
+    "a bare checkpoint of CLIPA's kind, without `visual.ln_pre`",
+    'only its configuration says how it pools, and that its text tower is not causal',
+    'the configuration beside it',
+  ],
+  [
+    'several configurations or tokenizers among the files',
+    'nothing says which of them the weights have',
+    'the files of one model',
+  ],
+  [
     "DALLE-pytorch's `DALLE` with `sparse` layers",
     'DeepSpeed picks their random blocks at each start of a program; the file does not have them',
     'a model of the other attention types',
@@ -227,7 +237,8 @@ ${table(
   OPENS.map(({ model, files, command, compared }) => [model, files, code(command), compared]),
 )}
 
-A CLIP's \`--image-size\` and \`--text-length\` interpolate its positions as open_clip does.
+A CLIP's \`--image-size\` and \`--text-length\` interpolate its positions as open_clip does;
+a ResNet keeps its own.
 
 ## As files lie about
 

@@ -94,9 +94,23 @@ export class ExternalFiles {
     return [...this.folders, ...this.#named].join(', ');
   }
 
-  /** The path of the file `name`, if there is one. */
+  /**
+   * The path of the file `name`, if there is one.
+   * @throws DataError E_WEIGHTS_AMBIGUOUS when there are several
+   */
   named(name: string): string | undefined {
-    return this.paths.find((path) => basename(path) === name);
+    return this.only(this.paths.filter((path) => basename(path) === name));
+  }
+
+  /** The path, of none or one. @throws DataError E_WEIGHTS_AMBIGUOUS when there are several */
+  only(paths: readonly string[]): string | undefined {
+    const [path, another] = paths;
+    if (another === undefined) return path;
+    throw new DataError(`${paths.length} files of which one belongs to the weights: ${paths.join(', ')}`, {
+      code: 'E_WEIGHTS_AMBIGUOUS',
+      where: this.where,
+      fix: 'give the files of one model, or its folder',
+    });
   }
 
   /** The files of torch.save, whatever their endings. Throws DataError when one that the user named cannot be read. */

@@ -1,7 +1,7 @@
 // What to say of files that no converter recognizes: what they are, names found in them, and the nearest model.
 
 import { readdir, readFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { DataError } from '../util/errors.ts';
 import type { Converter, ExternalFiles } from './external.ts';
 
@@ -13,9 +13,7 @@ const WEIGHTS = /\.(pt|pth|pkl|bin|ckpt|safetensors)$/i;
 /** @throws DataError always: the reason why the files cannot be converted */
 export async function throwUnknown(files: ExternalFiles, converters: readonly Converter[]): Promise<never> {
   const { where } = files;
-  const entries = (await Promise.all(files.folders.map((folder) => readdir(folder)))).flat();
-  if ([...entries, ...files.paths.map((path) => basename(path))].some((name) => DEEPSPEED.test(name)))
-    throw deepSpeed(where);
+  if (await isOfDeepSpeed(files)) throw deepSpeed(where);
   const [fault] = files.faults;
   if (fault) throw fault;
   for (const { path, metadata } of await files.safetensorsFiles())
@@ -29,7 +27,7 @@ export async function throwUnknown(files: ExternalFiles, converters: readonly Co
   const fix = `give one of: ${converters.map(({ reads }) => reads).join('; ')}`;
   if (dicts.length > 0) {
     const names = dicts.flatMap(({ tensors }) => [...tensors.keys()]);
-    const type = await modelType(files.named('config.json'));
+    const type = await modelType(files.paths.find((path) => basename(path) === 'config.json'));
     const what = type === undefined ? '' : `a model of type ${type} by its config.json; `;
     throw new DataError(
       `the files hold no weights that mm can convert: ${what}${describe(names, converters)}`,
@@ -72,6 +70,15 @@ const deepSpeed = (where: string): DataError =>
     where,
     fix: "make one file of it with DeepSpeed's own script, python zero_to_fp32.py FOLDER weights.pt, and convert that; for DALLE-pytorch put it under `weights` of what auxiliary.pt holds, and torch.save that as dalle.pt",
   });
+
+/** Whether the files are of DeepSpeed, or lie in a folder or beside one that is: DALLE-pytorch's auxiliary.pt does. */
+async function isOfDeepSpeed({ folders, paths }: ExternalFiles): Promise<boolean> {
+  const around = paths.filter((path) => AUXILIARY.test(basename(path))).map((path) => dirname(path));
+  const inside = await Promise.all([...new Set([...folders, ...around])].map((folder) => readdir(folder)));
+  const own = [...folders.map((folder) => resolve(folder)), ...paths].map((path) => basename(path));
+  return [...own, ...inside.flat()].some((name) => DEEPSPEED.test(name));
+}
+const AUXILIARY = /^auxiliary\.pt$/;
 
 async function foldersWithWeights(folders: readonly string[]): Promise<string[]> {
   const found: string[] = [];

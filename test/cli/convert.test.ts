@@ -129,9 +129,9 @@ describe('mistakes', () => {
     },
     'images that the grid does not divide': {
       flags: ['convert', theirs, '--to', to, '--image-size', '30'],
-      exit: EXIT.data,
-      code: 'E_WEIGHTS_UNSUPPORTED',
-      says: [/imageSize .*multiple of 8/],
+      exit: EXIT.usage,
+      code: 'E_OPTION_VALUE',
+      says: [/--image-size: .*multiple of 8/],
     },
     'an image size that is none': {
       flags: ['convert', theirs, '--to', to, '--image-size', '2.5'],

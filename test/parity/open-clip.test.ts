@@ -202,6 +202,18 @@ test('another image size or text length interpolates the positions', async () =>
   }
 });
 
+test('text_config_dict and vision_config_dict, of 2022, take the place of the newer keys', async () => {
+  const former: Edit = (json) => {
+    json.text_config_dict = { ...json.text_config };
+    json.vision_config_dict = { ...json.vision_config };
+    json.text_config!.num_attention_heads = 1;
+    json.vision_config!.num_attention_heads = 1;
+    delete json.vision_config;
+  };
+  const checkpoint = await convert('transformers', { 'config.json': former });
+  assert.ok((await difference('transformers', checkpoint)) < TOLERANCE);
+});
+
 test('16-bit weights stay 16 bits wide', async () => {
   const { path } = await convert('heads');
   const theirs = await SafetensorsFile.open(join(FIXTURES, 'heads', 'open_clip_model.safetensors'));
@@ -256,6 +268,30 @@ describe('what nothing tells is asked for, and what mm does not have is refused 
     });
   };
   const MISSING = 'E_CLIP_SETTINGS_MISSING';
+  const told = { activation: 'gelu', preprocessing: 'clipa', heads: 4, textHeads: 4 } as const;
+  refused(
+    'a bare file without ln_pre, of CLIPA',
+    MISSING,
+    /pools.*causal/,
+    'clipa',
+    { [OPEN_CLIP]: 'absent' },
+    told,
+  );
+  const OPTION = 'E_OPTION_VALUE';
+  const bare = { [OPEN_CLIP]: 'absent' } as const;
+  refused('heads that do not divide', OPTION, /32 wide has no 5 heads.*1 \(32 wide\)/s, 'heads', bare, {
+    ...told,
+    heads: 5,
+  });
+  refused(
+    'more positions than any model has',
+    OPTION,
+    /64000001 positions/,
+    'heads',
+    {},
+    { imageSize: 64_000 },
+  );
+  refused('a longer text than any model reads', OPTION, /1000000000/, 'heads', {}, { textLength: 1e9 });
   refused(
     'weights without a configuration',
     MISSING,
@@ -266,7 +302,18 @@ describe('what nothing tells is asked for, and what mm does not have is refused 
   refused('a folder without preprocessing', MISSING, /`preprocessing`/, 'transformers', {
     'preprocessor_config.json': 'absent',
   });
+  refused('another end token in config.json', 'E_WEIGHTS_MISMATCH', /end token 5/, 'transformers', {
+    'config.json': set('text_config', 'eos_token_id', 5),
+  });
   const UNSUPPORTED = 'E_CLIP_UNSUPPORTED';
+  refused(
+    'another size of a ResNet',
+    UNSUPPORTED,
+    /ResNet keeps its positions/,
+    'resnet',
+    {},
+    { imageSize: 448 },
+  );
   refused('an image tower of timm', UNSUPPORTED, /image tower is vit_so400m of timm/, 'heads', {
     [OPEN_CLIP]: vision('timm_model_name', 'vit_so400m'),
   });
@@ -299,5 +346,25 @@ describe('what nothing tells is asked for, and what mm does not have is refused 
       { activation: 'gelu', preprocessing: 'inception', heads: 4, textHeads: 4 },
     );
     assert.ok((await difference('heads', checkpoint)) < TOLERANCE);
+    const from = join(FIXTURES, 'heads');
+    const files = readdirSync(from).filter((name) => name !== OPEN_CLIP);
+    const { notes } = await convertWeights(
+      files.map((name) => join(from, name)),
+      join(root, 'bare'),
+      { ...told, preprocessing: 'inception' },
+    );
+    assert.match(notes.join('\n'), /no configuration.* 4 heads.*class token.*causal/);
+  });
+
+  test('two models’ folders do not lend each other their configuration or tokenizer', async () => {
+    const folders = ['heads', 'transformers'].map((name) => join(FIXTURES, name));
+    await assert.rejects(convertWeights(folders, join(root, 'two'), {}), { code: 'E_WEIGHTS_AMBIGUOUS' });
+    const copy = join(root, 'two-configurations');
+    cpSync(folders[0] as string, copy, { recursive: true });
+    cpSync(join(copy, OPEN_CLIP), join(copy, 'ViT-B-32-quickgelu.json'));
+    await assert.rejects(convertWeights([copy], join(root, 'two'), {}), {
+      code: 'E_WEIGHTS_AMBIGUOUS',
+      message: /quickgelu/,
+    });
   });
 });

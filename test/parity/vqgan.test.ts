@@ -150,6 +150,13 @@ for (const [name, kind] of Object.entries(KINDS)) {
       for (const [i, note] of kind.notes.entries()) assert.match(notes[i]!, note);
     });
 
+    test('a size that its levels do not divide is an error of the option', async () => {
+      await assert.rejects(convertWeights([folder], join(folder, 'odd'), { imageSize: 33 }), {
+        code: 'E_OPTION_VALUE',
+        option: 'imageSize',
+      });
+    });
+
     test('features and decoded pixels agree within 1e-4', () => {
       const [z, x] = [against(encoded(), 'features'), against(decoded(), 'decoded')];
       assert.ok(z < TOLERANCE, `features differ by ${z}`);

@@ -2,7 +2,7 @@
 
 import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import { clipModelSchema } from '../../config/clip.ts';
+import { type ClipModelConfig, clipModelSchema } from '../../config/clip.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import type { Converted, Converter, ConvertOptions, ExternalFiles } from '../external.ts';
 import { type FoundModel, findModel } from '../files/find.ts';
@@ -10,7 +10,7 @@ import { externalNames } from '../rules.ts';
 import { dallePytorchRules, huggingFaceRules, openaiRules } from './names.ts';
 import { isOpenClipConfig, type OpenClipConfig, readOpenClipConfig } from './open-clip-config.ts';
 import { huggingFacePreprocessing, PREPROCESSING_HINTS, type Preprocessing } from './preprocessing.ts';
-import { assertNothingMissing, chosenPreprocessing, openaiSettings } from './settings.ts';
+import { assertNothingMissing, chosenPreprocessing, isOpenaiArchive, openaiSettings } from './settings.ts';
 import {
   assertTokenizerFits,
   cleanedFor,
@@ -121,7 +121,7 @@ async function huggingFaceImages(
 ): Promise<Preprocessing | undefined> {
   const own = files.named('preprocessor_config.json');
   const whole = files.named('processor_config.json');
-  const nested = whole && ((await readJson(whole)) as { image_processor?: unknown }).image_processor;
+  const nested = whole && ((await readJson(whole)) as { image_processor?: unknown } | null)?.image_processor;
   const value = own ? await readJson(own) : nested;
   return chosenPreprocessing(options, () =>
     value ? huggingFacePreprocessing(value, imageSize, own ?? whole ?? '') : undefined,
@@ -147,23 +147,30 @@ export const openaiClip: Converter = {
       ...settings,
       text: { ...text, ...(specialTokens && { specialTokens }) },
     });
+    if (!config && !isOpenaiArchive(found.tensors)) files.notes.push(assumed(clip.model));
     return converted(files, { what: config ? "open_clip's CLIP" : "OpenAI's CLIP", clip, tokenizer });
   },
 };
 
+/** What weights alone do not tell, and nobody is asked for. */
+const assumed = ({ image, text }: ClipModelConfig): string =>
+  `no configuration is beside the weights: taken with ${image.heads} heads of the image tower and ${text.heads} of the text tower, ${image.tower === 'vit' ? 'the features of the class token, ' : ''}a causal text tower and norms' epsilon of ${text.normEpsilon}, as most of open_clip's models`;
+
 /** Larger JSON files are annotations and vocabularies. */
 const MAX_CONFIG_BYTES = 2 ** 20;
 
-/** The configuration among the files, whatever its name. */
+/** The configuration among the files, whatever its name. @throws DataError E_WEIGHTS_AMBIGUOUS when there are several */
 async function openClipConfig(files: ExternalFiles): Promise<OpenClipConfig | undefined> {
+  const found = new Map<string, unknown>();
   for (const path of files.paths.filter((path) => path.endsWith('.json'))) {
     if ((await stat(path)).size > MAX_CONFIG_BYTES) continue;
     const value = await readJson(path).catch((error: unknown) => {
       if (basename(path) === 'open_clip_config.json') throw error;
     });
-    if (isOpenClipConfig(value)) return readOpenClipConfig(value, path);
+    if (isOpenClipConfig(value)) found.set(path, value);
   }
-  return undefined;
+  const path = files.only([...found.keys()]);
+  return path === undefined ? undefined : readOpenClipConfig(found.get(path), path);
 }
 
 export const dallePytorchClip: Converter = {

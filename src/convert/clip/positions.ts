@@ -3,6 +3,7 @@
 //   D width, G patches on a side
 
 import type { ClipModelConfig } from '../../config/clip.ts';
+import { UsageError } from '../../util/errors.ts';
 import { type Taps, tapsOf } from '../../util/resample.ts';
 import { type ExternalTensor, externalTensor, type StateDict, toFloat32 } from '../tensors.ts';
 
@@ -62,9 +63,24 @@ export function resizeLine(table: Float32Array, width: number, from: number, to:
   return combine(table, width, taps);
 }
 
+/** Numbers in a table of positions; the largest published one has 2 million. */
+const MAX_NUMBERS = 2 ** 28;
+
+/** @throws UsageError where a table of so many positions has more numbers than any model's */
+function assertFew(option: 'imageSize' | 'textLength', value: number, rows: number, width: number): void {
+  if (rows * width <= MAX_NUMBERS) return;
+  throw new UsageError(`\`${option}\` of ${value} makes ${rows} positions, more than a model can have`, {
+    code: 'E_OPTION_VALUE',
+    option,
+    fix: 'give a smaller one, or leave it out for the size of the weights',
+  });
+}
+
 /** The same tensors, with the positions of both towers at the lengths of `model`; openai's names and transformers'. */
 export function resizedPositions(source: StateDict, { image, text }: ClipModelConfig): StateDict {
   const grid = image.size / image.patch;
+  assertFew('imageSize', image.size, grid ** 2 + 1, image.width);
+  assertFew('textLength', text.length, text.length, text.width);
   const all = new Map(source);
   const resize = (
     names: readonly string[],

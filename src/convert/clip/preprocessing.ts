@@ -44,7 +44,7 @@ function parse<T extends z.ZodType>(schema: T, value: unknown, where: string): z
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw unsupported(`${issue?.path.join('.')}: ${issue?.message}`, where);
+  throw unsupported(`${issue?.path.join('.') || 'the file'}: ${issue?.message}`, where);
 }
 
 /** One number for all channels, or one for each. */

@@ -1,7 +1,8 @@
 // What a CLIP's tensors do not tell: heads, activation, preprocessing, pooling. From the configuration beside the weights,
 // from options, or from the kind of the file; a setting that nothing tells is asked for, with the candidates.
 
-import { UsageError } from '../../util/errors.ts';
+import { RESNET_STRIDE } from '../../config/clip-towers.ts';
+import { DataError, UsageError } from '../../util/errors.ts';
 import type { ConvertOptions } from '../external.ts';
 import { misfit, type StateDict } from '../tensors.ts';
 import type { OpenClipConfig } from './open-clip-config.ts';
@@ -19,7 +20,7 @@ const TEXT_WIDTHS: readonly number[] = [256, 384, 512, 640, 768, 1024, 1280];
 const CANDIDATES = [32, 48, 64, 80, 88, 96, 104, 112, 128];
 
 /** OpenAI's archives, and they alone, hold these beside the weights. */
-const isOpenaiArchive = (source: StateDict): boolean =>
+export const isOpenaiArchive = (source: StateDict): boolean =>
   ['input_resolution', 'context_length', 'vocab_size'].every((name) => source.has(name));
 
 /** The preprocessing of the options, over `found` where only a part of it is given. */
@@ -79,6 +80,16 @@ export function openaiSettings(
     missing.push(['preprocessing', `\`preprocessing\`: ${PREPROCESSING_HINTS}`]);
 
   const isVit = source.has('visual.proj');
+  // Such models, of CLIPA, pool the image's patches and have a text tower that is not causal.
+  if (!config && isVit && !source.has('visual.ln_pre.weight'))
+    throw new DataError(
+      'no configuration is beside weights without visual.ln_pre: how such a model pools, and whether its text tower is causal, is only there',
+      {
+        code: 'E_CLIP_SETTINGS_MISSING',
+        where,
+        fix: "put open_clip_config.json, or the model's file of open_clip/model_configs, beside the weights",
+      },
+    );
   const width = (isVit ? source.get('visual.conv1.weight')?.shape[0] : undefined) ?? 0;
   const known = isOpenai ? 64 : HEAD_WIDTHS[width];
   const heads = options.heads ?? (config ? headsOf(config) : known && Math.floor(width / known));
@@ -94,6 +105,10 @@ export function openaiSettings(
     missing[0]?.[0] ?? '',
     where,
   );
+  const fullWidth = isVit ? width : (source.get('visual.attnpool.q_proj.weight')?.shape[0] ?? 0);
+  assertDivides('heads', options.heads, fullWidth, where);
+  assertDivides('textHeads', options.textHeads, textWidth, where);
+  if (!isVit) assertKeepsPositions(source, options.imageSize, where);
   const { image, text } = config ? configured(config) : {};
   if (config) assertFits(source, config);
   return {
@@ -106,6 +121,38 @@ export function openaiSettings(
     },
     text: { ...text, heads: textHeads, ...(options.textLength && { length: options.textLength }) },
   };
+}
+
+/** @throws UsageError where a tower of such a width cannot have so many heads */
+function assertDivides(
+  option: 'heads' | 'textHeads',
+  heads: number | undefined,
+  width: number,
+  where: string,
+): void {
+  if (heads === undefined || width % heads === 0) return;
+  throw new UsageError(`a tower ${width} wide has no ${heads} heads of one width`, {
+    code: 'E_OPTION_VALUE',
+    option,
+    where,
+    fix: `candidates: ${headsHint(width)}`,
+  });
+}
+
+/** @throws UsageError where a ResNet would need other positions: open_clip interpolates those of ViTs alone */
+function assertKeepsPositions(source: StateDict, imageSize: number | undefined, where: string): void {
+  const [positions = 1] = source.get('visual.attnpool.positional_embedding')?.shape ?? [];
+  const own = Math.round(Math.sqrt(positions - 1)) * RESNET_STRIDE;
+  if (imageSize === undefined || imageSize === own) return;
+  throw new UsageError(
+    `a CLIP with a ResNet keeps its positions: it reads ${own} pixels, received ${imageSize}`,
+    {
+      code: 'E_CLIP_UNSUPPORTED',
+      option: 'imageSize',
+      where,
+      fix: 'leave `imageSize` out',
+    },
+  );
 }
 
 const sizeOf = (size: number | undefined) => (size === undefined ? {} : { size });

@@ -138,6 +138,7 @@ const huggingFaceSchema = z.object({
       num_attention_heads: z.int().positive().default(8),
       vocab_size: z.int().positive().default(49408),
       max_position_embeddings: z.int().positive().default(77),
+      eos_token_id: z.int().nullish(),
     })
     .prefault({}),
   vision_config: tower
@@ -151,6 +152,16 @@ const huggingFaceSchema = z.object({
     .prefault({}),
 });
 
+/** eos_token_id of OpenAI's models before 2023, with which transformers reads at the largest id, the end token. */
+const FORMER_END = 2;
+
+/** text_config_dict and vision_config_dict, of 2022, take the place of text_config and vision_config in transformers. */
+const withFormerKeys = (config: unknown): unknown => {
+  if (config === null || typeof config !== 'object') return config;
+  const { text_config_dict: text, vision_config_dict: vision } = config as Record<string, unknown>;
+  return { ...config, ...(text ? { text_config: text } : {}), ...(vision ? { vision_config: vision } : {}) };
+};
+
 /**
  * Weights named as Hugging Face's transformers does.
  * @param config the parsed config.json beside them
@@ -162,12 +173,15 @@ export function fromHuggingFace(
   where: string,
   settings: ClipSettings = {},
 ): ConvertedClip {
-  const parsed = huggingFaceSchema.safeParse(config);
+  const parsed = huggingFaceSchema.safeParse(withFormerKeys(config));
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
-    throw misfit(`config.json: ${issue?.path.join('.')}: ${issue?.message}`, where);
+    throw misfit(`config.json: ${issue?.path.join('.') || 'the file'}: ${issue?.message}`, where);
   }
   const { projection_dim: embedding, text_config: text, vision_config: image } = parsed.data;
+  const { eos_token_id: end, vocab_size: ids } = text;
+  if (typeof end === 'number' && end !== FORMER_END && end < ids - 1)
+    throw misfit(`the text's features are at its end token ${end}, and mm reads them at the last id`, where);
   if (text.hidden_act !== image.hidden_act) throw misfit('the towers have different activations', where);
   const model = checked(
     {

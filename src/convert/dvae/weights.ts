@@ -4,7 +4,7 @@ import { matchTensors } from '../../checkpoint/match.ts';
 import { type TrainedDvaeConfig, trainedModelSchema } from '../../config/dvae.ts';
 import { dvaeArchitecture } from '../../models/dvae/architecture.ts';
 import { flatten } from '../../nn/parameters.ts';
-import { DataError } from '../../util/errors.ts';
+import { DataError, UsageError } from '../../util/errors.ts';
 import type { Converted, Converter, ConvertOptions, ExternalDict, ExternalFiles } from '../external.ts';
 import { findFile } from '../files/find.ts';
 import { partsWith, unwrapped } from '../files/names.ts';
@@ -18,11 +18,19 @@ const PUBLISHED_SIZE = 256;
 
 const INCOMPLETE = 'give all files of one model';
 
-/** Throws DataError when a setting is not one that mm has. */
+/** Throws DataError when a setting is not one that mm has, UsageError when it is the given size of the images. */
 function parseModel(settings: object, where: string): TrainedDvaeConfig {
   const parsed = trainedModelSchema.safeParse(settings);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
+  // The weights of OpenAI's do not say it, so that it was given.
+  if ('architecture' in settings && settings.architecture === 'openai' && issue?.path[0] === 'imageSize')
+    throw new UsageError(`\`imageSize\`: ${issue.message}`, {
+      code: 'E_OPTION_VALUE',
+      option: 'imageSize',
+      where,
+      fix: `give such a size, or leave it out for ${PUBLISHED_SIZE}`,
+    });
   throw new DataError(`its ${issue?.path.join('.')} cannot be used: ${issue?.message}`, {
     code: 'E_WEIGHTS_UNSUPPORTED',
     where,

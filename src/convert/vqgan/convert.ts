@@ -1,6 +1,6 @@
 // VQGANs of other programs for `mm convert`: which files are whose, and what is left out of them.
 
-import { basename, dirname } from 'node:path';
+import { dirname } from 'node:path';
 import { type VqganConfig, vqganModelSchema } from '../../config/vqgan.ts';
 import { codeGrid } from '../../models/dvae/config.ts';
 import { vqganSpec } from '../../models/vqgan/model.ts';
@@ -95,15 +95,12 @@ function findYaml(files: ExternalFiles, given: string | undefined): ModelYaml | 
     .filter((path) => /\.ya?ml$/i.test(path))
     .flatMap((path) => readModelYaml(path) ?? []);
   if (found.length < 2) return found[0];
-  throw new UsageError(
-    `several files describe a VQGAN: ${found.map(({ file }) => basename(file)).join(', ')}`,
-    {
-      code: 'E_MODEL_YAML',
-      option: 'config',
-      where: files.where,
-      fix: 'name the one of the weights with `config`',
-    },
-  );
+  throw new UsageError(`several files describe a VQGAN: ${found.map(({ file }) => file).join(', ')}`, {
+    code: 'E_MODEL_YAML',
+    option: 'config',
+    where: files.where,
+    fix: 'name the one of the weights with `config`',
+  });
 }
 
 export const tamingOrLatentDiffusion: Converter = {

@@ -4,7 +4,7 @@
 import { basename } from 'node:path';
 import type { z } from 'zod';
 import { type VqganConfig, vqganModelSchema } from '../../config/vqgan.ts';
-import { DataError } from '../../util/errors.ts';
+import { DataError, UsageError } from '../../util/errors.ts';
 import type { StateDict } from '../tensors.ts';
 import type { ModelYaml } from './model-yaml.ts';
 import { GUMBEL_CODEBOOK, NEAREST_CODEBOOK } from './names.ts';
@@ -65,15 +65,22 @@ export function settingsOf(
   };
 }
 
-/** @throws DataError when mm does not have such a VQGAN */
+/** @throws DataError when mm does not have such a VQGAN, UsageError when its images cannot be of the size */
 export function parseModel(settings: object, where: string): VqganConfig {
   const parsed = vqganModelSchema.safeParse(settings);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
+  if (issue?.path[0] === 'imageSize')
+    throw new UsageError(`\`imageSize\`: ${issue.message}`, {
+      code: 'E_OPTION_VALUE',
+      option: 'imageSize',
+      where,
+      fix: 'give another one',
+    });
   throw unsupported(
     `its ${issue?.path.join('.')} cannot be used: ${issue?.message}`,
     where,
-    'convert a model of other sizes, or give another `imageSize`',
+    'convert a model of other sizes',
   );
 }
 

@@ -177,6 +177,15 @@ describe('folders', () => {
       });
     });
 
+  test("DeepSpeed's folder is known by its name, and by what lies beside auxiliary.pt", async () => {
+    const path = folder('deepspeed');
+    const inside = join(path, 'global_step100');
+    mkdirSync(inside);
+    await writeSafetensors(join(path, 'auxiliary.pt'), []);
+    for (const from of [inside, join(path, 'auxiliary.pt')])
+      await assert.rejects(convertWeights([from], join(root, 'to'), {}), { code: 'E_WEIGHTS_DEEPSPEED' });
+  });
+
   test('weights of mm itself are said to be that', async () => {
     const path = join(root, 'own.safetensors');
     const tensor = { dtype: 'float32', shape: [1], data: new Float32Array(1) } as const;
