@@ -48,11 +48,15 @@ export async function openCaptions(
   }
   const { parts } = await openSource(path);
   const [only] = parts;
-  const isFile = (await stat(path).catch(() => undefined))?.isFile() ?? false;
-  if (isFile && parts.length === 1 && !/\.(tar|csv|tsv|tab|json|jsonl|ndjson|parquet|gz|tgz)$/i.test(path))
+  // Standard input and addresses have none.
+  const stats = await stat(path).catch(() => undefined);
+  if (
+    stats?.isFile() &&
+    parts.length === 1 &&
+    !/\.(tar|csv|tsv|tab|json|jsonl|ndjson|parquet|gz|tgz)$/i.test(path)
+  )
     return textFile(path, faults);
-  if (parts.length === 1 && only?.path === path && (await stat(path)).isDirectory())
-    return folderCaptions(path, faults);
+  if (parts.length === 1 && only?.path === path && stats?.isDirectory()) return folderCaptions(path, faults);
   const images = await readImages(path, { captions: 'required', faults, table, signal });
   return inMemory(
     images.flatMap(({ captions }) => captions),
@@ -96,6 +100,8 @@ async function folderCaptions(path: string, faults: Faults): Promise<CaptionSour
       for (const [i, files] of examples.entries()) {
         const { found, fault } = await readFound(path, files);
         if (fault) faults.record(fault);
+        else if (found.lack === 'empty-caption' && found.captionFile !== undefined)
+          faults.record({ kind: 'empty-caption', where: found.captionFile });
         yield* found.captions;
         onProgress?.(i + 1);
       }

@@ -85,6 +85,16 @@ describe('the captions of a source', () => {
     assert.deepEqual([faults.count('hidden'), faults.count('unreadable-caption')], [1, 1]);
   });
 
+  test('of a file without text are none, and it is recorded', async () => {
+    const root = join(folder, 'blank');
+    mkdirSync(root);
+    writeFileSync(join(root, 'a.txt'), 'a');
+    writeFileSync(join(root, 'b.txt'), ' \n');
+    const faults = new Faults();
+    assert.deepEqual(await captions(root, faults), ['a']);
+    assert.deepEqual(faults.all, [{ path: join(root, 'b.txt'), reason: 'its caption is empty' }]);
+  });
+
   test('are those of the images of a list', async () => {
     const list = join(folder, 'list.csv');
     writeFileSync(list, 'file,caption\na.png,one\nb.png,two\n');
