@@ -9,6 +9,7 @@ import { isTokenFolder, readTokenFolder } from '../tokens/read.ts';
 import { extensionOf, roleOf } from './endings.ts';
 import { Faults } from './faults.ts';
 import { groupCaptions, readFound } from './folder-captions.ts';
+import { isMetadata } from './folder-metadata.ts';
 import { openSource } from './open-source.ts';
 import { readImages } from './resolve.ts';
 import type { TableOptions } from './source.ts';
@@ -56,7 +57,12 @@ export async function openCaptions(
     !/\.(tar|csv|tsv|tab|json|jsonl|ndjson|parquet|gz|tgz)$/i.test(path)
   )
     return textFile(path, faults);
-  if (parts.length === 1 && only?.path === path && stats?.isDirectory()) return folderCaptions(path, faults);
+  if (parts.length === 1 && only?.path === path && stats?.isDirectory()) {
+    const names = await walkFolder(path);
+    // A list of captions is read with the images that it names.
+    if (!names.some(isMetadata) || !names.some((name) => roleOf(extensionOf(name)) === 'image'))
+      return folderCaptions(path, faults);
+  }
   const images = await readImages(path, { captions: 'required', faults, table, signal });
   return inMemory(
     images.flatMap(({ captions }) => captions),
