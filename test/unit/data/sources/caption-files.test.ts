@@ -101,6 +101,20 @@ describe('the captions of a source', () => {
     assert.deepEqual(await captions(list), ['one', 'two']);
   });
 
+  test('of a .txt that is a table, records or paths are those of the list, or an error', async () => {
+    const list = join(folder, 'list.txt');
+    for (const text of ['image,caption\na.png,one\n', '{"image":"a.png","caption":"one"}\n']) {
+      writeFileSync(list, text);
+      assert.deepEqual(await captions(list), ['one']);
+    }
+    writeFileSync(list, 'x/a.png\nb.jpg\n');
+    await assert.rejects(captions(list), { code: 'E_NO_CAPTION' });
+    for (const lines of [['a.png', 'a dog'], ['an image, captioned'], ['{a set}']]) {
+      writeFileSync(list, lines.join('\n'));
+      assert.deepEqual(await captions(list), lines);
+    }
+  });
+
   test('are an error for a folder without any, and for a missing folder', async () => {
     const empty = join(folder, 'empty');
     mkdirSync(empty);
