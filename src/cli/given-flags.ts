@@ -54,6 +54,19 @@ export function flagNames(yargs: Argv): Set<string> {
 const FLAG = /^--?[a-z][\w.-]*(=|$)/i;
 const NEGATIVE = /^-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 
+/** Standard input, alone or before other sources. yargs drops such a word where it is no flag's value. */
+const STANDARD_INPUT = /^-(::|$)/;
+/** Keeps yargs from seeing the dash; no word of a command line has a zero byte. */
+const SHIELD = '\0';
+
+/** Takes away what `withTiedValues` put before words. @param given what yargs read; its values are changed */
+export function unshield(given: Record<string, unknown>): void {
+  const plain = (value: unknown): unknown =>
+    typeof value === 'string' && value.startsWith(SHIELD) ? value.slice(SHIELD.length) : value;
+  for (const [name, value] of Object.entries(given))
+    given[name] = Array.isArray(value) ? value.map(plain) : plain(value);
+}
+
 /**
  * The command line with values that begin with a dash and cannot be flags tied to the flag before them, as yargs needs
  * it: `--prompt`, `-5 degrees` → `--prompt=-5 degrees`.
@@ -64,7 +77,11 @@ export function withTiedValues(argv: readonly string[]): string[] {
   for (const [i, word] of argv.entries()) {
     const before = tied.at(-1);
     const isAfterFlag = before?.startsWith('--') === true && FLAG.test(before) && !before.includes('=');
-    const isPlain = !word.startsWith('-') || word === '-' || FLAG.test(word) || NEGATIVE.test(word);
+    if (STANDARD_INPUT.test(word)) {
+      tied.push(`${SHIELD}${word}`);
+      continue;
+    }
+    const isPlain = !word.startsWith('-') || FLAG.test(word) || NEGATIVE.test(word);
     if (isPlain || !isAfterFlag || (end >= 0 && i >= end)) tied.push(word);
     else tied[tied.length - 1] = `${before}=${word}`;
   }

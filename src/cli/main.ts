@@ -16,6 +16,7 @@ import {
   NO_ACTION,
   NO_COMMAND,
   positionalNames,
+  unshield,
   withTiedValues,
 } from './given-flags.ts';
 import { onInterrupt } from './interrupt.ts';
@@ -76,7 +77,10 @@ async function declare(yargs: Argv, entry: CommandEntry, running: Running): Prom
     for (const name of positionalNames(entry.positionals)) yargs.default(name, undefined);
   } else addDashedAliases(yargs);
   running.flags = { known: flagNames(yargs), special: command.optionFlags ?? {} };
-  return yargs.middleware((given) => checkGiven(given, yargs, running.command), true);
+  return yargs.middleware((given) => {
+    unshield(given);
+    checkGiven(given, yargs, running.command);
+  }, true);
 }
 
 /** Declares commands; only the one that is called is loaded, the others appear by name in the help. */

@@ -1,7 +1,8 @@
 // Files and folders written whole or not at all, and the errors of storage as errors that name the fix.
 
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdirSync, statSync } from 'node:fs';
+import { open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { DataError, type ErrorCode } from './errors.ts';
 
@@ -158,11 +159,35 @@ export function readError(
   }
 }
 
+/**
+ * Makes a folder and those above it that are missing. Node's recursive mkdir never returns where a folder that exists
+ * answers ENOENT, as those of /proc do.
+ */
+export function makeFolder(path: string): void {
+  const missing: string[] = [];
+  for (let at = resolve(path); !isFolder(at); at = dirname(at)) missing.push(at);
+  for (const folder of missing.reverse()) {
+    try {
+      mkdirSync(folder);
+    } catch (error) {
+      if (!isFolder(folder)) throw error; // another process may have made it
+    }
+  }
+}
+
+const isFolder = (path: string): boolean => {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return dirname(path) === path; // the root: mkdir says what is wrong with the first folder in it
+  }
+};
+
 /** Writes a file whole or not at all: writes a temporary file beside it, syncs it and renames it. */
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
   const temporary = temporaryName(path);
   try {
-    await mkdir(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     const file = await open(temporary, 'wx');
     try {
       await file.writeFile(data);
@@ -184,7 +209,7 @@ export async function writeFolderAtomic(
 ): Promise<void> {
   const temporary = temporaryName(path);
   try {
-    await mkdir(temporary, { recursive: true });
+    makeFolder(temporary);
     await fill(temporary);
     await syncFolder(temporary);
     await rm(path, { recursive: true, force: true });

@@ -1,13 +1,13 @@
 // mm train-bpe: a byte-pair tokenizer from captions.
 
-import { access, constants, mkdir, stat } from 'node:fs/promises';
+import { access, constants, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type CaptionSource, openCaptions } from '../../data/sources/caption-files.ts';
 import type { BpeTokenizer } from '../../tokenizers/bpe.ts';
 import { normalizeText } from '../../tokenizers/text.ts';
 import { trainBpe } from '../../tokenizers/train.ts';
 import { DataError, InterruptedError, UsageError } from '../../util/errors.ts';
-import { storageError } from '../../util/files.ts';
+import { makeFolder, storageError } from '../../util/files.ts';
 import { type Context, defineCommand } from '../command.ts';
 import { TEXT, withExamples } from '../help.ts';
 import { openFaults, sourceFlags, tableOptions } from '../source-flags.ts';
@@ -75,7 +75,7 @@ async function assertFileWritable(file: string): Promise<void> {
   }
   const folder = dirname(file);
   try {
-    await mkdir(folder, { recursive: true });
+    makeFolder(folder);
     await access(folder, constants.W_OK);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;

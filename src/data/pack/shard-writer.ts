@@ -1,10 +1,10 @@
 // A WebDataset tar, written member by member: it has its name once it is whole and synced.
 
 import { createHash, type Hash } from 'node:crypto';
-import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import tar from 'tar-stream';
-import { storageError } from '../../util/files.ts';
+import { makeFolder, storageError } from '../../util/files.ts';
 import type { PackedShard } from './manifest.ts';
 
 export class ShardWriter {
@@ -29,7 +29,7 @@ export class ShardWriter {
   static async open(path: string): Promise<ShardWriter> {
     const temporary = join(dirname(path), `.${basename(path)}.tmp`);
     try {
-      await mkdir(dirname(path), { recursive: true });
+      makeFolder(dirname(path));
       return new ShardWriter(path, temporary, await open(temporary, 'w'));
     } catch (error) {
       throw storageError(error, path);

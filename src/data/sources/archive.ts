@@ -91,12 +91,12 @@ function resolveMember(
   shown: string,
   faults: Faults | undefined,
 ): Member | undefined {
-  const plain = name.replace(/^(\.?\/)+/, '');
+  const plain = inside(name);
   if (type === 'file') return { name: plain, offset, size };
   if (type === 'folder') return undefined;
   const where = `${shown}/${plain}`;
   if (type === 'hard-link' || type === 'link') {
-    const at = type === 'link' ? posix.join(posix.dirname(plain), target) : target.replace(/^(\.?\/)+/, '');
+    const at = inside(type === 'link' ? posix.join(posix.dirname(plain), target) : target);
     const file = files.get(posix.normalize(at));
     if (file) return { ...file, name: plain };
     faults?.record({
@@ -234,3 +234,6 @@ function unreadable(cause: unknown, where: string): unknown {
     ? cause
     : readError(cause, where, 'archive', FIX);
 }
+
+/** A member's name without what would lead out of the archive, `/` and `..`, as tar unpacks it. */
+const inside = (name: string): string => posix.join('/', name).slice(1);

@@ -2,13 +2,15 @@
 // source. Read as a stream.
 
 import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { DataError } from '../../util/errors.ts';
 import { readError } from '../../util/files.ts';
 import { isTokenFolder, readTokenFolder } from '../tokens/read.ts';
-import { extensionOf, roleOf } from './endings.ts';
+import { extensionOf, IMAGE_EXTENSIONS, roleOf } from './endings.ts';
 import { Faults } from './faults.ts';
 import { groupCaptions, readFound } from './folder-captions.ts';
+import { isMetadata } from './folder-metadata.ts';
+import { columnNames, findColumn } from './list-entries.ts';
 import { openSource } from './open-source.ts';
 import { readImages } from './resolve.ts';
 import type { TableOptions } from './source.ts';
@@ -18,6 +20,8 @@ import { walkFolder } from './walk.ts';
 const MAX_LINE = 2 ** 20;
 /** Bytes read at a time. */
 const CHUNK_BYTES = 2 ** 18;
+/** Bytes that are looked at to tell a list of images from captions. */
+const HEAD_BYTES = 2 ** 14;
 
 export interface CaptionSource {
   /** Files that the captions come from. */
@@ -48,16 +52,46 @@ export async function openCaptions(
   }
   const { parts } = await openSource(path);
   const [only] = parts;
-  const isFile = (await stat(path).catch(() => undefined))?.isFile() ?? false;
-  if (isFile && parts.length === 1 && !/\.(tar|csv|tsv|tab|json|jsonl|ndjson|parquet|gz|tgz)$/i.test(path))
+  // Standard input and addresses have none.
+  const stats = await stat(path).catch(() => undefined);
+  const isNamedText = !/\.(tar|csv|tsv|tab|json|jsonl|ndjson|parquet|gz|tgz)$/i.test(path);
+  if (stats?.isFile() && parts.length === 1 && isNamedText && !(await isListOfImages(path)))
     return textFile(path, faults);
-  if (parts.length === 1 && only?.path === path && (await stat(path)).isDirectory())
-    return folderCaptions(path, faults);
+  if (parts.length === 1 && only?.path === path && stats?.isDirectory()) {
+    const names = await walkFolder(path);
+    // A list of captions is read with the images that it names.
+    if (!names.some(isMetadata) || !names.some((name) => roleOf(extensionOf(name)) === 'image'))
+      return folderCaptions(path, faults);
+  }
   const images = await readImages(path, { captions: 'required', faults, table, signal });
   return inMemory(
     images.flatMap(({ captions }) => captions),
     parts.length,
   );
+}
+
+/**
+ * Whether a text file is a list of images, as every other command takes it, and not captions: it begins with a table's
+ * names of columns, with a record, or its first lines are paths of images.
+ */
+async function isListOfImages(path: string): Promise<boolean> {
+  const file = await open(path).catch((cause: unknown) => {
+    throw readError(cause, path, 'file');
+  });
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);
+    const text = buffer.toString('utf8', 0, bytesRead).replace(/^\uFEFF/, '');
+    const lines = text.split(/\r?\n/).slice(0, bytesRead < HEAD_BYTES ? undefined : -1);
+    const [first = ''] = lines;
+    const names = columnNames();
+    const cells = first.split(/[,;\t|]/).map((cell) => cell.replace(/^"(.*)"$/, '$1'));
+    if (findColumn(cells, names.image) >= 0 && findColumn(cells, names.caption) >= 0) return true;
+    if (/^\s*\{.*"\s*:/.test(first)) return true;
+    const filled = lines.filter((line) => line.trim() !== '');
+    return filled.length > 0 && filled.every((line) => IMAGE_EXTENSIONS.has(extensionOf(line.trim())));
+  } finally {
+    await file.close();
+  }
 }
 
 const inMemory = (all: readonly string[], files: number): CaptionSource => ({
@@ -96,6 +130,8 @@ async function folderCaptions(path: string, faults: Faults): Promise<CaptionSour
       for (const [i, files] of examples.entries()) {
         const { found, fault } = await readFound(path, files);
         if (fault) faults.record(fault);
+        else if (found.lack === 'empty-caption' && found.captionFile !== undefined)
+          faults.record({ kind: 'empty-caption', where: found.captionFile });
         yield* found.captions;
         onProgress?.(i + 1);
       }

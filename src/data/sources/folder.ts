@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { mapConcurrently } from '../../util/concurrent.ts';
 import { DataError } from '../../util/errors.ts';
 import type { CaptionedImage } from '../image.ts';
-import { extensionOf, IMAGE_EXTENSIONS, roleOf, stemOf } from './endings.ts';
+import { extensionOf, IMAGE_EXTENSIONS, normalized, roleOf, stemOf } from './endings.ts';
 import type { Faults } from './faults.ts';
 import {
   type CaptionFiles,
@@ -13,6 +13,7 @@ import {
   type ReadCaptions,
   readFound,
 } from './folder-captions.ts';
+import { isMetadata, readMetadata } from './folder-metadata.ts';
 import { keepCaptioned } from './keep-captioned.ts';
 import { inPlace, type OpenPart, type ReadOptions, type SourcePart } from './source.ts';
 import { walkFolder } from './walk.ts';
@@ -26,6 +27,8 @@ interface Listing {
   readonly images: readonly (readonly [key: string, name: string])[];
   /** Caption files by their stem in Unicode's composed form, then by extension. */
   readonly captions: ReadonlyMap<string, CaptionFiles>;
+  /** Lists of captions. */
+  readonly metadata: readonly string[];
 }
 
 export const folderPart = (path: string): SourcePart => ({
@@ -42,7 +45,7 @@ export async function readFolder(path: string, options: ReadOptions): Promise<Ca
   return keepCaptioned((await folderPart(path).read(options)).images, options);
 }
 
-async function readFolderPart(path: string, { captions, faults }: ReadOptions): Promise<OpenPart> {
+async function readFolderPart(path: string, { captions, faults, table }: ReadOptions): Promise<OpenPart> {
   const listing = await listFolder(path, faults);
   if (captions === 'ignore') {
     return inPlace(listing.images.map(([key, name]) => ({ key, path: join(path, name), captions: [] })));
@@ -52,14 +55,28 @@ async function readFolderPart(path: string, { captions, faults }: ReadOptions): 
   const read = await mapConcurrently(files, MAX_OPEN_CAPTIONS, (some) => readFound(path, some));
   // In the order of the images, not of the reading.
   for (const { fault } of read) if (fault) faults?.record(fault);
+  const metadata = await readMetadata(path, listing.metadata, names, { faults, table });
   return inPlace(
-    listing.images.map(([key, name], i) => ({
-      key,
-      path: join(path, name),
-      ...(read[i] as ReadCaptions).found,
-    })),
+    listing.images.map(([key, name], i) => {
+      const { found } = read[i] as ReadCaptions;
+      const listed = metadata.get(normalized(name));
+      return {
+        key,
+        path: join(path, name),
+        ...(listed && isBetter(listed, found) ? listed : found),
+      };
+    }),
   );
 }
+
+/** Whether a list of captions decides: caption files that have text, or cannot be read, come first. */
+const isBetter = (
+  { captions, lack }: Pick<CaptionedImage, 'captions' | 'lack'>,
+  found: ReadCaptions['found'],
+): boolean =>
+  found.captions.length === 0 &&
+  found.lack !== 'unreadable-caption' &&
+  (captions.length > 0 || lack !== undefined);
 
 /**
  * Lists a folder and its subfolders, and records what is left out.
@@ -69,16 +86,18 @@ async function listFolder(path: string, faults?: Faults): Promise<Listing> {
   const names = await walkFolder(path, faults);
   const images: string[] = [];
   const captions: string[] = [];
+  const metadata: string[] = [];
   for (const name of names) {
     const extension = extensionOf(name);
     const role = roleOf(extension);
     if (role === 'image') images.push(name);
     else if (role === 'other-image') faults?.record({ kind: 'image-ending', where: join(path, name) });
+    else if (isMetadata(name)) metadata.push(name);
     else if (role === 'other') faults?.record({ kind: 'other-file', where: join(path, name) });
     else captions.push(name);
   }
   if (images.length === 0) throw noImages(path, names.length);
-  return { images: keyed(path, images, faults), captions: groupCaptions(captions) };
+  return { images: keyed(path, images, faults), captions: groupCaptions(captions), metadata };
 }
 
 const noImages = (path: string, files: number): DataError =>

@@ -20,7 +20,7 @@ export function keepCaptioned<T extends Pick<CaptionedImage, 'path' | 'captions'
     throw new DataError(`${images.length} of ${images.length} images have no caption, or an empty one`, {
       code: 'E_NO_CAPTION',
       where: first.path,
-      fix: 'each image needs a .txt of the same name beside it; mm data check lists those without',
+      fix: 'each image needs a .txt of the same name beside it, or a column of captions in its list, which `captionColumn` names; mm data check lists those without',
     });
   }
   for (const image of images) if (image.captions.length === 0) recordLack(image, faults);

@@ -36,8 +36,7 @@ export const listPart = (path: string): SourcePart => ({
 });
 
 async function readListPart(path: string, { captions, faults, table }: ReadOptions): Promise<OpenPart> {
-  const { text, isLossy } = await readListText(path);
-  const images = toImages(path, entriesOf(path, text, table, faults), { isLossy, faults });
+  const images = await readListImages(path, { faults, table });
   if (images.length === 0) {
     const [bad] = faults?.counts.find(({ kind }) => kind === 'list-row')?.examples ?? [];
     throw new DataError(bad ? `the list names no image: ${bad.reason}` : 'the list names no image', {
@@ -47,6 +46,20 @@ async function readListPart(path: string, { captions, faults, table }: ReadOptio
     });
   }
   return inPlace(captions === 'ignore' ? images.map((image) => ({ ...image, captions: [] })) : images);
+}
+
+/**
+ * The images that a list names, which may be none.
+ * @param isBeside the list is about images of a folder, which records twins itself
+ * @throws DataError when it is no list
+ */
+export async function readListImages(
+  path: string,
+  { faults, table }: Pick<ReadOptions, 'faults' | 'table'>,
+  isBeside = false,
+): Promise<CaptionedImage[]> {
+  const { text, isLossy } = await readListText(path);
+  return toImages(path, entriesOf(path, text, table, faults), { isLossy, faults, isBeside });
 }
 
 /**
@@ -135,10 +148,15 @@ const isPath = (cells: readonly string[]): boolean =>
 interface ListContext {
   readonly isLossy: boolean;
   readonly faults: Faults | undefined;
+  readonly isBeside: boolean;
 }
 
 /** The images of the entries, each once, with the captions of all its entries. */
-function toImages(path: string, entries: ListEntries, { isLossy, faults }: ListContext): CaptionedImage[] {
+function toImages(
+  path: string,
+  entries: ListEntries,
+  { isLossy, faults, isBeside }: ListContext,
+): CaptionedImage[] {
   const images = new Map<string, Entry & { readonly at: string; readonly isUnreadable: boolean }>();
   for (const entry of entries) {
     const bad = isBad(entry) ? entry : unusable(entry, isLossy);
@@ -162,7 +180,7 @@ function toImages(path: string, entries: ListEntries, { isLossy, faults }: ListC
       captions: [...(earlier?.captions ?? []), ...own],
     });
   }
-  return withKeys(path, [...images.values()], faults).map(
+  return withKeys(path, [...images.values()], isBeside ? undefined : faults).map(
     ([key, { at, captions, isUnreadable, label, split }]) => ({
       key,
       path: at,

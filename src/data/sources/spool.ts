@@ -2,11 +2,11 @@
 // lies in the cache folder, outside memory, and is gone when its part is closed or the program ends.
 
 import { randomBytes } from 'node:crypto';
-import { createWriteStream, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { createWriteStream, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { cacheFolder } from '../../engine/library/locate.ts';
-import { storageError } from '../../util/files.ts';
+import { makeFolder, storageError } from '../../util/files.ts';
 
 let folder: string | undefined;
 
@@ -20,7 +20,7 @@ function temporaryFolder(): string {
   const all = join(cacheFolder(), 'copies');
   const own = join(all, String(process.pid));
   try {
-    mkdirSync(own, { recursive: true });
+    makeFolder(own);
   } catch (error) {
     throw storageError(error, own);
   }

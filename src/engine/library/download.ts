@@ -2,10 +2,11 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readdir, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { EngineError } from '../../util/errors.ts';
+import { makeFolder } from '../../util/files.ts';
 import type { Progress } from '../../util/progress.ts';
 import type { Pip } from './python.ts';
 import { diskFull } from './storage.ts';
@@ -47,7 +48,8 @@ export async function downloadWheel(
   { progress, signal }: DownloadOptions,
 ): Promise<string> {
   const [destination, temporary] = [join(folder, 'wheels'), join(folder, 'pip')];
-  await Promise.all([mkdir(destination, { recursive: true }), mkdir(temporary, { recursive: true })]);
+  makeFolder(destination);
+  makeFolder(temporary);
   const child = spawn(pip.command, [...pip.arguments, ...pipArguments(request, destination)], {
     stdio: ['ignore', 'pipe', 'pipe'],
     signal,

@@ -8,6 +8,7 @@ import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { InterruptedError } from '../../util/errors.ts';
+import { makeFolder } from '../../util/files.ts';
 
 const POLL_MS = 200;
 const TOUCH_MS = 5_000;
@@ -34,7 +35,7 @@ export async function withFileLock<T>(
   { signal, onWait }: FileLockOptions,
   body: (workFolder: string) => Promise<T>,
 ): Promise<T> {
-  await mkdir(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   const lock = `${path}.lock`;
   await acquire(lock, signal, onWait);
   const touching = setInterval(() => void touch(lock), TOUCH_MS);

@@ -2,9 +2,10 @@
 // libraries and the compiler parts that XLA calls. Paths stay as in the wheels, where TensorFlow looks for them.
 
 import { createWriteStream } from 'node:fs';
-import { mkdir, rename } from 'node:fs/promises';
+import { rename } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { makeFolder } from '../../util/files.ts';
 import type { Progress } from '../../util/progress.ts';
 import { libraryNames } from './names.ts';
 import type { PackedFile } from './packed.ts';
@@ -58,7 +59,7 @@ export async function unpack(
 }
 
 async function write(file: PackedFile, path: string, { progress, signal }: UnpackOptions): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   const mode = file.executable ? 0o755 : 0o644;
   const destination = createWriteStream(path, { mode, flush: true, highWaterMark: 1 << 20 });
   const shown = file.bytes >= MIN_PROGRESS_BYTES;

@@ -2,9 +2,9 @@
 // feature, appended.
 
 import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { storageError } from '../../util/files.ts';
+import { makeFolder, storageError } from '../../util/files.ts';
 
 const HASH_BYTES = 32;
 /** Records read at a time while the cache is opened. */
@@ -33,7 +33,7 @@ export class EmbeddingCache {
     const path = join(folder, `${model}-${width}.features`);
     let file: FileHandle | undefined;
     try {
-      await mkdir(folder, { recursive: true });
+      makeFolder(folder);
       file = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_APPEND, 0o644);
       const record = HASH_BYTES + width * 4;
       const { size } = await file.stat();

@@ -1,9 +1,9 @@
 // TensorBoard event files: scalars and PNG images. Source: tensorflow/core/util/event.proto and
 // tensorflow/core/framework/summary.proto; the messages are few enough to encode by hand.
 
-import { appendFileSync, closeSync, mkdirSync, openSync, readdirSync } from 'node:fs';
+import { appendFileSync, closeSync, openSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { storageError } from '../../util/files.ts';
+import { makeFolder, storageError } from '../../util/files.ts';
 import {
   bytesField,
   doubleField,
@@ -27,7 +27,7 @@ export class EventWriter {
   constructor(folder: string) {
     const seconds = Math.floor(Date.now() / 1000);
     try {
-      mkdirSync(folder, { recursive: true });
+      makeFolder(folder);
       const number = String(readdirSync(folder).length).padStart(4, '0');
       this.path = join(folder, `events.out.tfevents.${seconds}.mm.${number}`);
       this.#file = openSync(this.path, 'ax');

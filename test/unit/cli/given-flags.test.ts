@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import yargs from 'yargs';
-import { withTiedValues } from '../../../src/cli/given-flags.ts';
+import { unshield, withTiedValues } from '../../../src/cli/given-flags.ts';
 import { REPEATABLE, TEXT } from '../../../src/cli/help.ts';
 
 /** What yargs reads of flags as those of `mm sample`. */
@@ -62,4 +62,28 @@ test('flags stay flags, and what follows -- stays as it is', async () => {
     'word',
     '-5 y',
   ]);
+});
+
+test('a dash alone is standard input, as a positional argument and as a value', async () => {
+  const read = async (...argv: string[]): Promise<unknown> => {
+    let images: unknown;
+    await yargs(withTiedValues(argv))
+      .command(
+        'rank <images..>',
+        'ranks',
+        (y) =>
+          y
+            .positional('images', { type: 'string', array: true })
+            .option('data', TEXT)
+            .middleware(unshield, true),
+        (flags) => {
+          images = [flags.images, flags.data];
+        },
+      )
+      .exitProcess(false)
+      .parseAsync();
+    return images;
+  };
+  assert.deepEqual(await read('rank', '-'), [['-'], undefined]);
+  assert.deepEqual(await read('rank', 'a.png', '-::photos', '--data', '-'), [['a.png', '-::photos'], '-']);
 });

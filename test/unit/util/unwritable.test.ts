@@ -1,17 +1,44 @@
 // Paths that cannot be written: each has its error, and nothing is left behind.
 
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { DataError, type ErrorCode, type UserError } from '../../../src/util/errors.ts';
-import { storageError, writeFileAtomic, writeFolderAtomic } from '../../../src/util/files.ts';
+import { makeFolder, storageError, writeFileAtomic, writeFolderAtomic } from '../../../src/util/files.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mm-files-'));
 after(() => rmSync(root, { recursive: true }));
 writeFileSync(join(root, 'file'), 'precious');
 mkdirSync(join(root, 'folder', 'full'), { recursive: true });
+
+// /proc says ENOENT to every folder that one asks it to make; Node's recursive mkdir asks again for ever.
+const onLinux = process.platform === 'linux' ? { skip: false } : { skip: 'no /proc' };
+for (const [what, write] of [
+  ['file', (path: string) => writeFileAtomic(path, 'x')],
+  ['folder', (path: string) => writeFolderAtomic(path, async () => {})],
+] as const)
+  test(`a ${what} under /proc is an error, not a hang`, onLinux, async () => {
+    await assert.rejects(write('/proc/mm/a/x'), { code: 'E_NO_FOLDER' });
+  });
+
+test('folders that are missing are made, and links to folders are folders', () => {
+  makeFolder(join(root, 'folder', 'a', 'b'));
+  symlinkSync(join(root, 'folder', 'a'), join(root, 'folder', 'link'));
+  makeFolder(join(root, 'folder', 'link', 'c'));
+  assert.deepEqual(readdirSync(join(root, 'folder', 'a')), ['b', 'c']);
+  assert.throws(() => makeFolder(join(root, 'file')), { code: 'EEXIST' });
+  for (const name of ['a', 'link']) rmSync(join(root, 'folder', name), { recursive: true });
+});
 
 const places: readonly [name: string, path: string, code: ErrorCode][] = [
   ['at the path of a folder', join(root, 'folder'), 'E_FOLDER_IN_THE_WAY'],

@@ -206,3 +206,16 @@ test('a header that claims a name of gigabytes is damage, and takes no memory', 
   await write(path, Buffer.concat([header, whole]));
   await assert.rejects(readImages(path, { captions: 'ignore' }), { code: 'E_ARCHIVE_DAMAGED', where: path });
 });
+
+test('names that lead out of an archive stay within it', async () => {
+  const files = [
+    ['../up.jpg', 'x'],
+    ['../up.txt', 'up'],
+    ['/b/../abs.jpg', 'x'],
+    ['./abs.txt', 'abs'],
+  ] as const;
+  assert.deepEqual(await read(files), [
+    ['up', 'up'],
+    ['abs', 'abs'],
+  ]);
+});

@@ -85,10 +85,34 @@ describe('the captions of a source', () => {
     assert.deepEqual([faults.count('hidden'), faults.count('unreadable-caption')], [1, 1]);
   });
 
+  test('of a file without text are none, and it is recorded', async () => {
+    const root = join(folder, 'blank');
+    mkdirSync(root);
+    writeFileSync(join(root, 'a.txt'), 'a');
+    writeFileSync(join(root, 'b.txt'), ' \n');
+    const faults = new Faults();
+    assert.deepEqual(await captions(root, faults), ['a']);
+    assert.deepEqual(faults.all, [{ path: join(root, 'b.txt'), reason: 'its caption is empty' }]);
+  });
+
   test('are those of the images of a list', async () => {
     const list = join(folder, 'list.csv');
     writeFileSync(list, 'file,caption\na.png,one\nb.png,two\n');
     assert.deepEqual(await captions(list), ['one', 'two']);
+  });
+
+  test('of a .txt that is a table, records or paths are those of the list, or an error', async () => {
+    const list = join(folder, 'list.txt');
+    for (const text of ['image,caption\na.png,one\n', '{"image":"a.png","caption":"one"}\n']) {
+      writeFileSync(list, text);
+      assert.deepEqual(await captions(list), ['one']);
+    }
+    writeFileSync(list, 'x/a.png\nb.jpg\n');
+    await assert.rejects(captions(list), { code: 'E_NO_CAPTION' });
+    for (const lines of [['a.png', 'a dog'], ['an image, captioned'], ['{a set}']]) {
+      writeFileSync(list, lines.join('\n'));
+      assert.deepEqual(await captions(list), lines);
+    }
   });
 
   test('are an error for a folder without any, and for a missing folder', async () => {
