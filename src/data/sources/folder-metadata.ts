@@ -23,11 +23,20 @@ const OTHER_LIST: ReadonlySet<string | undefined> = new Set([
   'E_NOT_JSON',
 ]);
 
+/** Such a list is a separate fault: the images have other captions, or none. */
+const UNREADABLE: ReadonlySet<string | undefined> = new Set([
+  'E_NOT_TEXT',
+  'E_NOT_FOUND',
+  'E_NO_PERMISSION',
+  'E_UNREADABLE',
+  'E_LIST_TOO_LARGE',
+]);
+
 /**
- * Reads the lists among the files of a folder. Rows without their image are recorded; a list that names no image of the
- * folder is another file.
+ * Reads the lists among the files of a folder. Rows without their image, and lists that cannot be read, are recorded;
+ * a list that names no image of the folder is another file.
  * @param lists names relative to the folder @param images the same, of the images
- * @throws DataError when a list cannot be read, or has no column that the options name
+ * @throws DataError when a list has no column that the options name
  */
 export async function readMetadata(
   path: string,
@@ -41,13 +50,17 @@ export async function readMetadata(
     const where = join(path, list);
     const trial = new Faults();
     const rows = await rowsOf(where, { faults: trial, table });
+    if (rows instanceof DataError) {
+      faults?.record({ kind: 'list-row', where, reason: rows.message });
+      continue;
+    }
     const names = rows.map((row) => normalized(relative(path, row.path).split(sep).join('/')));
     if (!names.some((name) => known.has(name))) {
       faults?.record({ kind: 'other-file', where });
       continue;
     }
     // What is wrong with it counts now that it is a list of these images.
-    if (trial.counts.length > 0) await rowsOf(where, { faults, table });
+    if (trial.counts.length > 0) await readListImages(where, { faults, table }, true);
     for (const [i, name] of names.entries()) {
       const { captions, lack, label } = rows[i] as CaptionedImage;
       if (known.has(name)) found.set(name, { captions, ...(lack && { lack }), ...(label && { label }) });
@@ -57,14 +70,16 @@ export async function readMetadata(
   return found;
 }
 
+/** The rows of a list, or why it cannot be read. */
 async function rowsOf(
   path: string,
   options: Pick<ReadOptions, 'faults' | 'table'>,
-): Promise<readonly CaptionedImage[]> {
+): Promise<readonly CaptionedImage[] | DataError> {
   try {
     return await readListImages(path, options, true);
   } catch (error) {
     if (error instanceof DataError && OTHER_LIST.has(error.code)) return [];
+    if (error instanceof DataError && UNREADABLE.has(error.code)) return error;
     throw error;
   }
 }

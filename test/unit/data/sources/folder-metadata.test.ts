@@ -1,6 +1,7 @@
 // Folders as Hugging Face's imagefolder has them: `file_name` and a caption column in a list beside the images.
 
 import assert from 'node:assert/strict';
+import { symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openCaptions } from '../../../../src/data/sources/caption-files.ts';
@@ -77,4 +78,19 @@ test('a list of that name that is about something else is another file', async (
       content,
     );
   }
+});
+
+test('a list that cannot be read is a fault, and the images stay', async () => {
+  const folder = await folderOf({ 'a.png': '', 'a.txt': 'one', 'metadata.csv': '\0\u0001' });
+  await symlink('nowhere', join(folder, 'metadata.jsonl'));
+  const faults = new Faults();
+  const images = await readFolder(folder, { captions: 'required', faults });
+  assert.deepEqual(
+    images.map(({ captions }) => captions),
+    [['one']],
+  );
+  assert.deepEqual(faults.all, [
+    { path: join(folder, 'metadata.csv'), reason: 'the list is not a text file' },
+    { path: join(folder, 'metadata.jsonl'), reason: 'there is no such list' },
+  ]);
 });
