@@ -169,9 +169,9 @@ describe('files of a VQGAN that do not say what they are', () => {
     },
     'a size of images that the levels do not halve': {
       ...convert(alone, '--image-size', '33'),
-      exit: EXIT.data,
-      code: 'E_WEIGHTS_UNSUPPORTED',
-      says: [/33/, /2 levels/],
+      exit: EXIT.usage,
+      code: 'E_OPTION_VALUE',
+      says: [/--image-size/, /33/, /2 levels/],
     },
     'a VQModel whose sample_size is the default': {
       ...convert(diffusers('default', { sample_size: 32 })),

@@ -75,7 +75,7 @@ export function parseModel(settings: object, where: string): VqganConfig {
       code: 'E_OPTION_VALUE',
       option: 'imageSize',
       where,
-      fix: 'give another one',
+      fix: 'give a size that its levels halve, such as the one it was trained with',
     });
   throw unsupported(
     `its ${issue?.path.join('.')} cannot be used: ${issue?.message}`,
