@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { DataError } from '../util/errors.ts';
 import { BYTE_CHARACTERS } from './alphabet.ts';
 import { CLEANINGS, type Cleaning } from './cleaning/clean.ts';
+import { specialToken } from './hugging-face/added-tokens.ts';
 import type { Merge } from './merges.ts';
 import { isObject, mergeSchema } from './tokenizer-json.ts';
 
@@ -65,22 +66,13 @@ export function isClipTokenizer(value: unknown): boolean {
 /** The contents of a tokenizer.json, for JSON.stringify. */
 export function clipJson(tokens: readonly string[], merges: readonly Merge[], cleaning?: Cleaning): object {
   const size = tokens.length;
-  const special = (id: number, content: string) => ({
-    id,
-    content,
-    single_word: false,
-    lstrip: false,
-    rstrip: false,
-    normalized: false,
-    special: true,
-  });
   const spelled = (id: number): string => tokens[id] as string;
   return {
     ...(cleaning && { cleaning }),
     version: '1.0',
     truncation: null,
     padding: null,
-    added_tokens: [special(size, START), special(size + 1, END)],
+    added_tokens: [specialToken(size, START), specialToken(size + 1, END)],
     normalizer: {
       type: 'Sequence',
       normalizers: [

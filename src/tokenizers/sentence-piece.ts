@@ -2,6 +2,7 @@
 // a tokenizer.json with the same ids: in the layout of T5, which is that of the file, or of XLM-RoBERTa.
 
 import { DataError } from '../util/errors.ts';
+import { specialToken } from './hugging-face/added-tokens.ts';
 
 const UNIGRAM = 1;
 const TYPES: Readonly<Record<number, string>> = { 2: 'byte-pair', 3: 'word', 4: 'character' };
@@ -143,15 +144,7 @@ export function sentencePieceJson(bytes: Buffer, where: string): object {
     version: '1.0',
     truncation: null,
     padding: null,
-    added_tokens: named.map((content) => ({
-      id: idOf(content),
-      content,
-      single_word: false,
-      lstrip: content === '<mask>',
-      rstrip: false,
-      normalized: false,
-      special: true,
-    })),
+    added_tokens: named.map((content) => specialToken(idOf(content), content, content === '<mask>')),
     normalizer: {
       type: 'Sequence',
       normalizers: [

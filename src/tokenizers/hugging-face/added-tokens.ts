@@ -15,6 +15,17 @@ export const addedTokenSchema = z.object({
 });
 export type AddedToken = z.output<typeof addedTokenSchema>;
 
+/** A special token, found in a text before it is normalized; `lstrip` takes the spaces on its left with it. */
+export const specialToken = (id: number, content: string, lstrip = false): AddedToken => ({
+  id,
+  content,
+  single_word: false,
+  lstrip,
+  rstrip: false,
+  normalized: false,
+  special: true,
+});
+
 /** A part of a text: an added token, or text between them. */
 export type Section = { readonly text: string; readonly isFirst: boolean } | { readonly id: number };
 

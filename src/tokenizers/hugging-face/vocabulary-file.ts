@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { DataError } from '../../util/errors.ts';
+import { specialToken } from './added-tokens.ts';
 
 const UNKNOWN = '[UNK]';
 const FIX = 'name a tokenizer.json, or put the tokenizer_config.json of the model beside it';
@@ -29,15 +30,7 @@ export function wordPieceJson(text: string, config: string | undefined, where: s
     version: '1.0',
     truncation: null,
     padding: null,
-    added_tokens: special.map((content) => ({
-      id: tokens.indexOf(content),
-      content,
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-      normalized: false,
-      special: true,
-    })),
+    added_tokens: special.map((content) => specialToken(tokens.indexOf(content), content)),
     normalizer: {
       type: 'BertNormalizer',
       clean_text: true,

@@ -6,18 +6,18 @@
 
 import { allGather } from '../../engine/distributed/collectives.ts';
 import { eachReplica } from '../../engine/distributed/replicas.ts';
-import { sumAllOverReplicas, sumOverReplicas } from '../../engine/distributed/sums.ts';
+import { sumOverReplicas } from '../../engine/distributed/sums.ts';
 import { floatScalar, intScalar } from '../../engine/native/tensor.ts';
 import type { OnHost } from '../../engine/session/compiled.ts';
 import { compileReplicated } from '../../engine/session/replicated.ts';
-import { type Scalar, type Tensor, tf } from '../../engine/tfjs/tf.ts';
+import { type Tensor, tf } from '../../engine/tfjs/tf.ts';
 import type { Variable } from '../../engine/tfjs/variable.ts';
 import { BatchStatistics } from '../../nn/batch-norm.ts';
 import { numbers } from '../loop/scalars.ts';
 import { GradientAccumulator, setToZero } from '../optim/accumulate.ts';
 import { chunkLoss, encodeChunk, rowsOf, towerGradients } from './chunks.ts';
 import { type ClipInputs, LOGIT_SCALE } from './gradients.ts';
-import { applyUpdate, type ClipStep, type ClipStepParts, updateStatistics } from './step.ts';
+import { applyToReplicas, type ClipStep, type ClipStepParts, updateStatistics } from './step.ts';
 
 /** The first example of a chunk, int32 scalar. */
 type ChunkStart = Record<'start', Tensor>;
@@ -174,18 +174,8 @@ function compileGradients(parts: ClipStepParts, cache: GradientCache, chunk: num
 
 function compileUpdate(parts: ClipStepParts, cache: GradientCache) {
   type Rates = Record<'step' | 'learningRate', Tensor>;
-  return parts.runtime.compile('CLIP: update', ({ step, learningRate }: Rates) => {
+  return parts.runtime.compile('CLIP: update', (rates: Rates) => {
     const own = eachReplica(() => cache.sums.read());
-    const sums = eachReplica((r) => sumAllOverReplicas(own[r]!, parts.config.train.allReduce));
-    const results = eachReplica((r) =>
-      applyUpdate(
-        r === 0 ? parts : { ...parts, ema: undefined },
-        sums[r]!,
-        step as Scalar,
-        learningRate as Scalar,
-        'before',
-      ),
-    );
-    return results[0]!;
+    return applyToReplicas(parts, own, rates, () => 'before');
   });
 }

@@ -6,16 +6,16 @@
 
 import { allGather } from '../../engine/distributed/collectives.ts';
 import { eachReplica } from '../../engine/distributed/replicas.ts';
-import { sumAllOverReplicas, sumOfRows } from '../../engine/distributed/sums.ts';
+import { sumOfRows } from '../../engine/distributed/sums.ts';
 import { floatScalar } from '../../engine/native/tensor.ts';
 import type { OnHost } from '../../engine/session/compiled.ts';
 import { compileReplicated } from '../../engine/session/replicated.ts';
-import { type Scalar, type Tensor, tf } from '../../engine/tfjs/tf.ts';
+import { type Tensor, tf } from '../../engine/tfjs/tf.ts';
 import { BatchStatistics } from '../../nn/batch-norm.ts';
 import { numbers } from '../loop/scalars.ts';
 import { chunkLoss, encodeChunk, type Features, towerGradients } from './chunks.ts';
 import { type ClipInputs, LOGIT_SCALE } from './gradients.ts';
-import { applyUpdate, type ClipStep, type ClipStepParts, updateStatistics } from './step.ts';
+import { applyToReplicas, type ClipStep, type ClipStepParts, updateStatistics } from './step.ts';
 
 type Rates = Record<'step' | 'learningRate', Tensor>;
 
@@ -28,7 +28,7 @@ export function replicatedStep(parts: ClipStepParts): ClipStep {
   const update = compileReplicated(
     runtime,
     'CLIP train step',
-    (own: readonly ClipInputs[], { step, learningRate }: Rates) => {
+    (own: readonly ClipInputs[], rates: Rates) => {
       // The towers are recorded twice, here without gradients; TensorFlow merges equal nodes.
       const features = eachReplica((r) => encodeChunk(parts, own[r]!, new BatchStatistics()));
       const all = eachReplica((r): Features => {
@@ -44,17 +44,10 @@ export function replicatedStep(parts: ClipStepParts): ClipStep {
       const gradients = eachReplica((r) =>
         new Map(towerGradients(parts, own[r]!, back[r]!, statistics[r]!)).set(LOGIT_SCALE, terms[r]!.scale),
       );
-      const sums = eachReplica((r) => sumAllOverReplicas(gradients[r]!, config.train.allReduce));
-      const results = eachReplica((r) =>
-        applyUpdate(
-          r === 0 ? parts : { ...parts, ema: undefined },
-          sums[r]!,
-          step as Scalar,
-          learningRate as Scalar,
-          updateStatistics(parts, statistics[r]!),
-        ),
+      const results = applyToReplicas(parts, gradients, rates, (r) =>
+        updateStatistics(parts, statistics[r]!),
       );
-      return { each: terms.map(({ values }) => values), common: results[0]! };
+      return { each: terms.map(({ values }) => values), common: results };
     },
     { precision: config.train.precision },
   );

@@ -2,7 +2,8 @@
 // devices, cached-step.ts in chunks.
 
 import type { ClipConfig } from '../../config/clip.ts';
-import { gatherFromReplicas } from '../../engine/distributed/sums.ts';
+import { eachReplica } from '../../engine/distributed/replicas.ts';
+import { gatherFromReplicas, sumAllOverReplicas } from '../../engine/distributed/sums.ts';
 import type { Pointer } from '../../engine/native/capi.ts';
 import { floatScalar } from '../../engine/native/tensor.ts';
 import type { OnHost } from '../../engine/session/compiled.ts';
@@ -70,6 +71,30 @@ export function applyUpdate(
   if (statistics !== 'before') for (const [name, update] of statistics) updates.set(name, update);
   ema?.update(updates, step);
   return { gradientNorm, logitScale: tf.exp(scale) };
+}
+
+/**
+ * The sum of the devices' gradients applied on each of them; the EMA is the first one's. Inside a compiled function.
+ * @param gradients of each device
+ * @param statistics of a device, as in `applyUpdate`
+ */
+export function applyToReplicas(
+  parts: ClipStepParts,
+  gradients: readonly ReadonlyMap<string, Tensor>[],
+  { step, learningRate }: Record<'step' | 'learningRate', Tensor>,
+  statistics: (replica: number) => Parameters<typeof applyUpdate>[4],
+) {
+  const sums = eachReplica((r) => sumAllOverReplicas(gradients[r]!, parts.config.train.allReduce));
+  const [first] = eachReplica((r) =>
+    applyUpdate(
+      r === 0 ? parts : { ...parts, ema: undefined },
+      sums[r]!,
+      step as Scalar,
+      learningRate as Scalar,
+      statistics(r),
+    ),
+  );
+  return first!;
 }
 
 export interface ClipStepResult {
