@@ -7,7 +7,7 @@ import type { Cluster } from '../../src/cluster/cluster.ts';
 import { type ClipConfig, clipSchema } from '../../src/config/clip.ts';
 import { type DalleConfig, dalleSchema } from '../../src/config/dalle.ts';
 import { type DvaeConfig, dvaeSchema } from '../../src/config/dvae.ts';
-import { readFolder } from '../../src/data/sources/folder.ts';
+import { readImages } from '../../src/data/sources/resolve.ts';
 import { parseDevices } from '../../src/engine/session/devices.ts';
 import { trainBpe } from '../../src/tokenizers/train.ts';
 import { trainClip } from '../../src/train/clip/train.ts';
@@ -45,7 +45,7 @@ const TEXT_VOCABULARY = 264;
 
 /** Trains a tokenizer on the captions in `data` and writes it to `path`. */
 export async function writeTokenizer(path: string, data: string): Promise<void> {
-  const images = await readFolder(data, { captions: 'required' });
+  const images = await readImages(data, { captions: 'required' });
   const captions = images.map(({ captions: [caption] }) => caption as string);
   await (await trainBpe(captions, { vocabulary: TEXT_VOCABULARY })).save(path);
 }

@@ -14,7 +14,6 @@ import {
   readFound,
 } from './folder-captions.ts';
 import { isMetadata, readMetadata } from './folder-metadata.ts';
-import { keepCaptioned } from './keep-captioned.ts';
 import { inPlace, type OpenPart, type ReadOptions, type SourcePart } from './source.ts';
 import { walkFolder } from './walk.ts';
 
@@ -36,14 +35,6 @@ export const folderPart = (path: string): SourcePart => ({
   access: 'direct',
   read: (options) => readFolderPart(path, options),
 });
-
-/**
- * The images of a folder in the order of their keys.
- * @throws DataError as `listFolder` and `keepCaptioned` do
- */
-export async function readFolder(path: string, options: ReadOptions): Promise<CaptionedImage[]> {
-  return keepCaptioned((await folderPart(path).read(options)).images, options);
-}
 
 async function readFolderPart(path: string, { captions, faults, table }: ReadOptions): Promise<OpenPart> {
   const listing = await listFolder(path, faults);

@@ -16,7 +16,7 @@ import { after, before, beforeEach, mock, test } from 'node:test';
 import * as tar from 'tar-stream';
 import { readCheckpoint } from '../../../src/checkpoint/read.ts';
 import { decodeImage } from '../../../src/data/decode.ts';
-import { readFolder } from '../../../src/data/sources/folder.ts';
+import { readImages } from '../../../src/data/sources/resolve.ts';
 import type { TokenManifest } from '../../../src/data/tokens/manifest.ts';
 import { readTokenFolder } from '../../../src/data/tokens/read.ts';
 import { Runtime } from '../../../src/engine/session/runtime.ts';
@@ -220,7 +220,7 @@ test('a codebook that 16 bits do not hold is refused', async () => {
 test('images in tars give the same tokens as the same images in files', async () => {
   const tars = join(root, 'tars');
   mkdirSync(tars);
-  const images = await readFolder(join(root, 'images'), { captions: 'optional' });
+  const images = await readImages(join(root, 'images'), { captions: 'optional' });
   // Two archives, cut where no shard ends.
   for (const [i, part] of [images.slice(0, 40), images.slice(40)].entries()) {
     const archive = tar.pack();

@@ -7,7 +7,7 @@ import { decodeImage } from '../../../src/data/decode.ts';
 import type { CaptionedImage } from '../../../src/data/image.ts';
 import { mirror } from '../../../src/data/orientation.ts';
 import { Faults } from '../../../src/data/sources/faults.ts';
-import { readFolder } from '../../../src/data/sources/folder.ts';
+import { readImages } from '../../../src/data/sources/resolve.ts';
 import { RandomStream } from '../../../src/util/random.ts';
 import { halves, keepingLogger, plain, temporaryFolder, write } from '../../support/images.ts';
 
@@ -25,7 +25,7 @@ before(async () => {
     );
     await write(join(folder, `good/p${i}.txt`), `picture ${i}`);
   }
-  images = await readFolder(join(folder, 'good'), { captions: 'required' });
+  images = await readImages(join(folder, 'good'), { captions: 'required' });
 });
 
 function options(more: Partial<ImageBatchOptions> = {}): ImageBatchOptions {
@@ -92,7 +92,7 @@ test('a small data set with a fixed crop is decoded once, and mirrors still vary
   for (const name of ['a', 'b'])
     await write(join(copy, `${name}.png`), await halves(20, 20).png().toBuffer());
   const batches = new ImageBatches(
-    await readFolder(copy, { captions: 'ignore' }),
+    await readImages(copy, { captions: 'ignore' }),
     options({ crop: 'none', batch: 2, prefetch: 1 }),
   );
   const seen = new Set<string>();
@@ -110,7 +110,7 @@ test('unusable images are skipped and logged once, and batches stay full and rep
   for (let i = 0; i < 6; i++)
     await write(join(mixed, `p${i}.png`), await plain(9, 9, `#00000${i}`).png().toBuffer());
   for (const name of ['bad0', 'p2a', 'zbad']) await write(join(mixed, `${name}.png`), 'not an image');
-  const mixture = await readFolder(mixed, { captions: 'ignore' });
+  const mixture = await readImages(mixed, { captions: 'ignore' });
   const { log, lines } = keepingLogger();
   const faults = new Faults(log);
   const whole = await take(new ImageBatches(mixture, options({ faults, batch: 5 })), 6);
@@ -130,7 +130,7 @@ test('unusable images are skipped and logged once, and batches stay full and rep
 test('a data set without a usable image is an error, and so is one of mostly unusable images', async () => {
   const bad = join(folder, 'bad');
   for (let i = 0; i < 3; i++) await write(join(bad, `${i}.png`), 'not an image');
-  const few = await readFolder(bad, { captions: 'ignore' });
+  const few = await readImages(bad, { captions: 'ignore' });
   await assert.rejects(take(new ImageBatches(few, options()), 1), {
     name: 'DataError',
     code: 'E_NO_USABLE_IMAGE',
@@ -138,7 +138,7 @@ test('a data set without a usable image is an error, and so is one of mostly unu
   for (let i = 0; i < 30; i++) await write(join(bad, `more${i}.png`), 'not an image');
   for (let i = 0; i < 10; i++)
     await write(join(bad, `good${i}.png`), await plain(9, 9, '#abc').png().toBuffer());
-  const most = await readFolder(bad, { captions: 'ignore' });
+  const most = await readImages(bad, { captions: 'ignore' });
   const { log, lines } = keepingLogger();
   const run = take(new ImageBatches(most, options({ batch: 40, faults: new Faults(log) })), 2);
   await assert.rejects(run, { name: 'DataError', code: 'E_TOO_MANY_FAULTS' });

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { CaptionedImage } from '../../../../src/data/image.ts';
 import { Faults } from '../../../../src/data/sources/faults.ts';
-import { readFolder } from '../../../../src/data/sources/folder.ts';
+import { readImages } from '../../../../src/data/sources/resolve.ts';
 import type { OnHost } from '../../../../src/engine/session/compiled.ts';
 import { loadTokenizer } from '../../../../src/tokenizers/load.ts';
 import type { Tokenizer } from '../../../../src/tokenizers/tokenizer.ts';
@@ -25,7 +25,7 @@ let tokenizer: Tokenizer;
 before(async () => {
   await writeImages(paths.path, 11);
   await writeTokenizer(paths.tokenizer, paths.path);
-  images = await readFolder(paths.path, { captions: 'required' });
+  images = await readImages(paths.path, { captions: 'required' });
   tokenizer = await loadTokenizer(paths.tokenizer);
 });
 after(() => rmSync(root, { recursive: true }));

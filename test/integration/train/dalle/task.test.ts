@@ -9,7 +9,7 @@ import { readCheckpoint } from '../../../../src/checkpoint/read.ts';
 import { type DalleConfig, dalleSchema } from '../../../../src/config/dalle.ts';
 import { decodeImage } from '../../../../src/data/decode.ts';
 import type { CaptionedImage } from '../../../../src/data/image.ts';
-import { readFolder } from '../../../../src/data/sources/folder.ts';
+import { readImages } from '../../../../src/data/sources/resolve.ts';
 import { Runtime } from '../../../../src/engine/session/runtime.ts';
 import { DallePipeline } from '../../../../src/inference/dalle/pipeline.ts';
 import { Sampler } from '../../../../src/inference/dalle/sampler.ts';
@@ -60,7 +60,7 @@ describe('eight captioned images', () => {
       },
     });
     result = await dalleSession(config)(run);
-    images = await readFolder(data.path, { captions: 'required' });
+    images = await readImages(data.path, { captions: 'required' });
   });
 
   test('are memorized: the loss of every token is close to 0', async () => {

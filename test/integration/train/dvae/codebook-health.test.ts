@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { readCheckpoint } from '../../../../src/checkpoint/read.ts';
 import { decodeImage } from '../../../../src/data/decode.ts';
-import { readFolder } from '../../../../src/data/sources/folder.ts';
+import { readImages } from '../../../../src/data/sources/resolve.ts';
 import { isValidation } from '../../../../src/data/split.ts';
 import { Runtime } from '../../../../src/engine/session/runtime.ts';
 import { DvaeCodec } from '../../../../src/inference/dvae/codec.ts';
@@ -30,7 +30,7 @@ async function checkMetrics(batch: number): Promise<void> {
   const run = join(root, `run ${batch}`);
   const { evaluation } = await dvaeSession(config)(run);
 
-  const images = (await readFolder(data, { captions: 'ignore' })).filter(({ key }) => isValidation(key, 0.2));
+  const images = (await readImages(data, { captions: 'ignore' })).filter(({ key }) => isValidation(key, 0.2));
   const size = TINY.imageSize;
   // They do not fill a batch of 20; then they are one, each once.
   const atOnce = Math.min(batch, images.length);

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { openCaptions } from '../../../../src/data/sources/caption-files.ts';
 import { Faults } from '../../../../src/data/sources/faults.ts';
-import { readFolder } from '../../../../src/data/sources/folder.ts';
+import { readImages } from '../../../../src/data/sources/resolve.ts';
 import { temporaryFolder, write } from '../../../support/images.ts';
 
 async function folderOf(files: Readonly<Record<string, string>>): Promise<string> {
@@ -35,7 +35,7 @@ test('captions come from the lists of a folder and its subfolders; those of an o
     'test/x/a.jpg': '',
   });
   const faults = new Faults();
-  const images = await readFolder(folder, { captions: 'required', faults });
+  const images = await readImages(folder, { captions: 'required', faults });
   assert.deepEqual(
     images.map(({ key, captions, lack }) => [key, ...captions, ...(lack ? [lack] : [])]),
     [
@@ -67,7 +67,7 @@ test('a list of that name that is about something else is another file', async (
   ] as const) {
     const folder = await folderOf({ 'a.png': '', 'a.txt': 'one', [name]: content });
     const faults = new Faults();
-    const images = await readFolder(folder, { captions: 'required', faults });
+    const images = await readImages(folder, { captions: 'required', faults });
     assert.deepEqual(
       images.map(({ captions }) => captions),
       [['one']],
@@ -84,7 +84,7 @@ test('a list that cannot be read is a fault, and the images stay', async () => {
   const folder = await folderOf({ 'a.png': '', 'a.txt': 'one', 'metadata.csv': '\0\u0001' });
   await symlink('nowhere', join(folder, 'metadata.jsonl'));
   const faults = new Faults();
-  const images = await readFolder(folder, { captions: 'required', faults });
+  const images = await readImages(folder, { captions: 'required', faults });
   assert.deepEqual(
     images.map(({ captions }) => captions),
     [['one']],

@@ -3,7 +3,8 @@ import { chmod, mkdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Faults } from '../../../../src/data/sources/faults.ts';
-import { readFolder } from '../../../../src/data/sources/folder.ts';
+import { folderPart } from '../../../../src/data/sources/folder.ts';
+import { readImages } from '../../../../src/data/sources/resolve.ts';
 import { DataError } from '../../../../src/util/errors.ts';
 import { keepingLogger, temporaryFolder, write } from '../../../support/images.ts';
 
@@ -25,7 +26,7 @@ test('a folder gives images of all extensions, flat and nested, sorted by key, w
   await write(join(folder, 'b/two.txt'), '\n\ntwo red circles\na pair of them\n');
   await write(join(folder, 'notes.md'), 'not an image');
   await write(join(folder, 'alone.txt'), 'a caption without an image does no harm');
-  const images = await readFolder(folder, { captions: 'optional' });
+  const images = await readImages(folder, { captions: 'optional' });
   assert.deepEqual(
     images.map(({ key }) => key),
     ['a', 'b/c/three', 'b/two', 'five', 'four', 'seven', 'six'],
@@ -45,7 +46,7 @@ test('hidden files and folders are left out and counted, and links to files are 
   for (const name of ['.hidden/a.png', '._a.png', 'real/b.png']) await write(join(folder, name), '');
   await symlink(join(folder, 'real/b.png'), join(folder, 'link.png'));
   const faults = new Faults();
-  const images = await readFolder(folder, { captions: 'ignore', faults });
+  const images = await readImages(folder, { captions: 'ignore', faults });
   assert.deepEqual(
     images.map(({ key }) => key),
     ['link', 'real/b'],
@@ -58,7 +59,7 @@ test('JPEGs of any extension and BMPs are images; other images and files are cou
   for (const name of ['a.jpg', 'b.jfif', 'c.bmp', 'd.JPE', 'e.heic', 'f.psd', 'g.md'])
     await write(join(folder, name), '');
   const faults = new Faults();
-  const images = await readFolder(folder, { captions: 'ignore', faults });
+  const images = await readImages(folder, { captions: 'ignore', faults });
   assert.equal(images.length, 4);
   assert.deepEqual(
     faults.counts.map(({ kind, count }) => [kind, count]),
@@ -78,7 +79,7 @@ test('links to folders are followed, each folder once, whatever the links lead t
   await symlink('..', join(folder, 'photos/deep/cycle'));
   await symlink('nowhere', join(folder, 'photos/broken.png'));
   const faults = new Faults();
-  const images = await readFolder(join(folder, 'photos'), { captions: 'ignore', faults });
+  const images = await readImages(join(folder, 'photos'), { captions: 'ignore', faults });
   assert.deepEqual(
     images.map(({ key }) => key),
     ['a', 'again/c', 'broken', 'deep/b'],
@@ -93,7 +94,7 @@ test('captions in another folder are matched by path below the first folder, the
   for (const name of ['text/x/1', 'text/y/1', 'text/2', 'text/4', 'text/p/3'])
     await write(join(folder, `${name}.txt`), name);
   const faults = new Faults();
-  const images = await readFolder(folder, { captions: 'optional', faults });
+  const images = await readImages(folder, { captions: 'optional', faults });
   assert.deepEqual(
     images.map(({ key, captions }) => [key, ...captions]),
     [
@@ -111,7 +112,7 @@ test('a caption and its image meet whatever Unicode form their names have', asyn
   const folder = await temporaryFolder();
   await write(join(folder, `${'café'.normalize('NFD')}.png`), '');
   await write(join(folder, `${'café'.normalize('NFC')}.txt`), 'coffee');
-  const [image] = await readFolder(folder, { captions: 'required' });
+  const [image] = await readImages(folder, { captions: 'required' });
   assert.deepEqual(image!.captions, ['coffee']);
 });
 
@@ -130,7 +131,7 @@ test('captions are read in UTF-8 and UTF-16; other bytes are a fault of that cap
     await write(join(folder, `${name}.txt`), caption);
   }
   const faults = new Faults();
-  const images = await readFolder(folder, { captions: 'required', faults });
+  const images = await readImages(folder, { captions: 'required', faults });
   assert.deepEqual(
     images.map(({ captions }) => captions),
     [[text], [text], [text]],
@@ -148,7 +149,7 @@ test('an empty .txt gives way to .json, which may have a list of captions', asyn
   await write(join(folder, 'a.json'), '{"caption":"a red square"}');
   await write(join(folder, 'b.json'), '{"caption":["a blue square","blue"]}');
   await write(join(folder, 'c.json'), '{"caption":null}');
-  const images = await readFolder(folder, { captions: 'optional' });
+  const images = await readImages(folder, { captions: 'optional' });
   assert.deepEqual(
     images.map(({ captions, lack }) => [captions, lack]),
     [
@@ -163,7 +164,7 @@ test('a path may end with a slash or contain dots', async () => {
   const folder = await temporaryFolder();
   await write(join(folder, 'sub/a.png'), '');
   for (const path of [`${folder}/`, `${folder}/sub/..`])
-    assert.equal((await readFolder(path, { captions: 'ignore' }))[0]!.key, 'sub/a');
+    assert.equal((await readImages(path, { captions: 'ignore' }))[0]!.key, 'sub/a');
 });
 
 test('a missing folder, a file, an empty folder and one without images are different errors', async () => {
@@ -179,7 +180,7 @@ test('a missing folder, a file, an empty folder and one without images are diffe
   ];
   for (const [name, code] of cases) {
     const where = join(folder, name);
-    await assert.rejects(readFolder(where, { captions: 'ignore' }), (error: DataError) => {
+    await assert.rejects(folderPart(where).read({ captions: 'ignore' }), (error: DataError) => {
       assert.ok(error instanceof DataError && error.fix);
       assert.deepEqual([error.code, error.where], [code, where]);
       return true;
@@ -192,7 +193,7 @@ test('images that share a name but for the extension are all used, with their ca
   for (const name of ['a.png', 'a.jpg', 'b.png']) await write(join(folder, name), '');
   await write(join(folder, 'a.txt'), 'twins');
   const faults = new Faults();
-  const images = await readFolder(folder, { captions: 'optional', faults });
+  const images = await readImages(folder, { captions: 'optional', faults });
   assert.deepEqual(
     images.map(({ key, captions }) => [key, captions]),
     [
@@ -211,7 +212,7 @@ test('with required captions, an image without one is left out and recorded', as
   await write(join(folder, 'b.txt'), ' \n\n');
   const { log } = keepingLogger();
   const faults = new Faults(log);
-  const images = await readFolder(folder, { captions: 'required', faults });
+  const images = await readImages(folder, { captions: 'required', faults });
   assert.deepEqual(
     images.map(({ key }) => key),
     ['a'],
@@ -227,7 +228,7 @@ test('with required captions, a folder without any is an error', async () => {
   await write(join(folder, 'a.png'), '');
   const faults = new Faults(keepingLogger().log);
   await assert.rejects(
-    readFolder(folder, { captions: 'required', faults }),
+    readImages(folder, { captions: 'required', faults }),
     (error: DataError) => error.code === 'E_NO_CAPTION' && error.message.startsWith('1 of 1 '),
   );
 });
@@ -237,12 +238,12 @@ test('a caption or a folder without read permission is an error', { skip: isRoot
   await write(join(folder, 'a.png'), '');
   await write(join(folder, 'a.txt'), 'a red circle');
   await chmod(join(folder, 'a.txt'), 0);
-  await assert.rejects(readFolder(folder, { captions: 'optional' }), {
+  await assert.rejects(readImages(folder, { captions: 'optional' }), {
     code: 'E_NO_PERMISSION',
     where: join(folder, 'a.txt'),
   });
   await mkdir(join(folder, 'shut'), { mode: 0 });
-  await assert.rejects(readFolder(folder, { captions: 'ignore' }), {
+  await assert.rejects(readImages(folder, { captions: 'ignore' }), {
     code: 'E_NO_PERMISSION',
     where: join(folder, 'shut'),
   });
