@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import yargs from 'yargs';
-import { modelsPage, OPENS } from '../../../scripts/models-page.ts';
+import { OPENS } from '../../../scripts/models-claims.ts';
+import { modelsPage } from '../../../scripts/models-page.ts';
 import { command } from '../../../src/cli/commands/convert.ts';
 import { flagNames } from '../../../src/cli/given-flags.ts';
 
