@@ -1,29 +1,20 @@
-// Samples image tokens for captions with a KV cache in the session. Each distinct prompt, a caption and optionally the
-// first tokens of the image, is processed in one pass and copied to the rows of its images; then one call samples one
-// token. With guidance each image has a second row, for the negative prompt.
+// Samples image tokens for captions, of any generator. Each distinct prompt, a caption and optionally the first tokens of
+// the image, is processed in one pass and copied to the rows of its images; then one call samples one token. With
+// guidance each image has a second row, for the negative prompt.
 //   R rows (images, or twice as many with guidance), B images, T text positions, I image tokens, V vocabulary
 
-import type { DalleModelConfig } from '../../config/dalle-model.ts';
 import { type HostTensor, intScalar } from '../../engine/native/tensor.ts';
 import type { Compiled } from '../../engine/session/compiled.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { inRowBlocks } from '../../engine/tfjs/row-blocks.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
-import { imageLength, padCaption, prefixLength } from '../../models/dalle/config.ts';
-import type { dalleSpec } from '../../models/dalle/model.ts';
-import type { Weights } from '../../nn/weights.ts';
 import { graphSeed } from '../../util/random.ts';
-import { cachedImageTokens, decodeStep, prefill } from './decode.ts';
-import { clearedOnce, KvCache } from './kv-cache.ts';
-import { guided, type SamplingSettings, sampleTokens } from './sampling.ts';
-
-export interface SampleSettings extends SamplingSettings {
-  /** Weight of the caption against the empty or negative one; 1 turns guidance off. Needs a model trained with null captions. */
-  readonly guidance: number;
-}
+import type { TokenModel } from './generator.ts';
+import { clearedOnce } from './kv-table.ts';
+import { guided, type SampleSettings, sampleTokens } from './sampling.ts';
 
 export interface SampleRequest {
-  /** Tokens of the caption, at most textLength. */
+  /** Tokens of the caption, at most the generator's textLength. */
   readonly captionTokens: readonly number[];
   /** Tokens of the negative prompt of guidance; the empty caption by default. */
   readonly negative?: readonly number[] | undefined;
@@ -49,7 +40,7 @@ export interface SamplerOptions {
 
 /** Samples the tokens of `batch` images at a time. An image is bit for bit the same in any batch. */
 export class Sampler {
-  readonly #config: DalleModelConfig;
+  readonly #model: TokenModel;
   readonly #batch: number;
   readonly #rows: number;
   readonly #isGuided: boolean;
@@ -66,20 +57,19 @@ export class Sampler {
   constructor(
     runtime: Runtime,
     name: string,
-    config: DalleModelConfig,
-    weights: Weights<ReturnType<typeof dalleSpec>>,
+    model: TokenModel,
     { batch, settings, frozen = false }: SamplerOptions,
   ) {
-    this.#config = config;
+    this.#model = model;
     this.#batch = batch;
     this.#isGuided = settings.guidance !== 1;
     const rows = this.#isGuided ? 2 * batch : batch;
     this.#rows = rows;
-    const prefix = prefixLength(config);
-    const cache = new KvCache(runtime, name, config, { rows, prefix, positions: cachedImageTokens(config) });
+    const { imageLength, imageVocabulary } = model;
+    const state = model.openRows(runtime, name, rows);
     /** Logits of the first sampled token. */
-    const logits = runtime.variable(`${name}/logits`, [rows, config.imageVocabulary]);
-    const keys = runtime.variable(`${name}/keys`, [imageLength(config), batch, 2], 'int32');
+    const logits = runtime.variable(`${name}/logits`, [rows, imageVocabulary]);
+    const keys = runtime.variable(`${name}/keys`, [imageLength, batch, 2], 'int32');
     const tokens = runtime.variable(`${name}/tokens`, [batch], 'int32');
     const sampleNext = (logits_RV: Tensor2D, place: Tensor) => {
       const keys_B2 = tf.reshape(tf.gather(keys.read(), tf.reshape(place, [1]) as Tensor1D), [batch, 2]);
@@ -90,22 +80,21 @@ export class Sampler {
     };
 
     this.#clear = clearedOnce(runtime, name, (zero) => {
-      cache.clear(zero);
+      state.clear(zero);
       logits.assign(tf.sub(tf.zeros([...logits.shape]), zero));
     });
     this.#prompt = runtime.compile(
       `${name}: prompt`,
       ({ text, image, row }) => {
         const start = (image.shape[1] as number) > 0 ? (image as Tensor2D) : undefined;
-        const done = prefill(weights.read(), text as Tensor2D, config, start);
-        cache.writePrompt(done.cache, row as Scalar);
-        logits.writeRows(tf.reshape(row, [1]), done.logits_BV);
+        const logits_1V = state.prompt(text as Tensor2D, start, row as Scalar);
+        logits.writeRows(tf.reshape(row, [1]), logits_1V);
         return {};
       },
       { inOneThread: true },
     );
     this.#repeat = runtime.compile(`${name}: shared prompts`, ({ from }: { from: Tensor }) => {
-      cache.repeatRows(from as Tensor1D);
+      state.repeat(from as Tensor1D);
       logits.assign(tf.gather(logits.read(), from as Tensor1D));
       return {};
     });
@@ -122,13 +111,10 @@ export class Sampler {
         const last_B = tokens.read() as Tensor1D;
         const last_R = this.#isGuided ? tf.concat([last_B, last_B]) : last_B;
         const before = tf.sub(place, tf.scalar(1, 'int32')) as Scalar;
-        const view = cache.view(before);
-        const logits_RV = inRowBlocks(BLOCK, () =>
-          decodeStep(weights.read(), view, last_R as Tensor1D, before, config),
-        );
+        const logits_RV = inRowBlocks(BLOCK, () => state.step(last_R as Tensor1D, before));
         return sampleNext(logits_RV, place);
       },
-      { inOneThread: true, frozen: frozen ? weights.variables : [] },
+      { inOneThread: true, frozen: frozen ? model.variables : [] },
     );
   }
 
@@ -143,7 +129,7 @@ export class Sampler {
     onToken?: (tokens: number, codes: Int32Array) => void,
     signal?: AbortSignal,
   ): Promise<Int32Array> {
-    const count = imageLength(this.#config);
+    const count = this.#model.imageLength;
     const primed = this.#check(requests);
     const codes = new Int32Array(requests.length * count);
     for (const [r, { start }] of requests.entries()) if (start) codes.set(start, r * count);
@@ -162,13 +148,13 @@ export class Sampler {
   #check(requests: readonly SampleRequest[]): number {
     if (requests.length > this.#batch)
       throw new RangeError(`${requests.length} requests for a sampler of ${this.#batch}`);
-    const { imageVocabulary } = this.#config;
+    const { imageVocabulary } = this.#model;
     const [primed = 0, ...others] = new Set(requests.map(({ start }) => start?.length ?? 0));
     if (others.length > 0)
       throw new RangeError(
         `images of one call start with the same number of tokens, got ${primed} and ${others[0]}`,
       );
-    const most = imageLength(this.#config) - 1;
+    const most = this.#model.imageLength - 1;
     if (primed > most) throw new RangeError(`an image starts with at most ${most} tokens, got ${primed}`);
     for (const { start } of requests)
       for (const code of start ?? [])
@@ -189,7 +175,7 @@ export class Sampler {
       for (const [r, { caption, start }] of prompts.entries()) {
         signal?.throwIfAborted();
         const row = first * this.#batch + r;
-        const text = padCaption(caption, this.#config);
+        const text = this.#model.textInput(caption);
         const prompt = `${text};${start}`;
         const same = rows.get(prompt);
         if (same === undefined)
@@ -203,7 +189,7 @@ export class Sampler {
   }
 
   #keysOf(requests: readonly SampleRequest[]): HostTensor {
-    const count = imageLength(this.#config);
+    const count = this.#model.imageLength;
     const keys = new Int32Array(count * this.#batch * 2);
     for (let place = 0; place < count; place++)
       for (const [r, { seed }] of requests.entries())
