@@ -102,12 +102,12 @@ async function conditionsOf(
   { temperature, topK, topP, guidance, prime, like, negative = '', truncate = false }: SampleOptions,
   recipe: Recipe | undefined,
 ): Promise<Conditions> {
-  const { codec, tokens } = pipeline.generator;
+  const { codec, tokens, defaults } = pipeline.generator;
   const settings: SampleSettings = {
     temperature: temperature ?? DEFAULTS.temperature,
-    topK: topKCount(topK, tokens.imageVocabulary),
+    topK: topKCount(topK ?? defaults?.topK, tokens.imageVocabulary),
     topP,
-    guidance: guidance ?? DEFAULTS.guidance,
+    guidance: guidance ?? defaults?.guidance ?? DEFAULTS.guidance,
   };
   pipeline.generator.checkSettings(settings);
   const start = prime ? await primeTokens(prime, codec) : recipe?.prime;

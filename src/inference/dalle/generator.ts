@@ -4,6 +4,7 @@
 import { type Checkpoint, hashOf } from '../../checkpoint/checkpoint.ts';
 import { type DalleCheckpointConfig, dalleCheckpointSchema } from '../../config/dalle.ts';
 import type { DalleModelConfig } from '../../config/dalle-model.ts';
+import type { Precision } from '../../engine/graph/precision.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import type { Scalar, Tensor1D, Tensor2D } from '../../engine/tfjs/tf.ts';
 import { imageLength, padCaption, prefixLength, textClasses } from '../../models/dalle/config.ts';
@@ -20,14 +21,20 @@ import { cachedImageTokens, decodeStep, prefill } from './decode.ts';
 import { KvCache } from './kv-cache.ts';
 
 /** The joint Transformer, as the sampler sees it. */
-export const dalleTokens = (config: DalleModelConfig, weights: Weights<DalleSpec>): TokenModel => ({
+export const dalleTokens = (
+  config: DalleModelConfig,
+  weights: Weights<DalleSpec>,
+  precision: Precision = 'float32',
+): TokenModel => ({
+  precision,
   imageLength: imageLength(config),
   imageVocabulary: config.imageVocabulary,
   variables: weights.variables,
   textInput: (tokens) => padCaption(tokens, config),
   openRows(runtime, name, rows) {
     const prefix = prefixLength(config);
-    const cache = new KvCache(runtime, name, config, { rows, prefix, positions: cachedImageTokens(config) });
+    const sizes = { rows, prefix, positions: cachedImageTokens(config) };
+    const cache = new KvCache(runtime, name, config, sizes, precision);
     return {
       clear: (zero) => cache.clear(zero),
       repeat: (from_R) => cache.repeatRows(from_R),
@@ -57,13 +64,14 @@ export class DalleGenerator implements Generator {
     codec: DvaeCodec,
     tokenizer: Tokenizer,
     weights: Weights<DalleSpec>,
+    precision: Precision,
   ) {
     const { model } = config;
     this.config = config;
     this.hash = hash;
     this.codec = codec;
     this.tokenizer = tokenizer;
-    this.tokens = dalleTokens(model, weights);
+    this.tokens = dalleTokens(model, weights, precision);
     this.captions = {
       classes: textClasses(model),
       open: (runtime, name, settings) => new CaptionCompleter(runtime, name, model, weights, settings),
@@ -72,15 +80,24 @@ export class DalleGenerator implements Generator {
 
   /**
    * Opens a checkpoint: its EMA weights, or the last ones when it has none.
+   * @param precision type of the products, and in which weights and KV cache are kept
    * @throws DataError when they do not fit the checkpoint's configuration
    */
-  static async open(runtime: Runtime, checkpoint: Checkpoint): Promise<DalleGenerator> {
+  static async open(
+    runtime: Runtime,
+    checkpoint: Checkpoint,
+    precision: Precision = 'float32',
+  ): Promise<DalleGenerator> {
     const config = checkpoint.config(dalleCheckpointSchema);
     const codec = await DvaeCodec.open(runtime, await checkpoint.dvae());
     const tokenizer = await loadTokenizer(checkpoint.tokenizerFile);
-    const weights = new Weights(runtime, 'dalle', dalleSpec(config.model));
-    await weights.loadEach(checkpoint.tensors(checkpoint.bestPart, weights.expected()));
-    return new DalleGenerator(config, hashOf(checkpoint), codec, tokenizer, weights);
+    const weights = new Weights(runtime, 'dalle', dalleSpec(config.model), {
+      type: precision,
+      // Their products are in float32; tied ones are tables of embeddings too.
+      keeps: (name) => /^(text|image)_(head|embedding)\b/.test(name),
+    });
+    await weights.loadEach(checkpoint.tensors(checkpoint.bestPart, weights.expected(), false));
+    return new DalleGenerator(config, hashOf(checkpoint), codec, tokenizer, weights, precision);
   }
 
   get textLength(): number {

@@ -3,6 +3,7 @@
 //   B batch, R rows of the cache, A heads, N positions, d width of a head, S channels of token shift, L first positions of a row
 
 import type { DalleModelConfig } from '../../config/dalle-model.ts';
+import type { Precision } from '../../engine/graph/precision.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Scalar, type Tensor1D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 import { headWidth, layerAttention } from '../../models/dalle/config.ts';
@@ -23,12 +24,14 @@ export class KvCache {
   /**
    * @param name prefix of its variables, unique in the runtime
    * @param prefix positions before the cached ones
+   * @param type of the cached values
    */
   constructor(
     runtime: Runtime,
     name: string,
     config: DalleModelConfig,
     { rows, prefix, positions }: Readonly<Record<'rows' | 'prefix' | 'positions', number>>,
+    type: Precision = 'float32',
   ) {
     const { heads, width, tokenShift } = config;
     /** The table of positions `first` … `end` − 1. */
@@ -39,7 +42,7 @@ export class KvCache {
       end: number,
       parts: number,
       channels: number,
-    ) => new KvTable(runtime, `${name}/${part}_${layer}`, [rows, parts, end - first, channels], first);
+    ) => new KvTable(runtime, `${name}/${part}_${layer}`, [rows, parts, end - first, channels], first, type);
     const keysAndValues = (of: string, layer: number, first: number, end: number) => ({
       keys_BANd: table(`${of}keys`, layer, first, end, heads, headWidth(config)),
       values_BANd: table(`${of}values`, layer, first, end, heads, headWidth(config)),

@@ -2,6 +2,7 @@
 // makes pixels of its tokens. The sampler (sampler.ts, pipeline.ts) does the rest, alike for every generator.
 //   R rows of the sampler, T text positions, J given image tokens, V vocabulary
 
+import type { Precision } from '../../engine/graph/precision.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import type { Scalar, Tensor1D, Tensor2D } from '../../engine/tfjs/tf.ts';
 import type { Variable } from '../../engine/tfjs/variable.ts';
@@ -14,8 +15,15 @@ export interface TokenModel {
   /** Tokens of an image, and codes that each is one of. */
   readonly imageLength: number;
   readonly imageVocabulary: number;
-  /** Its weights. */
+  /** The weights that steps read. */
   readonly variables: readonly Variable[];
+  /** Type of the products, and in which the weights and the rows are kept. */
+  readonly precision: Precision;
+  /**
+   * Token that the first step reads, at place −1. Such a model has each image token, given ones included, go through
+   * `step`, and `prompt` reads the text alone; other models return the logits of the first token from `prompt`.
+   */
+  readonly startToken?: number | undefined;
   /** The text input of a prompt: its tokens with padding. Of no tokens: the empty caption of guidance. */
   textInput(tokens: readonly number[]): Int32Array;
   /**
@@ -33,9 +41,9 @@ export interface TokenRows {
    * Processes a prompt, and keeps what the next tokens need in row `row`.
    * @param text_1T int32, see `textInput`
    * @param image_1J int32, the first tokens of the image, if any are given
-   * @returns logits of the next token, [1, V]
+   * @returns logits of the next token, [1, V]; undefined for a model with a `startToken`
    */
-  prompt(text_1T: Tensor2D, image_1J: Tensor2D | undefined, row: Scalar): Tensor2D;
+  prompt(text_1T: Tensor2D, image_1J: Tensor2D | undefined, row: Scalar): Tensor2D | undefined;
   /** Replaces each row r by row from_R[r]. */
   repeat(from_R: Tensor1D): void;
   /**
@@ -73,6 +81,8 @@ export interface Generator {
   readonly codec: DvaeCodec;
   /** Undefined where the model does not predict text. */
   readonly captions?: CaptionModel | undefined;
+  /** Settings that the weights were published to be sampled with, where the user gives none. */
+  readonly defaults?: Partial<Pick<SampleSettings, 'guidance' | 'topK'>> | undefined;
   /** @throws UsageError for settings that the model was not trained for */
   checkSettings(settings: SampleSettings): void;
 }

@@ -7,7 +7,7 @@
 import { floatScalar } from '../../engine/native/tensor.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
-import type { Variable } from '../../engine/tfjs/variable.ts';
+import type { Variable, VariableType } from '../../engine/tfjs/variable.ts';
 
 /** [R, A, N, d] */
 export class KvTable {
@@ -21,9 +21,10 @@ export class KvTable {
     name: string,
     shape: readonly [number, number, number, number],
     first: number,
+    type: VariableType = 'float32',
   ) {
     const [rows, heads, positions, width] = shape;
-    this.variable = runtime.variable(name, [rows * heads * positions, width]);
+    this.variable = runtime.variable(name, [rows * heads * positions, width], type);
     this.first = first;
     this.#shape = shape;
   }

@@ -36,6 +36,8 @@ export interface EncodedPrompt {
   readonly tokens: readonly number[];
   /** Whether the prompt has more tokens than the model reads, and was cut. */
   readonly isTruncated: boolean;
+  /** Characters that the tokenizer does not know. */
+  readonly unread: string;
 }
 
 export interface EncodeOptions {
@@ -82,12 +84,22 @@ export class Pipeline<G extends Generator = Generator> {
 
   /**
    * The tokens of a prompt.
-   * @throws UsageError E_PROMPT_EMPTY
+   * @throws UsageError E_PROMPT_EMPTY, E_PROMPT_UNREADABLE
    * @throws DataError E_PROMPT_TOO_LONG when it has more tokens than the model reads, without `truncate`
    */
   encode(prompt: string, { truncate = false, option = 'prompts' }: EncodeOptions = {}): EncodedPrompt {
     const { tokenizer, textLength } = this.generator;
     const tokens = tokenizer.encode(prompt);
+    const unread = tokenizer.unread?.(prompt) ?? '';
+    if (tokens.length === 0 && unread !== '')
+      throw new UsageError(
+        `the tokenizer of ${this.generator.what} can read nothing of the prompt “${prompt}”`,
+        {
+          code: 'E_PROMPT_UNREADABLE',
+          option,
+          fix: 'write it in English: letters from a to z, digits and emojis',
+        },
+      );
     if (tokens.length === 0)
       throw new UsageError('the prompt is empty', {
         code: 'E_PROMPT_EMPTY',
@@ -102,7 +114,7 @@ export class Pipeline<G extends Generator = Generator> {
         fix: 'shorten it, or set `truncate` to cut it',
       });
     }
-    return { tokens: tokens.slice(0, textLength), isTruncated };
+    return { tokens: tokens.slice(0, textLength), isTruncated, unread };
   }
 
   /**
@@ -154,7 +166,12 @@ export class Pipeline<G extends Generator = Generator> {
     const { codec, tokens } = this.generator;
     this.generator.checkSettings(settings);
     const name = `sampler ${this.#samplers++}`;
-    const sampler = new Sampler(this.#runtime, name, tokens, { batch, settings, frozen: true });
+    const sampler = new Sampler(this.#runtime, name, tokens, {
+      batch,
+      settings,
+      frozen: true,
+      releases: tokens.startToken !== undefined,
+    });
     const size = codec.config.imageSize;
     const length = tokens.imageLength;
     for (let first = 0; first < requests.length; first += batch) {

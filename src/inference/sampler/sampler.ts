@@ -36,6 +36,8 @@ export interface SamplerOptions {
   readonly settings: SampleSettings;
   /** The weights do not change any more, which makes sampling faster. */
   readonly frozen?: boolean;
+  /** The frozen weights are needed for nothing else: see `CompileOptions`. */
+  readonly releases?: boolean;
 }
 
 /** Samples the tokens of `batch` images at a time. An image is bit for bit the same in any batch. */
@@ -49,7 +51,7 @@ export class Sampler {
   readonly #repeat;
   readonly #keys;
   readonly #first;
-  readonly #next;
+  readonly #next: Compiled<{ readonly place: Tensor; readonly last?: Tensor }, { readonly tokens: Tensor }>;
 
   /**
    * @param name prefix of its variables, unique in the runtime
@@ -58,14 +60,14 @@ export class Sampler {
     runtime: Runtime,
     name: string,
     model: TokenModel,
-    { batch, settings, frozen = false }: SamplerOptions,
+    { batch, settings, frozen = false, releases = false }: SamplerOptions,
   ) {
     this.#model = model;
     this.#batch = batch;
     this.#isGuided = settings.guidance !== 1;
     const rows = this.#isGuided ? 2 * batch : batch;
     this.#rows = rows;
-    const { imageLength, imageVocabulary } = model;
+    const { imageLength, imageVocabulary, precision } = model;
     const state = model.openRows(runtime, name, rows);
     /** Logits of the first sampled token. */
     const logits = runtime.variable(`${name}/logits`, [rows, imageVocabulary]);
@@ -88,10 +90,10 @@ export class Sampler {
       ({ text, image, row }) => {
         const start = (image.shape[1] as number) > 0 ? (image as Tensor2D) : undefined;
         const logits_1V = state.prompt(text as Tensor2D, start, row as Scalar);
-        logits.writeRows(tf.reshape(row, [1]), logits_1V);
+        if (logits_1V) logits.writeRows(tf.reshape(row, [1]), logits_1V);
         return {};
       },
-      { inOneThread: true },
+      { inOneThread: true, precision },
     );
     this.#repeat = runtime.compile(`${name}: shared prompts`, ({ from }: { from: Tensor }) => {
       state.repeat(from as Tensor1D);
@@ -107,14 +109,14 @@ export class Sampler {
     );
     this.#next = runtime.compile(
       `${name}: token`,
-      ({ place }: { place: Tensor }) => {
-        const last_B = tokens.read() as Tensor1D;
+      ({ place, last }) => {
+        const last_B = (last ?? tokens.read()) as Tensor1D;
         const last_R = this.#isGuided ? tf.concat([last_B, last_B]) : last_B;
         const before = tf.sub(place, tf.scalar(1, 'int32')) as Scalar;
         const logits_RV = inRowBlocks(BLOCK, () => state.step(last_R as Tensor1D, before));
         return sampleNext(logits_RV, place);
       },
-      { inOneThread: true, frozen: frozen ? model.variables : [] },
+      { inOneThread: true, precision, frozen: frozen ? model.variables : [], releases },
     );
   }
 
@@ -134,14 +136,26 @@ export class Sampler {
     const codes = new Int32Array(requests.length * count);
     for (const [r, { start }] of requests.entries()) if (start) codes.set(start, r * count);
     await this.#processPrompts(requests, signal);
-    for (let place = primed; place < count; place++) {
+    const fedAll = this.#model.startToken !== undefined;
+    for (let place = fedAll ? 0 : primed; place < count; place++) {
       signal?.throwIfAborted();
-      const sampleToken = place === primed ? this.#first : this.#next;
-      const { tokens } = await sampleToken({ place: intScalar(place) });
+      const at = { place: intScalar(place) };
+      const step = fedAll ? this.#next({ ...at, last: this.#tokensAt(place - 1, codes) }) : undefined;
+      const { tokens } = await (step ?? (place === primed ? this.#first : this.#next)(at));
+      if (place < primed) continue;
       for (let r = 0; r < requests.length; r++) codes[r * count + place] = tokens.data[r] as number;
       onToken?.(place + 1, codes);
     }
     return codes;
+  }
+
+  /** The tokens at a place of all images of the batch; at −1 the start token. */
+  #tokensAt(place: number, codes: Int32Array): HostTensor {
+    const { startToken = 0, imageLength } = this.#model;
+    const data = Int32Array.from({ length: this.#batch }, (_, r) =>
+      place < 0 ? startToken : (codes[r * imageLength + place] ?? 0),
+    );
+    return { dtype: 'int32', shape: [this.#batch], data };
   }
 
   /** The number of given image tokens. @throws RangeError for requests that do not go together */
