@@ -114,7 +114,7 @@ describe('mm rank', () => {
         assert.ok(Math.abs(score! - similarity) < 1e-5);
       }
       const [first, second] = found as [Line, Line];
-      const ratio = Math.exp(model.scale * (first.similarity - second.similarity));
+      const ratio = Math.exp(model.logits.scale * (first.similarity - second.similarity));
       assert.ok(Math.abs(first.probability / second.probability / ratio - 1) < 1e-4);
     });
     const { width, height } = await sharp(sheet).metadata();
