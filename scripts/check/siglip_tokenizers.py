@@ -18,13 +18,13 @@ def siglip(folder, strings, ids=None):
     T5TokenizerFast(vocab=vocabulary, extra_ids=0, pad_token="</s>", eos_token="</s>", unk_token="<unk>").save_pretrained(folder)
 
 
-def sentence_piece(prefix, strings):
+def sentence_piece(prefix, strings, size=90):
     """A spiece.model trained on the strings, with the special tokens of SigLIP's; returns its path."""
     import sentencepiece
     text = Path(f"{prefix}.txt")
     text.write_text("\n".join([*strings, LETTERS, *LETTERS.split()] * 20).lower())
     sentencepiece.SentencePieceTrainer.train(
-        input=str(text), model_prefix=str(prefix), vocab_size=90, model_type="unigram", hard_vocab_limit=False,
+        input=str(text), model_prefix=str(prefix), vocab_size=size, model_type="unigram", hard_vocab_limit=False,
         pad_id=0, eos_id=1, unk_id=2, bos_id=-1, pad_piece="<pad>", normalization_rule_name="nmt_nfkc", minloglevel=2, num_threads=1,
     )
     text.unlink()

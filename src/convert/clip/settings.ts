@@ -109,8 +109,8 @@ export function openaiSettings(
   const fullWidth = isVit ? width : (source.get('visual.attnpool.q_proj.weight')?.shape[0] ?? 0);
   assertDivides('heads', options.heads, fullWidth, where);
   assertDivides('textHeads', options.textHeads, textWidth, where);
-  const kept = isSiglip ? config?.model.vision_cfg.image_size : isVit ? undefined : resnetSize(source);
-  if (kept !== undefined) assertKeepsPositions(kept, options.imageSize, where);
+  if (isSiglip) assertKeepsPositions('SigLIP', config?.model.vision_cfg.image_size, options.imageSize, where);
+  if (!isVit) assertKeepsPositions('CLIP with a ResNet', resnetSize(source), options.imageSize, where);
   assertLoss(source, config, where);
   const { image, text } = config ? configured(config) : {};
   if (config) assertFits(source, config);
@@ -149,18 +149,20 @@ function resnetSize(source: StateDict): number {
   return Math.round(Math.sqrt(positions - 1)) * RESNET_STRIDE;
 }
 
-/** @throws UsageError where other positions would be needed: open_clip interpolates those of its own ViTs alone */
-export function assertKeepsPositions(own: number, imageSize: number | undefined, where: string): void {
+/** @throws UsageError where other positions would be needed: open_clip interpolates those of other ViTs alone */
+function assertKeepsPositions(
+  what: string,
+  own: number | undefined,
+  imageSize: number | undefined,
+  where: string,
+): void {
   if (imageSize === undefined || imageSize === own) return;
-  throw new UsageError(
-    `a CLIP with a ResNet, or a SigLIP, keeps its positions: it reads ${own} pixels, received ${imageSize}`,
-    {
-      code: 'E_CLIP_UNSUPPORTED',
-      option: 'imageSize',
-      where,
-      fix: 'leave `imageSize` out',
-    },
-  );
+  throw new UsageError(`a ${what} keeps its positions: it reads ${own} pixels, received ${imageSize}`, {
+    code: 'E_CLIP_UNSUPPORTED',
+    option: 'imageSize',
+    where,
+    fix: 'leave `imageSize` out',
+  });
 }
 
 const sizeOf = (size: number | undefined) => (size === undefined ? {} : { size });

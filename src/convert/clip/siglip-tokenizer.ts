@@ -14,12 +14,13 @@ export const siglipRepository = (vocabulary: number): string => {
     : 'google/siglip2-base-patch16-224';
 };
 
+interface Step {
+  readonly type?: string;
+  readonly normalizers?: readonly Step[];
+}
 interface Json {
   readonly model?: { readonly type?: string };
-  readonly normalizer?: {
-    readonly type?: string;
-    readonly normalizers?: readonly { type?: string }[];
-  } | null;
+  readonly normalizer?: Step | null;
 }
 const jsonOf = (tokenizer: HuggingFaceTokenizer): Json => tokenizer.toJSON();
 
@@ -65,7 +66,7 @@ export function siglipTokenizer(named: NamedTokenizer, notes: string[]): SiglipT
         'a SiglipTokenizer that keeps capitals (do_lower_case: false)',
         'name the tokenizer of a published SigLIP',
       );
-    return { ...named, tokenizer: tokenizer.cleaned('siglip'), specialTokens };
+    return { ...named, tokenizer: asSentencePiece(tokenizer, path).cleaned('siglip'), specialTokens };
   }
   if (!/^(Siglip2|Gemma)Tokenizer(Fast)?$/.test(kind)) return { ...named, specialTokens };
   const isOwn = /^Siglip2/.test(kind);
@@ -75,6 +76,20 @@ export function siglipTokenizer(named: NamedTokenizer, notes: string[]): SiglipT
   if (!isOwn)
     notes.push('texts are in lower case, as SigLIP 2 was trained; the tokenizer alone keeps capitals');
   return { ...named, tokenizer: inLowerCase(tokenizer, path), specialTokens };
+}
+
+/** With the steps of SentencePiece itself, which SiglipTokenizer uses, where Hugging Face's tokenizers differ. */
+function asSentencePiece(tokenizer: HuggingFaceTokenizer, path: string): HuggingFaceTokenizer {
+  const exact = (step: Step): Step => ({
+    ...step,
+    ...(step.type === 'Precompiled' && { longest_match: true }),
+    ...(step.normalizers && { normalizers: step.normalizers.map(exact) }),
+  });
+  const { model, normalizer, ...json } = jsonOf(tokenizer);
+  return HuggingFaceTokenizer.fromJSON(
+    { ...json, model: { ...model, float32: true }, normalizer: normalizer && exact(normalizer) },
+    path,
+  );
 }
 
 const lowersCase = (tokenizer: HuggingFaceTokenizer): boolean => {

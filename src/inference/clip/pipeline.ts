@@ -22,14 +22,14 @@ function featureHash(checkpoint: Checkpoint, model: ClipModelConfig): string {
   const weights = hashOf(checkpoint);
   if (checkpoint.state.step > 0) return weights;
   const { architecture, embedding, image, text } = model;
-  const published = clipModelSchema.parse({
+  const { data: published } = clipModelSchema.safeParse({
     architecture,
     embedding,
     image: pick(image, ['tower', 'size', 'patch', 'width', 'layers', 'blocks']),
     text: pick(text, ['vocabulary', 'length', 'width', 'layers']),
   });
   const own = settingsOf(model);
-  if (architecture === 'dalle-pytorch' || own === settingsOf(published)) return weights;
+  if (architecture === 'dalle-pytorch' || (published && own === settingsOf(published))) return weights;
   return createHash('sha256').update(`${weights}\n${own}`).digest('hex');
 }
 
