@@ -2,7 +2,7 @@
 // image-pipeline-mm.ts SOURCE IMAGES BATCH CROP
 
 import { ImageBatches } from '../../src/data/batches.ts';
-import type { Crop } from '../../src/data/decode.ts';
+import type { Crop } from '../../src/data/frame.ts';
 import { Faults } from '../../src/data/sources/faults.ts';
 import { readImages } from '../../src/data/sources/resolve.ts';
 import { createLogger } from '../../src/util/logger.ts';
