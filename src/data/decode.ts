@@ -186,6 +186,7 @@ function partOf(
   width: number,
   part: { left: number; top: number; width: number; height: number },
 ): Uint8Array {
+  if (pixels.length === part.width * part.height * 3) return pixels;
   const result = new Uint8Array(part.width * part.height * 3);
   for (let y = 0; y < part.height; y++) {
     const start = ((part.top + y) * width + part.left) * 3;
