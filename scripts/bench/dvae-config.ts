@@ -1,5 +1,6 @@
 // The published dVAE's layers at the size of the benches.
 
+import type { z } from 'zod';
 import { type DvaeConfig, dvaeSchema } from '../../src/config/dvae.ts';
 
 export const DVAE = { hidden: 64, size: 128, batch: 4, vocabulary: 1024 };
@@ -14,7 +15,7 @@ export const dvaeConfig = ({ hidden, size, batch, vocabulary }: DvaeSizes, path:
       imageSize: size,
       groups: 4,
       blocksPerGroup: 1,
-      hidden,
+      hiddenChannels: hidden,
       decoderInput: hidden,
       vocabulary,
     },
@@ -25,4 +26,4 @@ export const dvaeConfig = ({ hidden, size, batch, vocabulary }: DvaeSizes, path:
       temperature: { start: 1, end: 1 },
       kl: { weight: 1, steps: 0 },
     },
-  });
+  } satisfies z.input<typeof dvaeSchema>);

@@ -6,6 +6,7 @@
 //
 // Python with the peers is that of the virtual environment MM_PEERS, ~/.cache/mm-peers by default. On an idle machine.
 
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,7 +21,7 @@ import { DVAE_BENCHES } from './dvae-benches.ts';
 import { inTurn } from './in-turn.ts';
 import { LIMITS, machine } from './machine.ts';
 import { type BenchReport, report, table } from './report.ts';
-import { runScript } from './script.ts';
+import { peersPython, runScript } from './script.ts';
 import { TRANSFORMER_BENCHES } from './transformer-benches.ts';
 
 const BENCHES = [...DVAE_BENCHES, ...TRANSFORMER_BENCHES, ...CLIP_BENCHES, ...DRAWING_BENCHES];
@@ -69,6 +70,11 @@ async function main(): Promise<void> {
     for (const { name, about } of chosen) console.log(`${name.padEnd(22)} ${about}`);
     return;
   }
+  if (!existsSync(peersPython()))
+    throw new UsageError(`there is no Python with the peers at ${peersPython()}`, {
+      code: 'E_PEERS_MISSING',
+      fix: 'set MM_PEERS to a virtual environment with torch, open_clip_torch, dalle-pytorch and dall_e',
+    });
   const limits = values.isa === undefined ? {} : LIMITS[values.isa];
   if (!limits)
     throw new UsageError(`--isa must be one of ${Object.keys(LIMITS).join(', ')}`, { code: 'E_ARGUMENT' });
