@@ -34,7 +34,7 @@ const { values, positionals } = parseArgs({
 const [size = 'mini'] = positionals;
 const precision: Precision = PRECISIONS.find((type) => type === values.precision) ?? 'float32';
 const folder = values.folder ?? mkdtempSync(join(tmpdir(), 'mm-min-dalle-'));
-const script = fileURLToPath(new URL('../fixtures/min_dalle.py', import.meta.url));
+const script = fileURLToPath(new URL('../fixtures/min_dalle_models.py', import.meta.url));
 
 const highWater = (): number => {
   const [, kilobytes = '0'] = /VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];

@@ -1,5 +1,5 @@
 // DALL·E mini: files of min-dalle and of dalle-mini with random weights, converted, against what min-dalle computes.
-// Fixture: scripts/fixtures/min_dalle.py.
+// Fixture: scripts/fixtures/min_dalle_models.py.
 
 import assert from 'node:assert/strict';
 import { cpSync, readFileSync, rmSync } from 'node:fs';
