@@ -252,14 +252,14 @@ export interface ConvertOptions {
   /** File of a VQGAN's sizes: model.yaml, or diffusers' config.json. */
   readonly config?: string | undefined;
   /** Activation of a CLIP's resblocks, for weights that do not include it. */
-  readonly activation?: 'quick-gelu' | 'gelu' | undefined;
+  readonly activation?: 'quick-gelu' | 'gelu' | 'gelu-tanh' | undefined;
   /** Attention heads of a CLIP's towers, for weights that do not say. */
   readonly heads?: number | undefined;
   readonly textHeads?: number | undefined;
   /** Text positions of a CLIP, where another number is wanted than the weights have. */
   readonly textLength?: number | undefined;
   /** Of a CLIP's images, for files that do not say. */
-  readonly preprocessing?: 'openai' | 'inception' | 'dfn' | 'clipa' | undefined;
+  readonly preprocessing?: 'openai' | 'inception' | 'siglip' | 'dfn' | 'clipa' | undefined;
   /** Red, green and blue, instead of the preprocessing's. */
   readonly mean?: readonly number[] | undefined;
   readonly std?: readonly number[] | undefined;

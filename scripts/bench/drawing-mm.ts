@@ -1,5 +1,5 @@
-// mm's side of sample.ts: one step samples the tokens of a batch of images.
-// sample-mm.ts MODEL BATCH VALUE, where MODEL is a model section as JSON and VALUE is what a step returns: the mean
+// mm's side of drawing-benches.ts: one step samples the tokens of a batch of images.
+// drawing-mm.ts MODEL BATCH VALUE, where MODEL is a model section as JSON and VALUE is what a step returns: the mean
 // of its tokens, or how many times as long the last eighth of the positions took as the second
 
 import { dalleModelSchema } from '../../src/config/dalle-model.ts';
