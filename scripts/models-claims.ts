@@ -37,6 +37,26 @@ export const OPENS: readonly Opens[] = [
     compared: 'the same',
   },
   {
+    model: "min-dalle's DALL·E mini and mega",
+    files: '`encoder.pt`, `decoder.pt`, `detoker.pt`, `vocab.json` and `merges.txt` in one folder; those of mini renamed',
+    command: 'dalle_bart_mega',
+    compared:
+      '`min_dalle`: encoder and logits within 1e-4, tokens with top-k 1 and guidance the same, pixels within one level, ids identical',
+  },
+  {
+    model: "min-dalle's VQGAN alone",
+    files: '`detoker.pt`',
+    command: 'detoker.pt',
+    compared: 'the same; it makes images of codes only',
+  },
+  {
+    model: "dalle-mini's DALL·E mini and mega",
+    files: '`flax_model.msgpack`, `config.json` and `tokenizer.json` of mini-1, mega-1 or mega-1-fp16, and the checkpoint of the VQGAN',
+    command: 'mega-1-fp16 --dvae runs/vqgan',
+    compared:
+      "weights that `flax` wrote equal min-dalle's, tensor for tensor; dalle-mini itself was not run. Captions are not normalized as in its training (`normalize_text`), which is said",
+  },
+  {
     model: "taming-transformers' VQGAN",
     files: '`last.ckpt` and `model.yaml` of f16-1024, f16-16384 or Gumbel f8',
     command: 'last.ckpt --config model.yaml',

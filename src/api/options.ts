@@ -1,5 +1,6 @@
 // The options of `sample`, and what is refused before anything is loaded.
 
+import type { Precision } from '../engine/graph/precision.ts';
 import { UsageError } from '../util/errors.ts';
 import { assertWholeNumber } from '../util/whole-number.ts';
 
@@ -37,6 +38,8 @@ export interface SampleOptions {
   readonly prime?: Prime;
   /** A PNG of `sample`: its prompt, seed and settings are the defaults of these options. */
   readonly like?: string;
+  /** Type of the products, in which weights and KV cache are kept: float32 by default; 16 bits take half the memory. */
+  readonly precision?: Precision;
   /** Images sampled at a time: 16 by default. Changes no image. */
   readonly batchSize?: number;
   /** Whether prompts longer than the model reads are cut; otherwise they are an error. */
@@ -84,6 +87,7 @@ export const DEFAULTS = {
   temperature: 1,
   guidance: 1,
   batchSize: 16,
+  precision: 'float32',
 } as const;
 
 /** Images that `sample` samples and yields for each prompt. */

@@ -11,12 +11,13 @@ export class EncodedPrompts {
   }
 
   /**
-   * Encodes a prompt.
+   * Encodes a prompt, once.
    * @throws UsageError, DataError as `Pipeline.encode` does
    */
-  add(prompt: string, truncate: boolean): void {
-    if (this.#encoded.has(prompt)) return;
-    this.#encoded.set(prompt, this.#pipeline.encode(prompt, { truncate }));
+  add(prompt: string, truncate: boolean): EncodedPrompt {
+    const encoded = this.#encoded.get(prompt) ?? this.#pipeline.encode(prompt, { truncate });
+    this.#encoded.set(prompt, encoded);
+    return encoded;
   }
 
   tokens(prompt: string): readonly number[] {

@@ -2,6 +2,7 @@
 // in a file is trusted: a recipe that is not as `sample` writes it is refused.
 
 import { z } from 'zod';
+import { PRECISIONS, type Precision } from '../engine/graph/precision.ts';
 import type { SampleSettings } from '../inference/sampler/sampling.ts';
 import { readPngMetadata } from '../report/images/png.ts';
 import { DataError } from '../util/errors.ts';
@@ -14,6 +15,8 @@ export interface Recipe {
   readonly settings: SampleSettings;
   /** Whether the prompt is longer than the model reads, and was cut. */
   readonly truncate: boolean;
+  /** Type of the products; undefined is float32. */
+  readonly precision?: Precision | undefined;
   readonly negative?: string | undefined;
   /** Image tokens that the image began with, in whole rows. */
   readonly prime?: Int32Array | undefined;
@@ -42,7 +45,11 @@ export function namedSettings({ temperature, topK, topP, guidance }: SampleSetti
 /** The recipe as text chunks of a PNG. */
 export function toMetadata(recipe: Recipe): Record<string, string> {
   const { negative, prime, completedFrom, checkpoint, dvae, choice } = recipe;
-  const settings = { ...namedSettings(recipe.settings), ...(recipe.truncate && { truncate: true }) };
+  const settings = {
+    ...namedSettings(recipe.settings),
+    ...(recipe.truncate && { truncate: true }),
+    ...(recipe.precision !== undefined && recipe.precision !== 'float32' && { precision: recipe.precision }),
+  };
   return {
     prompt: recipe.prompt,
     seed: String(recipe.seed),
@@ -70,6 +77,7 @@ const settingsSchema = z.object({
   'top-p': z.number().optional(),
   guidance: z.number(),
   truncate: z.boolean().default(false),
+  precision: z.enum(PRECISIONS).default('float32'),
 });
 
 const metadataSchema = z.object({
@@ -122,6 +130,6 @@ export async function readRecipe(path: string): Promise<Recipe> {
     });
   }
   const { settings, 'completed-from': completedFrom, ...recipe } = parsed.data;
-  const { temperature, 'top-k': topK, 'top-p': topP, guidance, truncate } = settings;
-  return { ...recipe, completedFrom, truncate, settings: { temperature, topK, topP, guidance } };
+  const { temperature, 'top-k': topK, 'top-p': topP, guidance, truncate, precision } = settings;
+  return { ...recipe, completedFrom, truncate, precision, settings: { temperature, topK, topP, guidance } };
 }

@@ -7,7 +7,7 @@ import type { Recipe } from './recipe.ts';
 
 /** The options with the recipe's values where they say nothing else. */
 export function withRecipe(recipe: Recipe, options: SampleOptions): SampleOptions {
-  const { prompt, seed, truncate, negative } = recipe;
+  const { prompt, seed, truncate, negative, precision } = recipe;
   const { temperature, topK, topP, guidance } = recipe.settings;
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   return {
@@ -15,6 +15,7 @@ export function withRecipe(recipe: Recipe, options: SampleOptions): SampleOption
     ...(options.bestOf === undefined && { count: 1 }),
     seed,
     truncate,
+    ...(precision !== undefined && { precision }),
     temperature,
     guidance,
     ...(topK !== undefined && { topK }),

@@ -2,6 +2,7 @@
 // the process.
 
 import { readCheckpoint } from '../checkpoint/read.ts';
+import { assertPrecision } from '../engine/session/assert-precision.ts';
 import { Runtime } from '../engine/session/runtime.ts';
 import { useCallingThread } from '../engine/session/threads.ts';
 import { ClipPipeline } from '../inference/clip/pipeline.ts';
@@ -63,14 +64,15 @@ export async function* sample(options: SampleOptions): AsyncGenerator<SampledIma
   useCallingThread();
   const runtime = new Runtime();
   try {
-    const pipeline = await openPipeline(runtime, checkpoint);
+    await assertPrecision(runtime, resolved.precision ?? DEFAULTS.precision);
+    const pipeline = await openPipeline(runtime, checkpoint, resolved.precision ?? DEFAULTS.precision);
     if (recipe) assertSameModel(recipe, pipeline.generator, checkpoint.path, resolved.like as string);
     const conditions = await conditionsOf(pipeline, resolved, recipe);
     const { candidates } = choiceOf(resolved);
     if (conditions.settings.topK === 1 && candidates > 1)
       warn(`top-k 1 leaves nothing to chance: the ${candidates} images of a prompt are equal`);
     const openClip = async () => clipCheckpoint && (await ClipPipeline.open(runtime, clipCheckpoint));
-    yield* sampleWith(pipeline, checkpoint.path, conditions, resolved, recipe, openClip);
+    yield* sampleWith(pipeline, checkpoint.path, conditions, resolved, recipe, openClip, warn);
   } finally {
     await runtime.close();
   }
@@ -136,6 +138,7 @@ async function* sampleWith(
   options: SampleOptions,
   recipe: Recipe | undefined,
   openClip: () => Promise<ClipPipeline | undefined>,
+  warn: (message: string) => void,
 ): AsyncGenerator<SampledImage, void, undefined> {
   const { settings, start, negative } = conditions;
   const { prompts = [], complete = [], seed = DEFAULTS.seed, truncate = false, signal, onPreview } = options;
@@ -144,7 +147,11 @@ async function* sampleWith(
     Math.min(options.batchSize ?? DEFAULTS.batchSize, count * candidates);
 
   const encoded = new EncodedPrompts(pipeline);
-  for (const prompt of prompts) encoded.add(prompt, truncate);
+  for (const prompt of prompts) {
+    const { unread } = encoded.add(prompt, truncate);
+    if (unread !== '')
+      warn(`the tokenizer does not know these characters of the prompt “${prompt}”: ${unread}`);
+  }
   const clip = await openClip();
   const choiceFor = (all: readonly string[]): BestOf | undefined => {
     const choice = clip && { candidates, kept, clip, batch: batchFor(all.length), truncate };
@@ -191,6 +198,7 @@ async function* sampleWith(
         seed,
         settings,
         truncate: encoded.isTruncated(prompt),
+        precision: options.precision ?? DEFAULTS.precision,
         negative: negative?.prompt,
         prime: start,
         completedFrom,

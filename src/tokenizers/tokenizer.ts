@@ -18,7 +18,7 @@ export interface Tokenizer {
   readonly hasDropout: boolean;
   /** Encodes a text, without start, end and padding; white space alone usually gives no ids. */
   encode(text: string, options?: EncodeOptions): number[];
-  /** Characters of a text that `encode` leaves out or that become no token of their own, each once; none without it. */
+  /** Characters of a text that `encode` leaves out or does not know, each once; undefined where it reads all. */
   unread?(text: string): string;
   /** Decodes ids to text as far as they are text. Throws RangeError for an id of no token. */
   decode(ids: readonly number[]): string;

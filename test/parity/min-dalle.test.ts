@@ -1,12 +1,13 @@
 // DALL·E mini: files of min-dalle and of dalle-mini with random weights, converted, against what min-dalle computes.
-// Fixture: scripts/fixtures/min_dalle.py.
+// Fixture: scripts/fixtures/min_dalle_models.py.
 
 import assert from 'node:assert/strict';
 import { cpSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { sample } from '../../src/api/sample.ts';
+import type { SampleOptions } from '../../src/api/options.ts';
+import { type SampledImage, sample } from '../../src/api/sample.ts';
 import type { Checkpoint } from '../../src/checkpoint/checkpoint.ts';
 import { readCheckpoint } from '../../src/checkpoint/read.ts';
 import { type DalleMiniConfig, dalleMiniCheckpointSchema } from '../../src/config/dalle-mini.ts';
@@ -17,6 +18,7 @@ import { dalleMiniTokens, openDalleMini } from '../../src/inference/dalle-mini/g
 import { DvaeCodec } from '../../src/inference/dvae/codec.ts';
 import { Pipeline } from '../../src/inference/sampler/pipeline.ts';
 import { type SampleRequest, Sampler } from '../../src/inference/sampler/sampler.ts';
+import { textInput } from '../../src/models/dalle-mini/config.ts';
 import {
   type DalleMiniParameters,
   dalleMiniSpec,
@@ -24,7 +26,6 @@ import {
   encodeText,
   imageLogits,
   paddingMask,
-  textInput,
   textKeyValues,
 } from '../../src/models/dalle-mini/model.ts';
 import { Weights } from '../../src/nn/weights.ts';
@@ -144,14 +145,20 @@ test("dalle-mini's Flax files have the same weights; its configuration names the
   assert.deepEqual(await flax.read('model'), await checkpoint.read('model'));
 });
 
-test('an image of sample has its recipe, with what min-dalle samples with for defaults', async () => {
-  const options = { dalle: path('torch'), prompts: ['an avocado armchair'], count: 1, seed: 3, topP: 0.9 };
-  for await (const image of sample({ ...options, onWarning: assert.fail })) {
-    assert.equal(image.size, 32);
-    assert.deepEqual(JSON.parse(image.metadata.settings as string), {
-      ...{ temperature: 1, 'top-k': 32, 'top-p': 0.9, guidance: 16 },
-    });
-  }
+const sampled = async (options: SampleOptions) => {
+  const images: SampledImage[] = [];
+  const all = { dalle: path('torch'), prompts: ['an avocado armchair'], topP: 0.9, onWarning: assert.fail };
+  for await (const image of sample({ ...all, ...options })) images.push(image);
+  return images;
+};
+
+test('in 16 bits an image is the same in any batch; its recipe says so, and what min-dalle samples with', async () => {
+  const precision = 'bfloat16';
+  const images = await sampled({ count: 3, precision });
+  const alone = await sampled({ count: 1, seed: 2, precision });
+  const settings = { temperature: 1, 'top-k': 32, 'top-p': 0.9, guidance: 16, precision };
+  assert.deepEqual(JSON.parse(alone[0]?.metadata.settings as string), settings);
+  assert.deepEqual(images[2], { ...alone[0], png: images[2]?.png });
 });
 
 test('a part that is missing is named', async () => {

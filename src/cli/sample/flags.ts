@@ -2,6 +2,7 @@
 
 import type { Argv } from 'yargs';
 import { DEFAULTS, type SampleOptions } from '../../api/options.ts';
+import { PRECISIONS } from '../../engine/graph/precision.ts';
 import { UsageError } from '../../util/errors.ts';
 import { NUMBER, REPEATABLE, TEXT, withExamples } from '../help.ts';
 import { wholeNumber } from '../whole-number.ts';
@@ -13,7 +14,7 @@ export function sampleFlags(yargs: Argv) {
         ...TEXT,
         alias: 'dalle_path',
         defaultDescription: 'the model of --like',
-        describe: 'DALL·E: a checkpoint, a run of mm train-dalle, or what mm convert wrote',
+        describe: 'DALL·E or DALL·E mini: a checkpoint, a run of mm train-dalle, or what mm convert wrote',
       })
       .option('prompt', { ...REPEATABLE, alias: 'text', describe: 'what the image shows; repeatable' })
       .option('prompts', {
@@ -92,7 +93,7 @@ export function sampleFlags(yargs: Argv) {
       .option('top-k', {
         ...NUMBER,
         alias: 'top_k',
-        defaultDescription: 'all',
+        defaultDescription: 'all, or what the weights were published with',
         describe:
           'sample from the k most probable image tokens; below 1 the share of tokens left out (filter_thres of DALLE-pytorch)',
       })
@@ -103,7 +104,7 @@ export function sampleFlags(yargs: Argv) {
       })
       .option('guidance', {
         ...NUMBER,
-        defaultDescription: String(DEFAULTS.guidance),
+        defaultDescription: `${DEFAULTS.guidance}, or what the weights were published with`,
         describe:
           'classifier-free guidance scale: above 1 follows the prompt more closely; needs train.nullCaptions',
       })
@@ -112,6 +113,13 @@ export function sampleFlags(yargs: Argv) {
         defaultDescription: String(DEFAULTS.batchSize),
         alias: 'batch_size',
         describe: 'images sampled at a time; changes no image',
+      })
+      .option('precision', {
+        ...TEXT,
+        choices: PRECISIONS,
+        defaultDescription: DEFAULTS.precision,
+        describe:
+          'type of the matrix products, in which weights and KV cache are kept: 16 bits take half the memory',
       })
       .option('truncate', {
         type: 'boolean',
@@ -151,8 +159,21 @@ export const SAMPLE_OPTION_FLAGS = {
 
 /** The flags as options, without the prompts, some of which are in files. */
 export function toOptions(flags: SampleFlags): SampleOptions {
-  const { dalle, complete, negative, count, keep, clip, prime, like, seed, temperature, guidance, truncate } =
-    flags;
+  const {
+    precision,
+    dalle,
+    complete,
+    negative,
+    count,
+    keep,
+    clip,
+    prime,
+    like,
+    seed,
+    temperature,
+    guidance,
+    truncate,
+  } = flags;
   return {
     dalle,
     complete,
@@ -169,6 +190,7 @@ export function toOptions(flags: SampleFlags): SampleOptions {
     topP: flags['top-p'],
     guidance,
     batchSize: flags['batch-size'],
+    precision,
     truncate,
   };
 }

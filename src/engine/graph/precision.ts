@@ -1,7 +1,8 @@
 // Mixed precision: matrix products and convolutions of a compiled function run in its 16-bit type, all other ops in
 // float32. `inFloat32` marks the products of a model that must stay in float32.
 
-export type Precision = 'float32' | 'bfloat16' | 'float16';
+export const PRECISIONS = ['float32', 'bfloat16', 'float16'] as const;
+export type Precision = (typeof PRECISIONS)[number];
 
 let kept = false;
 

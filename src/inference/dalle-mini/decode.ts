@@ -14,6 +14,7 @@ import {
   type Tensor4D,
   tf,
 } from '../../engine/tfjs/tf.ts';
+import { imageLength } from '../../models/dalle-mini/config.ts';
 import {
   type AttentionParameters,
   endOfAttention,
@@ -57,10 +58,10 @@ export class DalleMiniRows implements TokenRows {
   readonly #mask: KvTable;
 
   constructor(runtime: Runtime, name: string, { config, weights, rows, precision }: DalleMiniRowsOptions) {
-    const { decoderHeads: heads, decoderLayers, width, textLength, grid } = config;
+    const { decoderHeads: heads, decoderLayers, width, textLength } = config;
     this.#config = config;
     this.#weights = weights;
-    this.#positions = padToMultipleOf16(grid ** 2);
+    this.#positions = padToMultipleOf16(imageLength(config));
     const table = (part: string, positions: number): KvTable =>
       new KvTable(runtime, `${name}/${part}`, [rows, heads, positions, width / heads], 0, precision);
     const tables = (part: string, positions: number): Tables[] =>

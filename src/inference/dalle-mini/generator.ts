@@ -4,15 +4,13 @@ import { type Checkpoint, hashOf } from '../../checkpoint/checkpoint.ts';
 import { type DalleMiniConfig, dalleMiniCheckpointSchema } from '../../config/dalle-mini.ts';
 import type { Precision } from '../../engine/graph/precision.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
-import { type DalleMiniSpec, dalleMiniSpec, textInput } from '../../models/dalle-mini/model.ts';
+import { imageLength, promptLength, textInput } from '../../models/dalle-mini/config.ts';
+import { type DalleMiniSpec, dalleMiniSpec } from '../../models/dalle-mini/model.ts';
 import { Weights } from '../../nn/weights.ts';
 import { loadTokenizer } from '../../tokenizers/load.ts';
 import { DvaeCodec } from '../dvae/codec.ts';
 import type { Generator, TokenModel } from '../sampler/generator.ts';
 import { DalleMiniRows } from './decode.ts';
-
-/** The tokens of a prompt's start and end. */
-const ENDS = 2;
 
 export const dalleMiniTokens = (
   config: DalleMiniConfig,
@@ -21,7 +19,7 @@ export const dalleMiniTokens = (
 ): TokenModel => ({
   precision,
   startToken: config.imageStart,
-  imageLength: config.grid ** 2,
+  imageLength: imageLength(config),
   imageVocabulary: config.imageVocabulary,
   variables: Array.from(weights.entries, ([name, { variable }]) => ({ name, variable })).flatMap(
     ({ name, variable }) => (name.startsWith('decoder.') ? [variable] : []),
@@ -53,7 +51,7 @@ export async function openDalleMini(
     what: 'DALL·E mini',
     hash: hashOf(checkpoint),
     tokenizer,
-    textLength: model.textLength - ENDS,
+    textLength: promptLength(model),
     tokens: dalleMiniTokens(model, weights, precision),
     codec,
     defaults: sample,

@@ -148,11 +148,3 @@ export function imageLogits(
   const begin = x.shape.map(() => 0);
   return tf.slice(logits, begin, [...x.shape.slice(0, -1), imageVocabulary]);
 }
-
-/** A prompt's tokens between start and end, then padding: int32[textLength]. @param tokens at most textLength − 2 */
-export function textInput(tokens: readonly number[], config: DalleMiniConfig): Int32Array {
-  const { textLength, textStart, textEnd, textPadding } = config;
-  const input = new Int32Array(textLength).fill(textPadding);
-  input.set([textStart, ...tokens, textEnd]);
-  return input;
-}
