@@ -1,12 +1,13 @@
-// mm's side of sample.ts: one step samples the tokens of a batch of images.
-// sample-mm.ts MODEL BATCH VALUE, where MODEL is a model section as JSON and VALUE is what a step returns: the mean
+// mm's side of drawing-benches.ts: one step samples the tokens of a batch of images.
+// drawing-mm.ts MODEL BATCH VALUE, where MODEL is a model section as JSON and VALUE is what a step returns: the mean
 // of its tokens, or how many times as long the last eighth of the positions took as the second
 
 import { dalleModelSchema } from '../../src/config/dalle-model.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { useCallingThread } from '../../src/engine/session/threads.ts';
-import { topKCount } from '../../src/inference/dalle/logits-processor.ts';
-import { Sampler } from '../../src/inference/dalle/sampler.ts';
+import { dalleTokens } from '../../src/inference/dalle/generator.ts';
+import { topKCount } from '../../src/inference/sampler/logits-processor.ts';
+import { Sampler } from '../../src/inference/sampler/sampler.ts';
 import { imageLength } from '../../src/models/dalle/config.ts';
 import { dalleSpec } from '../../src/models/dalle/model.ts';
 import { Weights } from '../../src/nn/weights.ts';
@@ -27,7 +28,7 @@ await serve(async () => {
   await weights.initialize(0);
   await perturb(weights);
   const settings = { temperature: 1, guidance: 1, topK: topKCount(FILTER, imageVocabulary) };
-  const sampler = new Sampler(runtime, 'bench', config, weights, {
+  const sampler = new Sampler(runtime, 'bench', dalleTokens(config, weights), {
     batch: Number(batch),
     settings,
     frozen: true,

@@ -1,6 +1,6 @@
-"""The PyTorch sides of dalle-step.ts: for each line of input one train step, whose loss is printed.
+"""The PyTorch sides of transformer-benches.ts: for each line of input one train step, whose loss is printed.
 
-dalle_step.py dalle-pytorch|eager|compile
+transformer_step.py dalle-pytorch|eager|compile|bfloat16
 """
 
 import sys
@@ -93,7 +93,8 @@ for line in sys.stdin:
     text = torch.randint(0, TEXT_VOCABULARY - 1, (BATCH, TEXT), generator=random)
     image = torch.randint(0, IMAGE_VOCABULARY, (BATCH, IMAGE), generator=random)
     optimizer.zero_grad()
-    value = loss(text, image)
+    with torch.autocast("cpu", torch.bfloat16, enabled=kind == "bfloat16"):
+        value = loss(text, image)
     value.backward()
     optimizer.step()
     print(value.item(), flush=True)

@@ -1,29 +1,20 @@
-// Samples image tokens for captions with a KV cache in the session. Each distinct prompt, a caption and optionally the
-// first tokens of the image, is processed in one pass and copied to the rows of its images; then one call samples one
-// token. With guidance each image has a second row, for the negative prompt.
+// Samples image tokens for captions, of any generator. Each distinct prompt, a caption and optionally the first tokens of
+// the image, is processed in one pass and copied to the rows of its images; then one call samples one token. With
+// guidance each image has a second row, for the negative prompt.
 //   R rows (images, or twice as many with guidance), B images, T text positions, I image tokens, V vocabulary
 
-import type { DalleModelConfig } from '../../config/dalle-model.ts';
 import { type HostTensor, intScalar } from '../../engine/native/tensor.ts';
 import type { Compiled } from '../../engine/session/compiled.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { inRowBlocks } from '../../engine/tfjs/row-blocks.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
-import { imageLength, padCaption, prefixLength } from '../../models/dalle/config.ts';
-import type { dalleSpec } from '../../models/dalle/model.ts';
-import type { Weights } from '../../nn/weights.ts';
 import { graphSeed } from '../../util/random.ts';
-import { cachedImageTokens, decodeStep, prefill } from './decode.ts';
-import { clearedOnce, KvCache } from './kv-cache.ts';
-import { guided, type SamplingSettings, sampleTokens } from './sampling.ts';
-
-export interface SampleSettings extends SamplingSettings {
-  /** Weight of the caption against the empty or negative one; 1 turns guidance off. Needs a model trained with null captions. */
-  readonly guidance: number;
-}
+import type { TokenModel } from './generator.ts';
+import { clearedOnce } from './kv-table.ts';
+import { guided, type SampleSettings, sampleTokens } from './sampling.ts';
 
 export interface SampleRequest {
-  /** Tokens of the caption, at most textLength. */
+  /** Tokens of the caption, at most the generator's textLength. */
   readonly captionTokens: readonly number[];
   /** Tokens of the negative prompt of guidance; the empty caption by default. */
   readonly negative?: readonly number[] | undefined;
@@ -45,11 +36,13 @@ export interface SamplerOptions {
   readonly settings: SampleSettings;
   /** The weights do not change any more, which makes sampling faster. */
   readonly frozen?: boolean;
+  /** The frozen weights are needed for nothing else: see `CompileOptions`. */
+  readonly releases?: boolean;
 }
 
 /** Samples the tokens of `batch` images at a time. An image is bit for bit the same in any batch. */
 export class Sampler {
-  readonly #config: DalleModelConfig;
+  readonly #model: TokenModel;
   readonly #batch: number;
   readonly #rows: number;
   readonly #isGuided: boolean;
@@ -58,7 +51,7 @@ export class Sampler {
   readonly #repeat;
   readonly #keys;
   readonly #first;
-  readonly #next;
+  readonly #next: Compiled<{ readonly place: Tensor; readonly last?: Tensor }, { readonly tokens: Tensor }>;
 
   /**
    * @param name prefix of its variables, unique in the runtime
@@ -66,20 +59,19 @@ export class Sampler {
   constructor(
     runtime: Runtime,
     name: string,
-    config: DalleModelConfig,
-    weights: Weights<ReturnType<typeof dalleSpec>>,
-    { batch, settings, frozen = false }: SamplerOptions,
+    model: TokenModel,
+    { batch, settings, frozen = false, releases = false }: SamplerOptions,
   ) {
-    this.#config = config;
+    this.#model = model;
     this.#batch = batch;
     this.#isGuided = settings.guidance !== 1;
     const rows = this.#isGuided ? 2 * batch : batch;
     this.#rows = rows;
-    const prefix = prefixLength(config);
-    const cache = new KvCache(runtime, name, config, { rows, prefix, positions: cachedImageTokens(config) });
+    const { imageLength, imageVocabulary, precision } = model;
+    const state = model.openRows(runtime, name, rows);
     /** Logits of the first sampled token. */
-    const logits = runtime.variable(`${name}/logits`, [rows, config.imageVocabulary]);
-    const keys = runtime.variable(`${name}/keys`, [imageLength(config), batch, 2], 'int32');
+    const logits = runtime.variable(`${name}/logits`, [rows, imageVocabulary]);
+    const keys = runtime.variable(`${name}/keys`, [imageLength, batch, 2], 'int32');
     const tokens = runtime.variable(`${name}/tokens`, [batch], 'int32');
     const sampleNext = (logits_RV: Tensor2D, place: Tensor) => {
       const keys_B2 = tf.reshape(tf.gather(keys.read(), tf.reshape(place, [1]) as Tensor1D), [batch, 2]);
@@ -90,22 +82,21 @@ export class Sampler {
     };
 
     this.#clear = clearedOnce(runtime, name, (zero) => {
-      cache.clear(zero);
+      state.clear(zero);
       logits.assign(tf.sub(tf.zeros([...logits.shape]), zero));
     });
     this.#prompt = runtime.compile(
       `${name}: prompt`,
       ({ text, image, row }) => {
         const start = (image.shape[1] as number) > 0 ? (image as Tensor2D) : undefined;
-        const done = prefill(weights.read(), text as Tensor2D, config, start);
-        cache.writePrompt(done.cache, row as Scalar);
-        logits.writeRows(tf.reshape(row, [1]), done.logits_BV);
+        const logits_1V = state.prompt(text as Tensor2D, start, row as Scalar);
+        if (logits_1V) logits.writeRows(tf.reshape(row, [1]), logits_1V);
         return {};
       },
-      { inOneThread: true },
+      { inOneThread: true, precision },
     );
     this.#repeat = runtime.compile(`${name}: shared prompts`, ({ from }: { from: Tensor }) => {
-      cache.repeatRows(from as Tensor1D);
+      state.repeat(from as Tensor1D);
       logits.assign(tf.gather(logits.read(), from as Tensor1D));
       return {};
     });
@@ -118,17 +109,14 @@ export class Sampler {
     );
     this.#next = runtime.compile(
       `${name}: token`,
-      ({ place }: { place: Tensor }) => {
-        const last_B = tokens.read() as Tensor1D;
+      ({ place, last }) => {
+        const last_B = (last ?? tokens.read()) as Tensor1D;
         const last_R = this.#isGuided ? tf.concat([last_B, last_B]) : last_B;
         const before = tf.sub(place, tf.scalar(1, 'int32')) as Scalar;
-        const view = cache.view(before);
-        const logits_RV = inRowBlocks(BLOCK, () =>
-          decodeStep(weights.read(), view, last_R as Tensor1D, before, config),
-        );
+        const logits_RV = inRowBlocks(BLOCK, () => state.step(last_R as Tensor1D, before));
         return sampleNext(logits_RV, place);
       },
-      { inOneThread: true, frozen: frozen ? weights.variables : [] },
+      { inOneThread: true, precision, frozen: frozen ? model.variables : [], releases },
     );
   }
 
@@ -143,32 +131,44 @@ export class Sampler {
     onToken?: (tokens: number, codes: Int32Array) => void,
     signal?: AbortSignal,
   ): Promise<Int32Array> {
-    const count = imageLength(this.#config);
+    const count = this.#model.imageLength;
     const primed = this.#check(requests);
     const codes = new Int32Array(requests.length * count);
     for (const [r, { start }] of requests.entries()) if (start) codes.set(start, r * count);
     await this.#processPrompts(requests, signal);
-    for (let place = primed; place < count; place++) {
+    const fedAll = this.#model.startToken !== undefined;
+    for (let place = fedAll ? 0 : primed; place < count; place++) {
       signal?.throwIfAborted();
-      const sampleToken = place === primed ? this.#first : this.#next;
-      const { tokens } = await sampleToken({ place: intScalar(place) });
+      const at = { place: intScalar(place) };
+      const step = fedAll ? this.#next({ ...at, last: this.#tokensAt(place - 1, codes) }) : undefined;
+      const { tokens } = await (step ?? (place === primed ? this.#first : this.#next)(at));
+      if (place < primed) continue;
       for (let r = 0; r < requests.length; r++) codes[r * count + place] = tokens.data[r] as number;
       onToken?.(place + 1, codes);
     }
     return codes;
   }
 
+  /** The tokens at a place of all images of the batch; at −1 the start token. */
+  #tokensAt(place: number, codes: Int32Array): HostTensor {
+    const { startToken = 0, imageLength } = this.#model;
+    const data = Int32Array.from({ length: this.#batch }, (_, r) =>
+      place < 0 ? startToken : (codes[r * imageLength + place] ?? 0),
+    );
+    return { dtype: 'int32', shape: [this.#batch], data };
+  }
+
   /** The number of given image tokens. @throws RangeError for requests that do not go together */
   #check(requests: readonly SampleRequest[]): number {
     if (requests.length > this.#batch)
       throw new RangeError(`${requests.length} requests for a sampler of ${this.#batch}`);
-    const { imageVocabulary } = this.#config;
+    const { imageVocabulary } = this.#model;
     const [primed = 0, ...others] = new Set(requests.map(({ start }) => start?.length ?? 0));
     if (others.length > 0)
       throw new RangeError(
         `images of one call start with the same number of tokens, got ${primed} and ${others[0]}`,
       );
-    const most = imageLength(this.#config) - 1;
+    const most = this.#model.imageLength - 1;
     if (primed > most) throw new RangeError(`an image starts with at most ${most} tokens, got ${primed}`);
     for (const { start } of requests)
       for (const code of start ?? [])
@@ -189,7 +189,7 @@ export class Sampler {
       for (const [r, { caption, start }] of prompts.entries()) {
         signal?.throwIfAborted();
         const row = first * this.#batch + r;
-        const text = padCaption(caption, this.#config);
+        const text = this.#model.textInput(caption);
         const prompt = `${text};${start}`;
         const same = rows.get(prompt);
         if (same === undefined)
@@ -203,7 +203,7 @@ export class Sampler {
   }
 
   #keysOf(requests: readonly SampleRequest[]): HostTensor {
-    const count = imageLength(this.#config);
+    const count = this.#model.imageLength;
     const keys = new Int32Array(count * this.#batch * 2);
     for (let place = 0; place < count; place++)
       for (const [r, { seed }] of requests.entries())

@@ -1,9 +1,8 @@
-// mm's side of dvae-step.ts, as `mm train-dvae` and `mm tokenize` do it.
-// dvae-step-mm.ts train|tokenize HIDDEN SIZE BATCH VOCABULARY FOLDER
-// A train step's value is its loss; a tokenize step, over all images of the folder, gives the share of the time in
-// which the graph was at work.
+// mm's side of dvae-benches.ts, as `mm train-dvae` and `mm tokenize` do it.
+// dvae-mm.ts train|tokenize SIZES FOLDER
+// A train step's value is its loss; a tokenize step, over all images of the folder, gives the share of the time in which
+// the graph was at work.
 
-import { dvaeSchema } from '../../src/config/dvae.ts';
 import { chunks, decodeBatches } from '../../src/data/decode-batches.ts';
 import { Faults } from '../../src/data/sources/faults.ts';
 import { readImages } from '../../src/data/sources/resolve.ts';
@@ -15,39 +14,14 @@ import { initialize } from '../../src/train/loop/state.ts';
 import { createLogger } from '../../src/util/logger.ts';
 import { SILENT } from '../../src/util/progress.ts';
 import { RandomStream } from '../../src/util/random.ts';
+import { type DvaeSizes, dvaeConfig } from './dvae-config.ts';
 import { serve } from './in-turn.ts';
 
-const [what, hidden, size, batchSize, vocabulary, folder] = process.argv.slice(2) as [
-  string,
-  string,
-  string,
-  string,
-  string,
-  string,
-];
-const imageSize = Number(size);
-const batch = Number(batchSize);
+const [what, given = '{}', folder = ''] = process.argv.slice(2);
+const sizes: DvaeSizes = JSON.parse(given);
+const { size: imageSize, batch } = sizes;
 const log = createLogger('silent');
-
-const config = dvaeSchema.parse({
-  data: { path: folder },
-  model: {
-    architecture: 'openai',
-    imageSize,
-    groups: 4,
-    blocksPerGroup: 1,
-    hidden: Number(hidden),
-    decoderInput: Number(hidden),
-    vocabulary: Number(vocabulary),
-  },
-  train: {
-    steps: 1000,
-    batch,
-    optimizer: { learningRate: { peak: 1e-4, end: 1e-4 }, weightDecay: 1e-2 },
-    temperature: { start: 1, end: 1 },
-    kl: { weight: 1, steps: 0 },
-  },
-});
+const config = dvaeConfig(sizes, folder);
 
 await serve(async () => {
   const runtime = new Runtime();

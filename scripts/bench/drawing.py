@@ -1,6 +1,6 @@
-"""DALLE-pytorch's side of sample.ts: for each line of input one call of generate_images, whose mean token is printed.
+"""DALLE-pytorch's side of drawing-benches.ts: for each line of input one call of generate_images, whose mean token is printed.
 
-sample.py BATCH
+drawing.py BATCH
 """
 
 import sys

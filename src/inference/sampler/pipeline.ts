@@ -1,19 +1,11 @@
-// A trained DALL·E with its dVAE and tokenizer: generates images for prompts. Opened from a checkpoint folder.
+// A generator at work: prompts in, images out, in batches.
 
-import { type Checkpoint, hashOf } from '../../checkpoint/checkpoint.ts';
-import { type DalleCheckpointConfig, dalleCheckpointSchema } from '../../config/dalle.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
-import { textClasses } from '../../models/dalle/config.ts';
-import { dalleSpec } from '../../models/dalle/model.ts';
-import { Weights } from '../../nn/weights.ts';
-import { loadTokenizer } from '../../tokenizers/load.ts';
-import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
-import { DvaeCodec } from '../dvae/codec.ts';
-import { CaptionCompleter } from './complete.ts';
+import type { Generator } from './generator.ts';
 import { topKCount } from './logits-processor.ts';
-import { type SampleRequest, Sampler, type SampleSettings } from './sampler.ts';
-import type { SamplingSettings } from './sampling.ts';
+import { type SampleRequest, Sampler } from './sampler.ts';
+import type { SampleSettings, SamplingSettings } from './sampling.ts';
 
 export interface GeneratedImage {
   readonly prompt: string;
@@ -44,6 +36,8 @@ export interface EncodedPrompt {
   readonly tokens: readonly number[];
   /** Whether the prompt has more tokens than the model reads, and was cut. */
   readonly isTruncated: boolean;
+  /** Characters that the tokenizer does not know. */
+  readonly unread: string;
 }
 
 export interface EncodeOptions {
@@ -78,53 +72,34 @@ export interface GenerateOptions {
 /** Characters of a prompt that an error quotes. */
 const MAX_QUOTED = 60;
 
-export class DallePipeline {
-  readonly config: DalleCheckpointConfig;
-  /** Identifies the Transformer's weights. */
-  readonly hash: string;
-  readonly codec: DvaeCodec;
-  readonly tokenizer: Tokenizer;
+export class Pipeline<G extends Generator = Generator> {
+  readonly generator: G;
   readonly #runtime: Runtime;
-  readonly #weights: Weights<ReturnType<typeof dalleSpec>>;
   #samplers = 0;
 
-  private constructor(
-    runtime: Runtime,
-    config: DalleCheckpointConfig,
-    hash: string,
-    codec: DvaeCodec,
-    tokenizer: Tokenizer,
-    weights: Weights<ReturnType<typeof dalleSpec>>,
-  ) {
+  constructor(runtime: Runtime, generator: G) {
     this.#runtime = runtime;
-    this.config = config;
-    this.hash = hash;
-    this.codec = codec;
-    this.tokenizer = tokenizer;
-    this.#weights = weights;
-  }
-
-  /**
-   * Opens a checkpoint: its EMA weights, or the last ones when it has none.
-   * @throws DataError when they do not fit the checkpoint's configuration
-   */
-  static async open(runtime: Runtime, checkpoint: Checkpoint): Promise<DallePipeline> {
-    const config = checkpoint.config(dalleCheckpointSchema);
-    const codec = await DvaeCodec.open(runtime, await checkpoint.dvae());
-    const tokenizer = await loadTokenizer(checkpoint.tokenizerFile);
-    const weights = new Weights(runtime, 'dalle', dalleSpec(config.model));
-    await weights.loadEach(checkpoint.tensors(checkpoint.bestPart, weights.expected()));
-    return new DallePipeline(runtime, config, hashOf(checkpoint), codec, tokenizer, weights);
+    this.generator = generator;
   }
 
   /**
    * The tokens of a prompt.
-   * @throws UsageError E_PROMPT_EMPTY
+   * @throws UsageError E_PROMPT_EMPTY, E_PROMPT_UNREADABLE
    * @throws DataError E_PROMPT_TOO_LONG when it has more tokens than the model reads, without `truncate`
    */
   encode(prompt: string, { truncate = false, option = 'prompts' }: EncodeOptions = {}): EncodedPrompt {
-    const tokens = this.tokenizer.encode(prompt);
-    const { textLength } = this.config.model;
+    const { tokenizer, textLength } = this.generator;
+    const tokens = tokenizer.encode(prompt);
+    const unread = tokenizer.unread?.(prompt) ?? '';
+    if (tokens.length === 0 && unread !== '')
+      throw new UsageError(
+        `the tokenizer of ${this.generator.what} can read nothing of the prompt “${prompt}”`,
+        {
+          code: 'E_PROMPT_UNREADABLE',
+          option,
+          fix: 'write it in English: letters from a to z, digits and emojis',
+        },
+      );
     if (tokens.length === 0)
       throw new UsageError('the prompt is empty', {
         code: 'E_PROMPT_EMPTY',
@@ -139,42 +114,35 @@ export class DallePipeline {
         fix: 'shorten it, or set `truncate` to cut it',
       });
     }
-    return { tokens: tokens.slice(0, textLength), isTruncated };
-  }
-
-  /** @throws UsageError E_GUIDANCE_UNTRAINED for guidance with a model that was trained without null captions */
-  checkSettings({ guidance }: SampleSettings): void {
-    if (guidance !== 1 && this.config.train.nullCaptions === 0) {
-      throw new UsageError(
-        `\`guidance\` ${guidance} needs a model trained with null captions, and this one was not`,
-        {
-          code: 'E_GUIDANCE_UNTRAINED',
-          option: 'guidance',
-          fix: 'leave `guidance` out, or train with train.nullCaptions above 0, for example 0.1',
-        },
-      );
-    }
+    return { tokens: tokens.slice(0, textLength), isTruncated, unread };
   }
 
   /**
-   * Completes captions; see CaptionCompleter. An empty beginning leaves the whole caption to the model.
-   * @throws UsageError E_COMPLETION_EMPTY when the model ends an empty caption at once
+   * Completes captions; see `CaptionModel`. An empty beginning leaves the whole caption to the model.
+   * @throws UsageError E_COMPLETION_EMPTY when the model ends an empty caption at once, E_COMPLETION_UNSUPPORTED when it
+   * does not predict text
    */
   async *complete(
     beginnings: readonly string[],
     { temperature, topP, topK, seed, signal }: CompleteOptions,
   ): AsyncGenerator<CompletedCaption> {
     if (beginnings.length === 0) return;
-    const { model } = this.config;
-    const sampling = { temperature, topP, topK: topKCount(topK, textClasses(model)) };
-    const name = `completer ${this.#samplers++}`;
-    const completer = new CaptionCompleter(this.#runtime, name, model, this.#weights, sampling);
+    const { what, captions, tokenizer } = this.generator;
+    if (!captions) {
+      throw new UsageError(`${what} reads captions and does not write them`, {
+        code: 'E_COMPLETION_UNSUPPORTED',
+        option: 'complete',
+        fix: 'give the whole caption as a prompt',
+      });
+    }
+    const sampling = { temperature, topP, topK: topKCount(topK, captions.classes) };
+    const completer = captions.open(this.#runtime, `completer ${this.#samplers++}`, sampling);
     for (const beginning of beginnings) {
       const tokens = beginning.trim() === '' ? [] : this.encode(beginning, { option: 'complete' }).tokens;
       const completed = await completer.complete(tokens, seed, signal);
       // The model may have classes beyond the tokenizer's vocabulary.
-      const known = completed.filter((token) => token < this.tokenizer.idCount);
-      const caption = this.tokenizer.decode(known).trim();
+      const known = completed.filter((token) => token < tokenizer.idCount);
+      const caption = tokenizer.decode(known).trim();
       if (caption === '') {
         throw new UsageError('the model ended the caption before its first word', {
           code: 'E_COMPLETION_EMPTY',
@@ -188,32 +156,33 @@ export class DallePipeline {
 
   /**
    * Generates images in batches, and yields each image as soon as its batch is decoded.
-   * @throws UsageError as `checkSettings` does, and the reason of `signal`
+   * @throws UsageError as `Generator.checkSettings` does, and the reason of `signal`
    */
   async *generate(
     requests: readonly GenerateRequest[],
     settings: SampleSettings,
     { batch, onToken, signal }: GenerateOptions,
   ): AsyncGenerator<GeneratedImage> {
-    this.checkSettings(settings);
-    const sampler = new Sampler(
-      this.#runtime,
-      `sampler ${this.#samplers++}`,
-      this.config.model,
-      this.#weights,
-      { batch, settings, frozen: true },
-    );
-    const size = this.codec.config.imageSize;
-    const length = this.codec.grid ** 2;
+    const { codec, tokens } = this.generator;
+    this.generator.checkSettings(settings);
+    const name = `sampler ${this.#samplers++}`;
+    const sampler = new Sampler(this.#runtime, name, tokens, {
+      batch,
+      settings,
+      frozen: true,
+      releases: tokens.startToken !== undefined,
+    });
+    const size = codec.config.imageSize;
+    const length = tokens.imageLength;
     for (let first = 0; first < requests.length; first += batch) {
       const group = requests.slice(first, first + batch);
       const imageTokens = await sampler.sample(
         group,
-        (tokenCount, tokens) =>
-          onToken?.(first * length + tokenCount * group.length, { first, tokenCount, imageTokens: tokens }),
+        (tokenCount, codes) =>
+          onToken?.(first * length + tokenCount * group.length, { first, tokenCount, imageTokens: codes }),
         signal,
       );
-      const pixels = await this.codec.decode(imageTokens);
+      const pixels = await codec.decode(imageTokens);
       for (const [i, { prompt, seed }] of group.entries()) {
         yield { prompt, seed, size, pixels: pixels.subarray(i * size ** 2 * 3, (i + 1) * size ** 2 * 3) };
       }

@@ -14,6 +14,11 @@ export interface SamplingSettings {
   readonly topP?: number | undefined;
 }
 
+export interface SampleSettings extends SamplingSettings {
+  /** Weight of the caption against the empty or negative one; 1 turns guidance off. */
+  readonly guidance: number;
+}
+
 /** Division by a smaller temperature would overflow. */
 const MIN_TEMPERATURE = 1e-30;
 
