@@ -14,6 +14,16 @@ const text = { vocabulary: 12, length: 6, width: 8, layers: 1, heads: 2 };
 const MODELS = {
   vit: { embedding: 5, image: { size: 8, patch: 4, width: 8, layers: 2, heads: 2 }, text },
   resnet: { embedding: 5, image: { tower: 'resnet', size: 32, width: 2, blocks: [1, 1, 1, 1] }, text },
+  siglip: {
+    embedding: 8,
+    loss: 'sigmoid',
+    activation: 'gelu-tanh',
+    image: {
+      ...{ size: 9, patch: 4, width: 8, layers: 1, heads: 2 },
+      ...{ pool: 'map', patchBias: true, inputNorm: false, projection: 'none' },
+    },
+    text: { ...text, causal: false, pool: 'last', projection: 'affine' },
+  },
   'dalle-pytorch': {
     architecture: 'dalle-pytorch',
     embedding: 5,
@@ -54,7 +64,7 @@ for (const [name, settings] of Object.entries(MODELS)) {
       // compared in batch-norm.test.ts.
       const images = encodeImage(p.image, x, config);
       const texts = encodeText(p.text, tensorOf(ids), tensorOf(mask), config);
-      return clipLoss(images, texts, { scale: p.logit_scale }).loss;
+      return clipLoss(images, texts, { scale: p.logit_scale, bias: p.logit_bias }).loss;
     };
     const some = shapes
       .filter(([, { trained }]) => trained)
