@@ -104,6 +104,22 @@ export const OPENS: readonly Opens[] = [
     compared: '`transformers`: features within 1e-4, ids identical',
   },
   {
+    model: "Hugging Face's `SiglipModel`: SigLIP, and SigLIP 2 of fixed resolution",
+    files:
+      'a repository with `config.json`, `preprocessor_config.json` and `tokenizer.json` or `spiece.model`, such as google/siglip-so400m-patch14-384 or google/siglip2-base-patch16-224',
+    command: 'siglip2-base-patch16-224',
+    compared:
+      '`transformers`: features and sigmoids within 1e-5; ids identical on 300 strings, also odd ones, but for ties of one word written dozens of times without a space; small, with both tokenizers',
+  },
+  {
+    model: "open_clip's SigLIP and SigLIP 2",
+    files:
+      "a repository with `open_clip_config.json`, such as timm/ViT-B-16-SigLIP or timm/ViT-SO400M-14-SigLIP2: timm's image tower, each tower with its own activation",
+    command: 'ViT-B-16-SigLIP',
+    compared:
+      'open_clip: features and probabilities within 1e-4, ids identical, for ViT-B-16-SigLIP and others below (`scripts/check/open-clip-configs.ts`); three updates by its `SigLipLoss`: losses, gradient norms and weights within 1e-5',
+  },
+  {
     model: "DALLE-pytorch's `CLIP`",
     files: 'its state dictionary, and its `tokenizer.json`',
     command: 'clip.pt --tokenizer tokenizer.json',
@@ -125,8 +141,8 @@ export const VQGAN_SHAPES: readonly (readonly string[])[] = [
 /** What is refused by name, and why. */
 export const REFUSED: readonly (readonly [what: string, why: string, help: string])[] = [
   [
-    "open_clip's models with a timm image tower or a Hugging Face text tower (SigLIP, EVA, ConvNeXt, XLM-RoBERTa)",
-    'mm has neither those towers nor a bias of the logits',
+    "open_clip's models with a timm image tower other than SigLIP's, or a Hugging Face text tower (EVA, ConvNeXt, XLM-RoBERTa)",
+    'mm does not have those towers',
     'the message names the tower',
   ],
   [
@@ -145,6 +161,16 @@ export const REFUSED: readonly (readonly [what: string, why: string, help: strin
     'its `model.yaml` as `--config`, or `--image-size 256`',
   ],
   ['CoCa', 'it has a text decoder', 'the message says so'],
+  [
+    'SigLIP 2 of the kind NaFlex (`Siglip2Model`)',
+    'it reads images of any proportions as masked patches',
+    'a SigLIP 2 of fixed resolution',
+  ],
+  [
+    "a CLIP whose configuration and weights disagree on a bias of the logits (`init_logit_bias`, `logit_bias`)",
+    'the bias is what tells the sigmoid loss from the softmax loss',
+    'the configuration of these weights',
+  ],
   [
     'a CLIP with norms of queries and keys, or other settings that change features',
     'mm does not compute them',

@@ -18,10 +18,12 @@ import math
 import shutil
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import open_clip
+import timm
 import torch
 from open_clip.factory import create_model
 from open_clip.transform import PreprocessCfg, image_transform_v2
@@ -72,11 +74,13 @@ def reduced(config):
 
 
 def build(folder, depth=None):
-    """The model of the folder; of timm's image tower, only the first `depth` blocks."""
-    model = create_model(f"local-dir:{folder}", load_weights=False)
-    if depth is not None and hasattr(model.visual, "trunk"):
-        model.visual.trunk.blocks = model.visual.trunk.blocks[:depth]
-    return model
+    """The model of the folder; timm's image tower with `depth` blocks, which its configuration cannot say."""
+    whole = timm.create_model
+    timm.create_model = partial(whole, depth=depth) if depth is not None else whole
+    try:
+        return create_model(f"local-dir:{folder}", load_weights=False)
+    finally:
+        timm.create_model = whole
 
 
 def preprocessing(name, tag):

@@ -100,6 +100,7 @@ export const command = defineCommand({
         ['a folder of a VQModel of diffusers', 'convert vqvae --image-size 256 --to dvae'],
         ["DALLE-pytorch's DALLE", 'convert dalle.pt --tokenizer bpe_simple_vocab_16e6.txt --to dalle'],
         ["a folder of Hugging Face's CLIP", 'convert clip-vit-base-patch32 --to clip'],
+        ["a folder of Hugging Face's SigLIP or SigLIP 2", 'convert siglip2-base-patch16-224 --to clip'],
         ["a folder of open_clip's CLIP, with open_clip_config.json", 'convert CLIP-ViT-H-14 --to clip'],
         [
           "a training checkpoint of open_clip's",

@@ -14,6 +14,16 @@ const text = { vocabulary: 12, length: 6, width: 8, layers: 1, heads: 2 };
 const MODELS = {
   vit: { embedding: 5, image: { size: 8, patch: 4, width: 8, layers: 2, heads: 2 }, text },
   resnet: { embedding: 5, image: { tower: 'resnet', size: 32, width: 2, blocks: [1, 1, 1, 1] }, text },
+  siglip: {
+    embedding: 8,
+    loss: 'sigmoid',
+    activation: 'gelu-tanh',
+    image: {
+      ...{ size: 9, patch: 4, width: 8, layers: 1, heads: 2 },
+      ...{ pool: 'map', patchBias: true, inputNorm: false, projection: 'none' },
+    },
+    text: { ...text, causal: false, pool: 'last', projection: 'affine' },
+  },
   'dalle-pytorch': {
     architecture: 'dalle-pytorch',
     embedding: 5,
@@ -54,7 +64,7 @@ for (const [name, settings] of Object.entries(MODELS)) {
       // compared in batch-norm.test.ts.
       const images = encodeImage(p.image, x, config);
       const texts = encodeText(p.text, tensorOf(ids), tensorOf(mask), config);
-      return clipLoss(images, texts, { scale: p.logit_scale }).loss;
+      return clipLoss(images, texts, { scale: p.logit_scale, bias: p.logit_bias }).loss;
     };
     const some = shapes
       .filter(([, { trained }]) => trained)
@@ -71,13 +81,14 @@ for (const [name, settings] of Object.entries(MODELS)) {
       });
     }
 
-    test('features have length 1, and padding does not change a text', () => {
+    test('features have length 1; padding changes a text only where it is read at the last position', () => {
       const p = unflatten(clipSpec(config), (path) => values.get(path)!);
       const features = encodeText(p.text, tensorOf(ids), tensorOf(mask), config);
       for (const length of numbers(tf.norm(features, 'euclidean', 1))) assert.ok(Math.abs(length - 1) < 1e-5);
       const other = Int32Array.from(ids.data as Int32Array, (id, i) => (mask.data[i] ? id : 6));
       const again = encodeText(p.text, tensorOf({ ...ids, data: other }), tensorOf(mask), config);
-      assert.deepEqual(numbers(again), numbers(features));
+      const compare = config.text.pool === 'last' ? assert.notDeepEqual : assert.deepEqual;
+      compare(numbers(again), numbers(features));
     });
   });
 }
@@ -96,6 +107,21 @@ test('the loss is the mean of both cross entropies, counted one by one', () => {
   const expected = (entropy(logit) + entropy((i, j) => logit(j, i))) / 2;
   const { loss } = clipLoss(images, texts, { scale: tf.scalar(scale) });
   assert.ok(Math.abs(loss.dataSync()[0]! - expected) < 1e-5);
+});
+
+test('the sigmoid loss is the sum over the pairs, counted one by one, for each image', () => {
+  const random = new RandomStream('sigmoid loss');
+  const [images, texts] = [0, 1].map(() => randomTensor([4, 3], random)) as [Tensor2D, Tensor2D];
+  const [scale, bias] = [0.7, -1.3];
+  const [a, b] = [numbers(images), numbers(texts)];
+  let sum = 0;
+  for (let i = 0; i < 4; i++)
+    for (let j = 0; j < 4; j++) {
+      const cosine = [0, 1, 2].reduce((total, k) => total + a[i * 3 + k]! * b[j * 3 + k]!, 0);
+      sum += Math.log(1 + Math.exp((i === j ? -1 : 1) * (Math.exp(scale) * cosine + bias)));
+    }
+  const { loss } = clipLoss(images, texts, { scale: tf.scalar(scale), bias: tf.scalar(bias) });
+  assert.ok(Math.abs(loss.dataSync()[0]! - sum / 4) < 1e-5);
 });
 
 describe('texts', () => {
