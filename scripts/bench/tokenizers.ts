@@ -28,16 +28,17 @@ await runScript(async () => {
       rounds: { type: 'string', default: '9' },
     },
   });
-  const [folder, ...names] = positionals;
+  const [folder, ...given] = positionals;
   if (folder === undefined)
     throw new UsageError('name a folder for the captions', { code: 'E_ARGUMENT', where: 'tokenizers.ts' });
   const captions = count('--captions', values.captions);
   const rounds = count('--rounds', values.rounds);
   const script = fileURLToPath(new URL('encode_captions.py', import.meta.url));
-  if (!existsSync(join(folder, 'unigram-32000.json')))
+  const names = given.length > 0 ? given : NAMES;
+  if (names.some((name) => !existsSync(join(folder, `${name}.json`))))
     await promisify(execFile)(peersPython(), [script, 'write', folder, String(captions)]);
   const batch = Math.floor(captions / (rounds + 1));
-  for (const name of names.length > 0 ? names : NAMES) {
+  for (const name of names) {
     const args = [folder, name, String(batch)];
     const python = [peersPython(), 'encode_captions.py', 'encode', ...args];
     const turns = await inTurn(

@@ -2,7 +2,7 @@
 // and reduced with Lanczos. Memory stays bounded for very large images: sharp reads files in strips, and JPEG and WebP
 // are reduced while they are decoded (reduced-jpeg.ts).
 
-import sharp, { type Metadata, type Sharp } from 'sharp';
+import sharp, { type Sharp } from 'sharp';
 import { semaphore } from '../util/concurrent.ts';
 import { type BmpImage, decodeBmp } from './bmp.ts';
 import { contentOf } from './content.ts';
@@ -10,6 +10,7 @@ import { enlarge, type Interpolation } from './enlarge.ts';
 import { type Frame, type FrameOptions, frameFor, jpegRatio } from './frame.ts';
 import { ImageFault, type ImageFaultKind, type ImageFile } from './image.ts';
 import { assertDecodable, assertKnownPixels, isPlainJpeg, isWholeJpeg } from './image-kinds.ts';
+import { type ImageHeader, jpegHeader } from './jpeg-header.ts';
 import { reorient } from './orientation.ts';
 import { readImageFile } from './read-image.ts';
 import type { JpegDecoder } from './reduced-jpeg.ts';
@@ -91,9 +92,9 @@ export function openImage(data: Uint8Array): Sharp {
 }
 
 async function readMetadata(data: ImageData, grid = 0): Promise<StoredImage> {
-  let metadata: Metadata;
+  let metadata: ImageHeader;
   try {
-    metadata = await openSharp(data).metadata();
+    metadata = (data.raw ? undefined : jpegHeader(data.data)) ?? (await openSharp(data).metadata());
   } catch (error) {
     throw decodeFault(error);
   }

@@ -1,8 +1,8 @@
 // Images that are named for what they are, by their first bytes and by what they hold, instead of being called damaged.
 
-import type { Metadata } from 'sharp';
 import { CONTENT_BYTES, type Content, contentOf } from './content.ts';
 import { ImageFault, type ImageFaultKind } from './image.ts';
+import type { ImageHeader } from './jpeg-header.ts';
 
 /** What a file is that has an image's name, and what to do; kinds that are not here are decoded. */
 const REFUSED: Partial<Readonly<Record<Content, readonly [ImageFaultKind, string]>>> = {
@@ -35,7 +35,7 @@ export function assertDecodable(data: Uint8Array): void {
 }
 
 /** Throws ImageFault for pixels whose range or colours nothing in the file says. */
-export function assertKnownPixels({ depth, space, channels, format }: Metadata): void {
+export function assertKnownPixels({ depth, space, channels, format }: ImageHeader): void {
   const refuse = (text: string): never => {
     throw new ImageFault(text, { kind: 'image-format' });
   };
@@ -52,7 +52,7 @@ export function assertKnownPixels({ depth, space, channels, format }: Metadata):
 }
 
 /** Whether a file is a JPEG whose pixels are as they should be once it is decoded: no colour profile, no CMYK. */
-export const isPlainJpeg = ({ format, space, hasProfile }: Metadata): boolean =>
+export const isPlainJpeg = ({ format, space, hasProfile }: ImageHeader): boolean =>
   format === 'jpeg' && !hasProfile && (space === 'srgb' || space === 'b-w');
 
 /** Whether a JPEG file ends with its end marker. libtensorflow writes a line to stderr for each one that is cut off. */
