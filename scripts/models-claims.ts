@@ -38,7 +38,8 @@ export const OPENS: readonly Opens[] = [
   },
   {
     model: "min-dalle's DALL·E mini and mega",
-    files: '`encoder.pt`, `decoder.pt`, `detoker.pt`, `vocab.json` and `merges.txt` in one folder; those of mini renamed',
+    files:
+      '`encoder.pt`, `decoder.pt`, `detoker.pt`, `vocab.json` and `merges.txt` in one folder; those of mini renamed',
     command: 'dalle_bart_mega',
     compared:
       '`min_dalle`: encoder and logits within 1e-4, tokens with top-k 1 and guidance the same, pixels within one level, ids identical',
@@ -51,7 +52,8 @@ export const OPENS: readonly Opens[] = [
   },
   {
     model: "dalle-mini's DALL·E mini and mega",
-    files: '`flax_model.msgpack`, `config.json` and `tokenizer.json` of mini-1, mega-1 or mega-1-fp16, and the checkpoint of the VQGAN',
+    files:
+      '`flax_model.msgpack`, `config.json` and `tokenizer.json` of mini-1, mega-1 or mega-1-fp16, and the checkpoint of the VQGAN',
     command: 'mega-1-fp16 --dvae runs/vqgan',
     compared:
       "weights that `flax` wrote equal min-dalle's, tensor for tensor; dalle-mini itself was not run. Captions are not normalized as in its training (`normalize_text`), which is said",
@@ -167,7 +169,7 @@ export const REFUSED: readonly (readonly [what: string, why: string, help: strin
     'a SigLIP 2 of fixed resolution',
   ],
   [
-    "a CLIP whose configuration and weights disagree on a bias of the logits (`init_logit_bias`, `logit_bias`)",
+    'a CLIP whose configuration and weights disagree on a bias of the logits (`init_logit_bias`, `logit_bias`)',
     'the bias is what tells the sigmoid loss from the softmax loss',
     'the configuration of these weights',
   ],
