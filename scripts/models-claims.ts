@@ -147,7 +147,7 @@ export const REFUSED: readonly (readonly [what: string, why: string, help: strin
     'a SigLIP 2 of fixed resolution',
   ],
   [
-    "a CLIP whose configuration and weights disagree on a bias of the logits (`init_logit_bias`, `logit_bias`)",
+    'a CLIP whose configuration and weights disagree on a bias of the logits (`init_logit_bias`, `logit_bias`)',
     'the bias is what tells the sigmoid loss from the softmax loss',
     'the configuration of these weights',
   ],
