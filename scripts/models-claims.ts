@@ -119,7 +119,7 @@ export const OPENS: readonly Opens[] = [
       "a repository with `open_clip_config.json`, such as timm/ViT-B-16-SigLIP or timm/ViT-SO400M-14-SigLIP2: timm's image tower, each tower with its own activation",
     command: 'ViT-B-16-SigLIP',
     compared:
-      'open_clip: features and probabilities within 1e-4, ids identical, for ViT-B-16-SigLIP and others below (`scripts/check/open-clip-configs.ts`); three updates by its `SigLipLoss`: losses, gradient norms and weights within 1e-5',
+      'open_clip: features and probabilities within 1e-4, ids identical, for its configurations that were run, at their widths with two layers (`scripts/check/open-clip-configs.ts`: ViT-B-16-SigLIP, its i18n-256, ViT-B-16-SigLIP2 and -256, ViT-B-32-SigLIP2-256, ViT-gopt-16-SigLIP2-256); three updates by its `SigLipLoss`: losses, gradient norms and weights within 1e-5',
   },
   {
     model: "DALLE-pytorch's `CLIP`",

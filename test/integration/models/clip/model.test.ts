@@ -87,8 +87,7 @@ for (const [name, settings] of Object.entries(MODELS)) {
       for (const length of numbers(tf.norm(features, 'euclidean', 1))) assert.ok(Math.abs(length - 1) < 1e-5);
       const other = Int32Array.from(ids.data as Int32Array, (id, i) => (mask.data[i] ? id : 6));
       const again = encodeText(p.text, tensorOf({ ...ids, data: other }), tensorOf(mask), config);
-      if (config.text.pool === 'last') assert.notDeepEqual(numbers(again), numbers(features));
-      else assert.deepEqual(numbers(again), numbers(features));
+      assert.equal(`${numbers(again)}` === `${numbers(features)}`, config.text.pool !== 'last');
     });
   });
 }
