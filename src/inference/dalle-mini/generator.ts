@@ -12,6 +12,9 @@ import { DvaeCodec } from '../dvae/codec.ts';
 import type { Generator, TokenModel } from '../sampler/generator.ts';
 import { DalleMiniRows } from './decode.ts';
 
+/** Weights of products that steps alone compute, and the decoder's vectors. */
+const STEP_WEIGHTS = /^decoder\.(?!embedding$|position$|.*\.cross_attention\.(key|value)\.)/;
+
 export const dalleMiniTokens = (
   config: DalleMiniConfig,
   weights: Weights<DalleMiniSpec>,
@@ -21,8 +24,8 @@ export const dalleMiniTokens = (
   startToken: config.imageStart,
   imageLength: imageLength(config),
   imageVocabulary: config.imageVocabulary,
-  variables: Array.from(weights.entries, ([name, { variable }]) => ({ name, variable })).flatMap(
-    ({ name, variable }) => (name.startsWith('decoder.') ? [variable] : []),
+  variables: Array.from(weights.entries).flatMap(([name, { variable }]) =>
+    STEP_WEIGHTS.test(name) ? [variable] : [],
   ),
   textInput: (tokens) => textInput(tokens, config),
   openRows: (runtime, name, rows) => new DalleMiniRows(runtime, name, { config, weights, rows, precision }),

@@ -1,5 +1,6 @@
 // A generator at work: prompts in, images out, in batches.
 
+import { packsOnce } from '../../engine/session/packs-once.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import type { Generator } from './generator.ts';
@@ -155,7 +156,8 @@ export class Pipeline<G extends Generator = Generator> {
   }
 
   /**
-   * Generates images in batches, and yields each image as soon as its batch is decoded.
+   * Generates images in batches, and yields each image as soon as its batch is decoded. A generator with a start token
+   * can do so once: its weights are given back when they are packed.
    * @throws UsageError as `Generator.checkSettings` does, and the reason of `signal`
    */
   async *generate(
@@ -166,12 +168,11 @@ export class Pipeline<G extends Generator = Generator> {
     const { codec, tokens } = this.generator;
     this.generator.checkSettings(settings);
     const name = `sampler ${this.#samplers++}`;
-    const sampler = new Sampler(this.#runtime, name, tokens, {
-      batch,
-      settings,
-      frozen: true,
-      releases: tokens.startToken !== undefined,
-    });
+    const rows = settings.guidance === 1 ? batch : 2 * batch;
+    // Weights that steps alone read need not be held beside their packed copies.
+    const releases =
+      tokens.startToken !== undefined && (await packsOnce(tokens.variables, rows, tokens.precision));
+    const sampler = new Sampler(this.#runtime, name, tokens, { batch, settings, frozen: true, releases });
     const size = codec.config.imageSize;
     const length = tokens.imageLength;
     for (let first = 0; first < requests.length; first += batch) {
