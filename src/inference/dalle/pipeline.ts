@@ -3,7 +3,7 @@
 import { type Checkpoint, hashOf } from '../../checkpoint/checkpoint.ts';
 import { type DalleCheckpointConfig, dalleCheckpointSchema } from '../../config/dalle.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
-import { textClasses } from '../../models/dalle/config.ts';
+import { maxCaptionTokens, textClasses } from '../../models/dalle/config.ts';
 import { dalleSpec } from '../../models/dalle/model.ts';
 import { Weights } from '../../nn/weights.ts';
 import { loadTokenizer } from '../../tokenizers/load.ts';
@@ -40,7 +40,7 @@ export interface Unfinished {
 
 /** The tokens of a prompt. */
 export interface EncodedPrompt {
-  /** At most textLength. */
+  /** At most as many as the model reads. */
   readonly tokens: readonly number[];
   /** Whether the prompt has more tokens than the model reads, and was cut. */
   readonly isTruncated: boolean;
@@ -124,22 +124,22 @@ export class DallePipeline {
    */
   encode(prompt: string, { truncate = false, option = 'prompts' }: EncodeOptions = {}): EncodedPrompt {
     const tokens = this.tokenizer.encode(prompt);
-    const { textLength } = this.config.model;
+    const max = maxCaptionTokens(this.config.model);
     if (tokens.length === 0)
       throw new UsageError('the prompt is empty', {
         code: 'E_PROMPT_EMPTY',
         option,
         fix: 'describe the image, for example "a red circle"',
       });
-    const isTruncated = tokens.length > textLength;
+    const isTruncated = tokens.length > max;
     if (isTruncated && !truncate) {
-      throw new DataError(`the prompt has ${tokens.length} tokens, the model reads ${textLength}`, {
+      throw new DataError(`the prompt has ${tokens.length} tokens, the model reads ${max}`, {
         code: 'E_PROMPT_TOO_LONG',
         where: prompt.length > MAX_QUOTED ? `${prompt.slice(0, MAX_QUOTED)}…` : prompt,
         fix: 'shorten it, or set `truncate` to cut it',
       });
     }
-    return { tokens: tokens.slice(0, textLength), isTruncated };
+    return { tokens: tokens.slice(0, max), isTruncated };
   }
 
   /** @throws UsageError E_GUIDANCE_UNTRAINED for guidance with a model that was trained without null captions */

@@ -9,11 +9,11 @@ import type { Compiled } from '../../engine/session/compiled.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { inRowBlocks } from '../../engine/tfjs/row-blocks.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
-import { imageLength, padCaption, prefixLength } from '../../models/dalle/config.ts';
+import { imageLength, padCaption, streamLayout } from '../../models/dalle/config.ts';
 import type { dalleSpec } from '../../models/dalle/model.ts';
 import type { Weights } from '../../nn/weights.ts';
 import { graphSeed } from '../../util/random.ts';
-import { cachedImageTokens, decodeStep, prefill } from './decode.ts';
+import { cachedImageTokens, decodeStep, placeInCache, prefill } from './decode.ts';
 import { clearedOnce, KvCache } from './kv-cache.ts';
 import { guided, type SamplingSettings, sampleTokens } from './sampling.ts';
 
@@ -75,7 +75,7 @@ export class Sampler {
     this.#isGuided = settings.guidance !== 1;
     const rows = this.#isGuided ? 2 * batch : batch;
     this.#rows = rows;
-    const prefix = prefixLength(config);
+    const { prefix } = streamLayout(config);
     const cache = new KvCache(runtime, name, config, { rows, prefix, positions: cachedImageTokens(config) });
     /** Logits of the first sampled token. */
     const logits = runtime.variable(`${name}/logits`, [rows, config.imageVocabulary]);
@@ -122,7 +122,7 @@ export class Sampler {
         const last_B = tokens.read() as Tensor1D;
         const last_R = this.#isGuided ? tf.concat([last_B, last_B]) : last_B;
         const before = tf.sub(place, tf.scalar(1, 'int32')) as Scalar;
-        const view = cache.view(before);
+        const view = cache.view(placeInCache(before, config));
         const logits_RV = inRowBlocks(BLOCK, () =>
           decodeStep(weights.read(), view, last_R as Tensor1D, before, config),
         );
