@@ -2,6 +2,7 @@
 //   dvae/weights.ts    OpenAI's dVAE: encoder.pkl and decoder.pkl
 //   dalle/weights.ts   DALLE-pytorch's DALLE: dalle.pt
 //   dvae/weights.ts    DALLE-pytorch's DiscreteVAE: vae.pt
+//   rudalle/convert.ts ruDALL-E: pytorch_model.bin, with bpe.model and the VQGAN of rudalle-utils
 //   vqgan/convert.ts   VQGANs of taming-transformers and latent-diffusion: .ckpt, and model.yaml
 //                      diffusers' VQModel: config.json and its weights
 //   clip/convert.ts    Hugging Face's CLIP: config.json, model.safetensors and tokenizer.json
@@ -21,6 +22,7 @@ import { dallePytorchClip, huggingFaceClip, openaiClip } from './clip/convert.ts
 import { dallePytorch } from './dalle/weights.ts';
 import { dallePytorchDvae, openaiDvae } from './dvae/weights.ts';
 import { type Converted, type Converter, type ConvertOptions, ExternalFiles } from './external.ts';
+import { rudalle } from './rudalle/convert.ts';
 import type { WeightSource } from './rules.ts';
 import { throwUnknown } from './unknown.ts';
 import { diffusersVqgan, tamingOrLatentDiffusion } from './vqgan/convert.ts';
@@ -31,6 +33,8 @@ export const CONVERTERS: readonly Converter[] = [
   // Runs of DALLE-pytorch leave both, and the DALL·E's file has the dVAE in it.
   dallePytorch,
   dallePytorchDvae,
+  // Its folder has its VQGAN too.
+  rudalle,
   tamingOrLatentDiffusion,
   diffusersVqgan,
   huggingFaceClip,

@@ -21,6 +21,8 @@ const schema = z.object({
   characters: z.array(z.tuple([z.string().min(1), id])),
   rules: z.array(z.tuple([id, id, id])),
   special: z.object({ unknown: z.int(), padding: z.int(), start: z.int(), end: z.int() }),
+  /** Texts in lower case first, as ruDALL-E and ruCLIP do it. */
+  lowerCase: z.boolean().optional(),
 });
 type Model = z.output<typeof schema>;
 
@@ -72,7 +74,8 @@ export class YouTokenToMeTokenizer implements Tokenizer {
   }
 
   encode(text: string, { dropout = 0, random }: EncodeOptions = {}): number[] {
-    const words = text.split(SPACES).filter((word) => word !== '');
+    const cased = this.#model.lowerCase ? text.toLowerCase() : text;
+    const words = cased.split(SPACES).filter((word) => word !== '');
     if (dropout === 0) return words.flatMap((word) => this.#wordIds(word));
     if (random === undefined) throw new RangeError('dropout needs a random stream');
     return words.flatMap((word) => this.#table.apply(this.#symbols(word), () => random.uniform() < dropout));
@@ -102,6 +105,11 @@ export class YouTokenToMeTokenizer implements Tokenizer {
     const { unknown } = this.#model.special;
     const ids = Array.from(SPACE + word, (character) => this.#characters.get(character) ?? unknown);
     return ids.filter((id, i) => id !== unknown || ids[i - 1] !== unknown);
+  }
+
+  /** The same tokenizer with texts in lower case first. */
+  lowerCased(): YouTokenToMeTokenizer {
+    return new YouTokenToMeTokenizer({ ...this.#model, lowerCase: true }, '');
   }
 
   toJSON(): object {
