@@ -6,6 +6,7 @@
 //   vqgan/convert.ts   VQGANs of taming-transformers and latent-diffusion: .ckpt, and model.yaml
 //                      diffusers' VQModel: config.json and its weights
 //   clip/convert.ts    Hugging Face's CLIP: config.json, model.safetensors and tokenizer.json
+//                      ruCLIP: pytorch_model.bin, config.json and bpe.model
 //                      OpenAI's CLIP and open_clip: .pt and .bin files
 //                      DALLE-pytorch's CLIP: its state dictionary
 // external.ts opens the files, files/ finds state dictionaries in them, torch/ and pickle/ read those of torch.save,
@@ -18,7 +19,7 @@ import { readCheckpoint } from '../checkpoint/read.ts';
 import type { TensorSource } from '../checkpoint/safetensors.ts';
 import { type TensorSources, writeCheckpoint } from '../checkpoint/write.ts';
 import { InterruptedError, UsageError } from '../util/errors.ts';
-import { dallePytorchClip, huggingFaceClip, openaiClip } from './clip/convert.ts';
+import { dallePytorchClip, huggingFaceClip, openaiClip, ruClip } from './clip/convert.ts';
 import { dallePytorch } from './dalle/weights.ts';
 import { dallePytorchDvae, openaiDvae } from './dvae/weights.ts';
 import { type Converted, type Converter, type ConvertOptions, ExternalFiles } from './external.ts';
@@ -38,6 +39,7 @@ export const CONVERTERS: readonly Converter[] = [
   tamingOrLatentDiffusion,
   diffusersVqgan,
   huggingFaceClip,
+  ruClip,
   openaiClip,
   dallePytorchClip,
 ];
