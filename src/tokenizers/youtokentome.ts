@@ -11,6 +11,8 @@ import { isObject } from './tokenizer-json.ts';
 const SPACE = '▁';
 /** C's white space, and the mark itself. */
 const SPACES = /[\t-\r ▁]+/;
+/** Python's white space. */
+const AROUND = /^[\p{White_Space}\x1c-\x1f]+|[\p{White_Space}\x1c-\x1f]+$/gu;
 const TYPE = 'YouTokenToMe';
 const MAX_CACHED_WORDS = 2 ** 16;
 const MAX_CACHED_LENGTH = 64;
@@ -21,7 +23,7 @@ const schema = z.object({
   characters: z.array(z.tuple([z.string().min(1), id])),
   rules: z.array(z.tuple([id, id, id])),
   special: z.object({ unknown: z.int(), padding: z.int(), start: z.int(), end: z.int() }),
-  /** Texts in lower case first, as ruDALL-E and ruCLIP do it. */
+  /** Texts in lower case, without white space around them, as ruDALL-E and ruCLIP have them. */
   lowerCase: z.boolean().optional(),
 });
 type Model = z.output<typeof schema>;
@@ -74,8 +76,8 @@ export class YouTokenToMeTokenizer implements Tokenizer {
   }
 
   encode(text: string, { dropout = 0, random }: EncodeOptions = {}): number[] {
-    const cased = this.#model.lowerCase ? text.toLowerCase() : text;
-    const words = cased.split(SPACES).filter((word) => word !== '');
+    const given = this.#model.lowerCase ? text.toLowerCase().replace(AROUND, '') : text;
+    const words = given.split(SPACES).filter((word) => word !== '');
     if (dropout === 0) return words.flatMap((word) => this.#wordIds(word));
     if (random === undefined) throw new RangeError('dropout needs a random stream');
     return words.flatMap((word) => this.#table.apply(this.#symbols(word), () => random.uniform() < dropout));
@@ -107,7 +109,7 @@ export class YouTokenToMeTokenizer implements Tokenizer {
     return ids.filter((id, i) => id !== unknown || ids[i - 1] !== unknown);
   }
 
-  /** The same tokenizer with texts in lower case first. */
+  /** The same tokenizer for texts in lower case, without white space around them. */
   lowerCased(): YouTokenToMeTokenizer {
     return new YouTokenToMeTokenizer({ ...this.#model, lowerCase: true }, '');
   }

@@ -143,6 +143,8 @@ describe('each step has the logits of the whole model', () => {
   for (const primed of [1, 3, 5]) {
     test(`after the first ${primed} tokens of an image`, () => compare(every, primed, 3));
   }
+  test('after the first 3 tokens, with places of the targets', () =>
+    compare({ ...every, attentionGrid: 'target' }, 3, 6));
 });
 
 describe('a compiled step', () => {
