@@ -37,6 +37,23 @@ export const OPENS: readonly Opens[] = [
     compared: 'the same',
   },
   {
+    model:
+      'ruDALL-E: Malevich, Surrealist XL, Kandinsky (version 3); Emojich, the first Malevich (version 2)',
+    files:
+      'a folder of `pytorch_model.bin` or `pytorch_model_v3.bin`, and of shonenkov/rudalle-utils `bpe.model` and `vqgan.gumbelf8-sber.model.ckpt`; `--rudalle` where no name says the version',
+    command: 'rudalle-Malevich',
+    compared:
+      '`rudalle` 1.1.3: logits within 1e-4, ids identical, the same image tokens with top-k 1; of version 2 the loss; at the published width below',
+  },
+  {
+    model: 'ruCLIP',
+    files:
+      'a repository with `pytorch_model.bin`, `config.json` and `bpe.model`, such as ruclip-vit-base-patch32-384',
+    command: 'ruclip-vit-base-patch32-384',
+    compared:
+      '`ruclip` 0.0.2: features and probabilities within 1e-4, ids identical; of images that are not square the crop differs by less than a pixel',
+  },
+  {
     model: "taming-transformers' VQGAN",
     files: '`last.ckpt` and `model.yaml` of f16-1024, f16-16384 or Gumbel f8',
     command: 'last.ckpt --config model.yaml',
@@ -123,6 +140,11 @@ export const REFUSED: readonly (readonly [what: string, why: string, help: strin
     'a VQGAN whose files do not say the size of the images',
     'its weights fit images of every size',
     'its `model.yaml` as `--config`, or `--image-size 256`',
+  ],
+  [
+    'the VQGAN of ruDALL-E whose decoder makes wavelets (`vqgan.gumbelf8-sber-dwt.model.ckpt`)',
+    'mm does not compute them',
+    '`vqgan.gumbelf8-sber.model.ckpt`, which decodes the same codes',
   ],
   ['CoCa', 'it has a text decoder', 'the message says so'],
   [

@@ -6,7 +6,7 @@
 //
 //   node --import tsx scripts/check/rudalle.ts PYTHON [xl] [wide-v2] [wide-v3] [deep-v2] [deep-v3]
 
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -86,8 +86,8 @@ async function logitsFar(checkpoint: Checkpoint, theirs: Theirs): Promise<readon
   }
 }
 
-/** Image tokens that are equal from the first on, and the largest difference of pixels where the image is whole. */
-async function sampled(checkpoint: Checkpoint, theirs: Theirs, wanted: number) {
+/** The first `wanted` image tokens with top-k 1, then zeros; with the pixels of a whole image. */
+async function sampled(checkpoint: Checkpoint, wanted: number) {
   const runtime = new Runtime();
   const stop = new AbortController();
   let codes: Int32Array = new Int32Array();
@@ -99,17 +99,12 @@ async function sampled(checkpoint: Checkpoint, theirs: Theirs, wanted: number) {
       if (done.tokenCount === wanted && wanted < WHOLE) stop.abort();
     };
     const settings = { temperature: 1, topK: 1, guidance: 1 };
-    let levels: number | undefined;
-    for await (const { pixels } of pipeline.generate(requests, settings, {
-      ...{ batch: 1, onToken, signal: stop.signal },
-    })) {
-      const own = theirs.get('pixels')?.data as Uint8Array;
-      levels = pixels.reduce((most, level, i) => Math.max(most, Math.abs(level - (own[i] as number))), 0);
-    }
-    return { codes, levels };
+    const options = { batch: 1, onToken, signal: stop.signal };
+    for await (const { pixels } of pipeline.generate(requests, settings, options)) return { codes, pixels };
+    return { codes };
   } catch (error) {
     if (!stop.signal.aborted) throw error;
-    return { codes, levels: undefined };
+    return { codes };
   } finally {
     await runtime.close();
   }
@@ -118,14 +113,14 @@ async function sampled(checkpoint: Checkpoint, theirs: Theirs, wanted: number) {
 async function compare(python: string, name: string): Promise<boolean> {
   const size = SIZES[name];
   if (!size) throw new UsageError(`no size ${name}`, { code: 'E_ARGUMENT_UNKNOWN' });
+  const { version, layers, width, heads, tokens } = size;
   const folder = await mkdtemp(join(tmpdir(), 'mm-rudalle-'));
+  const peer = (action: string): Promise<unknown> =>
+    runProgram(python, [PEER, action, folder, version, ...[layers, width, heads].map(String)]);
   try {
-    const { version, layers, width, heads, tokens } = size;
-    await runProgram(python, [PEER, version, ...[layers, width, heads, tokens].map(String), folder]);
+    await peer('make');
     const to = join(folder, 'converted');
-    const from = join(folder, 'model');
-    await convertWeights([from], to, { rudalle: version, heads });
-    await rm(from, { recursive: true });
+    await convertWeights([join(folder, 'model')], to, { rudalle: version, heads });
     const checkpoint = await readCheckpoint(to, { kind: 'dalle', warn: console.error });
     const file = await SafetensorsFile.open(join(folder, 'expected.safetensors'));
     const theirs = await file.readAll().finally(() => file.close());
@@ -133,12 +128,20 @@ async function compare(python: string, name: string): Promise<boolean> {
     console.log(
       `${name}: logits differ by ${text.toExponential(1)} (text) and ${image.toExponential(1)} (image) of their size`,
     );
-    const { codes, levels } = await sampled(checkpoint, theirs, tokens);
-    const drawn = theirs.get('drawn')?.data as Int32Array;
-    const equal = drawn.findIndex((code, i) => code !== codes[i]);
-    const count = equal < 0 ? tokens : equal;
-    const pixels = levels === undefined ? '' : `; pixels differ by at most ${levels} of 255`;
-    console.log(`${name}: with top-k 1 the first ${count} of ${tokens} image tokens are equal${pixels}`);
+    const { codes, pixels } = await sampled(checkpoint, tokens);
+    await writeFile(join(folder, 'codes.json'), JSON.stringify([...codes]));
+    await peer('judge');
+    const { equal } = JSON.parse(await readFile(join(folder, 'judged.json'), 'utf8')) as { equal: number };
+    const count = Math.min(equal, tokens);
+    const own = await readFile(join(folder, 'pixels.bin'));
+    const levels = pixels?.reduce(
+      (most, level, i) => Math.max(most, Math.abs(level - (own[i] as number))),
+      0,
+    );
+    const far = levels === undefined ? '' : `; pixels differ by at most ${levels} of 255`;
+    console.log(
+      `${name}: with top-k 1 the first ${count} of ${tokens} image tokens are those of the package${far}`,
+    );
     return text < TOLERANCE && image < TOLERANCE && count === tokens && (levels ?? 0) <= 1;
   } finally {
     await rm(folder, { recursive: true });

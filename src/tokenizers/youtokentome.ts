@@ -4,6 +4,7 @@
 
 import { z } from 'zod';
 import { DataError } from '../util/errors.ts';
+import { trimmed } from './cleaning/clean.ts';
 import { MergeTable } from './merges.ts';
 import type { EncodeOptions, Tokenizer } from './tokenizer.ts';
 import { isObject } from './tokenizer-json.ts';
@@ -11,8 +12,6 @@ import { isObject } from './tokenizer-json.ts';
 const SPACE = '▁';
 /** C's white space, and the mark itself. */
 const SPACES = /[\t-\r ▁]+/;
-/** Python's white space. */
-const AROUND = /^[\p{White_Space}\x1c-\x1f]+|[\p{White_Space}\x1c-\x1f]+$/gu;
 const TYPE = 'YouTokenToMe';
 const MAX_CACHED_WORDS = 2 ** 16;
 const MAX_CACHED_LENGTH = 64;
@@ -76,7 +75,7 @@ export class YouTokenToMeTokenizer implements Tokenizer {
   }
 
   encode(text: string, { dropout = 0, random }: EncodeOptions = {}): number[] {
-    const given = this.#model.lowerCase ? text.toLowerCase().replace(AROUND, '') : text;
+    const given = this.#model.lowerCase ? trimmed(text.toLowerCase()) : text;
     const words = given.split(SPACES).filter((word) => word !== '');
     if (dropout === 0) return words.flatMap((word) => this.#wordIds(word));
     if (random === undefined) throw new RangeError('dropout needs a random stream');
