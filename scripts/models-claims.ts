@@ -146,6 +146,11 @@ export const REFUSED: readonly (readonly [what: string, why: string, help: strin
     'mm does not compute them',
     '`vqgan.gumbelf8-sber.model.ckpt`, which decodes the same codes',
   ],
+  [
+    "Emojich's U-Net of transparency, and Real-ESRGAN",
+    'they change images after they are sampled, and mm has neither',
+    'the weights of ruDALL-E itself open',
+  ],
   ['CoCa', 'it has a text decoder', 'the message says so'],
   [
     'a CLIP with norms of queries and keys, or other settings that change features',

@@ -2,7 +2,7 @@
 // people have it, and the same caption. PYTHON has torch, transformers, rudalle and youtokentome.
 //   xl    Malevich XL: 24 layers, width 2048; the first 32 image tokens. About 14 GB of memory and 6 GB of disk
 //   wide  the same width in 4 layers, as Malevich and as Emojich; whole images
-//   deep  24 layers of width 256; whole images
+//   deep  24 layers of width 128; whole images
 //
 //   node --import tsx scripts/check/rudalle.ts PYTHON [xl] [wide-v2] [wide-v3] [deep-v2] [deep-v3]
 
@@ -41,7 +41,7 @@ interface Size {
   readonly tokens: number;
 }
 const wide = { layers: 4, width: 2048, heads: 16, tokens: WHOLE };
-const deep = { layers: 24, width: 256, heads: 4, tokens: WHOLE };
+const deep = { layers: 24, width: 128, heads: 2, tokens: WHOLE };
 const SIZES: Readonly<Record<string, Size>> = {
   xl: { version: 'v3', ...wide, layers: 24, tokens: 32 },
   'wide-v2': { version: 'v2', ...wide },

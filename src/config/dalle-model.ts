@@ -132,6 +132,12 @@ function checkSizes(model: z.output<z.ZodObject<typeof givenShape>>, context: z.
     const message = `must be even for rotary positions; received ${headWidth ?? width / heads}`;
     context.addIssue({ code: 'custom', path: ['headWidth'], message });
   }
+  const { captionTokens, textVocabulary = Number.POSITIVE_INFINITY } = model;
+  for (const [key, id = 0] of Object.entries(captionTokens ?? {}))
+    if (id >= textVocabulary) {
+      const message = `must be an id of the text, below ${textVocabulary}; received ${id}`;
+      context.addIssue({ code: 'custom', path: ['captionTokens', key], message });
+    }
   const mixed = mixedKinds(model);
   if (mixed) context.addIssue({ code: 'custom', path: ['sharedAttention'], message: mixed });
   if (headWidth === undefined && width % heads !== 0) {

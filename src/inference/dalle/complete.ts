@@ -63,7 +63,8 @@ export class CaptionCompleter {
   }
 
   /**
-   * Samples the rest of a caption that begins with `tokens`, up to its end or the last text position. Determined by seed and settings.
+   * Samples the rest of a caption that begins with `tokens`, up to its end or the last text position. Determined by seed
+   * and settings.
    * @param tokens at most textLength
    * @param signal stops sampling with an AbortError
    */
