@@ -43,7 +43,7 @@ export const OPENS: readonly Opens[] = [
       'a folder of `pytorch_model.bin` or `pytorch_model_v3.bin`, and of shonenkov/rudalle-utils `bpe.model` and `vqgan.gumbelf8-sber.model.ckpt`; `--rudalle` where no name says the version',
     command: 'rudalle-Malevich',
     compared:
-      '`rudalle` 1.1.3: logits within 1e-4, ids identical, the same image tokens with top-k 1; of version 2 the loss; at the published width below',
+      '`rudalle` 1.1.3: logits within 1e-4, ids identical, the same image tokens with top-k 1, pixels within 1 of 255; of version 2 the loss; to 24 layers of width 256, not at the published width of 2048',
   },
   {
     model: 'ruCLIP',

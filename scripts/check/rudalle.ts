@@ -18,7 +18,8 @@ import { dalleCheckpointSchema } from '../../src/config/dalle.ts';
 import { convertWeights } from '../../src/convert/convert.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import type { Tensor, Tensor2D } from '../../src/engine/tfjs/tf.ts';
-import { DallePipeline } from '../../src/inference/dalle/pipeline.ts';
+import { DalleGenerator } from '../../src/inference/dalle/generator.ts';
+import { Pipeline } from '../../src/inference/sampler/pipeline.ts';
 import { padCaption } from '../../src/models/dalle/config.ts';
 import { dalleSpec, logits } from '../../src/models/dalle/model.ts';
 import { Weights } from '../../src/nn/weights.ts';
@@ -92,7 +93,7 @@ async function sampled(checkpoint: Checkpoint, wanted: number) {
   const stop = new AbortController();
   let codes: Int32Array = new Int32Array();
   try {
-    const pipeline = await DallePipeline.open(runtime, checkpoint);
+    const pipeline = new Pipeline(runtime, await DalleGenerator.open(runtime, checkpoint));
     const requests = [{ prompt: PROMPT, captionTokens: pipeline.encode(PROMPT).tokens, seed: 1 }];
     const onToken = (_: number, done: { imageTokens: Int32Array; tokenCount: number }): void => {
       codes = done.imageTokens;

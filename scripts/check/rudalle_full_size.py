@@ -3,7 +3,7 @@
 pip install torch transformers rudalle youtokentome safetensors
 rudalle_full_size.py make FOLDER VERSION LAYERS WIDTH HEADS    the model as people have it; logits of one captioned image
 rudalle_full_size.py judge FOLDER VERSION LAYERS WIDTH HEADS   of the image tokens in codes.json: how many, from the first
-    on, are the likeliest after those before them, which are those of generate_images with top-k 1; and the pixels
+    on, are the most likely after those before them, which are those of generate_images with top-k 1; and the pixels
 """
 
 import json

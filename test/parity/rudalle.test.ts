@@ -14,7 +14,8 @@ import { convertWeights } from '../../src/convert/convert.ts';
 import type { ConvertOptions } from '../../src/convert/external.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor2D, tf } from '../../src/engine/tfjs/tf.ts';
-import { DallePipeline } from '../../src/inference/dalle/pipeline.ts';
+import { DalleGenerator } from '../../src/inference/dalle/generator.ts';
+import { Pipeline } from '../../src/inference/sampler/pipeline.ts';
 import { maxCaptionTokens, padCaption } from '../../src/models/dalle/config.ts';
 import { dalleLoss } from '../../src/models/dalle/loss.ts';
 import { type DalleParameters, dalleSpec, logits } from '../../src/models/dalle/model.ts';
@@ -150,7 +151,7 @@ for (const version of VERSIONS)
           kind: 'dalle',
           warn: assert.fail,
         });
-        const pipeline = await DallePipeline.open(runtime, checkpoint);
+        const pipeline = new Pipeline(runtime, await DalleGenerator.open(runtime, checkpoint));
         const requests = expected.prompts.map((prompt) => {
           const { tokens: captionTokens, isTruncated } = pipeline.encode(prompt, { truncate: true });
           assert.equal(isTruncated, prompt.length > 30);

@@ -6,7 +6,7 @@ import { YouTokenToMeTokenizer } from '../../tokenizers/youtokentome.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import type { ConvertOptions, ExternalFiles } from '../external.ts';
 import { misfit, type StateDict } from '../tensors.ts';
-import type { NamedTokenizer } from './tokenizer.ts';
+import type { NamedTokenizer } from './tokenizer-config.ts';
 import type { ClipSettings } from './weights.ts';
 
 /** Width of the image tower's heads; a constant of the package. */
@@ -112,8 +112,9 @@ export function ruClipSettings(config: RuClipConfig, options: ConvertOptions): C
 }
 
 /** Its tokenizer, which lower-cases texts. @throws UsageError where it is of another kind */
-export function ruClipTokenizer({ tokenizer, path }: NamedTokenizer): NamedTokenizer {
-  if (tokenizer instanceof YouTokenToMeTokenizer) return { tokenizer: tokenizer.lowerCased(), path };
+export function ruClipTokenizer(named: NamedTokenizer): NamedTokenizer {
+  const { tokenizer, path } = named;
+  if (tokenizer instanceof YouTokenToMeTokenizer) return { ...named, tokenizer: tokenizer.lowerCased() };
   throw new UsageError('not a model of YouTokenToMe, which ruCLIP reads its texts with', {
     code: 'E_TOKENIZER_MISMATCH',
     option: 'tokenizer',

@@ -22,8 +22,31 @@ export function gelu(x: Tensor): Tensor {
   }, x);
 }
 
-/** GELU's approximation by a hyperbolic tangent (arXiv 1606.08415, section 2), as GPT-2 has it. */
+const TANH_SCALE = Math.sqrt(2 / Math.PI);
+const CUBIC = 0.044715;
+
+/** GELU's approximation x · (1 + tanh(√(2/π) · (x + 0.044715 x³))) / 2 (arXiv 1606.08415, section 2). */
 export function geluTanh(x: Tensor): Tensor {
-  const cubic = tf.mul(x, tf.add(tf.mul(tf.square(x), 0.044715), 1));
-  return tf.mul(tf.mul(x, 0.5), tf.add(tf.tanh(tf.mul(cubic, Math.sqrt(2 / Math.PI))), 1));
+  return withGradient((save, input) => {
+    const own = input as Tensor;
+    const tanh = tf.tanh(own.square().mul(CUBIC).add(1).mul(own).mul(TANH_SCALE));
+    save([own, tanh]);
+    return {
+      value: tanh.add(1).mul(own).mul(0.5),
+      gradFunc: (dy, [saved, t]) => {
+        const inner = (saved as Tensor)
+          .square()
+          .mul(3 * CUBIC)
+          .add(1)
+          .mul(TANH_SCALE);
+        const slope = (t as Tensor)
+          .square()
+          .neg()
+          .add(1)
+          .mul(inner)
+          .mul(saved as Tensor);
+        return [dy.mul((t as Tensor).add(1).add(slope).mul(0.5))];
+      },
+    };
+  }, x);
 }
