@@ -59,6 +59,23 @@ export const OPENS: readonly Opens[] = [
       "weights that `flax` wrote equal min-dalle's, tensor for tensor; dalle-mini itself was not run. Captions are not normalized as in its training (`normalize_text`), which is said",
   },
   {
+    model:
+      'ruDALL-E: Malevich, Surrealist XL, Kandinsky (version 3); Emojich, the first Malevich (version 2)',
+    files:
+      'a folder of `pytorch_model.bin` or `pytorch_model_v3.bin`, and of shonenkov/rudalle-utils `bpe.model` and `vqgan.gumbelf8-sber.model.ckpt`; `--rudalle` where no name says the version',
+    command: 'rudalle-Malevich',
+    compared:
+      '`rudalle` 1.1.3: logits within 1e-4, ids identical, the same image tokens with top-k 1, pixels within 1 of 255; of version 2 the loss; to 24 layers of width 256, not at the published width of 2048',
+  },
+  {
+    model: 'ruCLIP',
+    files:
+      'a repository with `pytorch_model.bin`, `config.json` and `bpe.model`, such as ruclip-vit-base-patch32-384',
+    command: 'ruclip-vit-base-patch32-384',
+    compared:
+      '`ruclip` 0.0.2: features and probabilities within 1e-4, ids identical; of images that are not square the crop differs by less than a pixel',
+  },
+  {
     model: "taming-transformers' VQGAN",
     files: '`last.ckpt` and `model.yaml` of f16-1024, f16-16384 or Gumbel f8',
     command: 'last.ckpt --config model.yaml',
@@ -161,6 +178,16 @@ export const REFUSED: readonly (readonly [what: string, why: string, help: strin
     'a VQGAN whose files do not say the size of the images',
     'its weights fit images of every size',
     'its `model.yaml` as `--config`, or `--image-size 256`',
+  ],
+  [
+    'the VQGAN of ruDALL-E whose decoder makes wavelets (`vqgan.gumbelf8-sber-dwt.model.ckpt`)',
+    'mm does not compute them',
+    '`vqgan.gumbelf8-sber.model.ckpt`, which decodes the same codes',
+  ],
+  [
+    "Emojich's U-Net of transparency, and Real-ESRGAN",
+    'they change images after they are sampled, and mm has neither',
+    'the weights of ruDALL-E itself open',
   ],
   ['CoCa', 'it has a text decoder', 'the message says so'],
   [

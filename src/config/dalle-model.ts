@@ -3,7 +3,10 @@
 import { z } from 'zod';
 import { positiveInteger } from './fields.ts';
 
-export const ATTENTION_KINDS = ['full', 'row', 'column', 'conv', 'axial-row', 'conv-like'] as const;
+export const ATTENTION_KINDS = [
+  ...(['full', 'row', 'column', 'conv'] as const),
+  ...(['axial-row', 'conv-like', 'conv-wrapped'] as const),
+] as const;
 export type AttentionKind = (typeof ATTENTION_KINDS)[number];
 
 const shape = {
@@ -20,9 +23,9 @@ const shape = {
     .array(z.enum(ATTENTION_KINDS))
     .min(1)
     .default(['row', 'column', 'row', 'row'])
-    .describe('attention kinds of the layers, repeated in this order')
+    .describe('kinds of the layers, in turn')
     .meta({
-      note: 'With every kind, image tokens attend to all text. The kinds axial-row and conv-like are those of DALLE-pytorch.',
+      note: "With every kind, image tokens attend to all text. The kinds axial-row and conv-like are those of DALLE-pytorch, and conv-wrapped is that of ruDALL-E's first models.",
     }),
   lastAttention: z
     .enum(ATTENTION_KINDS)
@@ -30,7 +33,13 @@ const shape = {
     .describe('attention kind of the last layer, where it differs'),
   kernelSize: positiveInteger()
     .default(11)
-    .describe('side of the neighbourhood of conv and conv-like attention, odd'),
+    .describe('side of the neighbourhood of conv, conv-like and conv-wrapped attention, odd'),
+  attentionGrid: z
+    .enum(['input', 'target'])
+    .default('input')
+    .describe(
+      "place of a position in attention: that of the image token it reads, or of the one it predicts (ruDALL-E's first models)",
+    ),
   headWidth: positiveInteger().optional().describe('channels of an attention head; by default width / heads'),
   initialStddev: z
     .number()
@@ -62,7 +71,7 @@ const shape = {
     .boolean()
     .default(false)
     .describe(
-      'stability in float16: smaller products in the softmax, smaller embedding gradients, bounded outputs',
+      'stability in float16: smaller products in the softmax, smaller embedding gradients, and bounded outputs without secondNorm',
     ),
   sandwichNorm: z.boolean().default(false).describe('second LayerNorm at the end of each branch'),
   layerScale: z
@@ -70,6 +79,14 @@ const shape = {
     .default(false)
     .describe('multiply each branch by learned scales of its channels, which start small (LayerScale)'),
   gated: z.boolean().default(false).describe('GEGLU feed-forward layers, with twice the channels'),
+  activation: z
+    .enum(['gelu', 'gelu-tanh'])
+    .default('gelu')
+    .describe('of the feed-forward layers; gelu-tanh is the approximation of GPT-2 and ruDALL-E'),
+  secondNorm: z
+    .boolean()
+    .default(false)
+    .describe('a second LayerNorm before the logits, as in ruDALL-E; the first one bounds its input'),
   reversible: z
     .boolean()
     .default(false)
@@ -82,6 +99,13 @@ const shape = {
     .boolean()
     .default(false)
     .describe("text token 0 is padding wherever it stands, as in DALLE-pytorch's models"),
+  captionTokens: z
+    .strictObject({
+      start: z.int().min(0).optional().describe('id before a caption; none without this key'),
+      end: z.int().min(0).describe('id after a caption, where a text position is left for it'),
+    })
+    .optional()
+    .describe("ids around a caption, as in ruDALL-E's models; none without this key"),
 };
 
 /** The keys with which a configuration need not repeat its parts. */
@@ -95,7 +119,11 @@ const givenShape = {
 };
 
 function checkSizes(model: z.output<z.ZodObject<typeof givenShape>>, context: z.RefinementCtx): void {
-  const { width, heads, kernelSize, headWidth, tokenShift, rotary } = model;
+  const { width, heads, kernelSize, headWidth, tokenShift, rotary, attentionGrid } = model;
+  if (attentionGrid === 'target' && (tokenShift || rotary)) {
+    const message = `must be input with ${rotary ? 'rotary positions' : 'tokenShift'}, which count from the token that is read`;
+    context.addIssue({ code: 'custom', path: ['attentionGrid'], message });
+  }
   if (tokenShift && width % 4 !== 0) {
     const message = `must be a multiple of 4 for tokenShift; received ${width}`;
     context.addIssue({ code: 'custom', path: ['width'], message });
@@ -104,6 +132,12 @@ function checkSizes(model: z.output<z.ZodObject<typeof givenShape>>, context: z.
     const message = `must be even for rotary positions; received ${headWidth ?? width / heads}`;
     context.addIssue({ code: 'custom', path: ['headWidth'], message });
   }
+  const { captionTokens, textVocabulary = Number.POSITIVE_INFINITY } = model;
+  for (const [key, id = 0] of Object.entries(captionTokens ?? {}))
+    if (id >= textVocabulary) {
+      const message = `must be an id of the text, below ${textVocabulary}; received ${id}`;
+      context.addIssue({ code: 'custom', path: ['captionTokens', key], message });
+    }
   const mixed = mixedKinds(model);
   if (mixed) context.addIssue({ code: 'custom', path: ['sharedAttention'], message: mixed });
   if (headWidth === undefined && width % heads !== 0) {

@@ -2,12 +2,14 @@
 //   dvae/weights.ts    OpenAI's dVAE: encoder.pkl and decoder.pkl
 //   dalle/weights.ts   DALLE-pytorch's DALLE: dalle.pt
 //   dvae/weights.ts    DALLE-pytorch's DiscreteVAE: vae.pt
+//   rudalle/convert.ts ruDALL-E: pytorch_model.bin, with bpe.model and the VQGAN of rudalle-utils
 //   dalle-mini/        min-dalle's DALL·E mini and mega: encoder.pt, decoder.pt, detoker.pt, vocab.json, merges.txt
 //                      dalle-mini's: flax_model.msgpack, config.json, tokenizer.json; min-dalle's VQGAN alone
 //   vqgan/convert.ts   VQGANs of taming-transformers and latent-diffusion: .ckpt, and model.yaml
 //                      diffusers' VQModel: config.json and its weights
 //   clip/convert.ts    Hugging Face's CLIP: config.json, model.safetensors and tokenizer.json
 //                      Hugging Face's SigLIP: the same, or spiece.model
+//                      ruCLIP: pytorch_model.bin, config.json and bpe.model
 //                      OpenAI's CLIP and open_clip: .pt and .bin files
 //                      DALLE-pytorch's CLIP: its state dictionary
 // external.ts opens the files, files/ finds state dictionaries in them, torch/ and pickle/ read those of torch.save,
@@ -20,12 +22,13 @@ import { readCheckpoint } from '../checkpoint/read.ts';
 import type { TensorSource } from '../checkpoint/safetensors.ts';
 import { type TensorSources, writeCheckpoint } from '../checkpoint/write.ts';
 import { InterruptedError, UsageError } from '../util/errors.ts';
-import { dallePytorchClip, huggingFaceClip, huggingFaceSiglip, openaiClip } from './clip/convert.ts';
+import { dallePytorchClip, huggingFaceClip, huggingFaceSiglip, openaiClip, ruClip } from './clip/convert.ts';
 import { dallePytorch } from './dalle/weights.ts';
 import { dalleMini, minDalle } from './dalle-mini/convert.ts';
 import { minDalleDetokenizer } from './dalle-mini/detokenizer.ts';
 import { dallePytorchDvae, openaiDvae } from './dvae/weights.ts';
 import { type Converted, type Converter, type ConvertOptions, ExternalFiles } from './external.ts';
+import { rudalle } from './rudalle/convert.ts';
 import type { WeightSource } from './rules.ts';
 import { throwUnknown } from './unknown.ts';
 import { diffusersVqgan, tamingOrLatentDiffusion } from './vqgan/convert.ts';
@@ -36,6 +39,8 @@ export const CONVERTERS: readonly Converter[] = [
   // Runs of DALLE-pytorch leave both, and the DALL·E's file has the dVAE in it.
   dallePytorch,
   dallePytorchDvae,
+  // Its folder has its VQGAN too.
+  rudalle,
   minDalle,
   dalleMini,
   minDalleDetokenizer,
@@ -43,6 +48,7 @@ export const CONVERTERS: readonly Converter[] = [
   diffusersVqgan,
   huggingFaceClip,
   huggingFaceSiglip,
+  ruClip,
   openaiClip,
   dallePytorchClip,
 ];

@@ -249,6 +249,8 @@ export interface ConvertOptions {
   readonly dvae?: string | undefined;
   /** Share of the captions that a DALL·E was trained without, which its file does not say. */
   readonly nullCaptions?: number | undefined;
+  /** Version of a ruDALL-E, for files whose names do not say: v2 was trained with other attention than v3. */
+  readonly rudalle?: 'v2' | 'v3' | undefined;
   /** File of a VQGAN's sizes: model.yaml, or diffusers' config.json. */
   readonly config?: string | undefined;
   /** Activation of a CLIP's resblocks, for weights that do not include it. */

@@ -52,21 +52,19 @@ const LAYOUTS = {
 
 export type Layout = keyof typeof LAYOUTS;
 
+/** Ranges of rows, which follow each other. */
+export type Rows = readonly (readonly [start: number, count: number])[];
+
 /** Our name; the external name, or several whose rows follow each other; the layout there; a part of their rows. */
 export type Rule = readonly [
   ours: string,
   theirs: string | readonly string[],
   layout: Layout,
-  rows?: readonly [start: number, count: number],
+  rows?: Rows | undefined,
 ];
 
 /** Weight and bias of a layer. */
-export const layer = (
-  ours: string,
-  theirs: string,
-  layout: Layout = 'linear',
-  rows?: readonly [start: number, count: number],
-): Rule[] => [
+export const layer = (ours: string, theirs: string, layout: Layout = 'linear', rows?: Rows): Rule[] => [
   [`${ours}.weight`, `${theirs}.weight`, layout, rows],
   [`${ours}.bias`, `${theirs}.bias`, 'plain', rows],
 ];
@@ -141,7 +139,7 @@ export function rename(tensors: StateDict, rules: readonly Rule[], where: string
     const names = namesOf(rule);
     const parts = names.flatMap((name) => tensors.get(name) ?? []);
     if (parts.length < names.length) continue;
-    const wanted = rows === undefined ? parts : parts.map((part) => part.rows(...rows));
+    const wanted = parts.flatMap((part) => rows?.map((range) => part.rows(...range)) ?? part);
     found.set(ours, arranged(weightSource(names.join(', '), wanted, where), layout));
   }
   const used = new Set(externalNames(rules));

@@ -2,6 +2,7 @@
 
 import { ELEMENT_TYPES, type TensorArray, type TensorData, type TensorType } from '../checkpoint/dtype.ts';
 import { widen } from '../checkpoint/half.ts';
+import type { TensorSource } from '../checkpoint/safetensors.ts';
 import { DataError } from '../util/errors.ts';
 
 /** A tensor of another program, read when its turn comes. */
@@ -47,6 +48,16 @@ export async function toFloat32(tensor: ExternalTensor): Promise<Float32Array> {
   const { data } = widen(await tensor.read());
   return data instanceof Float32Array ? data : Float32Array.from(data as Float64Array);
 }
+
+/** The sum of tensors of one shape, in float32. */
+export const sumOf = (parts: readonly [ExternalTensor, ...ExternalTensor[]]): TensorSource => ({
+  dtype: 'float32',
+  shape: parts[0].shape,
+  data: async () => {
+    const [first, ...others] = await Promise.all(parts.map(toFloat32));
+    return (first as Float32Array).map((value, i) => others.reduce((sum, { [i]: x = 0 }) => sum + x, value));
+  },
+});
 
 /** Several tensors one after the other, in their stored type. */
 export async function joined(parts: readonly ExternalTensor[]): Promise<TensorArray> {

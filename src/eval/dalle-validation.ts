@@ -7,6 +7,7 @@ import type { Tensor, Tensor2D } from '../engine/tfjs/tf.ts';
 import { dalleTokens } from '../inference/dalle/generator.ts';
 import type { DvaeCodec } from '../inference/dvae/codec.ts';
 import { Sampler } from '../inference/sampler/sampler.ts';
+import { maxCaptionTokens } from '../models/dalle/config.ts';
 import { dalleLoss } from '../models/dalle/loss.ts';
 import type { DalleSpec } from '../models/dalle/model.ts';
 import type { Weights } from '../nn/weights.ts';
@@ -85,7 +86,7 @@ export class DalleValidation implements Evaluator {
     if (!this.#sampler) return undefined;
     const { prompts, tokenizer, codec, model, seed } = this.#options;
     const requests = prompts.map((prompt, i) => ({
-      captionTokens: tokenizer.encode(prompt).slice(0, model.textLength),
+      captionTokens: tokenizer.encode(prompt).slice(0, maxCaptionTokens(model)),
       seed: seed + i,
     }));
     const pixels = await codec.decode(await this.#sampler.sample(requests));

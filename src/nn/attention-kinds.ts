@@ -8,6 +8,7 @@
 //   conv       the earlier ones of the kernelSize × kernelSize square around it
 //   axial-row  the earlier ones of its row (DALLE-pytorch's axial_row)
 //   conv-like  the kernelSize × kernelSize square that it ends (DALLE-pytorch's conv_like)
+//   conv-wrapped  as conv, where the square continues at the opposite sides of the grid (ruDALL-E before its version 3)
 // Without tensors: attention-mask.ts and attention-pattern.ts apply these rules.
 
 import type { AttentionKind } from '../config/dalle-model.ts';
@@ -17,7 +18,7 @@ export interface StreamLayout {
   readonly prefix: number;
   /** Image tokens on a side. */
   readonly grid: number;
-  /** Side of the square of `conv` and `conv-like`; an even side reaches one further up and left than right. */
+  /** Side of the square of `conv`, `conv-like` and `conv-wrapped`; an even side reaches one further up and left than right. */
   readonly kernelSize: number;
 }
 
@@ -37,6 +38,11 @@ function attendsInImage(kind: AttentionKind, query: number, key: number, layout:
     case 'conv': {
       const before = Math.floor(kernelSize / 2);
       return up <= before && left <= before && -left <= kernelSize - 1 - before;
+    }
+    case 'conv-wrapped': {
+      const isNear = (distance: number): boolean =>
+        Math.min(Math.abs(distance), grid - Math.abs(distance)) <= Math.floor(kernelSize / 2);
+      return isNear(up) && isNear(left);
     }
     case 'axial-row':
       return up === 0;

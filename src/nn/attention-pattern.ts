@@ -5,7 +5,8 @@
 //   axial-row  each image row to itself
 //   column     each image column to itself
 //   conv, conv-like  each image row to itself and the rows above that the square reaches
-// Every image token also attends to the whole prefix. Full attention is one block.
+// Every image token also attends to the whole prefix. Full attention is one block, and conv-wrapped, whose square reaches
+// any row.
 //   B batch, A heads, N positions, d width of a head, G image tokens on a side, U image rows (or columns) as blocks of
 //   queries, Q queries of a block, K keys of a block
 
@@ -39,8 +40,11 @@ export function attentionPattern(
   layout: StreamLayout,
   positions: number,
 ): AttentionPattern {
-  const isWhole = kind === 'full' || positions <= layout.prefix;
-  const mask_QQ = causalMask(isWhole ? positions : layout.prefix);
+  const isWhole = kind === 'full' || kind === 'conv-wrapped' || positions <= layout.prefix;
+  const mask_QQ =
+    kind === 'conv-wrapped'
+      ? additiveMask([positions], (query, key) => attends(kind, query, key, layout))
+      : causalMask(isWhole ? positions : layout.prefix);
   return {
     kind,
     layout,
@@ -110,6 +114,7 @@ function attendImage(
 function rowsAbove(kind: AttentionKind, { kernelSize }: StreamLayout, rows: number): number {
   const reach = {
     full: 0,
+    'conv-wrapped': 0,
     'axial-row': 0,
     column: 0,
     row: 1,

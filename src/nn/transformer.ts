@@ -146,7 +146,7 @@ function contract(
   drop = same,
 ): Tensor {
   const activateAndProject = (own: LinearParameters, x: Tensor): Tensor =>
-    linear(own, drop(gated ? gatedGelu(x) : activation(x)));
+    linear(own, drop(gated ? gatedBy(activation, x) : activation(x)));
   const update = withoutActivations(activateAndProject, p.feed_forward.contract, hidden);
   return finishBranch(p.feed_forward_end_norm, p.feed_forward_scale, update);
 }
@@ -156,9 +156,9 @@ const shiftCache = (norm: LayerNormParameters, x: Tensor, { shift }: StreamOptio
   shift && (tf.expandDims(shiftedChannels(layerNorm(norm, x)), 1) as Tensor4D);
 
 /** The second half of the channels gates the first. */
-function gatedGelu(x: Tensor): Tensor {
+function gatedBy(activation: (x: Tensor) => Tensor, x: Tensor): Tensor {
   const [values, gates] = tf.split(x, 2, -1) as [Tensor, Tensor];
-  return tf.mul(values, gelu(gates));
+  return tf.mul(values, activation(gates));
 }
 
 /** The end of both branches: the second norm and the channel scales, if any. */

@@ -4,6 +4,7 @@
 
 import { z } from 'zod';
 import { DataError } from '../util/errors.ts';
+import { trimmed } from './cleaning/clean.ts';
 import { MergeTable } from './merges.ts';
 import type { EncodeOptions, Tokenizer } from './tokenizer.ts';
 import { isObject } from './tokenizer-json.ts';
@@ -21,6 +22,8 @@ const schema = z.object({
   characters: z.array(z.tuple([z.string().min(1), id])),
   rules: z.array(z.tuple([id, id, id])),
   special: z.object({ unknown: z.int(), padding: z.int(), start: z.int(), end: z.int() }),
+  /** Texts in lower case, without white space around them, as ruDALL-E and ruCLIP have them. */
+  lowerCase: z.boolean().optional(),
 });
 type Model = z.output<typeof schema>;
 
@@ -72,7 +75,8 @@ export class YouTokenToMeTokenizer implements Tokenizer {
   }
 
   encode(text: string, { dropout = 0, random }: EncodeOptions = {}): number[] {
-    const words = text.split(SPACES).filter((word) => word !== '');
+    const given = this.#model.lowerCase ? trimmed(text.toLowerCase()) : text;
+    const words = given.split(SPACES).filter((word) => word !== '');
     if (dropout === 0) return words.flatMap((word) => this.#wordIds(word));
     if (random === undefined) throw new RangeError('dropout needs a random stream');
     return words.flatMap((word) => this.#table.apply(this.#symbols(word), () => random.uniform() < dropout));
@@ -102,6 +106,11 @@ export class YouTokenToMeTokenizer implements Tokenizer {
     const { unknown } = this.#model.special;
     const ids = Array.from(SPACE + word, (character) => this.#characters.get(character) ?? unknown);
     return ids.filter((id, i) => id !== unknown || ids[i - 1] !== unknown);
+  }
+
+  /** The same tokenizer for texts in lower case, without white space around them. */
+  lowerCased(): YouTokenToMeTokenizer {
+    return new YouTokenToMeTokenizer({ ...this.#model, lowerCase: true }, '');
   }
 
   toJSON(): object {

@@ -77,6 +77,7 @@ test('an interrupted conversion leaves nothing of the checkpoint', async () => {
 
 describe('mistakes', () => {
   const at = (name: string): string => join(root, name);
+  const rudalle = at('pytorch_model.bin');
   before(() => {
     mkdirSync(at('filled'));
     writeFileSync(at('filled/notes.txt'), 'precious');
@@ -84,6 +85,7 @@ describe('mistakes', () => {
     mkdirSync(at('mixed'));
     copyFileSync(encoder, at('mixed/encoder.pkl'));
     copyFileSync(join(other, 'decoder.pkl'), at('mixed/decoder.pkl'));
+    copyFileSync(join(import.meta.dirname, '../parity/fixtures/rudalle/v3.bin'), rudalle);
     writeFileSync(at('short.pkl'), readFileSync(encoder).subarray(0, 40_000));
     const magic = '\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}.';
     writeFileSync(at('evil.pkl'), Buffer.from(`${magic}\x80\x02cos\nsystem\n\x8c\x02id\x85R.`, 'latin1'));
@@ -145,6 +147,13 @@ describe('mistakes', () => {
       exit: EXIT.data,
       code: 'E_FILE_DAMAGED',
       at: /short\.pkl/,
+    },
+    'a ruDALL-E whose version nothing says': {
+      flags: ['convert', rudalle, '--to', to, '--heads', '3'],
+      exit: EXIT.usage,
+      code: 'E_RUDALLE_VERSION',
+      at: /pytorch_model\.bin/,
+      says: [/--rudalle to v3 .*Emojich/],
     },
     'a pickle that would run a command': {
       flags: ['convert', at('evil.pkl'), '--to', to],

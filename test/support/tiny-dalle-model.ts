@@ -26,6 +26,7 @@ export const MODEL_OPTIONS: readonly Partial<DalleModelConfig>[] = [
   { reversible: true },
   { sandwichNorm: true, layerScale: true, gated: true, headWidth: 6 },
   { stable: true, tiedEmbeddings: true, paddingTargets: 'each' },
+  { attentionGrid: 'target', activation: 'gelu-tanh', secondNorm: true },
   { sharedAttention: [0, 1, 2, 3], sharedFeedForward: [0, 1] },
   { rotary: true, tokenShift: true, reversible: true, stable: true },
 ];

@@ -10,6 +10,8 @@ const ACTIVATIONS = ['quick-gelu', 'gelu', 'gelu-tanh'] as const;
 /** The keys of PREPROCESSINGS in convert/clip/preprocessing.ts, which help does not load. */
 const PREPROCESSINGS = ['openai', 'inception', 'siglip', 'dfn', 'clipa'] as const;
 
+const RUDALLE_VERSIONS = ['v2', 'v3'] as const;
+
 export const command = defineCommand({
   flags: (yargs) =>
     withExamples(
@@ -47,6 +49,11 @@ export const command = defineCommand({
           describe:
             'share of captions that a DALL·E was trained without (null_cond_prob); above 0, it samples with guidance',
         })
+        .option('rudalle', {
+          choices: RUDALLE_VERSIONS,
+          defaultDescription: "of the files' names",
+          describe: 'version of a ruDALL-E: v3, or v2 for Emojich and the first Malevich',
+        })
         .option('part', {
           ...TEXT,
           describe:
@@ -68,7 +75,7 @@ export const command = defineCommand({
         .option('heads', {
           ...wholeNumber('heads', { fix: "leave it out for the files' own" }),
           defaultDescription: "the files'",
-          describe: "attention heads of a CLIP's image tower",
+          describe: "attention heads of a CLIP's image tower, or of a ruDALL-E",
         })
         .option('text-heads', {
           ...wholeNumber('text-heads', { fix: "leave it out for the files' own" }),
@@ -99,6 +106,7 @@ export const command = defineCommand({
         ['a VQGAN of taming-transformers', 'convert last.ckpt --config model.yaml --to dvae'],
         ['a folder of a VQModel of diffusers', 'convert vqvae --image-size 256 --to dvae'],
         ["DALLE-pytorch's DALLE", 'convert dalle.pt --tokenizer bpe_simple_vocab_16e6.txt --to dalle'],
+        ['a folder of ruDALL-E Malevich', 'convert rudalle-Malevich --to dalle'],
         ["a folder of Hugging Face's CLIP", 'convert clip-vit-base-patch32 --to clip'],
         ["a folder of Hugging Face's SigLIP or SigLIP 2", 'convert siglip2-base-patch16-224 --to clip'],
         ["a folder of open_clip's CLIP, with open_clip_config.json", 'convert CLIP-ViT-H-14 --to clip'],
@@ -132,7 +140,7 @@ export const command = defineCommand({
     await assertWritable(to);
     const { convertWeights } = await import('../../convert/convert.ts');
     const { 'image-size': imageSize, 'text-length': textLength, 'text-heads': textHeads } = flags;
-    const { dvae, 'null-captions': nullCaptions } = flags;
+    const { dvae, rudalle, 'null-captions': nullCaptions } = flags;
     if (nullCaptions !== undefined && !(nullCaptions >= 0 && nullCaptions < 1))
       throw new UsageError(`\`nullCaptions\` is a share below 1; received ${nullCaptions}`, {
         code: 'E_NOT_A_SHARE',
@@ -142,11 +150,11 @@ export const command = defineCommand({
     const { tokenizer, config, part, activation, heads, preprocessing, mean, std } = flags;
     const options = {
       ...{ imageSize, textLength, tokenizer, config, part, activation, dvae, nullCaptions },
-      ...{ heads, textHeads, preprocessing, mean, std },
+      ...{ heads, textHeads, preprocessing, mean, std, rudalle },
     };
     const { what, contents, notes } = await convertWeights(from, to, options, signal);
     for (const note of notes)
-      log.warn(note.replaceAll('`part`', '--part').replaceAll('`nullCaptions`', '--null-captions'));
+      log.warn(note.replaceAll(/`(part|rudalle)`/g, '--$1').replaceAll('`nullCaptions`', '--null-captions'));
     print(`${to}: ${what}`);
     json({ to, kind: contents.kind, what, notes, config: contents.config });
   },

@@ -11,6 +11,7 @@ import { fromHuggingFace, fromHuggingFaceSiglip } from './hugging-face.ts';
 import { dallePytorchRules, huggingFaceRules, huggingFaceSiglipRules, openaiRules } from './names.ts';
 import { isOpenClipConfig, type OpenClipConfig, readOpenClipConfig } from './open-clip-config.ts';
 import { huggingFacePreprocessing, PREPROCESSING_HINTS, type Preprocessing } from './preprocessing.ts';
+import { assertOfConfig, ruClipConfig, ruClipSettings, ruClipTokenizer } from './ruclip.ts';
 import { assertNothingMissing, chosenPreprocessing, isOpenaiArchive, openaiSettings } from './settings.ts';
 import { siglipRepository, siglipTokenizer } from './siglip-tokenizer.ts';
 import { assertTokenizerFits, cleanedFor, findTokenizer, specialTokensOf } from './tokenizer.ts';
@@ -167,6 +168,27 @@ async function huggingFaceImages(
     value ? huggingFacePreprocessing(value, model, imageSize, own ?? whole ?? '') : undefined,
   );
 }
+
+export const ruClip: Converter = {
+  reads: 'ruCLIP: the folder of its pytorch_model.bin, config.json and bpe.model',
+  takes: ['imageSize', 'textLength', 'tokenizer', 'mean', 'std'],
+
+  async convert(files, options) {
+    const found = await openaiModel(files, options);
+    if (!found) return undefined;
+    const path = files.named('config.json');
+    const config = ruClipConfig(files, path && (await readJson(path)));
+    if (!config) return undefined;
+    const { tensors, where } = found;
+    assertOfConfig(tensors, config, where);
+    const tokenizer = ruClipTokenizer(await findTokenizer(files, options));
+    const clip = fromOpenai(tensors, where, ruClipSettings(config, options));
+    files.notes.push(
+      'images that are not square are reduced before the crop to the central square, and ruclip crops first: less than a pixel',
+    );
+    return converted(files, { what: 'ruCLIP', clip, tokenizer });
+  },
+};
 
 export const openaiClip: Converter = {
   reads: "OpenAI's CLIP (RN50.pt, ViT-B-32.pt, …), and open_clip's with its open_clip_config.json",

@@ -39,8 +39,8 @@ export const mapRows = (
   first: readonly (readonly [ours: string, row: number])[],
 ): Rule[] =>
   first.flatMap(([ours, row]): Rule[] => [
-    [`image.map.${ours}.weight`, `${from}weight`, 'linear', [row * width, width]],
-    [`image.map.${ours}.bias`, `${from}bias`, 'plain', [row * width, width]],
+    [`image.map.${ours}.weight`, `${from}weight`, 'linear', [[row * width, width]]],
+    [`image.map.${ours}.bias`, `${from}bias`, 'plain', [[row * width, width]]],
   ]);
 
 /** timm's VisionTransformer with attention pooling, under `visual.trunk` of open_clip. */

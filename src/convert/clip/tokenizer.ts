@@ -19,6 +19,7 @@ const FILES = [
   'merges.txt',
   'sentencepiece.bpe.model',
   'spiece.model',
+  'bpe.model',
   'vocab.txt',
 ];
 
@@ -40,7 +41,7 @@ export async function findTokenizer(
       where: files.where,
       fix: theirs
         ? `set \`tokenizer\` to the tokenizer.json or the .model of ${theirs}`
-        : "set `tokenizer` to a tokenizer.json, or OpenAI's bpe_simple_vocab_16e6.txt.gz",
+        : "set `tokenizer` to a tokenizer.json, OpenAI's bpe_simple_vocab_16e6.txt.gz, or ruCLIP's bpe.model",
     });
   }
   return { tokenizer: await loadTokenizer(path), path, config: await readTokenizerConfig(path) };

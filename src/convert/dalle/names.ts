@@ -44,8 +44,8 @@ function block(ours: string, attention: string, feedForward: string): Rule[] {
 export function dallePytorchRules(model: DalleModelConfig): Rule[] {
   const { textVocabulary, textLength, imageVocabulary, layers, reversible } = model;
   const texts = textVocabulary + textLength;
-  const textRows = [0, texts] as const;
-  const imageRows = [texts, imageVocabulary] as const;
+  const textRows = [[0, texts]] as const;
+  const imageRows = [[texts, imageVocabulary]] as const;
   return [
     model.tiedEmbeddings
       ? ['text_embedding', 'text_emb.linear.weight', 'plain', textRows]
@@ -54,7 +54,7 @@ export function dallePytorchRules(model: DalleModelConfig): Rule[] {
       ? ['image_embedding', 'text_emb.linear.weight', 'plain', imageRows]
       : ['image_embedding', 'image_emb.weight', 'plain'],
     // Row 0 is the position of the start token.
-    ['text_position', 'text_pos_emb.weight', 'plain', [1, textLength]],
+    ['text_position', 'text_pos_emb.weight', 'plain', [[1, textLength]]],
     ['image_row', 'image_pos_emb.weights.0', 'row'],
     ['image_column', 'image_pos_emb.weights.1', 'column'],
     ...times(layers, (i) => {

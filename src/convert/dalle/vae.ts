@@ -88,7 +88,8 @@ function own({ saved, tensors, model, where, notes }: Source): Converted | undef
   return undefined;
 }
 
-function assertFits(config: DvaeModelConfig, model: DalleModelConfig, where: string): void {
+/** @throws DataError where an image tokenizer has other codes than the model */
+export function assertFits(config: DvaeModelConfig, model: DalleModelConfig, where: string): void {
   for (const [what, theirs, ours] of [
     ['codes on a side', imageTokenizer(config).grid, model.grid],
     ['codes in the codebook', config.vocabulary, model.imageVocabulary],

@@ -1,7 +1,6 @@
 // The converter of DALLE-pytorch's DALLE; names.ts has the names of its tensors. Two parameters of ours have no tensor
 // there: the start token, which is text token 0 at position 0, and the biases of queries, keys and values, which are 0.
 
-import { widen } from '../../checkpoint/half.ts';
 import { matchTensors } from '../../checkpoint/match.ts';
 import type { TensorSource } from '../../checkpoint/safetensors.ts';
 import { type DalleModelConfig, dalleModelSchema } from '../../config/dalle-model.ts';
@@ -15,7 +14,8 @@ import type { Converter, ConvertOptions, ExternalFile, ExternalFiles } from '../
 import { findFile } from '../files/find.ts';
 import { unwrapped } from '../files/names.ts';
 import type { PickleValue } from '../pickle/values.ts';
-import { externalNames, rename, weightSource } from '../rules.ts';
+import { externalNames, rename } from '../rules.ts';
+import { sumOf } from '../tensors.ts';
 import { type StateDict, stateDict } from '../torch/state-dict.ts';
 import { modelConfig, type Settings, unusable } from './config.ts';
 import { currentName, dallePytorchRules, UNUSED, withoutWrappers } from './names.ts';
@@ -156,20 +156,5 @@ function startToken(tensors: StateDict, where: string): TensorSource {
   const embedding = tensors.get('text_emb.weight') ?? tensors.get('text_emb.linear.weight');
   if (!embedding) throw unusable('it has no embedding of text', where, 'give a checkpoint of train_dalle');
   const position = tensors.get('text_pos_emb.weight');
-  const rows = [embedding, ...(position ? [position] : [])].map((table) =>
-    weightSource('text_emb', [table.rows(0, 1)], where),
-  );
-  return {
-    dtype: 'float32',
-    shape: [1, embedding.shape[1] as number],
-    data: async () => {
-      const values = await Promise.all(rows.map(floats));
-      return (values[0] as Float32Array).map((value, i) => value + (values[1]?.[i] ?? 0));
-    },
-  };
-}
-
-async function floats({ dtype, shape, data }: TensorSource): Promise<Float32Array> {
-  const values = typeof data === 'function' ? await data() : data;
-  return widen({ dtype, shape, data: values }).data as Float32Array;
+  return sumOf([embedding.rows(0, 1), ...(position ? [position.rows(0, 1)] : [])]);
 }

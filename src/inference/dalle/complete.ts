@@ -5,7 +5,7 @@ import type { DalleModelConfig } from '../../config/dalle-model.ts';
 import { intScalar } from '../../engine/native/tensor.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
-import { padCaption } from '../../models/dalle/config.ts';
+import { captionStart, maxCaptionTokens, padCaption } from '../../models/dalle/config.ts';
 import type { dalleSpec } from '../../models/dalle/model.ts';
 import type { Weights } from '../../nn/weights.ts';
 import { graphSeed } from '../../util/random.ts';
@@ -65,21 +65,22 @@ export class CaptionCompleter implements CaptionCompletion {
   }
 
   /**
-   * Samples the rest of a caption that begins with `tokens`, up to its end or textLength. Determined by seed and settings.
+   * Samples the rest of a caption that begins with `tokens`, up to its end or the last text position. Determined by seed
+   * and settings.
    * @param tokens at most textLength
    * @param signal stops sampling with an AbortError
    */
   async complete(tokens: readonly number[], seed: number, signal?: AbortSignal): Promise<number[]> {
-    const { textLength, textVocabulary } = this.#config;
+    const { textLength, textVocabulary, captionTokens } = this.#config;
     const caption = [...tokens];
     const text = padCaption(caption, this.#config);
     await this.#clear();
-    while (caption.length < textLength) {
+    while (caption.length < maxCaptionTokens(this.#config)) {
       signal?.throwIfAborted();
-      const count = caption.length;
+      const count = captionStart(this.#config) + caption.length;
       const key = { dtype: 'int32', shape: [2], data: graphSeed(seed, 'text token', count) } as const;
       const sampled =
-        count === tokens.length
+        caption.length === tokens.length
           ? await this.#first({
               text: { dtype: 'int32', shape: [1, textLength], data: text },
               count: intScalar(count),
@@ -88,7 +89,7 @@ export class CaptionCompleter implements CaptionCompletion {
           : await this.#next({ token: intScalar(caption.at(-1) as number), position: intScalar(count), key });
       const token = sampled.tokens.data[0] as number;
       // The classes after the vocabulary are padding: the caption has ended.
-      if (token >= textVocabulary) break;
+      if (token >= textVocabulary || token === captionTokens?.end) break;
       caption.push(token);
     }
     return caption;

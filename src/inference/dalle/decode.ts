@@ -176,9 +176,18 @@ function embedToken(
   return tf.add(token_BD, tf.add(row_1D, rowAt(p.image_column, tf.mod(place, grid))));
 }
 
-/** Image tokens in the cache. With the prefix they are a multiple of 16: see `attentionStep`. */
+/** Positions in the cache after the prefix of attention. With it they are a multiple of 16: see `attentionStep`. */
 export const cachedImageTokens = (config: DalleModelConfig): number =>
-  padToMultipleOf16(prefixLength(config) + imageLength(config) - 1) - prefixLength(config);
+  padToMultipleOf16(streamLength(config)) - streamLayout(config).prefix;
+
+/** Text positions after the prefix of attention: the last one with attentionGrid `target`. */
+const textPlaces = (config: DalleModelConfig): number => prefixLength(config) - streamLayout(config).prefix;
+
+/** Place in the cache, after the prefix, of the image token at `place` in the image. @param place int32 scalar */
+export function placeInCache(place: Scalar, config: DalleModelConfig): Scalar {
+  const before = textPlaces(config);
+  return before === 0 ? place : tf.add(place, tf.scalar(before, 'int32'));
+}
 
 /** Text positions in the cache of a caption. */
 export const cachedTextTokens = (config: DalleModelConfig): number => padToMultipleOf16(prefixLength(config));
@@ -196,17 +205,18 @@ function attendedRows(
   const layout = streamLayout(config);
   const { prefix } = layout;
   const count = imageLength(config);
+  const first = textPlaces(config);
   if (kind === 'full') {
     const before = withPrefix ? prefix : 0;
     const mask_IN = additiveMask(
       [count, before + cachedImageTokens(config)],
-      (query, key) => key <= before + query,
+      (query, key) => key <= before + first + query,
     );
     return { rows_K: undefined, mask_1K: rowAt(mask_IN, place) };
   }
   const attended = Array.from({ length: count }, (_, query) =>
-    Array.from({ length: query + 1 }, (_, key) => key).filter((key) =>
-      attends(kind, prefix + query, prefix + key, layout),
+    Array.from({ length: first + query + 1 }, (_, key) => key).filter((key) =>
+      attends(kind, prefix + first + query, prefix + key, layout),
     ),
   );
   const width = padToMultipleOf16(prefix + Math.max(...attended.map(({ length }) => length))) - prefix;

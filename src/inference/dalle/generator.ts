@@ -7,7 +7,13 @@ import type { DalleModelConfig } from '../../config/dalle-model.ts';
 import type { Precision } from '../../engine/graph/precision.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import type { Scalar, Tensor1D, Tensor2D } from '../../engine/tfjs/tf.ts';
-import { imageLength, padCaption, prefixLength, textClasses } from '../../models/dalle/config.ts';
+import {
+  imageLength,
+  maxCaptionTokens,
+  padCaption,
+  streamLayout,
+  textClasses,
+} from '../../models/dalle/config.ts';
 import { type DalleSpec, dalleSpec } from '../../models/dalle/model.ts';
 import { Weights } from '../../nn/weights.ts';
 import { loadTokenizer } from '../../tokenizers/load.ts';
@@ -17,7 +23,7 @@ import { DvaeCodec } from '../dvae/codec.ts';
 import type { CaptionModel, Generator, TokenModel } from '../sampler/generator.ts';
 import type { SampleSettings } from '../sampler/sampling.ts';
 import { CaptionCompleter } from './complete.ts';
-import { cachedImageTokens, decodeStep, prefill } from './decode.ts';
+import { cachedImageTokens, decodeStep, placeInCache, prefill } from './decode.ts';
 import { KvCache } from './kv-cache.ts';
 
 /** The joint Transformer, as the sampler sees it. */
@@ -32,7 +38,7 @@ export const dalleTokens = (
   variables: weights.variables,
   textInput: (tokens) => padCaption(tokens, config),
   openRows(runtime, name, rows) {
-    const prefix = prefixLength(config);
+    const { prefix } = streamLayout(config);
     const sizes = { rows, prefix, positions: cachedImageTokens(config) };
     const cache = new KvCache(runtime, name, config, sizes, precision);
     return {
@@ -44,7 +50,7 @@ export const dalleTokens = (
         return done.logits_BV;
       },
       step: (token_R: Tensor1D, place: Scalar) =>
-        decodeStep(weights.read(), cache.view(place), token_R, place, config),
+        decodeStep(weights.read(), cache.view(placeInCache(place, config)), token_R, place, config),
     };
   },
 });
@@ -101,7 +107,7 @@ export class DalleGenerator implements Generator {
   }
 
   get textLength(): number {
-    return this.config.model.textLength;
+    return maxCaptionTokens(this.config.model);
   }
 
   /** @throws UsageError E_GUIDANCE_UNTRAINED for guidance with a model that was trained without null captions */

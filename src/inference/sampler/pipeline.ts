@@ -33,7 +33,7 @@ export interface Unfinished {
 
 /** The tokens of a prompt. */
 export interface EncodedPrompt {
-  /** At most textLength. */
+  /** At most as many as the model reads. */
   readonly tokens: readonly number[];
   /** Whether the prompt has more tokens than the model reads, and was cut. */
   readonly isTruncated: boolean;

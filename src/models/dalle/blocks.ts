@@ -3,6 +3,7 @@
 import type { AttentionKind, DalleModelConfig } from '../../config/dalle-model.ts';
 import { type AttentionPattern, attentionPattern } from '../../nn/attention-pattern.ts';
 import { type BlockParameters, type BlockSpec, blockSpec } from '../../nn/block-spec.ts';
+import { gelu, geluTanh } from '../../nn/functional/gelu.ts';
 import { layerScaleInit } from '../../nn/layer-scale.ts';
 import { stackSpecs } from '../../nn/parameters.ts';
 import type { StackOptions } from '../../nn/transformer.ts';
@@ -54,10 +55,16 @@ function owners({ sharedAttention, sharedFeedForward }: DalleModelConfig, layer:
   return { attention: owner(sharedAttention), feedForward: owner(sharedFeedForward) };
 }
 
+const ACTIVATIONS = { gelu, 'gelu-tanh': geluTanh } as const satisfies Record<
+  DalleModelConfig['activation'],
+  StackOptions['activation']
+>;
+
 /** The options that all layers share. */
 export const stackOptions = (config: DalleModelConfig): StackOptions => ({
   heads: config.heads,
   gated: config.gated,
+  activation: ACTIVATIONS[config.activation],
   sharpness: config.stable ? SHARPNESS : undefined,
   shift: config.tokenShift ? streamLayout(config) : undefined,
 });

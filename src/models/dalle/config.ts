@@ -23,7 +23,8 @@ export const textClasses = ({ textVocabulary, textLength, paddingTargets }: Dall
 
 /** The layout of the stream for attention, token shift and rotary positions. */
 export const streamLayout = (config: DalleModelConfig): StreamLayout => ({
-  prefix: prefixLength(config),
+  // Where places are those of the predicted tokens, the last text position is that of the first image token.
+  prefix: prefixLength(config) - (config.attentionGrid === 'target' ? 1 : 0),
   grid: config.grid,
   kernelSize: config.kernelSize,
 });
@@ -32,19 +33,32 @@ export const streamLayout = (config: DalleModelConfig): StreamLayout => ({
 export const layerAttention = (config: DalleModelConfig): AttentionKind[] =>
   attentionOrder(config.layers, config.attention, config.lastAttention);
 
+/** Text positions before the tokens of a caption: the one of captionTokens.start, or none. */
+export const captionStart = ({ captionTokens }: DalleModelConfig): number =>
+  captionTokens?.start === undefined ? 0 : 1;
+
+/** Number of tokens that a caption may have. As in ruDALL-E, the longest one leaves no position for its end token. */
+export const maxCaptionTokens = (config: DalleModelConfig): number =>
+  config.textLength - captionStart(config);
+
 /**
- * A caption's tokens padded to textLength: the padding token of position t, counted from 0, is textVocabulary + t.
- * With zeroIsPadding, token 0 is replaced by it too.
+ * A caption's tokens between those of captionTokens, padded to textLength: the padding token of position t, counted from
+ * 0, is textVocabulary + t. With zeroIsPadding, token 0 is replaced by it too.
  * @throws DataError E_CAPTION_TOO_LONG when there are more tokens than positions
  */
-export function padCaption(tokens: ArrayLike<number>, config: DalleModelConfig): Int32Array {
-  const { textLength, textVocabulary, zeroIsPadding } = config;
-  if (tokens.length > textLength) {
-    throw new DataError(`a caption of ${tokens.length} tokens does not fit in ${textLength} text positions`, {
-      code: 'E_CAPTION_TOO_LONG',
-      fix: 'shorten or truncate the caption, or raise model.textLength',
-    });
+export function padCaption(caption: ArrayLike<number>, config: DalleModelConfig): Int32Array {
+  const { textLength, textVocabulary, zeroIsPadding, captionTokens } = config;
+  if (caption.length > maxCaptionTokens(config)) {
+    throw new DataError(
+      `a caption of ${caption.length} tokens does not fit in ${textLength} text positions`,
+      {
+        code: 'E_CAPTION_TOO_LONG',
+        fix: 'shorten or truncate the caption, or raise model.textLength',
+      },
+    );
   }
+  const { start, end } = captionTokens ?? {};
+  const tokens = [start ?? [], Array.from(caption), end ?? []].flat();
   return Int32Array.from({ length: textLength }, (_, t) => {
     const token = tokens[t];
     return token === undefined || (zeroIsPadding && token === 0) ? textVocabulary + t : token;

@@ -31,7 +31,7 @@ const EMBEDDING_GRADIENT = 0.1;
 /** The parameters of the joint Transformer. Weight decay does not apply to embeddings. */
 export function dalleSpec(config: DalleModelConfig) {
   const { textLength, textVocabulary, grid, imageVocabulary, width, rotary, tiedEmbeddings } = config;
-  const { initialStddev: stddev } = config;
+  const { initialStddev: stddev, secondNorm } = config;
   const embedding = (rows: number) => normal([rows, width], stddev, false);
   const learned = (rows: number) => (rotary ? undefined : embedding(rows));
   const head = (classes: number) =>
@@ -45,6 +45,7 @@ export function dalleSpec(config: DalleModelConfig) {
     image_column: learned(grid),
     blocks: blockSpecs(config, stddev),
     norm: layerNormSpec(width),
+    head_norm: secondNorm ? layerNormSpec(width) : undefined,
     /** With paddingTargets `end`, the class after the vocabulary is the end of the caption, the first padding token. */
     text_head: head(textClasses(config)),
     image_head: head(imageVocabulary),
@@ -104,6 +105,7 @@ export function transform(
 
 /** The final normalization, before the heads: [..., D] → [..., D]. */
 export function normalizeOutput(p: DalleParameters, x: Tensor, { stable }: DalleModelConfig): Tensor {
+  if (p.head_norm) return layerNorm(p.head_norm, layerNorm(p.norm, x));
   return layerNorm(p.norm, stable ? tf.div(x, withoutGradient(tf.max(x, -1, true))) : x);
 }
 

@@ -12,6 +12,9 @@ export type Cleaning = (typeof CLEANINGS)[number];
 
 /** Python's white space: Unicode's, and the separators U+001C to U+001F. */
 const WHITE_SPACE = /[\p{White_Space}\x1c-\x1f]+/gu;
+const AROUND = new RegExp(`^${WHITE_SPACE.source}|${WHITE_SPACE.source}$`, 'gu');
+/** Without white space around it, as Python's strip(). */
+export const trimmed = (text: string): string => text.replace(AROUND, '');
 const collapse = (text: string): string => text.replace(WHITE_SPACE, ' ').replace(/^ | $/g, '');
 
 /** Python's string.punctuation. */

@@ -5,7 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { DalleConfig } from '../../config/dalle.ts';
 import { type BatchPosition, type OrderedBatch, ShuffledOrder } from '../../data/order.ts';
 import { pickCaption } from '../../data/sources/captions.ts';
-import { imageLength, padCaption } from '../../models/dalle/config.ts';
+import { imageLength, maxCaptionTokens, padCaption } from '../../models/dalle/config.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError } from '../../util/errors.ts';
 import { prefetch } from '../../util/prefetch.ts';
@@ -39,7 +39,7 @@ export function assertCaptionsFit(
   config: DalleConfig,
   source?: string,
 ): number {
-  const { textLength } = config.model;
+  const max = maxCaptionTokens(config.model);
   const place = (key: string): string => (source === undefined ? key : `${source}: ${key}`);
   const blank = captions.findIndex(({ length }) => length === 0);
   if (blank >= 0) {
@@ -52,12 +52,12 @@ export function assertCaptionsFit(
   const long = captions.flatMap((ofImage, i) =>
     ofImage
       .map((caption) => ({ key: keys[i] as string, length: tokenizer.encode(caption).length }))
-      .filter(({ length }) => length > textLength),
+      .filter(({ length }) => length > max),
   );
   const [first] = long;
   if (first && !config.data.truncateCaptions) {
     throw new DataError(
-      `${long.length} captions are longer than model.textLength ${textLength}; the first has ${first.length} tokens`,
+      `${long.length} captions are longer than the ${max} tokens that model.textLength leaves; the first has ${first.length}`,
       {
         code: 'E_CAPTION_TOO_LONG',
         where: place(first.key),
@@ -78,14 +78,14 @@ function encodeCaption(
   config: DalleConfig,
   random?: RandomStream,
 ): Int32Array {
-  const { textLength } = config.model;
+  const max = maxCaptionTokens(config.model);
   const { bpeDropout } = config.data;
   let tokens = tokenizer.encode(
     caption,
     random && bpeDropout > 0 && tokenizer.hasDropout ? { dropout: bpeDropout, random } : undefined,
   );
-  if (random && tokens.length > textLength) tokens = tokenizer.encode(caption);
-  return padCaption(tokens.slice(0, textLength), config.model);
+  if (random && tokens.length > max) tokens = tokenizer.encode(caption);
+  return padCaption(tokens.slice(0, max), config.model);
 }
 
 function toBatch(

@@ -6,6 +6,7 @@ import type { DalleConfig } from '../../config/dalle.ts';
 import { textLines } from '../../data/sources/captions.ts';
 import { countOf } from '../../engine/session/devices.ts';
 import { DvaeCodec } from '../../inference/dvae/codec.ts';
+import { maxCaptionTokens } from '../../models/dalle/config.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError } from '../../util/errors.ts';
 import { assertDivisible } from '../distributed/replicas.ts';
@@ -45,7 +46,7 @@ export async function openDalle(
   const all = await openDataset(config, codec, dvae, faults, context);
   const source = data.tokens ?? data.path ?? '';
   const cut = assertCaptionsFit(all, tokenizer, config, source);
-  if (cut > 0) warn(`${cut} captions are longer than ${model.textLength} tokens and will be cut`);
+  if (cut > 0) warn(`${cut} captions are longer than ${maxCaptionTokens(model)} tokens and will be cut`);
   const { training, heldOut } = splitDataset(all, data.validation);
   assertEnoughImages(training.captions.length, train.batch, source);
   await cluster?.assertSame('data', dataHash(all, tokenizer, codec), (rank) => dataDiffers(rank, source));

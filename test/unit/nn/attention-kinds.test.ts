@@ -28,6 +28,12 @@ function slowMask(kind: AttentionKind, { prefix, grid, kernelSize: convolution }
       if (kind === 'conv-like')
         for (let dr = 0; dr < convolution; dr++)
           for (let dc = 0; dc < convolution; dc++) seeImage(row - dr, column - dc);
+      if (kind === 'conv-wrapped') {
+        const reach = Math.floor(convolution / 2);
+        const wrapped = (place: number): number => ((place % grid) + grid) % grid;
+        for (let dr = -reach; dr <= reach; dr++)
+          for (let dc = -reach; dc <= reach; dc++) seeImage(wrapped(row + dr), wrapped(column + dc));
+      }
       if (kind === 'conv') {
         const start = -Math.floor(convolution / 2);
         for (let dr = start; dr < start + convolution; dr++)

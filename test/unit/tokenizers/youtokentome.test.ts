@@ -35,6 +35,18 @@ test('its tokenizer.json gives the same encoding', () => {
   for (const text of texts.slice(0, 50)) assert.deepEqual(again.encode(text), tokenizer.encode(text));
 });
 
+test("lower-cased, texts have the ids of Python's lower() and strip(), also when it is read again", () => {
+  const lower = tokenizer.lowerCased();
+  const again = YouTokenToMeTokenizer.fromJSON(JSON.parse(JSON.stringify(lower)), 'here');
+  for (const [text, python] of [
+    ['\u00a0A Photo of ΟΔΥΣΣΕΥΣ\u2003', 'a photo of οδυσσευς'],
+    ['İstanbul ẞ', 'i\u0307stanbul ß'],
+    ['КРУГ\u001f', 'круг'],
+  ] as const)
+    for (const each of [lower, again]) assert.deepEqual(each.encode(text), tokenizer.encode(python));
+  assert.notDeepEqual(lower.encode('A'), tokenizer.encode('A'));
+});
+
 test('with dropout there are more tokens of the same text', () => {
   const text = 'a photo of the cat';
   const dropped = tokenizer.encode(text, { dropout: 0.5, random: new RandomStream(1, 'test') });

@@ -21,9 +21,10 @@ import {
   cachedImageTokens,
   type DalleCacheView,
   decodeStep,
+  placeInCache,
   prefill,
 } from '../../../../src/inference/dalle/decode.ts';
-import { imageLength, prefixLength } from '../../../../src/models/dalle/config.ts';
+import { imageLength, streamLayout } from '../../../../src/models/dalle/config.ts';
 import { type DalleCache, dalleSpec, logits } from '../../../../src/models/dalle/model.ts';
 import { largestDifference, numbers, perturbed } from '../../../support/perturbed.ts';
 import { config as every, image_BI, MODEL_OPTIONS, text_BT } from '../../../support/tiny-dalle-model.ts';
@@ -52,7 +53,7 @@ const mapParts = (
 
 /** The rows of the text, and as many rows of the image as the cache holds. */
 function divide(rows: DalleCache, config: DalleModelConfig): { prefix: DalleCache; kept: DalleCache } {
-  const prefix = prefixLength(config);
+  const { prefix } = streamLayout(config);
   const part = (t: Tensor4D, first: number, count: number): Tensor4D =>
     tf.slice(t, [0, 0, first, 0], [-1, -1, count, -1]);
   return {
@@ -113,7 +114,7 @@ async function compare(
   const { prefix, kept } = divide(start.cache, config);
   const eager: Step = async (past, token_B, place) => {
     const at = tf.scalar(place, 'int32');
-    const { memory, after } = viewOf(prefix, past, at);
+    const { memory, after } = viewOf(prefix, past, placeInCache(at, config));
     return { logits_BV: decodeStep(p, memory, token_B, at, config), cache: after };
   };
   let cache = kept;
@@ -142,6 +143,8 @@ describe('each step has the logits of the whole model', () => {
   for (const primed of [1, 3, 5]) {
     test(`after the first ${primed} tokens of an image`, () => compare(every, primed, 3));
   }
+  test('after the first 3 tokens, with places of the targets', () =>
+    compare({ ...every, attentionGrid: 'target' }, 3, 6));
 });
 
 describe('a compiled step', () => {

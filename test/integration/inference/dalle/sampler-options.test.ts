@@ -125,6 +125,21 @@ describe('captions', () => {
     });
   }
 
+  test('between a start and an end token they are those of a model that reads both as text', async () => {
+    const change = { textLength: 7, textVocabulary: 5 };
+    const tokens = { start: 2, end: 1 };
+    const completer = await slowModel({ ...change, captionTokens: tokens }, 12).completer({ topK: 1 });
+    const plain = slowModel(change, 12);
+    const isEnded = new Set<boolean>();
+    for (const beginning of [[], [3], [4, 4], [0, 0, 4, 3], [3, 3, 3, 3, 3, 3]]) {
+      const whole = slowly(plain, [tokens.start, ...beginning]).slice(1);
+      const end = whole.indexOf(tokens.end, beginning.length);
+      isEnded.add(end >= 0);
+      assert.deepEqual(await completer.complete(beginning, 1), end < 0 ? whole : whole.slice(0, end));
+    }
+    assert.equal(isEnded.size, 2);
+  });
+
   test('of these tests end after different lengths', () => assert.ok(ends.size > 3, `${[...ends]}`));
 
   test('are the same for the same seed, and differ between seeds', async () => {
