@@ -23,7 +23,7 @@ function bytes(batch: number): number {
 
 const drawing = (batch: number, bar: number): Bench => ({
   name: `drawing-${batch}`,
-  about: `${batch} at a time: 256 image tokens after 64 text tokens, width 256, 4 layers, the likeliest tenth of 1024 codes`,
+  about: `${batch} at a time: 256 image tokens after 64 text tokens, width 256, 4 layers, the most likely tenth of 1024 codes`,
   items: batch * SMALL.grid ** 2,
   unit: 'tokens',
   rounds: 4,
