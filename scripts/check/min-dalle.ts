@@ -114,6 +114,7 @@ try {
     last = token;
     if (i === 0) console.log(`first token ${seconds(started)} after opening began`);
   }
+  console.log(`${highWater().toFixed(2)} GB at most before decoding`);
   const pixels = await codec.decode(Int32Array.from(wanted.codes));
   const levels = theirs.get('pixels')?.data as Float32Array;
   const off = pixels.reduce((most, value, i) => Math.max(most, Math.abs(value - (levels[i] as number))), 0);
