@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { givenClipSchema } from './clip.ts';
 import { givenDalleSchema } from './dalle.ts';
+import { dalleMiniCheckpointSchema } from './dalle-mini.ts';
 import { dvaeSchema } from './dvae.ts';
 import { alternatives, inputSchema, type JsonSchema, typeInWords } from './explain.ts';
 import { vqganModelSchema } from './vqgan.ts';
@@ -15,6 +16,9 @@ const SCHEMAS: readonly z.ZodType[] = [
   z
     .strictObject({ model: vqganModelSchema })
     .describe('A VQGAN that mm convert read, in the config.yaml of its checkpoint; not for training'),
+  z
+    .strictObject(dalleMiniCheckpointSchema.shape)
+    .describe('A DALL·E mini that mm convert read, in the config.yaml of its checkpoint; not for training'),
 ];
 
 const INTRODUCTION = `# Configuration

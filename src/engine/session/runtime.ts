@@ -199,6 +199,7 @@ export class Runtime {
   /** Values of the variables with one axis: as constants they are cheaper than as reads, and small enough. */
   async #readVectors(variables: readonly Variable[]): Promise<ReadonlyMap<Variable, HostTensor>> {
     const vectors = variables.filter(({ shape }) => shape.length === 1);
+    if (vectors.length === 0) return new Map();
     const read = this.compile('frozen vectors', () =>
       Object.fromEntries(vectors.map((variable) => [variable.name, variable.read()])),
     );

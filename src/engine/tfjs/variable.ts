@@ -13,6 +13,9 @@ import { currentTrace } from './trace.ts';
 /** Variables of 16 bits are read as float32, and rounded where they are written. */
 export type VariableType = Extract<DTypeName, 'float32' | 'int32' | 'bfloat16' | 'float16'>;
 
+/** See `Variable.release`. */
+const untouched = new WeakMap<object, Map<string, GraphOutput>>();
+
 export interface UpdateOptions extends NodeOptions {
   readonly resources?: readonly Variable[];
 }
@@ -75,20 +78,32 @@ export class Variable {
   }
 
   /**
-   * Replaces the value by memory that is never touched, and so takes none, once `after` is computed: for a matrix of which
+   * Replaces the value, once `after` is computed, by memory that all variables of its shape share: for a matrix of which
    * that op keeps a packed copy. Only the function being built may go on reading the variable, for its shape.
    */
   release(after: Tensor): void {
     const { graph, recording, targets } = currentTrace();
     const used = [outputOf(recording, after).oper];
-    const shape = graph.constant(DT.int32, [this.shape.length], this.shape);
-    const untouched = graph.output('Empty', [shape], {
-      attributes: [...this.#type('dtype'), boolAttr('init', false)],
-      after: used,
-    });
     const attributes = this.#type('dtype');
-    targets.push(graph.add('AssignVariableOp', [this.handle(), untouched], { attributes, after: used }));
+    const inputs = [this.handle(), this.#untouched()];
+    targets.push(graph.add('AssignVariableOp', inputs, { attributes, after: used }));
     this.#releasedIn = currentTrace();
+  }
+
+  /** Memory that nothing fills, the same for all variables of a shape. */
+  #untouched(): GraphOutput {
+    const trace = currentTrace();
+    const shared = untouched.get(trace) ?? new Map<string, GraphOutput>();
+    untouched.set(trace, shared);
+    const key = `${this.dtype} ${this.shape}`;
+    let output = shared.get(key);
+    if (!output) {
+      const shape = trace.graph.constant(DT.int32, [this.shape.length], this.shape);
+      const attributes = [...this.#type('dtype'), boolAttr('init', false)];
+      output = trace.graph.output('Empty', [shape], { attributes });
+      shared.set(key, output);
+    }
+    return output;
   }
 
   /** variable += `delta`, after all reads. */
