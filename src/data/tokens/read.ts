@@ -7,13 +7,13 @@ import {
   DamagedTokensError,
   isShardName,
   MANIFEST,
-  PARTIAL_MANIFEST,
   readManifest,
   type ShardRecord,
   sha256,
   type TokenManifest,
 } from './manifest.ts';
 import { type TokenSample, unpackShard } from './shard.ts';
+import { isPartialManifest } from './share.ts';
 
 /** A tokenized data set. */
 export interface TokenSet {
@@ -36,7 +36,7 @@ export interface TokenSet {
 /** Whether mm tokenize wrote the folder, or is writing it. */
 export async function isTokenFolder(path: string): Promise<boolean> {
   const names = await readdir(path).catch((): string[] => []);
-  return names.includes(PARTIAL_MANIFEST) || (names.includes(MANIFEST) && names.some(isShardName));
+  return names.some(isPartialManifest) || (names.includes(MANIFEST) && names.some(isShardName));
 }
 
 /** Reads a shard and checks its length and hash. Throws DamagedTokensError. */
