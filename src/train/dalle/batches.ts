@@ -10,7 +10,7 @@ import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError } from '../../util/errors.ts';
 import { prefetch } from '../../util/prefetch.ts';
 import { RandomStream } from '../../util/random.ts';
-import type { TokenizedDataset } from './dataset.ts';
+import type { TokenizedDataset } from './examples.ts';
 import { exampleOf, inMemory, type TokenExample, type TokenExamples, type TokenTurn } from './examples.ts';
 
 export interface TokenBatch {

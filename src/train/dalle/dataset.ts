@@ -5,7 +5,6 @@ import { createHash } from 'node:crypto';
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
 import type { DalleConfig } from '../../config/dalle.ts';
 import { chunks } from '../../data/decode-batches.ts';
-import type { CaptionedImage } from '../../data/image.ts';
 import type { Faults } from '../../data/sources/faults.ts';
 import { keepCaptioned } from '../../data/sources/keep-captioned.ts';
 import { splitExamples } from '../../data/split.ts';
@@ -22,21 +21,8 @@ import type { DvaeCodec } from '../../inference/dvae/codec.ts';
 import { encodeImages, IMAGES_PER_BATCH } from '../../inference/jobs/encode-images.ts';
 import { InterruptedError, UsageError } from '../../util/errors.ts';
 import type { OpenContext, RunContext } from '../loop/run-context.ts';
-import { inMemory, type TokenExamples } from './examples.ts';
+import { inMemory, type Place, type TokenExamples, type TokenizedDataset } from './examples.ts';
 import { heldOutTokens, shardedTokens, tokensHash } from './sharded-tokens.ts';
-
-/** Captioned images as image tokens. */
-export interface TokenizedDataset {
-  readonly keys: readonly string[];
-  /** The captions of each image, at least one. */
-  readonly captions: readonly (readonly string[])[];
-  /** images × grid² */
-  readonly codes: Uint16Array;
-  /** Where each image belongs, when the source says it. */
-  readonly places?: readonly Place[];
-}
-
-type Place = Pick<CaptionedImage, 'split' | 'weight'>;
 
 /** The examples that a run trains on, and those it is validated with. */
 export interface OpenedExamples {

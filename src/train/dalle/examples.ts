@@ -1,7 +1,20 @@
 // The examples of the joint Transformer in their turn: in memory, shuffled as a whole, or in shards (sharded-tokens.ts).
 
+import type { CaptionedImage } from '../../data/image.ts';
 import { type BatchPosition, FullShuffle, turns } from '../../data/order.ts';
-import type { TokenizedDataset } from './dataset.ts';
+
+/** Captioned images as image tokens. */
+export interface TokenizedDataset {
+  readonly keys: readonly string[];
+  /** The captions of each image, at least one. */
+  readonly captions: readonly (readonly string[])[];
+  /** images × grid² */
+  readonly codes: Uint16Array;
+  /** Where each image belongs, when the source says it. */
+  readonly places?: readonly Place[];
+}
+
+export type Place = Pick<CaptionedImage, 'split' | 'weight'>;
 
 /** A captioned image as image tokens. */
 export interface TokenExample {

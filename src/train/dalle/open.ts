@@ -12,7 +12,8 @@ import { assertDivisible } from '../distributed/replicas.ts';
 import { assertEnoughImages } from '../enough-images.ts';
 import type { OpenContext } from '../loop/run-context.ts';
 import { assertCaptionsFit, firstCaption, validationBatches } from './batches.ts';
-import { openExamples, type TokenizedDataset } from './dataset.ts';
+import { openExamples } from './dataset.ts';
+import type { TokenizedDataset } from './examples.ts';
 import type { DalleParts } from './parts.ts';
 import { DalleTask } from './task.ts';
 

@@ -11,8 +11,7 @@ import type { TokenManifest } from '../../data/tokens/manifest.ts';
 import { readSamples } from '../../data/tokens/read.ts';
 import type { TokenSample } from '../../data/tokens/shard.ts';
 import { DataError } from '../../util/errors.ts';
-import type { TokenizedDataset } from './dataset.ts';
-import type { TokenExamples } from './examples.ts';
+import type { TokenExamples, TokenizedDataset } from './examples.ts';
 
 /** Shards that are searched for held-out examples. */
 const MAX_SEARCHED = 16;
