@@ -110,7 +110,7 @@ async function filesParts(files: readonly string[]): Promise<SourcePart[]> {
     try {
       parts.push(await filePart(file, prefixes[i] as string));
     } catch (error) {
-      // One of several that is no data is a fault of its own, when its turn comes.
+      // One of several that is no data is a separate fault, when its turn comes.
       if (files.length === 1 || !(error instanceof DataError) || error.code !== 'E_NOT_A_SOURCE') throw error;
       parts.push({ path: file, access: 'direct', read: () => Promise.reject(error) });
     }
