@@ -6,11 +6,12 @@ import type { ImageFile } from '../data/image.ts';
 import type { Faults } from '../data/sources/faults.ts';
 import { InterruptedError, UsageError } from '../util/errors.ts';
 import type { Context } from './command.ts';
-import { TEXT } from './help.ts';
+import { dvaeFlag, TEXT } from './help.ts';
 import { type SourceFlags, sourceFlags } from './source-flags.ts';
 
 export interface ClipFlags extends SourceFlags {
   clip: string;
+  dvae: string | undefined;
   cache: boolean;
   truncate: boolean;
   probabilities?: 'softmax' | 'sigmoid' | undefined;
@@ -22,7 +23,7 @@ export function clipFlags<T>(yargs: Argv<T>) {
       type: 'string',
       array: true,
       demandOption: true,
-      describe: 'image files, folders of images, WebDataset tars, lists',
+      describe: 'image files, folders of images, WebDataset tars, lists; with --dvae token shards',
     })
     .option('clip', {
       ...TEXT,
@@ -30,6 +31,7 @@ export function clipFlags<T>(yargs: Argv<T>) {
       alias: 'clip_path',
       describe: 'CLIP: a checkpoint, a run of mm train-clip, or what mm convert wrote',
     })
+    .option('dvae', { ...dvaeFlag, describe: `${dvaeFlag.describe}; decodes token shards among the images` })
     .option('cache', {
       type: 'boolean',
       default: true,

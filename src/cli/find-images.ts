@@ -3,16 +3,50 @@
 import type { ImageFile } from '../data/image.ts';
 import type { Faults } from '../data/sources/faults.ts';
 import type { ReadOptions } from '../data/sources/source.ts';
+import { UsageError } from '../util/errors.ts';
+import type { JobContext } from '../util/job.ts';
 
-/** The named images: files, and all images of folders, tars and lists. */
+/** Decodes token shards, for commands that take them. */
+export interface TokenDecoding {
+  /** The dVAE that made them; undefined where none is given. */
+  readonly dvae: string | undefined;
+  readonly context: JobContext;
+}
+
+/**
+ * The named images: files, and all images of folders, tars and lists; those of token shards are decoded.
+ * @throws UsageError for token shards without a dVAE; DataError, InterruptedError
+ */
 export async function findImages(
   paths: readonly string[],
   faults: Faults,
   options: Pick<ReadOptions, 'table' | 'signal'>,
+  tokens?: TokenDecoding,
 ): Promise<ImageFile[]> {
-  const { readImages } = await import('../data/sources/resolve.ts');
+  const [{ readImages }, { isTokenFolder }] = await Promise.all([
+    import('../data/sources/resolve.ts'),
+    import('../data/tokens/read.ts'),
+  ]);
   const found: ImageFile[] = [];
-  for (const path of paths)
-    for (const image of await readImages(path, { ...options, captions: 'ignore', faults })) found.push(image);
+  for (const path of paths) {
+    const images =
+      tokens && (await isTokenFolder(path))
+        ? await decoded(path, tokens)
+        : await readImages(path, { ...options, captions: 'ignore', faults });
+    for (const image of images) found.push(image);
+  }
   return found;
+}
+
+async function decoded(path: string, { dvae, context }: TokenDecoding): Promise<ImageFile[]> {
+  if (dvae === undefined) {
+    throw new UsageError('these are token shards: codes of images, not images', {
+      code: 'E_TOKENS_NOT_IMAGES',
+      option: 'dvae',
+      where: path,
+      fix: 'name the dVAE that made them with `dvae`, and they are decoded',
+    });
+  }
+  const { decodeToFiles } = await import('../inference/jobs/decoded-files.ts');
+  return decodeToFiles(path, dvae, context);
 }

@@ -13,6 +13,7 @@ import {
   positiveInteger,
   precision,
   seed,
+  shuffle,
   sourceKeys,
   truncateCaptions,
   validationShare,
@@ -51,6 +52,7 @@ const data = z
     tokenizer: z.string().describe('tokenizer, of any kind: see docs/FORMATS.md'),
     validation: validationShare,
     ...sourceKeys,
+    shuffle,
     bpeDropout: z
       .number()
       .min(0)

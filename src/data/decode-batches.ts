@@ -35,7 +35,7 @@ export interface ModelInput {
 
 /** Decodes each batch. Throws DataError when too many images are at fault; see `Faults`. */
 export function decodeBatches<P extends ImageFile>(
-  batches: Iterable<readonly P[]>,
+  batches: Iterable<readonly P[]> | AsyncIterable<readonly P[]>,
   input: ModelInput,
   faults: Faults,
 ): AsyncGenerator<DecodedBatch<P>, void> {

@@ -1,5 +1,4 @@
-// The order in which training visits examples: a new shuffle for each epoch, in whole batches, resumable from two
-// numbers.
+// The order in which training visits examples: a new shuffle for each epoch, resumable from two numbers.
 
 import { RandomStream } from '../util/random.ts';
 
@@ -38,22 +37,6 @@ export class FullShuffle implements Shuffle {
   }
 }
 
-export interface OrderOptions {
-  /** Number of examples. */
-  readonly count: number;
-  readonly batch: number;
-  readonly seed: number;
-  readonly position?: BatchPosition | undefined;
-}
-
-export interface OrderedBatch {
-  readonly indices: Int32Array;
-  /** Epoch of each example; a batch may reach into the next. */
-  readonly epochs: Int32Array;
-  /** After this batch. */
-  readonly position: BatchPosition;
-}
-
 /** An example in its turn. */
 export interface Turn {
   readonly index: number;
@@ -75,30 +58,5 @@ export function* turns(
     }
     const example = shuffle.at(epoch, index++);
     yield { index: example, epoch, position: { epoch, index } };
-  }
-}
-
-/** Endless batches of indices in a full shuffle: the same for the same seed, from whatever position they start. */
-export class ShuffledOrder implements Iterable<OrderedBatch> {
-  readonly #batch: number;
-  readonly #turns: Generator<Turn, never>;
-
-  constructor({ count, batch, seed, position }: OrderOptions) {
-    if (count < 1) throw new RangeError('an order of no examples');
-    this.#batch = batch;
-    this.#turns = turns(new FullShuffle(count, seed), position);
-  }
-
-  *[Symbol.iterator](): Generator<OrderedBatch, never> {
-    for (;;) yield this.next();
-  }
-
-  next(): OrderedBatch {
-    const taken = Array.from({ length: this.#batch }, () => this.#turns.next().value);
-    return {
-      indices: Int32Array.from(taken, ({ index }) => index),
-      epochs: Int32Array.from(taken, ({ epoch }) => epoch),
-      position: (taken.at(-1) as Turn).position,
-    };
   }
 }

@@ -6,7 +6,7 @@ import type { ReadOptions } from '../../data/sources/source.ts';
 import { InterruptedError, UsageError } from '../../util/errors.ts';
 import { clipFlags, withClip } from '../clip-flags.ts';
 import { type Context, defineCommand } from '../command.ts';
-import { findImages } from '../find-images.ts';
+import { findImages, type TokenDecoding } from '../find-images.ts';
 import { REPEATABLE, TEXT, withExamples } from '../help.ts';
 import { openFaults, tableOptions } from '../source-flags.ts';
 import { wholeNumber } from '../whole-number.ts';
@@ -65,10 +65,13 @@ export const command = defineCommand({
     // Checked before the model is loaded.
     if (labels) checkClassifier(labels, templates, flags.labels);
     const faults = await openFaults(flags, context);
-    const images = await labelledImages(flags.images, flags.truth, faults, {
-      table: tableOptions(flags),
-      signal: context.signal,
-    });
+    const images = await labelledImages(
+      flags.images,
+      flags.truth,
+      faults,
+      { table: tableOptions(flags), signal: context.signal },
+      { dvae: flags.dvae, context },
+    );
 
     const { predictions, all, loss } = await withClip(flags, context, faults, async ({ clip, embed }) => {
       const classifier =
@@ -130,13 +133,14 @@ async function labelledImages(
   truth: string | undefined,
   faults: Faults,
   options: Pick<ReadOptions, 'table' | 'signal'>,
+  tokens: TokenDecoding,
 ): Promise<(ImageFile & { readonly label?: string })[]> {
-  if (truth === undefined) return findImages(images, faults, options);
+  if (truth === undefined) return findImages(images, faults, options, tokens);
   const { readClasses, readLabelTable } = await import('../../data/sources/labelled.ts');
   if (truth === 'folders') return (await Promise.all(images.map((path) => readClasses(path, faults)))).flat();
   const { resolve } = await import('node:path');
   const known = new Map((await readLabelTable(truth, faults)).map(({ path, label }) => [path, label]));
-  return (await findImages(images, faults, options)).map((image) => {
+  return (await findImages(images, faults, options, tokens)).map((image) => {
     const label = known.get(resolve(image.path));
     return label === undefined ? image : { ...image, label };
   });

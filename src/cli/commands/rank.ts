@@ -44,10 +44,12 @@ export const command = defineCommand({
   async run(flags, context) {
     const { print, json } = context;
     const faults = await openFaults(flags, context);
-    const files = await findImages(flags.images, faults, {
-      table: tableOptions(flags),
-      signal: context.signal,
-    });
+    const files = await findImages(
+      flags.images,
+      faults,
+      { table: tableOptions(flags), signal: context.signal },
+      { dvae: flags.dvae, context },
+    );
     const { rankings, loss } = await withClip(flags, context, faults, async ({ clip, embed }) => {
       const { rankImages } = await import('../../inference/jobs/rank.ts');
       const texts = await clip.encodeTexts(flags.prompt, flags.truncate);

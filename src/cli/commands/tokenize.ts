@@ -1,6 +1,8 @@
 // mm tokenize: images and captions to token shards.
 
 import { SOURCES } from '../../data/sources/source.ts';
+import type { Share } from '../../data/tokens/share.ts';
+import { UsageError } from '../../util/errors.ts';
 import { defineCommand } from '../command.ts';
 import { dvaeFlag, TEXT, withExamples } from '../help.ts';
 import { sourceFlags, tableOptions } from '../source-flags.ts';
@@ -30,10 +32,20 @@ export const command = defineCommand({
           type: 'boolean',
           default: false,
           describe: 'keep the finished shards in the folder, and make the others',
+        })
+        .option('share', {
+          ...TEXT,
+          defaultDescription: 'all',
+          describe:
+            'makes only a part of the shards, such as 2/8, the second of eight; the shares may run at once, into one folder, which is finished when all are',
         }),
       [
         ['encodes a folder once', 'tokenize --data photos --dvae runs/dvae --out tokens'],
         ['WebDataset tars', 'tokenize --data "shards/{000..099}.tar" --dvae runs/dvae --out tokens'],
+        [
+          'one of four programs that fill a folder',
+          'tokenize --data "shards/{000..099}.tar" --dvae runs/dvae --out tokens --share 1/4',
+        ],
         [
           'trains on the tokens',
           'train-dalle --config configs/dalle/small.yaml --tokens tokens --dvae runs/dvae',
@@ -43,8 +55,13 @@ export const command = defineCommand({
 
   async run({ data, dvae, out, 'shard-size': shardSize, resume, ...flags }, context) {
     const { tokenizeFolder } = await import('../../inference/jobs/tokenize.ts');
-    const manifest = await tokenizeFolder(
-      { data, dvae, out, shardSize, resume, maxBad: flags['max-bad'], table: tableOptions(flags) },
+    const { manifest, isWhole } = await tokenizeFolder(
+      {
+        ...{ data, dvae, out, shardSize, resume },
+        share: flags.share === undefined ? undefined : parseShareOf(flags.share),
+        maxBad: flags['max-bad'],
+        table: tableOptions(flags),
+      },
       context,
     );
     const { images, grid, shards } = manifest;
@@ -52,6 +69,18 @@ export const command = defineCommand({
     context.print(
       `${out}: ${images} images of ${grid} × ${grid} tokens in ${shards.length} shards${skipped > 0 ? `, ${skipped} skipped` : ''}`,
     );
-    context.json(manifest);
+    if (!isWhole) context.print('  the other shares are not finished: the last to end completes the folder');
+    context.json({ ...manifest, ...(flags.share !== undefined && { share: flags.share, isWhole }) });
   },
 });
+
+/** Share 2/8 as its numbers. Throws UsageError. */
+function parseShareOf(text: string): Share {
+  const [index, of] = /^\d{1,6}\/\d{1,6}$/.test(text) ? text.split('/').map(Number) : [];
+  if (index && of && index <= of) return { index, of };
+  throw new UsageError(`a share is written as 2/8, received ${text}`, {
+    code: 'E_OPTION_VALUE',
+    option: 'share',
+    fix: 'give the number of the share, from 1, and that of all shares',
+  });
+}

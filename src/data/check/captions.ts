@@ -6,9 +6,9 @@ import { type Bin, binsOf, type Range, rangeOf } from './distribution.ts';
 import { type WordCount, WordCounts } from './words.ts';
 
 /** Words listed as the most frequent. */
-const MAX_WORDS = 50;
+export const MAX_FREQUENT_WORDS = 50;
 /** Edges of the bins of lengths, in tokens or words. */
-const LENGTHS = [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
+export const CAPTION_LENGTHS = [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 
 export interface LongCaption {
   readonly file: string;
@@ -75,8 +75,8 @@ export function captionReport(
       .sort((a, b) => b.images - a.images),
     words: rangeOf(lines.map(({ words }) => words)),
     tokens: tokenizer && rangeOf(lines.map(lengthOf)),
-    lengths: binsOf(lines.map(lengthOf), LENGTHS),
-    frequentWords: counts.top(MAX_WORDS),
+    lengths: binsOf(lines.map(lengthOf), CAPTION_LENGTHS),
+    frequentWords: counts.top(MAX_FREQUENT_WORDS),
     missing: without('missing'),
     empty: without('empty'),
     unreadable: without('unreadable'),

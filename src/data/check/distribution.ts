@@ -22,14 +22,55 @@ export function rangeOf(values: readonly number[]): Range | undefined {
   };
 }
 
+/** Whole numbers by how often they occur: memory is that of the different ones. */
+export class Histogram {
+  readonly #counts = new Map<number, number>();
+  total = 0;
+
+  add(value: number): void {
+    this.#counts.set(value, (this.#counts.get(value) ?? 0) + 1);
+    this.total++;
+  }
+
+  /** As `rangeOf` of all values. */
+  get range(): Range | undefined {
+    const sorted = [...this.#counts].sort(([a], [b]) => a - b);
+    let before = 0;
+    for (const [value, count] of sorted) {
+      before += count;
+      if (before > Math.floor(this.total / 2))
+        return { min: sorted[0]?.[0] as number, median: value, max: sorted.at(-1)?.[0] as number };
+    }
+    return undefined;
+  }
+
+  /** As `binsOf` all values. */
+  bins(edges: readonly number[]): Bin[] {
+    const counts = new Array<number>(edges.length + 1).fill(0);
+    for (const [value, count] of this.#counts) {
+      const bin = binOf(value, edges);
+      counts[bin] = (counts[bin] as number) + count;
+    }
+    return named(counts, edges);
+  }
+}
+
 /** Values between ascending edges: below the first, from each edge to before the next, from the last. Empty ends are left out. */
 export function binsOf(values: readonly number[], edges: readonly number[]): Bin[] {
   const counts = new Array<number>(edges.length + 1).fill(0);
   for (const value of values) {
-    const bin = edges.findIndex((edge) => value < edge);
-    const index = bin < 0 ? edges.length : bin;
-    counts[index] = (counts[index] as number) + 1;
+    const bin = binOf(value, edges);
+    counts[bin] = (counts[bin] as number) + 1;
   }
+  return named(counts, edges);
+}
+
+function binOf(value: number, edges: readonly number[]): number {
+  const bin = edges.findIndex((edge) => value < edge);
+  return bin < 0 ? edges.length : bin;
+}
+
+function named(counts: readonly number[], edges: readonly number[]): Bin[] {
   const bins = counts.map((count, i) => ({ range: rangeName(edges, i), count }));
   const first = bins.findIndex(({ count }) => count > 0);
   return bins.slice(Math.max(0, first), bins.findLastIndex(({ count }) => count > 0) + 1);

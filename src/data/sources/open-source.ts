@@ -5,6 +5,7 @@ import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { DataError, UsageError } from '../../util/errors.ts';
 import { readError } from '../../util/files.ts';
 import { COMPRESSIONS, CONTENT_BYTES, type Content, contentOf } from '../content.ts';
+import { isTokenFolder } from '../tokens/read.ts';
 import { readArchive } from './archive.ts';
 import { extensionOf, isHidden, roleOf, stemOf } from './endings.ts';
 import { folderPart } from './folder.ts';
@@ -78,11 +79,11 @@ async function folderParts(path: string): Promise<SourcePart[]> {
   const names = await readdir(path).catch((cause: unknown) => {
     throw readError(cause, path, 'folder', 'name a folder of images');
   });
-  if (names.includes('manifest.json') && names.some((name) => /^shard-\d{6,}\.tar$/.test(name))) {
+  if (await isTokenFolder(path)) {
     throw new DataError('these are token shards: codes of images, not images', {
       code: 'E_TOKENS_NOT_IMAGES',
       where: path,
-      fix: 'mm reconstruct makes images of them; mm train-dalle and mm train-bpe read them as they are',
+      fix: 'mm reconstruct makes images of them; mm train-dalle, mm train-bpe and mm data check read them as they are, mm rank and mm classify with the dVAE',
     });
   }
   const files = names.filter((name) => !isHidden(name)).sort();
@@ -109,7 +110,7 @@ async function filesParts(files: readonly string[]): Promise<SourcePart[]> {
     try {
       parts.push(await filePart(file, prefixes[i] as string));
     } catch (error) {
-      // One of several that is no data is a fault of its own, when its turn comes.
+      // One of several that is no data is a separate fault, when its turn comes.
       if (files.length === 1 || !(error instanceof DataError) || error.code !== 'E_NOT_A_SOURCE') throw error;
       parts.push({ path: file, access: 'direct', read: () => Promise.reject(error) });
     }

@@ -54,7 +54,7 @@ export async function readPart(
 }
 
 /**
- * The parts in their order, the next one read while one is used; whoever gets a part closes it.
+ * The parts in their order, the next one read while one is used; the caller closes each.
  * @throws DataError, InterruptedError as `readPart` does
  */
 export const readParts = <T extends { readonly part: SourcePart }>(

@@ -44,7 +44,7 @@ async function readStream(path: string, prefix: string, options: ReadOptions): P
 /** A copy of the archive, unpacked. */
 async function copied(path: string, signal?: AbortSignal): Promise<string> {
   signal?.throwIfAborted();
-  const stream = (await openStream(path, signal)).on('error', () => {}); // thrown to whoever reads it
+  const stream = (await openStream(path, signal)).on('error', () => {}); // thrown to its reader
   const stop = (): void => void stream.destroy(signal?.reason as Error);
   signal?.addEventListener('abort', stop);
   try {

@@ -7,13 +7,13 @@ import {
   DamagedTokensError,
   isShardName,
   MANIFEST,
-  PARTIAL_MANIFEST,
   readManifest,
   type ShardRecord,
   sha256,
   type TokenManifest,
 } from './manifest.ts';
 import { type TokenSample, unpackShard } from './shard.ts';
+import { isPartialManifest } from './share.ts';
 
 /** A tokenized data set. */
 export interface TokenSet {
@@ -36,7 +36,7 @@ export interface TokenSet {
 /** Whether mm tokenize wrote the folder, or is writing it. */
 export async function isTokenFolder(path: string): Promise<boolean> {
   const names = await readdir(path).catch((): string[] => []);
-  return names.includes(PARTIAL_MANIFEST) || (names.includes(MANIFEST) && names.some(isShardName));
+  return names.some(isPartialManifest) || (names.includes(MANIFEST) && names.some(isShardName));
 }
 
 /** Reads a shard and checks its length and hash. Throws DamagedTokensError. */
@@ -60,18 +60,48 @@ export async function readShard(
 }
 
 /**
+ * The manifest of a folder that `mm tokenize` finished.
+ * @throws DataError when there is none, or it is damaged
+ */
+export async function readFinishedManifest(path: string): Promise<TokenManifest> {
+  const manifest = await readManifest(join(path, MANIFEST));
+  if (manifest) return manifest;
+  throw new DataError('no finished token shards', {
+    code: 'E_NO_TOKENS',
+    where: path,
+    fix: `name a folder with a ${MANIFEST}, which mm tokenize writes at its end; \`resume\` finishes an interrupted one`,
+  });
+}
+
+/**
+ * The images of a shard, in order.
+ * @param last index of the image before the first one
+ * @throws DamagedTokensError for a shard that is missing, damaged or unlike the manifest
+ */
+export async function readSamples(
+  path: string,
+  shard: ShardRecord,
+  manifest: TokenManifest,
+  last = -1,
+): Promise<TokenSample[]> {
+  const where = join(path, shard.file);
+  const samples = await unpackShard(await readShard(path, shard), where);
+  if (samples.length !== shard.count)
+    throw new DamagedTokensError(`the shard has ${samples.length} images of ${shard.count}`, where);
+  let before = last;
+  for (const sample of samples) {
+    assertSample(sample, before, manifest, where);
+    before = sample.index;
+  }
+  return samples;
+}
+
+/**
  * Reads a folder that `mm tokenize` finished.
  * @throws DataError naming the file: no manifest, or a shard that is missing, damaged or unlike the manifest
  */
 export async function readTokenFolder(path: string): Promise<TokenSet> {
-  const manifest = await readManifest(join(path, MANIFEST));
-  if (!manifest) {
-    throw new DataError('no finished token shards', {
-      code: 'E_NO_TOKENS',
-      where: path,
-      fix: `name a folder with a ${MANIFEST}, which mm tokenize writes at its end; \`resume\` finishes an interrupted one`,
-    });
-  }
+  const manifest = await readFinishedManifest(path);
   const { dvae, grid, vocabulary, images, shards } = manifest;
   const keys: string[] = [];
   const captions: (readonly string[])[] = [];
@@ -79,12 +109,7 @@ export async function readTokenFolder(path: string): Promise<TokenSet> {
   const codes = new Uint16Array(images * grid ** 2);
   let last = -1;
   for (const shard of shards) {
-    const where = join(path, shard.file);
-    const samples = await unpackShard(await readShard(path, shard), where);
-    if (samples.length !== shard.count)
-      throw new DamagedTokensError(`the shard has ${samples.length} images of ${shard.count}`, where);
-    for (const sample of samples) {
-      assertSample(sample, last, manifest, where);
+    for (const sample of await readSamples(path, shard, manifest, last)) {
       last = sample.index;
       codes.set(sample.codes, keys.length * grid ** 2);
       keys.push(sample.key);

@@ -32,7 +32,7 @@ export interface EncodedBatch<P> extends Omit<DecodedBatch<P>, 'pixels'> {
  */
 export async function* encodeImages<P extends ImageFile>(
   codec: DvaeCodec,
-  batches: Iterable<readonly P[]>,
+  batches: Iterable<readonly P[]> | AsyncIterable<readonly P[]>,
   { faults, total, done = 0, interruption, progress, signal }: EncodeOptions<P>,
 ): AsyncGenerator<EncodedBatch<P>, void> {
   assertCodesFit(codec);

@@ -1,17 +1,19 @@
 // Images to token shards. The shard of each image depends on the source alone, so that an interrupted run resumes with
 // the shards that are missing.
 
-import { relative, sep } from 'node:path';
 import { readCheckpoint } from '../../checkpoint/read.ts';
-import { chunks } from '../../data/decode-batches.ts';
-import type { CaptionedImage } from '../../data/image.ts';
+import {
+  type IndexedImage,
+  type IndexedPart,
+  type IndexedSource,
+  openIndexed,
+} from '../../data/shards/indexed-source.ts';
 import { Faults } from '../../data/sources/faults.ts';
-import { openSource } from '../../data/sources/open-source.ts';
-import { readImages } from '../../data/sources/resolve.ts';
-import type { ReadOptions, TableOptions } from '../../data/sources/source.ts';
-import { TokenFolder } from '../../data/tokens/folder.ts';
-import { type ShardLayout, type Skipped, sha256, type TokenManifest } from '../../data/tokens/manifest.ts';
+import type { TableOptions } from '../../data/sources/source.ts';
+import { TokenFolder, type TokenizedFolder } from '../../data/tokens/folder.ts';
+import type { ShardLayout, Skipped } from '../../data/tokens/manifest.ts';
 import type { TokenSample } from '../../data/tokens/shard.ts';
+import type { Share } from '../../data/tokens/share.ts';
 import { Runtime } from '../../engine/session/runtime.ts';
 import { DataError, InterruptedError } from '../../util/errors.ts';
 import type { JobContext } from '../../util/job.ts';
@@ -29,43 +31,45 @@ export interface TokenizeOptions {
   readonly shardSize: number;
   /** Keep the finished shards that are in `out`. */
   readonly resume: boolean;
+  /** The shards that are made: all of them by default. */
+  readonly share?: Share | undefined;
   /** Largest share of the data that may be unusable, 0 to 1. */
   readonly maxBad?: number | undefined;
   readonly table?: TableOptions | undefined;
+  /** Images up to which the source is listed in memory; 200,000 by default. */
+  readonly whole?: number;
 }
 
-/** An image with its index in the whole set. */
-interface IndexedImage extends CaptionedImage {
-  readonly index: number;
-  /** Relative to the data set, with forward slashes. */
-  readonly file: string;
-}
+/** Images up to which a source is listed in memory. */
+const WHOLE = 200_000;
 
 /**
- * Encodes every image that can be read, and writes the shards and the manifest, which it returns.
+ * Encodes every image that can be read, and writes the shards and the manifest, which it returns; with a share, those
+ * of its shards. A large source of several parts is read part by part, so that memory holds two parts and a shard.
  * @throws UsageError, DataError, EngineError about the data, the checkpoint and the storage
  * @throws InterruptedError when `signal` is aborted, after the current shard
  */
 export async function tokenizeFolder(
-  { data, dvae, out, shardSize, resume, maxBad, table }: TokenizeOptions,
-  { log, progress, signal }: JobContext,
-): Promise<TokenManifest> {
+  { data, dvae, out, shardSize, resume, share, maxBad, table, whole = WHOLE }: TokenizeOptions,
+  context: JobContext,
+): Promise<TokenizedFolder> {
+  const { log, progress, signal } = context;
   const warn = (message: string): void => log.warn(message);
   const checkpoint = await readCheckpoint(dvae, { kind: 'dvae', warn });
   const faults = new Faults(log, { maxBad });
-  const images = await readIndexedImages(data, { faults, signal, table });
-  const bare = images.filter(({ captions }) => captions.length === 0).length;
-  if (bare > 0) warn(`${bare} of ${images.length} images have no caption`);
+  const source = await openIndexed(data, whole, { faults, table }, context);
+  if (source.uncaptioned) warn(`${source.uncaptioned} of ${source.total} images have no caption`);
   const runtime = new Runtime();
+  let folder: TokenFolder | undefined;
   try {
     const codec = await DvaeCodec.open(runtime, checkpoint);
     assertCodesFit(codec, dvae);
-    const folder = await TokenFolder.open(out, shardLayout(codec, images, shardSize), { resume, warn });
-    const missing = images.filter(({ index }) => !folder.has(Math.floor(index / shardSize)));
-    const batches = [...chunks(missing, shardSize)].flatMap((shard) => [...chunks(shard, IMAGES_PER_BATCH)]);
-    const encoded = encodeImages(codec, batches, {
+    const layout = shardLayout(codec, source, shardSize);
+    folder = await TokenFolder.open(out, layout, { resume, warn, share, images: source.total });
+    const wanted = new WantedImages(source, folder, shardSize);
+    const encoded = encodeImages(codec, wanted.batches(), {
       faults,
-      total: images.length,
+      total: folder.total,
       done: folder.done,
       interruption: ([first]) => (first!.index % shardSize === 0 ? interrupted(out) : undefined),
       progress,
@@ -77,42 +81,79 @@ export async function tokenizeFolder(
       samples.push(...toSamples(batch, codec.grid));
       skipped.push(...skippedOf(batch, faults));
       const { index: last } = batch.all.at(-1) as IndexedImage;
-      if ((last + 1) % shardSize !== 0 && last + 1 !== images.length) continue;
+      await wanted.release(last);
+      if ((last + 1) % shardSize !== 0 && last + 1 !== source.total) continue;
       await folder.write(Math.floor(last / shardSize), samples, skipped);
       samples = [];
       skipped = [];
     }
+    if (source.uncaptioned === undefined && wanted.uncaptioned > 0)
+      warn(`${wanted.uncaptioned} of ${wanted.count} images have no caption`);
     return await finish(folder, data);
   } finally {
     faults.summarize();
+    await folder?.close();
     await runtime.close();
   }
 }
 
-async function readIndexedImages(
-  data: string,
-  options: Pick<ReadOptions, 'faults' | 'signal' | 'table'>,
-): Promise<IndexedImage[]> {
-  const { base } = await openSource(data);
-  const images = await readImages(data, { captions: 'optional', ...options });
-  return images.map((image, index) => ({
-    ...image,
-    index,
-    file: relative(base, image.path).replaceAll(sep, '/'),
-  }));
+/** The images of the shards that are missing, in batches of one shard each. */
+class WantedImages {
+  readonly #source: IndexedSource;
+  readonly #folder: TokenFolder;
+  readonly #shardSize: number;
+  /** Parts whose images may still be read. */
+  #open: IndexedPart[] = [];
+  count = 0;
+  uncaptioned = 0;
+
+  constructor(source: IndexedSource, folder: TokenFolder, shardSize: number) {
+    this.#source = source;
+    this.#folder = folder;
+    this.#shardSize = shardSize;
+  }
+
+  async *batches(): AsyncGenerator<readonly IndexedImage[], void> {
+    const shardOf = (index: number): number => Math.floor(index / this.#shardSize);
+    const isWanted = (from: number, to: number): boolean => {
+      for (let shard = shardOf(from); shard <= shardOf(to - 1); shard++)
+        if (this.#folder.isMissing(shard)) return true;
+      return false;
+    };
+    let batch: IndexedImage[] = [];
+    for await (const part of this.#source.parts(isWanted)) {
+      this.#open.push(part);
+      for (const image of part.images) {
+        if (!this.#folder.isMissing(shardOf(image.index))) continue;
+        this.count++;
+        this.uncaptioned += Number(image.captions.length === 0);
+        // A shard's batches have the same images wherever its parts begin.
+        const place = image.index % this.#shardSize;
+        if (batch.length > 0 && (place === 0 || place % IMAGES_PER_BATCH === 0)) {
+          yield batch;
+          batch = [];
+        }
+        batch.push(image);
+      }
+    }
+    if (batch.length > 0) yield batch;
+  }
+
+  /** Closes the parts whose images are all encoded. @param last index of the last one */
+  async release(last: number): Promise<void> {
+    const isDone = ({ images }: IndexedPart): boolean => (images.at(-1)?.index ?? -1) <= last;
+    for (const part of this.#open.filter(isDone)) await part.close();
+    this.#open = this.#open.filter((part) => !isDone(part));
+  }
 }
 
 function shardLayout(
   { config, grid, hash }: DvaeCodec,
-  images: readonly IndexedImage[],
+  source: IndexedSource,
   shardSize: number,
 ): ShardLayout {
   const { imageSize, vocabulary } = config;
-  // JSON has null for an image without captions: the hash of the files in version 1.
-  const contents = images.map(({ file, captions }) =>
-    JSON.stringify([file, captions.length > 0 ? captions.join('\n') : null]),
-  );
-  return { dvae: hash, imageSize, grid, vocabulary, shardSize, source: sha256(contents.join('\n')) };
+  return { dvae: hash, imageSize, grid, vocabulary, shardSize, source: source.hash };
 }
 
 const interrupted = (out: string): InterruptedError =>
@@ -141,8 +182,9 @@ function skippedOf({ all, images }: EncodedBatch<IndexedImage>, faults: Faults):
     .map(({ path, file }) => ({ file, why: faults.reason(path) ?? '' }));
 }
 
-async function finish(folder: TokenFolder, data: string): Promise<TokenManifest> {
-  if (folder.manifest.images > 0) return folder.finish();
+async function finish(folder: TokenFolder, data: string): Promise<TokenizedFolder> {
+  const finished = await folder.finish();
+  if (finished) return finished;
   throw new DataError('none of the images can be read', {
     code: 'E_NO_USABLE_IMAGE',
     where: data,

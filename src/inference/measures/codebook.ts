@@ -13,11 +13,13 @@ export interface CodebookUse {
 
 export function codebookUse(batches: readonly ArrayLike<number>[], vocabulary: number): CodebookUse {
   const counts = new Float64Array(vocabulary);
-  let total = 0;
-  for (const codes of batches) {
-    for (let i = 0; i < codes.length; i++) counts[codes[i] as number]! += 1;
-    total += codes.length;
-  }
+  for (const codes of batches) for (let i = 0; i < codes.length; i++) counts[codes[i] as number]! += 1;
+  return countedUse(counts);
+}
+
+/** @param counts how often each code of the vocabulary occurs */
+export function countedUse(counts: Float64Array): CodebookUse {
+  const total = counts.reduce((sum, count) => sum + count, 0);
   let used = 0;
   let entropy = 0;
   for (const count of counts) {
@@ -25,7 +27,7 @@ export function codebookUse(batches: readonly ArrayLike<number>[], vocabulary: n
     used += 1;
     entropy -= (count / total) * Math.log(count / total);
   }
-  return { used, dead: vocabulary - used, perplexity: Math.exp(entropy), positions: total };
+  return { used, dead: counts.length - used, perplexity: Math.exp(entropy), positions: total };
 }
 
 /** The metrics of codebook use, under their names in reports and files. */

@@ -3,14 +3,15 @@
 
 import { setImmediate } from 'node:timers/promises';
 import type { DalleConfig } from '../../config/dalle.ts';
-import { type BatchPosition, type OrderedBatch, ShuffledOrder } from '../../data/order.ts';
+import type { BatchPosition } from '../../data/order.ts';
 import { pickCaption } from '../../data/sources/captions.ts';
 import { imageLength, maxCaptionTokens, padCaption } from '../../models/dalle/config.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError } from '../../util/errors.ts';
 import { prefetch } from '../../util/prefetch.ts';
 import { RandomStream } from '../../util/random.ts';
-import type { TokenizedDataset } from './dataset.ts';
+import type { TokenizedDataset } from './examples.ts';
+import { exampleOf, inMemory, type TokenExample, type TokenExamples, type TokenTurn } from './examples.ts';
 
 export interface TokenBatch {
   readonly count: number;
@@ -89,46 +90,57 @@ function encodeCaption(
 }
 
 function toBatch(
-  data: TokenizedDataset,
-  indices: ArrayLike<number>,
+  examples: readonly Pick<TokenExample, 'key' | 'codes'>[],
   position: BatchPosition,
   config: DalleConfig,
-  encode: (index: number, i: number) => Int32Array,
+  encode: (i: number) => Int32Array,
 ): TokenBatch {
   const { textLength } = config.model;
   const length = imageLength(config.model);
-  const text = new Int32Array(indices.length * textLength);
-  const image = new Int32Array(indices.length * length);
-  for (let i = 0; i < indices.length; i++) {
-    const index = indices[i] as number;
-    text.set(encode(index, i), i * textLength);
-    image.set(data.codes.subarray(index * length, (index + 1) * length), i * length);
+  const text = new Int32Array(examples.length * textLength);
+  const image = new Int32Array(examples.length * length);
+  for (const [i, { codes }] of examples.entries()) {
+    text.set(encode(i), i * textLength);
+    image.set(codes, i * length);
   }
-  const keys = Array.from(indices, (index) => data.keys[index] as string);
-  return { count: indices.length, keys, text, image, position };
+  return { count: examples.length, keys: examples.map(({ key }) => key), text, image, position };
 }
 
 /** Endless training batches from `position` on. */
 export function trainingBatches(
-  data: TokenizedDataset,
+  data: TokenExamples | TokenizedDataset,
   tokenizer: Tokenizer,
   config: DalleConfig,
   position?: BatchPosition,
 ): AsyncGenerator<TokenBatch, void> {
   const { seed, train } = config;
-  const order = new ShuffledOrder({ count: data.captions.length, batch: train.batch, seed, position });
-  const encode = async ({ indices, epochs, position: after }: OrderedBatch): Promise<TokenBatch> => {
+  const set = 'turns' in data ? data : inMemory(data);
+  const encode = async (turns: readonly TokenTurn[]): Promise<TokenBatch> => {
     await setImmediate(); // after the step before has been handed to TensorFlow
-    return toBatch(data, indices, after, config, (index, i) => {
-      const epoch = epochs[i] as number;
-      const random = new RandomStream(seed, 'caption', epoch, index);
+    const { position: after } = turns.at(-1) as TokenTurn;
+    const examples = turns.map(({ example }) => example);
+    return toBatch(examples, after, config, (i) => {
+      const { example, epoch } = turns[i] as TokenTurn;
+      const random = new RandomStream(seed, 'caption', epoch, example.index);
       const isNull = random.uniform() < train.nullCaptions;
-      const captions = data.captions[index] as readonly string[];
-      const caption = isNull ? '' : pickCaption(captions, seed, epoch, data.keys[index] as string);
+      const caption = isNull ? '' : pickCaption(example.captions, seed, epoch, example.key);
       return encodeCaption(caption, tokenizer, config, random);
     });
   };
-  return prefetch(order, PREFETCH, encode);
+  return prefetch(inBatches(set.turns(seed, position), train.batch), PREFETCH, encode);
+}
+
+async function* inBatches(
+  turns: Iterable<TokenTurn> | AsyncIterable<TokenTurn>,
+  batch: number,
+): AsyncGenerator<readonly TokenTurn[], void> {
+  let taken: TokenTurn[] = [];
+  for await (const turn of turns) {
+    taken.push(turn);
+    if (taken.length < batch) continue;
+    yield taken;
+    taken = [];
+  }
 }
 
 /** The data in order with first captions, without dropout: at most `max` whole batches. */
@@ -141,9 +153,9 @@ export function validationBatches(
   const size = Math.min(config.train.batch, data.captions.length);
   const count = Math.min(max, Math.floor(data.captions.length / size));
   return Array.from({ length: count }, (_, b) => {
-    const indices = Array.from({ length: size }, (_, i) => b * size + i);
-    return toBatch(data, indices, { epoch: 0, index: 0 }, config, (index) =>
-      encodeCaption(firstCaption(data, index), tokenizer, config),
+    const examples = Array.from({ length: size }, (_, i) => exampleOf(data, b * size + i));
+    return toBatch(examples, { epoch: 0, index: 0 }, config, (i) =>
+      encodeCaption(examples[i]?.captions[0] as string, tokenizer, config),
     );
   });
 }

@@ -1,14 +1,16 @@
-// The data set of the joint Transformer in memory: read from token shards, or encoded before training starts.
+// The data set of the joint Transformer: read from token shards, or encoded before training starts; token shards that
+// are too many for memory stay where they are (sharded-tokens.ts).
 
+import { createHash } from 'node:crypto';
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
 import type { DalleConfig } from '../../config/dalle.ts';
 import { chunks } from '../../data/decode-batches.ts';
-import type { CaptionedImage } from '../../data/image.ts';
 import type { Faults } from '../../data/sources/faults.ts';
 import { keepCaptioned } from '../../data/sources/keep-captioned.ts';
 import { splitExamples } from '../../data/split.ts';
 import { assertSameDvae } from '../../data/tokens/check.ts';
-import { isTokenFolder, readTokenFolder } from '../../data/tokens/read.ts';
+import type { TokenManifest } from '../../data/tokens/manifest.ts';
+import { isTokenFolder, readFinishedManifest, readTokenFolder } from '../../data/tokens/read.ts';
 import {
   joinValidation,
   readTrainingImages,
@@ -18,27 +20,108 @@ import {
 import type { DvaeCodec } from '../../inference/dvae/codec.ts';
 import { encodeImages, IMAGES_PER_BATCH } from '../../inference/jobs/encode-images.ts';
 import { InterruptedError, UsageError } from '../../util/errors.ts';
-import type { RunContext } from '../loop/run-context.ts';
+import type { OpenContext, RunContext } from '../loop/run-context.ts';
+import { inMemory, type Place, type TokenExamples, type TokenizedDataset } from './examples.ts';
+import { heldOutTokens, shardedTokens, tokensHash } from './sharded-tokens.ts';
 
-/** Captioned images as image tokens. */
-export interface TokenizedDataset {
-  readonly keys: readonly string[];
-  /** The captions of each image, at least one. */
-  readonly captions: readonly (readonly string[])[];
-  /** images × grid² */
-  readonly codes: Uint16Array;
-  /** Where each image belongs, when the source says it. */
-  readonly places?: readonly Place[];
+/** The examples that a run trains on, and those it is validated with. */
+export interface OpenedExamples {
+  readonly training: TokenExamples;
+  readonly heldOut: TokenizedDataset;
+  /** All examples, whose captions can be checked before training; undefined where they are not in memory. */
+  readonly checked: TokenizedDataset | undefined;
+  /** Identifies the data: images and captions in their order. */
+  readonly hash: string;
 }
 
-type Place = Pick<CaptionedImage, 'split' | 'weight'>;
+/**
+ * Opens the data of a configuration: in memory, or token shards of more than `data.shuffle.whole` images shard by shard.
+ * @param maxHeldOut held-out examples that are used, at most
+ * @throws as `openDataset` does; UsageError for so many captions that they are not checked, and may not be cut
+ */
+export async function openExamples(
+  config: DalleConfig,
+  codec: DvaeCodec,
+  dvae: Checkpoint,
+  maxHeldOut: number,
+  context: OpenContext,
+): Promise<OpenedExamples> {
+  const { faults, log } = context;
+  const { data } = config;
+  const large = await largeFolder(data.tokens ?? data.path, data.shuffle.whole);
+  if (!large) {
+    const all = await openDataset(config, codec, dvae, faults, context);
+    const { training, heldOut } = splitDataset(all, data.validation);
+    return { training: inMemory(training), heldOut, checked: all, hash: datasetHash(all) };
+  }
+  const { path, manifest } = large;
+  assertSameDvae({ dvaeHash: manifest.dvae }, codec.hash, dvae.path);
+  if (!data.truncateCaptions) {
+    throw new UsageError('the captions of so many images are not checked before training', {
+      code: 'E_CAPTIONS_NOT_CHECKED',
+      where: path,
+      fix: 'set data.truncateCaptions, so that one that is too long is cut; mm data check counts them',
+    });
+  }
+  const { validationPath, validation, shuffle } = data;
+  const share = validationPath === undefined ? validation : 0;
+  const heldOut =
+    validationPath === undefined
+      ? await heldOutTokens(path, manifest, share, maxHeldOut)
+      : await openValidation(config, validationPath, codec, dvae, maxHeldOut, context);
+  const training = shardedTokens(path, manifest, {
+    share,
+    // A batch and those in flight reach over two windows at most.
+    buffer: Math.max(shuffle.buffer, 2 * config.train.batch),
+    faults,
+  });
+  log.info(
+    `${manifest.images} images in ${manifest.shards.length} token shards, read shard by shard; ${shuffle.buffer} are shuffled at a time`,
+  );
+  return { training, heldOut, checked: undefined, hash: tokensHash(manifest) };
+}
+
+/** A separate validation source: all of it in memory, or the first images of a large folder of token shards. */
+async function openValidation(
+  config: DalleConfig,
+  source: string,
+  codec: DvaeCodec,
+  dvae: Checkpoint,
+  max: number,
+  context: OpenContext,
+): Promise<TokenizedDataset> {
+  const large = await largeFolder(source, config.data.shuffle.whole);
+  if (!large) {
+    const { validationPath: _, weights: __, tokens: ___, ...data } = config.data;
+    return openDataset({ ...config, data: { ...data, path: source } }, codec, dvae, context.faults, context);
+  }
+  assertSameDvae({ dvaeHash: large.manifest.dvae }, codec.hash, dvae.path);
+  return heldOutTokens(large.path, large.manifest, 1, max);
+}
+
+/** A folder of token shards with more images than stay in memory. */
+async function largeFolder(
+  path: string | undefined,
+  whole: number,
+): Promise<{ readonly path: string; readonly manifest: TokenManifest } | undefined> {
+  if (path === undefined || !(await isTokenFolder(path))) return undefined;
+  const manifest = await readFinishedManifest(path);
+  return manifest.images > whole ? { path, manifest } : undefined;
+}
+
+/** Identifies a data set in memory. */
+const datasetHash = ({ keys, captions, codes }: TokenizedDataset): string =>
+  createHash('sha256')
+    .update(codes)
+    .update(JSON.stringify([keys, captions]))
+    .digest('hex');
 
 /**
  * Opens the data set of a configuration.
  * @throws UsageError when it names none
  * @throws DataError for shards of another dVAE or without captions, and about the data
  */
-export async function openDataset(
+async function openDataset(
   { data: { tokens, path, validationPath, weights, table } }: DalleConfig,
   codec: DvaeCodec,
   dvae: Checkpoint,
@@ -72,9 +155,16 @@ function withValidation(training: TokenizedDataset, validation: TokenizedDataset
   return {
     keys: [...first.keys, ...second.keys],
     captions: [...first.captions, ...second.captions],
-    codes: Uint16Array.from([...first.codes, ...second.codes]),
+    codes: joined(first.codes, second.codes),
     places: joinValidation(first.places ?? [], second.places ?? []),
   };
+}
+
+function joined(a: Uint16Array, b: Uint16Array): Uint16Array {
+  const all = new Uint16Array(a.length + b.length);
+  all.set(a);
+  all.set(b, a.length);
+  return all;
 }
 
 async function readShards(
@@ -99,6 +189,18 @@ async function readShards(
   return kept.length === keys.length ? all : select(all, kept);
 }
 
+/** Codes that are made before training stay in memory. */
+const MAX_CODE_BYTES = 2 ** 32;
+
+function assertFits(images: number, { grid }: DvaeCodec, where: string): void {
+  if (images * grid ** 2 * 2 <= MAX_CODE_BYTES) return;
+  throw new UsageError(`the codes of ${images} images do not stay in memory`, {
+    code: 'E_DATA_TOO_LARGE',
+    where,
+    fix: 'make token shards of them once, with mm tokenize, and train with data.tokens',
+  });
+}
+
 async function encodeSource(
   data: TrainingSource,
   codec: DvaeCodec,
@@ -118,6 +220,7 @@ async function encodeSource(
     progress,
     signal,
   });
+  assertFits(source.length, codec, data.path);
   const codes = new Uint16Array(source.length * codec.grid ** 2);
   const usable: typeof source = [];
   for await (const batch of encoded) {
@@ -150,7 +253,7 @@ function select(
 }
 
 /** Splits a data set into training and validation, as `splitExamples` does. */
-export function splitDataset(
+function splitDataset(
   dataset: TokenizedDataset,
   share: number,
 ): { training: TokenizedDataset; heldOut: TokenizedDataset } {

@@ -13,7 +13,8 @@ import { assertDivisible } from '../distributed/replicas.ts';
 import { assertEnoughImages } from '../enough-images.ts';
 import type { OpenContext } from '../loop/run-context.ts';
 import { assertCaptionsFit, firstCaption, validationBatches } from './batches.ts';
-import { openDataset, splitDataset, type TokenizedDataset } from './dataset.ts';
+import { openExamples } from './dataset.ts';
+import type { TokenizedDataset } from './examples.ts';
 import type { DalleParts } from './parts.ts';
 import { DalleTask } from './task.ts';
 
@@ -25,7 +26,7 @@ export async function openDalle(
   { dvae, tokenizer }: DalleParts,
   context: OpenContext,
 ): Promise<DalleTask> {
-  const { path: run, resume, log, cluster, faults } = context;
+  const { path: run, resume, log, cluster } = context;
   const { data, model } = config;
   const isPrimary = cluster?.isPrimary ?? true;
   const train = trainOfWorker(config.train, isPrimary);
@@ -43,13 +44,19 @@ export async function openDalle(
   const runtime = await context.engine.start();
   assertDivisible(train.batch, { ...parts, devices: runtime.replicas.names.length });
   const codec = await DvaeCodec.open(runtime, dvae);
-  const all = await openDataset(config, codec, dvae, faults, context);
   const source = data.tokens ?? data.path ?? '';
-  const cut = assertCaptionsFit(all, tokenizer, config, source);
-  if (cut > 0) warn(`${cut} captions are longer than ${maxCaptionTokens(model)} tokens and will be cut`);
-  const { training, heldOut } = splitDataset(all, data.validation);
-  assertEnoughImages(training.captions.length, train.batch, source);
-  await cluster?.assertSame('data', dataHash(all, tokenizer, codec), (rank) => dataDiffers(rank, source));
+  const { training, heldOut, checked, hash } = await openExamples(
+    config,
+    codec,
+    dvae,
+    MAX_VALIDATION_BATCHES * train.batch,
+    context,
+  );
+  const cut = assertCaptionsFit(checked ?? heldOut, tokenizer, config, source);
+  const of = checked ? '' : ` of the first ${heldOut.keys.length}`;
+  if (cut > 0) warn(`${cut}${of} captions are longer than ${maxCaptionTokens(model)} tokens and will be cut`);
+  assertEnoughImages(training.count, train.batch, source);
+  await cluster?.assertSame('data', dataHash(hash, tokenizer, codec), (rank) => dataDiffers(rank, source));
   return new DalleTask(
     runtime,
     { ...config, train },
@@ -86,15 +93,11 @@ function configHash({ data, train, ...config }: DalleConfig): string {
   return createHash('sha256').update(text).digest('hex');
 }
 
-/** Identifies the training data: images and captions in their order, and the meaning of their ids. */
-function dataHash(
-  { keys, captions, codes }: TokenizedDataset,
-  tokenizer: Tokenizer,
-  codec: DvaeCodec,
-): string {
-  const hash = createHash('sha256').update(codes);
-  return hash.update(JSON.stringify([keys, captions, tokenizer, codec.hash])).digest('hex');
-}
+/** Identifies the training data, and the meaning of its ids. */
+const dataHash = (data: string, tokenizer: Tokenizer, codec: DvaeCodec): string =>
+  createHash('sha256')
+    .update(JSON.stringify([data, tokenizer, codec.hash]))
+    .digest('hex');
 
 const dataDiffers = (rank: number, where: string): DataError =>
   new DataError(`worker ${rank} has other data than worker 0`, {

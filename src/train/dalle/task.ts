@@ -27,7 +27,7 @@ import { assertLossScale } from '../optim/loss-scale.ts';
 import { constantAfterWarmup, learningRateAt } from '../optim/schedules.ts';
 import { type TokenBatch, trainingBatches } from './batches.ts';
 import { codebookInit } from './codebook-init.ts';
-import type { TokenizedDataset } from './dataset.ts';
+import type { TokenExamples } from './examples.ts';
 import { trainedEntries } from './freeze.ts';
 import { initFrom } from './init-from.ts';
 import { DalleStep } from './step.ts';
@@ -38,7 +38,7 @@ export interface DalleTaskParts {
   readonly tokenizer: Tokenizer;
   /** Initial weights of a new run; undefined for random ones. */
   readonly initFrom: Checkpoint | undefined;
-  readonly training: TokenizedDataset;
+  readonly training: TokenExamples;
   readonly validation: readonly TokenBatch[];
   /** Captions to sample while training; cut to the model's text length. */
   readonly prompts: readonly string[];

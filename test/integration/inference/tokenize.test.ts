@@ -43,11 +43,11 @@ beforeEach(() => {
   out = mkdtempSync(join(root, 'tokens-'));
 });
 
-const tokenize = (
+const tokenize = async (
   options: Partial<TokenizeOptions> = {},
   { progress = SILENT, signal = new AbortController().signal } = {},
-) =>
-  tokenizeFolder(
+): Promise<TokenManifest> => {
+  const { manifest } = await tokenizeFolder(
     {
       data: join(root, 'images'),
       dvae: join(root, 'dvae'),
@@ -58,6 +58,8 @@ const tokenize = (
     },
     { log: createLogger('silent'), progress, signal },
   );
+  return manifest;
+};
 
 const contents = (path: string): Record<string, string> =>
   Object.fromEntries(readdirSync(path).map((name) => [name, readFileSync(join(path, name), 'latin1')]));
@@ -244,6 +246,31 @@ test('images in tars give the same tokens as the same images in files', async ()
     expected.keys.map((key, i) => `${i < 40 ? 0 : 1}/${key.replace('/', '-')}`),
   );
   assert.equal(manifest.images, IMAGES);
+
+  // Read part by part: the same shards, whose parts begin elsewhere, also when some of them are made again.
+  const { MM_CACHE } = process.env;
+  process.env.MM_CACHE = join(root, 'cache');
+  try {
+    const byPart = join(root, 'tokens by part');
+    const large = { data: tars, out: byPart, whole: 1 };
+    assert.notEqual((await tokenize(large)).source, manifest.source);
+    const shards = (path: string): Record<string, string> => {
+      const { 'manifest.json': _, ...rest } = contents(path);
+      return rest;
+    };
+    assert.deepEqual(shards(byPart), shards(other));
+    rmSync(join(byPart, 'shard-000001.tar'));
+    await tokenize({ ...large, resume: true });
+    assert.deepEqual(shards(byPart), shards(other));
+
+    // Shares that run at once fill one folder, which is that of one run.
+    const shared = join(root, 'tokens in shares');
+    await Promise.all([1, 2].map((index) => tokenize({ ...large, out: shared, share: { index, of: 2 } })));
+    assert.deepEqual(contents(shared), contents(byPart));
+  } finally {
+    if (MM_CACHE === undefined) delete process.env.MM_CACHE;
+    else process.env.MM_CACHE = MM_CACHE;
+  }
 });
 
 test('a disk that fills in the middle of a shard leaves no half shard, and a resumed run neither loses nor repeats one', async () => {

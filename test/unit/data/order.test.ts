@@ -1,69 +1,51 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ShuffledOrder } from '../../../src/data/order.ts';
+import { type BatchPosition, FullShuffle, type Turn, turns } from '../../../src/data/order.ts';
 
-function take(order: ShuffledOrder, batches: number) {
-  return Array.from({ length: batches }, () => order.next());
+/** The first turns of `count` examples. */
+function take(count: number, seed: number, length: number, position?: BatchPosition): Turn[] {
+  const order = turns(new FullShuffle(count, seed), position);
+  return Array.from({ length }, () => order.next().value);
 }
 
 test('every example occurs once in an epoch, in a new order each epoch', () => {
-  const batches = take(new ShuffledOrder({ count: 12, batch: 4, seed: 1 }), 6);
-  const [first, second] = [batches.slice(0, 3), batches.slice(3)].map((part) =>
-    part.flatMap(({ indices }) => [...indices]),
-  );
   const all = Array.from({ length: 12 }, (_, i) => i);
-  assert.deepEqual(
-    first!.toSorted((a, b) => a - b),
-    all,
-  );
-  assert.deepEqual(
-    second!.toSorted((a, b) => a - b),
-    all,
-  );
+  const taken = take(12, 1, 24);
+  const [first, second] = [0, 1].map((e) => taken.flatMap(({ epoch, index }) => (epoch === e ? index : [])));
+  for (const order of [first, second])
+    assert.deepEqual(
+      order!.toSorted((a, b) => a - b),
+      all,
+    );
   assert.notDeepEqual(first, all);
   assert.notDeepEqual(first, second);
 });
 
-test('a batch that does not fit in an epoch continues in the next: no example is left out', () => {
-  const batches = take(new ShuffledOrder({ count: 5, batch: 3, seed: 1 }), 5);
-  const drawn = batches.flatMap(({ indices, epochs }) =>
-    [...indices].map((index, i) => ({ index, epoch: epochs[i] })),
+test('epochs follow one another, and positions count the examples used of each', () => {
+  assert.deepEqual(
+    take(2, 0, 5).map(({ epoch, position }) => [epoch, position.epoch, position.index]),
+    [
+      [0, 0, 1],
+      [0, 0, 2],
+      [1, 1, 1],
+      [1, 1, 2],
+      [2, 2, 1],
+    ],
   );
-  for (const epoch of [0, 1, 2])
-    assert.deepEqual(
-      drawn
-        .filter((d) => d.epoch === epoch)
-        .map((d) => d.index)
-        .sort(),
-      [0, 1, 2, 3, 4],
-    );
-});
-
-test('a batch may be larger than the data set', () => {
-  const [batch] = take(new ShuffledOrder({ count: 2, batch: 7, seed: 0 }), 1);
-  assert.deepEqual([...batch!.epochs], [0, 0, 1, 1, 2, 2, 3]);
-  assert.deepEqual(batch!.position, { epoch: 3, index: 1 });
 });
 
 test('an order resumed at any position equals an uninterrupted one', () => {
-  for (const [count, batch] of [
-    [10, 3],
-    [6, 6],
-    [3, 5],
-  ] as const) {
-    const whole = take(new ShuffledOrder({ count, batch, seed: 9 }), 8);
-    for (let stop = 1; stop < 8; stop++) {
-      const position = JSON.parse(JSON.stringify(whole[stop - 1]!.position));
-      assert.deepEqual(
-        take(new ShuffledOrder({ count, batch, seed: 9, position }), 8 - stop),
-        whole.slice(stop),
-      );
+  for (const count of [10, 6, 3]) {
+    const whole = take(count, 9, 24);
+    for (let stop = 1; stop < 24; stop++) {
+      const position = JSON.parse(JSON.stringify(whole[stop - 1]!.position)) as BatchPosition;
+      assert.deepEqual(take(count, 9, 24 - stop, position), whole.slice(stop));
     }
   }
 });
 
 test('another seed gives another order; an order of no examples is refused', () => {
-  const [a, b] = [1, 2].map((seed) => [...new ShuffledOrder({ count: 50, batch: 50, seed }).next().indices]);
+  const [a, b] = [1, 2].map((seed) => take(50, seed, 50).map(({ index }) => index));
   assert.notDeepEqual(a, b);
-  assert.throws(() => new ShuffledOrder({ count: 0, batch: 1, seed: 0 }), RangeError);
+  assert.throws(() => take(0, 0, 1), RangeError);
 });

@@ -2,7 +2,6 @@
 
 import { dirname } from 'node:path';
 import type { DataReport, Found } from '../../../data/check/check.ts';
-import type { Range } from '../../../data/check/distribution.ts';
 import { isFault } from '../../../data/sources/fault-kinds.ts';
 import { SOURCES } from '../../../data/sources/source.ts';
 import { DataError } from '../../../util/errors.ts';
@@ -11,6 +10,7 @@ import { type Context, defineCommand } from '../../command.ts';
 import { TEXT, withExamples } from '../../help.ts';
 import { sourceFlags, tableOptions } from '../../source-flags.ts';
 import { wholeNumber } from '../../whole-number.ts';
+import { binsText, rangeText } from './distribution-text.ts';
 
 /** File names printed of each kind; --json has all of them. */
 const MAX_NAMES = 5;
@@ -21,7 +21,11 @@ export const command = defineCommand({
   flags: (yargs) =>
     withExamples(
       sourceFlags(yargs)
-        .positional('path', { type: 'string', demandOption: true, describe: SOURCES })
+        .positional('path', {
+          type: 'string',
+          demandOption: true,
+          describe: `${SOURCES}; or a folder of token shards`,
+        })
         .option('text-length', {
           ...wholeNumber('text-length'),
           default: 256,
@@ -44,6 +48,11 @@ export const command = defineCommand({
 
   async run({ path, 'text-length': textLength, tokenizer, html, ...flags }, context: Context) {
     const { json, print, progress, signal } = context;
+    const { isTokenFolder } = await import('../../../data/tokens/read.ts');
+    if (await isTokenFolder(path)) {
+      const { checkTokenShards } = await import('./check-tokens.ts');
+      return checkTokenShards(path, { textLength, tokenizer, html, maxBad: flags['max-bad'] }, context);
+    }
     const { checkData } = await import('../../../data/check/check.ts');
     if (html !== undefined) await assertWritable(dirname(html));
     const options = { textLength, tokenizer, table: tableOptions(flags), progress, signal };
@@ -84,16 +93,6 @@ function firstNames(files: readonly string[]): string {
   const more = files.length > MAX_NAMES ? `, and ${files.length - MAX_NAMES} more` : '';
   return files.slice(0, MAX_NAMES).join(', ') + more;
 }
-
-function rangeText(range: Range | undefined): string {
-  return range ? `${range.min} to ${range.max}, median ${range.median}` : '–';
-}
-
-const binsText = (bins: DataReport['sides']): string =>
-  bins
-    .filter(({ count }) => count > 0)
-    .map(({ range, count }) => `${range}: ${count}`)
-    .join('; ');
 
 function captionLines({ captions }: DataReport): string[] {
   if (captions.count === 0) return ['no captions'];

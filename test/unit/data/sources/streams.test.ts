@@ -45,7 +45,7 @@ test('a pipe that never sends anything is given up at once when the reading is s
   );
 });
 
-test('a damaged list among several is a fault of its own, and the others are read', async () => {
+test('a damaged list among several is one fault, and the others are read', async () => {
   const folder = await temporaryFolder();
   await write(join(folder, 'a.png'), png);
   await write(join(folder, '0.csv'), 'file,caption\na.png,red\n');

@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { assertSameDvae } from '../../../../src/data/tokens/check.ts';
-import { TokenFolder } from '../../../../src/data/tokens/folder.ts';
+import { TokenFolder, type TokenizedFolder } from '../../../../src/data/tokens/folder.ts';
 import {
   readManifest,
   type ShardLayout,
@@ -25,6 +25,7 @@ import {
 } from '../../../../src/data/tokens/manifest.ts';
 import { readTokenFolder } from '../../../../src/data/tokens/read.ts';
 import { packShard, type TokenSample } from '../../../../src/data/tokens/shard.ts';
+import type { Share } from '../../../../src/data/tokens/share.ts';
 import { DataError, UserError } from '../../../../src/util/errors.ts';
 
 let root: string;
@@ -56,8 +57,16 @@ const sample = (index: number, codes = [index, 10, 20, 99]): TokenSample => ({
   codes: Uint16Array.from(codes),
 });
 
-const open = (resume: boolean, layout = LAYOUT): Promise<TokenFolder> =>
-  TokenFolder.open(path, layout, { resume, warn: (message) => void warnings.push(message) });
+const open = (
+  resume: boolean,
+  layout = LAYOUT,
+  more: { images?: number; share?: Share } = {},
+): Promise<TokenFolder> =>
+  TokenFolder.open(path, layout, {
+    ...{ images: IMAGES, ...more },
+    resume,
+    warn: (message) => void warnings.push(message),
+  });
 
 /** Image 6 is skipped. */
 async function writeShard(folder: TokenFolder, shard: number): Promise<void> {
@@ -71,8 +80,10 @@ async function writeShard(folder: TokenFolder, shard: number): Promise<void> {
 
 async function fill(resume: boolean): Promise<TokenManifest> {
   const folder = await open(resume);
-  for (const shard of [0, 1, 2]) if (!folder.has(shard)) await writeShard(folder, shard);
-  return folder.finish();
+  for (const shard of [0, 1, 2]) if (folder.isMissing(shard)) await writeShard(folder, shard);
+  const { manifest, isWhole } = (await folder.finish()) as TokenizedFolder;
+  assert.ok(isWhole);
+  return manifest;
 }
 
 /** Every file by name. */
@@ -165,8 +176,8 @@ describe('a finished folder', () => {
     const inode = statSync(join(path, 'shard-000001.tar')).ino;
     const folder = await open(true);
     assert.deepEqual(
-      [0, 1, 2, 3].map((shard) => folder.has(shard)),
-      [true, true, true, false],
+      [0, 1, 2, 3].map((shard) => folder.isMissing(shard)),
+      [false, false, false, false],
     );
     assert.equal(folder.done, IMAGES);
     await folder.finish();
@@ -186,8 +197,8 @@ describe('an interrupted folder', () => {
     await fails(open(false), 'E_FOLDER_NOT_EMPTY', 'tokens');
     const folder = await open(true);
     assert.deepEqual(
-      [0, 1, 2].map((shard) => folder.has(shard)),
-      [false, true, false],
+      [0, 1, 2].map((shard) => folder.isMissing(shard)),
+      [true, false, true],
     );
     assert.equal(folder.done, 3);
     await fill(true);
@@ -208,13 +219,13 @@ describe('an interrupted folder', () => {
     writeFileSync(join(path, '.shard-000002.tar.1.abcd.tmp'), 'half a sha');
     writeFileSync(join(path, '.manifest.partial.json.1.abcd.tmp'), '{');
     assert.deepEqual(
-      [0, 1].map((shard) => folder.has(shard)),
-      [true, true],
+      [0, 1].map((shard) => folder.isMissing(shard)),
+      [false, false],
     );
     const resumed = await open(true);
     assert.deepEqual(
-      [0, 1].map((shard) => resumed.has(shard)),
-      [true, false],
+      [0, 1].map((shard) => resumed.isMissing(shard)),
+      [false, true],
     );
     await fill(true);
     assert.deepEqual(contents(), whole);
@@ -248,8 +259,8 @@ describe('an interrupted folder', () => {
     rmSync(join(path, 'shard-000002.tar'));
     const folder = await open(true);
     assert.deepEqual(
-      [0, 1, 2].map((shard) => folder.has(shard)),
-      [false, true, false],
+      [0, 1, 2].map((shard) => folder.isMissing(shard)),
+      [true, false, true],
     );
     assert.equal(warnings.length, 2);
     assert.match(warnings[0]!, /^shard-000000\.tar is made again: the shard has 700 bytes of \d+$/);
@@ -259,14 +270,78 @@ describe('an interrupted folder', () => {
   });
 
   test('keeps more than a million shards in order', async () => {
-    const folder = await open(false, { ...LAYOUT, shardSize: 1 });
+    const folder = await open(false, { ...LAYOUT, shardSize: 1 }, { images: 1_000_001 });
     for (const shard of [1_000_000, 999_999]) await folder.write(shard, [sample(shard, [1, 2, 3, 4])], []);
-    const { shards } = await folder.finish();
+    const { isWhole, manifest } = (await folder.finish()) as TokenizedFolder;
+    const { shards } = manifest;
+    assert.equal(isWhole, false);
+    renameSync(join(path, 'manifest.partial.json'), join(path, 'manifest.json'));
     assert.deepEqual(
       shards.map(({ file }) => file),
       ['shard-999999.tar', 'shard-1000000.tar'],
     );
     assert.deepEqual((await readTokenFolder(path)).keys, ['k999999', 'k1000000']);
+  });
+});
+
+describe('a folder that several programs fill', () => {
+  const share = (index: number) => ({ share: { index, of: 2 } });
+
+  test('is whole when the last share is done, with the same files as one of a single run', async () => {
+    await fill(false);
+    const whole = contents();
+    rmSync(path, { recursive: true });
+
+    const [first, second] = [await open(false, LAYOUT, share(1)), await open(false, LAYOUT, share(2))];
+    assert.deepEqual(
+      [0, 1, 2].map((shard) => [first.isMissing(shard), second.isMissing(shard)]),
+      [
+        [true, false],
+        [false, true],
+        [false, true],
+      ],
+    );
+    assert.deepEqual([first.total, second.total], [3, 5]);
+    await writeShard(second, 1);
+    await writeShard(first, 0);
+    assert.equal((await first.finish())?.isWhole, false);
+    await fails(readTokenFolder(path), 'E_NO_TOKENS', 'tokens');
+    // The second is killed and resumed; the files of the first stay.
+    writeFileSync(join(path, '.shard-000000.tar.1.abcd.tmp'), 'of another program');
+    writeFileSync(join(path, '.shard-000002.tar.1.abcd.tmp'), 'half a shard');
+    await fails(open(false, LAYOUT, share(2)), 'E_FOLDER_NOT_EMPTY', 'tokens');
+    const resumed = await open(true, LAYOUT, share(2));
+    assert.deepEqual([resumed.isMissing(1), resumed.isMissing(2)], [false, true]);
+    assert.deepEqual(
+      readdirSync(path).filter((name) => name.startsWith('.')),
+      ['.shard-000000.tar.1.abcd.tmp'],
+    );
+    rmSync(join(path, '.shard-000000.tar.1.abcd.tmp'));
+    await writeShard(resumed, 2);
+    assert.equal((await resumed.finish())?.isWhole, true);
+    assert.deepEqual(contents(), whole);
+
+    // A finished folder is resumed by a share as by a run of all.
+    truncateSync(join(path, 'shard-000001.tar'), 700);
+    const again = await open(true, LAYOUT, share(2));
+    assert.deepEqual([again.isMissing(1), again.isMissing(2)], [true, false]);
+    await writeShard(again, 1);
+    assert.equal((await again.finish())?.isWhole, true);
+    assert.deepEqual(contents(), whole);
+  });
+
+  test('may be of shares made elsewhere: a run of all completes what was copied together', async () => {
+    await fill(false);
+    const whole = contents();
+    rmSync(path, { recursive: true });
+    for (const index of [1, 2]) {
+      const folder = await open(false, LAYOUT, share(index));
+      for (const shard of [0, 1, 2]) if (folder.isMissing(shard)) await writeShard(folder, shard);
+      cpSync(path, join(root, 'together'), { recursive: true });
+      rmSync(path, { recursive: true });
+    }
+    renameSync(join(root, 'together'), path);
+    assert.deepEqual(await fill(true).then(contents), whole);
   });
 });
 
@@ -449,9 +524,9 @@ describe('a manifest of version 1, which counted its `pictures`,', () => {
     rmSync(path, { recursive: true });
     const folder = await open(false);
     await writeShard(folder, 1);
-    writeFileSync(join(path, 'manifest.partial.json'), old(folder.manifest));
+    writeFileSync(join(path, 'manifest.partial.json'), old((await folder.finish())!.manifest));
     const resumed = await open(true);
-    assert.deepEqual([resumed.has(0), resumed.has(1)], [false, true]);
+    assert.deepEqual([resumed.isMissing(0), resumed.isMissing(1)], [true, false]);
     await fill(true);
     assert.deepEqual(contents(), whole);
   });

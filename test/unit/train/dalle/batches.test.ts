@@ -9,7 +9,7 @@ import { pickCaption } from '../../../../src/data/sources/captions.ts';
 import type { BpeTokenizer } from '../../../../src/tokenizers/bpe.ts';
 import { trainBpe } from '../../../../src/tokenizers/train.ts';
 import { type TokenBatch, trainingBatches } from '../../../../src/train/dalle/batches.ts';
-import type { TokenizedDataset } from '../../../../src/train/dalle/dataset.ts';
+import type { TokenizedDataset } from '../../../../src/train/dalle/examples.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
 
 const IMAGES = 7;

@@ -1,0 +1,100 @@
+// mm data check on a folder of token shards.
+
+import { dirname } from 'node:path';
+import type { Groups, Listed, TokenReport } from '../../../data/check/check-tokens.ts';
+import { type CodebookUse, codebookMetrics, countedUse } from '../../../inference/measures/codebook.ts';
+import { DataError } from '../../../util/errors.ts';
+import { assertWritable, writeFileAtomic } from '../../../util/files.ts';
+import type { Context } from '../../command.ts';
+import { binsText, rangeText } from './distribution-text.ts';
+
+/** Names printed of each kind; --json has up to a thousand. */
+const MAX_NAMES = 5;
+const MAX_WORDS = 10;
+
+export interface TokenCheckFlags {
+  readonly textLength: number;
+  readonly tokenizer: string | undefined;
+  readonly html: string | undefined;
+  readonly maxBad: number | undefined;
+}
+
+/** @throws DataError as `checkTokens` does, and when more than `maxBad` of the images have no codes or no caption */
+export async function checkTokenShards(
+  path: string,
+  { textLength, tokenizer, html, maxBad }: TokenCheckFlags,
+  { json, print, progress, signal }: Context,
+): Promise<void> {
+  const { checkTokens } = await import('../../../data/check/check-tokens.ts');
+  if (html !== undefined) await assertWritable(dirname(html));
+  const { report, codeCounts } = await checkTokens(path, { textLength, tokenizer, progress, signal });
+  const use = countedUse(codeCounts);
+  if (html !== undefined) {
+    const { tokenPage } = await import('../../../report/pages/token-page.ts');
+    await writeFileAtomic(html, tokenPage(report, { ...use, textLength }));
+  }
+  json({
+    ...report,
+    codes: codebookMetrics(use, report.vocabulary),
+    ...(html !== undefined && { html }),
+  });
+  for (const line of describe(report, use, textLength)) print(line);
+  if (html !== undefined) print(`page: ${html}`);
+  const { skipped, captions, images } = report;
+  const bad = skipped.count + captions.missing.count;
+  if (maxBad !== undefined && bad > maxBad * (images + skipped.count)) {
+    throw new DataError(`${bad} of ${images + skipped.count} images have no codes or no caption`, {
+      code: 'E_TOO_MANY_FAULTS',
+      where: path,
+      fix: 'tokenize a source without them, or allow more with `maxBad`',
+    });
+  }
+}
+
+function describe(
+  report: TokenReport,
+  { used, dead, perplexity }: CodebookUse,
+  textLength: number,
+): string[] {
+  const { captions, grid, imageSize, vocabulary, shards, images } = report;
+  const unit = captions.tokens ? 'tokens' : 'words';
+  const tokens = captions.tokens ? `; ${rangeText(captions.tokens)} tokens` : '';
+  const words = captions.frequentWords.slice(0, MAX_WORDS).map(({ word, count }) => `${word} ${count}`);
+  const warnings: [what: string, count: number, first: readonly string[]][] = [
+    listed('could not be encoded', report.skipped),
+    listed('have no caption', captions.missing),
+    listed(`captions of more than ${textLength} ${unit}`, captions.tooLong),
+    grouped('have the codes of another image', '=', report.duplicates),
+    grouped('have nearly the codes of another image', '≈', report.nearDuplicates),
+  ];
+  return [
+    `${images} images of ${grid} × ${grid} codes, of ${imageSize} pixels, in ${shards} token shards of ${report.path}`,
+    `${used} of ${vocabulary} codes used, perplexity ${perplexity.toFixed(1)}, ${dead} never used`,
+    `${captions.count} images with a caption, ${captions.several} with several; ${rangeText(captions.words)} words${tokens}`,
+    `${unit} in a caption: ${binsText(captions.lengths)}`,
+    `most frequent words: ${words.join(', ')}`,
+    ...warnings
+      .filter(([, count]) => count > 0)
+      .map(([what, count, first]) => `warning: ${count} ${what}: ${names(first, count)}`),
+    ...report.limits.map((limit) => `not all was compared: ${limit}`),
+  ];
+}
+
+const listed = (what: string, { count, first }: Listed): [string, number, readonly string[]] => [
+  what,
+  count,
+  first,
+];
+
+const grouped = (
+  what: string,
+  sign: string,
+  { images, first }: Groups,
+): [string, number, readonly string[]] => [
+  what,
+  images,
+  first.map((group) => group.slice(0, MAX_NAMES).join(` ${sign} `)),
+];
+
+const names = (first: readonly string[], count: number): string =>
+  first.slice(0, MAX_NAMES).join(', ') + (count > MAX_NAMES ? ', …' : '');
