@@ -81,9 +81,7 @@ test('a dVAE by two workers of two devices each, with scales that overflow and c
 
 const RESNET = { image: { tower: 'resnet', size: 32, width: 2, blocks: [1, 1, 1, 1] } };
 const clip = (train: object = {}): TrainSession =>
-  clipSession(
-    clipConfig({ path, tokenizer }, { train: { ...SHORT, batch: 6, ...train }, model: RESNET }),
-  );
+  clipSession(clipConfig({ path, tokenizer }, { train: { ...SHORT, batch: 6, ...train }, model: RESNET }));
 
 test('a CLIP with batch norm by three workers, in chunks: each image against the texts of all workers', async () => {
   const cached = clip({ gradCacheChunk: 2 });
