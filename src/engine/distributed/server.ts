@@ -1,6 +1,6 @@
 // TensorFlow's server: the data network of several workers. A session on the server of its process exchanges tensors
 // with the sessions of the others through collective ops (collectives.ts). The server listens on all interfaces without
-// authentication, and whoever reaches it can run any graph: socket-filter.ts lets the other workers in only.
+// authentication, and any program that reaches it can run any graph: socket-filter.ts lets the other workers in only.
 
 import { EngineError, UsageError } from '../../util/errors.ts';
 import { bytesField, type Field, integerField, message } from '../../util/protobuf.ts';
@@ -43,7 +43,7 @@ const jobOf = (rank: number): string => `worker${String(rank).padStart(4, '0')}`
 const hostAndPort = ({ host, port }: DataAddress): string =>
   host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 
-/** Worker 0 leads the groups, and ops without a device stay in their worker. */
+/** Worker 0 keeps the groups, and ops without a device stay in their worker. */
 const sessionFields = (rank: number): Field =>
   message(
     bytesField(CONFIG.deviceFilters, `/job:${jobOf(rank)}/task:0`),
@@ -79,7 +79,7 @@ function serverDefinition({ rank, addresses }: ServerOptions, config: Uint8Array
 /**
  * Starts the server of this process; it ends with the process. Requests are answered only once the filter is there.
  * @param config a serialized ConfigProto of this process's sessions
- * @throws UsageError when the port is in use or the system has no such filter; DataError when a stranger is connected
+ * @throws UsageError when the port is in use or the system has no such filter; DataError when another address is connected
  */
 export function startServer(api: CApi, options: ServerOptions, config: Uint8Array): Server {
   const { rank, addresses } = options;

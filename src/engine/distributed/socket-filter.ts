@@ -112,10 +112,10 @@ export function admitOnly(port: number, addresses: readonly string[]): void {
   }
   // Connections from before the filter: they have no answer yet, because the server has not been started.
   const known = new Set(addresses.map(plainAddress));
-  const stranger = socketsOn(port).find(({ isListening, remote }) => !isListening && !known.has(remote));
-  if (!stranger) return;
-  throw new DataError(`${stranger.remote}, which is no worker, is connected to TensorFlow's port ${port}`, {
-    code: 'E_STRANGER',
+  const unexpected = socketsOn(port).find(({ isListening, remote }) => !isListening && !known.has(remote));
+  if (!unexpected) return;
+  throw new DataError(`${unexpected.remote}, which is no worker, is connected to TensorFlow's port ${port}`, {
+    code: 'E_UNEXPECTED_CONNECTION',
     where: `port ${port}`,
     fix: 'find out what connects to it, and start all workers again',
   });

@@ -90,5 +90,8 @@ test('a listening socket admits a neighbour and drops another one; who was there
   admitOnly(port, ['127.0.0.1']);
   assert.ok(await connects('127.0.0.1'));
   assert.ok(!(await connects('127.0.0.7')));
-  assert.throws(() => admitOnly(port, ['127.0.0.9']), { code: 'E_STRANGER', message: /127\.0\.0\.1/ });
+  assert.throws(() => admitOnly(port, ['127.0.0.9']), {
+    code: 'E_UNEXPECTED_CONNECTION',
+    message: /127\.0\.0\.1/,
+  });
 });
