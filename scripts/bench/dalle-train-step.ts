@@ -12,6 +12,8 @@ import { PowerSgd } from '../../src/train/distributed/power-sgd.ts';
 import { stepKey } from '../../src/train/loop/scalars.ts';
 import { initialize } from '../../src/train/loop/state.ts';
 import { Adam } from '../../src/train/optim/adam.ts';
+import { RunEngine } from '../../src/train/run-engine.ts';
+import { createLogger } from '../../src/util/logger.ts';
 import { RandomStream } from '../../src/util/random.ts';
 
 /**
@@ -30,7 +32,7 @@ export async function trainStep(
     model,
     train: { steps: 1, batch, optimizer: { learningRate: { peak: 3e-4 }, beta2: 0.96 }, ...train },
   });
-  const runtime = new Runtime();
+  const runtime = cluster ? await new RunEngine(cluster, createLogger('error')).start() : new Runtime();
   const weights = new Weights(runtime, 'dalle', dalleSpec(config.model));
   const optimizer = new Adam(runtime, 'dalle', weights.entries, config.train.optimizer);
   const rank = config.train.compression?.rank;

@@ -1,6 +1,5 @@
 // A train step of the joint Transformer by two workers on this machine against the same step of one process with two
-// micro-batches: time of the all-reduce, uncompressed and compressed, and bytes sent. The workers share the processors
-// of the machine, so two of them are not faster than one process; on separate machines they would be.
+// micro-batches, uncompressed and compressed. The workers share the processors of the machine, so two of them are not faster than one process; on separate machines they would be.
 //
 //   node --import tsx scripts/bench/workers.ts [--batch 8] [--rank 4] [--rounds 8] [--steps 3] [--json]
 
@@ -34,8 +33,6 @@ async function main(): Promise<void> {
       contestant('one process', 'alone', {}),
       contestant('two workers', 'step', {}),
       contestant('two workers, compressed', 'step', { compression }),
-      contestant('exchange', 'exchange', {}),
-      contestant('exchange, compressed', 'exchange', { compression }),
     ],
     { rounds: count('--rounds', values.rounds), steps: count('--steps', values.steps), warmup: 2 },
   );
@@ -43,13 +40,13 @@ async function main(): Promise<void> {
   for (const [name, of] of Object.entries<Turn[]>(turns)) {
     const milliseconds = spread(of.slice(1).map((turn) => spread(turn.milliseconds).median));
     const toAlone = ratio(of, alone);
-    const value = of.at(-1)?.values.at(-1) as number;
-    const result = name.startsWith('exchange') ? { megabytesSent: value } : { loss: value };
-    if (values.json) console.log(JSON.stringify({ name, milliseconds, toAlone, ...result }));
+    const loss = of.at(-1)?.values.at(-1) as number;
+    if (values.json) console.log(JSON.stringify({ name, milliseconds, toAlone, loss }));
     else {
-      const told = Object.entries(result).map(([what, number]) => `${what} ${number.toFixed(4)}`);
       const times = `${milliseconds.median.toFixed(0)} ms (${milliseconds.min.toFixed(0)}–${milliseconds.max.toFixed(0)})`;
-      console.log(`${name.padEnd(26)}${times.padEnd(24)}× ${toAlone.median.toFixed(3)}  ${told.join()}`);
+      console.log(
+        `${name.padEnd(26)}${times.padEnd(24)}× ${toAlone.median.toFixed(3)}  loss ${loss.toFixed(4)}`,
+      );
     }
   }
 }

@@ -14,6 +14,8 @@ export interface Context {
   /** Nothing but warnings and errors goes to stderr. */
   readonly isQuiet: boolean;
   readonly log: Logger;
+  /** The words after `--`, for a command that starts another one; of every other command they are its own. */
+  readonly rest: readonly string[];
   readonly progress: Progress;
   /** Aborted by the first Ctrl-C: finish the step, save, and throw InterruptedError. */
   readonly signal: AbortSignal;

@@ -34,17 +34,24 @@ const MAX_WIDTH = 110;
 /** The command line, and the command that it names, for the messages of errors. */
 interface Running {
   readonly argv: readonly string[];
+  /** The words after `--`, which are another command's. */
+  readonly rest: readonly string[];
   command: NamedCommand;
   flags?: FlagNames;
 }
 
-async function runCommand(entry: CommandEntry, flags: GlobalFlags & Record<string, unknown>): Promise<void> {
+async function runCommand(
+  entry: CommandEntry,
+  flags: GlobalFlags & Record<string, unknown>,
+  rest: readonly string[],
+): Promise<void> {
   const { command } = await entry.load();
   const interrupt = onInterrupt();
   const context: Context = {
     json: (value) => void (flags.json && process.stdout.write(`${JSON.stringify(value)}\n`)),
     print: (line) => void (!flags.json && process.stdout.write(`${line}\n`)),
     isQuiet: flags.quiet,
+    rest,
     log: createLogger(flags.quiet && flags.logLevel === 'info' ? 'warn' : flags.logLevel),
     progress: createProgress(flags.quiet),
     signal: interrupt.signal,
@@ -102,7 +109,7 @@ function register(parser: Argv, entries: readonly RegistryEntry[], running: Runn
         running.command = { name: `${group}${entry.name}`, positionals: entry.positionals };
         return declare(y, entry, running);
       },
-      (flags) => runCommand(entry, flags as unknown as GlobalFlags & Record<string, unknown>),
+      (flags) => runCommand(entry, flags as unknown as GlobalFlags & Record<string, unknown>, running.rest),
     );
   }
 }
@@ -154,9 +161,19 @@ async function parse(running: Running): Promise<void> {
   }
 }
 
+/** The command line up to `--`, and what follows it, where the command starts another one. */
+function splitRest(argv: readonly string[]): [own: readonly string[], rest: readonly string[]] {
+  const name = argv.find((word) => !word.startsWith('-'));
+  const end = argv.indexOf('--');
+  const entry = REGISTRY.find((entry) => entry.name === name);
+  if (end < 0 || !entry || isGroup(entry) || !entry.startsAnother) return [argv, []];
+  return [argv.slice(0, end), argv.slice(end + 1)];
+}
+
 /** Runs one command line; sets the process's exit code and never throws. */
 export async function main(argv: readonly string[]): Promise<void> {
-  const running: Running = { argv, command: {} };
+  const [own, rest] = splitRest(argv);
+  const running: Running = { argv: own, rest, command: {} };
   try {
     await parse(running);
   } catch (error) {

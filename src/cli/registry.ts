@@ -7,6 +7,8 @@ export interface CommandEntry {
   /** Positional arguments in yargs' notation, `<images..>`. */
   readonly positionals?: string;
   readonly describe: string;
+  /** It starts another command, which stands after `--`. */
+  readonly startsAnother?: boolean;
   // biome-ignore lint/suspicious/noExplicitAny: each command has its own flags
   load(): Promise<{ readonly command: Command<any> }>;
 }
@@ -99,6 +101,12 @@ export const REGISTRY: readonly RegistryEntry[] = [
     name: 'train-clip',
     describe: 'train a CLIP on captioned images',
     load: () => import('./commands/train-clip.ts'),
+  },
+  {
+    name: 'launch',
+    startsAnother: true,
+    describe: 'train with several processes of this machine: mm launch --workers 2 -- train-clip …',
+    load: () => import('./commands/launch.ts'),
   },
   {
     name: 'sample',

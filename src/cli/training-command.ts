@@ -12,8 +12,9 @@ import { SILENT } from '../util/progress.ts';
 import { type Command, type Context, defineCommand } from './command.ts';
 import { setFlag, TEXT } from './help.ts';
 import { wholeNumber } from './whole-number.ts';
+import { type WorkerFlags, withWorkers, workerFlags } from './workers.ts';
 
-export interface TrainingFlags {
+export interface TrainingFlags extends WorkerFlags {
   config: string | undefined;
   set: string[] | undefined;
   seed: number | undefined;
@@ -23,7 +24,7 @@ export interface TrainingFlags {
 }
 
 function trainingFlags<T>(yargs: Argv<T>, defaultRun: string) {
-  return yargs
+  return workerFlags(yargs)
     .option('config', {
       ...TEXT,
       describe: 'configuration, a YAML file; configs/ has some, docs/CONFIG.md the keys',
@@ -68,12 +69,6 @@ export interface TrainingCommand<Schema extends z.ZodType, Flags extends Trainin
   overrides(flags: Flags): Readonly<Record<string, unknown>>;
   /** Loads the code that trains, and runs it. */
   train(config: z.output<Schema>, context: RunContext): Promise<LoopResult>;
-  /** Runs `body` in this process as one of several; a single process without it. */
-  withWorkers?(
-    flags: Flags,
-    context: Context,
-    body: (cluster: Cluster | undefined) => Promise<void>,
-  ): Promise<void>;
   /** Fields of the JSON result besides those of the run. */
   extraResults?(config: z.output<Schema>): Readonly<Record<string, unknown>>;
 }
@@ -81,8 +76,6 @@ export interface TrainingCommand<Schema extends z.ZodType, Flags extends Trainin
 export function trainingCommand<Schema extends z.ZodType, Flags extends TrainingFlags>(
   definition: TrainingCommand<Schema, Flags>,
 ): Command<Flags> {
-  const single: NonNullable<typeof definition.withWorkers> = (_flags, _context, body) => body(undefined);
-  const { withWorkers = single } = definition;
   return defineCommand({
     flags: (yargs) => definition.flags(trainingFlags(yargs, definition.defaultRun)),
 

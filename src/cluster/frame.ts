@@ -5,10 +5,8 @@ export const KIND = {
   alive: 0,
   stop: 1,
   done: 2,
-  reduceScatter: 3,
-  allGather: 4,
-  gather: 5,
-  broadcast: 6,
+  gather: 3,
+  broadcast: 4,
 } as const;
 export type Kind = (typeof KIND)[keyof typeof KIND];
 
@@ -22,13 +20,7 @@ export interface Head {
 
 export const HEAD_BYTES = 12;
 
-/** Maximum of float32 numbers in a body. */
-export const CHUNK_LENGTH = 2 ** 18;
-
-/** Maximum length of a body. */
-export const MAX_BYTES = CHUNK_LENGTH * Float32Array.BYTES_PER_ELEMENT;
-
-/** Maximum length of a text in bytes: an error, image keys, metrics. */
+/** Maximum length of a body in bytes: an error, metrics, numbers of a step. */
 export const MAX_TEXT = 2 ** 16;
 
 export function encodeHead({ kind, sequence, length }: Head): Uint8Array {

@@ -1,7 +1,7 @@
 // The link to one other worker: sends frames, receives them on request, and detects when the other worker is lost.
 
 import type { Socket } from 'node:net';
-import { decodeHead, encodeHead, HEAD_BYTES, KIND, type Kind, MAX_BYTES, MAX_TEXT } from './frame.ts';
+import { decodeHead, encodeHead, HEAD_BYTES, KIND, type Kind, MAX_TEXT } from './frame.ts';
 import type { SocketReader } from './reader.ts';
 import { decodeStop, encodeStop, lostStop, type Stop } from './stop.ts';
 
@@ -10,7 +10,7 @@ export interface LinkOptions {
   readonly rank: number;
   readonly socket: Socket;
   readonly reader: SocketReader;
-  /** Maximum silence of the other worker while a frame of it is waited for. */
+  /** Maximum silence of the other worker. */
   readonly timeoutSeconds: number;
   /** Called once at most, when the other worker stops or is lost. */
   readonly onStop: (stop: Stop, from: Link) => void;
@@ -24,23 +24,35 @@ function startTimer(onBeat: () => void, intervalMs: number): () => void {
   return () => clearInterval(timer);
 }
 
+/** A frame with data, or one that is waited for. */
+interface Frame {
+  readonly kind: number;
+  readonly sequence: number;
+  readonly body: Uint8Array;
+}
+
 interface Request {
   readonly kind: Kind;
   readonly sequence: number;
-  /** The buffers for a body of exactly their length, or the maximum length of a body. */
-  readonly body: { readonly bytes: readonly Uint8Array[] } | { readonly maxLength: number };
-  resolve(body: Uint8Array | undefined): void;
+  /** Of a body in bytes. */
+  readonly minLength: number;
+  readonly maxLength: number;
+  resolve(body: Uint8Array): void;
   reject(error: Error): void;
 }
 
 /** Heartbeats in the time of a timeout. */
 const BEATS_PER_TIMEOUT = 8;
 const MAX_BEAT_INTERVAL_MS = 5000;
+/** Frames that wait for their request; workers are at most a few exchanges apart. */
+const MAX_WAITING = 64;
 /** Time limit of the last frame. */
-const CLOSE_TIMEOUT_MS = 3000;
+const CLOSE_TIMEOUT_MS = 1000;
 
 export class Link {
   readonly rank: number;
+  /** Numeric address of the other worker. */
+  readonly host: string;
   readonly #options: LinkOptions;
   readonly #socket: Socket;
   readonly #reader: SocketReader;
@@ -48,18 +60,20 @@ export class Link {
   readonly #maxSilentBeats: number;
   readonly #closed: Promise<void>;
   readonly #requests: Request[] = [];
-  #wake: (() => void) | undefined;
+  readonly #frames: Frame[] = [];
   #failure: Error | undefined;
+  /** This end has sent its last frame. */
   #isDone = false;
+  /** The other end has. */
+  #hasEnded = false;
   #silentBeats = 0;
   #receivedBefore = 0;
-  /** Bytes sent so far, heads included. */
-  sent = 0;
 
   constructor(options: LinkOptions) {
     this.#options = options;
     const { rank, socket, reader, timeoutSeconds, startHeartbeat = startTimer } = options;
     this.rank = rank;
+    this.host = socket.remoteAddress ?? '';
     this.#socket = socket;
     this.#reader = reader;
     const interval = Math.min(MAX_BEAT_INTERVAL_MS, (1000 * timeoutSeconds) / BEATS_PER_TIMEOUT);
@@ -103,18 +117,16 @@ export class Link {
         reject(this.#failure ?? error);
       });
       this.#socket.uncork();
-      this.sent += HEAD_BYTES + length;
     });
   }
 
-  /** Receives a frame of this kind, whose body has exactly the length of `bytes`, into them. */
-  async receive(kind: Kind, sequence: number, bytes: readonly Uint8Array[]): Promise<void> {
-    await this.#request(kind, sequence, { bytes });
-  }
-
-  /** Receives a frame of this kind with a body of `maxLength` bytes at most. */
-  async receiveUpTo(kind: Kind, sequence: number, maxLength: number): Promise<Uint8Array> {
-    return (await this.#request(kind, sequence, { maxLength })) as Uint8Array;
+  /** Receives the body of the next frame, which must be of this kind, exchange and length in bytes. */
+  receive(kind: Kind, sequence: number, maxLength: number, minLength = 0): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      if (this.#failure) return reject(this.#failure);
+      this.#requests.push({ kind, sequence, minLength, maxLength, resolve, reject });
+      this.#match();
+    });
   }
 
   /** Rejects all pending and future requests with `error`. */
@@ -122,7 +134,6 @@ export class Link {
     this.#failure ??= error;
     for (const request of this.#requests.splice(0)) request.reject(this.#failure);
     this.#reader.fail(this.#failure);
-    this.#wake?.();
   }
 
   /** Ends the connection after a last frame: `stop`, or `done` without one. */
@@ -142,70 +153,47 @@ export class Link {
     clearTimeout(late);
   }
 
-  #request(kind: Kind, sequence: number, body: Request['body']): Promise<Uint8Array | undefined> {
-    return new Promise((resolve, reject) => {
-      if (this.#failure) return reject(this.#failure);
-      this.#requests.push({ kind, sequence, body, resolve, reject });
-      this.#wake?.();
-    });
-  }
-
-  /** Reads frame after frame. A frame with data waits in the socket until it is requested. */
+  /** Reads frame after frame: the last one too is seen at once, however many exchanges lie before it. */
   async #receiveFrames(): Promise<void> {
     const head = new Uint8Array(HEAD_BYTES);
     for (;;) {
       await this.#reader.fill(head);
       const { kind, sequence, length } = decodeHead(head);
-      if (length > MAX_BYTES) throw new Error(`it sent a message of ${length} bytes`);
-      if (kind === KIND.done) return await this.#onDone();
-      if (kind === KIND.stop) {
-        const text = await this.#read(Math.min(length, MAX_TEXT));
-        return this.#onStop(decodeStop(text, this.rank));
+      if (length > MAX_TEXT) throw new Error(`it sent a message of ${length} bytes`);
+      const body = new Uint8Array(length);
+      await this.#reader.fill(body);
+      if (kind === KIND.alive) continue;
+      if (kind === KIND.stop) return this.#onStop(decodeStop(body, this.rank));
+      if (kind === KIND.done) {
+        this.#hasEnded = true;
+        return this.#match();
       }
-      if (kind === KIND.alive) {
-        await this.#read(length);
-        continue;
+      if (this.#frames.push({ kind, sequence, body }) > MAX_WAITING)
+        throw new Error(`it is out of step: ${MAX_WAITING} exchanges ahead`);
+      this.#match();
+    }
+  }
+
+  /** Gives frames to their requests. */
+  #match(): void {
+    while (this.#requests.length > 0 && !this.#failure) {
+      const [{ kind, sequence, minLength, maxLength, resolve }] = this.#requests as [Request];
+      const frame = this.#frames.shift();
+      if (frame === undefined) {
+        if (this.#hasEnded) this.#onStop(lostStop(this.rank, 'it ended before this one'));
+        return;
       }
-      const request = await this.#nextRequest();
-      if (request === undefined) return;
-      const { body } = request;
-      const fits =
-        'maxLength' in body
-          ? length <= body.maxLength
-          : length === body.bytes.reduce((sum, bytes) => sum + bytes.byteLength, 0);
-      if (kind !== request.kind || sequence !== request.sequence || !fits) {
-        const wanted = `${request.kind} of exchange ${request.sequence}`;
-        throw new Error(`it is out of step: ${kind} of exchange ${sequence}, ${length} bytes, for ${wanted}`);
-      }
-      if ('maxLength' in body) request.resolve(await this.#read(length));
-      else {
-        for (const bytes of body.bytes) await this.#reader.fill(bytes);
-        request.resolve(undefined);
+      const { length } = frame.body;
+      const fits = length >= minLength && length <= maxLength;
+      if (frame.kind !== kind || frame.sequence !== sequence || !fits) {
+        const sent = `${frame.kind} of exchange ${frame.sequence}, ${length} bytes`;
+        const reason = `it is out of step: ${sent}, for ${kind} of exchange ${sequence}`;
+        this.#onStop(lostStop(this.rank, reason));
+        return;
       }
       this.#requests.shift();
+      resolve(frame.body);
     }
-  }
-
-  async #read(length: number): Promise<Uint8Array> {
-    const bytes = new Uint8Array(length);
-    await this.#reader.fill(bytes);
-    return bytes;
-  }
-
-  /** Waits for the first request and returns it without removing it; undefined after a failure. */
-  async #nextRequest(): Promise<Request | undefined> {
-    while (this.#requests.length === 0 && !this.#failure && !this.#isDone) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-      this.#wake = undefined;
-    }
-    return this.#failure ? undefined : this.#requests[0];
-  }
-
-  /** The other worker is done: a request that is still pending will never be served. */
-  async #onDone(): Promise<void> {
-    if ((await this.#nextRequest()) !== undefined) throw new Error('it ended before this one');
   }
 
   #onStop(stop: Stop): void {
@@ -218,10 +206,10 @@ export class Link {
       this.#socket.write(encodeHead({ kind: KIND.alive, sequence: 0, length: 0 }));
     }
     // Counts beats, not seconds: a worker that was busy has not read its socket, whose buffer may hold heartbeats.
-    const isSilent = this.#reader.isWaiting && this.#reader.received === this.#receivedBefore;
+    const isSilent = this.#reader.received === this.#receivedBefore;
     this.#receivedBefore = this.#reader.received;
     this.#silentBeats = isSilent ? this.#silentBeats + 1 : 0;
-    if (this.#silentBeats <= this.#maxSilentBeats) return;
+    if (this.#silentBeats <= this.#maxSilentBeats || this.#hasEnded) return;
     this.#onStop(lostStop(this.rank, `no data for ${this.#options.timeoutSeconds} seconds`));
   }
 }

@@ -8,8 +8,6 @@ const MAX_BUFFERED = 2 ** 20;
 export class SocketReader {
   /** Bytes received so far. */
   received = 0;
-  /** True while a `fill` waits for bytes. */
-  isWaiting = false;
   readonly #socket: Socket;
   #chunks: Uint8Array[] = [];
   #buffered = 0;
@@ -53,12 +51,10 @@ export class SocketReader {
 
   async #waitForData(): Promise<void> {
     if (this.#failure) throw this.#failure;
-    this.isWaiting = true;
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
       this.#socket.resume();
     });
-    this.isWaiting = false;
     this.#wake = undefined;
   }
 }

@@ -2,10 +2,12 @@
 // checked, and closed at the end of the run.
 
 import type { Cluster } from '../cluster/cluster.ts';
+import type { ServerOptions } from '../engine/distributed/server.ts';
 import type { DeviceRequest } from '../engine/session/devices.ts';
 import { Runtime } from '../engine/session/runtime.ts';
 import { threadsInUse, useThreads } from '../engine/session/threads.ts';
 import type { Logger } from '../util/logger.ts';
+import { agreeOnServers, assertReachable, explainFailure } from './distributed/data-network.ts';
 import { minThreads } from './distributed/data-parallel.ts';
 
 export class RunEngine {
@@ -23,19 +25,38 @@ export class RunEngine {
 
   /**
    * Loads libtensorflow and opens a session.
-   * @throws EngineError when libtensorflow is not installed; UsageError when workers have different versions of it, or
-   *   a device is missing
+   * @throws EngineError when libtensorflow is not installed; UsageError when workers have different versions of it or
+   *   other devices, or a device is missing; DataError when a worker cannot be reached
    */
   async start(): Promise<Runtime> {
-    if (this.#cluster) await this.#shareThreads(this.#cluster);
-    this.#runtime = new Runtime({ devices: this.#devices });
+    const cluster = this.#cluster;
+    if (cluster) await this.#shareThreads(cluster);
+    const server = cluster && (await agreeOnServers(cluster));
+    this.#runtime = new Runtime({
+      devices: this.#devices,
+      server,
+      explain: cluster && ((failure) => explainFailure(cluster, failure)),
+    });
     const { names } = this.#runtime.replicas;
     if (this.#devices) {
       const listed = names.map((name) => name?.replace('/device:', '') ?? 'the processor').join(', ');
       this.#log.info(`training on ${names.length === 1 ? '1 device' : `${names.length} devices`}: ${listed}`);
     }
-    await this.#cluster?.assertSame('libtensorflow', this.#runtime.tensorflowVersion);
+    if (cluster && server) await this.#connect(cluster, server, this.#runtime);
     return this.#runtime;
+  }
+
+  /** Checks that the workers' engines fit together and reach each other. From here on a lost worker ends the runs. */
+  async #connect(cluster: Cluster, server: ServerOptions, runtime: Runtime): Promise<void> {
+    const { stopped } = cluster;
+    const cancel = (): void => runtime.cancel(stopped.reason as Error);
+    if (stopped.aborted) cancel();
+    else stopped.addEventListener('abort', cancel, { once: true });
+    await cluster.assertSame('libtensorflow', runtime.tensorflowVersion);
+    const { names, areGpus } = runtime.replicas;
+    await cluster.assertSame('number and kind of devices', `${names.length} ${areGpus ? 'GPU' : 'CPU'}`);
+    // All servers are there once the texts of all are.
+    await assertReachable(server);
   }
 
   /** The runtime; only after `start`. */

@@ -11,7 +11,8 @@ import { readRunConfig } from '../report/run/config.ts';
 import { noRunToResume, RunFolder } from '../report/run/folder.ts';
 import { assertWritable } from '../util/files.ts';
 import { alsoLogTo } from '../util/logger.ts';
-import { broadcastInitialState, dataParallelSave, dataParallelTask } from './distributed/data-parallel.ts';
+import { assertSameConfiguration } from './distributed/agreement.ts';
+import { broadcastStart, dataParallelSave, dataParallelTask } from './distributed/data-parallel.ts';
 import { assertSummable, ReplicatedState } from './distributed/replicas.ts';
 import { type LoopResult, type LoopSchedule, type RunWriter, type SaveStep, trainLoop } from './loop/loop.ts';
 import { type ResumedState, resumedState, resumeRun } from './loop/resume.ts';
@@ -63,6 +64,7 @@ export async function runTraining<Given, Config extends TrainingConfig, Batch ex
   // The run folder is checked before any data is read; only worker 0 has one.
   if (isPrimary) await assertUsable(context);
   const { config, open } = await prepare(given, context);
+  if (cluster) await assertSameConfiguration(cluster, kind, config);
   if (isPrimary && resume) await assertSameRun(kind, schema, path, config);
   const faults = new Faults(log, { maxBad: config.data.maxBad });
   const engine = new RunEngine(cluster, log, context.devices);
@@ -101,10 +103,11 @@ async function trainInFolder<Batch extends Placed>(
   try {
     const checkpoint = run && (await resumeOrInitialize(run, task, opened));
     let resumed = checkpoint && resumedState(checkpoint);
-    if (cluster) resumed = await broadcastInitialState(cluster, task.state, { resumed, checkpoint, log });
+    if (cluster) resumed = await broadcastStart(cluster, resumed);
     if (resumed) task.restore?.(resumed.metrics);
     const replicated = new ReplicatedState(opened.runtime, task.state);
     await replicated.copy();
+    if (cluster) await task.state.residuals?.restore(cluster, checkpoint, log);
     log.debug({ event: 'session', from: resumed?.step ?? 0 }, 'session');
     const save: SaveStep<Batch> = async (step, batch, metrics) => {
       await replicated.assertSame(step);

@@ -1,13 +1,15 @@
-// mm train-dalle by several processes: started by worker 0, or each by itself as on several machines.
+// mm train-dalle by several processes: started by mm launch, or each by itself as on several machines.
 
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import type { ChildProcess } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { EXIT } from '../../src/util/errors.ts';
 import { signalWhen } from '../support/interruption.ts';
-import type { Outcome } from '../support/mm.ts';
+import { mm, type Outcome } from '../support/mm.ts';
 import { type Refusal, testRefusals } from '../support/refusal.ts';
 import { tinyDalle } from '../support/tiny-dalle.ts';
 import { lasting } from '../support/tiny-runs.ts';
@@ -16,6 +18,36 @@ const STEPS = 20;
 
 const { root, config, train } = tinyDalle('workers', STEPS);
 const alone = join(root, 'alone');
+
+/** `mm launch` of the training command. */
+const launch = (
+  run: string,
+  flags: readonly string[],
+  ofTraining: readonly string[] = [],
+  watch?: (child: ChildProcess) => void,
+): Promise<Outcome> =>
+  mm(['launch', ...flags, '--', 'train-dalle', '--config', config, '--run', run, ...ofTraining], watch);
+
+/** Kills a worker that `child` has started, once, as soon as `isThere` returns true. */
+async function killWorker(
+  rank: number,
+  run: string,
+  isThere: () => boolean,
+  child: ChildProcess,
+): Promise<void> {
+  while (child.exitCode === null && !isThere()) await setTimeout(2);
+  const parent = new RegExp(`^PPid:\\t${child.pid}$`, 'm');
+  for (const id of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      const words = readFileSync(`/proc/${id}/cmdline`, 'utf8').split('\0');
+      const isOwn = parent.test(readFileSync(`/proc/${id}/status`, 'utf8'));
+      if (isOwn && words.includes(run) && words[words.indexOf('--rank') + 1] === String(rank))
+        process.kill(Number(id), 'SIGKILL');
+    } catch {
+      // Ended meanwhile.
+    }
+  }
+}
 
 /** The files of a finished run without its configuration. */
 const made = (run: string): Record<string, string> =>
@@ -33,17 +65,29 @@ before(async () => {
 test('Ctrl-C stops both workers after saving, and the resumed run equals that of one process', async () => {
   const run = join(root, 'interrupted');
   const isThere = (): boolean => existsSync(join(run, 'checkpoints', 'step-5'));
-  const { code, stderr } = await train(run, ['--workers', '2'], signalWhen('SIGINT', isThere));
+  const { code, stderr } = await launch(run, ['--workers', '2'], [], signalWhen('SIGINT', isThere));
   assert.equal(code, EXIT.interrupted, stderr);
   assert.match(
     stderr,
     /stopped at step (\d+) of 20\n {2}at: {2}.*step-\1\n {2}fix: .*--resume.*\n {2}code: E_INTERRUPTED\n/,
   );
-  const again = await train(run, ['--workers', '2', '--resume', '--json']);
+  assert.equal(stderr.match(/^error: /gm)?.length, 1, stderr);
+  const again = await launch(run, ['--workers', '2'], ['--resume', '--json']);
   assert.equal(again.code, 0, again.stderr);
   assert.match(again.stderr, / from step \d+\n/);
   assert.equal(again.stdout.split('\n').length, 2, again.stdout);
   assert.equal((JSON.parse(again.stdout) as { steps: number }).steps, STEPS);
+  assert.deepEqual(made(run), made(alone));
+});
+
+test('a launch whose worker is killed starts all again from the last checkpoint, and equals the undisturbed run', async () => {
+  const run = join(root, 'restarted');
+  const isThere = (): boolean => existsSync(join(run, 'checkpoints', 'step-5'));
+  const { code, stderr } = await launch(run, ['--workers', '2', '--restarts', '1'], [], (child) =>
+    killWorker(1, run, isThere, child),
+  );
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /worker 1 was ended by SIGKILL; restart 1 of 1 .*2 workers/);
   assert.deepEqual(made(run), made(alone));
 });
 
@@ -105,7 +149,7 @@ const refusals: Record<string, Refusal> = {
     flags: ['--workers', '2', '--rank', '1'],
     exit: EXIT.usage,
     code: 'E_WORKER_FLAGS',
-    at: '--rank',
+    at: '--join',
     says: [/--join/],
   },
   'an address that is none is refused': {
@@ -122,11 +166,12 @@ const refusals: Record<string, Refusal> = {
     at: '--rank',
     says: [/from 0 to 1, received 2/],
   },
-  'devices besides workers are refused': {
-    flags: ['--workers', '2', '--devices', 'cpu:0,cpu:1'],
+  'workers alone are refused, with the command that starts them': {
+    flags: ['--workers', '2'],
     exit: EXIT.usage,
     code: 'E_WORKER_FLAGS',
-    at: '--devices',
+    at: '--rank',
+    says: [/mm launch/],
   },
   'workers of Slurm without srun are refused': {
     flags: ['--workers-from', 'slurm'],
@@ -161,11 +206,31 @@ const refusals: Record<string, Refusal> = {
     says: [/0\.5 seconds/],
   },
 };
-testRefusals(
-  Object.fromEntries(
+const ofTraining = ['--config', config, '--run', join(root, 'never')];
+testRefusals({
+  ...Object.fromEntries(
     Object.entries(refusals).map(([name, { flags, ...refusal }]) => [
       name,
-      { ...refusal, flags: ['train-dalle', '--config', config, '--run', join(root, 'never'), ...flags] },
+      { ...refusal, flags: ['train-dalle', ...ofTraining, ...flags] },
     ]),
   ),
-);
+  'a launch of another command is refused': {
+    flags: ['launch', '--workers', '2', '--', 'sample', '--prompt', 'a'],
+    exit: EXIT.usage,
+    code: 'E_LAUNCH',
+    says: [/sample cannot be launched/],
+  },
+  'a launch that numbers its workers is refused': {
+    flags: ['launch', '--workers', '2', '--', 'train-clip', '--rank=1'],
+    exit: EXIT.usage,
+    code: 'E_WORKER_FLAGS',
+    says: [/--rank=1/],
+  },
+  'a launch with more workers at least than at first is refused': {
+    flags: ['launch', '--workers', '2', '--min-workers', '3', '--', 'train-dalle', ...ofTraining],
+    exit: EXIT.usage,
+    code: 'E_OPTION_VALUE',
+    at: '--min-workers',
+    says: [/from 1 to 2, received 3/],
+  },
+});

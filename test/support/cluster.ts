@@ -2,6 +2,9 @@
 
 import { Cluster, withCluster } from '../../src/cluster/cluster.ts';
 import type { JoinOptions } from '../../src/cluster/rendezvous.ts';
+import type { Runtime } from '../../src/engine/session/runtime.ts';
+import { RunEngine } from '../../src/train/run-engine.ts';
+import { createLogger } from '../../src/util/logger.ts';
 
 export const LOOPBACK = { host: '127.0.0.1', port: 0 };
 
@@ -55,3 +58,7 @@ export async function runAllWorkers<T>(
     return outcome.value;
   });
 }
+
+/** The runtime of a worker, whose replicas exchange tensors with those of the others. */
+export const workerRuntime = (cluster: Cluster): Promise<Runtime> =>
+  new RunEngine(cluster, createLogger('error')).start();

@@ -6,14 +6,13 @@ import { UsageError } from '../../util/errors.ts';
 import { dvaeFlag, TEXT, withExamples } from '../help.ts';
 import { trainingSourceFlags, trainingSourceOverrides } from '../source-flags.ts';
 import { trainingCommand, truncateFlag } from '../training-command.ts';
-import { withWorkers, workerFlags } from '../workers.ts';
 
 export const command = trainingCommand({
   schema: givenDalleSchema,
   defaultRun: 'runs/dalle',
   flags: (yargs) =>
     withExamples(
-      workerFlags(trainingSourceFlags(yargs))
+      trainingSourceFlags(yargs)
         .option('data', {
           ...TEXT,
           alias: 'image_text_folder',
@@ -74,7 +73,6 @@ export const command = trainingCommand({
     };
   },
   train: async (config, context) => (await import('../../train/dalle/train.ts')).trainDalle(config, context),
-  withWorkers,
 });
 
 /** DALLE-pytorch builds a VQGAN from its YAML file at each start; here mm convert does it once. */

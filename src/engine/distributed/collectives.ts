@@ -1,10 +1,11 @@
-// TensorFlow's collective ops: exchanges between all replicas, in which each takes part by one op. They are
-// recorded into the function being built, and run with it. Each exchange has a number, its instance key, by which the
-// replicas' ops find each other; TensorFlow remembers the key with its shape for the life of the session.
+// TensorFlow's collective ops: exchanges between all replicas, those of other workers too (server.ts), in which each
+// takes part by one op. They are recorded into the function being built, and run with it. Each exchange has a number,
+// its instance key, by which the replicas' ops find each other; TensorFlow remembers the key with its shape for the life
+// of the session. All workers have to run the functions that have exchanges in the same order.
 //   R replicas, N elements
 
 import { graphSeed } from '../../util/random.ts';
-import { ATTR, type Attribute, stringAttr } from '../graph/attributes.ts';
+import { ATTR, type Attribute, stringAttr, typeAttr } from '../graph/attributes.ts';
 import type { GraphOutput } from '../native/capi.ts';
 import { DT } from '../native/dtype.ts';
 import { outputOf, wrapOutput } from '../tfjs/backend.ts';
@@ -17,7 +18,14 @@ const GROUP = 1;
 /** How a sum is computed: by TensorFlow in a ring, or by NVIDIA's NCCL. */
 export type ReduceAlgorithm = 'ring' | 'nccl';
 
-export const replicaCount = (): number => currentTrace().replicas.names.length;
+/** The replicas of all workers. */
+export const replicaCount = (): number => currentTrace().replicas.count;
+
+/** Whether ops are recorded for the first of all replicas. */
+export function isFirstReplica(): boolean {
+  const { graph, replicas } = currentTrace();
+  return replicas.first + replicas.names.indexOf(graph.device) === 0;
+}
 
 /** Σ x over the replicas, at each of them; the order of the sum depends on the algorithm and on N. */
 export const allReduce = (x: Tensor, algorithm: ReduceAlgorithm): Tensor =>
@@ -30,32 +38,48 @@ export const allReduce = (x: Tensor, algorithm: ReduceAlgorithm): Tensor =>
 export const allGather = (x: Tensor): Tensor =>
   exchanged(x, [(x.shape[0] as number) * replicaCount(), ...x.shape.slice(1)], 'CollectiveGatherV2');
 
-/** Row r of x, [R, …], goes to replica r; row r of the result comes from replica r. */
+/**
+ * Row r of x, [R, …], goes to replica r; row r of the result comes from replica r. TensorFlow runs it only in functions
+ * that have another kind of exchange too.
+ */
 export const allToAll = (x: Tensor): Tensor => exchanged(x, x.shape, 'CollectiveAllToAllV2');
+
+/**
+ * A tensor of the first replica, at each of them.
+ * @param first records it; called for the first replica only
+ */
+export function broadcast(shape: readonly number[], first: () => Tensor): Tensor {
+  const { graph, recording, replicas } = currentTrace();
+  if (replicas.count === 1) return first();
+  if (isFirstReplica())
+    return wrapOutput(recording, collective('CollectiveBcastSendV2', outputOf(recording, first())));
+  const dimensions = graph.constant(DT.int32, [shape.length], Int32Array.from(shape));
+  const received = collective('CollectiveBcastRecvV2', undefined, {
+    more: [dimensions],
+    attributes: [typeAttr('T', DT.float32)],
+  });
+  return wrapOutput(recording, shaped(received, shape));
+}
 
 interface ExchangeOptions {
   readonly algorithm?: ReduceAlgorithm;
   readonly attributes?: readonly Attribute[];
+  /** Inputs after those of every collective op. */
+  readonly more?: readonly GraphOutput[];
 }
 
-function exchanged(
-  x: Tensor,
-  shape: readonly number[],
-  op: string,
-  { algorithm, attributes = [] }: ExchangeOptions = {},
-): Tensor {
-  const { recording, replicas } = currentTrace();
-  if (replicas.names.length === 1) return x;
-  const result = collective(op, outputOf(recording, x), algorithm, attributes);
+function exchanged(x: Tensor, shape: readonly number[], op: string, options: ExchangeOptions = {}): Tensor {
+  const { recording } = currentTrace();
+  if (replicaCount() === 1) return x;
+  const result = collective(op, outputOf(recording, x), options);
   return wrapOutput(recording, shaped(result, shape));
 }
 
 /** Adds an op of this replica. Each waits for the one before it: NCCL needs one order at all replicas. */
 function collective(
   op: string,
-  input: GraphOutput,
-  algorithm: ReduceAlgorithm | undefined,
-  attributes: readonly Attribute[],
+  input: GraphOutput | undefined,
+  { algorithm, attributes = [], more = [] }: ExchangeOptions = {},
 ): GraphOutput {
   const { graph, recording, replicas, device, scope, targets } = currentTrace();
   // The NaN finder runs the ops up to here; an exchange of which it ran a part would wait for ever.
@@ -63,10 +87,11 @@ function collective(
   const { collectives } = device;
   const number = (value: number): GraphOutput => graph.constant(DT.int32, [], Int32Array.of(value));
   const inputs = [
-    input,
-    number(replicas.names.length),
+    ...(input ? [input] : []),
+    number(replicas.count),
     number(GROUP),
     number(instanceKey(scope, collectives.length)),
+    ...more,
   ];
   const hint = algorithm ?? (replicas.areGpus ? 'nccl' : 'ring');
   const output = graph.output(op, inputs, {

@@ -1,28 +1,47 @@
-// Replicas: several devices of one session, each with its own copy of every variable, which make the same updates.
-// A function says by `eachReplica` what each of them does; what a replica computes from the inputs of all goes through
-// collectives.ts or sums.ts. With one replica nothing of this adds a node.
+// Replicas: several devices of one session, each with its own copy of every variable, and those of other workers'
+// sessions, which make the same updates. A function says by `eachReplica` what each replica of this process does; what a
+// replica computes from the inputs of all goes through collectives.ts or sums.ts. With one replica nothing of this adds
+// a node.
 
+import { sizeOf } from '../../util/shape.ts';
 import { typeAttr } from '../graph/attributes.ts';
 import { DT } from '../native/dtype.ts';
 import { executeOp } from '../tfjs/execute.ts';
 import { type Scalar, type Tensor, tf } from '../tfjs/tf.ts';
 import { currentTrace, onDevice } from '../tfjs/trace.ts';
 import type { Variable } from '../tfjs/variable.ts';
+import { broadcast, isFirstReplica } from './collectives.ts';
+import { bucketsOf } from './sums.ts';
 
 /** Records `body` once for each replica, on its device; inside a compiled function. */
 export const eachReplica = <T>(body: (replica: number) => T): T[] =>
   currentTrace().replicas.names.map((name, replica) => onDevice(name, () => body(replica)));
 
-/** Gives all replicas the first one's values of variables; inside a compiled function. */
+/** Gives all replicas the first one's values of float32 variables; inside a compiled function. */
 export function copyToReplicas(variables: readonly Variable[]): void {
-  let first: readonly Tensor[] = [];
-  eachReplica((replica) => {
-    if (replica === 0) first = variables.map((variable) => variable.read());
-    else for (const [i, variable] of variables.entries()) variable.assign(first[i] as Tensor);
+  const sized = new Map(
+    variables.map((variable) => [variable.name, { variable, size: sizeOf(variable.shape) }]),
+  );
+  const buckets = bucketsOf(sized).map((bucket) => bucket.map(([, entry]) => entry));
+  eachReplica(() => {
+    for (const bucket of buckets) {
+      const sizes = bucket.map(({ size }) => size);
+      const all = sizes.reduce((sum, size) => sum + size, 0);
+      const row = broadcast([all], () =>
+        tf.concat(bucket.map(({ variable }) => tf.reshape(variable.read(), [-1]))),
+      );
+      if (isFirstReplica()) continue;
+      const parts = tf.split(row, sizes);
+      for (const [i, { variable }] of bucket.entries())
+        variable.assign(tf.reshape(parts[i] as Tensor, [...variable.shape]));
+    }
   });
 }
 
-/** The number of variables that have other bits at some replica than at the first one; inside a compiled function. */
+/**
+ * The number of variables that have other bits at some replica of this process than at its first one; inside a
+ * compiled function.
+ */
 export function countDifferences(variables: readonly Variable[]): Scalar {
   const [first = [], ...others] = eachReplica(() => variables.map((variable) => bits(variable.read())));
   const differ = others.flatMap((values) =>

@@ -98,6 +98,7 @@ function declare(library: LibraryHandle, libc: LibraryHandle) {
     newSessionOptions: f<[], Pointer>('void* TF_NewSessionOptions()'),
     deleteSessionOptions: f<[Pointer]>('void TF_DeleteSessionOptions(void*)'),
     setConfig: f<[Pointer, Uint8Array, number, Pointer]>('void TF_SetConfig(void*, void*, size_t, void*)'),
+    setTarget: f<[Pointer, string]>('void TF_SetTarget(void*, const char*)'),
     newSession: f<[Pointer, Pointer, Pointer], Pointer>('void* TF_NewSession(void*, void*, void*)'),
     closeSession: f<[Pointer, Pointer]>('void TF_CloseSession(void*, void*)'),
     deleteSession: f<[Pointer, Pointer]>('void TF_DeleteSession(void*, void*)'),
@@ -124,6 +125,10 @@ function declare(library: LibraryHandle, libc: LibraryHandle) {
     deviceName: f<[Pointer, number, Pointer], string>('const char* TF_DeviceListName(void*, int, void*)'),
     deviceType: f<[Pointer, number, Pointer], string>('const char* TF_DeviceListType(void*, int, void*)'),
     deleteDeviceList: f<[Pointer]>('void TF_DeleteDeviceList(void*)'),
+
+    newServer: f<[Uint8Array, number, Pointer], Pointer>('void* TF_NewServer(const void*, size_t, void*)'),
+    startServer: f<[Pointer, Pointer]>('void TF_ServerStart(void*, void*)'),
+    serverTarget: f<[Pointer], string>('const char* TF_ServerTarget(void*)'),
 
     eagerOptions: f<[], Pointer>('void* TFE_NewContextOptions()'),
     deleteEagerOptions: f<[Pointer]>('void TFE_DeleteContextOptions(void*)'),

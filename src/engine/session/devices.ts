@@ -6,6 +6,12 @@ import type { ReplicaDevices } from '../tfjs/trace.ts';
 /** Devices of one kind by number, or all GPUs. */
 export type DeviceRequest = { readonly kind: 'CPU' | 'GPU'; readonly numbers: readonly number[] } | 'all';
 
+/** This process among those that train together. */
+export interface WorkerPlace {
+  readonly rank: number;
+  readonly workers: number;
+}
+
 const MAX_CPU_DEVICES = 64;
 const FIX = 'write `all`, or GPUs such as 0,1, or CPU devices such as cpu:0,cpu:1';
 const VISIBLE = 'CUDA_VISIBLE_DEVICES';
@@ -77,9 +83,22 @@ export function hideOtherGpus(request: DeviceRequest | undefined): void {
 /**
  * The requested devices among those of a session; `hideOtherGpus` has numbered GPUs anew, from 0.
  * @param types of all devices of the session, such as CPU and GPU
+ * @param place of this process among workers, each of which has as many devices
  * @throws UsageError when one is missing
  */
-export function replicaDevices(request: DeviceRequest | undefined, types: readonly string[]): ReplicaDevices {
+export function replicaDevices(
+  request: DeviceRequest | undefined,
+  types: readonly string[],
+  { rank, workers }: WorkerPlace = { rank: 0, workers: 1 },
+): ReplicaDevices {
+  const { names, areGpus } = ownDevices(request, types);
+  return { names, areGpus, first: rank * names.length, count: workers * names.length };
+}
+
+function ownDevices(
+  request: DeviceRequest | undefined,
+  types: readonly string[],
+): Pick<ReplicaDevices, 'names' | 'areGpus'> {
   const gpus = types.filter((type) => type === 'GPU').length;
   if (request === undefined || (request === 'all' && gpus === 0))
     return { names: [undefined], areGpus: gpus > 0 };

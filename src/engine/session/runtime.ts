@@ -22,6 +22,8 @@
 // See docs/ENGINE.md.
 
 import { setImmediate } from 'node:timers/promises';
+import { message } from '../../util/protobuf.ts';
+import { type ServerOptions, startServer } from '../distributed/server.ts';
 import { type Examined, examine } from '../graph/examine.ts';
 import { finiteChecks } from '../graph/finite.ts';
 import { Graph } from '../graph/graph.ts';
@@ -43,7 +45,7 @@ import {
 } from './compiled.ts';
 import { cpuDevicesFor, type DeviceRequest, hideOtherGpus, replicaDevices } from './devices.ts';
 import type { OpTime } from './op-times.ts';
-import { type Feed, Session } from './session.ts';
+import { type ExplainFailure, type Feed, Session } from './session.ts';
 import { type SessionConfig, sessionConfig } from './session-config.ts';
 
 /**
@@ -62,6 +64,10 @@ interface CachedFunction extends Built {
 export interface RuntimeOptions extends Omit<SessionConfig, 'cpuDevices'> {
   /** Devices for replicas of the training state (distributed/replicas.ts); one, that TensorFlow chooses, without them. */
   readonly devices?: DeviceRequest | undefined;
+  /** Makes the session part of a network of workers: replicas are then those of all. */
+  readonly server?: ServerOptions | undefined;
+  /** The reason to report where a run fails. */
+  readonly explain?: ExplainFailure | undefined;
 }
 
 export class Runtime {
@@ -75,16 +81,19 @@ export class Runtime {
   #functions = 0;
   #isClosed = false;
 
-  /** @throws UsageError when a device of `devices` is missing */
-  constructor({ devices, ...config }: RuntimeOptions = {}) {
+  /** @throws UsageError when a device of `devices` is missing; as `startServer` with a server */
+  constructor({ devices, server: network, explain, ...config }: RuntimeOptions = {}) {
     hideOtherGpus(devices);
     useTensorFlow();
     this.#graph = new Graph();
-    this.#session = new Session(
-      this.#graph,
-      sessionConfig({ cpuDevices: cpuDevicesFor(devices), ...config }),
-    );
-    this.#replicas = replicaDevices(devices, this.devices);
+    const own = sessionConfig({ cpuDevices: cpuDevicesFor(devices), ...config });
+    const server = network && startServer(this.#graph.api, network, own);
+    this.#session = new Session(this.#graph, server ? message(own, server.config) : own, {
+      target: server?.target,
+      explain,
+    });
+    const place = network && { rank: network.rank, workers: network.addresses.length };
+    this.#replicas = replicaDevices(devices, this.devices, place);
     this.#hasOnlyCpus = this.devices.every((type) => type === 'CPU');
   }
 
@@ -205,6 +214,11 @@ export class Runtime {
     );
     const values = await read({});
     return new Map(vectors.map((variable) => [variable, values[variable.name] as HostTensor]));
+  }
+
+  /** Ends the runs in flight; they and later ones fail with `reason`. */
+  cancel(reason: Error): void {
+    this.#session.cancel(reason);
   }
 
   /** Waits for the runs in flight and frees the session and its variables. The runtime cannot be used afterwards. */

@@ -37,20 +37,34 @@ export interface RunMode {
   readonly blocking?: boolean;
 }
 
+/** The reason to report where a run fails; the run's own error is used unless there is a better one. */
+export type ExplainFailure = (failure: TensorFlowError) => Promise<Error>;
+
+export interface SessionOptions {
+  /** The server that the session runs on (distributed/server.ts); in this process alone without it. */
+  readonly target?: string | undefined;
+  readonly explain?: ExplainFailure | undefined;
+}
+
 export class Session {
   readonly #api: CApi;
   readonly #graph: Graph;
   readonly #pointer: Pointer;
   readonly #running = new Set<Promise<unknown>>();
+  /** Why runs are refused. */
+  #cancellation: Error | undefined;
+  readonly #explain: ExplainFailure | undefined;
 
   /** @param config a serialized ConfigProto */
-  constructor(graph: Graph, config: Uint8Array) {
+  constructor(graph: Graph, config: Uint8Array, { target, explain }: SessionOptions = {}) {
+    this.#explain = explain;
     this.#graph = graph;
     this.#api = graph.api;
     const options = this.#api.newSessionOptions();
     checked(this.#api, 'session options', (status) =>
       this.#api.setConfig(options, config, config.length, status),
     );
+    if (target !== undefined) this.#api.setTarget(options, target);
     this.#pointer = checked(this.#api, 'session', (status) =>
       this.#api.newSession(graph.pointer, options, status),
     );
@@ -98,6 +112,7 @@ export class Session {
     { times, inOneThread = false, blocking = false }: RunMode,
   ): Promise<HostTensor[]> {
     const api = this.#api;
+    if (this.#cancellation) throw this.#cancellation;
     const set = runOptions({ traced: times !== undefined, inOneThread });
     const options = set ? api.newBufferFrom(set, set.length) : null;
     const metadata = times ? api.newBuffer() : null;
@@ -124,8 +139,10 @@ export class Session {
         await new Promise<void>((resolve, reject) =>
           api.sessionRun.async(...run, (error) => (error ? reject(error) : resolve())),
         );
-      if (api.statusCode(status) !== 0)
-        throw new TensorFlowError(name, this.#graph.explainError(api.statusMessage(status)));
+      if (api.statusCode(status) !== 0) {
+        const failure = new TensorFlowError(name, this.#graph.explainError(api.statusMessage(status)));
+        throw this.#cancellation ?? (await this.#explain?.(failure)) ?? failure;
+      }
       if (times && metadata !== null) times.push(...readTimes(copyBuffer(api, metadata)));
       return outputs.map((output) => this.#toHost(output as Pointer));
     } finally {
@@ -144,9 +161,20 @@ export class Session {
     };
   }
 
+  /** Ends the runs in flight, which otherwise wait for a worker that is lost; they and later ones fail with `reason`. */
+  cancel(reason: Error): void {
+    if (this.#cancellation) return;
+    this.#cancellation = reason;
+    const status = this.#api.newStatus();
+    // Outside the event loop: it waits for the runs to return.
+    this.#api.closeSession.async(this.#pointer, status, () => this.#api.deleteStatus(status));
+  }
+
   /** Waits for the runs in flight, then frees the session. */
   async close(): Promise<void> {
     await Promise.allSettled(this.#running);
+    // What a cancelled session is still doing ends with the process.
+    if (this.#cancellation) return;
     checked(this.#api, 'close', (status) => this.#api.closeSession(this.#pointer, status));
     checked(this.#api, 'close', (status) => this.#api.deleteSession(this.#pointer, status));
   }

@@ -25,11 +25,14 @@ export interface DeviceTrace {
   readonly collectives: Pointer[];
 }
 
-/** The devices that each hold a replica of the training state. */
+/** The devices of this process that each hold a replica of the training state, among those of all workers. */
 export interface ReplicaDevices {
   /** Names of TensorFlow's, such as /device:GPU:0; one name, undefined, where TensorFlow chooses the device. */
   readonly names: readonly [string | undefined, ...(string | undefined)[]];
   readonly areGpus: boolean;
+  /** Replicas of all workers, and the number of this process's first one among them. */
+  readonly count: number;
+  readonly first: number;
 }
 
 export interface Trace {

@@ -7,6 +7,7 @@ import type { Images } from '../../data/image-set.ts';
 import type { BatchPosition } from '../../data/order.ts';
 import type { Faults } from '../../data/sources/faults.ts';
 import type { OnHost } from '../../engine/session/compiled.ts';
+import type { ReplicaDevices } from '../../engine/tfjs/trace.ts';
 import { textBatch, textTokens } from '../../models/clip/text.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError } from '../../util/errors.ts';
@@ -30,18 +31,27 @@ export interface ClipData {
   readonly faults: Faults;
 }
 
-/** Endless chunks from a position in the data on. */
-type Chunks = AsyncGenerator<ImageBatch, void>;
+/** How batches are cut. */
+interface Division {
+  /** Images in a chunk. */
+  readonly chunk: number;
+  /** The devices that take a chunk each at once; here those of this process are read. */
+  readonly replicas: Pick<ReplicaDevices, 'names' | 'count' | 'first'>;
+}
 
-function chunksFrom(
+/** Endless rounds, a chunk for each device of this process, from a position in the data on. */
+type Rounds = AsyncGenerator<ImageBatch, void>;
+
+function roundsFrom(
   start: BatchPosition | undefined,
   data: ClipData,
   config: ClipConfig,
-  chunk: number,
-): Chunks {
+  { chunk, replicas: { count, names, first } }: Division,
+): Rounds {
   return new ImageBatches(data.images, {
     size: config.model.image.size,
-    batch: chunk,
+    batch: chunk * count,
+    share: { rank: first / names.length, workers: count / names.length },
     seed: config.seed,
     crop: config.data.crop,
     cropScale: config.data.cropScale,
@@ -53,17 +63,25 @@ function chunksFrom(
   })[Symbol.asyncIterator]();
 }
 
+/** Chunk number `r` of a round. */
 function inputs(
-  { pixels, captions }: ImageBatch,
+  round: ImageBatch,
+  r: number,
+  chunk: number,
   { tokenizer }: ClipData,
   { data, model }: ClipConfig,
 ): OnHost<ClipInputs> {
   const { size } = model.image;
-  const texts = captions.map((caption) =>
-    textTokens(caption as string, tokenizer, model, data.truncateCaptions),
-  );
+  const bytes = chunk * size ** 2 * 3;
+  const texts = round.captions
+    .slice(r * chunk, (r + 1) * chunk)
+    .map((caption) => textTokens(caption as string, tokenizer, model, data.truncateCaptions));
   return {
-    pixels: { dtype: 'uint8', shape: [captions.length, size, size, 3], data: pixels },
+    pixels: {
+      dtype: 'uint8',
+      shape: [chunk, size, size, 3],
+      data: round.pixels.subarray(r * bytes, (r + 1) * bytes),
+    },
     ...textBatch(texts, model),
   };
 }
@@ -74,22 +92,22 @@ class ReplayableBatch implements ClipBatch {
   waited = 0;
   readonly #data: ClipData;
   readonly #config: ClipConfig;
-  readonly #chunk: number;
-  readonly #source: Chunks;
+  readonly #division: Division;
+  readonly #source: Rounds;
   readonly #start: BatchPosition | undefined;
   readonly #held: OnHost<ClipInputs>[] | undefined;
 
   constructor(
     data: ClipData,
     config: ClipConfig,
-    chunk: number,
-    source: Chunks,
+    division: Division,
+    source: Rounds,
     start: BatchPosition | undefined,
     isHeld: boolean,
   ) {
     this.#data = data;
     this.#config = config;
-    this.#chunk = chunk;
+    this.#division = division;
     this.#source = source;
     this.#start = start;
     this.#held = isHeld ? [] : undefined;
@@ -99,7 +117,7 @@ class ReplayableBatch implements ClipBatch {
     if (this.position === undefined) yield* this.#read(this.#source, this.#held);
     else if (this.#held) yield* this.#held;
     else {
-      const source = chunksFrom(this.#start, this.#data, this.#config, this.#chunk);
+      const source = roundsFrom(this.#start, this.#data, this.#config, this.#division);
       try {
         yield* this.#read(source);
       } finally {
@@ -108,15 +126,18 @@ class ReplayableBatch implements ClipBatch {
     }
   }
 
-  async *#read(source: Chunks, held?: OnHost<ClipInputs>[]): AsyncGenerator<OnHost<ClipInputs>, void> {
-    for (let i = 0; i < this.#config.train.batch / this.#chunk; i++) {
+  async *#read(source: Rounds, held?: OnHost<ClipInputs>[]): AsyncGenerator<OnHost<ClipInputs>, void> {
+    const { chunk, replicas } = this.#division;
+    for (let i = 0; i < this.#config.train.batch / (chunk * replicas.count); i++) {
       const asked = performance.now();
       const { value } = (await source.next()) as IteratorYieldResult<ImageBatch>;
       this.waited += performance.now() - asked;
       this.position = value.position;
-      const part = inputs(value, this.#data, this.#config);
-      held?.push(part);
-      yield part;
+      for (let r = 0; r < replicas.names.length; r++) {
+        const part = inputs(value, r, chunk, this.#data, this.#config);
+        held?.push(part);
+        yield part;
+      }
     }
   }
 }
@@ -126,6 +147,8 @@ export interface ClipBatchOptions {
   readonly chunk?: number;
   /** Whether an update iterates over its batch twice. */
   readonly isReplayed?: boolean;
+  /** The devices that take the chunks in turn; one without it. */
+  readonly replicas?: Division['replicas'];
   /** Image bytes up to which a batch stays in memory for the second pass. */
   readonly maxHeldBytes?: number;
 }
@@ -139,12 +162,14 @@ export async function* clipBatches(
 ): AsyncGenerator<ClipBatch, void> {
   const { batch, gradCacheChunk = batch } = config.train;
   const { chunk = gradCacheChunk, isReplayed = chunk < batch, maxHeldBytes = MAX_HELD_BYTES } = options;
+  const { replicas = { names: [undefined], count: 1, first: 0 } } = options;
+  const division = { chunk, replicas };
   const isHeld = isReplayed && batch * config.model.image.size ** 2 * 3 <= maxHeldBytes;
-  const running = chunksFrom(start, data, config, chunk);
+  const running = roundsFrom(start, data, config, division);
   let position = start;
   try {
     for (;;) {
-      const next = new ReplayableBatch(data, config, chunk, running, position, isHeld);
+      const next = new ReplayableBatch(data, config, division, running, position, isHeld);
       yield next;
       if (next.position === undefined) throw new Error('the chunks of a batch were not consumed');
       position = next.position;

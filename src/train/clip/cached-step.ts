@@ -13,6 +13,7 @@ import { compileReplicated } from '../../engine/session/replicated.ts';
 import { type Tensor, tf } from '../../engine/tfjs/tf.ts';
 import type { Variable } from '../../engine/tfjs/variable.ts';
 import { BatchStatistics } from '../../nn/batch-norm.ts';
+import { gatherResults } from '../distributed/data-parallel.ts';
 import { numbers } from '../loop/scalars.ts';
 import { GradientAccumulator, setToZero } from '../optim/accumulate.ts';
 import { chunkLoss, encodeChunk, rowsOf, towerGradients } from './chunks.ts';
@@ -50,8 +51,8 @@ class GradientCache {
 
 /** @param chunk images in memory at a time on a device; the batch is a multiple of the devices' chunks */
 export function cachedStep(parts: ClipStepParts, chunk: number): ClipStep {
-  const { runtime, config } = parts;
-  const replicas = runtime.replicas.names.length;
+  const { runtime, config, cluster } = parts;
+  const { names, count, first } = runtime.replicas;
   const cache = new GradientCache(parts);
   const clear = runtime.compile('CLIP: clear', () => {
     eachReplica(() => cache.clear());
@@ -62,9 +63,9 @@ export function cachedStep(parts: ClipStepParts, chunk: number): ClipStep {
   const sumFeatureGradients = compileFeatureSums(parts, cache);
   const differentiateChunks = compileGradients(parts, cache, chunk);
   const update = compileUpdate(parts, cache);
-  /** The first examples of the devices' chunks, round by round. */
-  const rounds = Array.from({ length: config.train.batch / (chunk * replicas) }, (_, round) =>
-    Array.from({ length: replicas }, (_, r) => ({ start: intScalar((round * replicas + r) * chunk) })),
+  /** The first examples of the chunks of this process's devices, round by round. */
+  const rounds = Array.from({ length: config.train.batch / (chunk * count) }, (_, round) =>
+    names.map((_, r) => ({ start: intScalar((round * count + first + r) * chunk) })),
   );
   return async (step, learningRate, chunks) => {
     await clear({});
@@ -78,7 +79,7 @@ export function cachedStep(parts: ClipStepParts, chunk: number): ClipStep {
       let round = 0;
       for await (const inputs of chunks()) {
         own.push({ ...inputs, ...rounds[round]![own.length]! });
-        if (own.length < replicas) continue;
+        if (own.length < names.length) continue;
         await run(own, {});
         own = [];
         round++;
@@ -88,12 +89,13 @@ export function cachedStep(parts: ClipStepParts, chunk: number): ClipStep {
     let loss = 0;
     let accuracy = 0;
     for (const starts of rounds) {
-      for (const terms of (await differentiateLoss(starts, {})).each.map(numbers)) {
+      const own = (await differentiateLoss(starts, {})).each.map(numbers);
+      for (const terms of cluster ? await gatherResults(cluster, own) : own) {
         loss += terms.loss;
         accuracy += terms.accuracy;
       }
     }
-    if (replicas > 1) await sumFeatureGradients({});
+    if (count > 1) await sumFeatureGradients({});
     await eachRound(differentiateChunks);
     const rates = { step: floatScalar(step), learningRate: floatScalar(learningRate) };
     return { loss, accuracy, ...numbers(await update(rates)) };
@@ -103,14 +105,16 @@ export function cachedStep(parts: ClipStepParts, chunk: number): ClipStep {
 /** Writes the features of a chunk, or of one on each device, into the cache of every device. */
 function compileEncoder(parts: ClipStepParts, cache: GradientCache, chunk: number) {
   const { runtime, config } = parts;
-  const rows = chunk * runtime.replicas.names.length;
+  const { count, first } = runtime.replicas;
+  const rows = chunk * count;
   return compileReplicated(
     runtime,
     'CLIP: features of a chunk',
     (own: readonly (ClipInputs & ChunkStart)[]) => {
       const features = eachReplica((r) => encodeChunk(parts, own[r]!, new BatchStatistics()));
       eachReplica((r) => {
-        const from = tf.stack([own[0]!.start, tf.scalar(0, 'int32')]);
+        const start = first === 0 ? own[0]!.start : tf.sub(own[0]!.start, tf.scalar(first * chunk, 'int32'));
+        const from = tf.stack([start, tf.scalar(0, 'int32')]);
         const to = tf.add(from, tf.tensor1d([rows, config.model.embedding], 'int32'));
         const images = allGather(features[r]!.images);
         const texts = allGather(features[r]!.texts);

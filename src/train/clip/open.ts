@@ -1,5 +1,6 @@
 // Opens a training run of CLIP: reads its pairs and its labelled images, and checks them.
 
+import type { Cluster } from '../../cluster/cluster.ts';
 import type { ClipConfig } from '../../config/clip.ts';
 import { clipInput } from '../../data/clip-input.ts';
 import { decodeAll } from '../../data/decode-batches.ts';
@@ -12,12 +13,15 @@ import type { HeldOutPairs, LabelledImages } from '../../eval/clip-validation.ts
 import { checkClassifier } from '../../inference/clip/classifier.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
+import { assertSameData, imagesOf } from '../distributed/agreement.ts';
 import { assertDivisible } from '../distributed/replicas.ts';
 import { assertEnoughImages } from '../enough-images.ts';
 import type { OpenContext } from '../loop/run-context.ts';
 import { assertClipCaptionsFit } from './batches.ts';
 import { ClipTask } from './task.ts';
 
+/** Only worker 0 evaluates. */
+const NO_PAIRS: HeldOutPairs = { pixels: Buffer.alloc(0), captions: [] };
 /** Held-out pairs, and labelled images, in one validation. */
 const MAX_VALIDATION_PAIRS = 512;
 const MAX_LABELLED_IMAGES = 1024;
@@ -30,14 +34,15 @@ export async function openClip(
 ): Promise<ClipTask> {
   const { data, model, train } = config;
   const { batch, gradCacheChunk = batch } = train;
-  const { log, faults, engine } = context;
-  assertChunks(config, countOf(context.devices) ?? 1);
-  const { training, heldOut, all } = await openTrainingImages(data, {
+  const { log, faults, engine, cluster } = context;
+  assertChunks(config, countOf(context.devices) ?? 1, cluster);
+  const opened = await openTrainingImages(data, {
     ...context,
     captions: 'required',
     batch,
     maxHeldOut: MAX_VALIDATION_PAIRS,
   });
+  const { training, heldOut, all } = opened;
   if (!all) assertTruncating(config);
   const cut = assertClipCaptionsFit(all ?? heldOut, tokenizer, config);
   if (cut > 0) {
@@ -45,24 +50,32 @@ export async function openClip(
     log.warn(`${cut}${of} captions are longer than ${model.text.length} tokens and will be cut`);
   }
   assertEnoughImages(training.count, batch, data.path);
-  const pairs = await decodePairs(heldOut, config, faults);
-  const labelled = data.zeroShot && (await decodeLabelled(config, data.zeroShot, faults));
+  if (cluster) await assertSameData(cluster, [imagesOf(opened), tokenizer], data.path);
+  const isPrimary = cluster?.isPrimary ?? true;
+  const pairs = isPrimary ? await decodePairs(heldOut, config, faults) : NO_PAIRS;
+  const labelled =
+    isPrimary && data.zeroShot ? await decodeLabelled(config, data.zeroShot, faults) : undefined;
   const inMemory = gradCacheChunk < batch ? `, ${gradCacheChunk} images in memory at a time` : '';
   log.info(`each image against ${batch - 1} other texts${inMemory}`);
   const runtime = await engine.start();
-  assertChunks(config, runtime.replicas.names.length);
+  assertChunks(config, runtime.replicas.names.length, cluster);
   return new ClipTask(runtime, config, {
     data: { images: training, tokenizer, faults },
     heldOut: pairs,
     labelled,
+    cluster,
   });
 }
 
 /** Throws UsageError unless the devices' chunks fill a batch. */
-function assertChunks({ train: { batch, gradCacheChunk = batch } }: ClipConfig, devices: number): void {
-  const isCached = gradCacheChunk < batch / devices;
+function assertChunks(
+  { train: { batch, gradCacheChunk = batch } }: ClipConfig,
+  devices: number,
+  { workers }: Pick<Cluster, 'workers'> = { workers: 1 },
+): void {
+  const isCached = gradCacheChunk < batch / (workers * devices);
   const accumulateSteps = isCached ? gradCacheChunk : 1;
-  assertDivisible(batch, { devices, accumulateSteps }, 'train.gradCacheChunk');
+  assertDivisible(batch, { workers, devices, accumulateSteps }, 'train.gradCacheChunk');
 }
 
 /** Captions that are only seen in their turn cannot be checked before training. */

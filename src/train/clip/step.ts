@@ -1,6 +1,7 @@
 // CLIP's update of a batch that fits in memory, in the graph; replicated-step.ts makes the same update on several
 // devices, cached-step.ts in chunks.
 
+import type { Cluster } from '../../cluster/cluster.ts';
 import type { ClipConfig } from '../../config/clip.ts';
 import { eachReplica } from '../../engine/distributed/replicas.ts';
 import { gatherFromReplicas, sumAllOverReplicas } from '../../engine/distributed/sums.ts';
@@ -25,6 +26,8 @@ export interface ClipStepParts {
   readonly weights: Weights<ClipSpec>;
   readonly optimizer: Adam;
   readonly ema: Ema<ClipSpec> | undefined;
+  /** The workers that make the updates together. */
+  readonly cluster?: Cluster | undefined;
 }
 
 /**
@@ -112,7 +115,10 @@ export interface ClipStepResult {
   readonly logitBias?: number;
 }
 
-/** Makes one update; `chunks` may be iterated twice. Devices take the chunks in turn. */
+/**
+ * Makes one update; `chunks`, those of this process, may be iterated twice. The devices of all workers take the chunks
+ * of a batch in turn.
+ */
 export type ClipStep = (
   step: number,
   learningRate: number,

@@ -1,15 +1,18 @@
 // Trains CLIP (arXiv 2103.00020, section 2).
 
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
+import type { Cluster } from '../../cluster/cluster.ts';
 import type { ClipConfig } from '../../config/clip.ts';
 import type { BatchPosition } from '../../data/order.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
+import type { ReplicaDevices } from '../../engine/tfjs/trace.ts';
 import { ClipValidation, type HeldOutPairs, type LabelledImages } from '../../eval/clip-validation.ts';
 import type { Metrics } from '../../eval/evaluator.ts';
 import { ClipEncoder } from '../../inference/clip/encoder.ts';
 import { ClipPipeline } from '../../inference/clip/pipeline.ts';
 import { type ClipSpec, clipSpec } from '../../models/clip/model.ts';
 import { Weights } from '../../nn/weights.ts';
+import { isEvaluating } from '../distributed/replicas.ts';
 import { assertSameTokenizer } from '../loop/resume-checks.ts';
 import type { ModelState } from '../loop/state.ts';
 import type { CarriedParts, TrainingTask } from '../loop/task.ts';
@@ -26,6 +29,8 @@ export interface ClipTaskParts {
   readonly data: ClipData;
   readonly heldOut: HeldOutPairs;
   readonly labelled: LabelledImages | undefined;
+  /** The workers that make the updates together. */
+  readonly cluster?: Cluster | undefined;
 }
 
 export class ClipTask implements TrainingTask<ClipBatch> {
@@ -37,18 +42,20 @@ export class ClipTask implements TrainingTask<ClipBatch> {
   readonly #chunk: number;
   /** Whether an update goes over its batch twice. */
   readonly #isCached: boolean;
+  readonly #replicas: ReplicaDevices;
   readonly #validation: ClipValidation;
 
-  constructor(runtime: Runtime, config: ClipConfig, { data, heldOut, labelled }: ClipTaskParts) {
+  constructor(runtime: Runtime, config: ClipConfig, { data, heldOut, labelled, cluster }: ClipTaskParts) {
     const { model, train } = config;
     const weights = new Weights(runtime, 'clip', clipSpec(model));
     const optimizer = new Adam(runtime, 'clip', weights.trained, train.optimizer);
-    const ema = train.ema && new Ema(runtime, 'clip', weights, train.ema);
+    const ema = isEvaluating(runtime) && train.ema ? new Ema(runtime, 'clip', weights, train.ema) : undefined;
     this.#config = config;
     this.#data = data;
+    this.#replicas = runtime.replicas;
     this.state = { weights, optimizer, ema };
-    const parts = { runtime, config, weights, optimizer, ema };
-    const devices = runtime.replicas.names.length;
+    const parts = { runtime, config, weights, optimizer, ema, cluster };
+    const { count: devices } = runtime.replicas;
     const whole = train.batch / devices;
     const { gradCacheChunk: chunk = train.batch } = train;
     // A chunk on each device is cached too: its bits are those of one device with the same configuration.
@@ -67,6 +74,7 @@ export class ClipTask implements TrainingTask<ClipBatch> {
     return clipBatches(this.#data, this.#config, position, {
       chunk: this.#chunk,
       isReplayed: this.#isCached,
+      replicas: this.#replicas,
     });
   }
 

@@ -1,6 +1,5 @@
 // Opens a training run of the joint Transformer: its tokens and captions, checked against its parts.
 
-import { createHash } from 'node:crypto';
 import { readCheckpoint } from '../../checkpoint/read.ts';
 import type { DalleConfig } from '../../config/dalle.ts';
 import { textLines } from '../../data/sources/captions.ts';
@@ -8,7 +7,7 @@ import { countOf } from '../../engine/session/devices.ts';
 import { DvaeCodec } from '../../inference/dvae/codec.ts';
 import { maxCaptionTokens } from '../../models/dalle/config.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
-import { DataError } from '../../util/errors.ts';
+import { assertSameData } from '../distributed/agreement.ts';
 import { assertDivisible } from '../distributed/replicas.ts';
 import { assertEnoughImages } from '../enough-images.ts';
 import type { OpenContext } from '../loop/run-context.ts';
@@ -29,9 +28,8 @@ export async function openDalle(
   const { path: run, resume, log, cluster } = context;
   const { data, model } = config;
   const isPrimary = cluster?.isPrimary ?? true;
-  const train = trainOfWorker(config.train, isPrimary);
+  const { train } = config;
   const warn = (message: string): void => log.warn(message);
-  await cluster?.assertSame('configuration', configHash(config));
   const parts = { workers: cluster?.workers ?? 1, accumulateSteps: train.accumulateSteps };
   assertDivisible(train.batch, { ...parts, devices: countOf(context.devices) ?? 1 });
   if (train.compression && !cluster) warn('train.compression has no effect with one worker');
@@ -56,55 +54,19 @@ export async function openDalle(
   const of = checked ? '' : ` of the first ${heldOut.keys.length}`;
   if (cut > 0) warn(`${cut}${of} captions are longer than ${maxCaptionTokens(model)} tokens and will be cut`);
   assertEnoughImages(training.count, train.batch, source);
-  await cluster?.assertSame('data', dataHash(hash, tokenizer, codec), (rank) => dataDiffers(rank, source));
-  return new DalleTask(
-    runtime,
-    { ...config, train },
-    {
-      codec,
-      dvae,
-      tokenizer,
-      initFrom,
-      training,
-      validation: isPrimary ? validationBatches(heldOut, tokenizer, config, MAX_VALIDATION_BATCHES) : [],
-      prompts: isPrimary ? samplePrompts(config, heldOut, tokenizer) : [],
-      run,
-      cluster,
-    },
-  );
-}
-
-/** Only worker 0 evaluates and saves, so only worker 0 needs the EMA. */
-const trainOfWorker = (train: DalleConfig['train'], isPrimary: boolean): DalleConfig['train'] =>
-  isPrimary ? train : { ...train, ema: undefined };
-
-/** Identifies the configuration without the paths of files, which may differ between machines. */
-function configHash({ data, train, ...config }: DalleConfig): string {
-  const {
-    path: _path,
-    tokens: _tokens,
-    validationPath: _validationPath,
-    dvae: _dvae,
-    tokenizer: _tokenizer,
-    ...sharedData
-  } = data;
-  const { initFrom: _initFrom, ...sharedTrain } = train;
-  const text = JSON.stringify({ ...config, data: sharedData, train: sharedTrain });
-  return createHash('sha256').update(text).digest('hex');
-}
-
-/** Identifies the training data, and the meaning of its ids. */
-const dataHash = (data: string, tokenizer: Tokenizer, codec: DvaeCodec): string =>
-  createHash('sha256')
-    .update(JSON.stringify([data, tokenizer, codec.hash]))
-    .digest('hex');
-
-const dataDiffers = (rank: number, where: string): DataError =>
-  new DataError(`worker ${rank} has other data than worker 0`, {
-    code: 'E_WORKER_DATA',
-    where,
-    fix: 'give all workers the same images, captions, tokenizer and dVAE; best the same token shards (mm tokenize)',
+  if (cluster) await assertSameData(cluster, [hash, tokenizer, codec.hash], source);
+  return new DalleTask(runtime, config, {
+    codec,
+    dvae,
+    tokenizer,
+    initFrom,
+    training,
+    validation: isPrimary ? validationBatches(heldOut, tokenizer, config, MAX_VALIDATION_BATCHES) : [],
+    prompts: isPrimary ? samplePrompts(config, heldOut, tokenizer) : [],
+    run,
+    cluster,
   });
+}
 
 /** The captions to sample while training: those of the configuration, or the first held-out ones. */
 function samplePrompts(

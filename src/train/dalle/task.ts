@@ -12,8 +12,9 @@ import type { DvaeCodec } from '../../inference/dvae/codec.ts';
 import { type DalleSpec, dalleSpec } from '../../models/dalle/model.ts';
 import { Weights } from '../../nn/weights.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
-import { gatherResiduals } from '../distributed/error-feedback.ts';
+import { Residuals } from '../distributed/error-feedback.ts';
 import { PowerSgd } from '../distributed/power-sgd.ts';
+import { isEvaluating } from '../distributed/replicas.ts';
 import { Plateau } from '../loop/plateau.ts';
 import { assertSamePart, assertSameTokenizer } from '../loop/resume-checks.ts';
 import { stepKey } from '../loop/scalars.ts';
@@ -62,7 +63,8 @@ export class DalleTask implements TrainingTask<TokenBatch> {
     const weights = new Weights(runtime, 'dalle', dalleSpec(model));
     const trained = trainedEntries(weights.entries, train.freeze);
     const optimizer = new Adam(runtime, 'dalle', trained, train.optimizer);
-    const ema = train.ema && new Ema(runtime, 'dalle', weights, train.ema);
+    const ema =
+      isEvaluating(runtime) && train.ema ? new Ema(runtime, 'dalle', weights, train.ema) : undefined;
     const lossScale =
       train.precision === 'float16'
         ? new BlockLossScale(runtime, 'dalle', model.layers, train.blockLossScale)
@@ -80,7 +82,7 @@ export class DalleTask implements TrainingTask<TokenBatch> {
       optimizer,
       ema,
       lossScale,
-      residuals: compression?.residuals,
+      residuals: compression && new Residuals(runtime, compression.residuals),
       extra: compression ? [compression.factors] : [],
     };
     const changed = { weights, trained, optimizer, ema, lossScale, compression };
@@ -152,9 +154,7 @@ export class DalleTask implements TrainingTask<TokenBatch> {
   }
 
   async carried(): Promise<CarriedParts> {
-    const { tokenizer, dvae, cluster } = this.#parts;
-    const { residuals } = this.state;
-    const compression = cluster && residuals && (await gatherResiduals(cluster, residuals));
-    return { tokenizer, dvae, compression };
+    const { tokenizer, dvae } = this.#parts;
+    return { tokenizer, dvae, compression: this.state.residuals?.sources() };
   }
 }

@@ -1,6 +1,6 @@
-// One update from the equal parts of a batch, as compiled functions: from one part on each device in one run, or by
-// gradient accumulation over several. Gradients are summed over the devices in the graph, and over the workers where
-// there are several. Part p of a worker is part p mod A of device ⌊p / A⌋, with A parts for each device.
+// One update from the equal parts of a batch, as compiled functions: from one part on each device of all workers in one
+// run, or by gradient accumulation over several. Gradients are summed over the devices in the graph. Part p of a worker
+// is part p mod A of device ⌊p / A⌋, with A parts for each device.
 
 import type { Cluster } from '../../cluster/cluster.ts';
 import { eachReplica } from '../../engine/distributed/replicas.ts';
@@ -14,7 +14,7 @@ import type { Scalar, Tensor } from '../../engine/tfjs/tf.ts';
 import type { WeightEntries } from '../../nn/weights.ts';
 import { numbers } from '../loop/scalars.ts';
 import { GradientAccumulator } from '../optim/accumulate.ts';
-import { AllReduce } from './all-reduce.ts';
+import { gatherResults } from './data-parallel.ts';
 import type { PowerSgd } from './power-sgd.ts';
 
 type Gradients = ReadonlyMap<string, Tensor>;
@@ -35,7 +35,7 @@ export interface BatchUpdateOptions<Part> {
     readonly allReduce: SumAlgorithm;
   };
   readonly cluster?: Cluster | undefined;
-  /** Compresses the gradients that workers exchange. */
+  /** Compresses the gradients that the devices exchange. */
   readonly compression?: PowerSgd | undefined;
   /** Values and gradients of a part; those of the batch are their sums over the parts. */
   gradients(part: Part): { readonly values: Values; readonly gradients: Gradients };
@@ -58,26 +58,25 @@ export class BatchUpdate<Part extends NamedTensors> {
   readonly #whole: Replicated<Part, Rates, Values, NamedTensors>;
   readonly #part: Replicated<Part, NamedTensors, Values, NamedTensors>;
   readonly #apply: Compiled<Rates, NamedTensors>;
-  /** Applies the sums over all workers. */
-  readonly #applyAll: Compiled<Record<string, Tensor>, NamedTensors>;
-  readonly #allReduce: AllReduce | undefined;
   /** Sums of the gradients of a device's parts; 0 between updates. */
   readonly #sums: GradientAccumulator | undefined;
   readonly #clear: Compiled<NamedTensors, NamedTensors>;
   #isCleared = false;
 
   constructor(runtime: Runtime, options: BatchUpdateOptions<Part>) {
-    const { name, prefix, trained, train, cluster, compression } = options;
+    const { name, prefix, trained, train, compression } = options;
     const { accumulateSteps, precision, allReduce } = train;
     this.#options = options;
-    this.#replicas = runtime.replicas.names.length;
-    if (cluster && this.#replicas > 1) throw new Error('workers with several devices each are not supported');
-    this.ownParts = this.#replicas * accumulateSteps;
-    this.partCount = this.ownParts * (cluster?.workers ?? 1);
-    this.firstPart = this.ownParts * (cluster?.rank ?? 0);
-    if (accumulateSteps > 1 || cluster) this.#sums = new GradientAccumulator(runtime, prefix, trained);
-    const summed = (each: readonly Gradients[]): Gradients[] =>
+    const { names, count, first } = runtime.replicas;
+    this.#replicas = names.length;
+    this.ownParts = names.length * accumulateSteps;
+    this.partCount = count * accumulateSteps;
+    this.firstPart = first * accumulateSteps;
+    if (accumulateSteps > 1) this.#sums = new GradientAccumulator(runtime, prefix, trained);
+    const plainSums = (each: readonly Gradients[]): Gradients[] =>
       eachReplica((r) => sumAllOverReplicas(each[r] as Gradients, allReduce));
+    const summed = (each: readonly Gradients[]): Gradients[] =>
+      compression ? compression.sum(each, plainSums) : plainSums(each);
     const update = (each: readonly Gradients[], rates: Rates): NamedTensors =>
       eachReplica((r) => options.update(each[r] as Gradients, rates, r === 0))[0] as NamedTensors;
     this.#whole = compileReplicated(
@@ -106,11 +105,6 @@ export class BatchUpdate<Part extends NamedTensors> {
       eachReplica(() => this.#sums?.clear());
       return results;
     });
-    if (cluster && this.#sums)
-      this.#allReduce = new AllReduce(runtime, name, { cluster, sums: this.#sums, compression });
-    this.#applyAll = runtime.compile(`${name} update of all workers`, (inputs) =>
-      options.update(this.#allReduce?.gradients(inputs) ?? new Map(), inputs as Rates, true),
-    );
     this.#clear = runtime.compile(`${name} gradients at 0`, () => {
       eachReplica(() => this.#sums?.clear());
       return {};
@@ -133,7 +127,7 @@ export class BatchUpdate<Part extends NamedTensors> {
     const rates = { step: floatScalar(step), learningRate: floatScalar(learningRate) };
     if (!this.#sums) {
       const { each, common } = await this.#whole(parts, rates, times);
-      return { ...sum(each.map(numbers)), ...numbers(common) };
+      return { ...(await this.#sumOfParts(each.map(numbers))), ...numbers(common) };
     }
     if (!this.#isCleared) await this.#clear({});
     this.#isCleared = true;
@@ -143,11 +137,8 @@ export class BatchUpdate<Part extends NamedTensors> {
       for (const [r, of] of each.entries())
         values[r * this.#options.train.accumulateSteps + round] = numbers(of);
     }
-    const batch = await this.#sumOverWorkers(values);
-    const results = this.#allReduce
-      ? await this.#applyAll({ ...(await this.#allReduce.run()), ...rates }, times)
-      : await this.#apply(rates, times);
-    return { ...batch, ...numbers(results) };
+    const results = await this.#apply(rates, times);
+    return { ...(await this.#sumOfParts(values)), ...numbers(results) };
   }
 
   /** The first tensor of a step that is not finite, and the line that made it; undefined when all are finite. */
@@ -170,17 +161,9 @@ export class BatchUpdate<Part extends NamedTensors> {
   }
 
   /** Sums over the parts of all workers, in the order of the parts. */
-  async #sumOverWorkers(parts: readonly Results[]): Promise<Results> {
+  async #sumOfParts(own: readonly Results[]): Promise<Results> {
     const { cluster } = this.#options;
-    if (!cluster) return sum(parts);
-    const names = Object.keys(parts[0] ?? {});
-    const own = Float64Array.from(parts.flatMap((values) => names.map((name) => values[name] as number)));
-    const all = (await cluster.gather(own)).flatMap((values) => [...values]);
-    return sum(
-      Array.from({ length: all.length / names.length }, (_, part) =>
-        Object.fromEntries(names.map((name, i) => [name, all[part * names.length + i] as number])),
-      ),
-    );
+    return sum(cluster ? await gatherResults(cluster, own) : own);
   }
 }
 

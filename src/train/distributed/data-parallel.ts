@@ -3,16 +3,13 @@
 
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
 import type { Cluster } from '../../cluster/cluster.ts';
 import type { Metrics } from '../../eval/evaluator.ts';
 import { DataError } from '../../util/errors.ts';
-import type { Logger } from '../../util/logger.ts';
 import type { SaveStep } from '../loop/loop.ts';
 import type { ResumedState } from '../loop/resume.ts';
 import { type ModelState, sharedState } from '../loop/state.ts';
 import type { LoopTask, TrainingTask } from '../loop/task.ts';
-import { scatterResiduals, sendResiduals } from './error-feedback.ts';
 
 /** Wraps a task, whose `update` is collective already: worker 0 evaluates and samples images for all. */
 export function dataParallelTask<Batch>(
@@ -49,8 +46,13 @@ export function dataParallelSave<Batch>(
 ): SaveStep<Batch> {
   return async (step, batch, metrics) => {
     await cluster.assertSame('weights', await fingerprint(state), (rank) => weightsDiffer(rank, step));
-    if (!cluster.isPrimary && state.residuals) await sendResiduals(cluster, state.residuals);
-    return cluster.broadcastText(cluster.isPrimary ? await save(step, batch, metrics) : undefined);
+    if (!cluster.isPrimary) await state.residuals?.send();
+    const path = await cluster.broadcastText(
+      cluster.isPrimary ? await save(step, batch, metrics) : undefined,
+    );
+    // A worker that ended here would take along residuals that another has not received yet.
+    await cluster.anyTrue(false);
+    return path;
   };
 }
 
@@ -62,29 +64,28 @@ export async function minThreads(cluster: Cluster, own: number): Promise<number>
   return Math.min(...(await cluster.gather(Float64Array.of(own))).map(([count]) => count as number));
 }
 
-export interface InitialState {
-  /** Where worker 0 resumes, if it does. */
-  readonly resumed: ResumedState | undefined;
-  /** The checkpoint that it resumes from. */
-  readonly checkpoint: Checkpoint | undefined;
-  readonly log: Logger;
+/** The results of the parts of all workers, in the order of the parts; each worker has as many, of the same names. */
+export async function gatherResults<T extends Readonly<Record<string, number>>>(
+  cluster: Cluster,
+  own: readonly T[],
+): Promise<T[]> {
+  const names = Object.keys(own[0] ?? {});
+  const row = Float64Array.from(own.flatMap((values) => names.map((name) => values[name] as number)));
+  const all = (await cluster.gather(row)).flatMap((values) => [...values]);
+  return Array.from(
+    { length: own.length * cluster.workers },
+    (_, part) =>
+      Object.fromEntries(names.map((name, i) => [name, all[part * names.length + i] as number])) as T,
+  );
 }
 
-/** Gives all workers the state of worker 0: its weights, everything that updates depend on, and where it resumes. */
-export async function broadcastInitialState(
+/** Tells all workers where worker 0 resumes, if it does. */
+export async function broadcastStart(
   cluster: Cluster,
-  state: ModelState,
-  { resumed, checkpoint, log }: InitialState,
+  resumed: ResumedState | undefined,
 ): Promise<ResumedState | undefined> {
-  for (const weights of sharedState(state)) {
-    const values = cluster.isPrimary ? await weights.save() : weights.zeros();
-    await cluster.broadcast([...values.values()].map(({ data }) => data as Float32Array));
-    if (!cluster.isPrimary) await weights.load(values);
-  }
-  if (state.residuals) await scatterResiduals(cluster, state.residuals, checkpoint, log);
   const own = resumed && { ...resumed, metrics: toText(resumed.metrics) };
-  const text = await cluster.broadcastText(JSON.stringify(own ?? null));
-  const start = startSchema.parse(JSON.parse(text));
+  const start = startSchema.parse(JSON.parse(await cluster.broadcastText(JSON.stringify(own ?? null))));
   return start ? { ...start, metrics: fromText(start.metrics) } : undefined;
 }
 

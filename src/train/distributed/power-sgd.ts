@@ -1,12 +1,13 @@
-// PowerSGD: gradients of several workers compressed to a low rank, with error feedback (arXiv 1905.13727, algorithms 1
-// and 2). For the matrix M of a parameter, its gradient at this worker plus the residual of the steps before,
-//   P = M Q, summed over the workers
-//   P̂ = orthonormal(P), Q = Mᵀ P̂, residual = M − P̂ Qᵀ, and Q summed over the workers
+// PowerSGD: gradients of several replicas compressed to a low rank, with error feedback (arXiv 1905.13727, algorithms 1
+// and 2). For the matrix M of a parameter, its gradient at a replica plus the residual of the steps before,
+//   P = M Q, summed over the replicas
+//   P̂ = orthonormal(P), Q = Mᵀ P̂, residual = M − P̂ Qᵀ, and Q summed over the replicas
 //   gradient = P̂ Qᵀ; the next step starts with this Q.
 // Gradients of shares of a batch add up: there are sums where the paper has means. Columns are made orthonormal by
 // Householder reflections, as for DALL·E (arXiv 2102.12092, appendix E), instead of Gram–Schmidt.
 //   n rows, m columns of a matrix, r rank
 
+import { eachReplica } from '../../engine/distributed/replicas.ts';
 import { orthonormal } from '../../engine/ops/linear-algebra.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Tensor, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
@@ -17,6 +18,7 @@ import { UsageError } from '../../util/errors.ts';
 import { sizeOf } from '../../util/shape.ts';
 
 type Gradients = ReadonlyMap<string, Tensor>;
+type Matrices = ReadonlyMap<string, Tensor2D>;
 
 interface MatrixSize {
   readonly n: number;
@@ -24,15 +26,12 @@ interface MatrixSize {
 }
 
 export class PowerSgd {
-  /** Q_mr of each compressed parameter, the same for all workers, named factors.NAME. */
+  /** Q_mr of each compressed parameter, the same at all replicas, named factors.NAME. */
   readonly factors: Weights;
-  /** The part of this worker's gradients that is still to be applied, named error.NAME. */
+  /** The part of a replica's gradients that is still to be applied, named error.NAME. */
   readonly residuals: Weights;
   /** Sizes of the parameters that are compressed. */
   readonly #sizes: ReadonlyMap<string, MatrixSize>;
-  readonly #entries: WeightEntries;
-  /** P̂_nr of each compressed parameter, kept from `refine` to `restore`. */
-  readonly #bases: ReadonlyMap<string, Variable>;
 
   /**
    * Compresses parameters of two or more axes, as matrices with the last axis as columns, if that takes fewer numbers.
@@ -52,7 +51,6 @@ export class PowerSgd {
         fix: 'choose a lower rank, or leave out train.compression',
       });
     }
-    this.#entries = entries;
     this.#sizes = new Map(sizes);
     const each = <T>(make: (size: MatrixSize, name: string) => T): Record<string, T> =>
       Object.fromEntries(sizes.map(([name, size]) => [name, make(size, name)]));
@@ -62,58 +60,56 @@ export class PowerSgd {
     this.residuals = new Weights(runtime, `${prefix}/error`, {
       error: each(({ n, m }) => constant([n, m], 0)),
     });
-    this.#bases = new Map(
-      sizes.map(([name, { n }]) => [name, runtime.variable(`${prefix}/basis/${name}`, [n, rank])]),
+  }
+
+  /**
+   * The gradients to apply, at each replica of this process: their sums to the rank of the compression, and those of
+   * the other parameters whole. Updates factors and residuals; in a compiled function.
+   * @param own gradients of each replica
+   * @param sum over all replicas
+   */
+  sum(own: readonly Gradients[], sum: (each: readonly Gradients[]) => readonly Gradients[]): Gradients[] {
+    const matrices = eachReplica((r) => this.#matrices(own[r] as Gradients));
+    const projected = sum(
+      eachReplica((r) =>
+        mapped(own[r] as Gradients, (gradient, name) => {
+          const matrix = matrices[r]?.get(name);
+          return matrix ? tf.matMul(matrix, this.#factor(name).read() as Tensor2D) : gradient;
+        }),
+      ),
+    );
+    const bases = eachReplica((r) =>
+      mapped(matrices[r] as Matrices, (_, name) => orthonormal(projected[r]?.get(name) as Tensor2D)),
+    );
+    const refined = sum(
+      eachReplica((r) =>
+        mapped(matrices[r] as Matrices, (matrix, name) => {
+          const basis = bases[r]?.get(name) as Tensor2D;
+          const factor = tf.matMul(matrix, basis, true, false) as Tensor2D;
+          this.#residual(name).assign(tf.sub(matrix, tf.matMul(basis, factor, false, true)));
+          return factor;
+        }),
+      ),
+    );
+    return eachReplica((r) =>
+      mapped(own[r] as Gradients, (gradient, name) => {
+        const basis = bases[r]?.get(name);
+        if (!basis) return projected[r]?.get(name) as Tensor;
+        const factor = refined[r]?.get(name) as Tensor2D;
+        this.#factor(name).assign(factor);
+        return tf.reshape(tf.matMul(basis, factor, false, true), gradient.shape);
+      }),
     );
   }
 
-  /** This worker's P of each compressed gradient, and the other gradients; in a compiled function, as all methods. */
-  project(gradients: Gradients): Gradients {
+  /** A replica's matrices M of the compressed parameters. */
+  #matrices(gradients: Gradients): Matrices {
     return new Map(
-      [...gradients].map(([name, gradient]) => [
+      [...this.#sizes].map(([name, { n, m }]) => [
         name,
-        this.#sizes.has(name) ? tf.matMul(this.#matrix(name, gradient), this.#factor(name).read()) : gradient,
+        tf.add(tf.reshape(gradients.get(name) as Tensor, [n, m]), this.#residual(name).read()) as Tensor2D,
       ]),
     );
-  }
-
-  /**
-   * This worker's Q of each compressed gradient; updates the residuals.
-   * @param projected the results of `project`, summed over the workers
-   */
-  refine(gradients: Gradients, projected: Gradients): Gradients {
-    return new Map(
-      [...this.#sizes.keys()].map((name) => {
-        const matrix = this.#matrix(name, gradients.get(name) as Tensor);
-        const basis = orthonormal(projected.get(name) as Tensor2D);
-        const factor = tf.matMul(matrix, basis, true, false) as Tensor2D;
-        this.#bases.get(name)?.assign(basis);
-        this.#residual(name).assign(tf.sub(matrix, tf.matMul(basis, factor, false, true)));
-        return [name, factor];
-      }),
-    );
-  }
-
-  /**
-   * The gradients to apply, in the shapes of their parameters.
-   * @param projected as for `refine`
-   * @param refined the results of `refine`, summed over the workers
-   */
-  restore(projected: Gradients, refined: Gradients): Gradients {
-    return new Map(
-      [...this.#entries].map(([name, { spec }]) => {
-        const basis = this.#bases.get(name);
-        if (!basis) return [name, projected.get(name) as Tensor];
-        const factor = refined.get(name) as Tensor2D;
-        this.#factor(name).assign(factor);
-        return [name, tf.reshape(tf.matMul(basis.read() as Tensor2D, factor, false, true), [...spec.shape])];
-      }),
-    );
-  }
-
-  #matrix(name: string, gradient: Tensor): Tensor2D {
-    const { n, m } = this.#sizes.get(name) as MatrixSize;
-    return tf.add(tf.reshape(gradient, [n, m]), this.#residual(name).read());
   }
 
   #factor(name: string): Variable {
@@ -124,3 +120,6 @@ export class PowerSgd {
     return this.residuals.entries.get(`error.${name}`)!.variable;
   }
 }
+
+const mapped = <T, U>(map: ReadonlyMap<string, T>, to: (value: T, name: string) => U): Map<string, U> =>
+  new Map([...map].map(([name, value]) => [name, to(value, name)]));

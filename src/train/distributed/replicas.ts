@@ -1,5 +1,5 @@
-// The training state on several devices: the same on all of them. The first device initializes, loads, evaluates and
-// saves; the others get its state before the first update.
+// The training state on several devices, those of other workers too: the same on all of them. The first device of worker
+// 0 initializes, loads, evaluates and saves; the others get its state before the first update.
 
 import { copyToReplicas, countDifferences } from '../../engine/distributed/replicas.ts';
 import type { SumAlgorithm } from '../../engine/distributed/sums.ts';
@@ -9,14 +9,17 @@ import type { Variable } from '../../engine/tfjs/variable.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import { type ModelState, sharedState } from '../loop/state.ts';
 
+/** Whether this process has the first replica: it alone evaluates and saves, and so it alone needs the EMA. */
+export const isEvaluating = ({ replicas }: Runtime): boolean => replicas.first === 0;
+
 export class ReplicatedState {
   readonly #copy;
   readonly #compare;
-  readonly #count: number;
+  readonly #replicas: ReplicaDevices;
   readonly #state: ModelState;
 
   constructor(runtime: Runtime, state: ModelState) {
-    this.#count = runtime.replicas.names.length;
+    this.#replicas = runtime.replicas;
     this.#state = state;
     const variables = (): Variable[] => sharedState(state).flatMap((weights) => weights.variables);
     this.#copy = runtime.compile('copy the state to all devices', () => {
@@ -30,12 +33,12 @@ export class ReplicatedState {
 
   /** Gives all devices the state of the first. */
   async copy(): Promise<void> {
-    if (this.#count > 1) await this.#copy({});
+    if (this.#replicas.count > 1) await this.#copy({});
   }
 
-  /** @throws DataError when the state of a device differs from that of the first, in any bit */
+  /** @throws DataError when the state of a device of this process differs from that of the first, in any bit */
   async assertSame(step: number): Promise<void> {
-    if (this.#count === 1) return;
+    if (this.#replicas.names.length === 1) return;
     const { differences } = await this.#compare({});
     const [count] = differences.data;
     if (count === 0) return;

@@ -9,6 +9,7 @@ import { countOf } from '../../engine/session/devices.ts';
 import type { HeldOutImages } from '../../eval/dvae-validation.ts';
 import { codeGrid } from '../../models/dvae/config.ts';
 import { DataError } from '../../util/errors.ts';
+import { assertSameData, imagesOf } from '../distributed/agreement.ts';
 import { assertDivisible } from '../distributed/replicas.ts';
 import type { OpenContext } from '../loop/run-context.ts';
 import { DvaeTask } from './task.ts';
@@ -19,16 +20,18 @@ const MAX_VALIDATION_BATCH = 32;
 
 /** @throws UsageError, DataError, EngineError when the data or the engine cannot be used */
 export async function openDvae(config: DvaeConfig, context: OpenContext): Promise<DvaeTask> {
-  const { faults } = context;
+  const { faults, cluster } = context;
   const { data, train } = config;
   const { batch, accumulateSteps } = train;
-  assertDivisible(batch, { devices: countOf(context.devices) ?? 1, accumulateSteps });
-  const { training, heldOut } = await openTrainingImages(data, {
+  const parts = { workers: cluster?.workers ?? 1, accumulateSteps };
+  assertDivisible(batch, { ...parts, devices: countOf(context.devices) ?? 1 });
+  const images = await openTrainingImages(data, {
     ...context,
     captions: 'ignore',
     batch: train.batch,
     maxHeldOut: MAX_VALIDATION_IMAGES,
   });
+  const { training, heldOut } = images;
   if (training.count === 0) {
     throw new DataError('no image is left to train on', {
       code: 'E_NO_TRAINING_IMAGES',
@@ -36,9 +39,13 @@ export async function openDvae(config: DvaeConfig, context: OpenContext): Promis
       fix: 'add images, or lower data.validation',
     });
   }
-  const validation = await decodeValidation(heldOut, config, faults);
+  if (cluster) await assertSameData(cluster, [imagesOf(images)], data.path);
+  const validation =
+    (cluster?.isPrimary ?? true)
+      ? await decodeValidation(heldOut, config, faults)
+      : { batches: [], batch: 1 };
   const runtime = await context.engine.start();
-  assertDivisible(batch, { devices: runtime.replicas.names.length, accumulateSteps });
+  assertDivisible(batch, { ...parts, devices: runtime.replicas.names.length });
   return new DvaeTask(runtime, config, { ...context, images: training, validation });
 }
 

@@ -3,11 +3,13 @@
 //   B batch, G grid, V codes
 
 import type { OpenaiDvaeConfig } from '../../config/dvae.ts';
+import { allGather } from '../../engine/distributed/collectives.ts';
 import { eachReplica } from '../../engine/distributed/replicas.ts';
 import { sumOverReplicas } from '../../engine/distributed/sums.ts';
 import type { HostTensor } from '../../engine/native/tensor.ts';
 import { gather } from '../../engine/ops/gather.ts';
 import { histogram } from '../../engine/ops/reductions.ts';
+import { compileReplicated } from '../../engine/session/replicated.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 import type { Variable } from '../../engine/tfjs/variable.ts';
@@ -18,7 +20,10 @@ import { kernelMatrix } from '../../nn/convolution.ts';
 import { constant } from '../../nn/parameters.ts';
 import { Weights } from '../../nn/weights.ts';
 import { RandomStream } from '../../util/random.ts';
+import { partOf } from '../distributed/batch-update.ts';
 import type { ModelState } from '../loop/state.ts';
+
+type Pixels = Record<'pixels', Tensor>;
 
 /** Features sampled for one revival. */
 const MAX_FEATURES = 4096;
@@ -34,6 +39,8 @@ export class DeadCodeReviver {
   readonly counts: Weights;
   readonly #model: OpenaiDvaeConfig;
   readonly #seed: number;
+  readonly #runtime: Runtime;
+  readonly #gather;
   readonly #read;
   readonly #write;
 
@@ -41,6 +48,11 @@ export class DeadCodeReviver {
     const { weights, ema, optimizer } = state;
     this.#model = model;
     this.#seed = seed;
+    this.#runtime = runtime;
+    this.#gather = compileReplicated(runtime, 'images of all devices', (own: readonly Pixels[]) => {
+      const [pixels] = eachReplica((r) => allGather(own[r]!.pixels));
+      return { each: [], common: { pixels: pixels as Tensor } };
+    });
     this.counts = new Weights(runtime, 'dvae/codebook', {
       codebook: { counts: constant([model.vocabulary], 0) },
     });
@@ -96,12 +108,29 @@ export class DeadCodeReviver {
     variable.assign(tf.add(variable.read(), occurrences));
   }
 
+  /** The images of the whole batch. */
+  async #ofAllWorkers(own: HostTensor): Promise<HostTensor> {
+    const { names, count } = this.#runtime.replicas;
+    if (count === names.length) return own;
+    const [images = 0, ...image] = own.shape;
+    const shares = names.map((_, r) => ({
+      pixels: {
+        dtype: 'uint8',
+        shape: [images / names.length, ...image],
+        data: partOf(own.data as Uint8Array, r, names.length),
+      } satisfies HostTensor,
+    }));
+    const { pixels } = (await this.#gather(shares, {})).common;
+    return { dtype: 'uint8', shape: pixels.shape, data: Uint8Array.from(pixels.data as Float32Array) };
+  }
+
   /**
    * Ends a window: gives each code that did not occur in it the features of some position of the images.
-   * @param pixels images, uint8 [B, size, size, 3]
+   * @param own this worker's images of the batch, uint8 [B / workers, size, size, 3]
    * @returns the number of codes revived
    */
-  async run(step: number, pixels: HostTensor): Promise<number> {
+  async run(step: number, own: HostTensor): Promise<number> {
+    const pixels = await this.#ofAllWorkers(own);
     const random = new RandomStream(this.#seed, 'revive', step);
     const side = this.#model.imageSize / 2 ** (this.#model.groups - 1);
     const all = Int32Array.from({ length: (pixels.shape[0] as number) * side ** 2 }, (_, i) => i);

@@ -1,5 +1,6 @@
 // One update of the discrete VAE, from the equal parts of a batch (distributed/batch-update.ts).
 
+import type { Cluster } from '../../cluster/cluster.ts';
 import type { DvaeConfig } from '../../config/dvae.ts';
 import type { HostTensor } from '../../engine/native/tensor.ts';
 import type { OnHost } from '../../engine/session/compiled.ts';
@@ -26,7 +27,10 @@ export class DvaeStep {
     architecture: DvaeArchitecture,
     { train }: Pick<DvaeConfig, 'train'>,
     state: DvaeStepState,
-    reviver: DeadCodeReviver | undefined,
+    {
+      reviver,
+      cluster,
+    }: { readonly reviver?: DeadCodeReviver | undefined; readonly cluster?: Cluster | undefined },
   ) {
     this.#state = state;
     this.#update = new BatchUpdate(runtime, {
@@ -34,6 +38,7 @@ export class DvaeStep {
       prefix: 'dvae',
       trained: state.weights.entries,
       train,
+      cluster,
       gradients: (part) => {
         const { values, gradients } = dvaeGradients(architecture, state.weights, train, part, {
           lossScale: state.lossScale?.value,
@@ -49,7 +54,7 @@ export class DvaeStep {
 
   /**
    * Makes one update.
-   * @param inputs of the whole batch
+   * @param inputs of this worker's share of the batch
    * @param step updates made before this one
    * @returns the loss and its terms, the global gradient norm, and metrics of the loss scale
    */
@@ -58,12 +63,12 @@ export class DvaeStep {
     step: number,
     learningRate: number,
   ): Promise<Readonly<Record<string, number>>> {
-    const { partCount } = this.#update;
+    const { ownParts, firstPart } = this.#update;
     const [count = 0, ...image] = pixels.shape;
-    const parts = Array.from({ length: partCount }, (_, part) => {
-      const own = partOf(pixels.data as Uint8Array, part, partCount);
-      const cut: HostTensor = { dtype: 'uint8', shape: [count / partCount, ...image], data: own };
-      return { ...scalars, pixels: cut, key: keyOfPart(key, part) };
+    const parts = Array.from({ length: ownParts }, (_, part) => {
+      const own = partOf(pixels.data as Uint8Array, part, ownParts);
+      const cut: HostTensor = { dtype: 'uint8', shape: [count / ownParts, ...image], data: own };
+      return { ...scalars, pixels: cut, key: keyOfPart(key, firstPart + part) };
     });
     return this.#update.run(parts, step, learningRate);
   }

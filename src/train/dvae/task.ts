@@ -1,7 +1,8 @@
 // Trains the discrete VAE (arXiv 2102.12092, section 2.1).
 
+import type { Cluster } from '../../cluster/cluster.ts';
 import type { DvaeConfig } from '../../config/dvae.ts';
-import { type ImageBatch, ImageBatches } from '../../data/batches.ts';
+import { type ImageBatch, ImageBatches, type WorkerShare } from '../../data/batches.ts';
 import type { Images } from '../../data/image-set.ts';
 import type { BatchPosition } from '../../data/order.ts';
 import type { Faults } from '../../data/sources/faults.ts';
@@ -15,6 +16,7 @@ import { codeGrid } from '../../models/dvae/config.ts';
 import type { DvaeSpec } from '../../models/dvae/model.ts';
 import { Weights } from '../../nn/weights.ts';
 import type { JobContext } from '../../util/job.ts';
+import { isEvaluating } from '../distributed/replicas.ts';
 import { stepKey } from '../loop/scalars.ts';
 import type { ModelState } from '../loop/state.ts';
 import type { TrainingTask } from '../loop/task.ts';
@@ -35,6 +37,8 @@ export interface DvaeTaskParts extends JobContext {
   readonly validation: HeldOutImages;
   /** Collects the images that are skipped. */
   readonly faults: Faults;
+  /** The workers that make the updates together. */
+  readonly cluster?: Cluster | undefined;
 }
 
 export class DvaeTask implements TrainingTask<ImageBatch> {
@@ -59,14 +63,17 @@ export class DvaeTask implements TrainingTask<ImageBatch> {
     const state = {
       weights,
       optimizer: new Adam(runtime, 'dvae', weights.entries, train.optimizer),
-      ema: train.ema && new Ema(runtime, 'dvae', weights, train.ema),
+      ema: isEvaluating(runtime) && train.ema ? new Ema(runtime, 'dvae', weights, train.ema) : undefined,
       lossScale: lossScaleFor(runtime, 'dvae', train),
     };
     if (train.codebook.revive && model.architecture === 'openai') {
       this.#reviver = new DeadCodeReviver(runtime, state as unknown as ModelState<DvaeSpec>, model, seed);
     }
     this.state = { ...state, ...(this.#reviver && { extra: [this.#reviver.counts] }) };
-    this.#step = new DvaeStep(runtime, this.#architecture, config, this.state, this.#reviver);
+    this.#step = new DvaeStep(runtime, this.#architecture, config, this.state, {
+      reviver: this.#reviver,
+      cluster: parts.cluster,
+    });
     const evaluated = this.state.ema?.weights ?? weights;
     this.#validation = new DvaeValidation(runtime, this.#architecture, evaluated, parts.validation, {
       imageSize: model.imageSize,
@@ -78,10 +85,10 @@ export class DvaeTask implements TrainingTask<ImageBatch> {
   }
 
   batches(position: BatchPosition | undefined): AsyncIterator<ImageBatch> {
-    return this.#imageBatches(this.#config.seed, position)[Symbol.asyncIterator]();
+    return this.#imageBatches(this.#config.seed, position, this.#parts.cluster)[Symbol.asyncIterator]();
   }
 
-  #imageBatches(seed: number, position?: BatchPosition): ImageBatches {
+  #imageBatches(seed: number, position?: BatchPosition, share?: WorkerShare): ImageBatches {
     const { model, data, train } = this.#config;
     return new ImageBatches(this.#parts.images, {
       size: model.imageSize,
@@ -92,6 +99,7 @@ export class DvaeTask implements TrainingTask<ImageBatch> {
       cropScale: data.cropScale,
       flip: data.flip,
       position,
+      share,
       faults: this.#parts.faults,
     });
   }

@@ -3,6 +3,7 @@
 import type { Runtime } from '../../engine/session/runtime.ts';
 import type { SpecTree } from '../../nn/parameters.ts';
 import type { Weights } from '../../nn/weights.ts';
+import type { Residuals } from '../distributed/error-feedback.ts';
 import type { Adam } from '../optim/adam.ts';
 import type { Ema } from '../optim/ema.ts';
 
@@ -12,8 +13,8 @@ export interface ModelState<S extends SpecTree = SpecTree> {
   readonly ema: Ema<S> | undefined;
   /** Loss scales of float16; their names begin with `lossScale.`. */
   readonly lossScale?: { readonly state: Weights } | undefined;
-  /** Residuals of this worker's compressed gradients. */
-  readonly residuals?: Weights | undefined;
+  /** Residuals of compressed gradients, which each replica has separately. */
+  readonly residuals?: Residuals | undefined;
   /** Further variables that updates depend on, saved in the optimizer's file, each set under its own name `NAME.…`. */
   readonly extra?: readonly Weights[];
 }

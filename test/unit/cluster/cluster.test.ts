@@ -1,61 +1,9 @@
-// Collective operations against the slow and obvious way; and the errors of one worker on all the others.
+// Collective operations of the control channel; and the errors of one worker on all the others.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { CHUNK_LENGTH } from '../../../src/cluster/frame.ts';
 import { DataError, InterruptedError, UsageError } from '../../../src/util/errors.ts';
-import { RandomStream } from '../../../src/util/random.ts';
 import { runAllWorkers, runWorkers } from '../../support/cluster.ts';
-
-/** Numbers of very different sizes: sums of them depend on the order. */
-function numbersOf(rank: number, lengths: readonly number[]): Float32Array[] {
-  const random = new RandomStream('sums', rank);
-  return lengths.map((length) =>
-    Float32Array.from({ length }, () => random.normal() * 10 ** (6 * random.uniform())),
-  );
-}
-
-function sumInOrder(all: readonly Float32Array[][], order: readonly number[]): Float32Array[] {
-  return all[0]!.map((array, which) =>
-    Float32Array.from(array, (_, i) =>
-      order.reduce((sum, rank) => Math.fround(sum + all[rank]![which]![i]!), 0),
-    ),
-  );
-}
-
-describe('all-reduce', () => {
-  for (const workers of [2, 3, 4]) {
-    for (const lengths of [[5, 0, 1, 700, 3], [1], [], [2, CHUNK_LENGTH * 2 + 17, 9]]) {
-      test(`sums in the order of the ranks: ${workers} workers, lengths ${lengths.join(', ') || 'none'}`, async () => {
-        const inputs = Array.from({ length: workers }, (_, rank) => numbersOf(rank, lengths));
-        const ranks = inputs.map((_, rank) => rank);
-        const expected = sumInOrder(inputs, ranks);
-        const sums = await runAllWorkers(workers, async (cluster) => {
-          const arrays = numbersOf(cluster.rank, lengths);
-          await cluster.allReduceSum(arrays);
-          return arrays;
-        });
-        for (const sum of sums) assert.deepEqual(sum, expected);
-        // The numbers are such that another order gives other sums.
-        if (workers > 2 && lengths.length > 1)
-          assert.notDeepEqual(sumInOrder(inputs, ranks.toReversed()), expected);
-      });
-    }
-  }
-
-  test('subnormal sums become 0, infinity and NaN stay', async () => {
-    const values = [
-      [2 ** -126, 2 ** -140, Number.POSITIVE_INFINITY, Number.NaN, -(2 ** -126)],
-      [-(2 ** -126) * 1.5, 2 ** -140, 1, 1, -(2 ** -126)],
-    ];
-    for (const sum of await runAllWorkers(2, async (cluster) => {
-      const array = Float32Array.from(values[cluster.rank]!);
-      await cluster.allReduceSum([array]);
-      return [...array];
-    }))
-      assert.deepEqual(sum, [0, 0, Number.POSITIVE_INFINITY, Number.NaN, -(2 ** -125)]);
-  });
-});
 
 test('workers without any exchange end', async () => {
   for (let round = 0; round < 10; round++)
@@ -68,12 +16,6 @@ test('every collective operation gives its result again and again', async () => 
     const { rank } = cluster;
     const seen: unknown[] = [];
     for (let round = 0; round < 20; round++) {
-      const array = Float32Array.of(rank + 1, round);
-      await cluster.allReduceSum([array]);
-      seen.push([...array]);
-      const start = [Float32Array.of(rank * 10 + round), Float32Array.of(rank, rank)];
-      await cluster.broadcast(start);
-      seen.push(start.map((part) => [...part]));
       seen.push(await cluster.broadcastText(rank === 0 ? `round ${round} ✓` : undefined));
       seen.push(await cluster.gatherTexts(`${rank}/${round}`));
       seen.push((await cluster.gather(Float64Array.of(rank, Number.NaN))).map((numbers) => [...numbers]));
@@ -83,8 +25,6 @@ test('every collective operation gives its result again and again', async () => 
     return seen;
   });
   const expected = Array.from({ length: 20 }, (_, round) => [
-    [6, 3 * round],
-    [[round], [0, 0]],
     `round ${round} ✓`,
     [`0/${round}`, `1/${round}`, `2/${round}`],
     [
@@ -125,8 +65,8 @@ describe('an error of one worker', () => {
             where: 'there',
             fix: 'so',
           });
-        await cluster.allReduceSum([new Float32Array(10)]);
-        await cluster.allReduceSum([new Float32Array(10)]);
+        await cluster.gather(new Float64Array(10));
+        await cluster.gather(new Float64Array(10));
       });
       for (const [rank, error] of reasons(outcomes).entries()) {
         assert.ok(error instanceof InterruptedError);
@@ -170,7 +110,7 @@ describe('an error of one worker', () => {
 
   test('that calls another operation than the others is detected', async () => {
     const outcomes = await runWorkers(2, async (cluster) => {
-      if (cluster.rank === 0) await cluster.allReduceSum([new Float32Array(8)]);
+      if (cluster.rank === 0) await cluster.gatherTexts('eight').then(() => cluster.gatherTexts('more'));
       else await cluster.gather(new Float64Array(8));
     });
     assert.ok(

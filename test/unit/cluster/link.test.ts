@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { createServer, Socket } from 'node:net';
 import { after, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import { encodeHead, HEAD_BYTES, KIND, MAX_BYTES } from '../../../src/cluster/frame.ts';
+import { encodeHead, HEAD_BYTES, KIND, MAX_TEXT } from '../../../src/cluster/frame.ts';
 import { Link } from '../../../src/cluster/link.ts';
 import { SocketReader } from '../../../src/cluster/reader.ts';
 import { errorFromStop, type Stop } from '../../../src/cluster/stop.ts';
@@ -79,8 +79,8 @@ const cases: Record<string, Case> = {
   },
   'resets the connection': { sends: (other) => other.resetAndDestroy(), says: /RESET|ended/ },
   'announces a body above the maximum': {
-    sends: (other) => other.write(head(KIND.gather, 0, MAX_BYTES + 1)),
-    says: new RegExp(`${MAX_BYTES + 1} bytes`),
+    sends: (other) => other.write(head(KIND.gather, 0, MAX_TEXT + 1)),
+    says: new RegExp(`${MAX_TEXT + 1} bytes`),
   },
   'speaks another protocol': {
     sends: (other) => other.write('GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n'),
@@ -88,11 +88,11 @@ const cases: Record<string, Case> = {
   },
   'sends a body of another length': {
     sends: (other) => other.write(frame(KIND.gather, 0, Buffer.alloc(3))),
-    says: /5 of exchange 0, 3 bytes, for 5 of exchange 0/,
+    says: /3 of exchange 0, 3 bytes, for 3 of exchange 0/,
   },
   'sends another exchange': {
     sends: (other) => other.write(frame(KIND.gather, 1, Buffer.alloc(4))),
-    says: /5 of exchange 1/,
+    says: /3 of exchange 1/,
   },
   'sends an unknown kind of frame': {
     sends: (other) => other.write(frame(99, 0, Buffer.alloc(4))),
@@ -129,7 +129,7 @@ const cases: Record<string, Case> = {
 for (const [what, { sends, code = 'E_WORKER_LOST', says }] of Object.entries(cases)) {
   test(`a worker that ${what} fails every request with ${code}`, async () => {
     const { link, other, stopped } = await linked();
-    const received = link.receive(KIND.gather, 0, [new Uint8Array(4)]);
+    const received = link.receive(KIND.gather, 0, 4, 4);
     const isExpected = (error: unknown): boolean => {
       assert.ok(error instanceof DataError);
       assert.equal(error.code, code);
@@ -146,7 +146,7 @@ for (const [what, { sends, code = 'E_WORKER_LOST', says }] of Object.entries(cas
 
 test('a worker that is silent for longer than the timeout is lost; heartbeats keep it', async () => {
   const { link, other, beat, receives } = await linked();
-  const received = link.receive(KIND.gather, 0, [new Uint8Array(1)]);
+  const received = link.receive(KIND.gather, 0, 1, 1);
   for (let round = 0; round < 3; round++) {
     for (let i = 0; i < MAX_SILENT_BEATS; i++) beat();
     await receives(HEAD_BYTES, () => other.write(head(KIND.alive, 0, 0)));
@@ -154,7 +154,7 @@ test('a worker that is silent for longer than the timeout is lost; heartbeats ke
   }
   other.write(frame(KIND.gather, 0, Buffer.of(5)));
   await received;
-  const silent = link.receive(KIND.gather, 1, [new Uint8Array(1)]);
+  const silent = link.receive(KIND.gather, 1, 1, 1);
   beat();
   for (let i = 0; i < MAX_SILENT_BEATS; i++) beat();
   let isPending = true;
@@ -169,8 +169,8 @@ test('a worker that is silent for longer than the timeout is lost; heartbeats ke
   await assert.rejects(silent, { code: 'E_WORKER_LOST', message: /no data for 10 seconds/ });
 });
 
-test('a frame that is not requested yet waits, for any time, and heartbeats are sent meanwhile', async () => {
-  const { link, other, beat, receives } = await linked();
+test('a frame that is not requested yet waits; what comes after it is seen at once', async () => {
+  const { link, other, stopped, beat, receives } = await linked();
   let heard = 0;
   other.on('data', (bytes: Buffer) => {
     heard += bytes.length;
@@ -179,8 +179,19 @@ test('a frame that is not requested yet waits, for any time, and heartbeats are 
   for (let i = 1; i <= 2 * MAX_SILENT_BEATS; i++) {
     beat();
     await until(() => heard >= i * HEAD_BYTES);
+    await receives(HEAD_BYTES, () => other.write(head(KIND.alive, 0, 0)));
   }
-  const bytes = [new Uint8Array(1), new Uint8Array(1)];
-  await link.receive(KIND.gather, 0, bytes);
-  assert.deepEqual(bytes, [Uint8Array.of(1), Uint8Array.of(2)]);
+  assert.deepEqual([...(await link.receive(KIND.gather, 0, 2, 2))], [1, 2]);
+  // While this worker is inside a step it requests nothing, and must still hear that the other one stops.
+  other.write(frame(KIND.gather, 1, Buffer.of(3)));
+  other.write(frame(KIND.stop, 0, Buffer.from('{"code":"E_OF_IT","message":"why"}')));
+  assert.equal((await stopped).code, 'E_OF_IT');
+});
+
+test('a worker that is silent behind a frame that nobody has requested is lost too', async () => {
+  const { other, stopped, beat, receives } = await linked();
+  await receives(HEAD_BYTES + 1, () => other.write(frame(KIND.gather, 0, Buffer.of(1))));
+  beat();
+  for (let i = 0; i <= MAX_SILENT_BEATS; i++) beat();
+  assert.equal((await stopped).code, 'E_WORKER_LOST');
 });

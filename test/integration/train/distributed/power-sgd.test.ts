@@ -8,21 +8,17 @@ import { after, describe, test } from 'node:test';
 import { readCheckpoint } from '../../../../src/checkpoint/read.ts';
 import { writeCheckpoint } from '../../../../src/checkpoint/write.ts';
 import type { Cluster } from '../../../../src/cluster/cluster.ts';
+import { eachReplica } from '../../../../src/engine/distributed/replicas.ts';
+import { sumAllOverReplicas } from '../../../../src/engine/distributed/sums.ts';
 import { Runtime } from '../../../../src/engine/session/runtime.ts';
 import type { Tensor } from '../../../../src/engine/tfjs/tf.ts';
 import { constant, normal } from '../../../../src/nn/parameters.ts';
 import { Weights } from '../../../../src/nn/weights.ts';
-import { AllReduce } from '../../../../src/train/distributed/all-reduce.ts';
-import {
-  gatherResiduals,
-  scatterResiduals,
-  sendResiduals,
-} from '../../../../src/train/distributed/error-feedback.ts';
+import { Residuals } from '../../../../src/train/distributed/error-feedback.ts';
 import { PowerSgd } from '../../../../src/train/distributed/power-sgd.ts';
-import { GradientAccumulator } from '../../../../src/train/optim/accumulate.ts';
 import { createLogger } from '../../../../src/util/logger.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
-import { runAllWorkers } from '../../../support/cluster.ts';
+import { runAllWorkers, workerRuntime } from '../../../support/cluster.ts';
 
 const RANK = 2;
 const SPEC = {
@@ -62,25 +58,21 @@ function gradientsOf(rank: number, step: number): Arrays {
 }
 
 /** A worker's exchange, and what it holds. */
-async function setUp(cluster: Cluster, isExact = false) {
-  const runtime = new Runtime();
+async function setUp(cluster: Cluster) {
+  const runtime = await workerRuntime(cluster);
   runtimes.push(runtime);
   const weights = new Weights(runtime, 'model', SPEC);
-  const sums = new GradientAccumulator(runtime, 'model', weights.entries);
-  const compression = isExact ? undefined : new PowerSgd(runtime, 'model', weights.entries, RANK);
-  await compression?.factors.initialize(0);
-  await compression?.residuals.load(compression.residuals.zeros());
-  const exchange = new AllReduce(runtime, 'test', { cluster, sums, compression });
-  const start = runtime.compile('set', (inputs: Record<string, Tensor>) => {
-    sums.clear();
-    sums.add(new Map(Object.entries(inputs)));
-    return {};
+  const compression = new PowerSgd(runtime, 'model', weights.entries, RANK);
+  await compression.factors.initialize(0);
+  await compression.residuals.load(compression.residuals.zeros());
+  const sum = runtime.compile('sum', (inputs: Record<string, Tensor>) => {
+    const [applied] = compression.sum([new Map(NAMES.map((name) => [name, inputs[name]!]))], (each) =>
+      eachReplica((r) => sumAllOverReplicas(each[r]!, 'order')),
+    );
+    return Object.fromEntries(applied!);
   });
-  const finish = runtime.compile('finish', (inputs: Record<string, Tensor>) =>
-    Object.fromEntries(exchange.gradients(inputs)),
-  );
   const step = async (gradients: Arrays): Promise<Arrays> => {
-    await start(
+    const results = await sum(
       Object.fromEntries(
         NAMES.map((name) => [
           name,
@@ -88,12 +80,11 @@ async function setUp(cluster: Cluster, isExact = false) {
         ]),
       ),
     );
-    const results = await finish(await exchange.run());
     return Object.fromEntries(
       NAMES.map((name) => [name, [...(results[name]!.data as Float32Array)]]),
     ) as Arrays;
   };
-  return { step, compression: compression as PowerSgd };
+  return { step, compression };
 }
 
 type Matrix = number[][];
@@ -227,24 +218,6 @@ test('a sum of gradients of the rank of the compression is exact, at the first s
   for (const result of results) for (const name of NAMES) assertNear(result[name], sum[name], name, 1e-3);
 });
 
-test('compressed gradients send fewer bytes', async () => {
-  const bytes = async (isExact: boolean): Promise<number> => {
-    const [sent] = await runAllWorkers(2, async (cluster) => {
-      const { step } = await setUp(cluster, isExact);
-      const before = cluster.bytesSent;
-      await step(gradientsOf(cluster.rank, 0));
-      return cluster.bytesSent - before;
-    });
-    return sent!;
-  };
-  const numbers = 14 * 9 + 12 * 11 + 12 + 9;
-  const compressed = RANK * (14 + 9 + 12 + 11) + 12 + 9;
-  // Half of the numbers each way, twice; a head for each of few frames.
-  const isAbout = (count: number, sent: number): boolean => sent >= 4 * count && sent < 4 * count + 100;
-  assert.ok(isAbout(numbers, await bytes(true)));
-  assert.ok(isAbout(compressed, await bytes(false)));
-});
-
 test('a rank at which no matrix becomes smaller is refused', () => {
   const runtime = new Runtime();
   runtimes.push(runtime);
@@ -269,60 +242,63 @@ describe('residuals in a checkpoint', () => {
       [...(await residuals.save())].map(([name, { data }]) => [name, [...(data as Float32Array)]]),
     );
 
-  test('go back to the same number of workers, or are shared among another number', async () => {
+  test('go back to the same number of workers, or are shared among another; they are 0 without saved ones', async () => {
     await runAllWorkers(3, async (cluster) => {
-      const runtime = new Runtime();
+      const runtime = await workerRuntime(cluster);
       runtimes.push(runtime);
-      const residuals = residualsOf(runtime);
+      const weights = residualsOf(runtime);
+      const residuals = new Residuals(runtime, weights);
+      await residuals.restore(cluster, undefined, createLogger('error'));
+      assert.deepEqual(await numbersOf(weights), {
+        'error.a': Array(6).fill(0),
+        'error.b': Array(5).fill(0),
+      });
       const values = Object.entries(valuesOf(cluster.rank));
-      await residuals.load(
+      await weights.load(
         new Map(
           values.map(([name, data]) => [
             name,
-            {
-              dtype: 'float32',
-              shape: name === 'error.a' ? [3, 2] : [5],
-              data: Float32Array.from(data),
-            },
+            { dtype: 'float32', shape: name === 'error.a' ? [3, 2] : [5], data: Float32Array.from(data) },
           ]),
         ),
       );
-      if (!cluster.isPrimary) {
-        await sendResiduals(cluster, residuals);
-        return;
+      if (!cluster.isPrimary) await residuals.send();
+      else {
+        const rest = {
+          kind: 'dalle',
+          step: 1,
+          seed: 0,
+          dataPosition: null,
+          metrics: {},
+          config: {},
+        } as const;
+        await writeCheckpoint(path, {
+          ...rest,
+          model: [],
+          optimizer: [],
+          compression: residuals.sources(),
+        });
       }
-      const compression = await gatherResiduals(cluster, residuals);
-      const rest = { kind: 'dalle', step: 1, seed: 0, dataPosition: null, metrics: {}, config: {} } as const;
-      await writeCheckpoint(path, { ...rest, model: [], optimizer: [], compression });
+      await cluster.anyTrue(false);
     });
     const resumeWith = (workers: number) =>
       runAllWorkers(workers, async (cluster) => {
-        const runtime = new Runtime();
+        const runtime = await workerRuntime(cluster);
         runtimes.push(runtime);
-        const residuals = residualsOf(runtime);
+        const weights = residualsOf(runtime);
         const checkpoint = cluster.isPrimary
           ? await readCheckpoint(path, { kind: 'dalle', optimizer: true, warn: assert.fail })
           : undefined;
-        await scatterResiduals(cluster, residuals, checkpoint, createLogger('error'));
-        return numbersOf(residuals);
+        await new Residuals(runtime, weights).restore(cluster, checkpoint, createLogger('error'));
+        return numbersOf(weights);
       });
     assert.deepEqual(await resumeWith(3), [0, 1, 2].map(valuesOf));
-    const shared = (workers: number) => ({
-      'error.a': [1, 2, 3, 4, 5, 6].map((value) => Math.fround((3 * value + 30) / workers)),
-      'error.b': [0, 1, 2, 3, 4].map((value) => Math.fround((7 * value) / workers)),
-    });
-    assert.deepEqual(await resumeWith(2), [shared(2), shared(2)]);
-    assert.deepEqual(await resumeWith(4), Array(4).fill(shared(4)));
-  });
-
-  test('are 0 without saved ones', async () => {
-    const [first] = await runAllWorkers(2, async (cluster) => {
-      const runtime = new Runtime();
-      runtimes.push(runtime);
-      const residuals = residualsOf(runtime);
-      await scatterResiduals(cluster, residuals, undefined, createLogger('error'));
-      return numbersOf(residuals);
-    });
-    assert.deepEqual(first, { 'error.a': [0, 0, 0, 0, 0, 0], 'error.b': [0, 0, 0, 0, 0] });
+    assert.deepEqual(
+      await resumeWith(2),
+      Array(2).fill({
+        'error.a': [1, 2, 3, 4, 5, 6].map((value) => Math.fround((3 * value + 30) / 2)),
+        'error.b': [0, 1, 2, 3, 4].map((value) => Math.fround((7 * value) / 2)),
+      }),
+    );
   });
 });
