@@ -116,7 +116,7 @@ try {
   }
   console.log(`${highWater().toFixed(2)} GB at most before decoding`);
   const pixels = await codec.decode(Int32Array.from(wanted.codes));
-  const levels = (theirs.get('pixels')?.data ?? pixels) as ArrayLike<number>;
+  const levels = theirs.get('pixels')?.data as Float32Array;
   const off = pixels.reduce((most, value, i) => Math.max(most, Math.abs(value - (levels[i] as number))), 0);
   console.log(`${size}, ${precision}: logits differ by ${worst.toExponential(1)} of their size at most`);
   console.log(
