@@ -44,6 +44,8 @@ const LAYOUTS = {
   column: { rank: 4, shape: squeezed(2, 3) },
   /** [1, 1, channels] → [channels] */
   scale: { rank: 3, shape: squeezed(2) },
+  /** [1, rows, channels] → [rows, channels] */
+  table: { rank: 3, shape: squeezed(1, 2) },
   /** [1] → [] */
   scalar: { rank: 1, shape: squeezed() },
 } as const satisfies Record<string, LayoutRule | undefined>;
@@ -148,7 +150,7 @@ export function rename(tensors: StateDict, rules: readonly Rule[], where: string
 
 const MAX_NAMED = 3;
 
-interface Exactly {
+export interface Exactly {
   readonly tensors: ReadonlyMap<string, TensorSource>;
   /** External names of tensors beside them that cannot be weights, since they are not of floats that mm reads. */
   readonly inert: readonly string[];
