@@ -111,6 +111,8 @@ interface Exactly {
   readonly tensors: ReadonlyMap<string, TensorSource>;
   /** External names of tensors beside them that cannot be weights, since they are not of floats that mm reads. */
   readonly inert: readonly string[];
+  /** Tensors beside them that carry nothing to learn. */
+  readonly beside: StateDict;
 }
 
 /**
@@ -140,14 +142,16 @@ export function renameExactly(
     if (found.get(ours)?.shape.join() !== shape.join())
       throw misfit(`${names} is [${theirs}], the configuration makes ${ours} [${shape}]`, where, model);
   }
-  const beside = [...unknown].filter(([name]) => !unused.test(name));
-  const extra = beside.flatMap(([name, tensor]) => (isFloat(tensor) ? [name] : []));
+  const isUnused = ([name]: readonly [string, ExternalTensor]): boolean => unused.test(name);
+  const others = [...unknown].filter((entry) => !isUnused(entry));
+  const extra = others.flatMap(([name, tensor]) => (isFloat(tensor) ? [name] : []));
   if (extra.length > 0) {
     const rest = extra.length > MAX_NAMED ? ` and ${extra.length - MAX_NAMED} more` : '';
     throw misfit(`${extra.slice(0, MAX_NAMED).join(', ')}${rest} unknown`, where, model);
   }
   return {
     tensors: found,
-    inert: beside.map(([name, { dtype }]) => `${name} (${dtype})`),
+    inert: others.map(([name, { dtype }]) => `${name} (${dtype})`),
+    beside: new Map([...unknown].filter(isUnused)),
   };
 }

@@ -2,6 +2,7 @@
 
 import { ELEMENT_TYPES, type TensorArray, type TensorData, type TensorType } from '../checkpoint/dtype.ts';
 import { widen } from '../checkpoint/half.ts';
+import type { TensorSource } from '../checkpoint/safetensors.ts';
 import { DataError } from '../util/errors.ts';
 
 /** A tensor of another program, read when its turn comes. */
@@ -31,6 +32,15 @@ export function externalTensor(
     });
   };
   return { dtype, shape, read, rows };
+}
+
+/** Tensors as they came, of the types that checkpoints hold; the others are left out. */
+export function asTheyCame(tensors: StateDict): [name: string, source: TensorSource][] {
+  return [...tensors].flatMap(([name, tensor]) => {
+    const { dtype, shape } = tensor;
+    if (!Object.hasOwn(ELEMENT_TYPES, dtype)) return [];
+    return [[name, { dtype: dtype as TensorType, shape, data: async () => (await tensor.read()).data }]];
+  });
 }
 
 const FLOATS: readonly string[] = ['float32', 'float16', 'bfloat16', 'float64'];

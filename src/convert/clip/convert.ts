@@ -6,7 +6,9 @@ import { type ClipModelConfig, clipModelSchema } from '../../config/clip.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import type { Converted, Converter, ConvertOptions, ExternalFiles } from '../external.ts';
 import { type FoundModel, findModel } from '../files/find.ts';
+import { isAsItCame, jsonFiles, type Origin } from '../origin.ts';
 import { externalNames } from '../rules.ts';
+import { asTheyCame } from '../tensors.ts';
 import { dallePytorchRules, huggingFaceRules, openaiRules } from './names.ts';
 import { isOpenClipConfig, type OpenClipConfig, readOpenClipConfig } from './open-clip-config.ts';
 import { huggingFacePreprocessing, PREPROCESSING_HINTS, type Preprocessing } from './preprocessing.ts';
@@ -35,11 +37,16 @@ async function readJson(path: string): Promise<unknown> {
 
 interface ReadClip {
   readonly what: string;
+  readonly origin: Origin;
   readonly clip: ConvertedClip;
   readonly tokenizer: NamedTokenizer;
 }
 
-function converted({ notes }: ExternalFiles, { what, clip, tokenizer }: ReadClip): Converted {
+function converted(
+  { notes }: ExternalFiles,
+  options: ConvertOptions,
+  { what, clip, tokenizer, origin }: ReadClip,
+): Converted {
   if (clip.inert.length > 0)
     notes.push(`tensors that are not used, and of types without weights: ${clip.inert.join(', ')}`);
   const { image, embedding } = clip.model;
@@ -50,12 +57,24 @@ function converted({ notes }: ExternalFiles, { what, clip, tokenizer }: ReadClip
     what: `${what}, ${tower}, ${image.size} pixels, ${embedding} features`,
     contents: {
       kind: 'clip',
-      config: { model: clip.model },
+      config: { model: clip.model, ...(isAsItCame(options) && { source: origin }) },
       model: clip.tensors,
+      ...externalPart(clip, options),
       tokenizer: tokenizer.tokenizer,
     },
   };
 }
+
+/** The buffers of a model that is as it came. */
+function externalPart({ beside }: ConvertedClip, options: ConvertOptions): Pick<Contents, 'external'> {
+  const external = asTheyCame(beside);
+  return external.length > 0 && isAsItCame(options) ? { external } : {};
+}
+type Contents = Converted['contents'];
+
+/** Files beside the weights that only say what a tokenizer of theirs needs. */
+const TOKENIZER_FILES = ['tokenizer_config.json', 'special_tokens_map.json'];
+const PREPROCESSING_FILES = ['preprocessor_config.json', 'processor_config.json'];
 
 /** A tensor of either text tower, and others that every model of the kind has. */
 const ANCHORS = {
@@ -105,8 +124,10 @@ export const huggingFaceClip: Converter = {
       image: { ...preprocessing, ...(size && { size }) },
       text: length ? { length } : {},
     });
-    return converted(files, {
+    const names = ['config.json', ...PREPROCESSING_FILES, ...TOKENIZER_FILES];
+    return converted(files, options, {
       what: "Hugging Face's CLIP",
+      origin: { format: 'transformers', files: await jsonFiles(files, names) },
       clip,
       tokenizer: await findTokenizer(files, options),
     });
@@ -148,7 +169,12 @@ export const openaiClip: Converter = {
       text: { ...text, ...(specialTokens && { specialTokens }) },
     });
     if (!config && !isOpenaiArchive(found.tensors)) files.notes.push(assumed(clip.model));
-    return converted(files, { what: config ? "open_clip's CLIP" : "OpenAI's CLIP", clip, tokenizer });
+    const names = ['open_clip_config.json', ...TOKENIZER_FILES];
+    const origin: Origin = config
+      ? { format: 'open-clip', files: await jsonFiles(files, names) }
+      : { format: 'openai', files: {} };
+    const what = config ? "open_clip's CLIP" : "OpenAI's CLIP";
+    return converted(files, options, { what, origin, clip, tokenizer });
   },
 };
 
@@ -196,6 +222,7 @@ export const dallePytorchClip: Converter = {
           },
         );
     const tokenizer = cleanedFor(await findTokenizer(files, options));
-    return converted(files, { what: "DALLE-pytorch's CLIP", clip, tokenizer });
+    const origin: Origin = { format: 'dalle-pytorch', files: {} };
+    return converted(files, options, { what: "DALLE-pytorch's CLIP", origin, clip, tokenizer });
   },
 };
