@@ -32,6 +32,10 @@ const shape = {
     .default(11)
     .describe('side of the neighbourhood of conv and conv-like attention, odd'),
   headWidth: positiveInteger().optional().describe('channels of an attention head; by default width / heads'),
+  attentionBias: z
+    .boolean()
+    .default(true)
+    .describe('biases of queries, keys and values; DALLE-pytorch has none'),
   initialStddev: z
     .number()
     .positive()

@@ -1,24 +1,14 @@
-// What the exporters have in common: their formats, and the files that they write.
+// What the exporters have in common: what they are, and the files that they write.
 
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { type TensorSource, writeSafetensors } from '../checkpoint/safetensors.ts';
+import type { DvaeModelConfig } from '../config/dvae.ts';
 import type { ModelKind } from '../config/kind.ts';
 import { type StateDictToWrite, type TorchValue, writeTorchFile } from '../convert/torch/write.ts';
 import { writeFileAtomic, writeFolderAtomic } from '../util/files.ts';
+import type { ExportFormat } from './formats.ts';
 import type { ExportModel } from './model.ts';
-
-export const EXPORT_FORMATS = [
-  'transformers',
-  'open-clip',
-  'openai',
-  'dalle-pytorch',
-  'taming',
-  'diffusers',
-  'tokenizer',
-  'saved-model',
-] as const;
-export type ExportFormat = (typeof EXPORT_FORMATS)[number];
 
 /** Writes a file, given its path. */
 export type WriteFile = (path: string) => Promise<void>;
@@ -34,10 +24,12 @@ export interface Exported {
 export interface Exporter {
   readonly format: ExportFormat;
   readonly kind: ModelKind;
+  /** Of the models it takes; every one without it. */
+  readonly architecture?: DvaeModelConfig['architecture'];
   /** What is written, and the program that opens it, for help and messages. */
   readonly writes: string;
-  /** Undefined for a model of the kind that is another one's: other architectures of a dVAE. */
-  export(model: ExportModel): Promise<Exported | undefined>;
+  /** @throws DataError where the format has no place for a part of the model */
+  export(model: ExportModel): Promise<Exported>;
 }
 
 export const jsonFile =

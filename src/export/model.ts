@@ -12,7 +12,7 @@ import { flatten, type SpecTree } from '../nn/parameters.ts';
 import { loadTokenizer } from '../tokenizers/load.ts';
 import type { Tokenizer } from '../tokenizers/tokenizer.ts';
 import { DataError } from '../util/errors.ts';
-import type { ExportFormat } from './format.ts';
+import type { ExportFormat } from './formats.ts';
 
 /** Which weights: those that the other commands use, the EMA where there is one, or the last ones. */
 export type WeightsChoice = 'best' | 'last';
@@ -49,6 +49,11 @@ export class ExportModel {
   origin(format: ExportFormat): Origin | undefined {
     const origin = originIn(this.checkpoint.config(z.record(z.string(), z.unknown())));
     return origin?.format === format ? origin : undefined;
+  }
+
+  /** The model's section of the configuration. */
+  config<S extends z.ZodType>(schema: S): z.output<S> {
+    return (this.checkpoint.config(z.looseObject({ model: schema })) as { model: z.output<S> }).model;
   }
 
   /** The weights by our names. Throws DataError where they do not fit the configuration. */

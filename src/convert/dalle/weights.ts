@@ -1,5 +1,5 @@
-// The converter of DALLE-pytorch's DALLE; names.ts has the names of its tensors. Two parameters of ours have no tensor
-// there: the start token, which is text token 0 at position 0, and the biases of queries, keys and values, which are 0.
+// The converter of DALLE-pytorch's DALLE; names.ts has the names of its tensors. One parameter of ours has no tensor
+// there: the start token, which is text token 0 at position 0.
 
 import { widen } from '../../checkpoint/half.ts';
 import { matchTensors } from '../../checkpoint/match.ts';
@@ -158,10 +158,6 @@ export function dallePytorchModel(settings: Settings, given: StateDict, where: s
   const start = tensors.get(TEXT_POSITIONS)?.rows(0, 1);
   if (start) beside.push(...asTheyCame(new Map([[TEXT_POSITIONS, start]])));
   const expected = flatten(dalleSpec(model));
-  for (const [name, { shape }] of expected) {
-    if (name.endsWith('.qkv.bias'))
-      found.set(name, { dtype: 'float32', shape, data: async () => new Float32Array(shape[0] as number) });
-  }
   // Layers that share weights have them once, and a tied head is the embeddings.
   const names = new Set(expected.map(([name]) => name));
   for (const name of found.keys()) if (!names.has(name)) found.delete(name);

@@ -1,6 +1,6 @@
 // The CLIP of DALLE-pytorch as its state dictionary.
 
-import { clipCheckpointSchema } from '../../config/clip.ts';
+import { clipModelSchema } from '../../config/clip.ts';
 import { dallePytorchRules } from '../../convert/clip/names.ts';
 import { renameBack } from '../../convert/inverse.ts';
 import { StateDictToWrite } from '../../convert/torch/write.ts';
@@ -14,7 +14,7 @@ export const clipToDallePytorch: Exporter = {
   writes: 'CLIP of architecture dalle-pytorch as its state dictionary (.pt)',
 
   async export(model) {
-    const config = model.checkpoint.config(clipCheckpointSchema).model;
+    const config = model.config(clipModelSchema);
     const { architecture, image } = config;
     assertDemands(
       model,

@@ -76,7 +76,7 @@ const clipsTokens = (config: ClipModelConfig, json: TokenizerJson): Record<strin
   return { bos_token, eos_token, unk_token: eos_token, pad_token: eos_token } as Record<string, string>;
 };
 
-/** Whether the padding of texts, which towers that are not causal read, is a token of its own in the file. */
+/** Whether the padding of texts, which towers that are not causal read, is a special token in the file. */
 export const hasPaddingToken = (config: ClipModelConfig, tokenizer: Tokenizer): boolean => {
   const { added_tokens: added = [] } = tokenizer.toJSON() as { added_tokens?: readonly { id: number }[] };
   return added.some(({ id }) => id === specialTokens(config).padding);

@@ -1,7 +1,7 @@
 // CLIP as a folder of open_clip: open_clip_config.json, its weights and its tokenizer.
 
 import { createHash } from 'node:crypto';
-import { type ClipModelConfig, clipCheckpointSchema } from '../../config/clip.ts';
+import { type ClipModelConfig, clipModelSchema } from '../../config/clip.ts';
 import { openaiRules } from '../../convert/clip/names.ts';
 import { renameBack } from '../../convert/inverse.ts';
 import { specialTokens } from '../../models/clip/config.ts';
@@ -117,7 +117,7 @@ export const clipToOpenClip: Exporter = {
   writes: 'CLIP as a folder of open_clip, with its configuration and tokenizer',
 
   async export(model) {
-    const config = model.checkpoint.config(clipCheckpointSchema).model;
+    const config = model.config(clipModelSchema);
     const { architecture } = config;
     assertDemands(
       model,
@@ -149,7 +149,11 @@ export const clipToOpenClip: Exporter = {
     const files: Record<string, WriteFile> = {
       'open_clip_config.json': jsonFile(given['open_clip_config.json'] ?? fresh),
       'open_clip_model.safetensors': safetensorsFile(
-        new Map([...renameBack(tensors, openaiRules(config)), ...batchCounters(config), ...external]),
+        new Map([
+          ...renameBack(tensors, openaiRules(config)),
+          ...batchCounters(model, 'open-clip', config),
+          ...external,
+        ]),
       ),
     };
     const tokenizerFiles = hubTokenizer(model, config, tokenizer, { cleansItself: true, given });

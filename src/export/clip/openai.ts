@@ -1,7 +1,7 @@
 // CLIP as a state dictionary of openai/CLIP, which clip.load and open_clip open: what its code has no setting for has to
 // be as in the published models.
 
-import { type ClipModelConfig, clipCheckpointSchema } from '../../config/clip.ts';
+import { type ClipModelConfig, clipModelSchema } from '../../config/clip.ts';
 import { OPENAI_MEAN, OPENAI_STDDEV } from '../../config/clip-towers.ts';
 import { openaiRules } from '../../convert/clip/names.ts';
 import { renameBack } from '../../convert/inverse.ts';
@@ -59,7 +59,7 @@ export const clipToOpenai: Exporter = {
   writes: "CLIP as a state dictionary of openai/CLIP's names (.pt)",
 
   async export(model) {
-    const config = model.checkpoint.config(clipCheckpointSchema).model;
+    const config = model.config(clipModelSchema);
     assertExpressible(model, config);
     if (!isPublished(await model.tokenizer()))
       model.notes.push(
@@ -75,7 +75,7 @@ export const clipToOpenai: Exporter = {
     const weights = new Map([
       ...integers,
       ...renameBack(tensors, openaiRules(config)),
-      ...batchCounters(config),
+      ...batchCounters(model, 'openai', config),
       ...(await model.external('openai')),
     ]);
     return { what: "openai/CLIP's state dictionary", file: torchFile(new StateDictToWrite(weights)) };

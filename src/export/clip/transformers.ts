@@ -1,6 +1,6 @@
 // CLIP as a folder of transformers' CLIPModel.
 
-import { type ClipModelConfig, clipCheckpointSchema } from '../../config/clip.ts';
+import { type ClipModelConfig, clipModelSchema } from '../../config/clip.ts';
 import { huggingFaceRules } from '../../convert/clip/names.ts';
 import { INTERPOLATIONS } from '../../convert/clip/preprocessing.ts';
 import { renameBack } from '../../convert/inverse.ts';
@@ -99,7 +99,7 @@ export const clipToTransformers: Exporter = {
   writes: "CLIP as a folder of Hugging Face's CLIPModel, with its processor and tokenizer",
 
   async export(model) {
-    const config = model.checkpoint.config(clipCheckpointSchema).model;
+    const config = model.config(clipModelSchema);
     assertExpressible(model, config);
     const tensors = await model.tensors(clipSpec(config));
     const given = model.origin('transformers')?.files ?? {};
