@@ -16,6 +16,7 @@ import { dvaeToOpenai } from './dvae/openai.ts';
 import { type Exporter, writeExported } from './format.ts';
 import type { ExportFormat } from './formats.ts';
 import { ExportModel, type WeightsChoice } from './model.ts';
+import { clipToSavedModel, dvaeToSavedModel } from './saved-model/saved-model.ts';
 import { tokenizerExporters, tokenizerFile } from './tokenizer.ts';
 import { vqganToDiffusers } from './vqgan/diffusers.ts';
 import { vqganToTaming } from './vqgan/taming.ts';
@@ -31,6 +32,8 @@ export const EXPORTERS: readonly Exporter[] = [
   vqganToTaming,
   vqganToDiffusers,
   dalleToDallePytorch,
+  clipToSavedModel,
+  dvaeToSavedModel,
   ...tokenizerExporters,
 ];
 
