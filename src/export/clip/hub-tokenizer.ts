@@ -34,7 +34,14 @@ export function hubTokenizer(
 ): Record<string, WriteFile> {
   const { where, options } = model;
   const withoutCleaning = cleansItself || options.withoutCleaning;
-  const json = withStartAndEnd(huggingFaceJson(tokenizer, { where, withoutCleaning }), tokenizer);
+  const { start = 0 } = specialTokens(config);
+  const written = huggingFaceJson(tokenizer, { where, withoutCleaning });
+  const json = withStartAndEnd(written, tokenizer);
+  if (json !== written && start !== tokenizer.vocabularySize)
+    throw model.unsupported(
+      `the tokenizer has ${tokenizer.vocabularySize} ids and the model’s start token is ${start}: in a tokenizer.json it is the next id`,
+      'train with `model.text.vocabulary` left to the tokenizer',
+    );
   const files: Record<string, WriteFile> = { 'tokenizer.json': jsonFile(json) };
   const isClips = tokenizer instanceof ClipTokenizer;
   // Older programs read CLIP's vocabulary from these two.
