@@ -1,4 +1,4 @@
-// mm's side of clip-encode.ts: the images as bytes, through the encoder that mm rank and mm classify use.
+// mm's side of the bench of CLIP's image features: the images as bytes, through the encoder that mm rank and mm classify use.
 
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { openFullClip } from '../check/full-clip.ts';

@@ -1,5 +1,10 @@
 // Model sections of the joint Transformers that the benches time.
 
+import type { z } from 'zod';
+import type { dalleModelSchema } from '../../src/config/dalle-model.ts';
+
+type Section = z.input<typeof dalleModelSchema>;
+
 /** 64 + 256 tokens, 6.9 M parameters. */
 export const SMALL = {
   textLength: 64,
@@ -11,7 +16,7 @@ export const SMALL = {
   heads: 4,
   attention: ['full'],
   gated: true,
-};
+} satisfies Section;
 /** 256 + 1024 tokens. */
 export const LONG = {
   textLength: 256,
@@ -21,7 +26,10 @@ export const LONG = {
   width: 512,
   layers: 8,
   heads: 8,
-};
+} satisfies Section;
 /** The published order of layers, and full attention in its place. */
-export const PUBLISHED = { attention: ['row', 'column', 'row', 'row'], lastAttention: 'conv' };
-export const FULL = { attention: ['full'] };
+export const PUBLISHED = {
+  attention: ['row', 'column', 'row', 'row'],
+  lastAttention: 'conv',
+} satisfies Partial<Section>;
+export const FULL = { attention: ['full'] } satisfies Partial<Section>;

@@ -1,4 +1,4 @@
-"""The PyTorch side of dvae-step.ts: the `dall_e` package's encoder and decoder, channels-last, a step for each line.
+"""The PyTorch side of dvae-benches.ts: the `dall_e` package's encoder and decoder, channels-last, a step for each line.
 
 dvae_step.py train|tokenize HIDDEN SIZE BATCH VOCABULARY FOLDER
 """

@@ -97,8 +97,12 @@ await runScript(async () => {
       const { median, min, max } = spread(some.slice(1).flatMap(({ milliseconds }) => milliseconds));
       const rate = (ms: number): string => ((images / ms) * 1000).toFixed(0);
       const seen = some.every(({ values: counts }) => counts.every((count) => count === images));
+      const processor = spread(some.slice(1).map((turn) => turn.processorMilliseconds ?? Number.NaN));
+      const each = (ms: number): string => (ms / images).toFixed(2);
       console.log(
-        `${name.padEnd(12)} ${rate(median)} images/s (${rate(max)} to ${rate(min)})${seen ? '' : ': NOT ALL IMAGES'}`,
+        `${name.padEnd(12)} ${rate(median)} images/s (${rate(max)} to ${rate(min)}), ` +
+          `${each(processor.median)} ms of a processor for an image (${each(processor.min)} to ${each(processor.max)})` +
+          `${seen ? '' : ': NOT ALL IMAGES'}`,
       );
     }
     for (const [one, other] of [

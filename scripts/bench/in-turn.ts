@@ -1,7 +1,7 @@
 // Times programs against each other fairly on a shared machine: each is a separate process, they run a few steps in
 // turn (A B A B …) while the others wait, and the result is the ratio within a round.
 
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { Worker } from './worker.ts';
 
 /** A program to time. Its module calls `serve`. */
@@ -18,6 +18,8 @@ export interface Turn {
   readonly values: readonly number[];
   /** Most memory the side ever had resident, after this turn; undefined where /proc does not say. */
   readonly peakMegabytes?: number | undefined;
+  /** Processor time of the steps, that of its child processes included; undefined where /proc does not say. */
+  readonly processorMilliseconds?: number | undefined;
 }
 
 type Run = (step: number) => Promise<number>;
@@ -51,12 +53,17 @@ export async function serve(
   process.on('message', async ({ steps }: { steps: number }) => {
     const milliseconds: number[] = [];
     const values: number[] = [];
+    const before = processorMilliseconds(pid);
     for (const end = done + steps; done < end; done++) {
       const start = performance.now();
       values.push(await run(done));
       milliseconds.push(performance.now() - start);
     }
-    process.send?.({ milliseconds, values, peakMegabytes: megabytes(pid, 'VmHWM') } satisfies Turn);
+    const after = processorMilliseconds(pid);
+    process.send?.({
+      ...{ milliseconds, values, peakMegabytes: megabytes(pid, 'VmHWM') },
+      processorMilliseconds: before === undefined || after === undefined ? undefined : after - before,
+    } satisfies Turn);
   });
   process.send?.('ready');
 }
@@ -67,6 +74,25 @@ export function megabytes(pid: number, what: 'VmRSS' | 'VmHWM'): number | undefi
     const status = readFileSync(`/proc/${pid}/status`, 'utf8');
     const [, kilobytes] = new RegExp(`${what}:\\s+(\\d+)`).exec(status) ?? [];
     return kilobytes === undefined ? undefined : Number(kilobytes) / 1024;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Ticks of the clock that /proc counts in. */
+const TICK_MS = 10;
+
+/** Processor time that a process and its children have taken so far; undefined where there is no /proc. */
+function processorMilliseconds(pid: number): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // The name in parentheses may hold anything; user and system time are the 12th and 13th field after it.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    const children = readdirSync(`/proc/${pid}/task`).flatMap((task) =>
+      readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' ').filter(Boolean),
+    );
+    const own = (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+    return children.reduce((sum, child) => sum + (processorMilliseconds(Number(child)) ?? 0), own);
   } catch {
     return undefined;
   }

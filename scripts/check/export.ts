@@ -305,7 +305,6 @@ async function dalleFigures(runtime: Runtime, checkpoint: Checkpoint): Promise<F
 
 const FIGURES = { clip: clipFigures, dvae: dvaeFigures, dalle: dalleFigures } as const;
 
-
 const looseModel = <S extends z.ZodType>(model: S) =>
   z.looseObject({ model }) as never as z.ZodObject<{ model: S }>;
 
@@ -315,8 +314,7 @@ async function tokenizerOf(
   merges: string,
 ): Promise<Tokenizer> {
   if (kind === 'clip') return loadTokenizer(merges);
-  if (kind === 'own')
-    return trainBpe(TEXTS, { vocabulary: 300 });
+  if (kind === 'own') return trainBpe(TEXTS, { vocabulary: 300 });
   const path = join(folder, 'words.json');
   const vocab = Object.fromEntries(['?', 'a', 'cat', 'dog'].map((word, id) => [word, id]));
   const model = { type: 'WordLevel', unk_token: '?', vocab };

@@ -32,13 +32,20 @@ STRINGS = ["a red cat", "two  Blue dogs", "the end!"]
 IMAGES = 3
 LAYERS = 2
 CLIP_VOCABULARY = 514
+SIGLIP_VOCABULARY = 400
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "cat", "two", "blue", "dog", "##s", "the", "en", "##d", "!"]
+
+
+def is_siglip(config):
+    return "_siglip_" in config.get("vision_cfg", {}).get("timm_model_name", "")
 
 
 def family(config):
     vision, text = config.get("vision_cfg", {}), config.get("text_cfg", {})
     if "multimodal_cfg" in config:
         return "CoCa"
+    if is_siglip(config) and "hf_model_name" not in text:
+        return "native"
     towers = ["timm image tower"] * ("timm_model_name" in vision) + ["transformers text tower"] * ("hf_model_name" in text)
     return " and ".join(towers) or "native"
 
@@ -55,10 +62,21 @@ def reduced(config):
     """The same widths, heads, ratios, pooling and tokenizer kind; fewer layers and ids."""
     config = json.loads(json.dumps(config))
     vision, text = config["vision_cfg"], config["text_cfg"]
-    vision["layers"] = [1, 1, 1, 1] if isinstance(vision["layers"], list) else LAYERS
+    if not is_siglip(config):
+        vision["layers"] = [1, 1, 1, 1] if isinstance(vision["layers"], list) else LAYERS
     text["layers"] = LAYERS
     text["vocab_size"] = len(WORDS) + 4 if "hf_tokenizer_name" in text else CLIP_VOCABULARY
+    if is_siglip(config):
+        text["vocab_size"] = SIGLIP_VOCABULARY
     return config
+
+
+def build(folder, depth=None):
+    """The model of the folder; of timm's image tower, only the first `depth` blocks."""
+    model = create_model(f"local-dir:{folder}", load_weights=False)
+    if depth is not None and hasattr(model.visual, "trunk"):
+        model.visual.trunk.blocks = model.visual.trunk.blocks[:depth]
+    return model
 
 
 def preprocessing(name, tag):
@@ -75,7 +93,7 @@ def perturb(model, seed):
     for name, parameter in model.named_parameters():
         if parameter.ndim == 1:  # gains start at 1 and biases at 0, which hides mistakes
             parameter.add_(0.2 * torch.randn(parameter.shape, generator=random))
-        elif "embedding" in name:
+        elif "embedding" in name or name.endswith(("pos_embed", "latent")):
             parameter.copy_(0.5 * torch.randn(parameter.shape, generator=random))
         else:
             parameter.copy_(torch.randn(parameter.shape, generator=random) / math.sqrt(math.prod(parameter.shape[1:])))
@@ -85,6 +103,8 @@ def perturb(model, seed):
         if name.endswith("running_var"):
             buffer.copy_((0.2 * torch.randn(buffer.shape, generator=random)).exp())
     model.logit_scale.fill_(2.0)
+    if getattr(model, "logit_bias", None) is not None:
+        model.logit_bias.fill_(-1.5)
     return model.eval()
 
 
@@ -92,7 +112,9 @@ def write_tokenizer(folder, text):
     if "hf_tokenizer_name" not in text:
         (folder / "merges.txt").write_text("#version: 0.2\n")
         return
-    if any(kind in text["hf_tokenizer_name"] for kind in ("xlm", "mt5")):
+    if "SigLIP" in text["hf_tokenizer_name"]:
+        write_siglip(folder, text["hf_tokenizer_name"])
+    elif any(kind in text["hf_tokenizer_name"] for kind in ("xlm", "mt5")):
         write_unigram(folder, text)
     else:
         write_word_piece(folder, WORDS)
@@ -124,9 +146,18 @@ def write_unigram(folder, text):
     ).save_pretrained(folder)
 
 
+def write_siglip(folder, name, ids=None):
+    """SigLIP's kind of SentencePiece, padded with its end token, or SigLIP 2's byte pairs of Gemma. `ids`: fill up to so many."""
+    from siglip_tokenizers import gemma, siglip
+    (gemma if "SigLIP2" in name else siglip)(folder, STRINGS, ids)
+
+
 def write_full_tokenizer(folder, text):
     if "hf_tokenizer_name" not in text:
         shutil.copy(Path(open_clip.__file__).parent / "bpe_simple_vocab_16e6.txt.gz", folder)
+        return
+    if "SigLIP" in text["hf_tokenizer_name"]:
+        write_siglip(folder, text["hf_tokenizer_name"], text["vocab_size"])
         return
     # Words that no string has fill the places of the published vocabulary.
     write_word_piece(folder, WORDS + [f"word{i}" for i in range(text["vocab_size"] - len(WORDS))])
@@ -151,7 +182,7 @@ def random_images(size):
     return [random.integers(0, 256, (size, size, 3), dtype=np.uint8) for _ in range(IMAGES)]
 
 
-def expected(folder, pixels, ids, images, texts, scale):
+def expected(folder, pixels, ids, images, texts, scale, bias=None):
     norm = lambda t: t / t.norm(dim=-1, keepdim=True)
     numbers = lambda t: [float(x) for x in t.flatten()]
     (folder / "expected.json").write_text(json.dumps({
@@ -160,8 +191,12 @@ def expected(folder, pixels, ids, images, texts, scale):
         "ids": ids.tolist(),
         "imageFeatures": numbers(norm(images)),
         "textFeatures": numbers(norm(texts)),
-        "probabilities": numbers((scale.exp() * norm(images) @ norm(texts).T).softmax(-1)),
+        "probabilities": numbers(probabilities(scale.exp() * norm(images) @ norm(texts).T, bias)),
     }))
+
+
+def probabilities(logits, bias):
+    return logits.softmax(-1) if bias is None else (logits + bias).sigmoid()
 
 
 @torch.no_grad()
@@ -173,7 +208,7 @@ def write(name, folder, dtype=None, ending="safetensors"):
     cfg = PreprocessCfg(size=size, **preprocessing(name, tag))
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": vars(cfg)}))
     (write_full_tokenizer if dtype else write_tokenizer)(folder, text)
-    model = perturb(create_model(f"local-dir:{folder}", load_weights=False), 1)
+    model = perturb(build(folder, None if dtype else LAYERS), 1)
     type = getattr(torch, dtype or "float32")
     for parameter in model.parameters():  # what the file says, so that both sides compute with the same numbers
         parameter.copy_(parameter.to(type))
@@ -191,7 +226,7 @@ def write(name, folder, dtype=None, ending="safetensors"):
     else:
         ids = clip_ids(text["context_length"]) if native else open_clip.get_tokenizer(f"local-dir:{folder}")(STRINGS)
     images = model.encode_image(torch.stack([transform(Image.fromarray(p)) for p in pixels]))
-    expected(folder, pixels, ids, images, model.encode_text(ids), model.logit_scale)
+    expected(folder, pixels, ids, images, model.encode_text(ids), model.logit_scale, getattr(model, "logit_bias", None))
 
 
 @torch.no_grad()

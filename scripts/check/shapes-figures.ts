@@ -94,8 +94,8 @@ async function classify(
     objects.filter((_, i) => isRight(features.subarray(i * embedding, (i + 1) * embedding), i)).length /
     count;
   return {
-    colour: share((feature, i) => predict(colours, feature, clip.scale)[0]?.label === objects[i]?.colour),
-    shape: share((feature, i) => predict(shapes, feature, clip.scale)[0]?.label === objects[i]?.shape),
+    colour: share((feature, i) => predict(colours, feature, clip.logits)[0]?.label === objects[i]?.colour),
+    shape: share((feature, i) => predict(shapes, feature, clip.logits)[0]?.label === objects[i]?.shape),
   };
 }
 

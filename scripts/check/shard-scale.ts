@@ -39,13 +39,15 @@ async function open(folder: string, count: () => number): Promise<ShardedImages>
   const counts = await imageCounts(paths, { cache: folder, count: async () => count() });
   const parts = paths.map((path, shard) => ({
     path,
-    read: async () =>
-      Array.from({ length: counts[shard] as number }, (_, i) => ({
+    read: async () => ({
+      images: Array.from({ length: counts[shard] as number }, (_, i) => ({
         key: `${shard}/${i}`,
         path: `${path}/${i}.jpg`,
         captions: [`image ${i} of shard ${shard}`],
         region: { path, offset: i * 1024, length: 1000 },
       })),
+      close: async () => {},
+    }),
   }));
   return new ShardedImages(folder, parts, { counts, buffer: BUFFER, isTrained: () => true });
 }

@@ -3,7 +3,7 @@
 import { clipInput } from '../data/clip-input.ts';
 import { decodeBuffer } from '../data/decode.ts';
 import type { ClipPipeline } from '../inference/clip/pipeline.ts';
-import type { GeneratedImage } from '../inference/dalle/pipeline.ts';
+import type { GeneratedImage } from '../inference/sampler/pipeline.ts';
 import { encodePng } from '../report/images/png.ts';
 import { DataError } from '../util/errors.ts';
 

@@ -1,8 +1,8 @@
 // Unfinished images during sampling: the rows of image tokens so far are decoded beside the sampling, at most about
 // once a second, and in at most a fifth of the time.
 
-import type { GenerateRequest, Unfinished } from '../inference/dalle/pipeline.ts';
 import type { DvaeCodec } from '../inference/dvae/codec.ts';
+import type { GenerateRequest, Unfinished } from '../inference/sampler/pipeline.ts';
 import type { PreviewImage } from './options.ts';
 
 export interface Pace {

@@ -2,6 +2,7 @@
 
 import { decodeBuffer, decodeImage } from '../data/decode.ts';
 import { ImageFault } from '../data/image.ts';
+import { decodeReducedJpeg } from '../data/reduced-jpeg.ts';
 import type { DvaeCodec } from '../inference/dvae/codec.ts';
 import { DataError, UsageError } from '../util/errors.ts';
 import type { Prime } from './options.ts';
@@ -20,7 +21,7 @@ export async function primeTokens({ image, rows }: Prime, codec: DvaeCodec): Pro
       { code: 'E_PRIME_ROWS', option: 'prime.rows', fix: `keep from 1 to ${grid - 1} rows` },
     );
   }
-  const options = { size: codec.config.imageSize, grid, crop: 'center' } as const;
+  const options = { size: codec.config.imageSize, grid, crop: 'center', jpeg: decodeReducedJpeg } as const;
   try {
     const pixels =
       typeof image === 'string'

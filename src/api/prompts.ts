@@ -1,18 +1,18 @@
 // The tokens of a call's prompts. Each prompt is encoded once.
 
-import type { DallePipeline, EncodedPrompt } from '../inference/dalle/pipeline.ts';
+import type { EncodedPrompt, Pipeline } from '../inference/sampler/pipeline.ts';
 
 export class EncodedPrompts {
-  readonly #pipeline: Pick<DallePipeline, 'encode'>;
+  readonly #pipeline: Pick<Pipeline, 'encode'>;
   readonly #encoded = new Map<string, EncodedPrompt>();
 
-  constructor(pipeline: Pick<DallePipeline, 'encode'>) {
+  constructor(pipeline: Pick<Pipeline, 'encode'>) {
     this.#pipeline = pipeline;
   }
 
   /**
    * Encodes a prompt.
-   * @throws UsageError, DataError as `DallePipeline.encode` does
+   * @throws UsageError, DataError as `Pipeline.encode` does
    */
   add(prompt: string, truncate: boolean): void {
     if (this.#encoded.has(prompt)) return;

@@ -2,7 +2,7 @@
 // in a file is trusted: a recipe that is not as `sample` writes it is refused.
 
 import { z } from 'zod';
-import type { SampleSettings } from '../inference/dalle/sampler.ts';
+import type { SampleSettings } from '../inference/sampler/sampling.ts';
 import { readPngMetadata } from '../report/images/png.ts';
 import { DataError } from '../util/errors.ts';
 import { version } from '../util/version.ts';

@@ -1,6 +1,6 @@
 // `like`: sampling an image again from the recipe in its PNG.
 
-import type { DallePipeline } from '../inference/dalle/pipeline.ts';
+import type { Generator } from '../inference/sampler/generator.ts';
 import { DataError } from '../util/errors.ts';
 import type { SampleOptions } from './options.ts';
 import type { Recipe } from './recipe.ts';
@@ -30,10 +30,10 @@ export function withRecipe(recipe: Recipe, options: SampleOptions): SampleOption
  * @param like path of the image
  * @throws DataError that names both hashes otherwise
  */
-export function assertSameModel(recipe: Recipe, pipeline: DallePipeline, path: string, like: string): void {
+export function assertSameModel(recipe: Recipe, generator: Generator, path: string, like: string): void {
   for (const [kind, expected, received] of [
-    ['DALL·E', recipe.model, pipeline.hash],
-    ['dVAE', recipe.dvae, pipeline.codec.hash],
+    [generator.what, recipe.model, generator.hash],
+    ['dVAE', recipe.dvae, generator.codec.hash],
   ] as const) {
     if (expected === undefined || expected === received) continue;
     throw new DataError(`${like} was sampled by the ${kind} ${expected}, and this is ${received}`, {

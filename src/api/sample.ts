@@ -5,9 +5,10 @@ import { readCheckpoint } from '../checkpoint/read.ts';
 import { Runtime } from '../engine/session/runtime.ts';
 import { useCallingThread } from '../engine/session/threads.ts';
 import { ClipPipeline } from '../inference/clip/pipeline.ts';
-import { topKCount } from '../inference/dalle/logits-processor.ts';
-import { DallePipeline, type GenerateRequest } from '../inference/dalle/pipeline.ts';
-import type { SampleSettings } from '../inference/dalle/sampler.ts';
+import { openPipeline } from '../inference/open-pipeline.ts';
+import { topKCount } from '../inference/sampler/logits-processor.ts';
+import type { GenerateRequest, Pipeline } from '../inference/sampler/pipeline.ts';
+import type { SampleSettings } from '../inference/sampler/sampling.ts';
 import { encodePng } from '../report/images/png.ts';
 import { DataError, UsageError } from '../util/errors.ts';
 import { type BestOf, bestOf, checkPrompts, type ScoredImage } from './best-of.ts';
@@ -62,8 +63,8 @@ export async function* sample(options: SampleOptions): AsyncGenerator<SampledIma
   useCallingThread();
   const runtime = new Runtime();
   try {
-    const pipeline = await DallePipeline.open(runtime, checkpoint);
-    if (recipe) assertSameModel(recipe, pipeline, checkpoint.path, resolved.like as string);
+    const pipeline = await openPipeline(runtime, checkpoint);
+    if (recipe) assertSameModel(recipe, pipeline.generator, checkpoint.path, resolved.like as string);
     const conditions = await conditionsOf(pipeline, resolved, recipe);
     const { candidates } = choiceOf(resolved);
     if (conditions.settings.topK === 1 && candidates > 1)
@@ -97,19 +98,20 @@ interface Conditions {
 
 /** @throws UsageError, DataError for options that the model does not support */
 async function conditionsOf(
-  pipeline: DallePipeline,
+  pipeline: Pipeline,
   { temperature, topK, topP, guidance, prime, like, negative = '', truncate = false }: SampleOptions,
   recipe: Recipe | undefined,
 ): Promise<Conditions> {
+  const { codec, tokens, defaults } = pipeline.generator;
   const settings: SampleSettings = {
     temperature: temperature ?? DEFAULTS.temperature,
-    topK: topKCount(topK, pipeline.config.model.imageVocabulary),
+    topK: topKCount(topK ?? defaults?.topK, tokens.imageVocabulary),
     topP,
-    guidance: guidance ?? DEFAULTS.guidance,
+    guidance: guidance ?? defaults?.guidance ?? DEFAULTS.guidance,
   };
-  pipeline.checkSettings(settings);
-  const start = prime ? await primeTokens(prime, pipeline.codec) : recipe?.prime;
-  if (start && start.length >= pipeline.codec.grid ** 2) {
+  pipeline.generator.checkSettings(settings);
+  const start = prime ? await primeTokens(prime, codec) : recipe?.prime;
+  if (start && start.length >= tokens.imageLength) {
     throw new DataError("the image's metadata keep every row of another image", {
       code: 'E_RECIPE_DAMAGED',
       where: like as string,
@@ -128,7 +130,7 @@ async function conditionsOf(
 }
 
 async function* sampleWith(
-  pipeline: DallePipeline,
+  pipeline: Pipeline,
   checkpoint: string,
   conditions: Conditions,
   options: SampleOptions,
@@ -173,7 +175,7 @@ async function* sampleWith(
       }),
     ),
   );
-  const preview = onPreview && new Preview(pipeline.codec, requests, onPreview);
+  const preview = onPreview && new Preview(pipeline.generator.codec, requests, onPreview);
   try {
     const images = generate(pipeline, requests, settings, batchFor(all.length), options, preview);
     const picked: AsyncIterable<Omit<ScoredImage, 'score'> & { readonly score?: number }> = choice
@@ -193,8 +195,8 @@ async function* sampleWith(
         prime: start,
         completedFrom,
         checkpoint,
-        model: pipeline.hash,
-        dvae: pipeline.codec.hash,
+        model: pipeline.generator.hash,
+        dvae: pipeline.generator.codec.hash,
         choice: clip && score !== undefined ? { score, clip: clip.hash } : undefined,
       });
     }
@@ -205,14 +207,14 @@ async function* sampleWith(
 
 /** The pipeline's images, with progress and previews. */
 function generate(
-  pipeline: DallePipeline,
+  pipeline: Pipeline,
   requests: readonly GenerateRequest[],
   settings: SampleSettings,
   batch: number,
   { onProgress, signal }: SampleOptions,
   preview: Preview | undefined,
 ): AsyncGenerator<Omit<ScoredImage, 'score'>> {
-  const total = requests.length * pipeline.codec.grid ** 2;
+  const total = requests.length * pipeline.generator.tokens.imageLength;
   onProgress?.(0, total);
   return pipeline.generate(requests, settings, {
     batch,

@@ -70,16 +70,23 @@ export class Checkpoint {
   }
 
   /**
-   * The tensors of a part one by one, 16-bit floats widened to float32.
+   * The tensors of a part one by one, 16-bit floats widened to float32 unless `widens` is false.
    * @param expected names and shapes that the part must have exactly, checked first
    * @throws DataError when they do not match, or the part is missing
    */
-  async *tensors(part: Part, expected?: Expected): AsyncGenerator<[name: string, tensor: TensorData]> {
+  async *tensors(
+    part: Part,
+    expected?: Expected,
+    widens = true,
+  ): AsyncGenerator<[name: string, tensor: TensorData]> {
     const file = await this.file(part);
     try {
       const infos = new Map(file.names.map((name) => [name, file.info(name)]));
       if (expected !== undefined) matchTensors(infos, expected, file.path);
-      for (const name of file.names) yield [name, widen(await file.read(name))];
+      for (const name of file.names) {
+        const tensor = await file.read(name);
+        yield [name, widens ? widen(tensor) : tensor];
+      }
     } finally {
       await file.close();
     }

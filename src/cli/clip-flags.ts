@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Argv } from 'yargs';
 import type { ImageFile } from '../data/image.ts';
 import type { Faults } from '../data/sources/faults.ts';
-import { InterruptedError } from '../util/errors.ts';
+import { InterruptedError, UsageError } from '../util/errors.ts';
 import type { Context } from './command.ts';
 import { TEXT } from './help.ts';
 import { type SourceFlags, sourceFlags } from './source-flags.ts';
@@ -13,6 +13,7 @@ export interface ClipFlags extends SourceFlags {
   clip: string;
   cache: boolean;
   truncate: boolean;
+  probabilities?: 'softmax' | 'sigmoid' | undefined;
 }
 
 export function clipFlags<T>(yargs: Argv<T>) {
@@ -38,12 +39,33 @@ export function clipFlags<T>(yargs: Argv<T>) {
       type: 'boolean',
       default: false,
       describe: 'cut texts longer than the model reads; otherwise they are an error',
+    })
+    .option('probabilities', {
+      choices: ['softmax', 'sigmoid'] as const,
+      defaultDescription: 'as the CLIP was trained',
+      describe:
+        "what the probabilities have to be: a softmax over what is compared, or each pair's sigmoid (SigLIP); another CLIP is an error",
     });
+}
+
+/** @throws UsageError where the probabilities of a CLIP are not those that are asked for */
+function assertProbabilities(loss: 'softmax' | 'sigmoid', { clip: path, probabilities }: ClipFlags): void {
+  if (probabilities === undefined || probabilities === loss) return;
+  const trained =
+    loss === 'sigmoid'
+      ? 'it was trained with the sigmoid loss (SigLIP), by which each image and text have a probability for themselves'
+      : 'it was trained with the softmax loss, and has no bias of the logits that a sigmoid needs';
+  throw new UsageError(`this CLIP has no ${probabilities} probabilities: ${trained}`, {
+    code: 'E_PROBABILITIES',
+    option: 'probabilities',
+    where: path,
+    fix: `leave \`probabilities\` out, or name a CLIP with model.loss: ${probabilities}`,
+  });
 }
 
 /** Calls `use` with the CLIP and a function that encodes images; closes everything afterwards. */
 export async function withClip<R>(
-  { clip: path, cache: isCached }: ClipFlags,
+  flags: ClipFlags,
   { log, progress, signal }: Context,
   faults: Faults,
   use: (tools: {
@@ -53,6 +75,7 @@ export async function withClip<R>(
     ) => Promise<import('../inference/jobs/embed.ts').EmbeddedImages<P>>;
   }) => Promise<R>,
 ): Promise<R> {
+  const { clip: path, cache: isCached } = flags;
   const [
     { readCheckpoint },
     { cacheFolder },
@@ -72,6 +95,7 @@ export async function withClip<R>(
   const runtime = new Runtime();
   try {
     const clip = await ClipPipeline.open(runtime, checkpoint);
+    assertProbabilities(clip.logits.loss, flags);
     const cache = isCached
       ? await EmbeddingCache.open(join(cacheFolder(), 'features'), clip.hash, clip.config.embedding)
       : undefined;

@@ -43,12 +43,17 @@ export const REGISTRY: readonly RegistryEntry[] = [
   },
   {
     name: 'data',
-    describe: 'render the demo data set (make-shapes), check one (check), pack one (pack)',
+    describe: 'render a data set (make-shapes, make-emoji), check one (check), pack one (pack)',
     actions: [
       {
         name: 'make-shapes',
         describe: 'render captioned images of shapes',
         load: () => import('./commands/data/make-shapes.ts'),
+      },
+      {
+        name: 'make-emoji',
+        describe: 'render the emoji of a font, captioned with their names',
+        load: () => import('./commands/data/make-emoji.ts'),
       },
       {
         name: 'check',

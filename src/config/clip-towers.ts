@@ -16,8 +16,14 @@ export const RESNET_STRIDE = 32;
 /** Added to the variance in the layer norms of the published models. */
 const NORM_EPSILON = 1e-5;
 
+/** Activations of the resblocks. */
+export const activation = z.enum(['quick-gelu', 'gelu', 'gelu-tanh']);
+
 /** Keys of both towers' Transformers. */
 const transformer = {
+  activation: activation
+    .optional()
+    .describe('activation of the resblocks of this tower, where it is not the one of model.activation'),
   mlpRatio: z
     .number()
     .positive()
@@ -35,6 +41,10 @@ const transformer = {
     .positive()
     .default(NORM_EPSILON)
     .describe('added to the variance in the layer norms'),
+  projection: z
+    .enum(['linear', 'affine', 'none'])
+    .default('linear')
+    .describe('from the width of the tower to the embedding: a matrix, a matrix and a bias, or nothing'),
 } as const;
 
 export const imageTower = z
@@ -81,15 +91,23 @@ export const imageTower = z
       .default(0)
       .describe('level of the padding beside an image (resize: longest)'),
     ...transformer,
+    patchBias: z.boolean().default(false).describe('a bias of the patches (vit)'),
     inputNorm: z.boolean().default(true).describe('a layer norm before the resblocks (vit)'),
     pool: z
-      .enum(['class', 'mean'])
+      .enum(['class', 'mean', 'map'])
       .default('class')
-      .describe('the feature: of the class token, or the mean of the patches (vit)'),
+      .describe(
+        'the feature: of the class token, the mean of the patches, or attention to the patches (MAP) without a class token (vit)',
+      )
+      .meta({
+        note: 'With map, size need not be a multiple of patch: the columns and rows that are left over, at the right and at the bottom, are not read.',
+      }),
     normBeforePool: z
       .boolean()
       .default(false)
-      .describe('the last layer norm before the pooling instead of after it (vit)'),
+      .describe(
+        'the last layer norm before the pooling instead of after it; with pool map it always is (vit)',
+      ),
   })
   .describe('the image tower');
 
@@ -113,7 +131,11 @@ const textShape = {
   specialTokens: z
     .strictObject({
       start: z.int().min(0).optional().describe('id before a text; none without this key'),
-      end: z.int().min(0).describe('id after a text'),
+      end: z
+        .int()
+        .min(0)
+        .optional()
+        .describe('id after a text; none without this key, which needs pool: last'),
       padding: z.int().min(0).describe('id of the positions after the end'),
     })
     .optional()
@@ -136,13 +158,17 @@ export const givenTextTower = z
   })
   .describe('the text tower');
 
+const TRANSFORMER_KEYS = {
+  ...{ activation: undefined, mlpRatio: 4, layerScale: undefined, normEpsilon: NORM_EPSILON },
+  projection: 'linear',
+} as const;
 /** Keys that only a published Transformer has. */
 export const VIT_KEYS = {
-  ...{ mlpRatio: 4, layerScale: undefined, normEpsilon: NORM_EPSILON },
-  ...{ inputNorm: true, pool: 'class', normBeforePool: false },
+  ...TRANSFORMER_KEYS,
+  ...{ patchBias: false, inputNorm: true, pool: 'class', normBeforePool: false },
 } as const;
 export const TEXT_KEYS = {
-  ...{ mlpRatio: 4, layerScale: undefined, normEpsilon: NORM_EPSILON },
+  ...TRANSFORMER_KEYS,
   ...{ causal: true, pool: 'end', specialTokens: undefined },
 } as const;
 

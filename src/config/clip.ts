@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import {
+  activation,
   changedKeys,
   givenTextTower,
   HEAD_WIDTH,
@@ -38,26 +39,37 @@ const modelShape = {
       note: 'The text tower of openai is causal and read at its end token. Both towers of dalle-pytorch are Transformers without a causal mask, read as the mean of their positions; padding is masked.',
     }),
   embedding: positiveInteger().default(512).describe('width of the space that images and texts share'),
-  activation: z
-    .enum(['quick-gelu', 'gelu'])
+  loss: z
+    .enum(['softmax', 'sigmoid'])
+    .default('softmax')
+    .describe("loss of the pairs: softmax over the batch (CLIP), or each pair's sigmoid (SigLIP)")
+    .meta({
+      note: 'sigmoid (arXiv 2303.15343) learns a bias of the logits beside their scale, and its probabilities are sigmoids: each image and text for itself.',
+    }),
+  activation: activation
     .default('quick-gelu')
-    .describe('activation of the resblocks (openai): x·σ(1.702x) as published, or the exact GELU'),
+    .describe(
+      "activation of the resblocks (openai): x·σ(1.702x) as published, the exact GELU, or GELU's approximation by tanh",
+    ),
   image: imageTower.prefault({}),
 };
 
 interface Towers {
   readonly architecture: 'openai' | 'dalle-pytorch';
+  readonly embedding: number;
   readonly image: z.output<typeof imageTower>;
   readonly text: z.output<typeof givenTextTower>;
 }
 
-function checkTowers({ architecture, image, text }: Towers, context: z.RefinementCtx): void {
+function checkTowers({ architecture, embedding, image, text }: Towers, context: z.RefinementCtx): void {
   const refuse = (path: string[], message: string): void =>
     context.addIssue({ code: 'custom', path, message });
   const stride = image.tower === 'vit' ? image.patch : RESNET_STRIDE;
-  if (image.size % stride !== 0) {
+  const isCut = image.tower === 'vit' && image.pool === 'map';
+  if (isCut ? image.size < stride : image.size % stride !== 0) {
     const cause = image.tower === 'vit' ? 'patch' : 'the stride of a resnet';
-    refuse(['image', 'size'], `must be a multiple of ${stride}, ${cause}; received ${image.size}`);
+    const wanted = isCut ? `at least ${stride}` : `a multiple of ${stride}`;
+    refuse(['image', 'size'], `must be ${wanted}, ${cause}; received ${image.size}`);
   }
   const isDallePytorch = architecture === 'dalle-pytorch';
   if (isDallePytorch || image.tower === 'resnet') {
@@ -75,6 +87,14 @@ function checkTowers({ architecture, image, text }: Towers, context: z.Refinemen
       refuse(
         ['text', 'specialTokens', name],
         `must be below the vocabulary, ${text.vocabulary}; received ${id}`,
+      );
+  if (text.specialTokens && text.specialTokens.end === undefined && text.pool === 'end')
+    refuse(['text', 'specialTokens', 'end'], 'is missing, and pool: end reads the features at it');
+  for (const [name, tower] of Object.entries({ image, text }))
+    if (tower.projection === 'none' && tower.width !== embedding)
+      refuse(
+        [name, 'width'],
+        `must be embedding, ${embedding}, with projection: none; received ${tower.width}`,
       );
   for (const [name, width, heads] of [
     ['image', attentionWidth(image), image.heads],

@@ -38,6 +38,14 @@ export const vqganModelSchema = z
       .describe("channels of the encoder's output and of the decoder's input (z_channels)"),
     codebookDim: positiveInteger().default(256).describe('width of a code in the codebook (embed_dim)'),
     vocabulary: positiveInteger().default(1024).describe('codes in the codebook (n_embed)'),
+    hasEncoder: z
+      .boolean()
+      .default(true)
+      .describe('whether it makes codes of images; without it, it makes images of codes alone'),
+    pixels: z
+      .enum(['signed', 'unit'])
+      .default('signed')
+      .describe("range of its pixels: from -1 to 1, or from 0 to 1 (DALL·E mini's)"),
     quantizer: z
       .enum(['nearest', 'gumbel'])
       .default('nearest')

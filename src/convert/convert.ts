@@ -2,13 +2,16 @@
 //   dvae/weights.ts    OpenAI's dVAE: encoder.pkl and decoder.pkl
 //   dalle/weights.ts   DALLE-pytorch's DALLE: dalle.pt
 //   dvae/weights.ts    DALLE-pytorch's DiscreteVAE: vae.pt
+//   dalle-mini/        min-dalle's DALL·E mini and mega: encoder.pt, decoder.pt, detoker.pt, vocab.json, merges.txt
+//                      dalle-mini's: flax_model.msgpack, config.json, tokenizer.json; min-dalle's VQGAN alone
 //   vqgan/convert.ts   VQGANs of taming-transformers and latent-diffusion: .ckpt, and model.yaml
 //                      diffusers' VQModel: config.json and its weights
 //   clip/convert.ts    Hugging Face's CLIP: config.json, model.safetensors and tokenizer.json
+//                      Hugging Face's SigLIP: the same, or spiece.model
 //                      OpenAI's CLIP and open_clip: .pt and .bin files
 //                      DALLE-pytorch's CLIP: its state dictionary
 // external.ts opens the files, files/ finds state dictionaries in them, torch/ and pickle/ read those of torch.save,
-// and rules.ts renames tensors.
+// flax/ those of Flax, and rules.ts renames tensors.
 
 import { rm } from 'node:fs/promises';
 import { basename } from 'node:path';
@@ -17,8 +20,10 @@ import { readCheckpoint } from '../checkpoint/read.ts';
 import { stoppable } from '../checkpoint/stoppable.ts';
 import { writeCheckpoint } from '../checkpoint/write.ts';
 import { UsageError } from '../util/errors.ts';
-import { dallePytorchClip, huggingFaceClip, openaiClip } from './clip/convert.ts';
+import { dallePytorchClip, huggingFaceClip, huggingFaceSiglip, openaiClip } from './clip/convert.ts';
 import { dallePytorch } from './dalle/weights.ts';
+import { dalleMini, minDalle } from './dalle-mini/convert.ts';
+import { minDalleDetokenizer } from './dalle-mini/detokenizer.ts';
 import { dallePytorchDvae, openaiDvae } from './dvae/weights.ts';
 import { type Converted, type Converter, type ConvertOptions, ExternalFiles } from './external.ts';
 import type { WeightSource } from './rules.ts';
@@ -31,9 +36,13 @@ export const CONVERTERS: readonly Converter[] = [
   // Runs of DALLE-pytorch leave both, and the DALL·E's file has the dVAE in it.
   dallePytorch,
   dallePytorchDvae,
+  minDalle,
+  dalleMini,
+  minDalleDetokenizer,
   tamingOrLatentDiffusion,
   diffusersVqgan,
   huggingFaceClip,
+  huggingFaceSiglip,
   openaiClip,
   dallePytorchClip,
 ];

@@ -8,6 +8,7 @@ import { DataError } from '../util/errors.ts';
 import { type HeldDict, heldDicts } from './files/held.ts';
 import { type FileKind, isFile, kindOf } from './files/kinds.ts';
 import { assertComplete, assertIndexed, findShards, type ShardSet } from './files/shards.ts';
+import { FlaxFile } from './flax/file.ts';
 import type { PickleValue } from './pickle/values.ts';
 import { externalTensor, type StateDict } from './tensors.ts';
 import { TorchFile } from './torch/file.ts';
@@ -44,6 +45,7 @@ export class ExternalFiles {
   readonly #kinds = new Map<string, FileKind>();
   readonly #opened = new Map<string, TorchFile | undefined>();
   readonly #safetensors = new Map<string, SafetensorsFile | undefined>();
+  readonly #flax = new Map<string, FlaxFile | undefined>();
   #dicts: ExternalDict[] | undefined;
 
   private constructor(paths: readonly string[], named: readonly string[], folders: readonly string[]) {
@@ -154,7 +156,7 @@ export class ExternalFiles {
     }
     const shards = new Set(sets?.flatMap(({ files }) => files));
     const whole = this.paths.filter((path) => !shards.has(path));
-    for (const kind of ['safetensors', 'torch'] as const)
+    for (const kind of ['safetensors', 'torch', 'flax'] as const)
       for (const path of await this.#ofKind(kind, whole)) dicts.push(...this.#dictsOf(path));
     return dicts;
   }
@@ -177,6 +179,8 @@ export class ExternalFiles {
   #dictsOf(path: string): ExternalDict[] {
     const torch = this.#opened.get(path);
     if (torch) return heldDicts(torch.value, path).map((held) => ({ ...held, where: path }));
+    const flax = this.#flax.get(path);
+    if (flax) return [{ where: path, key: '', tensors: flax.tensors }];
     const file = this.#safetensors.get(path);
     if (!file) return [];
     const tensors = file.names.map((name) => {
@@ -187,7 +191,7 @@ export class ExternalFiles {
   }
 
   /** The paths that are of this kind, opened. */
-  async #ofKind(kind: 'torch' | 'safetensors', paths: readonly string[]): Promise<string[]> {
+  async #ofKind(kind: 'torch' | 'safetensors' | 'flax', paths: readonly string[]): Promise<string[]> {
     const found: string[] = [];
     for (const path of paths) if ((await this.#kindOf(path))?.kind === kind) found.push(path);
     if (found.length > MAX_FILES) {
@@ -202,6 +206,8 @@ export class ExternalFiles {
         this.#opened.set(path, await this.#attempt(() => TorchFile.open(path), path));
       if (kind === 'safetensors' && !this.#safetensors.has(path))
         this.#safetensors.set(path, await this.#attempt(() => SafetensorsFile.open(path), path));
+      if (kind === 'flax' && !this.#flax.has(path))
+        this.#flax.set(path, await this.#attempt(() => FlaxFile.open(path), path));
     }
     return found;
   }
@@ -227,7 +233,8 @@ export class ExternalFiles {
   }
 
   async close(): Promise<void> {
-    for (const file of [...this.#opened.values(), ...this.#safetensors.values()]) await file?.close();
+    for (const files of [this.#opened, this.#safetensors, this.#flax])
+      for (const file of files.values()) await file?.close();
   }
 }
 
@@ -245,14 +252,14 @@ export interface ConvertOptions {
   /** File of a VQGAN's sizes: model.yaml, or diffusers' config.json. */
   readonly config?: string | undefined;
   /** Activation of a CLIP's resblocks, for weights that do not include it. */
-  readonly activation?: 'quick-gelu' | 'gelu' | undefined;
+  readonly activation?: 'quick-gelu' | 'gelu' | 'gelu-tanh' | undefined;
   /** Attention heads of a CLIP's towers, for weights that do not say. */
   readonly heads?: number | undefined;
   readonly textHeads?: number | undefined;
   /** Text positions of a CLIP, where another number is wanted than the weights have. */
   readonly textLength?: number | undefined;
   /** Of a CLIP's images, for files that do not say. */
-  readonly preprocessing?: 'openai' | 'inception' | 'dfn' | 'clipa' | undefined;
+  readonly preprocessing?: 'openai' | 'inception' | 'siglip' | 'dfn' | 'clipa' | undefined;
   /** Red, green and blue, instead of the preprocessing's. */
   readonly mean?: readonly number[] | undefined;
   readonly std?: readonly number[] | undefined;

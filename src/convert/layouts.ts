@@ -65,6 +65,8 @@ export const LAYOUTS = {
   column: squeezed(4, 2, 3),
   /** [1, 1, channels] → [channels] */
   scale: squeezed(3, 2),
+  /** [1, rows, channels] → [rows, channels] */
+  table: squeezed(3, 1, 2),
   /** [1] → []; of a scalar alone */
   scalar: { rank: 1, ours: (theirs) => (theirs[0] === 1 ? [] : undefined), theirs: () => [] },
 } as const satisfies Record<string, LayoutRule | undefined>;

@@ -107,7 +107,7 @@ export function rename(tensors: StateDict, rules: readonly Rule[], where: string
 
 const MAX_NAMED = 3;
 
-interface Exactly {
+export interface Exactly {
   readonly tensors: ReadonlyMap<string, TensorSource>;
   /** External names of tensors beside them that cannot be weights, since they are not of floats that mm reads. */
   readonly inert: readonly string[];

@@ -4,11 +4,13 @@
 import { DataError } from '../util/errors.ts';
 import { prefetch } from '../util/prefetch.ts';
 import { RandomStream } from '../util/random.ts';
-import { type Crop, type DecodeOptions, decodeImage } from './decode.ts';
+import { type DecodeOptions, decodeImage } from './decode.ts';
+import type { Crop } from './frame.ts';
 import type { CaptionedImage } from './image.ts';
 import { type ImageSet, type Images, type ImageTurn, imageList } from './image-set.ts';
 import type { BatchPosition } from './order.ts';
 import { mirror } from './orientation.ts';
+import { decodeReducedJpeg } from './reduced-jpeg.ts';
 import { pickCaption } from './sources/captions.ts';
 import type { Faults } from './sources/faults.ts';
 
@@ -127,7 +129,10 @@ export class ImageBatches implements AsyncIterable<ImageBatch> {
     const cached = this.#cache?.get(image.key);
     if (cached) return cached;
     const data = await faults.guard(image, () =>
-      decodeImage(image, { size, crop, cropScale, preprocessing, interpolation, random, grid }),
+      decodeImage(image, {
+        ...{ size, crop, cropScale, preprocessing, interpolation, random, grid },
+        jpeg: decodeReducedJpeg,
+      }),
     );
     if (data) this.#cache?.set(image.key, data);
     return data;

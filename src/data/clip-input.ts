@@ -1,7 +1,8 @@
 // The images that a CLIP reads, decoded as its configuration says.
 
 import type { ClipImageConfig } from '../config/clip.ts';
-import type { Crop, DecodeOptions } from './decode.ts';
+import type { DecodeOptions } from './decode.ts';
+import type { Crop } from './frame.ts';
 
 const CROPS = { shortest: 'center', longest: 'pad', squash: 'none' } as const satisfies Record<
   ClipImageConfig['resize'],

@@ -5,6 +5,7 @@ import { DataError } from '../util/errors.ts';
 import { prefetch } from '../util/prefetch.ts';
 import { type DecodeOptions, decodeImage } from './decode.ts';
 import type { ImageFile } from './image.ts';
+import { decodeReducedJpeg } from './reduced-jpeg.ts';
 import type { Faults } from './sources/faults.ts';
 
 export interface DecodedBatch<P> {
@@ -40,7 +41,7 @@ export function decodeBatches<P extends ImageFile>(
 ): AsyncGenerator<DecodedBatch<P>, void> {
   return prefetch(batches, PREFETCH, async (all) => {
     const decoded = await mapConcurrently(all, MAX_OPEN_IMAGES, (image) =>
-      faults.guard(image, () => decodeImage(image, { crop: 'center', ...input })),
+      faults.guard(image, () => decodeImage(image, { crop: 'center', ...input, jpeg: decodeReducedJpeg })),
     );
     return {
       all,

@@ -1,17 +1,18 @@
 // Image files as square RGB pixels. Images are turned upright, flattened onto white, converted to 8-bit sRGB, cropped
 // and reduced with Lanczos. Memory stays bounded for very large images: sharp reads files in strips, and JPEG and WebP
-// are reduced while they are decoded.
+// are reduced while they are decoded (reduced-jpeg.ts).
 
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import { semaphore } from '../util/concurrent.ts';
-import type { RandomStream } from '../util/random.ts';
 import { type BmpImage, decodeBmp } from './bmp.ts';
 import { contentOf } from './content.ts';
 import { enlarge, type Interpolation } from './enlarge.ts';
+import { type Frame, type FrameOptions, frameFor, jpegRatio } from './frame.ts';
 import { ImageFault, type ImageFaultKind, type ImageFile } from './image.ts';
-import { assertDecodable, assertKnownPixels } from './image-kinds.ts';
+import { assertDecodable, assertKnownPixels, isPlainJpeg, isWholeJpeg } from './image-kinds.ts';
 import { reorient } from './orientation.ts';
 import { readImageFile } from './read-image.ts';
+import type { JpegDecoder } from './reduced-jpeg.ts';
 
 // Several images are decoded at a time: a thread for each takes less of the processor than several for one.
 sharp.concurrency(1);
@@ -20,35 +21,19 @@ sharp.concurrency(1);
 const MAX_PIXELS = 480_000_000;
 /** Progressive JPEG, interlaced PNG, GIF, AVIF and BMP are decoded in memory as a whole: up to 9 bytes a pixel. */
 const MAX_WHOLE_PIXELS = 100_000_000;
+/** Larger images are decoded in strips by sharp, not as a whole. */
+const MAX_DECODED_PIXELS = 24_000_000;
 const MIN_SIDE = 4;
 
-export type Crop = 'published' | 'random' | 'center' | 'none' | 'pad';
-
-export interface DecodeOptions {
-  /** Pixels on a side of the result. */
-  readonly size: number;
-  /**
-   * A random square, the central square, the whole image squeezed into a square (`none`), or the whole image with
-   * padding beside it, its longer side reduced to `size` (`pad`). `published` is the random
-   * crop of the dVAE's training (arXiv 2102.12092, listing 1): a random square of the whole shorter side, reduced to
-   * 9/8 to 12/8 of `size`, and a random square of `size` of it.
-   */
-  readonly crop: Crop;
-  /** Smallest side of a random square, as a share of the shorter side (default 0.4). */
-  readonly cropScale?: number;
-  /** Picks a random square; required for `random` and `published`. */
-  readonly random?: RandomStream;
-  /**
-   * The reduction before the crop: Lanczos to rounded sides as in openai/DALL-E (the default), or bicubic to sides
-   * rounded down as in openai/CLIP.
-   */
-  readonly preprocessing?: 'dall-e' | 'clip';
+export interface DecodeOptions extends FrameOptions {
   /** Of `clip` preprocessing (default bicubic). */
   readonly interpolation?: Interpolation;
   /** Level of the padding, 0 to 255 (default 0). */
   readonly fill?: number;
   /** Codes on a side: an image with fewer pixels on a side is at fault. */
   readonly grid?: number;
+  /** Decodes JPEG files that become much smaller, instead of sharp. */
+  readonly jpeg?: JpegDecoder;
 }
 
 /** Format and size of an image file. */
@@ -65,6 +50,8 @@ interface StoredImage {
   readonly width: number;
   readonly height: number;
   readonly orientation: number;
+  /** A JPEG file whose pixels are as they should be once it is decoded. */
+  readonly isPlainJpeg: boolean;
 }
 
 function decodeFault(error: unknown): ImageFault {
@@ -125,71 +112,7 @@ async function readMetadata(data: ImageData, grid = 0): Promise<StoredImage> {
   const isWhole = isProgressive || format === 'gif' || metadata.format === 'heif';
   if (isWhole && width * height > MAX_WHOLE_PIXELS)
     throw unfit(`${isProgressive ? 'progressive' : format}, and more than ${MAX_WHOLE_PIXELS} pixels`);
-  return { format, width, height, orientation };
-}
-
-/** Half, rounded to even as in torchvision's centre crop, so that codes equal those of the published preprocessing. */
-const halfToEven = (extra: number): number => (extra % 4 === 3 ? (extra + 1) / 2 : Math.floor(extra / 2));
-
-/** To the closest integer, halves to the even one, as Python rounds. */
-const roundToEven = (x: number): number => (x % 1 === 0.5 ? 2 * Math.round(x / 2) : Math.round(x));
-
-interface Frame {
-  /** The whole image, reduced. */
-  readonly width: number;
-  readonly height: number;
-  /** Offset of the square in it. */
-  readonly left: number;
-  readonly top: number;
-}
-
-/**
- * The size of the whole image at which the square has `size` pixels on a side, and the offset of the square. With the
- * reduction before the crop, the decoder does most of it.
- */
-function frameFor(stored: StoredImage, options: DecodeOptions): Frame {
-  const { size, crop, cropScale = 0.4, random } = options;
-  if (crop === 'none') return { width: size, height: size, left: 0, top: 0 };
-  if (crop === 'pad') return paddedFrame(stored, size);
-  const shorter = Math.min(stored.width, stored.height);
-  const whole = options.preprocessing === 'clip' ? Math.floor : Math.round;
-  const scaled = (side: number): { width: number; height: number } => ({
-    width: Math.max(size, whole((stored.width * size) / side)),
-    height: Math.max(size, whole((stored.height * size) / side)),
-  });
-  if (crop === 'center') {
-    const { width, height } = scaled(shorter);
-    return { width, height, left: halfToEven(width - size), top: halfToEven(height - size) };
-  }
-  if (random === undefined) throw new TypeError('a random crop needs a random stream');
-  if (crop === 'published') return publishedFrame(stored, size, random);
-  const { width, height } = scaled(random.uniform(cropScale, 1) * shorter);
-  return { width, height, left: random.integer(width - size + 1), top: random.integer(height - size + 1) };
-}
-
-/** The offset is negative where there is padding (open_clip, ResizeKeepRatio and CenterCropOrPad). */
-function paddedFrame(stored: StoredImage, size: number): Frame {
-  const ratio = Math.max(stored.width / size, stored.height / size);
-  const width = Math.max(1, roundToEven(stored.width / ratio));
-  const height = Math.max(1, roundToEven(stored.height / ratio));
-  const offset = (side: number): number => -Math.floor((size - side) / 2);
-  return { width, height, left: offset(width), top: offset(height) };
-}
-
-/** Images smaller than `size` are enlarged to it; the paper does not mention them. */
-function publishedFrame({ width, height }: StoredImage, size: number, random: RandomStream): Frame {
-  const shorter = Math.min(width, height);
-  const square = { left: random.integer(width - shorter + 1), top: random.integer(height - shorter + 1) };
-  const max = Math.min(shorter, Math.round((12 / 8) * size));
-  const min = Math.min(shorter, Math.round((9 / 8) * size));
-  const side = Math.max(size, min + random.integer(max - min + 1));
-  const scale = side / shorter;
-  return {
-    width: Math.max(side, Math.round(width * scale)),
-    height: Math.max(side, Math.round(height * scale)),
-    left: Math.floor(square.left * scale) + random.integer(side - size + 1),
-    top: Math.floor(square.top * scale) + random.integer(side - size + 1),
-  };
+  return { format, width, height, orientation, isPlainJpeg: isPlainJpeg(metadata) };
 }
 
 /** Decodes the contents of an image file; see `decodeImage`. */
@@ -201,12 +124,31 @@ export async function decodeBuffer(
   const stored = await readMetadata(data, options.grid);
   const frame = frameFor(stored, options);
   try {
-    const pixels = padded(await cropped(data, stored, frame, options), frame, options);
+    const image = await decodedJpeg(bytes, stored, frame, options);
+    const pixels = padded(await cropped(image ?? data, stored, frame, options), frame, options);
     // Turned after the crop: turning the whole image would need all of it in memory.
     return { pixels: reorient(pixels, options.size, stored.orientation), info: upright(stored) };
   } catch (error) {
     throw decodeFault(error);
   }
+}
+
+/**
+ * Pixels of a JPEG file that becomes half as large or smaller; undefined where sharp is to decode it. CLIP's
+ * preprocessing gets all pixels, as the published one does.
+ */
+async function decodedJpeg(
+  bytes: Uint8Array,
+  stored: StoredImage,
+  frame: Frame,
+  { jpeg, preprocessing }: DecodeOptions,
+): Promise<ImageData | undefined> {
+  if (jpeg === undefined || !stored.isPlainJpeg || !isWholeJpeg(bytes)) return undefined;
+  const most = jpegRatio(stored, frame);
+  const ratio = preprocessing === 'clip' ? most && 1 : most;
+  if (!ratio || stored.width * stored.height > MAX_DECODED_PIXELS * ratio ** 2) return undefined;
+  const image = await jpeg(bytes, ratio);
+  return image && { data: image.pixels, raw: { width: image.width, height: image.height, channels: 3 } };
 }
 
 /** The part of the reduced image that lies in the square, as it is stored. */
@@ -220,6 +162,8 @@ async function cropped(
   const { width, height } = frame;
   const [left, top] = [Math.max(0, frame.left), Math.max(0, frame.top)];
   const part = { left, top, width: Math.min(size, width), height: Math.min(size, height) };
+  if (data.raw?.channels === 3 && data.raw.width === width && data.raw.height === height)
+    return partOf(data.data, width, part);
   const isEnlarged = preprocessing === 'clip' && (width > stored.width || height > stored.height);
   const from = { width: Math.min(width, stored.width), height: Math.min(height, stored.height) };
   const reduced = isEnlarged
@@ -234,6 +178,21 @@ async function cropped(
     .toBuffer();
   const pixels = new Uint8Array(buffer, byteOffset, length);
   return isEnlarged ? enlarge(pixels, { from, to: { width, height }, part }, interpolation) : pixels;
+}
+
+/** A part of an RGB image that is `width` pixels wide. */
+function partOf(
+  pixels: Uint8Array,
+  width: number,
+  part: { left: number; top: number; width: number; height: number },
+): Uint8Array {
+  if (pixels.length === part.width * part.height * 3) return pixels;
+  const result = new Uint8Array(part.width * part.height * 3);
+  for (let y = 0; y < part.height; y++) {
+    const start = ((part.top + y) * width + part.left) * 3;
+    result.set(pixels.subarray(start, start + part.width * 3), y * part.width * 3);
+  }
+  return result;
 }
 
 const kernelOf = ({ preprocessing, interpolation }: DecodeOptions) => {

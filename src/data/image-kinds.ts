@@ -50,3 +50,10 @@ export function assertKnownPixels({ depth, space, channels, format }: Metadata):
   if (channels > most)
     refuse(`${channels} channels (${format}), more than colours and alpha; convert it to RGB`);
 }
+
+/** Whether a file is a JPEG whose pixels are as they should be once it is decoded: no colour profile, no CMYK. */
+export const isPlainJpeg = ({ format, space, hasProfile }: Metadata): boolean =>
+  format === 'jpeg' && !hasProfile && (space === 'srgb' || space === 'b-w');
+
+/** Whether a JPEG file ends with its end marker. libtensorflow writes a line to stderr for each one that is cut off. */
+export const isWholeJpeg = (data: Uint8Array): boolean => data.at(-2) === 0xff && data.at(-1) === 0xd9;

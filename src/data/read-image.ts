@@ -21,17 +21,28 @@ export async function readImageFile({ path, region }: ImageFile): Promise<Uint8A
 /** Reads a file under its name, or under the other Unicode forms of it: a list may come from another file system. */
 async function readWhole(path: string): Promise<Uint8Array> {
   const forms = new Set([path, path.normalize('NFC'), path.normalize('NFD')]);
-  for (const form of forms) {
-    const stats = await stat(form).catch(() => undefined);
-    if (stats === undefined && forms.size > 1) continue;
+  if (forms.size === 1) return readRegular(path);
+  for (const form of forms) if (await stat(form).catch(() => undefined)) return readRegular(form);
+  return readRegular(path);
+}
+
+async function readRegular(path: string): Promise<Uint8Array> {
+  const file = await open(path);
+  try {
+    const stats = await file.stat();
     // Reading a device would not end; a pipe has an end when its writer has.
-    if (stats && !stats.isFile() && !stats.isDirectory() && !stats.isFIFO())
+    if (!stats.isFile() && !stats.isDirectory() && !stats.isFIFO())
       throw new ImageFault('no regular file', { kind: 'unreadable-file' });
-    if (stats && stats.size > MAX_FILE_BYTES)
+    if (stats.size > MAX_FILE_BYTES)
       throw new ImageFault(`${stats.size} bytes; at most ${MAX_FILE_BYTES} are read`, { kind: 'image-size' });
-    return readFile(form);
+    if (!stats.isFile() || stats.size === 0) return await file.readFile();
+    const data = Buffer.allocUnsafeSlow(stats.size);
+    const { bytesRead } = await file.read(data, 0, data.length, 0);
+    // A file that grows or shrinks meanwhile, or a file system that gives less than asked for.
+    return bytesRead === data.length ? data : await readFile(path);
+  } finally {
+    await file.close();
   }
-  return readFile(path);
 }
 
 async function readRegion({ path, offset, length }: ByteRange): Promise<Uint8Array> {
@@ -39,7 +50,7 @@ async function readRegion({ path, offset, length }: ByteRange): Promise<Uint8Arr
     throw new ImageFault(`${length} bytes; at most ${MAX_FILE_BYTES} are read`, { kind: 'image-size' });
   const file = await open(path);
   try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, offset);
+    const { buffer, bytesRead } = await file.read(Buffer.allocUnsafeSlow(length), 0, length, offset);
     if (bytesRead < length) throw new ImageFault('the archive ends inside it', { kind: 'damaged-image' });
     return buffer;
   } finally {

@@ -1,23 +1,21 @@
 // Opens the images of a training run: in memory as a whole, or shard by shard where a data set of tars is too large.
 
-import { stat } from 'node:fs/promises';
 import type { ShuffleConfig } from '../config/fields.ts';
-import { cacheFolder } from '../engine/library/locate.ts';
-import { DataError, InterruptedError } from '../util/errors.ts';
+import { DataError } from '../util/errors.ts';
 import type { JobContext } from '../util/job.ts';
-import type { Logger } from '../util/logger.ts';
 import type { CaptionedImage } from './image.ts';
 import { type ImageSet, imageList } from './image-set.ts';
-import { packedCounts } from './pack/manifest.ts';
-import { imageCounts } from './shards/image-counts.ts';
-import { type ImageShard, ShardedImages } from './shards/images.ts';
+import { type Shard, ShardedImages } from './shards/images.ts';
+import { countsOfLarge } from './shards/source-counts.ts';
 import { Faults } from './sources/faults.ts';
 import { recordLack } from './sources/keep-captioned.ts';
 import { openSource } from './sources/open-source.ts';
-import { readImages } from './sources/resolve.ts';
+import { interrupted, readImages } from './sources/resolve.ts';
 import type { ReadOptions, Source, SourcePart } from './sources/source.ts';
 import { isHeldOut, isValidation, repeated, splitExamples } from './split.ts';
 import { readTrainingImages, type TrainingSource } from './training-source.ts';
+
+type ImageShard = Shard<CaptionedImage>;
 
 export interface TrainingImages {
   readonly training: ImageSet;
@@ -41,8 +39,6 @@ export interface ShuffledSource extends TrainingSource {
   readonly shuffle: ShuffleConfig;
 }
 
-/** Fewer bytes of a tar hold no image: a header, and contents in blocks of 512. */
-const MIN_BYTES = 1024;
 /** Shards that are searched for held-out images. */
 const MAX_SEARCHED = 16;
 
@@ -55,72 +51,13 @@ export async function openTrainingImages(
   options: TrainingImageOptions,
 ): Promise<TrainingImages> {
   const source = await openSource(data.path, { weights: data.weights });
-  const counts = (await mayBeLarge(source, data.shuffle)) ? await count(source, options) : undefined;
-  const total = counts?.reduce((sum, images) => sum + images, 0) ?? 0;
-  if (counts && total > data.shuffle.whole) return openShards(source, counts, data, options);
+  const counts = await countsOfLarge(source, data.shuffle.whole, options);
+  if (counts) return openShards(source, counts, data, options);
   const { captions, faults, signal } = options;
   const all = await readTrainingImages(data, { captions, faults, signal });
   const { training, heldOut } = splitExamples(all, data.validation);
   return { training: imageList(training), heldOut, all };
 }
-
-/** Whether a source has several parts that can be read in any order, and bytes for more images than stay in memory. */
-async function mayBeLarge({ parts }: Source, { whole }: ShuffleConfig): Promise<boolean> {
-  if (parts.length < 2 || parts.some(({ access }) => access !== 'direct')) return false;
-  let bytes = 0;
-  for (const { path } of parts) {
-    bytes += (await stat(path).catch(() => ({ size: 0 }))).size;
-    if (bytes > whole * MIN_BYTES) return true;
-  }
-  return false;
-}
-
-async function count(
-  { path, parts }: Source,
-  { progress, signal, log }: TrainingImageOptions,
-): Promise<Int32Array> {
-  const byPath = new Map(parts.map((part) => [part.path, part]));
-  const packed = await packedCounts([...byPath.keys()]);
-  let isStarted = false;
-  const counts = await imageCounts(
-    parts.map((part) => part.path),
-    {
-      cache: cacheFolder(),
-      count: async (shard) => {
-        if (signal.aborted) throw interrupted(path);
-        return packed.get(shard) ?? countPart(byPath.get(shard) as SourcePart, log);
-      },
-      onProgress: (done, total) => {
-        if (!isStarted) progress.start('counting images', total);
-        isStarted = true;
-        progress.update(done);
-      },
-    },
-  ).finally(() => {
-    if (isStarted) progress.stop();
-  });
-  const empty = counts.filter((images) => images === 0).length;
-  if (empty > 0) log.warn(`${empty} of ${parts.length} shards of ${path} hold no image`);
-  return counts;
-}
-
-/** Images of a part; 0 of one that is damaged, which is said. */
-async function countPart(part: SourcePart, log: Logger): Promise<number> {
-  try {
-    return (await part.read({ captions: 'ignore' })).images.length;
-  } catch (error) {
-    if (!(error instanceof DataError) || error.code !== 'E_ARCHIVE_DAMAGED') throw error;
-    log.warn(`skipping ${part.path}: ${error.message}`);
-    return 0;
-  }
-}
-
-const interrupted = (where: string): InterruptedError =>
-  new InterruptedError('stopped while counting images', {
-    code: 'E_INTERRUPTED',
-    where,
-    fix: 'run it again: the shards counted so far are not counted again',
-  });
 
 async function openShards(
   source: Source,
@@ -164,8 +101,12 @@ function repeatedShard({ path, read }: ImageShard, copies: number): ImageShard {
   return {
     path,
     read: async () => {
-      const images = (await read()).map((image) => image && repeated(image));
-      return Array.from({ length: copies }, (_, copy) => images.map((some) => some?.[copy])).flat();
+      const { images, close } = await read();
+      const all = images.map((image) => image && repeated(image));
+      return {
+        images: Array.from({ length: copies }, (_, copy) => all.map((some) => some?.[copy])).flat(),
+        close,
+      };
     },
   };
 }
@@ -180,11 +121,11 @@ function asShard(
   return {
     path,
     read: async () => {
-      const { images } = await part.read({ captions, faults: isRecorded ? new Faults() : faults });
+      const { images, close } = await part.read({ captions, faults: isRecorded ? new Faults() : faults });
       if (!isRecorded && captions === 'required')
         for (const image of images) if (image.captions.length === 0) recordLack(image, faults);
       isRecorded = true;
-      return images;
+      return { images, close };
     },
   };
 }
@@ -202,7 +143,9 @@ async function findHeldOut(
     if (signal.aborted) throw interrupted(shard.path);
     if (found.length >= maxHeldOut || i >= MAX_SEARCHED || (validation === 0 && others.length >= maxHeldOut))
       break;
-    const usable = (await shard.read()).filter((image) => image !== undefined).filter(isUsable);
+    // Copies of held-out images stay: they are few, and read again.
+    const { images } = await shard.read();
+    const usable = images.filter((image) => image !== undefined).filter(isUsable);
     found.push(...usable.filter(({ key }) => isValidation(key, validation)));
     if (others.length < maxHeldOut) others = [...others, ...usable].slice(0, maxHeldOut);
   }

@@ -61,7 +61,8 @@ export class ClipValidation implements Evaluator {
     const features = await this.#clip.encodeImages(pixels);
     const { embedding } = this.#clip.config;
     const guesses = truth.map((label, i): [number, number] => {
-      const [best] = predict(classifier, features.subarray(i * embedding, (i + 1) * embedding), 1);
+      const feature = features.subarray(i * embedding, (i + 1) * embedding);
+      const [best] = predict(classifier, feature, this.#clip.logits);
       return [label, labels.indexOf(best!.label)];
     });
     return confusion(labels.length, guesses).accuracy;

@@ -4,8 +4,9 @@ import type { DalleModelConfig } from '../config/dalle-model.ts';
 import type { HostTensor } from '../engine/native/tensor.ts';
 import type { Runtime } from '../engine/session/runtime.ts';
 import type { Tensor, Tensor2D } from '../engine/tfjs/tf.ts';
-import { Sampler } from '../inference/dalle/sampler.ts';
+import { dalleTokens } from '../inference/dalle/generator.ts';
 import type { DvaeCodec } from '../inference/dvae/codec.ts';
+import { Sampler } from '../inference/sampler/sampler.ts';
 import { dalleLoss } from '../models/dalle/loss.ts';
 import type { DalleSpec } from '../models/dalle/model.ts';
 import type { Weights } from '../nn/weights.ts';
@@ -55,7 +56,7 @@ export class DalleValidation implements Evaluator {
     );
     this.#sampler =
       prompts.length > 0
-        ? new Sampler(runtime, 'training samples', model, weights, {
+        ? new Sampler(runtime, 'training samples', dalleTokens(model, weights), {
             batch: prompts.length,
             settings: SAMPLER_SETTINGS,
           })

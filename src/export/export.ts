@@ -82,17 +82,13 @@ export async function exportModel(from: string, options: ExportOptions): Promise
 /** @throws DataError E_EXPORT_UNSUPPORTED naming the formats for such a model, where this is none of them */
 function exporterOf(checkpoint: Checkpoint, to: ExportFormat): Exporter {
   const { state, path } = checkpoint;
-  const { model } = checkpoint.config(
-    z.looseObject({ model: z.looseObject({ architecture: z.string().optional() }) }),
-  );
-  const able = EXPORTERS.filter(
-    ({ kind, architecture = model.architecture }) =>
-      kind === state.kind && architecture === model.architecture,
-  );
+  const schema = z.looseObject({ model: z.looseObject({ architecture: z.string().optional() }) });
+  // The joint Transformer has no such key.
+  const of = checkpoint.config(schema).model.architecture ?? state.kind;
+  const able = EXPORTERS.filter(({ kind, architecture = of }) => kind === state.kind && architecture === of);
   const exporter = able.find(({ format }) => format === to);
   if (exporter) return exporter;
-  const of = model.architecture === undefined ? '' : ` of architecture ${model.architecture}`;
-  throw new DataError(`${to} has no place for a ${state.kind}${of}`, {
+  throw new DataError(`${to} has no place for a ${state.kind} of architecture ${of}`, {
     code: 'E_EXPORT_UNSUPPORTED',
     where: path,
     fix: `give as \`to\` one of ${able.map(({ format }) => format).join(', ')}`,

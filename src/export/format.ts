@@ -25,7 +25,7 @@ export interface Exporter {
   readonly format: ExportFormat;
   readonly kind: ModelKind;
   /** Of the models it takes; every one without it. */
-  readonly architecture?: DvaeModelConfig['architecture'];
+  readonly architecture?: DvaeModelConfig['architecture'] | 'dalle';
   /** What is written, and the program that opens it, for help and messages. */
   readonly writes: string;
   /** @throws DataError where the format has no place for a part of the model */

@@ -1,6 +1,7 @@
 // A model's parameters as variables of a runtime: initialized, read inside compiled functions, loaded and saved by
 // name.
 
+import type { Precision } from '../engine/graph/precision.ts';
 import type { HostTensor } from '../engine/native/tensor.ts';
 import { foldIn, randomNormal, randomUniform } from '../engine/ops/random.ts';
 import type { Compiled } from '../engine/session/compiled.ts';
@@ -26,6 +27,12 @@ export interface WeightEntry {
   readonly spec: ParameterSpec;
 }
 
+/** In which type the values are kept: float32, or 16 bits for matrices and tables, except where `keeps` is true. */
+export interface WeightStorage {
+  readonly type: Precision;
+  readonly keeps?: (name: string) => boolean;
+}
+
 /** Parameters by dotted name. */
 export type WeightEntries = ReadonlyMap<string, WeightEntry>;
 
@@ -39,14 +46,21 @@ export class Weights<S extends SpecTree = SpecTree> {
   #save: Compiled<Record<never, Tensor>, Record<string, Tensor>> | undefined;
 
   /** Declares a variable `prefix/name` for each parameter; it has no value until initialized or loaded. */
-  constructor(runtime: Runtime, prefix: string, spec: S) {
+  constructor(
+    runtime: Runtime,
+    prefix: string,
+    spec: S,
+    { type, keeps }: WeightStorage = { type: 'float32' },
+  ) {
+    const typeOf = (name: string, { shape }: ParameterSpec) =>
+      shape.length < 2 || keeps?.(name) ? 'float32' : type;
     this.spec = spec;
     this.#runtime = runtime;
     this.#prefix = prefix;
     this.entries = new Map(
       flatten(spec).map(([name, leaf]) => [
         name,
-        { spec: leaf, variable: runtime.variable(`${prefix}/${name}`, leaf.shape) },
+        { spec: leaf, variable: runtime.variable(`${prefix}/${name}`, leaf.shape, typeOf(name, leaf)) },
       ]),
     );
   }
@@ -87,7 +101,7 @@ export class Weights<S extends SpecTree = SpecTree> {
 
   /**
    * Sets all parameters from tensors that come one by one, so that the values are not in memory twice.
-   * @param values each parameter, in its shape and any order; others are passed over
+   * @param values each parameter, in its shape and any order, of 16 or 32 bits; others are passed over
    * @param chunkBytes values that are held before they are set
    * @throws RangeError when one is missing or of another shape
    */

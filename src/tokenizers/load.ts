@@ -10,6 +10,7 @@ import { ClipTokenizer } from './clip.ts';
 import { isClipTokenizer } from './clip-json.ts';
 import { HuggingFaceTokenizer } from './hugging-face/tokenizer.ts';
 import { isVocabulary, wordPieceJson } from './hugging-face/vocabulary-file.ts';
+import { isMinDalleJson, MinDalleTokenizer } from './min-dalle.ts';
 import { isSentencePiece, sentencePieceJson } from './sentence-piece.ts';
 import type { Tokenizer } from './tokenizer.ts';
 import { isTrained } from './tokenizer-json.ts';
@@ -44,6 +45,7 @@ export async function loadTokenizer(path: string): Promise<Tokenizer> {
     throw unusable('the tokenizer is not JSON', path, FIX, cause);
   }
   if (isYouTokenToMeJson(value)) return YouTokenToMeTokenizer.fromJSON(value, path);
+  if (isMinDalleJson(value)) return MinDalleTokenizer.fromJSON(value, path);
   if (isTrained(value)) return BpeTokenizer.fromJSON(value, path);
   return isClipTokenizer(value)
     ? ClipTokenizer.fromJSON(value, path)

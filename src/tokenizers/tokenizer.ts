@@ -18,6 +18,8 @@ export interface Tokenizer {
   readonly hasDropout: boolean;
   /** Encodes a text, without start, end and padding; white space alone usually gives no ids. */
   encode(text: string, options?: EncodeOptions): number[];
+  /** Characters of a text that `encode` leaves out or that become no token of their own, each once; none without it. */
+  unread?(text: string): string;
   /** Decodes ids to text as far as they are text. Throws RangeError for an id of no token. */
   decode(ids: readonly number[]): string;
   /** The contents of a tokenizer.json. */

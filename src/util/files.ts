@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, statSync } from 'node:fs';
 import { type FileHandle, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { DataError, type ErrorCode } from './errors.ts';
+import { DataError, type ErrorCode, UsageError } from './errors.ts';
 
 function temporaryName(path: string): string {
   return join(dirname(path), `.${basename(path)}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`);
@@ -208,6 +208,22 @@ export async function writeAtomically(
 /** Writes a file whole or not at all. */
 export const writeFileAtomic = (path: string, data: string | Uint8Array): Promise<void> =>
   writeAtomically(path, (file) => file.writeFile(data));
+
+/** Throws UsageError when there is anything at `path`, DataError when it cannot be written. */
+export async function assertNewFolder(path: string): Promise<void> {
+  const isThere = await stat(path).then(
+    () => true,
+    () => false,
+  );
+  if (isThere) {
+    throw new UsageError('the folder is there already', {
+      code: 'E_FOLDER_NOT_EMPTY',
+      where: path,
+      fix: 'name a new folder, or remove this one',
+    });
+  }
+  await assertWritable(path);
+}
 
 /** Writes a folder whole or not at all: `fill` writes into a temporary folder, which is then renamed. */
 export async function writeFolderAtomic(

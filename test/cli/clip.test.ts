@@ -34,6 +34,8 @@ const classes = join(root, 'classes');
 const tokenizer = join(root, 'tokenizer.json');
 const clip = join(root, 'clip');
 const FIXTURES = fileURLToPath(new URL('../parity/fixtures/clip/', import.meta.url));
+/** A CLIP of the sigmoid loss. */
+const siglip = join(root, 'siglip');
 const PROMPTS = ['picture 3', 'picture of pictures'] as const;
 
 // Features go into a cache of the test's own; the library stays where it is.
@@ -42,6 +44,7 @@ before(async () => {
   await writeImages(images, 11);
   await writeTokenizer(tokenizer, images);
   await writeTinyClip(clip, tokenizer);
+  await writeTinyClip(siglip, tokenizer, 1, { loss: 'sigmoid' });
   for (const [i, label] of ['one', 'two', 'three'].entries()) {
     mkdirSync(join(classes, label), { recursive: true });
     for (const n of [0, 1]) await writeImage(join(classes, label, `${n}.png`), 20 + 3 * n + i);
@@ -76,6 +79,35 @@ async function withClip<R>(path: string, use: (clip: ClipPipeline) => Promise<R>
     await runtime.close();
   }
 }
+
+test('probabilities of the sigmoid loss are of each pair for itself, and the output says so', async () => {
+  const table = join(root, 'sigmoids.csv');
+  const ranked = await mm([
+    ...['rank', images, '--clip', siglip, '--no-cache', '--prompt', PROMPTS[0]],
+    ...['--csv', table, '--probabilities', 'sigmoid'],
+  ]);
+  assert.equal(ranked.code, 0, ranked.stderr);
+  assert.match(ranked.stdout.split('\n')[0] as string, /similarity +sigmoid/);
+  const [header, ...rows] = readFileSync(table, 'utf8').trim().split('\n');
+  assert.equal(header, 'prompt,rank,file,similarity,sigmoid_probability');
+  const { scale, bias } = await withClip(siglip, async ({ logits }) => logits);
+  assert.ok(Math.abs(bias + 10) > 1e-4 && Math.abs(bias + 10) < 1);
+  for (const row of rows) {
+    const [similarity, probability] = row.split(',').slice(-2).map(Number) as [number, number];
+    assert.ok(Math.abs(probability * (1 + Math.exp(-(similarity * scale + bias))) - 1) < 1e-5, row);
+  }
+  const classified = await mm([
+    ...['classify', images, '--clip', siglip, '--no-cache', '--json'],
+    ...['--label', 'one', '--label', 'two', '--template', 'picture {label}', '--template', '{label}'],
+  ]);
+  assert.equal(classified.code, 0, classified.stderr);
+  type Classified = { labels: { probability: number }[]; probabilityKind: string };
+  for (const { labels, probabilityKind } of lines<Classified>(classified.stdout)) {
+    assert.equal(probabilityKind, 'sigmoid');
+    // The bias alone is near ln(1 / 22000): a softmax would give at least one half.
+    assert.ok(labels.length === 2 && labels.every(({ probability }) => probability < 0.5));
+  }
+});
 
 describe('mm rank', () => {
   const rank = (...flags: string[]) =>
@@ -114,7 +146,7 @@ describe('mm rank', () => {
         assert.ok(Math.abs(score! - similarity) < 1e-5);
       }
       const [first, second] = found as [Line, Line];
-      const ratio = Math.exp(model.scale * (first.similarity - second.similarity));
+      const ratio = Math.exp(model.logits.scale * (first.similarity - second.similarity));
       assert.ok(Math.abs(first.probability / second.probability / ratio - 1) < 1e-4);
     });
     const { width, height } = await sharp(sheet).metadata();
@@ -316,6 +348,31 @@ describe('mistakes', () => {
       code: 'E_OPTION_VALUE',
       at: '--top-k',
       says: [/received 0/],
+    },
+    'softmax of a CLIP of the sigmoid loss': {
+      flags: ['rank', images, '--clip', siglip, '--prompt', 'a', '--probabilities', 'softmax'],
+      exit: EXIT.usage,
+      code: 'E_PROBABILITIES',
+      at: siglip,
+      says: [/--probabilities/, /sigmoid loss/],
+    },
+    'sigmoids of a CLIP of the softmax loss': {
+      flags: [
+        'classify',
+        images,
+        '--clip',
+        clip,
+        '--label',
+        'a',
+        '--label',
+        'b',
+        '--probabilities',
+        'sigmoid',
+      ],
+      exit: EXIT.usage,
+      code: 'E_PROBABILITIES',
+      at: clip,
+      says: [/--probabilities/, /softmax loss/],
     },
     'half an image listed': {
       flags: ['rank', images, '--clip', clip, '--prompt', 'a', '--top', '0.5'],

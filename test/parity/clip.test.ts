@@ -7,12 +7,8 @@ import { before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { TensorData } from '../../src/checkpoint/dtype.ts';
 import { SafetensorsFile } from '../../src/checkpoint/safetensors.ts';
-import {
-  type ConvertedClip,
-  fromDallePytorch,
-  fromHuggingFace,
-  fromOpenai,
-} from '../../src/convert/clip/weights.ts';
+import { fromHuggingFace } from '../../src/convert/clip/hugging-face.ts';
+import { type ConvertedClip, fromDallePytorch, fromOpenai } from '../../src/convert/clip/weights.ts';
 import { externalTensor, type StateDict, toFloat32 } from '../../src/convert/tensors.ts';
 import { TorchFile } from '../../src/convert/torch/file.ts';
 import { stateDict } from '../../src/convert/torch/state-dict.ts';
@@ -121,7 +117,7 @@ function run(
   return {
     imageFeatures: numbers(images),
     textFeatures: numbers(encoded),
-    logits: numbers(similarities(images, encoded, p.logit_scale)),
+    logits: numbers(similarities(images, encoded, { scale: p.logit_scale })),
   };
 }
 
@@ -200,7 +196,7 @@ describe('DALLE-pytorch', () => {
     );
     const diagonal = tf.mul(tf.sum(tf.mul(images, texts), 1), tf.exp(p.logit_scale));
     return {
-      loss: clipLoss(images, texts, p.logit_scale).loss.dataSync()[0]!,
+      loss: clipLoss(images, texts, { scale: p.logit_scale }).loss.dataSync()[0]!,
       similarities: numbers(diagonal),
     };
   };

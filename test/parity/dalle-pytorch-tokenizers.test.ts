@@ -12,7 +12,8 @@ import { dalleCheckpointSchema } from '../../src/config/dalle.ts';
 import { dvaeCheckpointSchema } from '../../src/config/dvae.ts';
 import { convertWeights } from '../../src/convert/convert.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
-import { Sampler } from '../../src/inference/dalle/sampler.ts';
+import { dalleTokens } from '../../src/inference/dalle/generator.ts';
+import { Sampler } from '../../src/inference/sampler/sampler.ts';
 import { padCaption } from '../../src/models/dalle/config.ts';
 import { dalleSpec } from '../../src/models/dalle/model.ts';
 import { Weights } from '../../src/nn/weights.ts';
@@ -73,7 +74,10 @@ for (const name of Object.keys(CASES) as Name[]) {
         [2, guided],
       ] as const) {
         const settings = { temperature: 1, guidance, topK: 1 };
-        const sampler = new Sampler(runtime, `guidance ${guidance}`, model, weights, { batch: 4, settings });
+        const sampler = new Sampler(runtime, `guidance ${guidance}`, dalleTokens(model, weights), {
+          batch: 4,
+          settings,
+        });
         const requests = texts.map((captionTokens, seed) => ({ captionTokens, seed }));
         const got = await sampler.sample(requests);
         assert.deepEqual([...got], wanted.flat(), `guidance ${guidance}`);

@@ -6,8 +6,9 @@ import type { HostTensor } from '../../src/engine/native/tensor.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, tf } from '../../src/engine/tfjs/tf.ts';
 import { CaptionCompleter } from '../../src/inference/dalle/complete.ts';
-import { Sampler, type SampleSettings } from '../../src/inference/dalle/sampler.ts';
-import type { SamplingSettings } from '../../src/inference/dalle/sampling.ts';
+import { dalleTokens } from '../../src/inference/dalle/generator.ts';
+import { Sampler } from '../../src/inference/sampler/sampler.ts';
+import type { SampleSettings, SamplingSettings } from '../../src/inference/sampler/sampling.ts';
 import { imageLength, padCaption } from '../../src/models/dalle/config.ts';
 import { type DalleParameters, dalleSpec, logits } from '../../src/models/dalle/model.ts';
 import { flatten } from '../../src/nn/parameters.ts';
@@ -52,7 +53,7 @@ export class SlowModel {
 
   async sampler(batch: number, settings: Partial<SampleSettings> = {}): Promise<Sampler> {
     const { runtime, weights } = await this.#open();
-    return new Sampler(runtime, 'test', this.config, weights, {
+    return new Sampler(runtime, 'test', dalleTokens(this.config, weights), {
       batch,
       settings: { ...PLAIN, ...settings },
       frozen: true,

@@ -70,7 +70,7 @@ export const command = defineCommand({
       signal: context.signal,
     });
 
-    const { predictions, all } = await withClip(flags, context, faults, async ({ clip, embed }) => {
+    const { predictions, all, loss } = await withClip(flags, context, faults, async ({ clip, embed }) => {
       const classifier =
         flags.classifier === undefined
           ? await makeClassifier(clip, labels as string[], templates, flags.labels, flags.truncate)
@@ -81,10 +81,11 @@ export const command = defineCommand({
       const { embedding } = clip.config;
       return {
         all: classifier.labels,
+        loss: clip.logits.loss,
         predictions: found.map(
           ({ path, label }, i): Prediction => ({
             file: path,
-            labels: predict(classifier, features.subarray(i * embedding, (i + 1) * embedding), clip.scale),
+            labels: predict(classifier, features.subarray(i * embedding, (i + 1) * embedding), clip.logits),
             truth: label,
           }),
         ),
@@ -94,9 +95,9 @@ export const command = defineCommand({
       ...prediction,
       labels: prediction.labels.slice(0, flags['top-k']),
     }));
-    printPredictions(shown, context);
+    printPredictions(shown, loss, context);
     await printAccuracy(predictions, all, context);
-    if (flags.csv !== undefined) await writeTable(flags.csv, shown, context);
+    if (flags.csv !== undefined) await writeTable(flags.csv, shown, loss, context);
   },
 });
 
@@ -155,12 +156,20 @@ function assertKnownLabels(
   });
 }
 
-function printPredictions(predictions: readonly Prediction[], { print, json, signal }: Context): void {
+/** What the probabilities are: of all labels together, or of each label for itself. */
+type Loss = 'softmax' | 'sigmoid';
+
+function printPredictions(
+  predictions: readonly Prediction[],
+  loss: Loss,
+  { print, json, signal }: Context,
+): void {
+  if (loss === 'sigmoid') print('file  labels, each with its sigmoid: no sum of 100 %');
   for (const { file, labels, truth } of predictions) {
     if (signal.aborted) throw new InterruptedError('stopped', { code: 'E_INTERRUPTED' });
     const texts = labels.map(({ label, probability }) => `${label} ${(100 * probability).toFixed(1)} %`);
     print(`${file}  ${texts.join(', ')}${truth === undefined ? '' : `  (${truth})`}`);
-    json({ file, labels, ...(truth !== undefined && { truth }) });
+    json({ file, labels, probabilityKind: loss, ...(truth !== undefined && { truth }) });
   }
 }
 
@@ -190,8 +199,10 @@ async function printAccuracy(
 async function writeTable(
   file: string,
   predictions: readonly Prediction[],
+  loss: Loss,
   { print }: Context,
 ): Promise<void> {
+  const column = loss === 'sigmoid' ? 'sigmoid_probability' : 'probability';
   const [{ csv }, { writeFileAtomic }] = await Promise.all([
     import('../csv.ts'),
     import('../../util/files.ts'),
@@ -199,7 +210,7 @@ async function writeTable(
   const rows = predictions.flatMap(({ file, labels, truth }) =>
     labels.map(({ label, probability }, i) => [file, i + 1, label, probability, truth ?? '']),
   );
-  await writeFileAtomic(file, csv([['file', 'rank', 'label', 'probability', 'truth'], ...rows]));
+  await writeFileAtomic(file, csv([['file', 'rank', 'label', column, 'truth'], ...rows]));
   print(file);
 }
 

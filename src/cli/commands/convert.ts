@@ -6,9 +6,9 @@ import { defineCommand } from '../command.ts';
 import { TEXT, withExamples } from '../help.ts';
 import { wholeNumber } from '../whole-number.ts';
 
-const ACTIVATIONS = ['quick-gelu', 'gelu'] as const;
+const ACTIVATIONS = ['quick-gelu', 'gelu', 'gelu-tanh'] as const;
 /** The keys of PREPROCESSINGS in convert/clip/preprocessing.ts, which help does not load. */
-const PREPROCESSINGS = ['openai', 'inception', 'dfn', 'clipa'] as const;
+const PREPROCESSINGS = ['openai', 'inception', 'siglip', 'dfn', 'clipa'] as const;
 
 export const command = defineCommand({
   flags: (yargs) =>
@@ -63,7 +63,7 @@ export const command = defineCommand({
           choices: ACTIVATIONS,
           defaultDescription: "the files'",
           describe:
-            "activation of a CLIP's resblocks: quick-gelu as OpenAI's, or gelu as most of open_clip's",
+            "activation of a CLIP's resblocks: quick-gelu as OpenAI's, gelu as most of open_clip's, or gelu-tanh as SigLIP 2's",
         })
         .option('heads', {
           ...wholeNumber('heads', { fix: "leave it out for the files' own" }),
@@ -79,7 +79,7 @@ export const command = defineCommand({
           choices: PREPROCESSINGS,
           defaultDescription: "the files'",
           describe:
-            "preprocessing of a CLIP's images: openai; inception (mean and deviation 0.5); dfn (openai, squashed); clipa (ImageNet's mean, bilinear, squashed)",
+            "preprocessing of a CLIP's images: openai; inception (mean and deviation 0.5); siglip (the same, squashed); dfn (openai, squashed); clipa (ImageNet's mean, bilinear, squashed)",
         })
         .option('mean', {
           type: 'number',

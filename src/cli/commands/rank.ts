@@ -7,6 +7,9 @@ import { REPEATABLE, TEXT, withExamples } from '../help.ts';
 import { openFaults, tableOptions } from '../source-flags.ts';
 import { wholeNumber } from '../whole-number.ts';
 
+/** Above the table of a CLIP whose probabilities have no sum of 100 %. */
+const SIGMOID_HEADER = ' rank  similarity  sigmoid  file';
+
 export const command = defineCommand({
   flags: (yargs) =>
     withExamples(
@@ -45,17 +48,19 @@ export const command = defineCommand({
       table: tableOptions(flags),
       signal: context.signal,
     });
-    const rankings = await withClip(flags, context, faults, async ({ clip, embed }) => {
+    const { rankings, loss } = await withClip(flags, context, faults, async ({ clip, embed }) => {
       const { rankImages } = await import('../../inference/jobs/rank.ts');
       const texts = await clip.encodeTexts(flags.prompt, flags.truncate);
-      return rankImages(flags.prompt, texts, await embed(files), clip.scale);
+      const { logits } = clip;
+      return { rankings: rankImages(flags.prompt, texts, await embed(files), logits), loss: logits.loss };
     });
+    if (loss === 'sigmoid') print(SIGMOID_HEADER);
     for (const { prompt, images } of rankings) {
       if (rankings.length > 1) print(prompt);
       for (const [i, { file, similarity, probability }] of images.slice(0, flags.top).entries()) {
         const scores = `${similarity.toFixed(4)}  ${(100 * probability).toFixed(2).padStart(6)} %`;
         print(`${String(i + 1).padStart(5)}  ${scores}  ${file}`);
-        json({ prompt, rank: i + 1, file, similarity, probability });
+        json({ prompt, rank: i + 1, file, similarity, probability, probabilityKind: loss });
       }
     }
     const { writeFileAtomic } = await import('../../util/files.ts');
@@ -66,10 +71,8 @@ export const command = defineCommand({
           .slice(0, flags.top)
           .map(({ file, similarity, probability }, i) => [prompt, i + 1, file, similarity, probability]),
       );
-      await writeFileAtomic(
-        flags.csv,
-        csv([['prompt', 'rank', 'file', 'similarity', 'probability'], ...rows]),
-      );
+      const column = loss === 'sigmoid' ? 'sigmoid_probability' : 'probability';
+      await writeFileAtomic(flags.csv, csv([['prompt', 'rank', 'file', 'similarity', column], ...rows]));
       print(flags.csv);
     }
     if (flags.out !== undefined) {

@@ -9,18 +9,15 @@ import { type FoundModel, findModel } from '../files/find.ts';
 import { isAsItCame, jsonFiles, type Origin } from '../origin.ts';
 import { externalNames } from '../rules.ts';
 import { asTheyCame } from '../tensors.ts';
-import { dallePytorchRules, huggingFaceRules, openaiRules } from './names.ts';
+import { fromHuggingFace, fromHuggingFaceSiglip } from './hugging-face.ts';
+import { dallePytorchRules, huggingFaceRules, huggingFaceSiglipRules, openaiRules } from './names.ts';
 import { isOpenClipConfig, type OpenClipConfig, readOpenClipConfig } from './open-clip-config.ts';
 import { huggingFacePreprocessing, PREPROCESSING_HINTS, type Preprocessing } from './preprocessing.ts';
 import { assertNothingMissing, chosenPreprocessing, isOpenaiArchive, openaiSettings } from './settings.ts';
-import {
-  assertTokenizerFits,
-  cleanedFor,
-  findTokenizer,
-  type NamedTokenizer,
-  specialTokensOf,
-} from './tokenizer.ts';
-import { type ConvertedClip, fromDallePytorch, fromHuggingFace, fromOpenai } from './weights.ts';
+import { siglipRepository, siglipTokenizer } from './siglip-tokenizer.ts';
+import { assertTokenizerFits, cleanedFor, findTokenizer, specialTokensOf } from './tokenizer.ts';
+import type { NamedTokenizer } from './tokenizer-config.ts';
+import { type ConvertedClip, fromDallePytorch, fromOpenai, SIGLIP_PROBE } from './weights.ts';
 
 async function readJson(path: string): Promise<unknown> {
   try {
@@ -80,15 +77,22 @@ const PREPROCESSING_FILES = ['preprocessor_config.json', 'processor_config.json'
 const ANCHORS = {
   huggingFace: ['vision_model.pre_layrnorm.weight', 'text_projection.weight'],
   openai: ['ln_final.weight', 'positional_embedding', 'text_projection'],
+  openClipSiglip: [SIGLIP_PROBE, 'ln_final.weight', 'positional_embedding'],
+  siglip: ['vision_model.head.probe', 'text_model.final_layer_norm.weight', 'text_model.head.weight'],
   dallePytorch: ['to_visual_latent.weight', 'to_text_latent.weight'],
 } as const;
 
 /** open_clip's text tower with `custom_text`. */
 const TEXT =
-  /(^|\.)text\.(?=transformer\.|token_embedding\.|positional_embedding$|ln_final\.|text_projection$)/;
+  /(^|\.)text\.(?=transformer\.|token_embedding\.|positional_embedding$|ln_final\.|text_projection(\.|$))/;
 
-const openaiModel = (files: ExternalFiles, { part }: ConvertOptions): Promise<FoundModel | undefined> =>
-  findModel(files, { anchors: ANCHORS.openai, rename: (name) => name.replace(TEXT, '$1'), part });
+async function openaiModel(files: ExternalFiles, { part }: ConvertOptions): Promise<FoundModel | undefined> {
+  const rename = (name: string): string => name.replace(TEXT, '$1');
+  return (
+    (await findModel(files, { anchors: ANCHORS.openai, rename, part })) ??
+    findModel(files, { anchors: ANCHORS.openClipSiglip, rename, part })
+  );
+}
 
 /** Names of a model of one layer. */
 const SMALL = clipModelSchema.parse({
@@ -105,16 +109,9 @@ export const huggingFaceClip: Converter = {
   async convert(files, options) {
     const found = await findModel(files, { anchors: ANCHORS.huggingFace, part: options.part });
     if (!found) return undefined;
-    const config = files.named('config.json');
-    if (config === undefined)
-      throw new DataError('the weights have no config.json beside them', {
-        code: 'E_WEIGHTS_INCOMPLETE',
-        where: found.where,
-        fix: `convert the whole folder: ${dirname(found.where)}`,
-      });
-    const value = await readJson(config);
+    const value = await huggingFaceConfig(files, found);
     const { model } = fromHuggingFace(found.tensors, value, found.where);
-    const preprocessing = await huggingFaceImages(files, options, model.image.size);
+    const preprocessing = await huggingFaceImages(files, options, 'clip', model.image.size);
     if (!preprocessing) {
       assertNothingMissing([`\`preprocessing\`: ${PREPROCESSING_HINTS}`], 'preprocessing', found.where);
       return undefined;
@@ -134,10 +131,55 @@ export const huggingFaceClip: Converter = {
   },
 };
 
+export const huggingFaceSiglip: Converter = {
+  reads:
+    "Hugging Face's SigLIP and SigLIP 2: the folder of config.json, model.safetensors and tokenizer.json or spiece.model",
+  takes: ['tokenizer', 'preprocessing', 'mean', 'std'],
+  names: externalNames(huggingFaceSiglipRules(SMALL)),
+
+  async convert(files, options) {
+    const found = await findModel(files, { anchors: ANCHORS.siglip, part: options.part });
+    if (!found) return undefined;
+    const value = await huggingFaceConfig(files, found);
+    const { model } = fromHuggingFaceSiglip(found.tensors, value, found.where);
+    const { size, patch } = model.image;
+    const preprocessing = await huggingFaceImages(files, options, 'siglip', size);
+    if (!preprocessing) {
+      assertNothingMissing([`\`preprocessing\`: ${PREPROCESSING_HINTS}`], 'preprocessing', found.where);
+      return undefined;
+    }
+    const named = await findTokenizer(files, options, siglipRepository(model.text.vocabulary));
+    const tokenizer = siglipTokenizer(named, files.notes);
+    const clip = fromHuggingFaceSiglip(found.tensors, value, found.where, {
+      image: preprocessing,
+      text: { specialTokens: tokenizer.specialTokens },
+    });
+    if (size % patch > 0) files.notes.push(leftOver(clip.model));
+    const names = ['config.json', ...PREPROCESSING_FILES, ...TOKENIZER_FILES];
+    const origin: Origin = { format: 'transformers', files: await jsonFiles(files, names) };
+    return converted(files, options, { what: "Hugging Face's SigLIP", origin, clip, tokenizer });
+  },
+};
+
+const leftOver = ({ image: { size, patch } }: ClipModelConfig): string =>
+  `${size} pixels are no multiple of the patches' ${patch}: the last ${size % patch} columns and rows are not read, as there`;
+
+/** The parsed config.json beside the weights. */
+async function huggingFaceConfig(files: ExternalFiles, { where }: FoundModel): Promise<unknown> {
+  const config = files.named('config.json');
+  if (config !== undefined) return readJson(config);
+  throw new DataError('the weights have no config.json beside them', {
+    code: 'E_WEIGHTS_INCOMPLETE',
+    where,
+    fix: `convert the whole folder: ${dirname(where)}`,
+  });
+}
+
 /** Of the options, or of the folder's preprocessor_config.json, or processor_config.json. */
 async function huggingFaceImages(
   files: ExternalFiles,
   options: ConvertOptions,
+  model: 'clip' | 'siglip',
   imageSize: number,
 ): Promise<Preprocessing | undefined> {
   const own = files.named('preprocessor_config.json');
@@ -145,7 +187,7 @@ async function huggingFaceImages(
   const nested = whole && ((await readJson(whole)) as { image_processor?: unknown } | null)?.image_processor;
   const value = own ? await readJson(own) : nested;
   return chosenPreprocessing(options, () =>
-    value ? huggingFacePreprocessing(value, imageSize, own ?? whole ?? '') : undefined,
+    value ? huggingFacePreprocessing(value, model, imageSize, own ?? whole ?? '') : undefined,
   );
 }
 
@@ -161,7 +203,10 @@ export const openaiClip: Converter = {
     const config = await openClipConfig(files);
     const found = await openaiModel(files, options);
     if (!found) return undefined;
-    const tokenizer = cleanedFor(await findTokenizer(files, options, config), config);
+    const tokenizer = cleanedFor(
+      await findTokenizer(files, options, config?.model.text_cfg.hf_tokenizer_name),
+      config,
+    );
     const { text, ...settings } = openaiSettings(found.tensors, config, options, found.where);
     const specialTokens = specialTokensOf(tokenizer, config);
     const clip = fromOpenai(found.tensors, found.where, {
@@ -169,11 +214,17 @@ export const openaiClip: Converter = {
       text: { ...text, ...(specialTokens && { specialTokens }) },
     });
     if (!config && !isOpenaiArchive(found.tensors)) files.notes.push(assumed(clip.model));
+    const { image, loss } = clip.model;
+    const named = config?.model.vision_cfg.layers;
+    if (image.pool === 'map' && named !== image.layers)
+      files.notes.push(`the image tower has ${image.layers} layers, and its name says ${named}`);
+    if (image.pool === 'map' && image.size % image.patch > 0) files.notes.push(leftOver(clip.model));
+    const theirs = loss === 'sigmoid' ? "open_clip's SigLIP" : "open_clip's CLIP";
     const names = ['open_clip_config.json', ...TOKENIZER_FILES];
     const origin: Origin = config
       ? { format: 'open-clip', files: await jsonFiles(files, names) }
       : { format: 'openai', files: {} };
-    const what = config ? "open_clip's CLIP" : "OpenAI's CLIP";
+    const what = config ? theirs : "OpenAI's CLIP";
     return converted(files, options, { what, origin, clip, tokenizer });
   },
 };

@@ -2,6 +2,7 @@
 
 import type { ClipModelConfig } from '../../config/clip.ts';
 import { layer, norm, type Rule, times } from '../rules.ts';
+import { mapRows, timmVit } from './timm.ts';
 
 /** Blocks as openai/CLIP and open_clip name them. */
 const openaiBlocks = (
@@ -67,15 +68,31 @@ function openaiResnet(stages: readonly number[]): Rule[] {
   ];
 }
 
+function openaiImage(image: ClipModelConfig['image']): Rule[] {
+  if (image.tower === 'resnet') return openaiResnet(image.blocks);
+  return image.pool === 'map' ? timmVit(image) : openaiVit(image);
+}
+
+/** A matrix, with a bias or nothing where SigLIP's text tower has them. */
+const PROJECTIONS: Readonly<Record<ClipModelConfig['text']['projection'], readonly Rule[]>> = {
+  linear: [['text.projection', 'text_projection', 'plain']],
+  affine: [
+    ['text.projection', 'text_projection.weight', 'linear'],
+    ['text.projection_bias', 'text_projection.bias', 'plain'],
+  ],
+  none: [],
+};
+
 /** openai/CLIP's and open_clip's names. */
-export const openaiRules = ({ image, text }: ClipModelConfig): Rule[] => [
-  ...(image.tower === 'vit' ? openaiVit(image) : openaiResnet(image.blocks)),
+export const openaiRules = ({ image, text, loss }: ClipModelConfig): Rule[] => [
+  ...openaiImage(image),
   ['text.embedding', 'token_embedding.weight', 'plain'],
   ['text.position', 'positional_embedding', 'plain'],
   ...openaiBlocks('text.blocks', 'transformer', text),
   ...norm('text.norm', 'ln_final'),
-  ['text.projection', 'text_projection', 'plain'],
+  ...PROJECTIONS[text.projection],
   ['logit_scale', 'logit_scale', 'scalar'],
+  ...(loss === 'sigmoid' ? ([['logit_bias', 'logit_bias', 'scalar']] as const) : []),
 ];
 
 const huggingFaceBlocks = (ours: string, theirs: string, layers: number): Rule[] =>
@@ -108,6 +125,33 @@ export const huggingFaceRules = ({ image, text }: ClipModelConfig): Rule[] => [
   ...norm('text.norm', 'text_model.final_layer_norm'),
   ['text.projection', 'text_projection.weight', 'linear'],
   ['logit_scale', 'logit_scale', 'scalar'],
+];
+
+/** SiglipModel of transformers. */
+export const huggingFaceSiglipRules = ({ image, text }: ClipModelConfig): Rule[] => [
+  ['image.patch', 'vision_model.embeddings.patch_embedding.weight', 'patch'],
+  ['image.patch_bias', 'vision_model.embeddings.patch_embedding.bias', 'plain'],
+  ['image.position', 'vision_model.embeddings.position_embedding.weight', 'plain'],
+  ...huggingFaceBlocks('image.blocks', 'vision_model', image.layers),
+  ...norm('image.norm', 'vision_model.post_layernorm'),
+  ['image.map.probe', 'vision_model.head.probe', 'scale'],
+  ...mapRows(image.width, 'vision_model.head.attention.in_proj_', [
+    ['query', 0],
+    ['key', 1],
+    ['value', 2],
+  ]),
+  ...layer('image.map.output', 'vision_model.head.attention.out_proj'),
+  ...norm('image.map.norm', 'vision_model.head.layernorm'),
+  ...layer('image.map.feed_forward.expand', 'vision_model.head.mlp.fc1'),
+  ...layer('image.map.feed_forward.contract', 'vision_model.head.mlp.fc2'),
+  ['text.embedding', 'text_model.embeddings.token_embedding.weight', 'plain'],
+  ['text.position', 'text_model.embeddings.position_embedding.weight', 'plain'],
+  ...huggingFaceBlocks('text.blocks', 'text_model', text.layers),
+  ...norm('text.norm', 'text_model.final_layer_norm'),
+  ['text.projection', 'text_model.head.weight', 'linear'],
+  ['text.projection_bias', 'text_model.head.bias', 'plain'],
+  ['logit_scale', 'logit_scale', 'scalar'],
+  ['logit_bias', 'logit_bias', 'scalar'],
 ];
 
 /** lucidrains' DALLE-pytorch, class CLIP. */

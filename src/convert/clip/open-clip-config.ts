@@ -4,6 +4,10 @@
 import { z } from 'zod';
 import { DataError } from '../../util/errors.ts';
 import { openClipPreprocessing, type Preprocessing } from './preprocessing.ts';
+import { timmSiglip } from './timm.ts';
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  value !== null && typeof value === 'object' && !Array.isArray(value);
 
 const integer = z.int().positive();
 const off = z.union([z.literal(false), z.null()]).optional();
@@ -24,7 +28,10 @@ const blocks = {
     .strictObject({ eps: z.number().positive().default(1e-5) })
     .nullish()
     .transform((kwargs) => kwargs?.eps ?? 1e-5),
-  act_kwargs: z.strictObject({}).nullish(),
+  act_kwargs: z
+    .strictObject({ approximate: z.enum(['none', 'tanh']).default('none') })
+    .nullish()
+    .transform((kwargs) => kwargs?.approximate === 'tanh'),
   block_type: z.literal('default').nullish(),
   qk_norm: off,
   scaled_cosine_attn: off,
@@ -45,7 +52,7 @@ const timm = [
 ];
 const unused = (names: readonly string[]) => Object.fromEntries(names.map((name) => [name, anything]));
 
-const visionSchema = z.strictObject({
+const nativeVision = z.strictObject({
   ...blocks,
   ...unused([...timm, 'attn_pooler_queries', 'attn_pooler_heads', 'patch_dropout']),
   width: integer.default(768),
@@ -57,8 +64,37 @@ const visionSchema = z.strictObject({
   no_ln_pre: z.boolean().default(false),
   pos_embed_type: z.enum(['learnable', 'sin_cos_2d']).default('learnable'),
   final_ln_after_pool: z.boolean().default(false),
-  pool_type: z.enum(['tok', 'avg']).default('tok'),
+  pool_type: z.enum(['tok', 'avg', 'map']).default('tok'),
   timm_model_name: z.null().optional(),
+});
+
+/** SigLIP's image tower, as timm names it. */
+const timmVision = z.strictObject({
+  ...unused(timm),
+  timm_model_name: z.string(),
+  timm_pool: z.literal('map'),
+  timm_proj: z.literal('none'),
+  image_size: square.optional(),
+});
+
+/** A timm tower becomes one of open_clip's own, pooled by `map`. */
+const visionSchema = z.unknown().transform((value, context): z.output<typeof nativeVision> => {
+  const name = isObject(value) ? value.timm_model_name : undefined;
+  const found = timmSiglip(name);
+  const take = <T>(parsed: z.ZodSafeParseResult<T>): T => {
+    if (parsed.success) return parsed.data;
+    for (const { path, message } of parsed.error.issues) context.addIssue({ code: 'custom', path, message });
+    return z.NEVER;
+  };
+  if (found === undefined) return take(nativeVision.safeParse(value));
+  const given = take(timmVision.safeParse(value));
+  if (given?.image_size !== undefined && given.image_size !== found.image_size)
+    context.addIssue({
+      code: 'custom',
+      path: ['image_size'],
+      message: `${name} reads ${found.image_size} pixels`,
+    });
+  return nativeVision.parse(found);
 });
 
 const textSchema = z.strictObject({
@@ -83,8 +119,8 @@ const textSchema = z.strictObject({
   eos_id: z.int().min(0).default(2),
   no_causal_mask: z.boolean().default(false),
   pool_type: z.enum(['argmax', 'eos', 'last']).default('argmax'),
-  proj_bias: off,
-  proj_type: z.literal('linear').default('linear'),
+  proj_bias: z.boolean().default(false),
+  proj_type: z.enum(['linear', 'none']).default('linear'),
   hf_model_name: z.null().optional(),
 });
 
@@ -95,7 +131,7 @@ const modelSchema = z.strictObject({
   text_cfg: textSchema,
   custom_text: anything,
   init_logit_scale: anything,
-  init_logit_bias: z.null().optional(),
+  init_logit_bias: z.number().nullish(),
   nonscalar_logit_scale: anything,
   cast_dtype: anything,
   output_dict: anything,
@@ -108,9 +144,6 @@ export interface OpenClipConfig {
   readonly where: string;
 }
 
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  value !== null && typeof value === 'object' && !Array.isArray(value);
-
 /** Whether a parsed JSON file is such a configuration, of either kind. */
 export const isOpenClipConfig = (value: unknown): boolean =>
   isObject(value) && (isObject(value.model_cfg) || (isObject(value.vision_cfg) && 'embed_dim' in value));
@@ -119,7 +152,7 @@ const unsupported = (what: string, where: string): DataError =>
   new DataError(`an open_clip model that mm does not have: ${what}`, {
     code: 'E_CLIP_UNSUPPORTED',
     where,
-    fix: "mm reads open_clip's models with its own ViT or ResNet image tower and its own text tower",
+    fix: "mm reads open_clip's models with its own ViT or ResNet image tower, or SigLIP's, and its own text tower",
   });
 
 /** The families that have other towers or tokenizers, by what makes them others. */
@@ -127,13 +160,12 @@ function familyOf(model: Readonly<Record<string, unknown>>): string | undefined 
   const { vision_cfg: vision = {}, text_cfg: text = {} } = model as Record<string, Record<string, unknown>>;
   if ('multimodal_cfg' in model) return 'CoCa, which has a text decoder';
   const towers = [
-    ...(vision.timm_model_name ? [`its image tower is ${vision.timm_model_name} of timm`] : []),
+    ...(vision.timm_model_name && !timmSiglip(vision.timm_model_name)
+      ? [`its image tower is ${vision.timm_model_name} of timm`]
+      : []),
     ...(text.hf_model_name ? [`its text tower is ${text.hf_model_name} of transformers`] : []),
   ];
-  if (towers.length > 0) return towers.join(', and ');
-  if (model.init_logit_bias !== undefined && model.init_logit_bias !== null)
-    return 'its logits have a bias (init_logit_bias), as in SigLIP';
-  return undefined;
+  return towers.length > 0 ? towers.join(', and ') : undefined;
 }
 
 /**

@@ -15,10 +15,13 @@ const openai: Preprocessing = {
   fill: 0,
 };
 
-/** The kinds that open_clip's published weights of native towers need (open_clip, pretrained.py). */
+const inception: Preprocessing = { ...openai, mean: [0.5, 0.5, 0.5], stddev: [0.5, 0.5, 0.5] };
+
+/** The kinds that open_clip's published weights of these towers need (open_clip, pretrained.py). */
 export const PREPROCESSINGS = {
   openai,
-  inception: { ...openai, mean: [0.5, 0.5, 0.5], stddev: [0.5, 0.5, 0.5] },
+  inception,
+  siglip: { ...inception, resize: 'squash' },
   dfn: { ...openai, resize: 'squash' },
   clipa: {
     mean: [0.485, 0.456, 0.406],
@@ -31,7 +34,7 @@ export const PREPROCESSINGS = {
 
 /** What each is used for, for messages. */
 export const PREPROCESSING_HINTS =
-  '`openai` (most models), `inception` (mean and deviation 0.5: ViT-L-14 of laion2b_s32b_b82k), `dfn` (squashed: DFN5B, MetaCLIP 2), `clipa` (CLIPA)';
+  '`openai` (most models), `inception` (mean and deviation 0.5: ViT-L-14 of laion2b_s32b_b82k), `siglip` (the same, squashed), `dfn` (squashed: DFN5B, MetaCLIP 2), `clipa` (CLIPA)';
 
 const unsupported = (what: string, where: string): DataError =>
   new DataError(`a preprocessing that mm does not have: ${what}`, {
@@ -100,18 +103,35 @@ const huggingFaceSchema = z.object({
   image_std: channels(z.number().positive()).default(OPENAI_STDDEV),
 });
 
-const CLIP_PROCESSOR = /^CLIP(ImageProcessor|FeatureExtractor)(Fast|Pil)?$/;
+/** SiglipImageProcessor's, which crops nothing. */
+const siglipSchema = huggingFaceSchema.extend({
+  size: sides.default({ height: 224, width: 224 }),
+  do_center_crop: z.literal(false).default(false),
+  image_mean: channels(z.number()).default(PREPROCESSINGS.siglip.mean),
+  image_std: channels(z.number().positive()).default(PREPROCESSINGS.siglip.stddev),
+});
+
+const PROCESSORS = {
+  clip: { schema: huggingFaceSchema, name: /^CLIP(ImageProcessor|FeatureExtractor)(Fast|Pil)?$/ },
+  siglip: { schema: siglipSchema, name: /^SiglipImageProcessor(Fast|Pil)?$/ },
+} as const;
 
 /**
- * transformers' preprocessor_config.json; what it leaves out is as CLIPImageProcessor has it by default.
+ * transformers' preprocessor_config.json; what it leaves out is as the model's image processor has it by default.
  * @param imageSize pixels on a side that the model reads
  * @throws DataError when mm has no such preprocessing, or it gives images of another size
  */
-export function huggingFacePreprocessing(value: unknown, imageSize: number, where: string): Preprocessing {
-  const parsed = parse(huggingFaceSchema, value, where);
+export function huggingFacePreprocessing(
+  value: unknown,
+  model: keyof typeof PROCESSORS,
+  imageSize: number,
+  where: string,
+): Preprocessing {
+  const { schema, name } = PROCESSORS[model];
+  const parsed = parse<typeof huggingFaceSchema | typeof siglipSchema>(schema, value, where);
   for (const key of ['image_processor_type', 'feature_extractor_type'] as const) {
     const type = parsed[key];
-    if (type !== undefined && !CLIP_PROCESSOR.test(type)) throw unsupported(`${key} ${type}`, where);
+    if (type !== undefined && !name.test(type)) throw unsupported(`${key} ${type}`, where);
   }
   const { size, crop_size: crop, do_center_crop: isCropped } = parsed;
   const isSquare = (found: z.output<typeof side> | z.output<typeof sides>): boolean =>

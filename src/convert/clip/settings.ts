@@ -7,7 +7,7 @@ import type { ConvertOptions } from '../external.ts';
 import { misfit, type StateDict } from '../tensors.ts';
 import type { OpenClipConfig } from './open-clip-config.ts';
 import { PREPROCESSING_HINTS, PREPROCESSINGS, type Preprocessing } from './preprocessing.ts';
-import type { ClipSettings } from './weights.ts';
+import { type ClipSettings, embeddingOf, patchesOf, SIGLIP_PROBE } from './weights.ts';
 
 /** Width of a head by the width of a ViT or a text tower, in all of open_clip's configurations. */
 const HEAD_WIDTHS: Readonly<Record<number, number>> = {
@@ -65,7 +65,7 @@ export function openaiSettings(
   const missing: [option: string, what: string][] = [];
   const activation =
     options.activation ??
-    (config && (config.model.quick_gelu ? 'quick-gelu' : 'gelu')) ??
+    (config && activationOf(config, config.model.text_cfg)) ??
     (isOpenai ? 'quick-gelu' : undefined);
   if (activation === undefined)
     missing.push([
@@ -79,8 +79,9 @@ export function openaiSettings(
   if (preprocessing === undefined)
     missing.push(['preprocessing', `\`preprocessing\`: ${PREPROCESSING_HINTS}`]);
 
-  const isVit = source.has('visual.proj');
-  // Such models, of CLIPA, pool the image's patches and have a text tower that is not causal.
+  const isSiglip = source.has(SIGLIP_PROBE);
+  const isVit = isSiglip || source.has('visual.proj');
+  // Such models, of CLIPA and SigLIP, pool the image's patches and have a text tower that is not causal.
   if (!config && isVit && !source.has('visual.ln_pre.weight'))
     throw new DataError(
       'no configuration is beside weights without visual.ln_pre: how such a model pools, and whether its text tower is causal, is only there',
@@ -90,7 +91,7 @@ export function openaiSettings(
         fix: "put open_clip_config.json, or the model's file of open_clip/model_configs, beside the weights",
       },
     );
-  const width = (isVit ? source.get('visual.conv1.weight')?.shape[0] : undefined) ?? 0;
+  const width = (isVit ? source.get(patchesOf(source))?.shape[0] : undefined) ?? 0;
   const known = isOpenai ? 64 : HEAD_WIDTHS[width];
   const heads = options.heads ?? (config ? headsOf(config) : known && Math.floor(width / known));
   if (isVit && heads === undefined)
@@ -108,13 +109,16 @@ export function openaiSettings(
   const fullWidth = isVit ? width : (source.get('visual.attnpool.q_proj.weight')?.shape[0] ?? 0);
   assertDivides('heads', options.heads, fullWidth, where);
   assertDivides('textHeads', options.textHeads, textWidth, where);
-  if (!isVit) assertKeepsPositions(source, options.imageSize, where);
+  if (isSiglip) assertKeepsPositions('SigLIP', config?.model.vision_cfg.image_size, options.imageSize, where);
+  if (!isVit) assertKeepsPositions('CLIP with a ResNet', resnetSize(source), options.imageSize, where);
+  assertLoss(source, config, where);
   const { image, text } = config ? configured(config) : {};
   if (config) assertFits(source, config);
   return {
     activation,
     image: {
       ...image,
+      ...(config && !options.activation && imageActivation(config, activation)),
       ...preprocessing,
       ...(isVit || options.heads || config ? { heads } : {}),
       ...sizeOf(options.imageSize ?? config?.model.vision_cfg.image_size),
@@ -139,20 +143,26 @@ function assertDivides(
   });
 }
 
-/** @throws UsageError where a ResNet would need other positions: open_clip interpolates those of ViTs alone */
-function assertKeepsPositions(source: StateDict, imageSize: number | undefined, where: string): void {
+/** Pixels on a side that a ResNet reads. */
+function resnetSize(source: StateDict): number {
   const [positions = 1] = source.get('visual.attnpool.positional_embedding')?.shape ?? [];
-  const own = Math.round(Math.sqrt(positions - 1)) * RESNET_STRIDE;
+  return Math.round(Math.sqrt(positions - 1)) * RESNET_STRIDE;
+}
+
+/** @throws UsageError where other positions would be needed: open_clip interpolates those of other ViTs alone */
+function assertKeepsPositions(
+  what: string,
+  own: number | undefined,
+  imageSize: number | undefined,
+  where: string,
+): void {
   if (imageSize === undefined || imageSize === own) return;
-  throw new UsageError(
-    `a CLIP with a ResNet keeps its positions: it reads ${own} pixels, received ${imageSize}`,
-    {
-      code: 'E_CLIP_UNSUPPORTED',
-      option: 'imageSize',
-      where,
-      fix: 'leave `imageSize` out',
-    },
-  );
+  throw new UsageError(`a ${what} keeps its positions: it reads ${own} pixels, received ${imageSize}`, {
+    code: 'E_CLIP_UNSUPPORTED',
+    option: 'imageSize',
+    where,
+    fix: 'leave `imageSize` out',
+  });
 }
 
 const sizeOf = (size: number | undefined) => (size === undefined ? {} : { size });
@@ -163,6 +173,40 @@ function headsOf({ model: { vision_cfg: vision } }: OpenClipConfig): number {
   return Math.floor(width / vision.head_width);
 }
 
+const POOLS = { tok: 'class', avg: 'mean', map: 'map' } as const;
+
+/** Of the blocks of a tower. */
+const activationOf = ({ model }: OpenClipConfig, tower: { readonly act_kwargs: boolean }) => {
+  if (model.quick_gelu) return 'quick-gelu';
+  return tower.act_kwargs ? 'gelu-tanh' : 'gelu';
+};
+
+/** The image tower's, where it is not the text tower's; those of timm know nothing of `quick_gelu`. */
+function imageActivation(config: OpenClipConfig, text: ClipSettings['activation']): ClipSettings['image'] {
+  const { vision_cfg: vision } = config.model;
+  const isTimm = vision.pool_type === 'map';
+  const own = isTimm && !vision.act_kwargs ? 'gelu' : activationOf(config, vision);
+  return own === text ? {} : { activation: own };
+}
+
+/** @throws DataError E_CLIP_LOSS where the weights are not of the loss that the configuration says */
+function assertLoss(source: StateDict, config: OpenClipConfig | undefined, where: string): void {
+  if (!config) return;
+  const hasBias = source.has('logit_bias');
+  const isSigmoid = typeof config.model.init_logit_bias === 'number';
+  if (hasBias === isSigmoid) return;
+  throw new DataError(
+    hasBias
+      ? 'the weights have a bias of the logits (logit_bias), as of the sigmoid loss, and their configuration is one of the softmax loss: it has no init_logit_bias'
+      : 'the configuration is one of the sigmoid loss (init_logit_bias), and the weights have no logit_bias',
+    {
+      code: 'E_CLIP_LOSS',
+      where,
+      fix: `give the weights their own configuration; this one is ${config.where}`,
+    },
+  );
+}
+
 function configured({
   model: { vision_cfg: vision, text_cfg: text },
 }: OpenClipConfig): Pick<ClipSettings, 'image' | 'text'> {
@@ -171,7 +215,7 @@ function configured({
       ? {}
       : {
           normEpsilon: vision.norm_kwargs,
-          pool: vision.pool_type === 'avg' ? 'mean' : 'class',
+          pool: POOLS[vision.pool_type],
           normBeforePool: vision.pool_type === 'avg' && !vision.final_ln_after_pool,
         },
     text: {
@@ -187,7 +231,7 @@ function configured({
 function assertFits(source: StateDict, { model, where }: OpenClipConfig): void {
   const { vision_cfg: vision, text_cfg: text } = model;
   const isResnet = Array.isArray(vision.layers);
-  const imageWidth = source.get(isResnet ? 'visual.layer1.0.conv1.weight' : 'visual.conv1.weight')?.shape[0];
+  const imageWidth = source.get(isResnet ? 'visual.layer1.0.conv1.weight' : patchesOf(source))?.shape[0];
   const layers = (prefix: string): number =>
     new Set(
       [...source.keys()].flatMap((name) =>
@@ -195,12 +239,13 @@ function assertFits(source: StateDict, { model, where }: OpenClipConfig): void {
       ),
     ).size;
   const pairs: readonly (readonly [string, number, number | undefined])[] = [
-    ['embed_dim', model.embed_dim, source.get('text_projection')?.shape[1]],
+    ['embed_dim', model.embed_dim, embeddingOf(source)],
     ['vision_cfg.width', vision.width, imageWidth],
     ['text_cfg.width', text.width, source.get('positional_embedding')?.shape[1]],
     ['text_cfg.vocab_size', text.vocab_size, source.get('token_embedding.weight')?.shape[0]],
     ['text_cfg.layers', text.layers, layers('transformer.resblocks.')],
-    ...(typeof vision.layers === 'number'
+    // The layers of a timm tower are in its name alone, and of fewer is told when it is converted.
+    ...(typeof vision.layers === 'number' && !source.has(SIGLIP_PROBE)
       ? [['vision_cfg.layers', vision.layers, layers('visual.transformer.resblocks.')] as const]
       : []),
   ];

@@ -9,11 +9,8 @@ import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import type { ConvertOptions, ExternalFiles } from '../external.ts';
 import type { OpenClipConfig } from './open-clip-config.ts';
-
-export interface NamedTokenizer {
-  readonly tokenizer: Tokenizer;
-  readonly path: string;
-}
+import { siglipPadding } from './siglip-tokenizer.ts';
+import { type NamedTokenizer, paddingOf, readTokenizerConfig } from './tokenizer-config.ts';
 
 /** Names of tokenizers beside weights, the surest first. */
 const FILES = [
@@ -28,16 +25,16 @@ const FILES = [
 
 /**
  * The tokenizer named in the options, or the one among the files.
+ * @param theirs the repository that has it, for the message
  * @throws UsageError E_TOKENIZER_MISSING, DataError when it cannot be read
  */
 export async function findTokenizer(
   files: ExternalFiles,
   { tokenizer: named }: ConvertOptions,
-  config?: OpenClipConfig,
+  theirs?: string | null | undefined,
 ): Promise<NamedTokenizer> {
   const path = named ?? FILES.flatMap((name) => files.named(name) ?? [])[0];
   if (path === undefined) {
-    const theirs = config?.model.text_cfg.hf_tokenizer_name;
     throw new UsageError('these weights come without their tokenizer', {
       code: 'E_TOKENIZER_MISSING',
       option: 'tokenizer',
@@ -47,20 +44,21 @@ export async function findTokenizer(
         : "set `tokenizer` to a tokenizer.json, or OpenAI's bpe_simple_vocab_16e6.txt.gz",
     });
   }
-  return { tokenizer: await loadTokenizer(path), path };
+  return { tokenizer: await loadTokenizer(path), path, config: await readTokenizerConfig(path) };
 }
 
 /**
  * The tokenizer with texts cleaned as the programs did that train with it: OpenAI's CLIP and DALLE-pytorch `lower`,
  * open_clip as its configuration says. Tokenizers of mm's own stay as they are.
  */
-export function cleanedFor({ tokenizer, path }: NamedTokenizer, config?: OpenClipConfig): NamedTokenizer {
+export function cleanedFor(named: NamedTokenizer, config?: OpenClipConfig): NamedTokenizer {
+  const { tokenizer } = named;
   const { hf_tokenizer_name: theirs, tokenizer_kwargs: kwargs } = config?.model.text_cfg ?? {};
   const cleaning = kwargs?.clean ?? (theirs ? 'whitespace' : 'lower');
   const isOpenClips = config !== undefined && tokenizer instanceof HuggingFaceTokenizer;
   return isOpenClips || tokenizer instanceof ClipTokenizer
-    ? { tokenizer: tokenizer.cleaned(cleaning), path }
-    : { tokenizer, path };
+    ? { ...named, tokenizer: tokenizer.cleaned(cleaning) }
+    : named;
 }
 
 /** Ids without a start and an end token that are the last two, as a tokenizer.json may count them. */
@@ -89,10 +87,11 @@ export function assertTokenizerFits({ tokenizer, path }: NamedTokenizer, model: 
  * @throws DataError E_CLIP_UNSUPPORTED where the configuration reads the features elsewhere than at such an end token
  */
 export function specialTokensOf(
-  { tokenizer }: NamedTokenizer,
+  named: NamedTokenizer,
   config: OpenClipConfig | undefined,
 ): ClipModelConfig['text']['specialTokens'] {
   if (!config) return undefined;
+  const { tokenizer } = named;
   const { text_cfg: text } = config.model;
   const unsupported = (what: string): DataError =>
     new DataError(`an open_clip model that mm does not have: ${what}`, {
@@ -108,13 +107,15 @@ export function specialTokensOf(
     return undefined;
   }
   const { strip_sep_token: isStripped } = text.tokenizer_kwargs;
-  const padding = tokenizer.idOf('[PAD]') ?? tokenizer.idOf('<pad>') ?? 0;
+  const isSiglip = typeof config.model.init_logit_bias === 'number';
+  const padding = isSiglip ? siglipPadding(named, tokenizer) : paddingOf(named, tokenizer);
   const { start } = tokenizer.around;
   const end = isStripped ? 0 : tokenizer.around.end;
-  if (end === undefined) throw unsupported('its tokenizer puts no end token after a text');
+  if (end === undefined && text.pool_type !== 'last')
+    throw unsupported('its tokenizer puts no end token after a text');
   if (text.pool_type === 'argmax' || (text.pool_type === 'eos' && text.eos_id !== end))
     throw unsupported(
       `text_cfg.pool_type is ${text.pool_type} at id ${text.eos_id}, and the tokenizer's end token ${end}`,
     );
-  return { ...(start !== undefined && { start }), end, padding };
+  return { ...(start !== undefined && { start }), ...(end !== undefined && { end }), padding };
 }

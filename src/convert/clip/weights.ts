@@ -1,7 +1,6 @@
-// Other people's CLIP weights as ours: the configuration that their shapes or their config.json tell, and their tensors
-// in our layout, inputs before outputs. Which name is which is names.ts.
+// Other people's CLIP weights as ours: the configuration that their shapes tell, and their tensors in our layout, inputs
+// before outputs. Which name is which is names.ts; those of transformers, hugging-face.ts.
 
-import { z } from 'zod';
 import type { TensorSource } from '../../checkpoint/safetensors.ts';
 import { type ClipModelConfig, clipModelSchema } from '../../config/clip.ts';
 import { RESNET_STRIDE } from '../../config/clip-towers.ts';
@@ -9,7 +8,7 @@ import { clipSpec } from '../../models/clip/model.ts';
 import { UsageError } from '../../util/errors.ts';
 import { type Rule, renameExactly } from '../rules.ts';
 import { misfit, type StateDict } from '../tensors.ts';
-import { dallePytorchRules, huggingFaceRules, openaiRules } from './names.ts';
+import { dallePytorchRules, openaiRules } from './names.ts';
 import { resizedPositions } from './positions.ts';
 
 export interface ConvertedClip {
@@ -27,7 +26,7 @@ const BUFFER =
   /(^|\.)(position_ids|num_batches_tracked|attn_mask|input_resolution|context_length|vocab_size|pos_emb)$/;
 
 /** The tensors under our names. */
-const renamed = (source: StateDict, model: ClipModelConfig, rules: readonly Rule[], where: string) =>
+export const renamed = (source: StateDict, model: ClipModelConfig, rules: readonly Rule[], where: string) =>
   renameExactly(source, rules, clipSpec(model), where, BUFFER);
 
 /** The shape of a tensor that says something of the configuration. */
@@ -46,7 +45,8 @@ function count(source: StateDict, pattern: string): number {
   return new Set(numbers).size;
 }
 
-function checked(model: unknown, where: string): ClipModelConfig {
+/** @throws UsageError, DataError for sizes that no model has */
+export function checked(model: unknown, where: string): ClipModelConfig {
   const parsed = clipModelSchema.safeParse(model);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
@@ -77,28 +77,58 @@ export function fromOpenai(source: StateDict, where: string, settings: ClipSetti
   const shape = (name: string): readonly number[] => shapeOf(source, name, where);
   const [length, textWidth] = shape('positional_embedding');
   const [vocabulary] = shape('token_embedding.weight');
-  const [, embedding] = shape('text_projection');
+  const embedding = embeddingOf(source);
   const text = {
     length,
     vocabulary,
     width: textWidth,
-    ...blocksOf(source, 'transformer', shape),
+    ...blocksOf(source, 'transformer.resblocks', 'c_fc', shape),
+    projection: projectionOf(source),
     ...settings.text,
   };
-  const found = source.has('visual.proj') ? vitOf(source, shape) : resnetOf(source, shape);
-  const image = { ...found, ...settings.image };
+  const image = { ...imageOf(source, shape), ...settings.image };
   const { activation } = settings;
-  const model = checked({ embedding, ...(activation && { activation }), image, text }, where);
+  const loss = source.has('logit_bias') ? 'sigmoid' : 'softmax';
+  const model = checked({ embedding, loss, ...(activation && { activation }), image, text }, where);
   return { model, ...renamed(resizedPositions(source, model), model, openaiRules(model), where) };
 }
 
+/** A tensor that only SigLIP's image tower has, in timm. */
+export const SIGLIP_PROBE = 'visual.trunk.attn_pool.latent';
+
+/** The patches of a ViT: open_clip's own or timm's. */
+export const patchesOf = (source: StateDict): string =>
+  source.has(SIGLIP_PROBE) ? 'visual.trunk.patch_embed.proj.weight' : 'visual.conv1.weight';
+
+/** How the text tower ends: with a bias or with nothing in SigLIP's. */
+function projectionOf(source: StateDict): ClipModelConfig['text']['projection'] {
+  if (source.has('text_projection')) return 'linear';
+  return source.has('text_projection.weight') ? 'affine' : 'none';
+}
+
+export const embeddingOf = (source: StateDict): number | undefined => {
+  const projection = source.get('text_projection');
+  if (projection) return projection.shape[1];
+  return (source.get('text_projection.weight') ?? source.get('ln_final.weight'))?.shape[0];
+};
+
+const imageOf = (source: StateDict, shape: (name: string) => readonly number[]) => {
+  if (source.has(SIGLIP_PROBE)) return siglipOf(source, shape);
+  return source.has('visual.proj') ? vitOf(source, shape) : resnetOf(source, shape);
+};
+
 /** Depth and feed-forward width of a tower, and whether it has LayerScale. */
-function blocksOf(source: StateDict, name: string, shape: (name: string) => readonly number[]) {
-  const [hidden = 0, width = 1] = shape(`${name}.resblocks.0.mlp.c_fc.weight`);
+function blocksOf(
+  source: StateDict,
+  name: string,
+  expand: 'c_fc' | 'fc1',
+  shape: (name: string) => readonly number[],
+) {
+  const [hidden = 0, width = 1] = shape(`${name}.0.mlp.${expand}.weight`);
   return {
-    layers: count(source, `${name}.resblocks.#.`),
+    layers: count(source, `${name}.#.`),
     mlpRatio: hidden / width,
-    ...(source.has(`${name}.resblocks.0.ls_1.gamma`) && { layerScale: LAYER_SCALE }),
+    ...(source.has(`${name}.0.ls_1.gamma`) && { layerScale: LAYER_SCALE }),
   };
 }
 /** The initial value is not in the weights; this is open_clip's, and no trained weight depends on it. */
@@ -109,7 +139,24 @@ function vitOf(source: StateDict, shape: (name: string) => readonly number[]) {
   const [positions = 0] = shape('visual.positional_embedding');
   const size = Math.round(Math.sqrt(positions - 1)) * patch;
   const inputNorm = source.has('visual.ln_pre.weight');
-  return { tower: 'vit', size, patch, width, inputNorm, ...blocksOf(source, 'visual.transformer', shape) };
+  return {
+    tower: 'vit',
+    size,
+    patch,
+    width,
+    inputNorm,
+    ...blocksOf(source, 'visual.transformer.resblocks', 'c_fc', shape),
+  };
+}
+
+/** Settings that every SigLIP's image tower has. */
+export const SIGLIP_IMAGE = { pool: 'map', patchBias: true, inputNorm: false, projection: 'none' } as const;
+
+function siglipOf(source: StateDict, shape: (name: string) => readonly number[]) {
+  const [width, , patch = 0] = shape(patchesOf(source));
+  const [, positions = 0] = shape('visual.trunk.pos_embed');
+  const size = Math.round(Math.sqrt(positions)) * patch;
+  return { ...SIGLIP_IMAGE, size, patch, width, ...blocksOf(source, 'visual.trunk.blocks', 'fc1', shape) };
 }
 
 function resnetOf(source: StateDict, shape: (name: string) => readonly number[]) {
@@ -122,97 +169,6 @@ function resnetOf(source: StateDict, shape: (name: string) => readonly number[])
     width,
     blocks: [1, 2, 3, 4].map((n) => count(source, `visual.layer${n}.#.`)),
   };
-}
-
-const tower = z.object({
-  num_hidden_layers: z.int().positive().default(12),
-  hidden_act: z.enum(['quick_gelu', 'gelu']).default('quick_gelu'),
-  layer_norm_eps: z.number().positive().default(1e-5),
-});
-/** config.json of Hugging Face's CLIPModel; it leaves out what is as its library has it by default. */
-const huggingFaceSchema = z.object({
-  model_type: z.literal('clip'),
-  projection_dim: z.int().positive().default(512),
-  text_config: tower
-    .extend({
-      hidden_size: z.int().positive().default(512),
-      intermediate_size: z.int().positive().default(2048),
-      num_attention_heads: z.int().positive().default(8),
-      vocab_size: z.int().positive().default(49408),
-      max_position_embeddings: z.int().positive().default(77),
-      eos_token_id: z.int().nullish(),
-    })
-    .prefault({}),
-  vision_config: tower
-    .extend({
-      hidden_size: z.int().positive().default(768),
-      intermediate_size: z.int().positive().default(3072),
-      num_attention_heads: z.int().positive().default(12),
-      image_size: z.int().positive().default(224),
-      patch_size: z.int().positive().default(32),
-    })
-    .prefault({}),
-});
-
-/** eos_token_id of OpenAI's models before 2023, with which transformers reads at the largest id, the end token. */
-const FORMER_END = 2;
-
-/** text_config_dict and vision_config_dict, of 2022, take the place of text_config and vision_config in transformers. */
-const withFormerKeys = (config: unknown): unknown => {
-  if (config === null || typeof config !== 'object') return config;
-  const { text_config_dict: text, vision_config_dict: vision } = config as Record<string, unknown>;
-  return { ...config, ...(text ? { text_config: text } : {}), ...(vision ? { vision_config: vision } : {}) };
-};
-
-/**
- * Weights named as Hugging Face's transformers does.
- * @param config the parsed config.json beside them
- * @throws DataError when it is not of a CLIP, or they do not fit together
- */
-export function fromHuggingFace(
-  source: StateDict,
-  config: unknown,
-  where: string,
-  settings: ClipSettings = {},
-): ConvertedClip {
-  const parsed = huggingFaceSchema.safeParse(withFormerKeys(config));
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    throw misfit(`config.json: ${issue?.path.join('.') || 'the file'}: ${issue?.message}`, where);
-  }
-  const { projection_dim: embedding, text_config: text, vision_config: image } = parsed.data;
-  const { eos_token_id: end, vocab_size: ids } = text;
-  if (typeof end === 'number' && end !== FORMER_END && end < ids - 1)
-    throw misfit(`the text's features are at its end token ${end}, and mm reads them at the last id`, where);
-  if (text.hidden_act !== image.hidden_act) throw misfit('the towers have different activations', where);
-  const model = checked(
-    {
-      embedding,
-      activation: text.hidden_act.replace('_', '-'),
-      image: {
-        size: image.image_size,
-        patch: image.patch_size,
-        width: image.hidden_size,
-        layers: image.num_hidden_layers,
-        heads: image.num_attention_heads,
-        mlpRatio: image.intermediate_size / image.hidden_size,
-        normEpsilon: image.layer_norm_eps,
-        ...settings.image,
-      },
-      text: {
-        vocabulary: text.vocab_size,
-        length: text.max_position_embeddings,
-        width: text.hidden_size,
-        layers: text.num_hidden_layers,
-        heads: text.num_attention_heads,
-        mlpRatio: text.intermediate_size / text.hidden_size,
-        normEpsilon: text.layer_norm_eps,
-        ...settings.text,
-      },
-    },
-    where,
-  );
-  return { model, ...renamed(resizedPositions(source, model), model, huggingFaceRules(model), where) };
 }
 
 /**

@@ -5,7 +5,7 @@ import { DataError } from '../../util/errors.ts';
 import { readError } from '../../util/files.ts';
 
 export interface FileKind {
-  readonly kind: 'torch' | 'safetensors' | 'other';
+  readonly kind: 'torch' | 'safetensors' | 'flax' | 'other';
   /** Of another kind: its name, where it has one, and what makes weights of it that mm reads. */
   readonly name?: string;
   readonly fix?: string;
@@ -31,7 +31,6 @@ export const OTHER_FORMATS: readonly (readonly [start: string, name: string, fix
 
 /** Files of formats that their beginning does not tell. */
 export const OTHER_ENDINGS: readonly (readonly [ending: RegExp, name: string, fix: string])[] = [
-  [/\.msgpack$/i, 'weights of Flax', "convert the model's PyTorch or safetensors files"],
   [/\.onnx$/i, 'an ONNX graph', "convert the model's PyTorch or safetensors files"],
   [/\.data-\d+-of-\d+$|\.pb$/i, 'a TensorFlow model', "convert the model's PyTorch or safetensors files"],
   [
@@ -73,6 +72,7 @@ function kindOfHead(path: string, head: Buffer, size: number): FileKind {
       where: path,
       fix: 'download the file itself: open the address in a browser to see whether it needs a login, or says /blob/ where /resolve/ is the file',
     });
+  if (/\.msgpack$/i.test(path)) return { kind: 'flax' };
   const byEnding = OTHER_ENDINGS.find(([ending]) => ending.test(path));
   if (byEnding) return { kind: 'other', name: byEnding[1], fix: byEnding[2] };
   if (startsWith(head, 'PK')) return { kind: 'torch' };

@@ -105,8 +105,9 @@ function coder(naming: Naming, name: Coder, config: VqganConfig): Rule[] {
 function rulesOf(naming: Naming, config: VqganConfig): Rule[] {
   const isGumbel = config.quantizer === 'gumbel';
   return [
-    ...coder(naming, 'encoder', config),
-    ...convolution('quant_conv', 'quant_conv'),
+    ...(config.hasEncoder
+      ? [...coder(naming, 'encoder', config), ...convolution('quant_conv', 'quant_conv')]
+      : []),
     ['codebook', isGumbel ? GUMBEL_CODEBOOK : NEAREST_CODEBOOK, 'plain'],
     ...(isGumbel ? convolution('logits', 'quantize.proj') : []),
     ...convolution('post_quant_conv', 'post_quant_conv'),

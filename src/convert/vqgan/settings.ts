@@ -65,6 +65,26 @@ export function settingsOf(
   };
 }
 
+/** The sizes that the weights of a decoder alone have. */
+export function decoderSettings(tensors: StateDict) {
+  const size = (name: string, axis: number): number => tensors.get(name)?.shape[axis] ?? 0;
+  const count = (pattern: RegExp): number =>
+    new Set([...tensors.keys()].flatMap((name) => pattern.exec(name)?.[1] ?? [])).size;
+  const levels = Array.from({ length: count(/^decoder\.up\.(\d+)\./) }, (_, i) => i);
+  return {
+    architecture: 'vqgan',
+    hiddenChannels: size('decoder.conv_out.weight', 1),
+    levelChannels: levels.map((i) => size(`decoder.up.${i}.block.0.conv1.weight`, 0)),
+    resnetBlocks: count(/^decoder\.up\.0\.block\.(\d+)\./) - 1,
+    attentionLevels: levels.filter((i) => tensors.has(`decoder.up.${i}.attn.0.q.weight`)).map((i) => i + 1),
+    middleAttention: tensors.has('decoder.mid.attn_1.q.weight'),
+    normGroups: NORM_GROUPS,
+    latentChannels: size('decoder.conv_in.weight', 1),
+    codebookDim: size(NEAREST_CODEBOOK, 1),
+    vocabulary: size(NEAREST_CODEBOOK, 0),
+  };
+}
+
 /** @throws DataError when mm does not have such a VQGAN, UsageError when its images cannot be of the size */
 export function parseModel(settings: object, where: string): VqganConfig {
   const parsed = vqganModelSchema.safeParse(settings);

@@ -2,10 +2,10 @@
 // where the image came from. The folder has its name once all of it is there; until then, it is resumed from the last
 // finished shard.
 
-import { rename, stat } from 'node:fs/promises';
+import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UsageError } from '../../util/errors.ts';
-import { assertWritable, storageError } from '../../util/files.ts';
+import { assertNewFolder, storageError } from '../../util/files.ts';
 import type { JobContext } from '../../util/job.ts';
 import { openSource } from '../sources/open-source.ts';
 import { areSameSettings, PACK_MANIFEST, type PackManifest, readManifest } from './manifest.ts';
@@ -46,19 +46,7 @@ async function openWork(
   work: string,
   { out, data, settings, resume }: PackOptions,
 ): Promise<PackManifest | undefined> {
-  const exists = (path: string): Promise<boolean> =>
-    stat(path).then(
-      () => true,
-      () => false,
-    );
-  if (await exists(out)) {
-    throw new UsageError('the folder is there already', {
-      code: 'E_FOLDER_NOT_EMPTY',
-      where: out,
-      fix: 'name a new folder, or remove this one',
-    });
-  }
-  await assertWritable(out);
+  await assertNewFolder(out);
   const previous = await readManifest(join(work, PACK_MANIFEST));
   if (previous && !resume) {
     throw new UsageError('an interrupted run left its work', {

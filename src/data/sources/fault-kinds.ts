@@ -6,6 +6,7 @@ export type FaultKind =
   | ImageFaultKind
   | CaptionLack
   | 'cut-archive'
+  | 'damaged-list'
   | 'archive-member'
   | 'unclear-key'
   | 'list-row'
@@ -37,6 +38,7 @@ const FAULTS: Readonly<Record<FaultKind, string>> = {
   'empty-caption': 'images with an empty caption',
   'unreadable-caption': 'captions that are not UTF-8 text',
   'cut-archive': 'archives that are cut short or damaged',
+  'damaged-list': 'lists, or other files of a source, that cannot be used',
   'archive-member': 'members of archives that cannot be used',
   'unclear-key': 'images in archives whose key has a dot and may be part of another example',
   'list-row': 'rows of lists that cannot be used',

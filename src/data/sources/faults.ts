@@ -30,6 +30,8 @@ export interface FindingCount {
 
 /** Examples kept of each kind. */
 const MAX_EXAMPLES = 1000;
+/** Paths kept of images that were tried, and of faults; beyond it, one that is tried again counts again. */
+const MAX_PATHS = 1_000_000;
 /** Files to try before the share of faults can be an error. */
 const MIN_TRIED = 20;
 /** The share without `maxBad`: most of the data at fault is another data set, or another disk. */
@@ -45,9 +47,11 @@ export class Faults {
   readonly #maxBad: number | undefined;
   readonly #faults = new Map<string, string>();
   readonly #kinds = new Map<FindingKind, { count: number; reported: number; examples: Finding[] }>();
-  readonly #tried = new Set<string>();
+  readonly #triedPaths = new Set<string>();
+  #tried = 0;
   /** Faults of images that were tried, and those found by reading the source. */
   #failed = 0;
+  #last: [path: string, reason: string] = ['', ''];
   #found = 0;
   /** Images that the sources hold, the ones left out not included. */
   #listed = 0;
@@ -82,7 +86,8 @@ export class Faults {
    */
   async guard<T>({ path }: { readonly path: string }, decode: () => Promise<T>): Promise<T | undefined> {
     if (this.#faults.has(path)) return undefined;
-    this.#tried.add(path);
+    if (!this.#triedPaths.has(path)) this.#tried++;
+    if (this.#triedPaths.size < MAX_PATHS) this.#triedPaths.add(path);
     try {
       return await decode();
     } catch (error) {
@@ -90,7 +95,7 @@ export class Faults {
       if (this.#faults.has(path)) return undefined;
       this.#failed++;
       const isFirst = this.count(error.kind) === 0;
-      this.record({ kind: error.kind, where: path, reason: error.message });
+      this.#record({ kind: error.kind, where: path, reason: error.message }, true);
       if (isFirst) {
         this.#log?.warn(printable(`skipping ${path}: ${error.message}`));
         (this.#kinds.get(error.kind) as { reported: number }).reported = 1;
@@ -102,11 +107,16 @@ export class Faults {
 
   /** Records a finding; a fault of an image is recorded once. */
   record(finding: Finding): void {
+    this.#record(finding, this.#triedPaths.has(finding.where));
+  }
+
+  #record(finding: Finding, isTried: boolean): void {
     const { kind, where, reason } = finding;
     if (isFault(kind)) {
       if (this.#faults.has(where)) return;
-      this.#faults.set(where, reason ?? REASONS[kind] ?? '');
-      if (!this.#tried.has(where)) this.#found++;
+      this.#last = [where, reason ?? REASONS[kind] ?? ''];
+      if (this.#faults.size < MAX_PATHS) this.#faults.set(...this.#last);
+      if (!isTried) this.#found++;
     }
     const seen = this.#kinds.get(kind) ?? { count: 0, reported: 0, examples: [] };
     this.#kinds.set(kind, seen);
@@ -123,8 +133,7 @@ export class Faults {
     this.#listed += listed;
     this.#say(false);
     if (this.#maxBad !== undefined && this.#found > this.#maxBad * (this.#listed + this.#found)) {
-      const last = [...this.#faults].at(-1) as [string, string];
-      throw this.#tooMany(this.#found, this.#listed + this.#found, last);
+      throw this.#tooMany(this.#found, this.#listed + this.#found, this.#last);
     }
   }
 
@@ -149,7 +158,7 @@ export class Faults {
   }
 
   #assertFewFailed(path: string, reason: string): void {
-    const tried = this.#tried.size;
+    const tried = this.#tried;
     if (tried >= MIN_TRIED && this.#failed > tried * DEFAULT_MAX_BAD)
       throw this.#tooMany(this.#failed, tried, [path, reason]);
     if (this.#maxBad === undefined) return;

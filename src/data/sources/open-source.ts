@@ -11,7 +11,7 @@ import { folderPart } from './folder.ts';
 import { isList, listPart } from './lists.ts';
 import { commonFolder, mixSources } from './mix.ts';
 import { parquetPart } from './parquet.ts';
-import { expandPattern } from './patterns.ts';
+import { expandBraces, expandPattern } from './patterns.ts';
 import { inPlace, type Source, type SourcePart } from './source.ts';
 import { isStandardInput, isUrl, packed, streamPart } from './streams.ts';
 import { walkFolder } from './walk.ts';
@@ -39,7 +39,8 @@ export async function openSource(path: string, { weights }: OpenSourceOptions = 
 }
 
 async function openOne(path: string): Promise<Source> {
-  if (isUrl(path) || isStandardInput(path)) return { path, base: '.', parts: await filesParts([path]) };
+  if (isUrl(path)) return { path, base: '.', parts: await filesParts(expandBraces(path)) };
+  if (isStandardInput(path)) return { path, base: '.', parts: await filesParts([path]) };
   assertReadable(path);
   const files = await expandPattern(path);
   const [only] = files;
@@ -104,7 +105,15 @@ async function folderParts(path: string): Promise<SourcePart[]> {
 async function filesParts(files: readonly string[]): Promise<SourcePart[]> {
   const prefixes = keyPrefixes(files);
   const parts: SourcePart[] = [];
-  for (const [i, file] of files.entries()) parts.push(await filePart(file, prefixes[i] as string));
+  for (const [i, file] of files.entries()) {
+    try {
+      parts.push(await filePart(file, prefixes[i] as string));
+    } catch (error) {
+      // One of several that is no data is a fault of its own, when its turn comes.
+      if (files.length === 1 || !(error instanceof DataError) || error.code !== 'E_NOT_A_SOURCE') throw error;
+      parts.push({ path: file, access: 'direct', read: () => Promise.reject(error) });
+    }
+  }
   return parts;
 }
 

@@ -17,7 +17,7 @@ export const isPattern = (path: string): boolean =>
  */
 export async function expandPattern(path: string): Promise<string[]> {
   if (!isPattern(path) || existsSync(path)) return [path];
-  const names = expandBraces(path, path);
+  const names = expandBraces(path);
   if (!/[*?]|\[[^\]]+\]/.test(path)) return names;
   const found = await Promise.all(
     names.map(async (name) => {
@@ -38,7 +38,8 @@ export async function expandPattern(path: string): Promise<string[]> {
   });
 }
 
-function expandBraces(text: string, path: string): string[] {
+/** The texts that the braces of `text` stand for. @param path for messages. Throws UsageError. */
+export function expandBraces(text: string, path = text): string[] {
   const [whole, body] = /\{(\d+\.\.\d+|[^{}]*,[^{}]*)\}/.exec(text) ?? [];
   if (whole === undefined || body === undefined) return [text];
   const [, from, to] = /^(\d+)\.\.(\d+)$/.exec(body) ?? [];

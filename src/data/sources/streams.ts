@@ -1,8 +1,9 @@
 // Archives that can only be read in order: compressed ones, pipes, and URLs. Each is copied into temporary storage,
 // unpacked, and read there. No command is run: a pipe is the shell's, `<(command)` or `-`.
 
-import { createReadStream } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { constants, createReadStream, openSync } from 'node:fs';
+import { rm, stat } from 'node:fs/promises';
+import { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { DataError } from '../../util/errors.ts';
@@ -13,8 +14,7 @@ import type { OpenPart, PartAccess, ReadOptions, SourcePart } from './source.ts'
 import { copyStream } from './spool.ts';
 
 /** A small file that unpacks to this many bytes, and this many times its size, is made to fill the disk. */
-const BOMB_BYTES = 2 ** 30;
-const BOMB_RATIO = 200;
+const BOMB = { bytes: 2 ** 30, ratio: 200 } as const;
 
 export const isUrl = (path: string): boolean => /^https?:\/\//i.test(path);
 /** Standard input. */
@@ -29,7 +29,9 @@ export const streamPart = (path: string, prefix: string, access: PartAccess): So
 
 async function readStream(path: string, prefix: string, options: ReadOptions): Promise<OpenPart> {
   const { captions, faults, signal } = options;
-  const copy = await copied(path, signal);
+  const copy = await copied(path, signal).catch((error: unknown) => {
+    throw streamError(error, path);
+  });
   const close = (): Promise<void> => rm(copy, { force: true });
   try {
     return { images: await readArchive(copy, { captions, faults, signal, prefix, name: path }), close };
@@ -41,27 +43,21 @@ async function readStream(path: string, prefix: string, options: ReadOptions): P
 
 /** A copy of the archive, unpacked. */
 async function copied(path: string, signal?: AbortSignal): Promise<string> {
-  let forget = (): void => {};
-  const stopped = new Promise<never>((_, reject) => {
-    const stop = (): void => reject(signal?.reason);
-    signal?.addEventListener('abort', stop);
-    forget = () => signal?.removeEventListener('abort', stop);
-  });
-  const copy = async (): Promise<string> =>
-    copyStream(unpacked(await openStream(path, signal), path), signal);
+  signal?.throwIfAborted();
+  const stream = (await openStream(path, signal)).on('error', () => {}); // thrown to whoever reads it
+  const stop = (): void => void stream.destroy(signal?.reason as Error);
+  signal?.addEventListener('abort', stop);
   try {
-    // A pipe without data cannot be closed while it is read, so its end is not waited for.
-    return await Promise.race([copy(), stopped]);
-  } catch (error) {
-    throw streamError(error, path);
+    return await copyStream(unpacked(stream, path), signal);
   } finally {
-    forget();
+    signal?.removeEventListener('abort', stop);
+    stream.destroy();
   }
 }
 
-async function openStream(path: string, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+async function openStream(path: string, signal?: AbortSignal): Promise<Readable> {
   if (isStandardInput(path)) return process.stdin;
-  if (!isUrl(path)) return createReadStream(path, { highWaterMark: 2 ** 20 });
+  if (!isUrl(path)) return openFile(path);
   const response = await fetch(path, signal ? { signal } : {});
   if (response.ok && response.body)
     return Readable.fromWeb(response.body as Parameters<typeof Readable.fromWeb>[0]);
@@ -72,8 +68,23 @@ async function openStream(path: string, signal?: AbortSignal): Promise<AsyncIter
   });
 }
 
-/** The stream, unpacked when its first bytes are those of gzip. */
-async function* unpacked(stream: AsyncIterable<Uint8Array>, path: string): AsyncGenerator<Uint8Array, void> {
+/** A pipe is opened without waiting for its writer: a thread that waits for data could not be stopped, nor the program. */
+async function openFile(path: string): Promise<Readable> {
+  const isPipe = (await stat(path)).isFIFO();
+  if (!isPipe) return createReadStream(path, { highWaterMark: 2 ** 20 });
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  return new Socket({ fd, readable: true, writable: false });
+}
+
+/**
+ * The stream, unpacked when its first bytes are those of gzip.
+ * @throws DataError for another compression, and for a bomb
+ */
+export async function* unpacked(
+  stream: AsyncIterable<Uint8Array>,
+  path: string,
+  bomb: { readonly bytes: number; readonly ratio: number } = BOMB,
+): AsyncGenerator<Uint8Array, void> {
   const chunks = stream[Symbol.asyncIterator]();
   let head = Buffer.alloc(0);
   while (head.length < 512) {
@@ -102,8 +113,8 @@ async function* unpacked(stream: AsyncIterable<Uint8Array>, path: string): Async
     .pipe(createGunzip());
   for await (const chunk of gunzip as AsyncIterable<Buffer>) {
     bytes += chunk.length;
-    if (bytes > BOMB_BYTES && bytes > BOMB_RATIO * taken) {
-      throw new DataError(`it unpacks to more than ${BOMB_RATIO} times its size`, {
+    if (bytes > bomb.bytes && bytes > bomb.ratio * taken) {
+      throw new DataError(`it unpacks to more than ${bomb.ratio} times its size`, {
         code: 'E_ARCHIVE_BOMB',
         where: path,
         fix: 'unpack it by hand if it is what you want',

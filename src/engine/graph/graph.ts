@@ -18,6 +18,8 @@ export class Graph {
   readonly api: CApi = capi();
   readonly pointer: Pointer = this.api.newGraph();
   readonly #origins = new Map<string, Origin>();
+  /** What casts from 16 to 32 bits are made of. */
+  readonly #widened = new Map<Pointer, GraphOutput>();
   /** Attributes added to every new node: those of a compiled function, such as its XLA scope. */
   ambient: readonly Attribute[] = [];
   /** Called for every node that is added. */
@@ -96,9 +98,15 @@ export class Graph {
   cast(input: GraphOutput, dtype: number): GraphOutput {
     const from = this.dtype(input);
     if (from === dtype) return input;
-    return this.output('Cast', [input], {
+    // Widened from 16 bits and back is the same value.
+    const narrow = input.index === 0 ? this.#widened.get(input.oper) : undefined;
+    if (narrow && this.dtype(narrow) === dtype) return narrow;
+    const output = this.output('Cast', [input], {
       attributes: [typeAttr('SrcT', from), typeAttr('DstT', dtype), boolAttr('Truncate', false)],
     });
+    if (dtype === DT.float32 && (from === DT.bfloat16 || from === DT.float16))
+      this.#widened.set(output.oper, input);
+    return output;
   }
 
   dtype(output: GraphOutput): number {

@@ -69,7 +69,7 @@ function writeStrings(api: CApi, native: Pointer, values: LooseValues, count: nu
   for (let i = 0; i < count; i++) {
     const slot = data + BigInt(i * elementBytes(DT.string));
     const value = values[i] as string | Uint8Array;
-    const bytes = typeof value === 'string' ? ENCODER.encode(value) : Uint8Array.from(value);
+    const bytes = typeof value === 'string' ? ENCODER.encode(value) : value;
     api.stringInit(slot);
     api.stringCopy(slot, bytes, bytes.length);
   }

@@ -5,7 +5,7 @@ import { boolAttr, stringAttr, typeAttr } from '../graph/attributes.ts';
 import { DT } from '../native/dtype.ts';
 import { executeOp, executeOps } from '../tfjs/execute.ts';
 import { type Tensor, type Tensor2D, tf } from '../tfjs/tf.ts';
-import { isFrozen } from '../tfjs/trace.ts';
+import { frozenVariable, releasesFrozen } from '../tfjs/trace.ts';
 import { withGradient } from './gradient.ts';
 import { packedProduct } from './packed-weights.ts';
 
@@ -14,8 +14,12 @@ import { packedProduct } from './packed-weights.ts';
  * @param x_MC [M, C] @param weight_CO [C, O] @param bias_O [O]
  */
 export function affine(x_MC: Tensor2D, weight_CO: Tensor, bias_O?: Tensor): Tensor {
-  if (isFrozen(weight_CO))
-    return packedProduct(x_MC, weight_CO, bias_O ?? tf.zeros([weight_CO.shape[1] as number]));
+  const frozen = frozenVariable(weight_CO);
+  if (frozen) {
+    const packed = packedProduct(x_MC, weight_CO, bias_O ?? tf.zeros([weight_CO.shape[1] as number]));
+    if (releasesFrozen()) frozen.release(packed);
+    return packed;
+  }
   const product = tf.matMul(x_MC, weight_CO as Tensor2D);
   return bias_O ? addBias(product, bias_O) : product;
 }

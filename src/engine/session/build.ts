@@ -27,7 +27,7 @@ export interface Built {
 }
 
 export interface BuildOptions
-  extends Pick<CompileOptions, 'precision' | 'xla' | 'frozen' | 'deviceOf'>,
+  extends Pick<CompileOptions, 'precision' | 'xla' | 'frozen' | 'releases' | 'deviceOf'>,
     Pick<Trace, 'scope' | 'replicas'> {
   readonly name: string;
   /** Unique within the graph. */
@@ -39,15 +39,18 @@ export interface BuildOptions
   readonly constants?: ReadonlyMap<Variable, HostTensor> | undefined;
 }
 
+/** Types of inputs that reach the body as float32. */
+const WIDENED: ReadonlySet<string> = new Set(['uint8', 'bfloat16', 'float16']);
+
 /** Calls `body` once and adds its ops to `graph`. */
 export function buildFunction(
   graph: Graph,
   body: (inputs: NamedTensors) => NamedTensors,
   { name, inputs, forCpu, constants, scope, replicas, ...options }: BuildOptions,
 ): Built {
-  const { precision = 'float32', xla = false, frozen = [], deviceOf, xlaScope } = options;
+  const { precision = 'float32', xla = false, frozen = [], releases, deviceOf, xlaScope } = options;
   const recording = new RecordingBinding(graph, useTensorFlow().binding.eager, precision);
-  const packs = forCpu && precision === 'float32' && canPackWeights(graph.api);
+  const packs = forCpu && canPackWeights(graph.api);
   const trace = newTrace({
     graph,
     recording,
@@ -56,6 +59,7 @@ export function buildFunction(
     replicas,
     constants,
     frozen: packs ? frozen : [],
+    releases,
   });
   graph.ambient = xla ? xlaAttributes(xlaScope) : [];
   [graph.device] = replicas.names;
@@ -66,8 +70,8 @@ export function buildFunction(
       const placeholder = graph.placeholder(DT[dtype], shape);
       placeholders.set(input, placeholder);
       const cast = (): GraphOutput => graph.cast(placeholder, DT.float32);
-      // Bytes are sent to the device that needs them, and become floats there.
-      const value = dtype === 'uint8' ? onDevice(deviceOf?.(input) ?? graph.device, cast) : placeholder;
+      // Bytes and floats of 16 bits are sent to the device that needs them, and become float32 there.
+      const value = WIDENED.has(dtype) ? onDevice(deviceOf?.(input) ?? graph.device, cast) : placeholder;
       tensors[input] = wrapOutput(recording, value);
     }
     const outputs = body(tensors);

@@ -20,6 +20,11 @@ export interface CompileOptions {
   readonly inOneThread?: boolean;
   /** Variables read at the first run only; `affine` is faster with frozen weights (ops/packed-weights.ts). */
   readonly frozen?: readonly Variable[];
+  /**
+   * Give the memory of frozen matrices back at the first run, once they are packed: weights are not held twice. No other
+   * function may read these variables afterwards.
+   */
+  readonly releases?: boolean;
   /** The device that an input is for; the first one without it. */
   readonly deviceOf?: (input: string) => string | undefined;
 }

@@ -9,6 +9,8 @@ export interface SessionConfig {
   readonly interOpThreads?: number;
   /** CPU devices that the processor is shown as. */
   readonly cpuDevices?: number;
+  /** GPUs that the session may use; all of them by default. */
+  readonly gpus?: number;
 }
 
 // Field numbers of tensorflow/core/protobuf/config.proto.
@@ -26,10 +28,16 @@ export function sessionConfig({
   intraOpThreads = 0,
   interOpThreads = 0,
   cpuDevices = 1,
+  gpus,
 }: SessionConfig): Uint8Array {
-  const cpus = message(bytesField(MAP_ENTRY.key, 'CPU'), integerField(MAP_ENTRY.value, cpuDevices));
+  const devices = (type: string, count: number): Uint8Array =>
+    bytesField(
+      CONFIG.deviceCount,
+      message(bytesField(MAP_ENTRY.key, type), integerField(MAP_ENTRY.value, count)),
+    );
   return message(
-    ...(cpuDevices > 1 ? [bytesField(CONFIG.deviceCount, cpus)] : []),
+    ...(cpuDevices > 1 ? [devices('CPU', cpuDevices)] : []),
+    ...(gpus === undefined ? [] : [devices('GPU', gpus)]),
     integerField(CONFIG.intraOpThreads, intraOpThreads),
     integerField(CONFIG.interOpThreads, interOpThreads),
     integerField(CONFIG.allowSoftPlacement, true),

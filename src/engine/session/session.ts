@@ -16,9 +16,16 @@ import { leaveOnExit } from './in-flight.ts';
 import { type OpTime, readTimes } from './op-times.ts';
 import { runOptions } from './session-config.ts';
 
+/** A tensor of byte strings, such as the contents of files. */
+export interface HostStrings {
+  readonly dtype: 'string';
+  readonly shape: readonly number[];
+  readonly data: readonly Uint8Array[];
+}
+
 export interface Feed {
   readonly output: GraphOutput;
-  readonly value: HostTensor;
+  readonly value: HostTensor | HostStrings;
 }
 
 export interface RunMode {

@@ -17,6 +17,7 @@ const MATRIX_OPS: ReadonlySet<string> = new Set([
   'MatMul',
   'BatchMatMul',
   'BatchMatMulV2',
+  '_MklNativeFusedMatMul',
   'Conv2D',
   'Conv2DBackpropInput',
   'Conv2DBackpropFilter',

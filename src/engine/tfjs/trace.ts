@@ -9,6 +9,8 @@ import type { Tensor } from './tf.ts';
 /** A variable as a key of a trace's maps. */
 export interface TracedVariable {
   readonly name: string;
+  /** See `Variable.release`. */
+  release(after: Tensor): void;
 }
 
 /** What the function does on one device. Each device has a separate copy of every variable that is used there. */
@@ -43,6 +45,8 @@ export interface Trace {
   readonly targets: Pointer[];
   /** Variables whose values at the function's first run are used in all runs. */
   readonly frozen: ReadonlySet<TracedVariable>;
+  /** Whether frozen matrices are given back once they are packed. */
+  readonly releases: boolean;
   /** Values of the frozen variables that become constants of the graph. */
   readonly constants: ReadonlyMap<TracedVariable, HostTensor>;
   /** True when all devices are CPUs: ops may use variants that are faster on CPUs only. */
@@ -51,13 +55,19 @@ export interface Trace {
 
 export interface TraceOptions extends Pick<Trace, 'graph' | 'recording' | 'forCpu' | 'scope' | 'replicas'> {
   readonly frozen?: Iterable<TracedVariable> | undefined;
+  readonly releases?: boolean | undefined;
   readonly constants?: ReadonlyMap<TracedVariable, HostTensor> | undefined;
 }
 
-export function newTrace({ frozen = [], constants = new Map(), ...options }: TraceOptions): Trace {
+export function newTrace({
+  frozen = [],
+  releases = false,
+  constants = new Map(),
+  ...options
+}: TraceOptions): Trace {
   const device = newDeviceTrace();
   const byDevice = new Map([[options.replicas.names[0], device]]);
-  return { ...options, byDevice, device, targets: [], frozen: new Set(frozen), constants };
+  return { ...options, byDevice, device, targets: [], frozen: new Set(frozen), releases, constants };
 }
 
 const newDeviceTrace = (): DeviceTrace => ({
@@ -74,12 +84,15 @@ export const isBuilding = (): boolean => current !== undefined;
 
 export const isBuildingForCpu = (): boolean => current?.forCpu ?? false;
 
-/** True for the value read from a frozen variable. */
-export function isFrozen(tensor: Tensor): boolean {
+/** The frozen variable that a tensor is the value of. */
+export function frozenVariable(tensor: Tensor): TracedVariable | undefined {
   for (const variable of current?.frozen ?? [])
-    if (current?.device.reads.get(variable) === tensor) return true;
-  return false;
+    if (current?.device.reads.get(variable) === tensor) return variable;
+  return undefined;
 }
+
+/** True where frozen matrices are given back once they are packed. */
+export const releasesFrozen = (): boolean => current?.releases ?? false;
 
 /** Records the ops of `body` for a device; variables in it are that device's copies. */
 export function onDevice<T>(name: string | undefined, body: () => T): T {

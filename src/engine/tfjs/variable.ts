@@ -2,7 +2,7 @@
 // variable gives its value at the start of the run; updates run after all such reads, in the order of their calls.
 // A variable that is used on several devices has a separate array on each (distributed/replicas.ts).
 
-import { intAttr, shapeAttr, stringAttr, typeAttr } from '../graph/attributes.ts';
+import { boolAttr, intAttr, shapeAttr, stringAttr, typeAttr } from '../graph/attributes.ts';
 import type { NodeOptions } from '../graph/graph.ts';
 import type { GraphOutput, Pointer } from '../native/capi.ts';
 import { DT, type DTypeName } from '../native/dtype.ts';
@@ -10,7 +10,8 @@ import { outputOf, wrapOutput } from './backend.ts';
 import { type Tensor, tf } from './tf.ts';
 import { currentTrace } from './trace.ts';
 
-export type VariableType = Extract<DTypeName, 'float32' | 'int32'>;
+/** Variables of 16 bits are read as float32, and rounded where they are written. */
+export type VariableType = Extract<DTypeName, 'float32' | 'int32' | 'bfloat16' | 'float16'>;
 
 export interface UpdateOptions extends NodeOptions {
   readonly resources?: readonly Variable[];
@@ -20,6 +21,8 @@ export class Variable {
   readonly name: string;
   readonly shape: readonly number[];
   readonly dtype: VariableType;
+  /** The function that released the value. */
+  #releasedIn: object | undefined;
 
   constructor(name: string, shape: readonly number[], dtype: VariableType = 'float32') {
     this.name = name;
@@ -36,6 +39,7 @@ export class Variable {
     const { reads, updated } = device;
     let value = reads.get(this);
     if (!value) {
+      if (this.#releasedIn) throw new Error(`variable ${this.name} was released by another function`);
       if (updated.has(this)) {
         throw new Error(`variable ${this.name} is read after its update: read it before, or use readAfter`);
       }
@@ -60,12 +64,31 @@ export class Variable {
       after,
     });
     device.uses.set(this, [...(device.uses.get(this) ?? []), output.oper]);
-    return wrapOutput(recording, output);
+    return wrapOutput(recording, this.#is16Bits ? graph.cast(output, DT.float32) : output);
   }
 
   /** variable = `value`, after all reads. */
   assign(value: Tensor): Pointer {
-    return this.update('AssignVariableOp', [value], { attributes: this.#type('dtype') });
+    const { graph, recording } = currentTrace();
+    const stored = graph.cast(outputOf(recording, value), DT[this.dtype]);
+    return this.#update('AssignVariableOp', [stored], { attributes: this.#type('dtype') });
+  }
+
+  /**
+   * Replaces the value by memory that is never touched, and so takes none, once `after` is computed: for a matrix of which
+   * that op keeps a packed copy. Only the function being built may go on reading the variable, for its shape.
+   */
+  release(after: Tensor): void {
+    const { graph, recording, targets } = currentTrace();
+    const used = [outputOf(recording, after).oper];
+    const shape = graph.constant(DT.int32, [this.shape.length], this.shape);
+    const untouched = graph.output('Empty', [shape], {
+      attributes: [...this.#type('dtype'), boolAttr('init', false)],
+      after: used,
+    });
+    const attributes = this.#type('dtype');
+    targets.push(graph.add('AssignVariableOp', [this.handle(), untouched], { attributes, after: used }));
+    this.#releasedIn = currentTrace();
   }
 
   /** variable += `delta`, after all reads. */
@@ -106,27 +129,38 @@ export class Variable {
     if (reads.has(this) || updated.has(this))
       throw new Error(`variable ${this.name} is read or updated before its rows are written`);
     recording.isUpdating = true;
-    const inputs = [this.#read([]), indices, rows].map((tensor) => outputOf(recording, tensor));
-    const operation = graph.add('InplaceUpdate', inputs, { attributes: this.#type('T') });
+    const whole = graph.output('ReadVariableOp', [this.handle()], { attributes: this.#type('dtype') });
+    const stored = graph.cast(outputOf(recording, rows), DT[this.dtype]);
+    const operation = graph.add('InplaceUpdate', [whole, outputOf(recording, indices), stored], {
+      attributes: this.#type('T'),
+    });
     uses.set(this, [operation]);
     updated.add(this);
     targets.push(operation);
-    return wrapOutput(recording, { oper: operation, index: 0 });
+    const written = { oper: operation, index: 0 };
+    return wrapOutput(recording, this.#is16Bits ? graph.cast(written, DT.float32) : written);
   }
 
   /**
    * Adds an update op, whose first inputs are the handles of this variable and of `resources`. It runs after all
    * earlier reads and updates of them, and with every run of the function.
    */
-  update(op: string, inputs: readonly Tensor[], { resources = [], ...options }: UpdateOptions = {}): Pointer {
+  update(op: string, inputs: readonly Tensor[], options: UpdateOptions = {}): Pointer {
+    const { recording } = currentTrace();
+    const flat = inputs.map((tensor) => outputOf(recording, tensor));
+    return this.#update(op, flat, options);
+  }
+
+  #update(
+    op: string,
+    inputs: readonly GraphOutput[],
+    { resources = [], ...options }: UpdateOptions = {},
+  ): Pointer {
     const { graph, recording, targets, device } = currentTrace();
     const { uses, updated } = device;
     recording.isUpdating = true;
     const variables = [this, ...resources];
-    const flat = [
-      ...variables.map((variable) => variable.handle()),
-      ...inputs.map((tensor) => outputOf(recording, tensor)),
-    ];
+    const flat = [...variables.map((variable) => variable.handle()), ...inputs];
     const earlier = variables.flatMap((variable) => uses.get(variable) ?? []);
     const operation = graph.add(op, flat, { ...options, after: [...(options.after ?? []), ...earlier] });
     for (const variable of variables) {
@@ -152,6 +186,10 @@ export class Variable {
       device.handles.set(this, handle);
     }
     return handle;
+  }
+
+  get #is16Bits(): boolean {
+    return this.dtype === 'bfloat16' || this.dtype === 'float16';
   }
 
   #type(name: string) {

@@ -14,6 +14,7 @@ import { type Exporter, jsonFile, safetensorsFile, type WriteFile } from '../for
 import type { ExportModel } from '../model.ts';
 import { batchCounters } from './batch-counters.ts';
 import { hasPaddingToken, hubTokenizer } from './hub-tokenizer.ts';
+import { towerDemands } from './tower-demands.ts';
 
 /** SHA-256 of the lines of merges that open_clip's package and openai/CLIP have: 48,894 of bpe_simple_vocab_16e6.txt. */
 const PUBLISHED_MERGES = 'f61f2adf497e6f5357c347aeb4646fabe82f341e946de5bdec5d2858e41bef4a';
@@ -118,12 +119,19 @@ export const clipToOpenClip: Exporter = {
 
   async export(model) {
     const config = model.config(clipModelSchema);
-    const { architecture } = config;
+    const { architecture, loss, activation, image, text } = config;
     assertDemands(
       model,
       "open_clip's CLIP",
-      [['architecture', architecture, ['openai']]],
-      'export it as dalle-pytorch',
+      [
+        ['architecture', architecture, ['openai']],
+        ['loss', loss, ['softmax']],
+        ['activation', activation, ['quick-gelu', 'gelu']],
+        ['image.patchBias', image.patchBias, [false]],
+        ['image.pool', image.pool, ['class', 'mean']],
+        ...towerDemands(image, text),
+      ],
+      architecture === 'dalle-pytorch' ? 'export it as dalle-pytorch' : 'export it as saved-model',
     );
     const tokenizer = await model.tokenizer();
     const given = model.origin('open-clip')?.files ?? {};

@@ -12,12 +12,13 @@ import { type Exporter, torchFile } from '../format.ts';
 import type { ExportModel } from '../model.ts';
 import { batchCounters } from './batch-counters.ts';
 import { isPublished } from './open-clip.ts';
+import { towerDemands } from './tower-demands.ts';
 
 const HEAD = 64;
 
 function assertExpressible(
   model: ExportModel,
-  { architecture, activation, image, text }: ClipModelConfig,
+  { architecture, loss, activation, image, text }: ClipModelConfig,
 ): void {
   const tower = (
     name: string,
@@ -33,7 +34,10 @@ function assertExpressible(
     "openai/CLIP's code",
     [
       ['architecture', architecture, ['openai']],
+      ['loss', loss, ['softmax']],
       ['activation', activation, ['quick-gelu']],
+      ['image.patchBias', image.patchBias, [false]],
+      ...towerDemands(image, text),
       ['image.heads', image.heads, [Math.floor(width / HEAD)]],
       ['image.inputNorm', image.inputNorm, [true]],
       ['image.pool', image.pool, ['class']],

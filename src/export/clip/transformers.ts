@@ -10,14 +10,22 @@ import { assertDemands } from '../demands.ts';
 import { type Exporter, jsonFile, safetensorsFile } from '../format.ts';
 import type { ExportModel } from '../model.ts';
 import { hubTokenizer } from './hub-tokenizer.ts';
+import { towerDemands } from './tower-demands.ts';
 
-function assertExpressible(model: ExportModel, { architecture, image, text }: ClipModelConfig): void {
+function assertExpressible(
+  model: ExportModel,
+  { architecture, loss, activation, image, text }: ClipModelConfig,
+): void {
   assertDemands(
     model,
     "transformers' CLIPModel",
     [
       ['architecture', architecture, ['openai']],
+      ['loss', loss, ['softmax']],
+      ['activation', activation, ['quick-gelu', 'gelu']],
       ['image.tower', image.tower, ['vit']],
+      ['image.patchBias', image.patchBias, [false]],
+      ...towerDemands(image, text),
       ['image.inputNorm', image.inputNorm, [true]],
       ['image.pool', image.pool, ['class']],
       ['image.normBeforePool', image.normBeforePool, [false]],

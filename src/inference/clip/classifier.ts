@@ -2,8 +2,9 @@
 // averaged and brought to length 1 again. An image is of the label whose feature is the nearest.
 
 import { UsageError } from '../../util/errors.ts';
-import { cosineSimilarity, descendingOrder, softmax } from '../measures/features.ts';
+import { cosineSimilarity, descendingOrder } from '../measures/features.ts';
 import type { ClipPipeline } from './pipeline.ts';
+import { type Logits, probabilitiesOf } from './probabilities.ts';
 
 export const DEFAULT_TEMPLATES: readonly string[] = ['A photo of a {label}'];
 const PLACE = '{label}';
@@ -92,16 +93,16 @@ export async function makeClassifier(
 /**
  * The labels of one image, most likely first.
  * @param feature of the image, of length 1
- * @param scale exp(logit scale)
+ * @param logits of the CLIP
  */
 export function predict(
   { labels, features }: Classifier,
   feature: Float32Array,
-  scale: number,
+  logits: Logits,
 ): Prediction[] {
   const width = feature.length;
   const near = labels.map((_, label) => cosineSimilarity(feature, 0, features, label, width));
-  const probabilities = softmax(near, scale);
+  const probabilities = probabilitiesOf(near, logits);
   return descendingOrder(near).map((i) => ({
     label: labels[i] as string,
     probability: probabilities[i] as number,

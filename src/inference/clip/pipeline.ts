@@ -11,6 +11,7 @@ import { Weights } from '../../nn/weights.ts';
 import { loadTokenizer } from '../../tokenizers/load.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { ClipEncoder } from './encoder.ts';
+import type { Logits } from './probabilities.ts';
 
 /**
  * Hash of what decides the features of a model: of its weights and, for converted weights, of the settings in which it
@@ -21,16 +22,21 @@ function featureHash(checkpoint: Checkpoint, model: ClipModelConfig): string {
   const weights = hashOf(checkpoint);
   if (checkpoint.state.step > 0) return weights;
   const { architecture, embedding, image, text } = model;
-  const published = clipModelSchema.parse({
+  const { data: published } = clipModelSchema.safeParse({
     architecture,
     embedding,
     image: pick(image, ['tower', 'size', 'patch', 'width', 'layers', 'blocks']),
     text: pick(text, ['vocabulary', 'length', 'width', 'layers']),
   });
-  const own = JSON.stringify(model);
-  if (architecture === 'dalle-pytorch' || own === JSON.stringify(published)) return weights;
+  const own = settingsOf(model);
+  if (architecture === 'dalle-pytorch' || (published && own === settingsOf(published))) return weights;
   return createHash('sha256').update(`${weights}\n${own}`).digest('hex');
 }
+
+/** Settings that came later, as all models before had them: left out, so that hashes stay the same. */
+const FORMER: Readonly<Record<string, unknown>> = { loss: 'softmax', projection: 'linear', patchBias: false };
+const settingsOf = (model: ClipModelConfig): string =>
+  JSON.stringify(model, (key, value: unknown) => (value === FORMER[key] ? undefined : value));
 
 const pick = <T extends object>(from: T, keys: readonly (keyof T)[]): object =>
   Object.fromEntries(keys.map((key) => [key, from[key]]));
@@ -39,21 +45,20 @@ export class ClipPipeline {
   readonly config: ClipModelConfig;
   /** See `featureHash`. */
   readonly hash: string;
-  /** exp(logit scale): the factor on cosines before a softmax. */
-  readonly scale: number;
+  readonly logits: Logits;
   readonly #tokenizer: Tokenizer;
   readonly #encoder: ClipEncoder;
 
   constructor(
     config: ClipModelConfig,
     hash: string,
-    scale: number,
+    logits: Logits,
     tokenizer: Tokenizer,
     encoder: ClipEncoder,
   ) {
     this.config = config;
     this.hash = hash;
-    this.scale = scale;
+    this.logits = logits;
     this.#tokenizer = tokenizer;
     this.#encoder = encoder;
   }
@@ -66,18 +71,19 @@ export class ClipPipeline {
     const config = checkpoint.config(clipCheckpointSchema).model;
     const tokenizer = await loadTokenizer(checkpoint.tokenizerFile);
     const weights = new Weights(runtime, 'clip', clipSpec(config));
-    let scale = Number.NaN;
-    async function* withScale(values: ReturnType<Checkpoint['tensors']>) {
+    const logits = { loss: config.loss, scale: Number.NaN, bias: 0 };
+    async function* withLogits(values: ReturnType<Checkpoint['tensors']>) {
       for await (const [name, value] of values) {
-        if (name === 'logit_scale') scale = Math.exp(Number(value.data[0]));
+        if (name === 'logit_scale') logits.scale = Math.exp(Number(value.data[0]));
+        if (name === 'logit_bias') logits.bias = Number(value.data[0]);
         yield [name, value] as const;
       }
     }
-    await weights.loadEach(withScale(checkpoint.tensors(checkpoint.bestPart, weights.expected())));
+    await weights.loadEach(withLogits(checkpoint.tensors(checkpoint.bestPart, weights.expected())));
     return new ClipPipeline(
       config,
       featureHash(checkpoint, config),
-      scale,
+      logits,
       tokenizer,
       new ClipEncoder(runtime, 'CLIP', config, weights),
     );

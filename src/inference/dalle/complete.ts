@@ -9,14 +9,16 @@ import { padCaption } from '../../models/dalle/config.ts';
 import type { dalleSpec } from '../../models/dalle/model.ts';
 import type { Weights } from '../../nn/weights.ts';
 import { graphSeed } from '../../util/random.ts';
+import type { CaptionCompletion } from '../sampler/generator.ts';
+import { clearedOnce } from '../sampler/kv-table.ts';
+import { type SamplingSettings, sampleTokens } from '../sampler/sampling.ts';
 import { cachedTextTokens, decodeTextStep, prefillText } from './decode.ts';
-import { clearedOnce, KvCache } from './kv-cache.ts';
-import { type SamplingSettings, sampleTokens } from './sampling.ts';
+import { KvCache } from './kv-cache.ts';
 
 type Inputs<Name extends string> = Readonly<Record<Name, Tensor>>;
 
 /** Continues captions, one at a time. */
-export class CaptionCompleter {
+export class CaptionCompleter implements CaptionCompletion {
   readonly #config: DalleModelConfig;
   readonly #clear;
   readonly #first;

@@ -1,96 +1,19 @@
 // The KV cache in the session: a variable for each part of each layer, written in place. A row is one image or caption.
 // Layers that read only part of the image's keys and values have separate variables for the prefix.
 //   B batch, R rows of the cache, A heads, N positions, d width of a head, S channels of token shift, L first positions of a row
-//
-// A variable is a table with one line for each row, head and position, [R · A · N, d], because TensorFlow writes whole
-// lines of the first axis in place.
 
 import type { DalleModelConfig } from '../../config/dalle-model.ts';
-import { floatScalar } from '../../engine/native/tensor.ts';
+import type { Precision } from '../../engine/graph/precision.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
-import { type Scalar, type Tensor, type Tensor1D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
-import type { Variable } from '../../engine/tfjs/variable.ts';
+import { type Scalar, type Tensor1D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 import { headWidth, layerAttention } from '../../models/dalle/config.ts';
 import type { DalleCache } from '../../models/dalle/model.ts';
 import type { KeyValues } from '../../nn/attention.ts';
 import type { LayerCache } from '../../nn/transformer.ts';
+import { clearTables, KvTable } from '../sampler/kv-table.ts';
 import type { DalleCacheView } from './decode.ts';
 
-/** [R, A, N, d] */
-class KvTable {
-  readonly variable: Variable;
-  /** First position, counted in the stream. */
-  readonly first: number;
-  readonly #shape: readonly [number, number, number, number];
-
-  constructor(
-    runtime: Runtime,
-    name: string,
-    shape: readonly [number, number, number, number],
-    first: number,
-  ) {
-    const [rows, heads, positions, width] = shape;
-    this.variable = runtime.variable(name, [rows * heads * positions, width]);
-    this.first = first;
-    this.#shape = shape;
-  }
-
-  read(): Tensor4D {
-    return this.#whole(this.variable.read());
-  }
-
-  /** Writes one position of every row, counted in the stream; returns the whole table. */
-  writePosition(position: Tensor, values: Tensor4D): Tensor4D {
-    const [rows, heads, positions, width] = this.#shape;
-    const starts = tf.range(-this.first, rows * heads * positions - this.first, positions, 'int32');
-    const lines = tf.add(starts, position);
-    return this.#whole(this.variable.writeRows(lines, tf.reshape(values, [rows * heads, width])));
-  }
-
-  /** Writes the first positions of row `row`, [1, A, L, d]. */
-  writeRow(row: Scalar, values: Tensor4D): void {
-    const [, heads, positions, width] = this.#shape;
-    const count = values.shape[2];
-    if (count === 0) return;
-    const lines = Int32Array.from(
-      { length: heads * count },
-      (_, i) => Math.floor(i / count) * positions + (i % count),
-    );
-    const first = tf.mul(row, tf.scalar(heads * positions, 'int32'));
-    this.variable.writeRows(
-      tf.add(tf.tensor1d(lines, 'int32'), first),
-      tf.reshape(values, [heads * count, width]),
-    );
-  }
-
-  /** Replaces each row r by row from_R[r]. */
-  repeatRows(from_R: Tensor1D): void {
-    this.variable.assign(tf.reshape(tf.gather(this.read(), from_R), [...this.variable.shape]));
-  }
-
-  #whole(lines: Tensor): Tensor4D {
-    return tf.reshape(lines, [...this.#shape]);
-  }
-}
-
 type LayerTables = Readonly<Partial<Record<keyof LayerCache, KvTable>>>;
-
-/** A function that runs `clear` at its first call only, with the input of `KvCache.clear`. */
-export function clearedOnce(
-  runtime: Runtime,
-  name: string,
-  clear: (zero: Scalar) => void,
-): () => Promise<void> {
-  const run = runtime.compile(`${name}: clear`, ({ zero }: { zero: Tensor }) => {
-    clear(zero as Scalar);
-    return {};
-  });
-  let isClear = false;
-  return async () => {
-    if (!isClear) await run({ zero: floatScalar(0) });
-    isClear = true;
-  };
-}
 
 /** Methods are for the bodies of compiled functions. */
 export class KvCache {
@@ -101,12 +24,14 @@ export class KvCache {
   /**
    * @param name prefix of its variables, unique in the runtime
    * @param prefix positions before the cached ones
+   * @param type of the cached values
    */
   constructor(
     runtime: Runtime,
     name: string,
     config: DalleModelConfig,
     { rows, prefix, positions }: Readonly<Record<'rows' | 'prefix' | 'positions', number>>,
+    type: Precision = 'float32',
   ) {
     const { heads, width, tokenShift } = config;
     /** The table of positions `first` … `end` − 1. */
@@ -117,7 +42,7 @@ export class KvCache {
       end: number,
       parts: number,
       channels: number,
-    ) => new KvTable(runtime, `${name}/${part}_${layer}`, [rows, parts, end - first, channels], first);
+    ) => new KvTable(runtime, `${name}/${part}_${layer}`, [rows, parts, end - first, channels], first, type);
     const keysAndValues = (of: string, layer: number, first: number, end: number) => ({
       keys_BANd: table(`${of}keys`, layer, first, end, heads, headWidth(config)),
       values_BANd: table(`${of}values`, layer, first, end, heads, headWidth(config)),
@@ -138,13 +63,9 @@ export class KvCache {
     }));
   }
 
-  /**
-   * Fills all tables with zeros: positions that are not written yet must be finite.
-   * @param zero an input. Tables that are written in place may neither be constants nor share a computed value
-   */
+  /** See `clearTables`. */
   clear(zero: Scalar): void {
-    for (const [i, { variable }] of this.#tables().entries())
-      variable.assign(tf.add(tf.zeros([...variable.shape]), tf.mul(zero, tf.scalar(i + 1))));
+    clearTables(this.#tables(), zero);
   }
 
   /** Writes the cache of a prompt, parts of [1, …, L, …], into row `row`. */

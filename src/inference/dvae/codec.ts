@@ -15,6 +15,7 @@ import {
 } from '../../engine/tfjs/tf.ts';
 import { dvaeArchitecture, type ImageTokenizer, imageTokenizer } from '../../models/dvae/architecture.ts';
 import { Weights } from '../../nn/weights.ts';
+import { DataError } from '../../util/errors.ts';
 import { graphSeed } from '../../util/random.ts';
 import { paddedBatch, runInBatches } from '../batched.ts';
 
@@ -46,6 +47,7 @@ export class DvaeCodec {
   readonly grid: number;
   /** Hash of the weights. */
   readonly hash: string;
+  readonly #where: string;
   readonly #encode;
   readonly #decode;
   readonly #codeVectors;
@@ -55,13 +57,14 @@ export class DvaeCodec {
   private constructor(
     runtime: Runtime,
     config: DvaeModelConfig,
-    hash: string,
+    { hash, where }: { readonly hash: string; readonly where: string },
     tokenizer: ImageTokenizer,
     weights: Weights,
   ) {
     this.config = config;
     this.grid = tokenizer.grid;
     this.hash = hash;
+    this.#where = where;
     this.#encode = runtime.compile('dVAE encode', ({ pixels }: { pixels: Tensor }) => {
       const logits = tokenizer.encode(weights.read(), tf.div(pixels, 255) as Tensor4D);
       return { codes: tf.argMax(logits, -1) };
@@ -93,7 +96,13 @@ export class DvaeCodec {
     const tokenizer = imageTokenizer(config);
     const weights = new Weights(runtime, 'codec', tokenizer.spec);
     await weights.loadEach(checkpoint.tensors(checkpoint.bestPart, weights.expected()));
-    return new DvaeCodec(runtime, config, hashOf(checkpoint), tokenizer, weights);
+    return new DvaeCodec(
+      runtime,
+      config,
+      { hash: hashOf(checkpoint), where: checkpoint.path },
+      tokenizer,
+      weights,
+    );
   }
 
   /** A vector for each code, [vocabulary, channels]; codes that look alike have close vectors. */
@@ -105,13 +114,23 @@ export class DvaeCodec {
    * The codes of images: argmax of the logits, without noise (arXiv 2102.12092, section 2.1).
    * @param pixels RGB, count × imageSize × imageSize × 3
    * @returns count × grid × grid
+   * @throws DataError E_DVAE_NO_ENCODER for one that makes images of codes alone
    */
   async encode(pixels: Uint8Array): Promise<Int32Array> {
-    const { imageSize } = this.config;
+    const { imageSize, architecture } = this.config;
+    if (architecture === 'vqgan' && !this.config.hasEncoder)
+      throw new DataError(
+        'this VQGAN has a decoder alone: it makes images of codes, and no codes of images',
+        {
+          code: 'E_DVAE_NO_ENCODER',
+          where: this.#where,
+          fix: 'use one with its encoder',
+        },
+      );
     const length = imageSize ** 2 * 3;
     const options = {
       count: pixels.length / length,
-      sizes: [this.config.architecture === 'vqgan' ? VQGAN_ENCODE_BATCH : ENCODE_BATCH],
+      sizes: [architecture === 'vqgan' ? VQGAN_ENCODE_BATCH : ENCODE_BATCH],
       itemLength: this.grid ** 2,
       array: Int32Array,
     };

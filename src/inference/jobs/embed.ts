@@ -6,6 +6,7 @@ import { decodeBuffer } from '../../data/decode.ts';
 import { chunks } from '../../data/decode-batches.ts';
 import type { ImageFile } from '../../data/image.ts';
 import { readImageFile } from '../../data/read-image.ts';
+import { decodeReducedJpeg } from '../../data/reduced-jpeg.ts';
 import type { Faults } from '../../data/sources/faults.ts';
 import { mapConcurrently } from '../../util/concurrent.ts';
 import { DataError } from '../../util/errors.ts';
@@ -61,7 +62,7 @@ export async function embedImages<P extends ImageFile>(
       const hash = createHash('sha256').update(data).digest('hex');
       const feature = await cache?.get(hash);
       if (feature) return { image, hash, feature };
-      const { pixels } = await decodeBuffer(data, clipInput(imageConfig));
+      const { pixels } = await decodeBuffer(data, { ...clipInput(imageConfig), jpeg: decodeReducedJpeg });
       return { image, hash, pixels };
     });
 

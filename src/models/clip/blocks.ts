@@ -1,15 +1,25 @@
 // The blocks of CLIP's towers (nn/transformer.ts): their parameters and activation.
+//   B batch, N positions, D width, A heads
 
-import type { ClipTextConfig } from '../../config/clip.ts';
-import { type Tensor, tf } from '../../engine/tfjs/tf.ts';
-import { type BlockSpec, blockSpec, EXPANSION } from '../../nn/block-spec.ts';
+import type { ClipImageConfig, ClipModelConfig, ClipTextConfig } from '../../config/clip.ts';
+import { type Tensor, type Tensor3D, tf } from '../../engine/tfjs/tf.ts';
+import { wholePattern } from '../../nn/attention-pattern.ts';
+import { type BlockParameters, type BlockSpec, blockSpec, EXPANSION } from '../../nn/block-spec.ts';
+import { gelu, geluTanh } from '../../nn/functional/gelu.ts';
 import { layerNormSpec } from '../../nn/layer-norm.ts';
 import { layerScaleInit } from '../../nn/layer-scale.ts';
 import { linearSpec } from '../../nn/linear.ts';
-import { constant, normal } from '../../nn/parameters.ts';
+import { constant, normal, type Parameters } from '../../nn/parameters.ts';
+import { block, type StackOptions } from '../../nn/transformer.ts';
+
+export type BlocksSpec = { readonly [block: `block_${number}`]: BlockSpec };
 
 /** Width of a head in DALLE-pytorch's CLIP, whatever the width of the stream. */
 const DALLE_PYTORCH_HEAD_WIDTH = 64;
+
+/** Hidden channels of a tower's feed-forward layers. */
+export const hiddenWidth = ({ width, mlpRatio }: Pick<ClipTextConfig, 'width' | 'mlpRatio'>): number =>
+  Math.round(width * mlpRatio);
 
 /** Pre-LayerNorm block, initialized as the published text tower (openai/CLIP, initialize_parameters). */
 export const openaiBlockSpec = ({
@@ -20,7 +30,7 @@ export const openaiBlockSpec = ({
 }: Pick<ClipTextConfig, 'width' | 'layers' | 'mlpRatio' | 'layerScale'>): BlockSpec =>
   blockSpec({
     width,
-    hidden: Math.round(width * mlpRatio),
+    hidden: hiddenWidth({ width, mlpRatio }),
     layers,
     stddev: width ** -0.5,
     expandStddev: (2 * width) ** -0.5,
@@ -54,4 +64,24 @@ export function dallePytorchBlockSpec(width: number, heads: number, layer: numbe
 }
 
 /** x · σ(1.702 x), an approximation of GELU. */
-export const quickGelu = (x: Tensor): Tensor => tf.mul(x, tf.sigmoid(tf.mul(x, 1.702)));
+const quickGelu = (x: Tensor): Tensor => tf.mul(x, tf.sigmoid(tf.mul(x, 1.702)));
+
+const ACTIVATIONS = { 'quick-gelu': quickGelu, gelu, 'gelu-tanh': geluTanh } as const;
+
+/** The activation of a tower: its own, or the model's. */
+export const activationOf = (
+  { activation }: Pick<ClipModelConfig, 'activation'>,
+  { activation: own }: Pick<ClipImageConfig | ClipTextConfig, 'activation'>,
+): ((x: Tensor) => Tensor) => ACTIVATIONS[own ?? activation];
+
+/** x_BND through the blocks of a tower. @param mask added to the scores, broadcast to [B, A, N, N] */
+export function runBlocks(
+  blocks: Parameters<BlocksSpec>,
+  x_BND: Tensor3D,
+  options: StackOptions,
+  mask?: Tensor,
+): Tensor3D {
+  const pattern = wholePattern(x_BND.shape[1], mask);
+  const run = (h: Tensor3D, p: BlockParameters): Tensor3D => block(p, h, { ...options, pattern }).x_BND;
+  return Object.values(blocks).reduce(run, x_BND);
+}

@@ -2,8 +2,9 @@
 
 import type { ClipImageConfig, ClipModelConfig, ClipTextConfig } from '../../config/clip.ts';
 
-/** Number of patches of an image. */
-export const patchCount = ({ size, patch }: ClipImageConfig): number => (size / patch) ** 2;
+/** Whole patches on a side of an image. */
+export const patchesOnASide = ({ size, patch }: Pick<ClipImageConfig, 'size' | 'patch'>): number =>
+  Math.floor(size / patch);
 
 /** Ids around a text and after it. */
 export interface SpecialTokens {

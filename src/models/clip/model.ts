@@ -1,6 +1,5 @@
 // CLIP (arXiv 2103.00020, section 2.4): an image tower and a text tower that embed images and texts into one space.
-//   B batch, H height, W width, T text positions, G patches on a side, k pixels on a side of a patch, N positions of a
-//   tower, D width of a tower, A heads, E embedding, V vocabulary
+//   B batch, H height, W width, T text positions, N positions of a tower, D width of a tower, E embedding, V vocabulary
 //
 // The published towers (openai) read the features of an image at the class token of a ViT and those of a text at its
 // end token. DALLE-pytorch's CLIP has neither token: its towers attend everywhere except to padding, and their features
@@ -10,43 +9,28 @@ import type { ClipImageConfig, ClipModelConfig, ClipTextConfig } from '../../con
 import { gather } from '../../engine/ops/gather.ts';
 import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 import { causalMask, MASKED } from '../../nn/attention-mask.ts';
-import { wholePattern } from '../../nn/attention-pattern.ts';
 import type { BatchStatistics } from '../../nn/batch-norm.ts';
-import type { BlockParameters, BlockSpec } from '../../nn/block-spec.ts';
-import { gelu } from '../../nn/functional/gelu.ts';
 import { type LayerNormSpec, layerNorm, layerNormSpec } from '../../nn/layer-norm.ts';
 import { linear, linearSpec } from '../../nn/linear.ts';
+import { constant, normal, type ParameterSpec, type Parameters, stackSpecs } from '../../nn/parameters.ts';
 import {
-  constant,
-  normal,
-  type ParameterSpec,
-  type Parameters,
-  stackSpecs,
-  uniform,
-} from '../../nn/parameters.ts';
-import { block, type StackOptions } from '../../nn/transformer.ts';
-import { dallePytorchBlockSpec, openaiBlockSpec, quickGelu } from './blocks.ts';
-import { patchCount } from './config.ts';
+  activationOf,
+  type BlocksSpec,
+  dallePytorchBlockSpec,
+  openaiBlockSpec,
+  runBlocks,
+} from './blocks.ts';
+import { patchesOnASide } from './config.ts';
+import { type ProjectionSpec, project, projectionSpec } from './projection.ts';
 import { type ResnetSpec, resnet, resnetSpec } from './resnet.ts';
+import { patches, type VitSpec, vit, vitSpec } from './vit.ts';
 
-type BlocksSpec = { readonly [block: `block_${number}`]: BlockSpec };
-
-type VitSpec = {
-  readonly patch: ParameterSpec;
-  readonly class: ParameterSpec;
-  readonly position: ParameterSpec;
-  readonly input_norm: LayerNormSpec | undefined;
-  readonly blocks: BlocksSpec;
-  readonly norm: LayerNormSpec;
-  readonly projection: ParameterSpec;
-};
 type OpenaiTextSpec = {
   readonly embedding: ParameterSpec;
   readonly position: ParameterSpec;
   readonly blocks: BlocksSpec;
   readonly norm: LayerNormSpec;
-  readonly projection: ParameterSpec;
-};
+} & ProjectionSpec;
 type DallePytorchImageSpec = {
   readonly patch: ReturnType<typeof linearSpec>;
   readonly position: ParameterSpec;
@@ -66,6 +50,8 @@ export type ClipSpec = {
   readonly text: OpenaiTextSpec | DallePytorchTextSpec;
   /** ln of the factor on the cosines, a scalar. */
   readonly logit_scale: ParameterSpec;
+  /** Added to the logits, a scalar; of the sigmoid loss. */
+  readonly logit_bias: ParameterSpec | undefined;
 };
 export type ClipParameters = Parameters<ClipSpec>;
 
@@ -73,19 +59,10 @@ const EMBEDDING_STDDEV = 0.02;
 const POSITION_STDDEV = 0.01;
 /** Initial ln of the factor on the cosines: ln(1 / 0.07), section 2.5. */
 const LOGIT_SCALE = Math.log(1 / 0.07);
-function vitSpec(image: ClipImageConfig, embedding: number): VitSpec {
-  const { width, layers, patch } = image;
-  const inputs = 3 * patch ** 2;
-  return {
-    patch: uniform([inputs, width], inputs ** -0.5),
-    class: normal([width], width ** -0.5),
-    position: normal([patchCount(image) + 1, width], width ** -0.5),
-    input_norm: image.inputNorm ? layerNormSpec(width) : undefined,
-    blocks: stackSpecs('block', layers, () => openaiBlockSpec(image)),
-    norm: layerNormSpec(width),
-    projection: normal([width, embedding], width ** -0.5),
-  };
-}
+const DALLE_PYTORCH_SCALE = 1;
+/** Those of the sigmoid loss, which starts near the share of the true pairs (arXiv 2303.15343, section 3.2). */
+const SIGMOID_SCALE = Math.log(10);
+const SIGMOID_BIAS = -10;
 
 function openaiTextSpec(text: ClipTextConfig, embedding: number): OpenaiTextSpec {
   const { vocabulary, length, width, layers } = text;
@@ -94,7 +71,7 @@ function openaiTextSpec(text: ClipTextConfig, embedding: number): OpenaiTextSpec
     position: normal([length, width], POSITION_STDDEV),
     blocks: stackSpecs('block', layers, () => openaiBlockSpec(text)),
     norm: layerNormSpec(width),
-    projection: normal([width, embedding], width ** -0.5),
+    ...projectionSpec(text, embedding),
   };
 }
 
@@ -110,7 +87,7 @@ function dallePytorchSpec({ image, text, embedding }: ClipModelConfig): {
   return {
     image: {
       patch: linearSpec(inputs, image.width, inputs ** -0.5),
-      position: normal([patchCount(image), image.width], POSITION_STDDEV),
+      position: normal([patchesOnASide(image) ** 2, image.width], POSITION_STDDEV),
       ...tower(image),
     },
     text: {
@@ -127,13 +104,20 @@ function dallePytorchSpec({ image, text, embedding }: ClipModelConfig): {
  */
 export function clipSpec(config: ClipModelConfig): ClipSpec {
   const { image, text, embedding } = config;
-  if (config.architecture === 'dalle-pytorch')
-    return { ...dallePytorchSpec(config), logit_scale: constant([], 1) };
+  const logits = logitSpec(config);
+  if (config.architecture === 'dalle-pytorch') return { ...dallePytorchSpec(config), ...logits };
   return {
     image: image.tower === 'resnet' ? resnetSpec(image, embedding) : vitSpec(image, embedding),
     text: openaiTextSpec(text, embedding),
-    logit_scale: constant([], LOGIT_SCALE),
+    ...logits,
   };
+}
+
+function logitSpec({ loss, architecture }: ClipModelConfig): Pick<ClipSpec, 'logit_scale' | 'logit_bias'> {
+  if (loss === 'sigmoid')
+    return { logit_scale: constant([], SIGMOID_SCALE), logit_bias: constant([], SIGMOID_BIAS) };
+  const scale = architecture === 'dalle-pytorch' ? DALLE_PYTORCH_SCALE : LOGIT_SCALE;
+  return { logit_scale: constant([], scale), logit_bias: undefined };
 }
 
 /**
@@ -145,53 +129,6 @@ export function normalizePixels(pixels: Tensor, { mean, stddev }: ClipImageConfi
   const shift = mean.map((m, c) => -m / (stddev[c] as number));
   return tf.add(tf.mul(pixels, tf.tensor1d(scale)), tf.tensor1d(shift));
 }
-
-/** x_BHW3 → the pixels of the patches in raster order, [B, G², k · k · 3]. */
-function patches(x_BHW3: Tensor4D, { size, patch }: ClipImageConfig): Tensor3D {
-  const [batch] = x_BHW3.shape;
-  const grid = size / patch;
-  const rows = tf.reshape(x_BHW3, [batch * grid, patch, grid, patch * 3]);
-  return tf.reshape(tf.transpose(rows, [0, 2, 1, 3]), [batch, grid ** 2, patch ** 2 * 3]);
-}
-
-/** x_BND through the blocks of a tower. @param mask added to the scores, broadcast to [B, A, N, N] */
-function runBlocks(
-  blocks: Parameters<BlocksSpec>,
-  x_BND: Tensor3D,
-  options: StackOptions,
-  mask?: Tensor,
-): Tensor3D {
-  const pattern = wholePattern(x_BND.shape[1], mask);
-  const run = (h: Tensor3D, p: BlockParameters): Tensor3D => block(p, h, { ...options, pattern }).x_BND;
-  return Object.values(blocks).reduce(run, x_BND);
-}
-
-function vit(p: Parameters<VitSpec>, x_BHW3: Tensor4D, config: ClipModelConfig): Tensor2D {
-  const { image } = config;
-  const { heads, normEpsilon } = image;
-  const [batch] = x_BHW3.shape;
-  const patches_BND = linear({ weight: p.patch }, patches(x_BHW3, image)) as Tensor3D;
-  const class_B1D = tf.add(tf.zeros([batch, 1, 1]), p.class) as Tensor3D;
-  const input_BND = tf.add(tf.concat([class_B1D, patches_BND], 1), p.position);
-  const normalized_BND = p.input_norm ? layerNorm(p.input_norm, input_BND, normEpsilon) : input_BND;
-  const options = { heads, normEpsilon, activation: activation(config) };
-  const x_BND = runBlocks(p.blocks, normalized_BND as Tensor3D, options);
-  const norm = (h: Tensor): Tensor => layerNorm(p.norm, h, normEpsilon);
-  const feature_BD = image.normBeforePool
-    ? poolPatches(norm(x_BND) as Tensor3D, image)
-    : norm(poolPatches(x_BND, image));
-  return linear({ weight: p.projection }, feature_BD) as Tensor2D;
-}
-
-/** The class token of x_BND, or the mean of the patches: [B, D]. */
-function poolPatches(x_BND: Tensor3D, { pool, width }: ClipImageConfig): Tensor2D {
-  const [batch, positions] = x_BND.shape;
-  if (pool === 'mean') return tf.mean(tf.slice(x_BND, [0, 1, 0], [batch, positions - 1, width]), 1);
-  return tf.reshape(tf.slice(x_BND, [0, 0, 0], [batch, 1, width]), [batch, width]);
-}
-
-const activation = ({ activation }: ClipModelConfig): ((x: Tensor) => Tensor) =>
-  activation === 'gelu' ? gelu : quickGelu;
 
 function dallePytorchImage(
   p: Parameters<DallePytorchImageSpec>,
@@ -211,10 +148,10 @@ function openaiText(
 ): Tensor2D {
   const { heads, length, normEpsilon, causal, pool } = config.text;
   const input_BTD = tf.add(gather(p.embedding, text_BT), p.position) as Tensor3D;
-  const options = { heads, normEpsilon, activation: activation(config) };
+  const options = { heads, normEpsilon, activation: activationOf(config, config.text) };
   const x_BTD = runBlocks(p.blocks, input_BTD, options, causal ? causalMask(length) : undefined);
   const feature_BD = pool === 'last' ? lastPosition(x_BTD) : endPosition(x_BTD, mask_BT);
-  return linear({ weight: p.projection }, layerNorm(p.norm, feature_BD, normEpsilon)) as Tensor2D;
+  return project(p, layerNorm(p.norm, feature_BD, normEpsilon));
 }
 
 /** x_BTD at the last position, padding or not: [B, D]. */
@@ -259,7 +196,7 @@ export function encodeImage(
   statistics?: BatchStatistics,
 ): Tensor2D {
   if ('stem' in p) return unitLength(resnet(p, x_BHW3, config.image.heads, statistics));
-  return unitLength('class' in p ? vit(p, x_BHW3, config) : dallePytorchImage(p, x_BHW3, config));
+  return unitLength('blocks' in p ? vit(p, x_BHW3, config) : dallePytorchImage(p, x_BHW3, config));
 }
 
 /**

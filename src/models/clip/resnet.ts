@@ -1,23 +1,22 @@
 // CLIP's modified ResNet (arXiv 2103.00020, section 2.4): a stem of three convolutions, average pooling instead of
 // strides, and attention pooling instead of the mean.
-//   B batch, H height, W width, C channels, N = H · W + 1 positions, E embedding, A heads, d width of a head
+//   B batch, H height, W width, C channels, N = H · W + 1 positions, E embedding
 
 import type { ClipImageConfig } from '../../config/clip.ts';
 import { RESNET_GROWTH, RESNET_STRIDE } from '../../config/clip-towers.ts';
 import { type Tensor, type Tensor2D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 import { type BatchNormSpec, type BatchStatistics, batchNorm, batchNormSpec } from '../../nn/batch-norm.ts';
 import { kernelMatrix } from '../../nn/convolution.ts';
-import { type LinearSpec, linear, linearSpec } from '../../nn/linear.ts';
+import { linearSpec } from '../../nn/linear.ts';
 import { normal, type ParameterSpec, type Parameters, stackSpecs } from '../../nn/parameters.ts';
+import { attentionPool, type PoolProjections } from './attention-pool.ts';
 
 type UnitSpec = { readonly weight: ParameterSpec; readonly norm: BatchNormSpec };
 type BottleneckSpec =
   | Readonly<Record<'conv_1' | 'conv_2' | 'conv_3', UnitSpec>>
   | Readonly<Record<'conv_1' | 'conv_2' | 'conv_3' | 'shortcut', UnitSpec>>;
 type StageSpec = { readonly [block: `block_${number}`]: BottleneckSpec };
-type PoolSpec = { readonly position: ParameterSpec } & Readonly<
-  Record<'query' | 'key' | 'value' | 'output', LinearSpec>
->;
+type PoolSpec = PoolProjections & { readonly position: ParameterSpec };
 export type ResnetSpec = {
   readonly stem: Readonly<Record<'conv_1' | 'conv_2' | 'conv_3', UnitSpec>>;
   readonly stage_1: StageSpec;
@@ -118,23 +117,13 @@ function bottleneck(
   return tf.relu(tf.add(identity, residual));
 }
 
-/** One query, the mean of all pixels, attends to the pixels and to itself; x_BHWC → BE. */
-function attentionPool(p: Parameters<PoolSpec>, x_BHWC: Tensor4D, heads: number): Tensor2D {
+/** The mean of all pixels attends to the pixels and to itself; x_BHWC → BE. */
+function poolPixels(p: Parameters<PoolSpec>, x_BHWC: Tensor4D, heads: number): Tensor2D {
   const [batch, height, width, channels] = x_BHWC.shape;
   const pixels = tf.reshape(x_BHWC, [batch, height * width, channels]);
   const mean_B1C = tf.mean(pixels, 1, true);
   const x_BNC = tf.add(tf.concat([mean_B1C, pixels], 1), p.position);
-  const perHead = (y: Tensor): Tensor =>
-    tf.transpose(tf.reshape(y, [batch, -1, heads, channels / heads]), [0, 2, 1, 3]);
-  const q_BA1d = perHead(linear(p.query, tf.slice(x_BNC, [0, 0, 0], [batch, 1, channels])));
-  const scores_BA1N = tf.matMul(
-    tf.mul(q_BA1d, (channels / heads) ** -0.5),
-    perHead(linear(p.key, x_BNC)),
-    false,
-    true,
-  );
-  const attended = tf.matMul(tf.softmax(scores_BA1N), perHead(linear(p.value, x_BNC)));
-  return linear(p.output, tf.reshape(attended, [batch, channels])) as Tensor2D;
+  return attentionPool(p, tf.slice(x_BNC, [0, 0, 0], [batch, 1, channels]), x_BNC, heads);
 }
 
 /**
@@ -156,5 +145,5 @@ export function resnet(
   for (const n of STAGES)
     for (const [i, block] of Object.values(p[`stage_${n}`]).entries())
       h_BHWC = bottleneck(block, h_BHWC, n > 1 && i === 0, statistics);
-  return attentionPool(p.pool, h_BHWC, heads);
+  return poolPixels(p.pool, h_BHWC, heads);
 }

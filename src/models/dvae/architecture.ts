@@ -65,8 +65,8 @@ function vqganTokenizer(config: VqganConfig): ImageTokenizer<vqgan.VqganSpec> {
   return {
     grid: codeGrid(config),
     spec: vqgan.vqganSpec(config),
-    encode: (p, pixels_BHW3) => vqgan.encode(p, vqgan.toSigned(pixels_BHW3), config),
-    decodeCodes: (p, codes_BGG) => vqgan.fromSigned(vqgan.decodeCodes(p, codes_BGG, config)),
+    encode: (p, pixels_BHW3) => vqgan.encode(p, vqgan.toOwn(pixels_BHW3, config), config),
+    decodeCodes: (p, codes_BGG) => vqgan.fromOwn(vqgan.decodeCodes(p, codes_BGG, config), config),
     codeVectors: (p) => p.codebook as Tensor2D,
   };
 }

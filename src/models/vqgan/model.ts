@@ -48,9 +48,10 @@ type CoderSpec = {
   readonly output: ConvolutionSpec;
 };
 export type VqganSpec = {
-  readonly encoder: CoderSpec;
+  /** Undefined where the configuration has no encoder; so is quant_conv. */
+  readonly encoder?: CoderSpec;
   /** From the encoder's output to the width of a code. */
-  readonly quant_conv: ConvolutionSpec;
+  readonly quant_conv?: ConvolutionSpec;
   readonly codebook: ParameterSpec;
   /** To the logits of the codes; only with the quantizer `gumbel`. */
   readonly logits?: ConvolutionSpec;
@@ -84,7 +85,7 @@ export function vqganSpec(config: VqganConfig): VqganSpec {
   const count = levelChannels.length;
   const [first, last] = [levelChannels[0] as number, levelChannels.at(-1) as number];
   const [down, up] = [encoderLevels(config), decoderLevels(config)];
-  return {
+  const encoder = config.hasEncoder && {
     encoder: {
       input: convolutionSpec(COLOURS, hiddenChannels, 3),
       levels: stackSpecs('level', count, (i) => levelSpec(down[i] as Level, resnetBlocks, i < count - 1)),
@@ -93,6 +94,9 @@ export function vqganSpec(config: VqganConfig): VqganSpec {
       output: convolutionSpec(last, latentChannels, 3),
     },
     quant_conv: convolutionSpec(latentChannels, codebookDim, 1),
+  };
+  return {
+    ...encoder,
     codebook: normal([vocabulary, codebookDim], 1, false),
     ...(quantizer === 'gumbel' && { logits: convolutionSpec(codebookDim, vocabulary, 1) }),
     post_quant_conv: convolutionSpec(codebookDim, latentChannels, 1),
@@ -132,12 +136,14 @@ const halve = (p: ConvolutionParameters, x_BHWC: Tensor4D): Tensor4D => convolut
 
 /** Pixels in [−1, 1] → vectors that are compared with the codebook, BGGC. */
 export function features(p: VqganParameters, x_BHW3: Tensor4D, config: VqganConfig): Tensor4D {
-  let x = convolution(p.encoder.input, x_BHW3);
-  for (const each of Object.values(p.encoder.levels)) {
+  const { encoder, quant_conv } = p;
+  if (!encoder || !quant_conv) throw new Error('this VQGAN has no encoder');
+  let x = convolution(encoder.input, x_BHW3);
+  for (const each of Object.values(encoder.levels)) {
     x = level(each, x, config);
     if (each.resize) x = halve(each.resize, x);
   }
-  return convolution(p.quant_conv, output(p.encoder, middle(p.encoder.middle, x, config), config));
+  return convolution(quant_conv, output(encoder, middle(encoder.middle, x, config), config));
 }
 
 /**
@@ -170,6 +176,14 @@ export function decodeCodes(p: VqganParameters, codes_BGG: Tensor3D, config: Vqg
   }
   return output(p.decoder, x, config);
 }
+
+/** [0, 1] → the range of the VQGAN's pixels. */
+export const toOwn = (pixels: Tensor4D, config: VqganConfig): Tensor4D =>
+  config.pixels === 'unit' ? pixels : toSigned(pixels);
+
+/** The inverse of `toOwn`, clipped to [0, 1]. */
+export const fromOwn = (x: Tensor4D, config: VqganConfig): Tensor4D =>
+  config.pixels === 'unit' ? tf.clipByValue(x, 0, 1) : fromSigned(x);
 
 /** [0, 1] → [−1, 1]. */
 export const toSigned = (pixels: Tensor4D): Tensor4D => tf.sub(tf.mul(pixels, 2), 1);

@@ -64,6 +64,7 @@ const SCHEDULES: readonly ChartLayout[] = [
   { title: 'Temperature', isLinear: true, metrics: ['temperature'] },
   { title: 'Weight of the KL', isLinear: true, metrics: ['klWeight'] },
   { title: 'Scale of the logits', isLinear: true, metrics: ['logitScale'] },
+  { title: 'Bias of the logits', isLinear: true, metrics: ['logitBias'] },
 ];
 
 /** The charts that have values, in groups. */

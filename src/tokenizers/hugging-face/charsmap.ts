@@ -1,5 +1,6 @@
 // SentencePiece's table of replaced characters (precompiled_charsmap): a double-array trie of UTF-8 strings, and the
-// strings they become. Applied as Hugging Face's tokenizers does, to whole graphemes first, then to each character.
+// strings they become. Applied as Hugging Face's tokenizers does, to whole graphemes first, then to each character; or as
+// SentencePiece itself, to the longest string at each place.
 
 const graphemes = new Intl.Segmenter('und', { granularity: 'grapheme' });
 /** Bytes from which on a grapheme is only looked up by its characters. */
@@ -12,6 +13,16 @@ const COMBINING =
   /[\p{M}\p{Cf}\p{Regional_Indicator}\p{Emoji_Modifier}\r\u0d4e\u0e33\u0eb3\u1100-\u11ff\ua960-\ua97f\ud7b0-\ud7ff\uff9e\uff9f\u{111c2}\u{111c3}\u{1193f}\u{11941}\u{11a3a}\u{11a84}-\u{11a89}\u{11d46}\u{11f02}]/u;
 /** No grapheme goes on over a space. */
 const BEFORE_SPACE = /(?= )/;
+
+interface Match {
+  /** In bytes. */
+  readonly length: number;
+  readonly replacement: string;
+}
+
+/** Bytes of a character of UTF-8, by its first one. */
+const widthOf = (first: number): number =>
+  1 + Number(first >= 0xc0) + Number(first >= 0xe0) + Number(first >= 0xf0);
 
 export class Charsmap {
   readonly #trie: Uint32Array;
@@ -39,6 +50,20 @@ export class Charsmap {
     return result;
   }
 
+  /** As SentencePiece does (normalizer.cc, NormalizePrefix). */
+  applyLongest(text: string): string {
+    const bytes = Buffer.from(text, 'utf8');
+    const parts: (string | Buffer)[] = [];
+    for (let at = 0; at < bytes.length; ) {
+      let longest: Match | undefined;
+      for (const match of this.#matches(bytes, at)) longest = match;
+      const width = longest ? longest.length : widthOf(bytes[at] as number);
+      parts.push(longest?.replacement ?? bytes.subarray(at, at + width));
+      at += width;
+    }
+    return parts.map((part) => (typeof part === 'string' ? part : part.toString('utf8'))).join('');
+  }
+
   #cached(run: string): string {
     const known = this.#known.get(run);
     if (known !== undefined) return known;
@@ -56,20 +81,27 @@ export class Charsmap {
 
   /** What the shortest prefix in the trie becomes; undefined without one. */
   #replacement(text: string): string | undefined {
+    for (const { replacement } of this.#matches(Buffer.from(text, 'utf8'), 0)) return replacement;
+    return undefined;
+  }
+
+  /** The strings of the trie that begin at a byte, the shortest first. */
+  *#matches(bytes: Buffer, from: number): Generator<Match> {
     const unit = (at: number): number => this.#trie[at] ?? 0;
     const offset = (value: number): number => (value >>> 10) << ((value & 0x200) >>> 6);
     let node = offset(unit(0));
-    for (const byte of Buffer.from(text, 'utf8')) {
-      if (byte === 0) return undefined;
+    for (let at = from; at < bytes.length; at++) {
+      const byte = bytes[at] as number;
+      if (byte === 0) return;
       node ^= byte;
       const value = unit(node);
-      if ((value & 0x800000ff) >>> 0 !== byte) return undefined;
+      if ((value & 0x800000ff) >>> 0 !== byte) return;
       node ^= offset(value);
       if ((value & 0x100) === 0) continue;
       const start = unit(node) & 0x7fffffff;
       const end = this.#replacements.indexOf(0, start);
-      return this.#replacements.toString('utf8', start, end < 0 ? undefined : end);
+      const replacement = this.#replacements.toString('utf8', start, end < 0 ? undefined : end);
+      yield { length: at + 1 - from, replacement };
     }
-    return undefined;
   }
 }

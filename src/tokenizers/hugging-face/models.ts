@@ -46,6 +46,7 @@ const wordLevel = z.object({ type: z.literal('WordLevel'), unk_token: z.string()
 const unigramSchema = z.object({
   type: z.literal('Unigram'),
   unk_id: z.int().min(0).nullish(),
+  float32: z.boolean().default(false),
   byte_fallback: z.boolean().default(false),
   vocab: z.array(z.tuple([z.string(), z.number()])).min(1),
 });

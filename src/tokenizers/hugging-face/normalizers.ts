@@ -107,11 +107,12 @@ export const normalizerSchema: z.ZodType<Normalize> = z.lazy(() =>
     always('Nmt').transform(() => nmt),
     always('ByteLevel').transform(() => byteLevel),
     always('Precompiled')
-      .extend({ precompiled_charsmap: z.string().nullable() })
-      .transform(({ precompiled_charsmap: map }, context): Normalize => {
+      .extend({ precompiled_charsmap: z.string().nullable(), longest_match: z.boolean().default(false) })
+      .transform(({ precompiled_charsmap: map, longest_match: isLongest }, context): Normalize => {
         if (map === null || map === '') return (text) => text;
         const charsmap = Charsmap.read(Buffer.from(map, 'base64'));
-        if (charsmap) return (text) => charsmap.apply(text);
+        if (charsmap)
+          return isLongest ? (text) => charsmap.applyLongest(text) : (text) => charsmap.apply(text);
         context.addIssue({ code: 'custom', message: 'its precompiled_charsmap is damaged' });
         return z.NEVER;
       }),

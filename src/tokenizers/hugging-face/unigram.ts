@@ -1,5 +1,6 @@
 // The unigram model (Kudo 2018, arXiv 1804.10959): the most likely cut of a piece, found by Viterbi's algorithm, with
-// the ties, the penalty of unknown characters and their joining of Hugging Face's tokenizers (Rust).
+// the ties, the penalty of unknown characters and their joining of Hugging Face's tokenizers (Rust). Its sums are of
+// 64 bits, and those of SentencePiece of 32, which decides ties otherwise.
 
 import { byteIds, type Fail, type Model } from './model.ts';
 
@@ -9,16 +10,20 @@ const UNKNOWN_PENALTY = 10;
 interface Settings {
   readonly unk_id?: number | null | undefined;
   readonly byte_fallback: boolean;
+  /** Whether sums are rounded as SentencePiece does. */
+  readonly float32: boolean;
   readonly vocab: readonly (readonly [token: string, score: number])[];
 }
 
-export function unigram({ unk_id, byte_fallback, vocab }: Settings, fail: Fail): Model {
+export function unigram({ unk_id, byte_fallback, float32, vocab }: Settings, fail: Fail): Model {
   const ids = new Map(vocab.map(([token], id) => [token, id]));
   const unknown = unk_id ?? undefined;
   if (unknown !== undefined && unknown >= vocab.length)
     fail(`unk_id is ${unknown}, of ${vocab.length} tokens`);
+  const rounded = float32 ? Math.fround : (sum: number): number => sum;
   const scores = Float64Array.from(vocab, ([, score]) => score);
-  const unknownScore = scores.reduce((least, score) => Math.min(least, score), Infinity) - UNKNOWN_PENALTY;
+  const least = scores.reduce((least, score) => Math.min(least, score), Infinity);
+  const unknownScore = rounded(least - UNKNOWN_PENALTY);
   /** Length of the longest token by its first UTF-16 unit. */
   const longest = new Map<number, number>();
   for (const token of ids.keys()) {
@@ -33,7 +38,7 @@ export function unigram({ unk_id, byte_fallback, vocab }: Settings, fail: Fail):
     const isUnknown = new Uint8Array(size + 1);
     const best = new Float64Array(size + 1);
     const offer = (start: number, end: number, score: number, unknown: number): void => {
-      const total = score + (best[start] as number);
+      const total = rounded(score + (best[start] as number));
       if ((starts[end] as number) >= 0 && total <= (best[end] as number)) return;
       best[end] = total;
       starts[end] = start;

@@ -16,7 +16,7 @@ import { BatchStatistics } from '../../nn/batch-norm.ts';
 import { numbers } from '../loop/scalars.ts';
 import { GradientAccumulator, setToZero } from '../optim/accumulate.ts';
 import { chunkLoss, encodeChunk, rowsOf, towerGradients } from './chunks.ts';
-import { type ClipInputs, LOGIT_SCALE } from './gradients.ts';
+import type { ClipInputs } from './gradients.ts';
 import { applyToReplicas, type ClipStep, type ClipStepParts, updateStatistics } from './step.ts';
 
 /** The first example of a chunk, int32 scalar. */
@@ -128,10 +128,10 @@ function compileLoss(parts: ClipStepParts, cache: GradientCache, chunk: number) 
   return compileReplicated(parts.runtime, 'CLIP: loss of a chunk', (own: readonly ChunkStart[]) => ({
     each: eachReplica((r) => {
       const all = { images: cache.images.read(), texts: cache.texts.read() };
-      const { values, features, scale } = chunkLoss(parts, all, chunk, own[r]!.start);
+      const { values, features, logits } = chunkLoss(parts, all, chunk, own[r]!.start);
       cache.imageGradients.add(features.images);
       cache.textGradients.add(features.texts);
-      cache.sums.add(new Map([[LOGIT_SCALE, scale]]));
+      cache.sums.add(logits);
       return values;
     }),
     common: {},

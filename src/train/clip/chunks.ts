@@ -5,11 +5,11 @@
 
 import { gather } from '../../engine/ops/gather.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
-import { similarities } from '../../models/clip/loss.ts';
+import { sigmoidLoss, similarities } from '../../models/clip/loss.ts';
 import type { BatchStatistics } from '../../nn/batch-norm.ts';
 import { sparseCrossEntropy } from '../../nn/functional/cross-entropy.ts';
 import { valueAndGradients } from '../optim/gradients.ts';
-import { type ClipInputs, encodePairs, LOGIT_SCALE } from './gradients.ts';
+import { type ClipInputs, encodePairs, LOGIT_BIAS, LOGIT_SCALE, logitParameters } from './gradients.ts';
 import type { ClipStepParts } from './step.ts';
 
 /** Features of images and of texts, or the gradients with respect to them. */
@@ -33,7 +33,7 @@ export function encodeChunk(
 }
 
 /**
- * A chunk's terms of the loss: its images against all texts, and its texts against all images.
+ * A chunk's terms of the loss: its images against all texts and, of softmax, its texts against all images.
  * @param all of the whole batch, [B, E]
  * @param start the first example of the chunk, int32 scalar
  */
@@ -41,27 +41,36 @@ export function chunkLoss({ weights, config }: ClipStepParts, all: Features, chu
   const { batch } = config.train;
   const own = tf.add(tf.range(0, chunk, 1, 'int32'), start) as Tensor1D;
   let hits: Tensor | undefined;
-  const loss = (all_BE: Tensor, others_BE: Tensor, scale: Tensor): Scalar => {
-    const side = (from: Tensor, to: Tensor): Scalar => {
-      const logits_CB = similarities(rowsOf(from, chunk, start), to as Tensor2D, scale);
+  const loss = (all_BE: Tensor, others_BE: Tensor, scale: Tensor, bias?: Tensor): Scalar => {
+    const logits = (from: Tensor, to: Tensor): Tensor2D => {
+      const logits_CB = similarities(rowsOf(from, chunk, start), to as Tensor2D, { scale, bias });
       const hit = tf.sum(tf.cast(tf.equal(tf.argMax(logits_CB, 1), own), 'float32'));
       hits = tf.keep(hits ? tf.add(hits, hit) : hit);
-      return tf.sum(sparseCrossEntropy(logits_CB, own));
+      return logits_CB;
     };
-    return tf.div(tf.add(side(all_BE, others_BE), side(others_BE, all_BE)), 2 * batch);
+    const side = (from: Tensor, to: Tensor): Scalar => tf.sum(sparseCrossEntropy(logits(from, to), own));
+    if (!bias) return tf.div(tf.add(side(all_BE, others_BE), side(others_BE, all_BE)), 2 * batch);
+    const pairs_CB = logits(all_BE, others_BE);
+    logits(others_BE, all_BE); // for the accuracy: each pair counts once in the loss
+    return sigmoidLoss(pairs_CB, own);
   };
-  const scale = weights.entries.get(LOGIT_SCALE)!.variable.read();
+  const { scale, bias } = logitParameters(config.model, (name) => weights.entries.get(name)!.variable.read());
   const { value, grads } = tf.valueAndGrads(loss as (...args: Tensor[]) => Scalar)([
     all.images,
     all.texts,
     scale,
+    ...(bias ? [bias] : []),
   ]);
-  const [images, texts, scaleGradient] = grads as [Tensor, Tensor, Tensor];
+  const [images, texts, scaleGradient, biasGradient] = grads as [Tensor, Tensor, Tensor, Tensor?];
   return {
     values: { loss: value, accuracy: tf.div(hits as Tensor, 2 * batch) as Scalar },
     /** With respect to all features of the batch. */
     features: { images, texts },
-    scale: scaleGradient,
+    /** With respect to the parameters of the loss, by name. */
+    logits: new Map([
+      [LOGIT_SCALE, scaleGradient],
+      ...(biasGradient ? [[LOGIT_BIAS, biasGradient] as const] : []),
+    ]),
   };
 }
 
@@ -72,9 +81,10 @@ export function towerGradients(
   features: Features,
   statistics: BatchStatistics,
 ): ReadonlyMap<string, Tensor> {
-  const towers = new Map([...weights.entries].filter(([name]) => name !== LOGIT_SCALE));
+  const isOfTower = (name: string): boolean => name !== LOGIT_SCALE && name !== LOGIT_BIAS;
+  const towers = new Map([...weights.entries].filter(([name]) => isOfTower(name)));
   return valueAndGradients(towers, (read) => {
-    const readTower = (name: string): Tensor => (name === LOGIT_SCALE ? tf.scalar(0) : read(name));
+    const readTower = (name: string): Tensor => (isOfTower(name) ? read(name) : tf.scalar(0));
     const { images, texts } = encodePairs(weights, config.model, readTower, inputs, statistics);
     // The gradient of ⟨x, g⟩ with respect to the weights, where g is constant: the chain rule at the features x.
     const inner = (x: Tensor, g: Tensor): Tensor => tf.sum(tf.mul(x, g));

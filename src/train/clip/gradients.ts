@@ -3,7 +3,7 @@
 
 import type { ClipModelConfig } from '../../config/clip.ts';
 import type { Tensor, Tensor2D } from '../../engine/tfjs/tf.ts';
-import { clipLoss } from '../../models/clip/loss.ts';
+import { clipLoss, type LogitParameters } from '../../models/clip/loss.ts';
 import { type ClipSpec, encodeImage, encodeText, normalizePixels } from '../../models/clip/model.ts';
 import type { BatchStatistics } from '../../nn/batch-norm.ts';
 import { unflatten } from '../../nn/parameters.ts';
@@ -13,8 +13,19 @@ import { valueAndGradients } from '../optim/gradients.ts';
 /** Images and their texts; see `textBatch`. */
 export type ClipInputs = Readonly<Record<'pixels' | 'text' | 'mask', Tensor>>;
 
-/** The parameter whose exponential multiplies the similarities. */
+/** The parameter whose exponential multiplies the cosines. */
 export const LOGIT_SCALE = 'logit_scale';
+/** The parameter that the sigmoid loss adds to them. */
+export const LOGIT_BIAS = 'logit_bias';
+
+/** The parameters of the loss itself. @param read gives a parameter by its name */
+export const logitParameters = <T>(
+  { loss }: Pick<ClipModelConfig, 'loss'>,
+  read: (name: string) => T,
+): LogitParameters<T> => ({
+  scale: read(LOGIT_SCALE),
+  bias: loss === 'sigmoid' ? read(LOGIT_BIAS) : undefined,
+});
 
 /**
  * Features of images and of texts, both [B, E]; inside a compiled function.
@@ -44,6 +55,6 @@ export function clipGradients(
 ) {
   return valueAndGradients(weights.entries, (read) => {
     const { images, texts } = encodePairs(weights, model, read, inputs, statistics);
-    return clipLoss(images, texts, read(LOGIT_SCALE));
+    return clipLoss(images, texts, logitParameters(model, read));
   });
 }

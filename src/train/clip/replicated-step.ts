@@ -14,7 +14,7 @@ import { type Tensor, tf } from '../../engine/tfjs/tf.ts';
 import { BatchStatistics } from '../../nn/batch-norm.ts';
 import { numbers } from '../loop/scalars.ts';
 import { chunkLoss, encodeChunk, type Features, towerGradients } from './chunks.ts';
-import { type ClipInputs, LOGIT_SCALE } from './gradients.ts';
+import type { ClipInputs } from './gradients.ts';
 import { applyToReplicas, type ClipStep, type ClipStepParts, updateStatistics } from './step.ts';
 
 type Rates = Record<'step' | 'learningRate', Tensor>;
@@ -41,8 +41,8 @@ export function replicatedStep(parts: ClipStepParts): ClipStep {
         return { images: returned(images), texts: returned(texts) };
       });
       const statistics = eachReplica(() => new BatchStatistics());
-      const gradients = eachReplica((r) =>
-        new Map(towerGradients(parts, own[r]!, back[r]!, statistics[r]!)).set(LOGIT_SCALE, terms[r]!.scale),
+      const gradients = eachReplica(
+        (r) => new Map([...towerGradients(parts, own[r]!, back[r]!, statistics[r]!), ...terms[r]!.logits]),
       );
       const results = applyToReplicas(parts, gradients, rates, (r) =>
         updateStatistics(parts, statistics[r]!),

@@ -16,7 +16,7 @@ import type { Weights } from '../../nn/weights.ts';
 import { numbers } from '../loop/scalars.ts';
 import type { Adam } from '../optim/adam.ts';
 import type { Ema } from '../optim/ema.ts';
-import { type ClipInputs, clipGradients, LOGIT_SCALE } from './gradients.ts';
+import { type ClipInputs, clipGradients, LOGIT_SCALE, logitParameters } from './gradients.ts';
 
 /** The variables that a step changes, and how. */
 export interface ClipStepParts {
@@ -54,23 +54,28 @@ export function updateStatistics(
 }
 
 /**
- * Applies the optimizer; on each device, clips the logit scale, updates the EMA.
+ * Applies the optimizer; on each device, clips the logit scale of the softmax loss, updates the EMA.
  * @param statistics update ops of the running statistics, or `before` when an earlier run of the step made them
  */
 export function applyUpdate(
-  { weights, optimizer, ema }: ClipStepParts,
+  { config, weights, optimizer, ema }: ClipStepParts,
   gradients: ReadonlyMap<string, Tensor>,
   step: Scalar,
   learningRate: Scalar,
   statistics: readonly [string, Pointer][] | 'before',
 ) {
   const { gradientNorm, updates } = optimizer.apply(gradients, step, learningRate);
-  const { variable } = weights.entries.get(LOGIT_SCALE)!;
-  const scale = tf.minimum(variable.readAfter(updates.get(LOGIT_SCALE) as Pointer), MAX_LOGIT_SCALE);
-  updates.set(LOGIT_SCALE, variable.assign(scale));
+  const updated = (name: string): Tensor =>
+    weights.entries.get(name)!.variable.readAfter(updates.get(name) as Pointer);
+  let { scale, bias } = logitParameters(config.model, updated);
+  // The sigmoid loss has no bound: published SigLIPs have factors above 100.
+  if (!bias) {
+    scale = tf.minimum(scale, MAX_LOGIT_SCALE);
+    updates.set(LOGIT_SCALE, weights.entries.get(LOGIT_SCALE)!.variable.assign(scale));
+  }
   if (statistics !== 'before') for (const [name, update] of statistics) updates.set(name, update);
   ema?.update(updates, step);
-  return { gradientNorm, logitScale: tf.exp(scale) };
+  return { gradientNorm, logitScale: tf.exp(scale), ...(bias && { logitBias: bias }) };
 }
 
 /**
@@ -103,6 +108,8 @@ export interface ClipStepResult {
   readonly gradientNorm: number;
   /** exp(logit scale) after the update. */
   readonly logitScale: number;
+  /** The logit bias after the update; of the sigmoid loss. */
+  readonly logitBias?: number;
 }
 
 /** Makes one update; `chunks` may be iterated twice. Devices take the chunks in turn. */

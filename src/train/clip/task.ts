@@ -57,8 +57,9 @@ export class ClipTask implements TrainingTask<ClipBatch> {
     const inMemory = devices > 1 ? replicatedStep : wholeStep;
     this.#step = this.#isCached ? cachedStep(parts, this.#chunk) : inMemory(parts);
     const encoder = new ClipEncoder(runtime, 'CLIP validation', model, ema?.weights ?? weights);
-    // The scale orders nothing: validation compares similarities with each other.
-    const clip = new ClipPipeline(model, 'in training', 1, data.tokenizer, encoder);
+    // Scale and bias order nothing: validation compares similarities with each other.
+    const logits = { loss: model.loss, scale: 1, bias: 0 };
+    const clip = new ClipPipeline(model, 'in training', logits, data.tokenizer, encoder);
     this.#validation = new ClipValidation(clip, heldOut, labelled);
   }
 

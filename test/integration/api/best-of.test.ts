@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { bestOf, type ScoredImage } from '../../../src/api/best-of.ts';
-import type { GeneratedImage } from '../../../src/inference/dalle/pipeline.ts';
+import type { GeneratedImage } from '../../../src/inference/sampler/pipeline.ts';
 import { DataError } from '../../../src/util/errors.ts';
 import { clipConfig } from '../../support/tiny-runs.ts';
 
@@ -9,7 +9,7 @@ const SIZE = 16;
 const LENGTH = SIZE ** 2 * 3;
 const { model: config } = clipConfig({ path: 'nowhere', tokenizer: 'none' });
 
-/** Grey images, as DallePipeline generates them: the pixels of a batch are views of one array. */
+/** Grey images, as a pipeline generates them: the pixels of a batch are views of one array. */
 async function* generated(prompts: Readonly<Record<string, readonly number[]>>, batch: number) {
   const all = Object.entries(prompts).flatMap(([prompt, greys]) =>
     greys.map((grey, seed) => ({ prompt, seed, grey })),

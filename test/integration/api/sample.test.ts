@@ -12,7 +12,9 @@ import { type SampledImage, sample } from '../../../src/api/sample.ts';
 import { readCheckpoint } from '../../../src/checkpoint/read.ts';
 import { decodeImage } from '../../../src/data/decode.ts';
 import { Runtime } from '../../../src/engine/session/runtime.ts';
-import { DallePipeline, type GenerateRequest } from '../../../src/inference/dalle/pipeline.ts';
+import { openPipeline } from '../../../src/inference/open-pipeline.ts';
+import type { Generator } from '../../../src/inference/sampler/generator.ts';
+import type { GenerateRequest } from '../../../src/inference/sampler/pipeline.ts';
 import { encodePng } from '../../../src/report/images/png.ts';
 import { DataError, UsageError } from '../../../src/util/errors.ts';
 import { TINY, writeImage, writeImages, writeTinyDvae } from '../../support/tiny-dvae.ts';
@@ -64,15 +66,15 @@ async function one(options: SampleOptions): Promise<SampledImage> {
 
 /** The pixels that the models themselves generate. */
 async function generate(
-  make: (pipeline: DallePipeline) => Promise<Omit<GenerateRequest, 'prompt'>>,
+  make: (generator: Generator) => Promise<Omit<GenerateRequest, 'prompt'>>,
 ): Promise<Uint8Array> {
   const runtime = new Runtime();
   try {
-    const pipeline = await DallePipeline.open(
+    const pipeline = await openPipeline(
       runtime,
       await readCheckpoint(dalle, { kind: 'dalle', warn: assert.fail }),
     );
-    const request = { prompt: '', ...(await make(pipeline)) };
+    const request = { prompt: '', ...(await make(pipeline.generator)) };
     const images = await collect(pipeline.generate([request], SETTINGS, { batch: 1 }));
     return images[0]!.pixels;
   } finally {

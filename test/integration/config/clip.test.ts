@@ -12,12 +12,13 @@ const FOLDER = fileURLToPath(new URL('../../../configs/clip', import.meta.url));
 const load = (name: string): ClipConfig => loadConfig(clipSchema, { file: join(FOLDER, `${name}.yaml`) });
 
 describe('configs/clip', () => {
-  // openai/CLIP's models, parameters as torch counts them: running statistics are buffers there.
+  // openai/CLIP's models and transformers' SiglipModel, parameters as torch counts them: running statistics are buffers there.
   const STATISTICS = { rn50: 53_248 } as const;
   for (const [name, parameters] of [
     ['rn50', 102_007_137 + STATISTICS.rn50],
     ['vit-b-32', 151_277_313],
     ['vit-l-14', 427_616_513],
+    ['siglip-b-16', 203_155_970],
   ] as const) {
     test(`${name} has as many parameters as the published one`, () =>
       assert.equal(countParameters(clipSpec(load(name).model)), parameters));

@@ -46,9 +46,13 @@ const made = (run: string): Record<string, unknown> => ({
   },
 });
 
+const SIGMOID = {
+  loss: 'sigmoid',
+  image: { size: 16, patch: 8, width: 16, layers: 1, heads: 2, pool: 'map' },
+};
 const RESNET = { image: { tower: 'resnet', size: 32, width: 2, blocks: [1, 1, 1, 1] } };
-const clip = (train: object = {}): TrainSession =>
-  clipSession(clipConfig({ path, tokenizer }, { train: { ...SHORT, ...train }, model: RESNET }));
+const clip = (train: object = {}, model: object = RESNET): TrainSession =>
+  clipSession(clipConfig({ path, tokenizer }, { train: { ...SHORT, ...train }, model }));
 const dalle = (train: object = {}): TrainSession =>
   dalleSession(dalleConfig({ path, dvae, tokenizer }, 1, { ...SHORT, samples: { count: 0 }, ...train }));
 /** In float16, in which gradients overflow at first, and with dead codes that are revived. */
@@ -123,4 +127,13 @@ test('a CLIP with batch norm on 2 devices: in chunks, and with each tower run on
   assertSameBytes('clip on 2', 'clip in turn');
   await clip()(join(root, 'clip, towers once'), { devices: cpus(2) });
   await assertNear('clip', 'clip in turn', 'clip, towers once');
+});
+
+test('a CLIP of the sigmoid loss on 2 devices: in chunks, and with each tower run once', async () => {
+  const cached = clip({ gradCacheChunk: 2 }, SIGMOID);
+  await cached(join(root, 'siglip in turn'));
+  await cached(join(root, 'siglip on 2'), { devices: cpus(2) });
+  assertSameBytes('siglip on 2', 'siglip in turn');
+  await clip({}, SIGMOID)(join(root, 'siglip, towers once'), { devices: cpus(2) });
+  await assertNear('clip', 'siglip in turn', 'siglip, towers once');
 });

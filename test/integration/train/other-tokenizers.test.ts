@@ -9,7 +9,8 @@ import { after, before, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { readCheckpoint } from '../../../src/checkpoint/read.ts';
 import { Runtime } from '../../../src/engine/session/runtime.ts';
-import { DallePipeline } from '../../../src/inference/dalle/pipeline.ts';
+import { DalleGenerator } from '../../../src/inference/dalle/generator.ts';
+import { Pipeline } from '../../../src/inference/sampler/pipeline.ts';
 import { loadTokenizer } from '../../../src/tokenizers/load.ts';
 import { writeImages, writeTinyDvae } from '../../support/tiny-dvae.ts';
 import { clipConfig, clipSession, dalleConfig, dalleSession } from '../../support/tiny-runs.ts';
@@ -56,8 +57,8 @@ test('train-dalle: the run carries its Unigram tokenizer, resumes with it alone,
 
   const runtime = new Runtime();
   try {
-    const pipeline = await DallePipeline.open(runtime, checkpoint);
-    assert.equal(pipeline.config.model.textVocabulary, given?.idCount);
+    const pipeline = new Pipeline(runtime, await DalleGenerator.open(runtime, checkpoint));
+    assert.equal(pipeline.generator.config.model.textVocabulary, given?.idCount);
     assert.deepEqual(pipeline.encode('a red cat').tokens, given?.encode('a red cat'));
     for await (const { caption } of pipeline.complete(['a red'], { temperature: 1, topP: 1, seed: 1 }))
       assert.match(caption, /^a red/);

@@ -19,7 +19,7 @@ function countingPipeline() {
       const tokens = words(prompt);
       const isTruncated = tokens.length > TEXT_LENGTH;
       if (isTruncated && !truncate) throw new Error('too long');
-      return { tokens: tokens.slice(0, TEXT_LENGTH), isTruncated };
+      return { tokens: tokens.slice(0, TEXT_LENGTH), isTruncated, unread: '' };
     },
   };
 }

@@ -161,7 +161,7 @@ describe('folders', () => {
     'a Git LFS pointer': ['model.safetensors', POINTER, 'E_WEIGHTS_POINTER', /605\.2 MB.*git lfs pull/s],
     'a web page': ['model.pt', ' <!DOCTYPE html><p>404', 'E_WEIGHTS_WEB_PAGE', /web page of 22 bytes/],
     'a GGUF file': ['model.gguf', 'GGUF\x03\0\0\0', 'E_WEIGHTS_UNKNOWN', /GGUF/],
-    'weights of Flax': ['flax_model.msgpack', '\x82\xa9', 'E_WEIGHTS_UNKNOWN', /Flax/],
+    'damaged weights of Flax': ['flax_model.msgpack', '\x82\xa9', 'E_FILE_DAMAGED', /Flax/],
     "a part of torch.distributed's": ['__0_0.distcp', 'PK', 'E_WEIGHTS_UNKNOWN', /dcp_to_torch/],
     'an archive': ['model.tar.gz', '\x1f\x8b\x08', 'E_WEIGHTS_UNKNOWN', /gzip.*unpack/s],
     'a folder of DeepSpeed': ['zero_to_fp32.py', 'pass', 'E_WEIGHTS_DEEPSPEED', /zero_to_fp32\.py FOLDER/],

@@ -5,8 +5,9 @@ import { type HeldOutPrompt, heldOutPrompts } from '../../../data/shapes/heldout
 import { measureScene, type SceneMeasure } from '../../../data/shapes/measure/measure.ts';
 import { Runtime } from '../../../engine/session/runtime.ts';
 import { ClipPipeline } from '../../../inference/clip/pipeline.ts';
-import { DallePipeline, type GeneratedImage } from '../../../inference/dalle/pipeline.ts';
-import type { SampleSettings } from '../../../inference/dalle/sampler.ts';
+import { openPipeline } from '../../../inference/open-pipeline.ts';
+import type { GeneratedImage } from '../../../inference/sampler/pipeline.ts';
+import type { SampleSettings } from '../../../inference/sampler/sampling.ts';
 import { InterruptedError } from '../../../util/errors.ts';
 import type { Context } from '../../command.ts';
 
@@ -53,7 +54,7 @@ export async function sampleHeldOut(
   const warn = (message: string): void => log.warn(message);
   const runtime = new Runtime();
   try {
-    const pipeline = await DallePipeline.open(runtime, await readCheckpoint(dalle, { kind: 'dalle', warn }));
+    const pipeline = await openPipeline(runtime, await readCheckpoint(dalle, { kind: 'dalle', warn }));
     const clip = await ClipPipeline.open(runtime, await readCheckpoint(clipPath, { kind: 'clip', warn }));
     const requests = heldOut.flatMap(({ prompt }, i) =>
       Array.from({ length: candidates }, (_, k) => ({
@@ -62,7 +63,7 @@ export async function sampleHeldOut(
         seed: seed + i * candidates + k,
       })),
     );
-    progress.start('sampling held-out prompts', requests.length * pipeline.codec.grid ** 2);
+    progress.start('sampling held-out prompts', requests.length * pipeline.generator.tokens.imageLength);
     const images: GeneratedImage[] = [];
     const generated = pipeline.generate(requests, settings, {
       batch: SAMPLE_BATCH,

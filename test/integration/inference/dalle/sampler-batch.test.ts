@@ -11,9 +11,10 @@ import { Runtime } from '../../../../src/engine/session/runtime.ts';
 import { inRowBlocks } from '../../../../src/engine/tfjs/row-blocks.ts';
 import type { Scalar, Tensor, Tensor1D } from '../../../../src/engine/tfjs/tf.ts';
 import { cachedImageTokens, decodeStep } from '../../../../src/inference/dalle/decode.ts';
+import { dalleTokens } from '../../../../src/inference/dalle/generator.ts';
 import { KvCache } from '../../../../src/inference/dalle/kv-cache.ts';
-import { type SampleRequest, Sampler } from '../../../../src/inference/dalle/sampler.ts';
 import { DvaeCodec } from '../../../../src/inference/dvae/codec.ts';
+import { type SampleRequest, Sampler } from '../../../../src/inference/sampler/sampler.ts';
 import { imageLength } from '../../../../src/models/dalle/config.ts';
 import { dalleSpec } from '../../../../src/models/dalle/model.ts';
 import { Weights } from '../../../../src/nn/weights.ts';
@@ -61,7 +62,7 @@ describe('the tokens of 16 requests', () => {
       const all: number[][] = [];
       for (const batch of [16, 1, 3, 4]) {
         const { runtime, weights } = await open();
-        const sampler = new Sampler(runtime, 'test', config, weights, {
+        const sampler = new Sampler(runtime, 'test', dalleTokens(config, weights), {
           batch,
           settings: { temperature: 1, guidance },
           frozen,
@@ -120,7 +121,7 @@ describe('guidance away from the caption itself', () => {
   test('changes nothing, although it multiplies the rounding of rows by a million', async () => {
     const sample = async (guidance: number, negative: boolean): Promise<Int32Array> => {
       const { runtime, weights } = await open();
-      const sampler = new Sampler(runtime, 'test', config, weights, {
+      const sampler = new Sampler(runtime, 'test', dalleTokens(config, weights), {
         batch: 4,
         settings: { temperature: 1, guidance },
         frozen: true,

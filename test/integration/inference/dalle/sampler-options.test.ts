@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { ATTENTION_KINDS, type DalleModelConfig } from '../../../../src/config/dalle-model.ts';
-import type { SampleRequest } from '../../../../src/inference/dalle/sampler.ts';
+import type { SampleRequest } from '../../../../src/inference/sampler/sampler.ts';
 import { imageLength } from '../../../../src/models/dalle/config.ts';
 import { CAPTIONS, config, mostLikely, SlowModel } from '../../../support/slow-sampler.ts';
 import { MODEL_OPTIONS } from '../../../support/tiny-dalle-model.ts';

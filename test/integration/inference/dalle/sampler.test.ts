@@ -3,9 +3,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type Tensor2D, tf } from '../../../../src/engine/tfjs/tf.ts';
-import { filterLogits, topKCount } from '../../../../src/inference/dalle/logits-processor.ts';
-import type { SampleRequest, SampleSettings } from '../../../../src/inference/dalle/sampler.ts';
-import { sampleTokens } from '../../../../src/inference/dalle/sampling.ts';
+import { filterLogits, topKCount } from '../../../../src/inference/sampler/logits-processor.ts';
+import type { SampleRequest } from '../../../../src/inference/sampler/sampler.ts';
+import type { SampleSettings } from '../../../../src/inference/sampler/sampling.ts';
+import { sampleTokens } from '../../../../src/inference/sampler/sampling.ts';
 import { imageLength } from '../../../../src/models/dalle/config.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
 import { bound, chiSquare, filtered } from '../../../support/distribution.ts';

@@ -54,7 +54,7 @@ for (const [name, settings] of Object.entries(MODELS)) {
       // compared in batch-norm.test.ts.
       const images = encodeImage(p.image, x, config);
       const texts = encodeText(p.text, tensorOf(ids), tensorOf(mask), config);
-      return clipLoss(images, texts, p.logit_scale).loss;
+      return clipLoss(images, texts, { scale: p.logit_scale }).loss;
     };
     const some = shapes
       .filter(([, { trained }]) => trained)
@@ -94,7 +94,7 @@ test('the loss is the mean of both cross entropies, counted one by one', () => {
     all.reduce((sum, i) => sum + Math.log(all.reduce((s, j) => s + Math.exp(row(i, j)), 0)) - row(i, i), 0) /
     4;
   const expected = (entropy(logit) + entropy((i, j) => logit(j, i))) / 2;
-  const { loss } = clipLoss(images, texts, tf.scalar(scale));
+  const { loss } = clipLoss(images, texts, { scale: tf.scalar(scale) });
   assert.ok(Math.abs(loss.dataSync()[0]! - expected) < 1e-5);
 });
 

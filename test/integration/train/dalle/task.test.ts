@@ -11,8 +11,9 @@ import { decodeImage } from '../../../../src/data/decode.ts';
 import type { CaptionedImage } from '../../../../src/data/image.ts';
 import { readImages } from '../../../../src/data/sources/resolve.ts';
 import { Runtime } from '../../../../src/engine/session/runtime.ts';
-import { DallePipeline } from '../../../../src/inference/dalle/pipeline.ts';
-import { Sampler } from '../../../../src/inference/dalle/sampler.ts';
+import { dalleTokens } from '../../../../src/inference/dalle/generator.ts';
+import { openPipeline } from '../../../../src/inference/open-pipeline.ts';
+import { Sampler } from '../../../../src/inference/sampler/sampler.ts';
 import { dalleSpec } from '../../../../src/models/dalle/model.ts';
 import { Weights } from '../../../../src/nn/weights.ts';
 import { readMetrics } from '../../../../src/report/run/metrics.ts';
@@ -75,8 +76,8 @@ describe('eight captioned images', () => {
   test('are sampled from their captions, token for token and pixel for pixel', async () => {
     const runtime = new Runtime();
     const checkpoint = await readCheckpoint(run, { kind: 'dalle', warn: assert.fail });
-    const pipeline = await DallePipeline.open(runtime, checkpoint);
-    const { codec } = pipeline;
+    const pipeline = await openPipeline(runtime, checkpoint);
+    const { codec } = pipeline.generator;
     const decoded = await Promise.all(
       images.map(({ path }) => decodeImage(path, { size: TINY.imageSize, crop: 'center' })),
     );
@@ -86,7 +87,10 @@ describe('eight captioned images', () => {
 
     const weights = new Weights(runtime, 'trained', dalleSpec(config.model));
     await weights.load(await checkpoint.read('model', weights.expected()));
-    const sampler = new Sampler(runtime, 'codes', config.model, weights, { batch: IMAGES, settings });
+    const sampler = new Sampler(runtime, 'codes', dalleTokens(config.model, weights), {
+      batch: IMAGES,
+      settings,
+    });
     const sampled = await sampler.sample(tokens.map((caption, seed) => ({ captionTokens: caption, seed })));
     const right = sampled.filter((code, i) => code === codes[i]).length;
     assert.ok(right >= 0.9 * codes.length, `${right} of ${codes.length} codes`);

@@ -15,19 +15,24 @@ const imagesOf = (shard: number): CaptionedImage[] =>
     captions: [],
   }));
 
+const open = (shard: number) => ({ images: imagesOf(shard), close: async () => {} });
+
 /** The set, and how often each shard was read. */
-function sharded(more: Partial<ShardOptions> = {}) {
+function sharded(more: Partial<ShardOptions<CaptionedImage>> = {}) {
+  const opened = new Int32Array(COUNTS.length);
   const reads = new Int32Array(COUNTS.length);
   const shards = Array.from(COUNTS.keys(), (shard) => ({
     path: `${shard}.tar`,
     read: async () => {
       reads[shard] = (reads[shard] as number) + 1;
-      return imagesOf(shard);
+      opened[shard]!++;
+      return { images: imagesOf(shard), close: async () => void opened[shard]!-- };
     },
   }));
   return {
     set: new ShardedImages('tars', shards, { counts: COUNTS, buffer: 8, isTrained: () => true, ...more }),
     reads,
+    opened,
   };
 }
 
@@ -76,6 +81,18 @@ test('the images of two windows at most are in memory', async () => {
   assert.ok(read < 2 * (8 + 9), `${read} images were read for the first turn`);
 });
 
+test('copies of shards are freed some windows after their last image, and read ones at the end', async () => {
+  const { set, opened } = sharded({ buffer: 2 });
+  const sizes: number[] = [];
+  let taken = 0;
+  for await (const { images, index } of set.turns(3)) {
+    assert.ok(opened[Number(images[index]?.key.split('/')[0])]! > 0, 'an image that is used is open');
+    sizes.push(opened.reduce((sum, count) => sum + count, 0));
+    if (++taken === 3 * TOTAL) break;
+  }
+  assert.ok(Math.min(...sizes.slice(TOTAL)) < 5, `${sizes}: never freed`);
+});
+
 describe('faults', () => {
   test('a shard that has changed since it was counted ends the run', async () => {
     const { set } = sharded({ counts: Int32Array.of(4, 0, 7, 1, 5, 8) });
@@ -91,7 +108,7 @@ describe('faults', () => {
   test('a shard that cannot be read is an error in its turn', async () => {
     const shards = Array.from(COUNTS.keys(), (shard) => ({
       path: `${shard}.tar`,
-      read: async () => (shard === 2 ? Promise.reject(new Error('unplugged')) : imagesOf(shard)),
+      read: async () => (shard === 2 ? Promise.reject(new Error('unplugged')) : open(shard)),
     }));
     const set = new ShardedImages('tars', shards, { counts: COUNTS, buffer: 1, isTrained: () => true });
     await assert.rejects(take(set, TOTAL), /unplugged/);

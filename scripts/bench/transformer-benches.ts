@@ -1,0 +1,72 @@
+// A train step of the joint Transformer, as `mm train-dalle` makes it, against PyTorch and against itself.
+
+import { dalleSchema } from '../../src/config/dalle.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
+import { planDalle } from '../../src/train/plan/dalle.ts';
+import { plan } from '../../src/train/plan/plan.ts';
+import { type Bench, mmSide, pythonSide } from './bench.ts';
+import { FULL, LONG, PUBLISHED, SMALL } from './dalle-models.ts';
+
+const BATCH = 8;
+const LONG_BATCH = 2;
+
+async function flops(model: object, batch: number): Promise<number> {
+  const config = dalleSchema.parse({
+    data: { path: 'random', dvae: 'none', tokenizer: 'none' },
+    model,
+    train: { steps: 1, batch },
+  });
+  const runtime = new Runtime();
+  try {
+    return plan(planDalle(runtime, config, false), 1).flopsPerStep;
+  } finally {
+    await runtime.close();
+  }
+}
+
+const side = (name: string, model: object, batch: number, train: object = {}) => ({
+  ...mmSide('transformer-mm.ts', model, batch, train),
+  name,
+});
+const tokens = ({ textLength, grid }: typeof SMALL | typeof LONG, batch: number): number =>
+  batch * (textLength + grid ** 2);
+const long = { items: tokens(LONG, LONG_BATCH), unit: 'tokens', rounds: 6, steps: 2, warmup: 2 } as const;
+const small = { items: tokens(SMALL, BATCH), unit: 'tokens', rounds: 8, steps: 3, warmup: 3 } as const;
+
+export const TRANSFORMER_BENCHES: readonly Bench[] = [
+  {
+    ...small,
+    name: 'transformer',
+    about: '6.9 M parameters, width 256, 4 layers, full attention, batch 8 of 64 + 256 tokens',
+    sides: () => [
+      side('mm', SMALL, BATCH),
+      pythonSide('DALLE-pytorch', 'transformer_step.py', 'dalle-pytorch'),
+      pythonSide('PyTorch eager, SDPA', 'transformer_step.py', 'eager'),
+      pythonSide('torch.compile', 'transformer_step.py', 'compile'),
+    ],
+    flops: () => flops(SMALL, BATCH),
+    bars: { 'DALLE-pytorch': 0.55, 'PyTorch eager, SDPA': 0.95, 'torch.compile': 1 },
+  },
+  {
+    ...small,
+    name: 'transformer-bfloat16',
+    about: 'the same in bfloat16, against the same in float32',
+    sides: () => [
+      side('mm', SMALL, BATCH, { precision: 'bfloat16' }),
+      side('mm, float32', SMALL, BATCH),
+      pythonSide('PyTorch eager, bfloat16', 'transformer_step.py', 'bfloat16'),
+    ],
+    flops: () => flops(SMALL, BATCH),
+    bars: { 'mm, float32': 1 },
+  },
+  {
+    ...long,
+    name: 'transformer-sparse',
+    about: 'row, column and convolutional attention, width 512, 8 layers, batch 2 of 256 + 1024 tokens',
+    sides: () => [
+      side('mm', { ...LONG, ...PUBLISHED }, LONG_BATCH),
+      side('mm, full attention', { ...LONG, ...FULL }, LONG_BATCH),
+    ],
+    flops: () => flops({ ...LONG, ...PUBLISHED }, LONG_BATCH),
+  },
+];

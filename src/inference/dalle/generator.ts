@@ -1,0 +1,119 @@
+// DALL·E as a generator: the joint Transformer with its dVAE and tokenizer, opened from a checkpoint folder.
+//   R rows of the sampler, B batch, always 1, T text positions, J given image tokens, V vocabulary
+
+import { type Checkpoint, hashOf } from '../../checkpoint/checkpoint.ts';
+import { type DalleCheckpointConfig, dalleCheckpointSchema } from '../../config/dalle.ts';
+import type { DalleModelConfig } from '../../config/dalle-model.ts';
+import type { Precision } from '../../engine/graph/precision.ts';
+import type { Runtime } from '../../engine/session/runtime.ts';
+import type { Scalar, Tensor1D, Tensor2D } from '../../engine/tfjs/tf.ts';
+import { imageLength, padCaption, prefixLength, textClasses } from '../../models/dalle/config.ts';
+import { type DalleSpec, dalleSpec } from '../../models/dalle/model.ts';
+import { Weights } from '../../nn/weights.ts';
+import { loadTokenizer } from '../../tokenizers/load.ts';
+import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
+import { UsageError } from '../../util/errors.ts';
+import { DvaeCodec } from '../dvae/codec.ts';
+import type { CaptionModel, Generator, TokenModel } from '../sampler/generator.ts';
+import type { SampleSettings } from '../sampler/sampling.ts';
+import { CaptionCompleter } from './complete.ts';
+import { cachedImageTokens, decodeStep, prefill } from './decode.ts';
+import { KvCache } from './kv-cache.ts';
+
+/** The joint Transformer, as the sampler sees it. */
+export const dalleTokens = (
+  config: DalleModelConfig,
+  weights: Weights<DalleSpec>,
+  precision: Precision = 'float32',
+): TokenModel => ({
+  precision,
+  imageLength: imageLength(config),
+  imageVocabulary: config.imageVocabulary,
+  variables: weights.variables,
+  textInput: (tokens) => padCaption(tokens, config),
+  openRows(runtime, name, rows) {
+    const prefix = prefixLength(config);
+    const sizes = { rows, prefix, positions: cachedImageTokens(config) };
+    const cache = new KvCache(runtime, name, config, sizes, precision);
+    return {
+      clear: (zero) => cache.clear(zero),
+      repeat: (from_R) => cache.repeatRows(from_R),
+      prompt(text_1T: Tensor2D, image_1J: Tensor2D | undefined, row: Scalar) {
+        const done = prefill(weights.read(), text_1T, config, image_1J);
+        cache.writePrompt(done.cache, row);
+        return done.logits_BV;
+      },
+      step: (token_R: Tensor1D, place: Scalar) =>
+        decodeStep(weights.read(), cache.view(place), token_R, place, config),
+    };
+  },
+});
+
+export class DalleGenerator implements Generator {
+  readonly what = 'DALL·E';
+  readonly config: DalleCheckpointConfig;
+  readonly hash: string;
+  readonly codec: DvaeCodec;
+  readonly tokenizer: Tokenizer;
+  readonly tokens: TokenModel;
+  readonly captions: CaptionModel;
+
+  private constructor(
+    config: DalleCheckpointConfig,
+    hash: string,
+    codec: DvaeCodec,
+    tokenizer: Tokenizer,
+    weights: Weights<DalleSpec>,
+    precision: Precision,
+  ) {
+    const { model } = config;
+    this.config = config;
+    this.hash = hash;
+    this.codec = codec;
+    this.tokenizer = tokenizer;
+    this.tokens = dalleTokens(model, weights, precision);
+    this.captions = {
+      classes: textClasses(model),
+      open: (runtime, name, settings) => new CaptionCompleter(runtime, name, model, weights, settings),
+    };
+  }
+
+  /**
+   * Opens a checkpoint: its EMA weights, or the last ones when it has none.
+   * @param precision type of the products, and in which weights and KV cache are kept
+   * @throws DataError when they do not fit the checkpoint's configuration
+   */
+  static async open(
+    runtime: Runtime,
+    checkpoint: Checkpoint,
+    precision: Precision = 'float32',
+  ): Promise<DalleGenerator> {
+    const config = checkpoint.config(dalleCheckpointSchema);
+    const codec = await DvaeCodec.open(runtime, await checkpoint.dvae());
+    const tokenizer = await loadTokenizer(checkpoint.tokenizerFile);
+    const weights = new Weights(runtime, 'dalle', dalleSpec(config.model), {
+      type: precision,
+      // Their products are in float32; tied ones are tables of embeddings too.
+      keeps: (name) => /^(text|image)_(head|embedding)\b/.test(name),
+    });
+    await weights.loadEach(checkpoint.tensors(checkpoint.bestPart, weights.expected(), false));
+    return new DalleGenerator(config, hashOf(checkpoint), codec, tokenizer, weights, precision);
+  }
+
+  get textLength(): number {
+    return this.config.model.textLength;
+  }
+
+  /** @throws UsageError E_GUIDANCE_UNTRAINED for guidance with a model that was trained without null captions */
+  checkSettings({ guidance }: SampleSettings): void {
+    if (guidance === 1 || this.config.train.nullCaptions > 0) return;
+    throw new UsageError(
+      `\`guidance\` ${guidance} needs a model trained with null captions, and this one was not`,
+      {
+        code: 'E_GUIDANCE_UNTRAINED',
+        option: 'guidance',
+        fix: 'leave `guidance` out, or train with train.nullCaptions above 0, for example 0.1',
+      },
+    );
+  }
+}

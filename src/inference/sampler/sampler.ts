@@ -1,0 +1,216 @@
+// Samples image tokens for captions, of any generator. Each distinct prompt, a caption and optionally the first tokens of
+// the image, is processed in one pass and copied to the rows of its images; then one call samples one token. With
+// guidance each image has a second row, for the negative prompt.
+//   R rows (images, or twice as many with guidance), B images, T text positions, I image tokens, V vocabulary
+
+import { type HostTensor, intScalar } from '../../engine/native/tensor.ts';
+import type { Compiled } from '../../engine/session/compiled.ts';
+import type { Runtime } from '../../engine/session/runtime.ts';
+import { inRowBlocks } from '../../engine/tfjs/row-blocks.ts';
+import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
+import { graphSeed } from '../../util/random.ts';
+import type { TokenModel } from './generator.ts';
+import { clearedOnce } from './kv-table.ts';
+import { guided, type SampleSettings, sampleTokens } from './sampling.ts';
+
+export interface SampleRequest {
+  /** Tokens of the caption, at most the generator's textLength. */
+  readonly captionTokens: readonly number[];
+  /** Tokens of the negative prompt of guidance; the empty caption by default. */
+  readonly negative?: readonly number[] | undefined;
+  /** The first image tokens, at most all but one; the others are sampled. Equally many in all requests of a call. */
+  readonly start?: Int32Array | undefined;
+  /** Determines the image, together with the rest of the request and the settings. */
+  readonly seed: number;
+}
+
+/**
+ * Rows of a matrix product. Products of fewer than four rows are rounded differently, and products of more differently in
+ * their last rows: an image would depend on the size of its batch.
+ */
+const BLOCK = 4;
+
+export interface SamplerOptions {
+  /** Images sampled at a time. */
+  readonly batch: number;
+  readonly settings: SampleSettings;
+  /** The weights do not change any more, which makes sampling faster. */
+  readonly frozen?: boolean;
+  /** The frozen weights are needed for nothing else: see `CompileOptions`. */
+  readonly releases?: boolean;
+}
+
+/** Samples the tokens of `batch` images at a time. An image is bit for bit the same in any batch. */
+export class Sampler {
+  readonly #model: TokenModel;
+  readonly #batch: number;
+  readonly #rows: number;
+  readonly #isGuided: boolean;
+  readonly #clear;
+  readonly #prompt: Compiled<Record<'text' | 'image' | 'row', Tensor>, Record<never, Tensor>>;
+  readonly #repeat;
+  readonly #keys;
+  readonly #first;
+  readonly #next: Compiled<{ readonly place: Tensor; readonly last?: Tensor }, { readonly tokens: Tensor }>;
+
+  /**
+   * @param name prefix of its variables, unique in the runtime
+   */
+  constructor(
+    runtime: Runtime,
+    name: string,
+    model: TokenModel,
+    { batch, settings, frozen = false, releases = false }: SamplerOptions,
+  ) {
+    this.#model = model;
+    this.#batch = batch;
+    this.#isGuided = settings.guidance !== 1;
+    const rows = this.#isGuided ? 2 * batch : batch;
+    this.#rows = rows;
+    const { imageLength, imageVocabulary, precision } = model;
+    const state = model.openRows(runtime, name, rows);
+    /** Logits of the first sampled token. */
+    const logits = runtime.variable(`${name}/logits`, [rows, imageVocabulary]);
+    const keys = runtime.variable(`${name}/keys`, [imageLength, batch, 2], 'int32');
+    const tokens = runtime.variable(`${name}/tokens`, [batch], 'int32');
+    const sampleNext = (logits_RV: Tensor2D, place: Tensor) => {
+      const keys_B2 = tf.reshape(tf.gather(keys.read(), tf.reshape(place, [1]) as Tensor1D), [batch, 2]);
+      const logits_BV = this.#isGuided ? guided(logits_RV, settings.guidance) : logits_RV;
+      const tokens_B = sampleTokens(logits_BV, keys_B2 as Tensor2D, settings);
+      tokens.assign(tokens_B);
+      return { tokens: tokens_B };
+    };
+
+    this.#clear = clearedOnce(runtime, name, (zero) => {
+      state.clear(zero);
+      logits.assign(tf.sub(tf.zeros([...logits.shape]), zero));
+    });
+    this.#prompt = runtime.compile(
+      `${name}: prompt`,
+      ({ text, image, row }) => {
+        const start = (image.shape[1] as number) > 0 ? (image as Tensor2D) : undefined;
+        const logits_1V = state.prompt(text as Tensor2D, start, row as Scalar);
+        if (logits_1V) logits.writeRows(tf.reshape(row, [1]), logits_1V);
+        return {};
+      },
+      { inOneThread: true, precision },
+    );
+    this.#repeat = runtime.compile(`${name}: shared prompts`, ({ from }: { from: Tensor }) => {
+      state.repeat(from as Tensor1D);
+      logits.assign(tf.gather(logits.read(), from as Tensor1D));
+      return {};
+    });
+    this.#keys = runtime.compile(`${name}: keys`, (inputs: { keys: Tensor }) => {
+      keys.assign(inputs.keys);
+      return {};
+    });
+    this.#first = runtime.compile(`${name}: first token`, ({ place }: { place: Tensor }) =>
+      sampleNext(logits.read() as Tensor2D, place),
+    );
+    this.#next = runtime.compile(
+      `${name}: token`,
+      ({ place, last }) => {
+        const last_B = (last ?? tokens.read()) as Tensor1D;
+        const last_R = this.#isGuided ? tf.concat([last_B, last_B]) : last_B;
+        const before = tf.sub(place, tf.scalar(1, 'int32')) as Scalar;
+        const logits_RV = inRowBlocks(BLOCK, () => state.step(last_R as Tensor1D, before));
+        return sampleNext(logits_RV, place);
+      },
+      { inOneThread: true, precision, frozen: frozen ? model.variables : [], releases },
+    );
+  }
+
+  /**
+   * Samples the image tokens of at most `batch` requests: [requests × I].
+   * @param onToken called after each position with the number of tokens of every image, given ones included, and the
+   *   tokens, [requests × I], 0 where not sampled yet; the same array each time
+   * @param signal stops sampling with an AbortError
+   */
+  async sample(
+    requests: readonly SampleRequest[],
+    onToken?: (tokens: number, codes: Int32Array) => void,
+    signal?: AbortSignal,
+  ): Promise<Int32Array> {
+    const count = this.#model.imageLength;
+    const primed = this.#check(requests);
+    const codes = new Int32Array(requests.length * count);
+    for (const [r, { start }] of requests.entries()) if (start) codes.set(start, r * count);
+    await this.#processPrompts(requests, signal);
+    const fedAll = this.#model.startToken !== undefined;
+    for (let place = fedAll ? 0 : primed; place < count; place++) {
+      signal?.throwIfAborted();
+      const at = { place: intScalar(place) };
+      const step = fedAll ? this.#next({ ...at, last: this.#tokensAt(place - 1, codes) }) : undefined;
+      const { tokens } = await (step ?? (place === primed ? this.#first : this.#next)(at));
+      if (place < primed) continue;
+      for (let r = 0; r < requests.length; r++) codes[r * count + place] = tokens.data[r] as number;
+      onToken?.(place + 1, codes);
+    }
+    return codes;
+  }
+
+  /** The tokens at a place of all images of the batch; at −1 the start token. */
+  #tokensAt(place: number, codes: Int32Array): HostTensor {
+    const { startToken = 0, imageLength } = this.#model;
+    const data = Int32Array.from({ length: this.#batch }, (_, r) =>
+      place < 0 ? startToken : (codes[r * imageLength + place] ?? 0),
+    );
+    return { dtype: 'int32', shape: [this.#batch], data };
+  }
+
+  /** The number of given image tokens. @throws RangeError for requests that do not go together */
+  #check(requests: readonly SampleRequest[]): number {
+    if (requests.length > this.#batch)
+      throw new RangeError(`${requests.length} requests for a sampler of ${this.#batch}`);
+    const { imageVocabulary } = this.#model;
+    const [primed = 0, ...others] = new Set(requests.map(({ start }) => start?.length ?? 0));
+    if (others.length > 0)
+      throw new RangeError(
+        `images of one call start with the same number of tokens, got ${primed} and ${others[0]}`,
+      );
+    const most = this.#model.imageLength - 1;
+    if (primed > most) throw new RangeError(`an image starts with at most ${most} tokens, got ${primed}`);
+    for (const { start } of requests)
+      for (const code of start ?? [])
+        if (code < 0 || code >= imageVocabulary)
+          throw new RangeError(`an image starts with codes below ${imageVocabulary}, got ${code}`);
+    return primed;
+  }
+
+  /** Processes the prompts into their rows, and sets the random keys. */
+  async #processPrompts(requests: readonly SampleRequest[], signal: AbortSignal | undefined): Promise<void> {
+    await this.#clear();
+    const none = new Int32Array();
+    const captions = requests.map(({ captionTokens: caption, start = none }) => ({ caption, start }));
+    const negatives = requests.map(({ negative = [], start = none }) => ({ caption: negative, start }));
+    const from = Int32Array.from({ length: this.#rows }, (_, row) => row);
+    const rows = new Map<string, number>();
+    for (const [first, prompts] of [captions, this.#isGuided ? negatives : []].entries())
+      for (const [r, { caption, start }] of prompts.entries()) {
+        signal?.throwIfAborted();
+        const row = first * this.#batch + r;
+        const text = this.#model.textInput(caption);
+        const prompt = `${text};${start}`;
+        const same = rows.get(prompt);
+        if (same === undefined)
+          await this.#prompt({ text: sequence(text), image: sequence(start), row: intScalar(row) });
+        from[row] = same ?? row;
+        rows.set(prompt, from[row]);
+      }
+    if (from.some((same, row) => same !== row))
+      await this.#repeat({ from: { dtype: 'int32', shape: [from.length], data: from } });
+    await this.#keys({ keys: this.#keysOf(requests) });
+  }
+
+  #keysOf(requests: readonly SampleRequest[]): HostTensor {
+    const count = this.#model.imageLength;
+    const keys = new Int32Array(count * this.#batch * 2);
+    for (let place = 0; place < count; place++)
+      for (const [r, { seed }] of requests.entries())
+        keys.set(graphSeed(seed, 'image token', place), 2 * (place * this.#batch + r));
+    return { dtype: 'int32', shape: [count, this.#batch, 2], data: keys };
+  }
+}
+
+/** A batch of one, [1, n]. */
+const sequence = (ids: Int32Array): HostTensor => ({ dtype: 'int32', shape: [1, ids.length], data: ids });
