@@ -1,5 +1,5 @@
 // A function as a GraphDef, for other programs that run TensorFlow's graphs: its body is recorded as for a Runtime, into
-// a graph of its own, and nothing runs. Variables are nodes; their values stand elsewhere.
+// a separate graph, and nothing runs. Variables are nodes; their values stand elsewhere.
 
 import { Graph } from '../graph/graph.ts';
 import { checked, copyBuffer, type GraphOutput } from '../native/capi.ts';

@@ -39,7 +39,7 @@ export function hubTokenizer(
   const json = withStartAndEnd(written, tokenizer);
   if (json !== written && start !== tokenizer.vocabularySize)
     throw model.unsupported(
-      `the tokenizer has ${tokenizer.vocabularySize} ids and the model’s start token is ${start}: in a tokenizer.json it is the next id`,
+      `the tokenizer has ${tokenizer.vocabularySize} ids and the model's start token is ${start}: in a tokenizer.json it is the next id`,
       'train with `model.text.vocabulary` left to the tokenizer',
     );
   const files: Record<string, WriteFile> = { 'tokenizer.json': jsonFile(json) };

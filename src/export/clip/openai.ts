@@ -67,7 +67,7 @@ export const clipToOpenai: Exporter = {
     assertExpressible(model, config);
     if (!isPublished(await model.tokenizer()))
       model.notes.push(
-        'the file has no tokenizer, and that of openai/CLIP gives other ids than this model’s',
+        "the file has no tokenizer, and that of openai/CLIP gives other ids than this model's",
       );
     const tensors = await model.tensors(clipSpec(config));
     const { image, text } = config;
