@@ -6,6 +6,8 @@ import { CONVERTERS } from '../src/convert/convert.ts';
 import { FIRST_KEYS } from '../src/convert/files/held.ts';
 import { OTHER_ENDINGS, OTHER_FORMATS } from '../src/convert/files/kinds.ts';
 import { WRAPPERS } from '../src/convert/files/names.ts';
+import { EXPORTERS } from '../src/export/export.ts';
+import { EXPORT_FORMATS } from '../src/export/formats.ts';
 import { FULL_SIZE, OPENS, REFUSED, VQGAN_SHAPES } from './models-claims.ts';
 
 const cell = (text: string): string => text.replace(/\|/g, '\\|').replace(/\n/g, ' ');
@@ -121,6 +123,46 @@ ViT-bigG-14 in float32, written by torch.save (10158 MB), was converted with at 
 Of open_clip's 144 configurations and transformers' \`CLIPModel\`, at reduced depth and vocabulary,
 56 are converted and equal within 1e-4 (the largest difference was 1.9e-6), with identical ids, and 89 are refused by
 name (\`scripts/check/open-clip-configs.ts\`).
+
+## Out
+
+\`mm export\` writes a checkpoint, or the newest one of a run, as the files of another program:
+
+\`\`\`sh
+mm export runs/clip --to transformers --out clip-hf
+\`\`\`
+
+${table(
+  [code('--to'), 'of', 'what is written'],
+  EXPORT_FORMATS.flatMap((format) =>
+    EXPORTERS.filter((exporter) => exporter.format === format).map(({ kind, architecture, writes }) => [
+      code(format),
+      architecture === undefined ? kind : `${kind}, ${architecture}`,
+      writes,
+    ]),
+  ),
+)}
+
+- What mm converted goes out as it came: names, shapes, types (16 bits stay 16), bytes, and the settings of its files,
+  which a checkpoint keeps under \`source\` of its config.yaml and in \`external.safetensors\`.
+  That holds where no option made another model of it (\`--image-size\`, \`--activation\` and others).
+  What \`mm convert\` said it leaves out stays out; names of a DALL·E are those of DALLE-pytorch 1.6.6.
+- What mm trained comes back by \`mm convert\` bit for bit.
+  Of a DALL·E, one row that nothing reads is replaced: that of text token 0, which holds the start token.
+- The weights are the EMA where there is one, as for sampling; \`--weights last\` takes the last step's.
+- Tensors are read and written one by one; the output is written whole or not at all, and must not exist.
+- A setting that the other program does not have is refused, with its name and what it would have to be.
+- transformers and \`tokenizer.json\` have no step for mojibake and character references: of a tokenizer that cleans
+  texts, \`--without-cleaning\` leaves it out. open_clip cleans texts itself.
+- A model of YouTokenToMe with two tokens of one spelling has no \`tokenizer.json\`.
+- DALL·E goes to DALLE-pytorch if it has only what that has: \`attention\` of full, axial-row, column and conv-like
+  (\`kernelSize\` 5), \`gated\`, \`layerScale\`, \`zeroIsPadding\`, \`paddingTargets: each\`, and
+  \`attentionBias: false\`. Train with these to hand it out.
+- A SavedModel has its weights as variables, and a batch of any size. Pixels are bytes, \`[B, size, size, 3]\`.
+  \`encode_texts\` takes ids with the start and the end token and the padding, \`text\`, and \`mask\`, 1 where a text is;
+  features have length 1. \`decode\` gives pixels from 0 to 255.
+
+Compared with the programs themselves: \`scripts/check/export.ts\`.
 
 ## What is refused, and why
 

@@ -64,7 +64,7 @@ export class Checkpoint {
 
   /** The names of the tensors of a part, in the order of the file. Throws DataError when the part is missing. */
   async names(part: Part): Promise<readonly string[]> {
-    const file = await this.#open(part);
+    const file = await this.file(part);
     await file.close();
     return file.names;
   }
@@ -79,7 +79,7 @@ export class Checkpoint {
     expected?: Expected,
     widens = true,
   ): AsyncGenerator<[name: string, tensor: TensorData]> {
-    const file = await this.#open(part);
+    const file = await this.file(part);
     try {
       const infos = new Map(file.names.map((name) => [name, file.info(name)]));
       if (expected !== undefined) matchTensors(infos, expected, file.path);
@@ -99,7 +99,8 @@ export class Checkpoint {
     return all;
   }
 
-  #open(part: Part): Promise<SafetensorsFile> {
+  /** The opened file of a part, which the caller closes. Throws DataError when the part is missing. */
+  file(part: Part): Promise<SafetensorsFile> {
     return SafetensorsFile.open(this.#fileOf(partFile(part), part, partFile(part)));
   }
 

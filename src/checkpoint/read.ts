@@ -9,8 +9,8 @@ import { DamagedCheckpointError } from './state.ts';
 import { verifyCheckpoint } from './verify.ts';
 
 export interface CheckpointReadOptions {
-  /** The kind that the checkpoint must be of. */
-  readonly kind: ModelKind;
+  /** The kind that the checkpoint must be of; any without it. */
+  readonly kind?: ModelKind;
   /** Whether the optimizer's state is needed, to continue training; its file is verified only then. */
   readonly optimizer?: boolean;
   /** Called for each damaged checkpoint of a run folder that is skipped. */
@@ -26,7 +26,7 @@ export async function readCheckpoint(
   { kind, optimizer = false, warn }: CheckpointReadOptions,
 ): Promise<Checkpoint> {
   const checkpoint = await find(path, optimizer, warn);
-  assertTrainable(checkpoint, kind, optimizer);
+  if (kind !== undefined) assertTrainable(checkpoint, kind, optimizer);
   return checkpoint;
 }
 

@@ -17,10 +17,10 @@ export const DVAE_FOLDER = 'dvae';
 export const DVAE_STATE = `${DVAE_FOLDER}/${STATE_FILE}` as const;
 
 /**
- * Sets of tensors, a file each: the weights, their EMA, the optimizer's state, and the residuals that gradient
- * compression keeps for each worker.
+ * Sets of tensors, a file each: the weights, their EMA, the optimizer's state, the residuals that gradient compression
+ * keeps for each worker, and tensors of converted files that the model has no place for.
  */
-export const PARTS = ['model', 'ema', 'optimizer', 'compression'] as const;
+export const PARTS = ['model', 'ema', 'optimizer', 'compression', 'external'] as const;
 export type Part = (typeof PARTS)[number];
 export const partFile = (part: Part) => `${part}.safetensors` as const;
 /** Files that only continued training needs. */
@@ -31,6 +31,7 @@ const FILES = [
   'ema.safetensors',
   'optimizer.safetensors',
   'compression.safetensors',
+  'external.safetensors',
   CONFIG_FILE,
   TOKENIZER_FILE,
   DVAE_STATE,

@@ -42,6 +42,8 @@ export interface CheckpointContents {
   readonly ema?: TensorSources | undefined;
   readonly optimizer?: TensorSources | undefined;
   readonly compression?: TensorSources | undefined;
+  /** Tensors of a converted file that the model has no place for, by their names there; mm export writes them again. */
+  readonly external?: TensorSources | undefined;
   readonly tokenizer?: { toJSON(): object } | undefined;
   /** The dVAE of a DALL·E checkpoint: copied into it, without its optimizer. */
   readonly dvae?: Checkpoint | undefined;

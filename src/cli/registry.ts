@@ -132,6 +132,12 @@ export const REGISTRY: readonly RegistryEntry[] = [
     load: () => import('./commands/convert.ts'),
   },
   {
+    name: 'export',
+    positionals: '<from>',
+    describe: 'export a checkpoint to the formats of other programs',
+    load: () => import('./commands/export.ts'),
+  },
+  {
     name: 'plan',
     describe: 'compute what a training configuration needs: parameters, operations, memory',
     load: () => import('./commands/plan.ts'),

@@ -41,6 +41,10 @@ const shape = {
       "place of a position in attention: that of the image token it reads, or of the one it predicts (ruDALL-E's first models)",
     ),
   headWidth: positiveInteger().optional().describe('channels of an attention head; by default width / heads'),
+  attentionBias: z
+    .boolean()
+    .default(true)
+    .describe('biases of queries, keys and values; DALLE-pytorch has none'),
   initialStddev: z
     .number()
     .positive()

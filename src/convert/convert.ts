@@ -19,9 +19,9 @@ import { rm } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { readCheckpoint } from '../checkpoint/read.ts';
-import type { TensorSource } from '../checkpoint/safetensors.ts';
-import { type TensorSources, writeCheckpoint } from '../checkpoint/write.ts';
-import { InterruptedError, UsageError } from '../util/errors.ts';
+import { stoppable } from '../checkpoint/stoppable.ts';
+import { writeCheckpoint } from '../checkpoint/write.ts';
+import { UsageError } from '../util/errors.ts';
 import { dallePytorchClip, huggingFaceClip, huggingFaceSiglip, openaiClip, ruClip } from './clip/convert.ts';
 import { dallePytorch } from './dalle/weights.ts';
 import { dalleMini, minDalle } from './dalle-mini/convert.ts';
@@ -78,27 +78,6 @@ function assertTaken(options: ConvertOptions, { takes, reads }: Converter, { whe
   });
 }
 
-/**
- * The tensors; reading one throws InterruptedError when the signal is aborted, so that the checkpoint is not written.
- */
-function* stoppable(
-  signal: AbortSignal | undefined,
-  tensors: TensorSources,
-  to: string,
-): Generator<readonly [string, TensorSource]> {
-  for (const [name, source] of tensors) {
-    const data = async () => {
-      if (signal?.aborted)
-        throw new InterruptedError('stopped; no checkpoint was written', {
-          code: 'E_INTERRUPTED',
-          where: to,
-        });
-      return typeof source.data === 'function' ? source.data() : source.data;
-    };
-    yield [name, { ...source, data }] as const;
-  }
-}
-
 async function write(to: string, { contents, dvae }: Converted, signal?: AbortSignal): Promise<void> {
   const base = { step: 0, seed: 0, dataPosition: null, metrics: {} };
   const folder = `${to}.dvae`;
@@ -108,7 +87,10 @@ async function write(to: string, { contents, dvae }: Converted, signal?: AbortSi
       await write(folder, dvae, signal);
       included = await readCheckpoint(folder, { kind: 'dvae', warn: () => {} });
     }
-    const model = stoppable(signal, contents.model, to);
+    const model = Array.from(
+      contents.model,
+      ([name, source]) => [name, stoppable(source, signal, 'no checkpoint was written', to)] as const,
+    );
     await writeCheckpoint(to, { ...base, ...contents, model, dvae: included });
   } finally {
     if (dvae) await rm(folder, { recursive: true, force: true });

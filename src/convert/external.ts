@@ -271,7 +271,10 @@ export interface ConvertOptions {
 export interface Converted {
   /** The model and its sizes, for output. */
   readonly what: string;
-  readonly contents: Pick<CheckpointContents, 'kind' | 'config' | 'model' | 'tokenizer' | 'dvae'>;
+  readonly contents: Pick<
+    CheckpointContents,
+    'kind' | 'config' | 'model' | 'external' | 'tokenizer' | 'dvae'
+  >;
   /** The dVAE of a DALL·E, where `contents` has none. */
   readonly dvae?: Converted;
 }

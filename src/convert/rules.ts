@@ -1,56 +1,12 @@
 // Rules that rename the tensors of PyTorch programs: one kind for all models. A rule names one parameter of ours, the
 // tensor or tensors it is read from, and their layout; the rules of each model are in names.ts of its folder.
+// Here they are read from left to right, from their names to ours; inverse.ts reads the same rules the other way.
 
 import type { TensorSource } from '../checkpoint/safetensors.ts';
 import { flatten, type SpecTree } from '../nn/parameters.ts';
 import { DataError } from '../util/errors.ts';
-import {
-  type ExternalTensor,
-  isFloat,
-  joined,
-  misfit,
-  outputsLast,
-  type StateDict,
-  storedType,
-} from './tensors.ts';
-
-interface LayoutRule {
-  readonly rank: number;
-  /** Whether the first axis, of outputs, becomes the last one. */
-  readonly outputs?: boolean;
-  /** Our shape of theirs; undefined where theirs is not of this layout. */
-  readonly shape: (theirs: readonly number[]) => readonly number[] | undefined;
-}
-
-/** The axes `kept`, where the others have size 1. */
-const squeezed =
-  (...kept: readonly number[]) =>
-  (theirs: readonly number[]): readonly number[] | undefined =>
-    theirs.every((size, axis) => size === 1 || kept.includes(axis))
-      ? kept.map((axis) => theirs[axis] as number)
-      : undefined;
-
-const LAYOUTS = {
-  plain: undefined,
-  /** [out, in] → [in, out] */
-  linear: { rank: 2, outputs: true, shape: ([o = 0, i = 0]) => [i, o] },
-  /** [out, in, height, width] → [height, width, in, out]; transposed convolutions have in and out exchanged. */
-  kernel: { rank: 4, outputs: true, shape: ([o = 0, i = 0, h = 0, w = 0]) => [h, w, i, o] },
-  /** [out, in, height, width] → [height · width · in, out] */
-  patch: { rank: 4, outputs: true, shape: ([o = 0, i = 0, h = 0, w = 0]) => [h * w * i, o] },
-  /** [1, rows, 1, channels] → [rows, channels] */
-  row: { rank: 4, shape: squeezed(1, 3) },
-  /** [1, 1, columns, channels] → [columns, channels] */
-  column: { rank: 4, shape: squeezed(2, 3) },
-  /** [1, 1, channels] → [channels] */
-  scale: { rank: 3, shape: squeezed(2) },
-  /** [1, rows, channels] → [rows, channels] */
-  table: { rank: 3, shape: squeezed(1, 2) },
-  /** [1] → [] */
-  scalar: { rank: 1, shape: squeezed() },
-} as const satisfies Record<string, LayoutRule | undefined>;
-
-export type Layout = keyof typeof LAYOUTS;
+import { type Layout, layoutRule, moveOutputs } from './layouts.ts';
+import { type ExternalTensor, isFloat, joined, misfit, type StateDict, storedType } from './tensors.ts';
 
 /** Ranges of rows, which follow each other. */
 export type Rows = readonly (readonly [start: number, count: number])[];
@@ -79,7 +35,8 @@ export const norm = (ours: string, theirs: string): Rule[] => [
 export const times = (count: number, rules: (i: number) => Rule[]): Rule[] =>
   Array.from({ length: count }, (_, i) => rules(i)).flat();
 
-const namesOf = ([, theirs]: Rule): readonly string[] => (typeof theirs === 'string' ? [theirs] : theirs);
+export const namesOf = ([, theirs]: Rule): readonly string[] =>
+  typeof theirs === 'string' ? [theirs] : theirs;
 
 /** The external names that rules read, each once. */
 export const externalNames = (rules: readonly Rule[]): string[] => [...new Set(rules.flatMap(namesOf))];
@@ -116,12 +73,12 @@ export function weightSource(name: string, parts: readonly ExternalTensor[], whe
 
 /** A tensor whose shape is not one of the layout stays as it is: it does not match the configuration then. */
 function arranged(source: TensorSource, layout: Layout): TensorSource {
-  const rule: LayoutRule | undefined = LAYOUTS[layout];
-  const shape = rule?.rank === source.shape.length ? rule.shape(source.shape) : undefined;
+  const rule = layoutRule(layout);
+  const shape = rule?.rank === source.shape.length ? rule.ours(source.shape) : undefined;
   if (!rule || !shape) return source;
   if (!rule.outputs) return { ...source, shape };
   const read = source.data as () => ReturnType<typeof joined>;
-  return { ...source, shape, data: async () => outputsLast(await read(), source.shape) };
+  return { ...source, shape, data: async () => moveOutputs(await read(), source.shape, 'last') };
 }
 
 export interface Renamed {
@@ -152,6 +109,8 @@ export interface Exactly {
   readonly tensors: ReadonlyMap<string, TensorSource>;
   /** External names of tensors beside them that cannot be weights, since they are not of floats that mm reads. */
   readonly inert: readonly string[];
+  /** Tensors beside them that carry nothing to learn. */
+  readonly beside: StateDict;
 }
 
 /**
@@ -181,14 +140,16 @@ export function renameExactly(
     if (found.get(ours)?.shape.join() !== shape.join())
       throw misfit(`${names} is [${theirs}], the configuration makes ${ours} [${shape}]`, where, model);
   }
-  const beside = [...unknown].filter(([name]) => !unused.test(name));
-  const extra = beside.flatMap(([name, tensor]) => (isFloat(tensor) ? [name] : []));
+  const isUnused = ([name]: readonly [string, ExternalTensor]): boolean => unused.test(name);
+  const others = [...unknown].filter((entry) => !isUnused(entry));
+  const extra = others.flatMap(([name, tensor]) => (isFloat(tensor) ? [name] : []));
   if (extra.length > 0) {
     const rest = extra.length > MAX_NAMED ? ` and ${extra.length - MAX_NAMED} more` : '';
     throw misfit(`${extra.slice(0, MAX_NAMED).join(', ')}${rest} unknown`, where, model);
   }
   return {
     tensors: found,
-    inert: beside.map(([name, { dtype }]) => `${name} (${dtype})`),
+    inert: others.map(([name, { dtype }]) => `${name} (${dtype})`),
+    beside: new Map([...unknown].filter(isUnused)),
   };
 }

@@ -34,6 +34,15 @@ export function externalTensor(
   return { dtype, shape, read, rows };
 }
 
+/** Tensors as they came, of the types that checkpoints hold; the others are left out. */
+export function asTheyCame(tensors: StateDict): [name: string, source: TensorSource][] {
+  return [...tensors].flatMap(([name, tensor]) => {
+    const { dtype, shape } = tensor;
+    if (!Object.hasOwn(ELEMENT_TYPES, dtype)) return [];
+    return [[name, { dtype: dtype as TensorType, shape, data: async () => (await tensor.read()).data }]];
+  });
+}
+
 const FLOATS: readonly string[] = ['float32', 'float16', 'bfloat16', 'float64'];
 /** Whether the elements are floating-point numbers of a type that mm reads. */
 export const isFloat = ({ dtype }: ExternalTensor): boolean => FLOATS.includes(dtype);
@@ -73,25 +82,6 @@ export async function joined(parts: readonly ExternalTensor[]): Promise<TensorAr
     at += data.length;
   }
   return all;
-}
-
-/** Rows of a block that stays in the processor's cache. */
-const BLOCK = 32;
-
-/** [O, rest] → [rest, O]: of matrices, and of kernels [O, I, H, W] → [H, W, I, O]. */
-export function outputsLast<T extends TensorArray>(data: T, shape: readonly number[]): T {
-  const [outputs, inputs, height = 1, width = 1] = shape as [number, number, number?, number?];
-  const area = height * width;
-  const source = data as Float32Array;
-  const result = new (data.constructor as Float32ArrayConstructor)(data.length);
-  for (let first = 0; first < outputs; first += BLOCK) {
-    const end = Math.min(first + BLOCK, outputs);
-    for (let i = 0; i < inputs; i++)
-      for (let a = 0; a < area; a++)
-        for (let o = first; o < end; o++)
-          result[(a * inputs + i) * outputs + o] = source[(o * inputs + i) * area + a] as number;
-  }
-  return result as unknown as T;
 }
 
 export const elements = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);

@@ -25,9 +25,18 @@ export interface HeadOptions {
 /**
  * One projection for queries, keys and values, `inner` channels each, and the output projection.
  * @param outputStddev initial standard deviation of the output projection
+ * @param bias whether queries, keys and values have biases
  */
-export const attentionSpec = (width: number, inner: number, stddev: number, outputStddev: number) => ({
-  qkv: linearSpec(width, 3 * inner, stddev),
+export const attentionSpec = (
+  width: number,
+  inner: number,
+  stddev: number,
+  outputStddev: number,
+  bias = true,
+) => ({
+  qkv: bias
+    ? linearSpec(width, 3 * inner, stddev)
+    : { ...linearSpec(width, 3 * inner, stddev), bias: undefined },
   output: linearSpec(inner, width, outputStddev),
 });
 export type AttentionParameters = Parameters<ReturnType<typeof attentionSpec>>;

@@ -14,6 +14,8 @@ export interface BlockShape {
   readonly width: number;
   /** heads × width of a head; D by default */
   readonly inner?: number;
+  /** Whether queries, keys and values have biases; they do by default. */
+  readonly attentionBias?: boolean;
   /** Hidden channels of the feed-forward layer; EXPANSION · D by default. */
   readonly hidden?: number;
   /** Layers of the stack. */
@@ -55,13 +57,13 @@ export type BlockParameters = Parameters<BlockSpec>;
  * depth.
  */
 export function blockSpec(shape: BlockShape): BlockSpec {
-  const { width, inner = width, layers, stddev, sandwich, layerScale } = shape;
+  const { width, inner = width, layers, stddev, sandwich, layerScale, attentionBias } = shape;
   const residualStddev = stddev / Math.sqrt(2 * layers);
   const endNorm = sandwich ? layerNormSpec(width) : undefined;
   const scale = layerScale === undefined ? undefined : constant([width], layerScale);
   return {
     attention_norm: layerNormSpec(width),
-    attention: attentionSpec(width, inner, stddev, residualStddev),
+    attention: attentionSpec(width, inner, stddev, residualStddev, attentionBias),
     attention_end_norm: endNorm,
     attention_scale: scale,
     feed_forward_norm: layerNormSpec(width),

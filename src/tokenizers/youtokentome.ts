@@ -8,8 +8,8 @@ import { trimmed } from './cleaning/clean.ts';
 import { MergeTable } from './merges.ts';
 import type { EncodeOptions, Tokenizer } from './tokenizer.ts';
 import { isObject } from './tokenizer-json.ts';
+import { SPACE, youTokenToMeJson } from './youtokentome-json.ts';
 
-const SPACE = '▁';
 /** C's white space, and the mark itself. */
 const SPACES = /[\t-\r ▁]+/;
 const TYPE = 'YouTokenToMe';
@@ -115,6 +115,11 @@ export class YouTokenToMeTokenizer implements Tokenizer {
 
   toJSON(): object {
     return { version: '1.0', model: this.#model };
+  }
+
+  /** The contents of a tokenizer.json of Hugging Face's programs, with the same ids. Throws DataError, see there. */
+  toHuggingFace(where: string): object {
+    return youTokenToMeJson(this.#model, where);
   }
 
   /** Throws DataError when the numbers do not make a model. */

@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, statSync } from 'node:fs';
-import { open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { DataError, type ErrorCode, UsageError } from './errors.ts';
 
@@ -183,14 +183,17 @@ const isFolder = (path: string): boolean => {
   }
 };
 
-/** Writes a file whole or not at all: writes a temporary file beside it, syncs it and renames it. */
-export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
+/** Writes a file whole or not at all: `fill` writes a temporary file beside it, which is synced and renamed. */
+export async function writeAtomically(
+  path: string,
+  fill: (file: FileHandle) => Promise<void>,
+): Promise<void> {
   const temporary = temporaryName(path);
   try {
     makeFolder(dirname(path));
     const file = await open(temporary, 'wx');
     try {
-      await file.writeFile(data);
+      await fill(file);
       await file.sync();
     } finally {
       await file.close();
@@ -201,6 +204,10 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
     throw storageError(error, path);
   }
 }
+
+/** Writes a file whole or not at all. */
+export const writeFileAtomic = (path: string, data: string | Uint8Array): Promise<void> =>
+  writeAtomically(path, (file) => file.writeFile(data));
 
 /** Throws UsageError when there is anything at `path`, DataError when it cannot be written. */
 export async function assertNewFolder(path: string): Promise<void> {

@@ -9,7 +9,7 @@ const LENGTH_DELIMITED = 2;
 const FIXED32 = 5;
 
 /** An integer below 2⁵³ in groups of seven bits, lowest first; negative integers are encoded plus 2⁶⁴. */
-function varint(value: number): Buffer {
+export function varint(value: number): Buffer {
   const bytes: number[] = [];
   let rest = BigInt.asUintN(64, BigInt(value));
   for (; rest >= 128n; rest >>= 7n) bytes.push(Number(rest & 127n) | 128);
@@ -33,6 +33,13 @@ export function bytesField(number: number, content: string | Uint8Array): Field 
 export function floatField(number: number, value: number): Field {
   const bytes = Buffer.alloc(4);
   bytes.writeFloatLE(value);
+  return field(number, FIXED32, bytes);
+}
+
+/** A field of 32 bits: checksums. */
+export function fixed32Field(number: number, value: number): Field {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value);
   return field(number, FIXED32, bytes);
 }
 

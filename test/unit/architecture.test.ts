@@ -15,6 +15,7 @@ const ROOMS = [
   'train',
   'eval',
   'inference',
+  'export',
   'convert',
   'models',
   'nn',

@@ -6,7 +6,9 @@ import { type ClipModelConfig, clipModelSchema } from '../../config/clip.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import type { Converted, Converter, ConvertOptions, ExternalFiles } from '../external.ts';
 import { type FoundModel, findModel } from '../files/find.ts';
+import { isAsItCame, jsonFiles, type Origin } from '../origin.ts';
 import { externalNames } from '../rules.ts';
+import { asTheyCame } from '../tensors.ts';
 import { fromHuggingFace, fromHuggingFaceSiglip } from './hugging-face.ts';
 import { dallePytorchRules, huggingFaceRules, huggingFaceSiglipRules, openaiRules } from './names.ts';
 import { isOpenClipConfig, type OpenClipConfig, readOpenClipConfig } from './open-clip-config.ts';
@@ -33,11 +35,16 @@ async function readJson(path: string): Promise<unknown> {
 
 interface ReadClip {
   readonly what: string;
+  readonly origin: Origin;
   readonly clip: ConvertedClip;
   readonly tokenizer: NamedTokenizer;
 }
 
-function converted({ notes }: ExternalFiles, { what, clip, tokenizer }: ReadClip): Converted {
+function converted(
+  { notes }: ExternalFiles,
+  options: ConvertOptions,
+  { what, clip, tokenizer, origin }: ReadClip,
+): Converted {
   if (clip.inert.length > 0)
     notes.push(`tensors that are not used, and of types without weights: ${clip.inert.join(', ')}`);
   const { image, embedding } = clip.model;
@@ -48,12 +55,24 @@ function converted({ notes }: ExternalFiles, { what, clip, tokenizer }: ReadClip
     what: `${what}, ${tower}, ${image.size} pixels, ${embedding} features`,
     contents: {
       kind: 'clip',
-      config: { model: clip.model },
+      config: { model: clip.model, ...(isAsItCame(options) && { source: origin }) },
       model: clip.tensors,
+      ...externalPart(clip, options),
       tokenizer: tokenizer.tokenizer,
     },
   };
 }
+
+/** The buffers of a model that is as it came. */
+function externalPart({ beside }: ConvertedClip, options: ConvertOptions): Pick<Contents, 'external'> {
+  const external = asTheyCame(beside);
+  return external.length > 0 && isAsItCame(options) ? { external } : {};
+}
+type Contents = Converted['contents'];
+
+/** Files beside the weights that only say what a tokenizer of theirs needs. */
+const TOKENIZER_FILES = ['tokenizer_config.json', 'special_tokens_map.json'];
+const PREPROCESSING_FILES = ['preprocessor_config.json', 'processor_config.json'];
 
 /** A tensor of either text tower, and others that every model of the kind has. */
 const ANCHORS = {
@@ -103,8 +122,10 @@ export const huggingFaceClip: Converter = {
       image: { ...preprocessing, ...(size && { size }) },
       text: length ? { length } : {},
     });
-    return converted(files, {
+    const names = ['config.json', ...PREPROCESSING_FILES, ...TOKENIZER_FILES];
+    return converted(files, options, {
       what: "Hugging Face's CLIP",
+      origin: { format: 'transformers', files: await jsonFiles(files, names) },
       clip,
       tokenizer: await findTokenizer(files, options),
     });
@@ -135,7 +156,9 @@ export const huggingFaceSiglip: Converter = {
       text: { specialTokens: tokenizer.specialTokens },
     });
     if (size % patch > 0) files.notes.push(leftOver(clip.model));
-    return converted(files, { what: "Hugging Face's SigLIP", clip, tokenizer });
+    const names = ['config.json', ...PREPROCESSING_FILES, ...TOKENIZER_FILES];
+    const origin: Origin = { format: 'transformers', files: await jsonFiles(files, names) };
+    return converted(files, options, { what: "Hugging Face's SigLIP", origin, clip, tokenizer });
   },
 };
 
@@ -186,7 +209,8 @@ export const ruClip: Converter = {
     files.notes.push(
       'images that are not square are reduced before the crop to the central square, and ruclip crops first: less than a pixel',
     );
-    return converted(files, { what: 'ruCLIP', clip, tokenizer });
+    const origin: Origin = { format: 'openai', files: await jsonFiles(files, ['config.json']) };
+    return converted(files, options, { what: 'ruCLIP', origin, clip, tokenizer });
   },
 };
 
@@ -219,7 +243,12 @@ export const openaiClip: Converter = {
       files.notes.push(`the image tower has ${image.layers} layers, and its name says ${named}`);
     if (image.pool === 'map' && image.size % image.patch > 0) files.notes.push(leftOver(clip.model));
     const theirs = loss === 'sigmoid' ? "open_clip's SigLIP" : "open_clip's CLIP";
-    return converted(files, { what: config ? theirs : "OpenAI's CLIP", clip, tokenizer });
+    const names = ['open_clip_config.json', ...TOKENIZER_FILES];
+    const origin: Origin = config
+      ? { format: 'open-clip', files: await jsonFiles(files, names) }
+      : { format: 'openai', files: {} };
+    const what = config ? theirs : "OpenAI's CLIP";
+    return converted(files, options, { what, origin, clip, tokenizer });
   },
 };
 
@@ -267,6 +296,7 @@ export const dallePytorchClip: Converter = {
           },
         );
     const tokenizer = cleanedFor(await findTokenizer(files, options));
-    return converted(files, { what: "DALLE-pytorch's CLIP", clip, tokenizer });
+    const origin: Origin = { format: 'dalle-pytorch', files: {} };
+    return converted(files, options, { what: "DALLE-pytorch's CLIP", origin, clip, tokenizer });
   },
 };

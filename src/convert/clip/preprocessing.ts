@@ -79,7 +79,7 @@ export function openClipPreprocessing(value: unknown, where: string): Preprocess
 }
 
 /** Pillow's numbers of interpolations. */
-const INTERPOLATIONS = { 2: 'bilinear', 3: 'bicubic' } as const;
+export const INTERPOLATIONS = { 2: 'bilinear', 3: 'bicubic' } as const;
 const side = z.int().positive();
 const sides = z.object({ height: side, width: side });
 const huggingFaceSchema = z.object({

@@ -5,6 +5,7 @@ import { textIds } from '../../models/clip/config.ts';
 import { ClipTokenizer } from '../../tokenizers/clip.ts';
 import { HuggingFaceTokenizer } from '../../tokenizers/hugging-face/tokenizer.ts';
 import { loadTokenizer } from '../../tokenizers/load.ts';
+import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import type { ConvertOptions, ExternalFiles } from '../external.ts';
 import type { OpenClipConfig } from './open-clip-config.ts';
@@ -61,12 +62,20 @@ export function cleanedFor(named: NamedTokenizer, config?: OpenClipConfig): Name
     : named;
 }
 
+/** Ids without a start and an end token that are the last two, as a tokenizer.json may count them. */
+function idsOfTexts(tokenizer: Tokenizer): number {
+  const { vocabularySize: all } = tokenizer;
+  if (!(tokenizer instanceof HuggingFaceTokenizer)) return all;
+  const { start, end } = tokenizer.around;
+  return start === all - 2 && end === all - 1 ? all - 2 : all;
+}
+
 /** @throws DataError E_TOKENIZER_MISMATCH when the model was trained with another one */
 export function assertTokenizerFits({ tokenizer, path }: NamedTokenizer, model: ClipModelConfig): void {
   const ids = textIds(model);
   // The start and the end token are the last two ids, and have to be the tokenizer's.
   const isExact = model.architecture === 'openai' && !model.text.specialTokens;
-  if (isExact ? tokenizer.vocabularySize === ids : tokenizer.vocabularySize <= ids) return;
+  if (isExact ? idsOfTexts(tokenizer) === ids : tokenizer.vocabularySize <= ids) return;
   throw new DataError(`a tokenizer of ${tokenizer.vocabularySize} ids, where the model has ${ids}`, {
     code: 'E_TOKENIZER_MISMATCH',
     where: path,

@@ -17,6 +17,8 @@ export interface ConvertedClip {
   readonly tensors: ReadonlyMap<string, TensorSource>;
   /** Names and types of tensors beside them that cannot be weights. */
   readonly inert: readonly string[];
+  /** Buffers beside them. */
+  readonly beside: StateDict;
 }
 
 /** Buffers that carry nothing to learn. */

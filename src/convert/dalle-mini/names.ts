@@ -2,7 +2,8 @@
 
 import type { DalleMiniConfig } from '../../config/dalle-mini.ts';
 import type { FlaxTensor } from '../flax/file.ts';
-import { type Layout, norm, type Rule, times } from '../rules.ts';
+import type { Layout } from '../layouts.ts';
+import { norm, type Rule, times } from '../rules.ts';
 import type { ExternalTensor, StateDict } from '../tensors.ts';
 
 const PROJECTIONS = [

@@ -5,7 +5,8 @@ import { type DalleMiniConfig, dalleMiniModelSchema } from '../../config/dalle-m
 import { dalleMiniSpec } from '../../models/dalle-mini/model.ts';
 import { flatten } from '../../nn/parameters.ts';
 import { DataError } from '../../util/errors.ts';
-import { type Layout, renameExactly } from '../rules.ts';
+import type { Layout } from '../layouts.ts';
+import { renameExactly } from '../rules.ts';
 import type { ExternalTensor, StateDict } from '../tensors.ts';
 import { externalTensor } from '../tensors.ts';
 import { dalleMiniRules } from './names.ts';

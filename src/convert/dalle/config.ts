@@ -8,7 +8,8 @@ import type { StateDict } from '../torch/state-dict.ts';
 
 export type Settings = ReadonlyMap<PickleValue, PickleValue>;
 
-const ATTENTION: Readonly<Record<string, AttentionKind>> = {
+/** DALLE-pytorch's names of attention kinds, and ours. */
+export const ATTENTION: Readonly<Record<string, AttentionKind>> = {
   full: 'full',
   axial_row: 'axial-row',
   axial_col: 'column',
@@ -17,7 +18,7 @@ const ATTENTION: Readonly<Record<string, AttentionKind>> = {
 /** Attention of DeepSpeed; until attn_types came, a separate setting, sparse_attn. */
 const SPARSE = 'sparse';
 /** Side of the square of conv_like attention: the default of DALLE-pytorch, which has no setting for it. */
-const CONV_LIKE_SIDE = 5;
+export const CONV_LIKE_SIDE = 5;
 
 export const unusable = (what: string, where: string, fix: string): DataError =>
   new DataError(what, { code: 'E_WEIGHTS_UNSUPPORTED', where, fix });
@@ -54,6 +55,7 @@ export function modelConfig(settings: Settings, tensors: StateDict, where: strin
     headWidth: number('dim_head', 64),
     attention: kinds.map((kind) => attentionKind(kind, where)),
     kernelSize: CONV_LIKE_SIDE,
+    attentionBias: false,
     rotary: isRotary,
     // Token shift adds one wrapper to each layer.
     tokenShift: names.some((name) => /\.(1|g\.net)\.fn\.fn\.fn(\.fn)?\.net\.0\.weight$/.test(name)),

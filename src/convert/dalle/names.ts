@@ -16,8 +16,12 @@ export const currentName = (name: string): string => name.replace(FORMER_POSITIO
 /** transformer.layers.layers.0.1.fn.fn.net.0.weight → transformer.layers.layers.0.1.net.0.weight */
 export const withoutWrappers = (name: string): string => name.replace(WRAPPERS, '');
 
-/** Tables of rotary positions, which are computed, and the tied head under the names of the embeddings. */
+/** Angles of rotary positions, which are computed. */
+export const ROTARY_TABLE = 'transformer.pos_emb';
+/** Tables of rotary positions, and the tied head under the names of the embeddings. */
 export const UNUSED = /^transformer\.pos_emb$|\.freqs$|^(text|image)_emb\.linear\./;
+/** Positions of the start token and of the text. */
+export const TEXT_POSITIONS = 'text_pos_emb.weight';
 
 /** One residual branch: its scale, its normalizations and its layers. */
 const branch = (ours: string, theirs: string, layers: readonly Rule[]): Rule[] => [
@@ -54,7 +58,7 @@ export function dallePytorchRules(model: DalleModelConfig): Rule[] {
       ? ['image_embedding', 'text_emb.linear.weight', 'plain', imageRows]
       : ['image_embedding', 'image_emb.weight', 'plain'],
     // Row 0 is the position of the start token.
-    ['text_position', 'text_pos_emb.weight', 'plain', [[1, textLength]]],
+    ['text_position', TEXT_POSITIONS, 'plain', [[1, textLength]]],
     ['image_row', 'image_pos_emb.weights.0', 'row'],
     ['image_column', 'image_pos_emb.weights.1', 'column'],
     ...times(layers, (i) => {

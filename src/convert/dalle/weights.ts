@@ -1,5 +1,5 @@
-// The converter of DALLE-pytorch's DALLE; names.ts has the names of its tensors. Two parameters of ours have no tensor
-// there: the start token, which is text token 0 at position 0, and the biases of queries, keys and values, which are 0.
+// The converter of DALLE-pytorch's DALLE; names.ts has the names of its tensors. One parameter of ours has no tensor
+// there: the start token, which is text token 0 at position 0.
 
 import { matchTensors } from '../../checkpoint/match.ts';
 import type { TensorSource } from '../../checkpoint/safetensors.ts';
@@ -13,12 +13,20 @@ import { UsageError } from '../../util/errors.ts';
 import type { Converter, ConvertOptions, ExternalFile, ExternalFiles } from '../external.ts';
 import { findFile } from '../files/find.ts';
 import { unwrapped } from '../files/names.ts';
+import { type Origin, toJson } from '../origin.ts';
 import type { PickleValue } from '../pickle/values.ts';
 import { externalNames, rename } from '../rules.ts';
-import { sumOf } from '../tensors.ts';
+import { asTheyCame, sumOf } from '../tensors.ts';
 import { type StateDict, stateDict } from '../torch/state-dict.ts';
 import { modelConfig, type Settings, unusable } from './config.ts';
-import { currentName, dallePytorchRules, UNUSED, withoutWrappers } from './names.ts';
+import {
+  currentName,
+  dallePytorchRules,
+  ROTARY_TABLE,
+  TEXT_POSITIONS,
+  UNUSED,
+  withoutWrappers,
+} from './names.ts';
 import { vaeOf } from './vae.ts';
 
 const SMALL = dalleModelSchema.parse({
@@ -39,13 +47,16 @@ export const dallePytorch: Converter = {
     const all = unwrapped(stateDict(saved.get('weights') as PickleValue, where));
     const settings = saved.get('hparams') as Settings;
     const own = new Map([...all].filter(([name]) => !name.startsWith(VAE)));
-    const { model, found: tensors } = dallePytorchModel(settings, own, where);
+    const { model, found: tensors, beside } = dallePytorchModel(settings, own, where);
     const { notes } = files;
     const tokenizer = await fittingTokenizer(options.tokenizer, model, where, notes);
     const vae = new Map(
       [...all].flatMap(([name, tensor]) => (name.startsWith(VAE) ? [[name.slice(VAE.length), tensor]] : [])),
     );
     const { dvae, included } = await vaeOf({ saved, tensors: vae, model, where, notes }, options.dvae);
+    const hparams = toJson(settings);
+    const source: Origin | undefined =
+      hparams === undefined ? undefined : { format: 'dalle-pytorch', files: { hparams } };
     const imageWeight = settings.get('loss_img_weight');
     if (options.nullCaptions === undefined)
       notes.push(
@@ -61,8 +72,10 @@ export const dallePytorch: Converter = {
             textLossWeight: 1 / (1 + (typeof imageWeight === 'number' ? imageWeight : 7)),
             nullCaptions: options.nullCaptions ?? 0,
           },
+          ...(source && { source }),
         },
         model: tensors,
+        ...(beside.length > 0 && { external: beside }),
         tokenizer,
         dvae: included,
       },
@@ -139,22 +152,22 @@ export function dallePytorchModel(settings: Settings, given: StateDict, where: s
     throw unusable(`it has a tensor ${name}`, where, 'convert a DALLE of version 1');
   }
   found.set('start', startToken(tensors, where));
+  const beside = asTheyCame(new Map([...unknown].filter(([name]) => name === ROTARY_TABLE)));
+  // Of the start token's two parts, its position is in no other tensor.
+  const start = tensors.get(TEXT_POSITIONS)?.rows(0, 1);
+  if (start) beside.push(...asTheyCame(new Map([[TEXT_POSITIONS, start]])));
   const expected = flatten(dalleSpec(model));
-  for (const [name, { shape }] of expected) {
-    if (name.endsWith('.qkv.bias'))
-      found.set(name, { dtype: 'float32', shape, data: async () => new Float32Array(shape[0] as number) });
-  }
   // Layers that share weights have them once, and a tied head is the embeddings.
   const names = new Set(expected.map(([name]) => name));
   for (const name of found.keys()) if (!names.has(name)) found.delete(name);
   matchTensors(found, expected, where, 'give a complete checkpoint of one DALLE');
-  return { model, found };
+  return { model, found, beside };
 }
 
 /** The sum of the embeddings of text token 0 and, unless positions are rotary, of position 0. */
 function startToken(tensors: StateDict, where: string): TensorSource {
   const embedding = tensors.get('text_emb.weight') ?? tensors.get('text_emb.linear.weight');
   if (!embedding) throw unusable('it has no embedding of text', where, 'give a checkpoint of train_dalle');
-  const position = tensors.get('text_pos_emb.weight');
+  const position = tensors.get(TEXT_POSITIONS);
   return sumOf([embedding.rows(0, 1), ...(position ? [position.rows(0, 1)] : [])]);
 }

@@ -8,6 +8,7 @@ import { DataError, UsageError } from '../../util/errors.ts';
 import type { Converted, Converter, ConvertOptions, ExternalDict, ExternalFiles } from '../external.ts';
 import { findFile } from '../files/find.ts';
 import { partsWith, unwrapped } from '../files/names.ts';
+import { type Origin, toJson } from '../origin.ts';
 import type { PickleMap, PickleValue } from '../pickle/values.ts';
 import { externalNames, rename } from '../rules.ts';
 import { type StateDict, stateDict } from '../torch/state-dict.ts';
@@ -38,7 +39,13 @@ function parseModel(settings: object, where: string): TrainedDvaeConfig {
   });
 }
 
-function converted(name: string, settings: object, tensors: StateDict, where: string): Converted {
+function converted(
+  name: string,
+  settings: object,
+  tensors: StateDict,
+  where: string,
+  source?: Origin,
+): Converted {
   const model = parseModel(settings, where);
   const rules = model.architecture === 'openai' ? openaiRules(model) : discreteVaeRules(model);
   const { found, unknown } = rename(tensors, rules, where);
@@ -46,7 +53,7 @@ function converted(name: string, settings: object, tensors: StateDict, where: st
   matchTensors(all, flatten(dvaeArchitecture(model).spec), where, INCOMPLETE);
   return {
     what: `${name}, ${model.vocabulary} codes, ${model.imageSize} pixels`,
-    contents: { kind: 'dvae', config: { model }, model: found },
+    contents: { kind: 'dvae', config: { model, ...(source && { source }) }, model: found },
   };
 }
 
@@ -176,7 +183,10 @@ export function discreteVae(hparams: PickleValue, tensors: StateDict, where: str
     reinmax: given.get('reinmax') === true && given.get('straight_through') === true,
     normalization: given.has('normalization') ? normalizationOf(given.get('normalization')) : undefined,
   };
-  return converted("DALLE-pytorch's DiscreteVAE", settings, tensors, where);
+  const hparamsAsJson = toJson(hparams);
+  const source: Origin | undefined =
+    hparamsAsJson === undefined ? undefined : { format: 'dalle-pytorch', files: { hparams: hparamsAsJson } };
+  return converted("DALLE-pytorch's DiscreteVAE", settings, tensors, where, source);
 }
 
 /** Means and standard deviations, each of (red, green, blue, alpha); None means no normalization. */

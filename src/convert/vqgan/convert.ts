@@ -1,5 +1,6 @@
 // VQGANs of other programs for `mm convert`: which files are whose, and what is left out of them.
 
+import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type VqganConfig, vqganModelSchema } from '../../config/vqgan.ts';
 import { codeGrid } from '../../models/dvae/config.ts';
@@ -7,6 +8,7 @@ import { vqganSpec } from '../../models/vqgan/model.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import type { Converted, Converter, ConvertOptions, ExternalFiles } from '../external.ts';
 import { findModel } from '../files/find.ts';
+import type { Origin } from '../origin.ts';
 import { externalNames, type Rule, renameExactly } from '../rules.ts';
 import type { StateDict } from '../tensors.ts';
 import { diffusersSettings } from './diffusers.ts';
@@ -40,13 +42,14 @@ interface Source {
   readonly where: string;
   /** Gets what is left out. */
   readonly notes: string[];
+  readonly origin?: Origin | undefined;
 }
 
 function converted(
   name: string,
   model: VqganConfig,
   rules: readonly Rule[],
-  { tensors, where, notes }: Source,
+  { tensors, where, notes, origin }: Source,
 ): Converted {
   const exactly = renameExactly(tensors, rules, vqganSpec(model), where, UNUSED, 'a VQGAN');
   notes.push(...notesOf(tensors));
@@ -54,7 +57,7 @@ function converted(
   const grid = codeGrid(model);
   return {
     what: `${name}, ${model.vocabulary} codes, ${model.imageSize} pixels, ${grid} × ${grid} codes an image`,
-    contents: { kind: 'dvae', config: { model }, model: exactly.tensors },
+    contents: { kind: 'dvae', config: { model, ...(origin && { source: origin }) }, model: exactly.tensors },
   };
 }
 
@@ -128,7 +131,11 @@ export const tamingOrLatentDiffusion: Converter = {
         fix: 'give their model.yaml as `config`, or `imageSize`: 256 for the published ones',
       });
     const { notes } = files;
-    const result = tamingVqgan({ tensors, where, notes }, size);
+    const origin: Origin | undefined =
+      yaml?.whole !== undefined && imageSize === undefined
+        ? { format: 'taming', files: { 'model.yaml': yaml.whole } }
+        : undefined;
+    const result = tamingVqgan({ tensors, where, notes, origin }, size);
     if (yaml) assertDescribes(yaml, (result.contents.config as { model: VqganConfig }).model);
     if (yaml?.parameters.remap && !tensors.has('quantize.used'))
       notes.push('remap is left out: codes are the numbers of the whole codebook');
@@ -156,7 +163,11 @@ export const diffusersVqgan: Converter = {
         fix: `convert the whole folder ${dirname(where)}, or give the file as \`config\``,
       });
     const model = parseModel(await diffusersSettings(path, imageSize), path);
-    const source = { tensors, where, notes: files.notes };
+    const origin: Origin | undefined =
+      imageSize === undefined
+        ? { format: 'diffusers', files: { 'config.json': JSON.parse(await readFile(path, 'utf8')) } }
+        : undefined;
+    const source = { tensors, where, notes: files.notes, origin };
     return converted('a VQModel of diffusers', model, diffusersRules(model), source);
   },
 };

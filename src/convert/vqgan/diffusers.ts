@@ -8,7 +8,7 @@ import { unsupported } from './settings.ts';
 
 const whole = z.int().positive();
 /** The class's default, which a configuration has whatever the images were. */
-const DEFAULT_SAMPLE_SIZE = 32;
+export const DEFAULT_SAMPLE_SIZE = 32;
 
 /** With the defaults of the class. */
 const configSchema = z.looseObject({

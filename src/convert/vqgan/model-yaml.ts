@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import { readYaml } from '../../config/source.ts';
 import { DataError } from '../../util/errors.ts';
+import type { Json } from '../origin.ts';
 
 const whole = z.int().positive();
 
@@ -41,6 +42,8 @@ export interface ModelYaml {
   /** The name of the autoencoder's class, without its module. */
   readonly className: string;
   readonly parameters: TamingParameters;
+  /** All of the file, where JSON has its values. */
+  readonly whole: Json | undefined;
 }
 
 /** The autoencoder's node in a parsed file, whatever is in it; undefined where there is none. */
@@ -57,7 +60,8 @@ function autoencoderIn(value: unknown): unknown {
  * @throws UsageError when it cannot be read as YAML; DataError when sizes are missing or of a wrong type
  */
 export function readModelYaml(file: string): ModelYaml | undefined {
-  const node = autoencoderIn(readYaml(file).value);
+  const { value } = readYaml(file);
+  const node = autoencoderIn(value);
   if (node === undefined) return undefined;
   const parsed = autoencoderSchema.safeParse(node);
   if (!parsed.success) {
@@ -69,5 +73,6 @@ export function readModelYaml(file: string): ModelYaml | undefined {
     });
   }
   const { target, params } = parsed.data;
-  return { file, className: target.split('.').at(-1) as string, parameters: params };
+  const className = target.split('.').at(-1) as string;
+  return { file, className, parameters: params, whole: z.json().safeParse(value).data };
 }

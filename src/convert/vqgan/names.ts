@@ -2,7 +2,8 @@
 
 import type { VqganConfig } from '../../config/vqgan.ts';
 import { decoderLevels, encoderLevels } from '../../models/vqgan/config.ts';
-import { type Layout, layer, norm, type Rule, times } from '../rules.ts';
+import type { Layout } from '../layouts.ts';
+import { layer, norm, type Rule, times } from '../rules.ts';
 
 type Coder = 'encoder' | 'decoder';
 
@@ -27,7 +28,7 @@ const TAMING: Naming = {
   shortcut: 'nin_shortcut',
   attention: (i) => `attn.${i}`,
   attentionParts: ['norm', 'q', 'k', 'v', 'proj_out'],
-  attentionLayout: 'patch',
+  attentionLayout: 'point',
   resize: { encoder: 'downsample.conv', decoder: 'upsample.conv' },
   middle: ['mid.block_1', 'mid.attn_1', 'mid.block_2'],
   norm: 'norm_out',

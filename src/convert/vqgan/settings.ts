@@ -10,7 +10,7 @@ import type { ModelYaml } from './model-yaml.ts';
 import { GUMBEL_CODEBOOK, NEAREST_CODEBOOK } from './names.ts';
 
 /** Of taming's GroupNorm; a constant of its code. */
-const NORM_GROUPS = 32;
+export const NORM_GROUPS = 32;
 const COLOURS = 3;
 
 export const unsupported = (what: string, where: string, fix: string): DataError =>

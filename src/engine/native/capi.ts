@@ -84,6 +84,7 @@ function declare(library: LibraryHandle, libc: LibraryHandle) {
     setAttrTensor: f<[Pointer, string, Pointer, Pointer]>(
       'void TF_SetAttrTensor(void*, const char*, void*, void*)',
     ),
+    graphToGraphDef: f<[Pointer, Pointer, Pointer]>('void TF_GraphToGraphDef(void*, void*, void*)'),
     operationType: f<[Pointer], string>('const char* TF_OperationOpType(void*)'),
     operationName: f<[Pointer], string>('const char* TF_OperationName(void*)'),
     outputType: f<[GraphOutput], number>('int TF_OperationOutputType(TF_Output)'),

@@ -16,11 +16,12 @@ export type BlockSpecs = { readonly [block in `block_${number}`]: BlockSpec };
 
 /** The specs of each layer. Shared parts are in the first layer that has them. */
 export function blockSpecs(config: DalleModelConfig, stddev: number): BlockSpecs {
-  const { layers, width, heads, gated, sandwichNorm } = config;
+  const { layers, width, heads, gated, sandwichNorm, attentionBias } = config;
   return stackSpecs('block', layers, (layer) => {
     const whole = blockSpec({
       width,
       inner: heads * headWidth(config),
+      attentionBias,
       layers,
       stddev,
       gated,
@@ -49,7 +50,7 @@ export function blockParameters(
 }
 
 /** Indices of the layers that hold a layer's attention and feed-forward parameters: the first with the same id. */
-function owners({ sharedAttention, sharedFeedForward }: DalleModelConfig, layer: number) {
+export function owners({ sharedAttention, sharedFeedForward }: DalleModelConfig, layer: number) {
   const owner = (ids: readonly number[] | undefined): number =>
     ids ? Math.min(layer, ids.indexOf(ids[layer % ids.length] as number)) : layer;
   return { attention: owner(sharedAttention), feedForward: owner(sharedFeedForward) };

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { encodePng } from '../../../../src/report/images/png.ts';
 import { EventWriter } from '../../../../src/report/run/events.ts';
-import { crc32c, maskedCrc32c, tfRecord } from '../../../../src/report/run/tfrecord.ts';
+import { tfRecord } from '../../../../src/report/run/tfrecord.ts';
+import { crc32c, maskedCrc32c } from '../../../../src/util/crc32c.ts';
 
 let folder: string;
 before(async () => {
