@@ -105,7 +105,7 @@ export const REGISTRY: readonly RegistryEntry[] = [
   {
     name: 'launch',
     startsAnother: true,
-    describe: 'train with several processes of this machine: mm launch --workers 2 -- train-clip …',
+    describe: 'start a training run as several processes of this machine',
     load: () => import('./commands/launch.ts'),
   },
   {
