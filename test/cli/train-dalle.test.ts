@@ -170,7 +170,7 @@ describe('mistakes', () => {
     'captions that are too long': data(
       'E_CAPTION_TOO_LONG',
       set('model.textLength=2'),
-      /model\.textLength.* 2/,
+      / 2 .*model\.textLength/,
       /data\.truncateCaptions/,
     ),
     'images and tokens': usage(
