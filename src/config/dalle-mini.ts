@@ -25,7 +25,7 @@ export const dalleMiniModelSchema = z
     decoderLayers: positiveInteger().describe('layers of the decoder'),
     heads: positiveInteger().describe('attention heads of the encoder; the width must be a multiple of it'),
     decoderHeads: positiveInteger().describe('attention heads of the decoder'),
-    hidden: positiveInteger().describe("hidden channels of the encoder's GLUs (encoder_ffn_dim)"),
+    encoderHidden: positiveInteger().describe("hidden channels of the encoder's GLUs (encoder_ffn_dim)"),
     decoderHidden: positiveInteger().describe("hidden channels of the decoder's GLUs (decoder_ffn_dim)"),
   })
   .superRefine((model, context) => {

@@ -4,11 +4,11 @@ import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { type ClipModelConfig, clipModelSchema } from '../../config/clip.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
-import type { Converted, Converter, ConvertOptions, ExternalFiles } from '../external.ts';
+import type { Converter, ConvertOptions, ExternalFiles } from '../external.ts';
 import { type FoundModel, findModel } from '../files/find.ts';
-import { isAsItCame, jsonFiles, type Origin } from '../origin.ts';
+import { jsonFiles, type Origin } from '../origin.ts';
 import { externalNames } from '../rules.ts';
-import { asTheyCame } from '../tensors.ts';
+import { converted } from './contents.ts';
 import { fromHuggingFace, fromHuggingFaceSiglip } from './hugging-face.ts';
 import { dallePytorchRules, huggingFaceRules, huggingFaceSiglipRules, openaiRules } from './names.ts';
 import { isOpenClipConfig, type OpenClipConfig, readOpenClipConfig } from './open-clip-config.ts';
@@ -16,9 +16,8 @@ import { huggingFacePreprocessing, PREPROCESSING_HINTS, type Preprocessing } fro
 import { assertOfConfig, ruClipConfig, ruClipSettings, ruClipTokenizer } from './ruclip.ts';
 import { assertNothingMissing, chosenPreprocessing, isOpenaiArchive, openaiSettings } from './settings.ts';
 import { siglipRepository, siglipTokenizer } from './siglip-tokenizer.ts';
-import { assertTokenizerFits, cleanedFor, findTokenizer, specialTokensOf } from './tokenizer.ts';
-import type { NamedTokenizer } from './tokenizer-config.ts';
-import { type ConvertedClip, fromDallePytorch, fromOpenai, SIGLIP_PROBE } from './weights.ts';
+import { cleanedFor, findTokenizer, specialTokensOf } from './tokenizer.ts';
+import { fromDallePytorch, fromOpenai, SIGLIP_PROBE } from './weights.ts';
 
 async function readJson(path: string): Promise<unknown> {
   try {
@@ -32,43 +31,6 @@ async function readJson(path: string): Promise<unknown> {
     });
   }
 }
-
-interface ReadClip {
-  readonly what: string;
-  readonly origin: Origin;
-  readonly clip: ConvertedClip;
-  readonly tokenizer: NamedTokenizer;
-}
-
-function converted(
-  { notes }: ExternalFiles,
-  options: ConvertOptions,
-  { what, clip, tokenizer, origin }: ReadClip,
-): Converted {
-  if (clip.inert.length > 0)
-    notes.push(`tensors that are not used, and of types without weights: ${clip.inert.join(', ')}`);
-  const { image, embedding } = clip.model;
-  assertTokenizerFits(tokenizer, clip.model);
-  const tower =
-    image.tower === 'resnet' ? 'ResNet' : `ViT of ${image.layers} layers and ${image.heads} heads`;
-  return {
-    what: `${what}, ${tower}, ${image.size} pixels, ${embedding} features`,
-    contents: {
-      kind: 'clip',
-      config: { model: clip.model, ...(isAsItCame(options) && { source: origin }) },
-      model: clip.tensors,
-      ...externalPart(clip, options),
-      tokenizer: tokenizer.tokenizer,
-    },
-  };
-}
-
-/** The buffers of a model that is as it came. */
-function externalPart({ beside }: ConvertedClip, options: ConvertOptions): Pick<Contents, 'external'> {
-  const external = asTheyCame(beside);
-  return external.length > 0 && isAsItCame(options) ? { external } : {};
-}
-type Contents = Converted['contents'];
 
 /** Files beside the weights that only say what a tokenizer of theirs needs. */
 const TOKENIZER_FILES = ['tokenizer_config.json', 'special_tokens_map.json'];

@@ -34,7 +34,7 @@ export function sizesOf(tensors: StateDict, linear: Layout) {
     width: size('encoder.embed_tokens.weight', 1),
     encoderLayers: count('encoder'),
     decoderLayers: count('decoder'),
-    hidden: size('encoder.layers.0.glu.fc0.weight', outputs),
+    encoderHidden: size('encoder.layers.0.glu.fc0.weight', outputs),
     decoderHidden: size('decoder.layers.0.glu.fc0.weight', outputs),
   };
 }

@@ -25,13 +25,13 @@ const coder = (rows: number, positions: number, width: number) => ({
 });
 
 export function dalleMiniSpec(config: DalleMiniConfig) {
-  const { width, hidden, decoderHidden, textVocabulary, textLength, imageClasses, grid } = config;
+  const { width, encoderHidden, decoderHidden, textVocabulary, textLength, imageClasses, grid } = config;
   return {
     encoder: {
       ...coder(textVocabulary, textLength, width),
       layers: stackSpecs('layer', config.encoderLayers, () => ({
         self_attention: attentionSpec(width),
-        glu: gluSpec(width, hidden),
+        glu: gluSpec(width, encoderHidden),
       })),
     },
     decoder: {
