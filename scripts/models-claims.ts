@@ -264,4 +264,14 @@ export const FULL_SIZE: readonly (readonly string[])[] = [
   ['ViT-H-14', '3945 MB, float32, safetensors', '392 MB', '189 MB', '1.7e-6', '1.2e-6', '1.1e-7'],
   ['ViT-H-14', '1972 MB, float16, safetensors', '298 MB', '197 MB', '1.2e-6', '1.2e-6', '5.6e-8'],
   ['ViT-bigG-14', '5079 MB, float16, safetensors', '330 MB', '204 MB', '1.7e-6', '1.8e-6', '3.8e-8'],
+  ['ViT-B-16-SigLIP', '813 MB, float32, safetensors', '326 MB', '228 MB', '6.5e-7', '6.8e-7', '9.5e-8'],
+  [
+    'ViT-SO400M-14-SigLIP-384',
+    '3512 MB, float32, safetensors',
+    '349 MB',
+    '202 MB',
+    '6.3e-7',
+    '7.1e-7',
+    '7.0e-8',
+  ],
 ];
