@@ -1,7 +1,7 @@
 // A train step of mm's own joint Transformer for benches, as `mm train-dalle` makes it, on random tokens.
 
 import type { Cluster } from '../../src/cluster/cluster.ts';
-import { dalleSchema } from '../../src/config/dalle.ts';
+import { type DalleConfig, dalleSchema } from '../../src/config/dalle.ts';
 import type { OpTime } from '../../src/engine/session/op-times.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { imageLength } from '../../src/models/dalle/config.ts';
@@ -16,6 +16,14 @@ import { RunEngine } from '../../src/train/run-engine.ts';
 import { createLogger } from '../../src/util/logger.ts';
 import { RandomStream } from '../../src/util/random.ts';
 
+/** @param model a model section @param train keys of a train section */
+export const trainConfig = (model: object, batch: number, train: object = {}): DalleConfig =>
+  dalleSchema.parse({
+    data: { path: 'random', dvae: 'none', tokenizer: 'none' },
+    model,
+    train: { steps: 1, batch, optimizer: { learningRate: { peak: 3e-4 }, beta2: 0.96 }, ...train },
+  });
+
 /**
  * Initializes the weights. @param model a model section @param train keys of a train section @param cluster of workers
  * that share out the batch
@@ -27,11 +35,7 @@ export async function trainStep(
   train: object = {},
   cluster?: Cluster,
 ): Promise<(at: number, times?: OpTime[]) => Promise<number>> {
-  const config = dalleSchema.parse({
-    data: { path: 'random', dvae: 'none', tokenizer: 'none' },
-    model,
-    train: { steps: 1, batch, optimizer: { learningRate: { peak: 3e-4 }, beta2: 0.96 }, ...train },
-  });
+  const config = trainConfig(model, batch, train);
   const runtime = cluster ? await new RunEngine(cluster, createLogger('error')).start() : new Runtime();
   const weights = new Weights(runtime, 'dalle', dalleSpec(config.model));
   const optimizer = new Adam(runtime, 'dalle', weights.entries, config.train.optimizer);

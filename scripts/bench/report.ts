@@ -69,12 +69,8 @@ export function table({ name, about, unit, value, sides }: BenchReport): string 
   const rows = sides.map((side) => {
     const { median, min, max } = side.milliseconds;
     const { mmTakes, bar } = side;
-    const held =
-      bar === undefined
-        ? ''
-        : mmTakes.median <= bar
-          ? ` (at most ${digits(bar)})`
-          : ` (above ${digits(bar)})`;
+    const verdict = mmTakes.median <= (bar ?? 0) ? 'held' : 'missed';
+    const held = bar === undefined ? '' : ` (bar ${digits(bar)}, ${verdict})`;
     return [
       side.name,
       `${median.toFixed(0)} (${min.toFixed(0)}–${max.toFixed(0)})`,

@@ -1,21 +1,17 @@
 // A train step of the joint Transformer, as `mm train-dalle` makes it, against PyTorch and against itself.
 
-import { dalleSchema } from '../../src/config/dalle.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { planDalle } from '../../src/train/plan/dalle.ts';
 import { plan } from '../../src/train/plan/plan.ts';
 import { type Bench, mmSide, pythonSide } from './bench.ts';
 import { FULL, LONG, PUBLISHED, SMALL } from './dalle-models.ts';
+import { trainConfig } from './dalle-train-step.ts';
 
 const BATCH = 8;
 const LONG_BATCH = 2;
 
 async function flops(model: object, batch: number): Promise<number> {
-  const config = dalleSchema.parse({
-    data: { path: 'random', dvae: 'none', tokenizer: 'none' },
-    model,
-    train: { steps: 1, batch },
-  });
+  const config = trainConfig(model, batch);
   const runtime = new Runtime();
   try {
     return plan(planDalle(runtime, config, false), 1).flopsPerStep;
