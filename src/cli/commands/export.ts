@@ -1,19 +1,8 @@
 // mm export: a checkpoint as the files of other programs.
 
+import { EXPORT_FORMATS } from '../../export/formats.ts';
 import { defineCommand } from '../command.ts';
 import { TEXT, withExamples } from '../help.ts';
-
-/** EXPORT_FORMATS of export/formats.ts, which help does not load. */
-const FORMATS = [
-  'transformers',
-  'open-clip',
-  'openai',
-  'dalle-pytorch',
-  'taming',
-  'diffusers',
-  'tokenizer',
-  'saved-model',
-] as const;
 
 /** What each takes, a line each. */
 const TAKES = `format, of the program that reads it:
@@ -36,7 +25,7 @@ export const command = defineCommand({
           describe: 'a checkpoint, or a run folder for its newest one; for tokenizer, also a file',
         })
         .option('to', {
-          choices: FORMATS,
+          choices: EXPORT_FORMATS,
           demandOption: true,
           requiresArg: true,
           describe: TAKES,
