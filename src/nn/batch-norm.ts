@@ -1,5 +1,6 @@
 // Batch normalization over all but the last axis (arXiv 1502.03167).
 
+import { normalizeByBatch } from '../engine/ops/batch-norm.ts';
 import { type Tensor, tf } from '../engine/tfjs/tf.ts';
 import { constant, type ParameterSpec, type Parameters, statistic } from './parameters.ts';
 
@@ -31,14 +32,13 @@ export const batchNormSpec = (width: number, gain = 1) =>
 export class BatchStatistics {
   readonly #shares = new Map<Tensor, Tensor>();
 
-  /** Records a layer's batch statistics of `count` values per channel. */
-  observe(p: BatchNormParameters, mean: Tensor, variance: Tensor, count: number): void {
+  /** Records a layer's batch statistics. @param variance the unbiased estimate, as in PyTorch */
+  observe(p: BatchNormParameters, mean: Tensor, variance: Tensor): void {
     // Both outlive the gradient's scope: the running statistics move after it.
     const record = (running: Tensor, seen: Tensor) =>
       this.#shares.set(tf.keep(running), tf.keep(tf.mul(seen, MOMENTUM)));
     record(p.mean, mean);
-    // The running variance is the unbiased estimate, as in PyTorch.
-    record(p.variance, tf.mul(variance, count / Math.max(1, count - 1)));
+    record(p.variance, variance);
   }
 
   /** The batch's share of a running statistic; undefined when no layer recorded it. */
@@ -53,7 +53,7 @@ export const movedTowards = (running: Tensor, share: Tensor): Tensor =>
 
 /**
  * (x − mean) / √(variance + 1e-5) · gain + bias for each channel.
- * @param x [..., C]
+ * @param x [B, H, W, C]
  * @param statistics in training: normalizes by the batch and records its statistics
  * @returns the shape of x
  */
@@ -62,16 +62,7 @@ export function batchNorm(p: BatchNormParameters, x: Tensor, statistics?: BatchS
     const scale = tf.mul(tf.rsqrt(tf.add(p.variance, EPSILON)), p.gain);
     return tf.add(tf.mul(x, scale), tf.sub(p.bias, tf.mul(p.mean, scale)));
   }
-  const axes = x.shape.map((_, axis) => axis).slice(0, -1);
-  const mean = tf.mean(x, axes);
-  const centred = tf.sub(x, mean);
-  const variance = tf.mean(tf.square(centred), axes);
-  statistics.observe(
-    p,
-    mean,
-    variance,
-    axes.reduce((count, axis) => count * (x.shape[axis] as number), 1),
+  return normalizeByBatch(x, p.gain, p.bias, EPSILON, (mean, variance) =>
+    statistics.observe(p, mean, variance),
   );
-  const scale = tf.mul(tf.rsqrt(tf.add(variance, EPSILON)), p.gain);
-  return tf.add(tf.mul(centred, scale), p.bias);
 }

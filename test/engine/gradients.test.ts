@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import type { HostTensor } from '../../src/engine/native/tensor.ts';
 import { gather } from '../../src/engine/ops/gather.ts';
-import { addBias } from '../../src/engine/ops/linear-algebra.ts';
+import { affine } from '../../src/engine/ops/linear-algebra.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
 import { sparseCrossEntropy } from '../../src/nn/functional/cross-entropy.ts';
@@ -94,8 +94,10 @@ describe('the gradient of', () => {
     (x, gain, bias) => weighted(affineLayerNorm(x!, gain!, bias!, 1e-5)),
   );
   check('gelu', [normals([4, 5], 'gelu', 2)], (x) => weighted(gelu(x!)));
-  check('addBias', [normals([4, 3], 'biased'), normals([3], 'bias')], (x, bias) =>
-    weighted(tf.square(addBias(x!, bias!))),
+  check(
+    'affine',
+    [normals([4, 3], 'rows'), normals([3, 2], 'weight'), normals([2], 'bias')],
+    (x, weight, bias) => weighted(tf.square(affine(x as Tensor2D, weight!, bias!))),
   );
   check('relu', [floats([6], [-2, -0.5, -0.1, 0.1, 0.4, 3])], (x) => weighted(tf.relu(x!)));
   for (const [transposeA, transposeB] of [

@@ -21,6 +21,7 @@ export function flopsOf({ type, shape, inputShapes }: GraphNode): number {
   const [first = [], second = [], third = []] = inputShapes;
   switch (type) {
     case 'MatMul':
+    case '_FusedMatMul':
     case 'BatchMatMulV2': {
       // size(first) / rows is the length of the sum behind each element of the result.
       const rows = sizeOf(shape.slice(0, -1));

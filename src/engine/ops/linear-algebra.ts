@@ -1,11 +1,11 @@
 // Linear algebra in TensorFlow's own ops.
 //   M rows, C channels in, O channels out, n rows and r columns of an orthonormal basis
 
-import { boolAttr, stringAttr, typeAttr } from '../graph/attributes.ts';
+import { boolAttr, intAttr, stringAttr, typeAttr } from '../graph/attributes.ts';
 import { DT } from '../native/dtype.ts';
 import { executeOp, executeOps } from '../tfjs/execute.ts';
 import { type Tensor, type Tensor2D, tf } from '../tfjs/tf.ts';
-import { frozenVariable, releasesFrozen } from '../tfjs/trace.ts';
+import { currentTrace, frozenVariable, isBuildingForCpu, releasesFrozen } from '../tfjs/trace.ts';
 import { withGradient } from './gradient.ts';
 import { packedProduct } from './packed-weights.ts';
 
@@ -20,20 +20,54 @@ export function affine(x_MC: Tensor2D, weight_CO: Tensor, bias_O?: Tensor): Tens
     if (releasesFrozen()) frozen.release(packed);
     return packed;
   }
+  if (bias_O && fusesBias()) return fusedAffine(x_MC, weight_CO as Tensor2D, bias_O);
   const product = tf.matMul(x_MC, weight_CO as Tensor2D);
   return bias_O ? addBias(product, bias_O) : product;
 }
 
+const BIAS = [typeAttr('T', DT.float32), stringAttr('data_format', 'NHWC')];
+
+const biasGradient = (dy: Tensor): Tensor => executeOp('BiasAddGrad', BIAS, [dy]);
+
+/** Products of 16 bits keep their bias in float32, and GPUs have the fused op for some types only. */
+const fusesBias = (): boolean => isBuildingForCpu() && !currentTrace().recording.lowersProducts;
+
+/** x W + b as one op, which adds the bias while the product is in the cache. */
+function fusedAffine(x_MC: Tensor2D, weight_CO: Tensor2D, bias_O: Tensor): Tensor {
+  const attributes = [
+    typeAttr('T', DT.float32),
+    intAttr('num_args', 1),
+    stringAttr('fused_ops', ['BiasAdd']),
+    boolAttr('transpose_a', false),
+    boolAttr('transpose_b', false),
+  ];
+  return withGradient(
+    (save, ...inputs) => {
+      save(inputs.slice(0, 2));
+      return {
+        value: executeOp('_FusedMatMul', attributes, inputs),
+        gradFunc: (dy, [x, weight]) => [
+          tf.matMul(dy as Tensor2D, weight as Tensor2D, false, true),
+          tf.matMul(x as Tensor2D, dy as Tensor2D, true, false),
+          biasGradient(dy),
+        ],
+      };
+    },
+    x_MC,
+    weight_CO,
+    bias_O,
+  );
+}
+
 /**
- * x + bias along the last axis, as one op, which TensorFlow fuses with the matrix product before it.
+ * x + bias along the last axis, as one op.
  * @param x_MO [M, O] @param bias_O [O]
  */
-export function addBias(x_MO: Tensor, bias_O: Tensor): Tensor {
-  const attributes = [typeAttr('T', DT.float32), stringAttr('data_format', 'NHWC')];
+function addBias(x_MO: Tensor, bias_O: Tensor): Tensor {
   return withGradient(
     (_save, x, bias) => ({
-      value: executeOp('BiasAdd', attributes, [x as Tensor, bias as Tensor]),
-      gradFunc: (dy) => [dy, executeOp('BiasAddGrad', attributes, [dy])],
+      value: executeOp('BiasAdd', BIAS, [x as Tensor, bias as Tensor]),
+      gradFunc: (dy) => [dy, biasGradient(dy)],
     }),
     x_MO,
     bias_O,

@@ -61,7 +61,7 @@ interface CachedFunction extends Built {
   lastRunMs: number;
 }
 
-export interface RuntimeOptions extends Omit<SessionConfig, 'cpuDevices'> {
+export interface RuntimeOptions extends Omit<SessionConfig, 'cpuDevices' | 'isServed'> {
   /** Devices for replicas of the training state (distributed/replicas.ts); one, that TensorFlow chooses, without them. */
   readonly devices?: DeviceRequest | undefined;
   /** Makes the session part of a network of workers: replicas are then those of all. */
@@ -86,7 +86,11 @@ export class Runtime {
     hideOtherGpus(devices);
     useTensorFlow();
     this.#graph = new Graph();
-    const own = sessionConfig({ cpuDevices: cpuDevicesFor(devices), ...config });
+    const own = sessionConfig({
+      cpuDevices: cpuDevicesFor(devices),
+      isServed: network !== undefined,
+      ...config,
+    });
     const server = network && startServer(this.#graph.api, network, own);
     this.#session = new Session(this.#graph, server ? message(own, server.config) : own, {
       target: server?.target,

@@ -11,6 +11,8 @@ export interface SessionConfig {
   readonly cpuDevices?: number;
   /** GPUs that the session may use; all of them by default. */
   readonly gpus?: number;
+  /** Whether the session runs on a server (distributed/server.ts). */
+  readonly isServed?: boolean;
 }
 
 // Field numbers of tensorflow/core/protobuf/config.proto.
@@ -20,7 +22,10 @@ const CONFIG = {
   interOpThreads: 5,
   gpuOptions: 6,
   allowSoftPlacement: 7,
+  graphOptions: 10,
 } as const;
+const GRAPH_OPTIONS = { placePrunedGraph: 6, rewriteOptions: 10 } as const;
+const REWRITER = { disableMetaOptimizer: 19 } as const;
 const MAP_ENTRY = { key: 1, value: 2 } as const;
 const GPU_OPTIONS = { allowGrowth: 4 } as const;
 
@@ -29,6 +34,7 @@ export function sessionConfig({
   interOpThreads = 0,
   cpuDevices = 1,
   gpus,
+  isServed = false,
 }: SessionConfig): Uint8Array {
   const devices = (type: string, count: number): Uint8Array =>
     bytesField(
@@ -42,8 +48,19 @@ export function sessionConfig({
     integerField(CONFIG.interOpThreads, interOpThreads),
     integerField(CONFIG.allowSoftPlacement, true),
     bytesField(CONFIG.gpuOptions, integerField(GPU_OPTIONS.allowGrowth, true)),
+    bytesField(CONFIG.graphOptions, graphOptions(isServed)),
   );
 }
+
+/**
+ * Without TensorFlow's graph optimizer (Grappler), which takes most of a function's first run and makes later runs no
+ * faster (docs/LOG.md): the fusions that are worth it are recorded as fused ops. Each function's part of the graph can
+ * then be placed alone; a server places the whole graph each time that a function is added.
+ */
+const graphOptions = (isServed: boolean): Uint8Array =>
+  isServed
+    ? bytesField(GRAPH_OPTIONS.rewriteOptions, integerField(REWRITER.disableMetaOptimizer, true))
+    : integerField(GRAPH_OPTIONS.placePrunedGraph, true);
 
 export interface RunSettings {
   /** Collect the time of each op; this slows the run. */

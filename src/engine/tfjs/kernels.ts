@@ -70,8 +70,8 @@ function matMulInBlocks(a: Tensor, b: Tensor, transposeA: boolean, transposeB: b
 }
 
 /**
- * MatMul of two matrices: faster than BatchMatMul with a batch of 1, and the op that Grappler fuses. Gradients of
- * weights on CPUs are computed with padded rows where these avoid cache conflicts.
+ * MatMul of two matrices: faster than BatchMatMul with a batch of 1. Gradients of weights on CPUs are computed with
+ * padded rows where these avoid cache conflicts.
  */
 function matMul(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor {
   const isGradientOfWeights = transposeA && !transposeB && (a.shape[0] as number) >= MIN_PADDED_ROWS;

@@ -76,10 +76,14 @@ export class RecordingBinding {
   ): TensorMetadata[] {
     const { graph } = this;
     const outputs = inputs.map((id) => this.output(id));
-    if (this.#precision !== 'float32' && MATRIX_OPS.has(name) && !isKeptInFloat32())
-      return [this.#lowered(name, attributes, outputs)];
+    if (MATRIX_OPS.has(name) && this.lowersProducts) return [this.#lowered(name, attributes, outputs)];
     const oper = graph.add(name, outputs, { attributes });
     return Array.from({ length: outputCount }, (_, index) => this.register({ oper, index }));
+  }
+
+  /** Whether a matrix product recorded now runs in 16 bits. */
+  get lowersProducts(): boolean {
+    return this.#precision !== 'float32' && !isKeptInFloat32();
   }
 
   /** The graph output of a tensor number; eager tensors become constants. */
