@@ -16,10 +16,15 @@ const SLOW_FIRST = ['test/integration/train', 'test/cli', 'test/integration', 't
 /** Folders whose files share a process, but for those that change what the others see. */
 const TOGETHER = [
   'test/unit',
+  'test/integration/inference',
   'test/integration/models',
   'test/integration/nn',
+  'test/integration/train/clip',
+  'test/integration/train/dalle',
+  'test/integration/train/dvae',
   'test/integration/train/optim',
   'test/engine',
+  'test/parity',
 ];
 /** Hooks around each test of the process, and changes of its environment. */
 const ALONE = /^(beforeEach|afterEach)\(|\bprocess\.(env|chdir|exitCode)\b/m;

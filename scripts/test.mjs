@@ -1,7 +1,9 @@
 // npm test: installs, builds and fetches what is missing, then the type check, the linter and every test.
 // npm test -- test/unit/data [--test-name-pattern=…] runs only those tests, without the checks.
 
-import { readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { bootstrap, root, run, stage } from './bootstrap.mjs';
 
 const parameters = process.argv.slice(2);
@@ -29,5 +31,14 @@ if (filters.length === 0) {
 process.stderr.write(`▸ tests (${tests.length} files)\n`);
 // Tests of commands need not compile the program each time they start it.
 process.env.MM_TEST_BUILT = '1';
-const runner = ['--import', 'tsx', 'scripts/run-tests.mjs', ...options];
-process.exitCode = run(process.execPath, ...runner, ...tests) || checks;
+const transpiled = mkdtempSync(join(tmpdir(), 'mm-transpiled-'));
+process.env.MM_TRANSPILED = transpiled;
+try {
+  const { transpile } = await import('./typescript/transpile.mjs');
+  await transpile(root, transpiled);
+  const loader = new URL('typescript/register.mjs', import.meta.url).href;
+  const runner = ['--import', loader, 'scripts/run-tests.mjs', ...options];
+  process.exitCode = run(process.execPath, ...runner, ...tests) || checks;
+} finally {
+  rmSync(transpiled, { recursive: true });
+}

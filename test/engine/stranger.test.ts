@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { TYPESCRIPT } from '../support/typescript.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const OWN = `mm-own-${process.pid}`;
@@ -54,7 +55,7 @@ const connects = (from: string): boolean =>
 
 test('a connection from an address that is no worker is dropped', async (t) => {
   if (!connectNamespaces()) return t.skip('network namespaces cannot be made here');
-  const program = ['--import', 'tsx', '--input-type=module', '-e', SERVER];
+  const program = [...TYPESCRIPT, '--input-type=module', '-e', SERVER];
   const server = spawn('ip', ['netns', 'exec', OWN, process.execPath, ...program], {
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'inherit'],

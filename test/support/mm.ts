@@ -3,10 +3,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
+import { TYPESCRIPT } from './typescript.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const IS_BUILT = process.env.MM_TEST_BUILT === '1';
-const LOADER = IS_BUILT ? [] : ['--import', 'tsx'];
+const LOADER = IS_BUILT ? [] : TYPESCRIPT;
 
 /** Node's parameters to run a module given as text in the repository's root. */
 export const asModule = (text: string): string[] => [...LOADER, '--input-type=module', '-e', text, '--'];

@@ -11,7 +11,7 @@ import { digests, lasting, type SessionOptions, type TrainSession } from './tiny
 export interface RepeatCase {
   readonly name: string;
   readonly session: (seed: number) => TrainSession;
-  /** Where the run is interrupted. */
+  /** Where the run is interrupted, one place after the other. */
   readonly stops: readonly NonNullable<SessionOptions['stop']>[];
 }
 
@@ -31,20 +31,20 @@ export function testRepeats(root: string, cases: readonly RepeatCase[]): void {
         assert.ok(files['samples/step-10.png']);
       });
 
-      for (const stop of stops) {
-        test(`a run stopped in ${stop.label} at ${stop.at} and resumed equals an uninterrupted one`, async () => {
-          const run = folder(`stopped ${stops.indexOf(stop)}`);
-          await assert.rejects(train(run, { stop }), InterruptedError);
-          await train(run, { resume: true });
-          const files = lasting(run);
-          const expected = lasting(whole);
-          // Ctrl-C made a checkpoint of its own, which may have pushed out an older one.
-          const isOld = (file: string): boolean => /^checkpoints\/step-(?!10\/)/.test(file);
-          const late = (all: Record<string, string>) =>
-            Object.fromEntries(Object.entries(all).filter(([file]) => !isOld(file)));
-          assert.deepEqual(late(files), late(expected));
-        });
-      }
+      const places = stops.map(({ label, at }) => `${label} at ${at}`).join(', ');
+      test(`a run stopped in ${places}, and resumed each time, equals an uninterrupted one`, async () => {
+        const run = folder('stopped');
+        for (const [i, stop] of stops.entries())
+          await assert.rejects(train(run, { stop, resume: i > 0 }), InterruptedError);
+        await train(run, { resume: true });
+        const files = lasting(run);
+        const expected = lasting(whole);
+        // Ctrl-C made checkpoints, which may have pushed out older ones.
+        const isOld = (file: string): boolean => /^checkpoints\/step-(?!10\/)/.test(file);
+        const late = (all: Record<string, string>) =>
+          Object.fromEntries(Object.entries(all).filter(([file]) => !isOld(file)));
+        assert.deepEqual(late(files), late(expected));
+      });
 
       // A trainer shows the rest once: that a resumed run repeats a whole one shows it for the other settings.
       if (index > 0) return;

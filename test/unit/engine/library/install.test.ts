@@ -10,6 +10,7 @@ import { type InstallOptions, installLibrary } from '../../../../src/engine/libr
 import { libraryFolder, locateLibrary } from '../../../../src/engine/library/locate.ts';
 import { EngineError } from '../../../../src/util/errors.ts';
 import { SILENT } from '../../../../src/util/progress.ts';
+import { TYPESCRIPT } from '../../../support/typescript.ts';
 import {
   FRAMEWORK,
   PROBED,
@@ -34,7 +35,7 @@ async function wheelIn(t: TestContext, contents = WHEEL_CONTENTS): Promise<strin
 /** `mm setup` in a separate process; `said` returns its output so far. */
 function worker(from: string, milliseconds: number): { child: ChildProcess; said: () => string } {
   const script = fileURLToPath(new URL('install-worker.ts', import.meta.url));
-  const child = spawn(process.execPath, ['--import', 'tsx', script, from, String(milliseconds)], {
+  const child = spawn(process.execPath, [...TYPESCRIPT, script, from, String(milliseconds)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let text = '';

@@ -8,6 +8,7 @@ import { encodePng } from '../../../../src/report/images/png.ts';
 import { RunFolder } from '../../../../src/report/run/folder.ts';
 import { readMetrics } from '../../../../src/report/run/metrics.ts';
 import { DataError, UsageError } from '../../../../src/util/errors.ts';
+import { TYPESCRIPT } from '../../../support/typescript.ts';
 
 let root: string;
 let path: string;
@@ -111,7 +112,7 @@ test('lines are with the system when log returns, so that a kill loses none', as
     const run = await RunFolder.open(${JSON.stringify(path)}, { resume: false, kind: 'dvae', config: {} });
     for (let step = 1; step <= 100; step++) run.log(step, { loss: step });
     process.kill(process.pid, 'SIGKILL');`;
-  const child = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', script]);
+  const child = spawnSync(process.execPath, [...TYPESCRIPT, '--input-type=module', '--eval', script]);
   assert.equal(child.signal, 'SIGKILL', String(child.stderr));
   assert.equal((await readMetrics(metricsFile())).length, 100);
 });
