@@ -1,8 +1,8 @@
 // Runs test files side by side, the slow folders first so that no long file is left for the end, and prints the slowest
 // ten. `node --test` would take the files in alphabetical order, and start a process for each: for the small files that
-// is most of their time, so those of a folder in TOGETHER share one. scripts/test.mjs starts it, with tsx:
+// is most of their time, so those of a folder in TOGETHER share one. scripts/test.mjs starts it:
 //
-//   node --import tsx scripts/run-tests.mjs [--test-name-pattern=REGEX] FILE…
+//   node --import LOADER scripts/run-tests.mjs [--test-name-pattern=REGEX] FILE…
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir, totalmem } from 'node:os';
