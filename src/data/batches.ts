@@ -92,30 +92,39 @@ export class ImageBatches implements AsyncIterable<ImageBatch> {
     const part = batch.length / workers;
     const turns = batch.slice(rank * part, (rank + 1) * part);
     const length = size ** 2 * 3;
-    const pixels = new Uint8Array(turns.length * length);
-    const read = await Promise.all(turns.map((turn) => this.#readImage(turn, batch)));
-    for (const [i, { data }] of read.entries()) pixels.set(data, i * length);
+    // Each image fills its place; zeros would only cost time.
+    const pixels = new Uint8Array(Buffer.allocUnsafeSlow(turns.length * length).buffer);
+    const images = await Promise.all(
+      turns.map((turn, i) => this.#readImage(turn, batch, pixels.subarray(i * length, (i + 1) * length))),
+    );
     return {
       pixels,
-      keys: read.map(({ image }) => image.key),
-      captions: read.map(({ image: { captions, key } }, i) =>
+      keys: images.map(({ key }) => key),
+      captions: images.map(({ captions, key }, i) =>
         captions.length > 0 ? pickCaption(captions, seed, (turns[i] as ImageTurn).epoch, key) : undefined,
       ),
       position: (batch.at(-1) as ImageTurn).position,
     };
   }
 
-  /** The image, cropped and mirrored; instead of one at fault, the next usable one in the source's order. */
+  /**
+   * Puts the image, cropped and mirrored, into its place in the batch; instead of one at fault, the next usable one in
+   * the source's order.
+   */
   async #readImage(
     turn: ImageTurn,
     batch: readonly ImageTurn[],
-  ): Promise<{ image: CaptionedImage; data: Uint8Array }> {
+    place: Uint8Array,
+  ): Promise<CaptionedImage> {
     const { seed, size, flip } = this.#options;
     for (const image of candidates(turn, batch)) {
       const random = new RandomStream(seed, 'crop', turn.epoch, image.key);
       const isMirrored = flip && random.uniform() < 0.5;
-      const data = await this.#decode(image, random);
-      if (data) return { image, data: isMirrored ? mirror(data, size) : data };
+      const data = await this.#decode(image, random, isMirrored ? undefined : place);
+      if (data === undefined) continue;
+      if (isMirrored) mirror(data, size, place);
+      else if (data !== place) place.set(data);
+      return image;
     }
     throw new DataError('none of the images can be read', {
       code: 'E_NO_USABLE_IMAGE',
@@ -124,14 +133,19 @@ export class ImageBatches implements AsyncIterable<ImageBatch> {
     });
   }
 
-  async #decode(image: CaptionedImage, random: RandomStream): Promise<Uint8Array | undefined> {
+  /** The cropped image, in `place` where that is given and it is not in memory yet. */
+  async #decode(
+    image: CaptionedImage,
+    random: RandomStream,
+    place: Uint8Array | undefined,
+  ): Promise<Uint8Array | undefined> {
     const { faults, preprocessing, interpolation, size, crop, cropScale, grid } = this.#options;
     const cached = this.#cache?.get(image.key);
     if (cached) return cached;
     const data = await faults.guard(image, () =>
       decodeImage(image, {
         ...{ size, crop, cropScale, preprocessing, interpolation, random, grid },
-        jpeg: decodeReducedJpeg,
+        ...{ jpeg: decodeReducedJpeg, place },
       }),
     );
     if (data) this.#cache?.set(image.key, data);

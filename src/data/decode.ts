@@ -35,6 +35,8 @@ export interface DecodeOptions extends FrameOptions {
   readonly grid?: number;
   /** Decodes JPEG files that become much smaller, instead of sharp. */
   readonly jpeg?: JpegDecoder;
+  /** Receives the pixels, size × size × 3; a new array by default. */
+  readonly place?: Uint8Array | undefined;
 }
 
 /** Format and size of an image file. */
@@ -126,9 +128,10 @@ export async function decodeBuffer(
   const frame = frameFor(stored, options);
   try {
     const image = await decodedJpeg(bytes, stored, frame, options);
-    const pixels = padded(await cropped(image ?? data, stored, frame, options), frame, options);
+    const square = padded(await cropped(image ?? data, stored, frame, options), frame, options);
     // Turned after the crop: turning the whole image would need all of it in memory.
-    return { pixels: reorient(pixels, options.size, stored.orientation), info: upright(stored) };
+    const pixels = reorient(square, options.size, stored.orientation);
+    return { pixels: placed(pixels, options.place), info: upright(stored) };
   } catch (error) {
     throw decodeFault(error);
   }
@@ -142,13 +145,15 @@ async function decodedJpeg(
   bytes: Uint8Array,
   stored: StoredImage,
   frame: Frame,
-  { jpeg, preprocessing }: DecodeOptions,
+  { size, jpeg, preprocessing, place }: DecodeOptions,
 ): Promise<ImageData | undefined> {
   if (jpeg === undefined || !stored.isPlainJpeg || !isWholeJpeg(bytes)) return undefined;
   const most = jpegRatio(stored, frame);
   const ratio = preprocessing === 'clip' ? most && 1 : most;
   if (!ratio || stored.width * stored.height > MAX_DECODED_PIXELS * ratio ** 2) return undefined;
-  const image = await jpeg(bytes, ratio);
+  // The reduced image is the square already, where it has its pixels.
+  const isSquare = Math.ceil(stored.width / ratio) === size && Math.ceil(stored.height / ratio) === size;
+  const image = await jpeg(bytes, ratio, isSquare && stored.orientation === 1 ? place : undefined);
   return image && { data: image.pixels, raw: { width: image.width, height: image.height, channels: 3 } };
 }
 
@@ -194,6 +199,13 @@ function partOf(
     result.set(pixels.subarray(start, start + part.width * 3), y * part.width * 3);
   }
   return result;
+}
+
+/** Pixels in their place, where they have one. */
+function placed(pixels: Uint8Array, place: Uint8Array | undefined): Uint8Array {
+  if (place === undefined || pixels === place) return pixels;
+  place.set(pixels);
+  return place;
 }
 
 const kernelOf = ({ preprocessing, interpolation }: DecodeOptions) => {

@@ -11,22 +11,34 @@ const SOURCES: Readonly<Record<number, (row: number, column: number, last: numbe
   8: (row, column, last) => [column, last - row],
 };
 
-/** Turns a `size` × `size` RGB image upright by its EXIF orientation; 1 and unknown values change nothing. */
-export function reorient(pixels: Uint8Array, size: number, orientation: number): Uint8Array {
+/**
+ * Turns a `size` × `size` RGB image upright by its EXIF orientation; 1 and unknown values change nothing.
+ * @param turned receives the pixels of a turned image; another array than `pixels`
+ */
+export function reorient(
+  pixels: Uint8Array,
+  size: number,
+  orientation: number,
+  turned: Uint8Array = new Uint8Array(pixels.length),
+): Uint8Array {
   const source = SOURCES[orientation];
   if (source === undefined) return pixels;
-  const turned = new Uint8Array(pixels.length);
-  for (let row = 0; row < size; row++) {
-    for (let column = 0; column < size; column++) {
-      const [fromRow, fromColumn] = source(row, column, size - 1);
-      const from = 3 * (fromRow * size + fromColumn);
-      turned.set(pixels.subarray(from, from + 3), 3 * (row * size + column));
+  const indexOf = (row: number, column: number): number => {
+    const [fromRow, fromColumn] = source(row, column, size - 1);
+    return 3 * (fromRow * size + fromColumn);
+  };
+  // From one column to the next, the source moves by the same bytes everywhere.
+  const step = indexOf(0, 1) - indexOf(0, 0);
+  for (let row = 0, to = 0; row < size; row++) {
+    for (let column = 0, from = indexOf(row, 0); column < size; column++, from += step, to += 3) {
+      turned[to] = pixels[from] as number;
+      turned[to + 1] = pixels[from + 1] as number;
+      turned[to + 2] = pixels[from + 2] as number;
     }
   }
   return turned;
 }
 
-/** Flips an image horizontally. */
-export function mirror(pixels: Uint8Array, size: number): Uint8Array {
-  return reorient(pixels, size, 2);
-}
+/** Flips an image horizontally, into `mirrored`, another array. */
+export const mirror = (pixels: Uint8Array, size: number, mirrored?: Uint8Array): Uint8Array =>
+  reorient(pixels, size, 2, mirrored);

@@ -1,6 +1,8 @@
 // The bytes of image files: files by themselves, and parts of archives.
 
-import { open, readFile, stat } from 'node:fs/promises';
+import { closeSync, fstatSync, open, read, readFile } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { type ByteRange, ImageFault, type ImageFile } from './image.ts';
 
 /** A file is in memory while it is decoded. */
@@ -26,36 +28,46 @@ async function readWhole(path: string): Promise<Uint8Array> {
   return readRegular(path);
 }
 
-async function readRegular(path: string): Promise<Uint8Array> {
-  const file = await open(path);
+const openFile = promisify(open);
+const readBytes = promisify(read);
+const readAll = promisify(readFile);
+
+/**
+ * Calls `use` with a descriptor of the file. What may wait for a disk is left to other threads, each time at the cost of
+ * half a read; what is known of an open file, and closing it, is not.
+ */
+async function withFile<T>(path: string, use: (file: number) => Promise<T>): Promise<T> {
+  const file = await openFile(path, 'r');
   try {
-    const stats = await file.stat();
+    return await use(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+const readRegular = (path: string): Promise<Uint8Array> =>
+  withFile(path, async (file) => {
+    const stats = fstatSync(file);
     // Reading a device would not end; a pipe has an end when its writer has.
     if (!stats.isFile() && !stats.isDirectory() && !stats.isFIFO())
       throw new ImageFault('no regular file', { kind: 'unreadable-file' });
     if (stats.size > MAX_FILE_BYTES)
       throw new ImageFault(`${stats.size} bytes; at most ${MAX_FILE_BYTES} are read`, { kind: 'image-size' });
-    if (!stats.isFile() || stats.size === 0) return await file.readFile();
+    if (!stats.isFile() || stats.size === 0) return readAll(file);
     const data = Buffer.allocUnsafeSlow(stats.size);
-    const { bytesRead } = await file.read(data, 0, data.length, 0);
+    const { bytesRead } = await readBytes(file, data, 0, data.length, 0);
     // A file that grows or shrinks meanwhile, or a file system that gives less than asked for.
-    return bytesRead === data.length ? data : await readFile(path);
-  } finally {
-    await file.close();
-  }
-}
+    return bytesRead === data.length ? data : readAll(path);
+  });
 
 async function readRegion({ path, offset, length }: ByteRange): Promise<Uint8Array> {
   if (length > MAX_FILE_BYTES)
     throw new ImageFault(`${length} bytes; at most ${MAX_FILE_BYTES} are read`, { kind: 'image-size' });
-  const file = await open(path);
-  try {
-    const { buffer, bytesRead } = await file.read(Buffer.allocUnsafeSlow(length), 0, length, offset);
+  return withFile(path, async (file) => {
+    const { buffer, bytesRead } = await readBytes(file, Buffer.allocUnsafeSlow(length), 0, length, offset);
     if (bytesRead < length) throw new ImageFault('the archive ends inside it', { kind: 'damaged-image' });
     return buffer;
-  } finally {
-    await file.close();
-  }
+  });
 }
 
 function readFault(error: unknown): ImageFault {

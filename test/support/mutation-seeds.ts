@@ -2,7 +2,8 @@
 
 import { readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
-import { plain } from './images.ts';
+import sharp from 'sharp';
+import { noise, plain } from './images.ts';
 import { packTar, type Seeds } from './mutations.ts';
 
 const FIXTURES = new URL('../unit/data/fixtures/sources/', import.meta.url).pathname;
@@ -25,6 +26,10 @@ export async function mutationSeeds(): Promise<Seeds> {
   return {
     'a.png': png,
     'b.jpg': await image.clone().jpeg().toBuffer(),
+    // At 8 pixels reduced by 2, 4 and 1 while they are decoded (src/data/frame.ts: `jpegRatio`).
+    'half.jpg': await noise(24, 18, 'jpeg'),
+    'quarter.jpg': await sharp(await noise(40, 36, 'png')).greyscale().jpeg({ progressive: true }).toBuffer(),
+    'odd.jpg': await noise(33, 35, 'jpeg'),
     'c.webp': await image.clone().webp().toBuffer(),
     'd.tif': await image.clone().tiff().toBuffer(),
     'e.gif': await image.clone().gif().toBuffer(),

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
 import * as tar from 'tar-stream';
-import { decodeImage } from '../../src/data/decode.ts';
+import { type DecodeOptions, decodeImage } from '../../src/data/decode.ts';
 import { Faults } from '../../src/data/sources/faults.ts';
 import { readImages } from '../../src/data/sources/resolve.ts';
 import { UserError } from '../../src/util/errors.ts';
@@ -73,9 +73,15 @@ const MUTATIONS = { cut, flip, splice, inflate, noise } as const;
 
 /**
  * Makes the mutation of a seed in an empty folder, reads it, and decodes what it lists.
+ * @param jpeg decodes JPEG files where sharp need not
  * @throws the error that users must not see: any but a UserError
  */
-export async function mutate(seed: number, folder: string, seeds: Seeds): Promise<MutationResult> {
+export async function mutate(
+  seed: number,
+  folder: string,
+  seeds: Seeds,
+  jpeg?: DecodeOptions['jpeg'],
+): Promise<MutationResult> {
   const random = new RandomStream(seed, 'mutation');
   const pick = <T>(all: readonly T[]): T => all[random.integer(all.length)] as T;
   const name = pick(Object.keys(seeds));
@@ -112,8 +118,9 @@ export async function mutate(seed: number, folder: string, seeds: Seeds): Promis
   try {
     const images = await readImages(path, { captions: 'optional', faults });
     let usable = 0;
+    const options = { size: 8, crop: 'center', ...(jpeg && { jpeg }) } as const;
     for (const image of images.slice(0, 4))
-      if (await faults.guard(image, () => decodeImage(image, { size: 8, crop: 'center' }))) usable++;
+      if (await faults.guard(image, () => decodeImage(image, options))) usable++;
     return done(usable);
   } catch (error) {
     if (!(error instanceof UserError) || /\n/.test(error.message))

@@ -75,14 +75,20 @@ function writeStrings(api: CApi, native: Pointer, values: LooseValues, count: nu
   }
 }
 
-/** A copy of a native tensor's data on the host; strings become byte arrays. */
-export function readNative(api: CApi, native: Pointer): HostArray | Uint8Array[] {
+/**
+ * A copy of a native tensor's data on the host; strings become byte arrays.
+ * @param into receives the data
+ * @throws RangeError when it is of another type or length
+ */
+export function readNative(api: CApi, native: Pointer, into?: HostArray): HostArray | Uint8Array[] {
   const dtype = api.tensorType(native);
   const bytes = Number(api.tensorBytes(native));
   const data = api.tensorData(native);
   if (dtype === DT.string) return readStrings(api, data, bytes / elementBytes(dtype));
   const type = arrayType(dtype);
-  const array = new type(bytes / type.BYTES_PER_ELEMENT);
+  const array = into ?? new type(bytes / type.BYTES_PER_ELEMENT);
+  if (!(array instanceof type) || array.byteLength !== bytes)
+    throw new RangeError(`a ${type.name} of ${bytes} bytes does not go into one of ${array.byteLength}`);
   if (bytes > 0) api.copyOut(array, data, bytes);
   return array;
 }

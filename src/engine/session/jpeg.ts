@@ -46,14 +46,14 @@ class JpegDecoder {
     this.#session = new Session(graph, sessionConfig({ gpus: 0 }));
   }
 
-  async decode(data: Uint8Array, ratio: JpegRatio): Promise<DecodedJpeg> {
+  async decode(data: Uint8Array, ratio: JpegRatio, pixels?: Uint8Array): Promise<DecodedJpeg> {
     const contents = { dtype: 'string', shape: [], data: [data] } as const;
     const [image] = await this.#session.run(
       'decode JPEG',
       [{ output: this.#contents, value: contents }],
       [this.#images.get(ratio) as GraphOutput],
       [],
-      { inOneThread: true },
+      { inOneThread: true, into: [pixels] },
     );
     const [height = 0, width = 0] = image?.shape ?? [];
     return { width, height, pixels: image?.data as Uint8Array };
@@ -64,9 +64,14 @@ let decoder: JpegDecoder | undefined;
 
 /**
  * Decodes a JPEG file in grey, YCbCr or RGB, reduced by `ratio`; colour profiles and orientation are not applied.
+ * @param pixels receives the pixels, all of them; a new array by default
  * @throws TensorFlowError for a file that libjpeg does not read; EngineError when libtensorflow is missing
  */
-export function decodeJpeg(data: Uint8Array, ratio: JpegRatio): Promise<DecodedJpeg> {
+export function decodeJpeg(
+  data: Uint8Array,
+  ratio: JpegRatio,
+  pixels?: Uint8Array,
+): Promise<DecodedJpeg> {
   decoder ??= new JpegDecoder();
-  return decoder.decode(data, ratio);
+  return decoder.decode(data, ratio, pixels);
 }

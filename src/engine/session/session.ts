@@ -35,6 +35,8 @@ export interface RunMode {
   readonly inOneThread?: boolean;
   /** Run in the calling thread, which blocks the event loop. */
   readonly blocking?: boolean;
+  /** Arrays of their type and length that receive the fetches, by their order; new ones by default. */
+  readonly into?: readonly (HostArray | undefined)[];
 }
 
 /** The reason to report where a run fails; the run's own error is used unless there is a better one. */
@@ -109,7 +111,7 @@ export class Session {
     feeds: readonly Feed[],
     fetches: readonly GraphOutput[],
     targets: readonly Pointer[],
-    { times, inOneThread = false, blocking = false }: RunMode,
+    { times, inOneThread = false, blocking = false, into = [] }: RunMode,
   ): Promise<HostTensor[]> {
     const api = this.#api;
     if (this.#cancellation) throw this.#cancellation;
@@ -144,7 +146,7 @@ export class Session {
         throw this.#cancellation ?? (await this.#explain?.(failure)) ?? failure;
       }
       if (times && metadata !== null) times.push(...readTimes(copyBuffer(api, metadata)));
-      return outputs.map((output) => this.#toHost(output as Pointer));
+      return outputs.map((output, i) => this.#toHost(output as Pointer, into[i]));
     } finally {
       for (const buffer of [options, metadata]) if (buffer !== null) api.deleteBuffer(buffer);
       for (const native of [...inputs, ...outputs]) if (native !== null) api.deleteTensor(native);
@@ -152,12 +154,12 @@ export class Session {
     }
   }
 
-  #toHost(native: Pointer): HostTensor {
+  #toHost(native: Pointer, into?: HostArray): HostTensor {
     const dtype = dtypeName(this.#api.tensorType(native)) as HostTensor['dtype'];
     return {
       dtype,
       shape: shapeOfNative(this.#api, native),
-      data: readNative(this.#api, native) as HostArray,
+      data: readNative(this.#api, native, into) as HostArray,
     };
   }
 
