@@ -3,30 +3,15 @@
 import { createHash } from 'node:crypto';
 import { loadTokenizer } from '../../tokenizers/load.ts';
 import { InterruptedError } from '../../util/errors.ts';
+import { Int32List } from '../../util/int32-list.ts';
 import { MAX_COMPARED, NearCodes } from '../tokens/near-codes.ts';
 import { readFinishedManifest, readSamples } from '../tokens/read.ts';
 import type { TokenSample } from '../tokens/shard.ts';
-import { CAPTION_LENGTHS, MAX_FREQUENT_WORDS } from './captions.ts';
+import { CaptionTexts, type TextReport } from './captions.ts';
 import type { CheckOptions } from './check.ts';
-import { type Bin, Histogram, type Range } from './distribution.ts';
-import { type WordCount, WordCounts } from './words.ts';
-
-/** Names that are listed of each kind, and groups of duplicates. */
-const MAX_LISTED = 1000;
-/** Different codes that are remembered to find copies. */
-const MAX_HASHED = 1_000_000;
-
-/** Names, of which the first are kept. */
-export interface Listed {
-  readonly count: number;
-  readonly first: readonly string[];
-}
-
-/** Groups of images, of which the first are kept; `images` counts those beyond the first of each group. */
-export interface Groups {
-  readonly images: number;
-  readonly first: readonly (readonly string[])[];
-}
+import { limit, type NameOf, SameContents } from './copies.ts';
+import { GroupList, type Groups, List, type Listed } from './lists.ts';
+import { RecordFile } from './record-file.ts';
 
 export interface TokenReport {
   readonly path: string;
@@ -39,18 +24,13 @@ export interface TokenReport {
   readonly images: number;
   /** Images that could not be encoded, with the reason. */
   readonly skipped: Listed;
-  readonly captions: {
+  readonly captions: TextReport & {
     /** Images with a caption. */
     readonly count: number;
     readonly several: number;
     readonly missing: Listed;
     /** Captions of more tokens than asked for; of more words without a tokenizer. */
     readonly tooLong: Listed;
-    readonly words: Range | undefined;
-    /** With a tokenizer. */
-    readonly tokens: Range | undefined;
-    readonly lengths: readonly Bin[];
-    readonly frequentWords: readonly WordCount[];
   };
   /** Images with the same codes, and with nearly the same (tokens/near-codes.ts). */
   readonly duplicates: Groups;
@@ -75,19 +55,23 @@ export async function checkTokens(path: string, options: CheckOptions): Promise<
   const manifest = await readFinishedManifest(path);
   const { dvae, imageSize, grid, vocabulary, images, shards } = manifest;
   const codeCounts = new Float64Array(vocabulary);
-  const [words, tokens] = [new Histogram(), new Histogram()];
-  const frequent = new WordCounts();
+  const texts = new CaptionTexts(textLength, tokenizer);
   const [missing, tooLong, skipped] = [new List(), new List(), new List()];
-  const same = new SameCodes();
+  const same = new SameContents();
   const near = new NearGroups(grid ** 2);
+  const keys = new RecordFile<string>();
+  const nameOf = (image: number): Promise<string> => keys.get(image);
   let [captioned, several, done, last] = [0, 0, 0, -1];
   const addCaption = (caption: string, key: string): void => {
-    const length = caption.split(/\s+/).length;
-    words.add(length);
-    frequent.add(caption);
-    const ids = tokenizer?.encode(caption).length;
-    if (ids !== undefined) tokens.add(ids);
-    if ((ids ?? length) > textLength) tooLong.add(`${key} (${ids ?? length})`);
+    const long = texts.add(caption);
+    if (long) tooLong.add(`${key} (${long.tokens ?? long.words})`);
+  };
+  const compare = async (sample: TokenSample): Promise<void> => {
+    const image = keys.size;
+    await keys.add(sample.key);
+    const hash = createHash('sha256').update(sample.codes).digest();
+    const copy = await same.add(image, sample.key, hash, nameOf);
+    if (!copy) await near.add(image, sample, nameOf);
   };
   progress?.start('checking', images);
   try {
@@ -102,103 +86,43 @@ export async function checkTokens(path: string, options: CheckOptions): Promise<
         else captioned++;
         if (sample.captions.length > 1) several++;
         for (const caption of sample.captions) addCaption(caption, sample.key);
-        if (!same.isCopy(sample)) near.add(sample);
+        await compare(sample);
       }
       done += shard.count;
       progress?.update(done);
     }
   } finally {
     progress?.stop();
+    await keys.close();
   }
   const report: TokenReport = {
     ...{ path, dvae, imageSize, grid, vocabulary, shards: shards.length, images },
     skipped: skipped.listed,
     captions: {
       ...{ count: captioned, several, missing: missing.listed, tooLong: tooLong.listed },
-      words: words.range,
-      tokens: tokens.range,
-      lengths: (tokenizer ? tokens : words).bins(CAPTION_LENGTHS),
-      frequentWords: frequent.top(MAX_FREQUENT_WORDS),
+      ...texts.report,
     },
     duplicates: same.groups,
     nearDuplicates: near.groups,
-    limits: [...same.limits, ...near.limits],
+    limits: [...same.limits, ...near.limits, ...texts.limits],
   };
   return { report, codeCounts };
 }
 
-/** Names, the first of which are kept. */
-class List {
-  #count = 0;
-  readonly #first: string[] = [];
-
-  add(name: string): void {
-    this.#count++;
-    if (this.#first.length < MAX_LISTED) this.#first.push(name);
-  }
-
-  get listed(): Listed {
-    return { count: this.#count, first: this.#first };
-  }
-}
-
-/** Groups by the name of their first image. */
-class GroupList {
-  #images = 0;
-  readonly #groups = new Map<string, string[]>();
-
-  add(first: string, copy: string): void {
-    this.#images++;
-    const group = this.#groups.get(first);
-    if (group === undefined && this.#groups.size < MAX_LISTED) this.#groups.set(first, [first, copy]);
-    else if (group !== undefined && group.length < MAX_LISTED) group.push(copy);
-  }
-
-  get groups(): Groups {
-    return { images: this.#images, first: [...this.#groups.values()] };
-  }
-}
-
-class SameCodes {
-  /** Key of the first image by a hash of its codes. */
-  readonly #firsts = new Map<string, string>();
-  readonly #list = new GroupList();
-  #beyond = 0;
-
-  isCopy({ key, codes }: TokenSample): boolean {
-    const hash = createHash('sha256').update(codes).digest('base64').slice(0, 16);
-    const first = this.#firsts.get(hash);
-    if (first !== undefined) this.#list.add(first, key);
-    else if (this.#firsts.size < MAX_HASHED) this.#firsts.set(hash, key);
-    else this.#beyond++;
-    return first !== undefined;
-  }
-
-  get groups(): Groups {
-    return this.#list.groups;
-  }
-
-  get limits(): string[] {
-    if (this.#beyond === 0) return [];
-    return [
-      `copies: ${this.#beyond} images were compared with the first ${MAX_HASHED} different ones, not with one another`,
-    ];
-  }
-}
-
 class NearGroups {
   readonly #near: NearCodes;
-  readonly #names: string[] = [];
+  /** The image of each that is kept for comparison. */
+  readonly #images = new Int32List();
   readonly #list = new GroupList();
 
   constructor(length: number) {
     this.#near = new NearCodes(length);
   }
 
-  add({ key, codes }: TokenSample): void {
+  async add(image: number, { key, codes }: TokenSample, nameOf: NameOf): Promise<void> {
     const found = this.#near.find(codes);
-    if ('near' in found) this.#list.add(this.#names[found.near] as string, key);
-    else if (found.added !== undefined) this.#names.push(key);
+    if ('near' in found) await this.#list.add(this.#images.at(found.near), key, nameOf);
+    else if (found.added !== undefined) this.#images.push(image);
   }
 
   get groups(): Groups {
@@ -206,10 +130,6 @@ class NearGroups {
   }
 
   get limits(): string[] {
-    const { beyond } = this.#near;
-    if (beyond === 0) return [];
-    return [
-      `near duplicates: ${beyond} images were compared with the first ${MAX_COMPARED}, not with one another`,
-    ];
+    return limit('near duplicates', this.#near.beyond, MAX_COMPARED);
   }
 }

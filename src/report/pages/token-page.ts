@@ -1,7 +1,8 @@
 // The page of `mm data check` on token shards: its figures and tables. Its images are those that mm reconstruct makes.
 
-import type { Groups, Listed, TokenReport } from '../../data/check/check-tokens.ts';
+import type { TokenReport } from '../../data/check/check-tokens.ts';
 import type { Range } from '../../data/check/distribution.ts';
+import type { Groups, Listed } from '../../data/check/lists.ts';
 import { type GalleryTable, htmlPage, tableHtml } from './gallery.ts';
 
 /** Rows of a table, at most. */
@@ -47,7 +48,7 @@ export function tokenPage(report: TokenReport, { used, perplexity, textLength }:
       columns: ['word', 'times'],
       rows: captions.frequentWords.slice(0, 25).map(({ word, count }) => [word, count]),
     },
-    { title: 'Not all was compared', columns: ['what'], rows: report.limits.map((limit) => [limit]) },
+    { title: 'Not compared, or not exact', columns: ['what'], rows: report.limits.map((limit) => [limit]) },
   ];
   return htmlPage({
     title: 'Token shards',

@@ -1,7 +1,8 @@
 // mm data check on a folder of token shards.
 
 import { dirname } from 'node:path';
-import type { Groups, Listed, TokenReport } from '../../../data/check/check-tokens.ts';
+import type { TokenReport } from '../../../data/check/check-tokens.ts';
+import type { Groups, Listed } from '../../../data/check/lists.ts';
 import { type CodebookUse, codebookMetrics, countedUse } from '../../../inference/measures/codebook.ts';
 import { DataError } from '../../../util/errors.ts';
 import { assertWritable, writeFileAtomic } from '../../../util/files.ts';
@@ -76,7 +77,7 @@ function describe(
     ...warnings
       .filter(([, count]) => count > 0)
       .map(([what, count, first]) => `warning: ${count} ${what}: ${names(first, count)}`),
-    ...report.limits.map((limit) => `not all was compared: ${limit}`),
+    ...report.limits.map((limit) => `not compared, or not exact: ${limit}`),
   ];
 }
 
