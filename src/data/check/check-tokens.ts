@@ -7,9 +7,9 @@ import { Int32List } from '../../util/int32-list.ts';
 import { MAX_COMPARED, NearCodes } from '../tokens/near-codes.ts';
 import { readFinishedManifest, readSamples } from '../tokens/read.ts';
 import type { TokenSample } from '../tokens/shard.ts';
-import { CaptionTexts, type TextReport } from './captions.ts';
+import { CaptionTexts, type LongCaption, type TextReport } from './captions.ts';
 import type { CheckOptions } from './check.ts';
-import { limit, type NameOf, SameContents } from './copies.ts';
+import { type Copy, limit, type NameOf, SameContents } from './copies.ts';
 import { GroupList, type Groups, List, type Listed } from './lists.ts';
 import { RecordFile } from './record-file.ts';
 
@@ -30,7 +30,7 @@ export interface TokenReport {
     readonly several: number;
     readonly missing: Listed;
     /** Captions of more tokens than asked for; of more words without a tokenizer. */
-    readonly tooLong: Listed;
+    readonly tooLong: Listed<LongCaption>;
   };
   /** Images with the same codes, and with nearly the same (tokens/near-codes.ts). */
   readonly duplicates: Groups;
@@ -43,7 +43,13 @@ export interface CheckedTokens {
   readonly report: TokenReport;
   /** How often each code is used. */
   readonly codeCounts: Float64Array;
+  /** The shard of each image that the report lists, and of some images of all parts of the folder, by their keys. */
+  readonly shardOf: ReadonlyMap<string, number>;
+  readonly some: readonly string[];
 }
+
+/** Images from all parts of a folder. */
+const SOME = 18;
 
 /**
  * Reads every shard of a folder that `mm tokenize` finished.
@@ -56,44 +62,54 @@ export async function checkTokens(path: string, options: CheckOptions): Promise<
   const { dvae, imageSize, grid, vocabulary, images, shards } = manifest;
   const codeCounts = new Float64Array(vocabulary);
   const texts = new CaptionTexts(textLength, tokenizer);
-  const [missing, tooLong, skipped] = [new List(), new List(), new List()];
+  const [missing, skipped] = [new List(), new List()];
+  const tooLong = new List<LongCaption>();
   const same = new SameContents();
   const near = new NearGroups(grid ** 2);
-  const keys = new RecordFile<string>();
-  const nameOf = (image: number): Promise<string> => keys.get(image);
-  let [captioned, several, done, last] = [0, 0, 0, -1];
-  const addCaption = (caption: string, key: string): void => {
-    const long = texts.add(caption);
-    if (long) tooLong.add(`${key} (${long.tokens ?? long.words})`);
-  };
-  const compare = async (sample: TokenSample): Promise<void> => {
-    const image = keys.size;
-    await keys.add(sample.key);
-    const hash = createHash('sha256').update(sample.codes).digest();
-    const copy = await same.add(image, sample.key, hash, nameOf);
-    if (!copy) await near.add(image, sample, nameOf);
+  const seen = new RecordFile<readonly [key: string, shard: number]>();
+  const nameOf = async (image: number): Promise<string> => (await seen.get(image))[0];
+  const shardOf = new Map<string, number>();
+  const some: string[] = [];
+  let [captioned, several, last] = [0, 0, -1];
+  const add = async (sample: TokenSample, shard: number): Promise<void> => {
+    const { key, codes, captions } = sample;
+    const image = seen.size;
+    await seen.add([key, shard]);
+    for (const code of codes) codeCounts[code] = (codeCounts[code] as number) + 1;
+    let isListed = captions.length === 0 && missing.add(key);
+    if (captions.length > 0) captioned++;
+    if (captions.length > 1) several++;
+    for (const caption of captions) {
+      const long = texts.add(caption);
+      if (long && tooLong.add({ file: key, ...long })) isListed = true;
+    }
+    const hash = createHash('sha256').update(codes).digest();
+    const copy = (await same.add(image, key, hash, nameOf)) ?? (await near.add(image, sample, nameOf));
+    if (copy?.isListed) {
+      isListed = true;
+      shardOf.set(...(await seen.get(copy.first)));
+    }
+    if (image === Math.floor((some.length * images) / Math.min(SOME, images))) {
+      some.push(key);
+      isListed = true;
+    }
+    if (isListed) shardOf.set(key, shard);
   };
   progress?.start('checking', images);
   try {
-    for (const shard of shards) {
+    for (const [i, shard] of shards.entries()) {
       if (signal?.aborted)
         throw new InterruptedError('stopped before every shard was checked', { code: 'E_INTERRUPTED' });
       for (const { file, why } of shard.skipped) skipped.add(`${file}: ${why}`);
       for (const sample of await readSamples(path, shard, manifest, last)) {
         last = sample.index;
-        for (const code of sample.codes) codeCounts[code] = (codeCounts[code] as number) + 1;
-        if (sample.captions.length === 0) missing.add(sample.key);
-        else captioned++;
-        if (sample.captions.length > 1) several++;
-        for (const caption of sample.captions) addCaption(caption, sample.key);
-        await compare(sample);
+        await add(sample, i);
       }
-      done += shard.count;
-      progress?.update(done);
+      progress?.update(seen.size);
     }
   } finally {
     progress?.stop();
-    await keys.close();
+    await seen.close();
   }
   const report: TokenReport = {
     ...{ path, dvae, imageSize, grid, vocabulary, shards: shards.length, images },
@@ -106,7 +122,7 @@ export async function checkTokens(path: string, options: CheckOptions): Promise<
     nearDuplicates: near.groups,
     limits: [...same.limits, ...near.limits, ...texts.limits],
   };
-  return { report, codeCounts };
+  return { report, codeCounts, shardOf, some };
 }
 
 class NearGroups {
@@ -119,10 +135,14 @@ class NearGroups {
     this.#near = new NearCodes(length);
   }
 
-  async add(image: number, { key, codes }: TokenSample, nameOf: NameOf): Promise<void> {
+  async add(image: number, { key, codes }: TokenSample, nameOf: NameOf): Promise<Copy | undefined> {
     const found = this.#near.find(codes);
-    if ('near' in found) await this.#list.add(this.#images.at(found.near), key, nameOf);
-    else if (found.added !== undefined) this.#images.push(image);
+    if ('near' in found) {
+      const first = this.#images.at(found.near);
+      return { first, isListed: await this.#list.add(first, key, nameOf) };
+    }
+    if (found.added !== undefined) this.#images.push(image);
+    return undefined;
   }
 
   get groups(): Groups {

@@ -62,7 +62,7 @@ export function shardedTokens(
   };
 }
 
-/** Each example as often as its weight says, under keys and indices of their own (`repeated`). */
+/** Each example as often as its weight says, under separate keys and indices (`repeated`). */
 function copiesOf(
   samples: readonly TokenSample[],
   copies: number,

@@ -5,7 +5,7 @@ import type { Groups, Listed } from '../../../data/check/lists.ts';
 import type { DataReport, Found } from '../../../data/check/report.ts';
 import { isFault } from '../../../data/sources/fault-kinds.ts';
 import { SOURCES } from '../../../data/sources/source.ts';
-import { DataError } from '../../../util/errors.ts';
+import { DataError, UsageError } from '../../../util/errors.ts';
 import { assertWritable, writeFileAtomic } from '../../../util/files.ts';
 import { type Context, defineCommand } from '../../command.ts';
 import { TEXT, withExamples } from '../../help.ts';
@@ -36,7 +36,12 @@ export const command = defineCommand({
           ...TEXT,
           describe: 'tokenizer, of any kind (docs/FORMATS.md): caption lengths in tokens',
         })
-        .option('html', { ...TEXT, describe: 'write a page with images of each kind of fault to this file' }),
+        .option('html', { ...TEXT, describe: 'write a page with images of each kind of fault to this file' })
+        .option('dvae', {
+          ...TEXT,
+          describe: 'of token shards: the dVAE that made them, which decodes the images of the page',
+        })
+        .implies('dvae', 'html'),
       [
         ['counts, sizes and faults', 'data check data/shapes'],
         [
@@ -47,13 +52,15 @@ export const command = defineCommand({
       ],
     ),
 
-  async run({ path, 'text-length': textLength, tokenizer, html, ...flags }, context: Context) {
+  async run({ path, 'text-length': textLength, tokenizer, html, dvae, ...flags }, context: Context) {
     const { json, print, progress, signal } = context;
     const { isTokenFolder } = await import('../../../data/tokens/read.ts');
     if (await isTokenFolder(path)) {
       const { checkTokenShards } = await import('./check-tokens.ts');
-      return checkTokenShards(path, { textLength, tokenizer, html, maxBad: flags['max-bad'] }, context);
+      const maxBad = flags['max-bad'];
+      return checkTokenShards(path, { textLength, tokenizer, html, dvae, maxBad }, context);
     }
+    if (dvae !== undefined) throw noTokens(path);
     const { checkData } = await import('../../../data/check/check.ts');
     if (html !== undefined) await assertWritable(dirname(html));
     const keepsCopies = html !== undefined;
@@ -77,6 +84,14 @@ export const command = defineCommand({
     assertFewBad(report, flags['max-bad']);
   },
 });
+
+const noTokens = (where: string): UsageError =>
+  new UsageError('a dVAE is of use with token shards, and these are images', {
+    code: 'E_NO_TOKENS',
+    option: 'dvae',
+    where,
+    fix: 'leave out `dvae`, or name the folder that mm tokenize wrote',
+  });
 
 /** The limit that training has with the same flag. */
 function assertFewBad({ images, findings, unusable, path }: DataReport, maxBad: number | undefined): void {

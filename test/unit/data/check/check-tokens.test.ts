@@ -50,14 +50,19 @@ test('counts, captions, codes, and copies and near copies by their codes', async
   await folder.write(1, samples.slice(4), [{ file: '7.png', why: 'cut short' }]);
   await folder.finish();
 
-  const { report, codeCounts } = await checkTokens(path, { textLength: 8 });
+  const { report, codeCounts, shardOf, some } = await checkTokens(path, { textLength: 8 });
+  assert.deepEqual(some, ['k0', 'k1', 'k2', 'k3', 'k4', 'k5', 'k6']);
+  assert.deepEqual(
+    [...shardOf].sort(),
+    some.map((key, i) => [key, Number(i > 3)]),
+  );
   assert.deepEqual([report.images, report.shards, report.grid, report.vocabulary], [7, 2, GRID, 512]);
   assert.deepEqual(report.skipped, { count: 1, first: ['7.png: cut short'] });
   const { frequentWords, lengths, ...rest } = report.captions;
   assert.deepEqual(rest, {
     ...{ count: 5, several: 1, tokens: undefined, words: { min: 1, median: 3, max: 9 } },
     missing: { count: 2, first: ['k2', 'k6'] },
-    tooLong: { count: 1, first: ['k4 (9)'] },
+    tooLong: { count: 1, first: [{ file: 'k4', words: 9 }] },
   });
   assert.equal(frequentWords[0]?.word, 'long');
   assert.equal(
