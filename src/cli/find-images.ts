@@ -2,6 +2,7 @@
 
 import type { ImageFile } from '../data/image.ts';
 import type { Faults } from '../data/sources/faults.ts';
+import type { ClassedImage, LabelledImage } from '../data/sources/labelled.ts';
 import type { ReadOptions } from '../data/sources/source.ts';
 import { UsageError } from '../util/errors.ts';
 import type { JobContext } from '../util/job.ts';
@@ -38,7 +39,28 @@ export async function findImages(
   return found;
 }
 
-async function decoded(path: string, { dvae, context }: TokenDecoding): Promise<ImageFile[]> {
+/** The named images with their classes, by their folders (data/sources/labelled.ts). Throws as `findImages` does. */
+export async function findClasses(
+  paths: readonly string[],
+  faults: Faults,
+  options: Pick<ReadOptions, 'table' | 'signal'>,
+  tokens: TokenDecoding,
+): Promise<LabelledImage[]> {
+  const [{ readClasses, withClasses }, { isTokenFolder }] = await Promise.all([
+    import('../data/sources/labelled.ts'),
+    import('../data/tokens/read.ts'),
+  ]);
+  const found: LabelledImage[] = [];
+  for (const path of paths) {
+    const images = (await isTokenFolder(path))
+      ? withClasses(await decoded(path, tokens), path, faults)
+      : await readClasses(path, faults, options);
+    for (const image of images) found.push(image);
+  }
+  return found;
+}
+
+async function decoded(path: string, { dvae, context }: TokenDecoding): Promise<ClassedImage[]> {
   if (dvae === undefined) {
     throw new UsageError('these are token shards: codes of images, not images', {
       code: 'E_TOKENS_NOT_IMAGES',

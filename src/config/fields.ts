@@ -188,7 +188,7 @@ export const shuffle = z
       .default(200_000)
       .describe('images up to which a data set is listed in memory and shuffled as a whole')
       .meta({
-        note: 'A larger data set of tars, or of token shards, is read shard by shard: an epoch visits the shards in a shuffled order, a few of them at a time. The images of tars are counted once; the counts are in the cache folder.',
+        note: 'A larger data set of tars, or of token shards, is read shard by shard: an epoch visits the shards in a shuffled order, a few of them at a time. The images of tars are counted once; the counts are in the cache folder. `mm train-dalle` encodes more images than these into token shards in the cache folder.',
       }),
     buffer: positiveInteger()
       .default(16_384)

@@ -24,6 +24,7 @@ import { ClipPipeline } from '../../src/inference/clip/pipeline.ts';
 import { EXIT } from '../../src/util/errors.ts';
 import { mm } from '../support/mm.ts';
 import { testRefusals } from '../support/refusal.ts';
+import { packTar } from '../support/tars.ts';
 import { writeTinyClip } from '../support/tiny-clip.ts';
 import { writeImage, writeImages, writeTinyDvae } from '../support/tiny-dvae.ts';
 import { writeTokenizer } from '../support/tiny-runs.ts';
@@ -217,6 +218,29 @@ describe('mm classify', () => {
     const wrong = await mm(['classify', classes, '--clip', other, '--classifier', saved, '--no-cache']);
     assert.equal(wrong.code, EXIT.data);
     assert.match(wrong.stderr, / {2}code: E_CLASSIFIER_OF_OTHER_CLIP\n/);
+  });
+
+  test('token shards have the classes of the tar that they are made of: its labels, else its folders', async () => {
+    const image = (label: string) => readFileSync(join(classes, label, '0.png'));
+    const members = { 'one/a.png': image('one'), 'two/b.png': image('two'), 'two/b.cls': 'three' };
+    const [tar, tokens, dvae] = ['classes.tar', 'class-tokens', 'class-dvae'].map((name) =>
+      join(root, name),
+    ) as [string, string, string];
+    writeFileSync(tar, await packTar(members));
+    await writeTinyDvae(dvae);
+    const made = await mm(['tokenize', '--data', tar, '--dvae', dvae, '--out', tokens]);
+    assert.equal(made.code, 0, made.stderr);
+    const { code, stdout, stderr } = await classify(tokens, ...flags, '--truth', 'folders', '--dvae', dvae);
+    assert.equal(code, 0, stderr);
+    assert.deepEqual(
+      lines<Image>(stdout)
+        .slice(0, -1)
+        .map(({ file, truth }) => [file, truth]),
+      [
+        [join(tokens, 'classes/one/a'), 'one'],
+        [join(tokens, 'classes/two/b'), 'three'],
+      ],
+    );
   });
 
   test('--truth takes a CSV; an image that does not decode is reported and skipped', async () => {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 import tar from 'tar-stream';
-import type { DataReport } from '../../src/data/check/check.ts';
+import type { DataReport } from '../../src/data/check/report.ts';
 import { trainBpe } from '../../src/tokenizers/train.ts';
 import { noise, plain, temporaryFolder, write } from '../support/images.ts';
 import { mm } from '../support/mm.ts';
@@ -90,13 +90,15 @@ async function faultyFolder(): Promise<string> {
   return folder;
 }
 
+const listed = (...first: readonly unknown[]) => ({ count: first.length, first });
+
 test('check reports every kind of fault', async () => {
   const folder = await faultyFolder();
   const { code, stdout, stderr } = await mm(['data', 'check', folder, '--json', '--text-length', '8']);
   assert.equal(code, 0, stderr);
   const { unusable, findings, ...report } = JSON.parse(stdout) as DataReport;
   assert.deepEqual(
-    unusable.map(({ file, reason }) => [file, reason.replace(/ \(.*/, '')]),
+    unusable.first.map(({ file, reason }) => [file, reason.replace(/ \(.*/, '')]),
     [
       ['cut.png', 'truncated or damaged'],
       ['dot.png', 'only 1 × 1 pixels; 4 on a side are the least'],
@@ -104,7 +106,7 @@ test('check reports every kind of fault', async () => {
     ],
   );
   assert.deepEqual(
-    unusable.map(({ kind }) => kind),
+    unusable.first.map(({ kind }) => kind),
     ['damaged-image', 'image-size', 'not-an-image'],
   );
   assert.deepEqual(
@@ -135,8 +137,9 @@ test('check reports every kind of fault', async () => {
       { range: '4:3 to 2:1, wide', count: 2 },
       { range: 'wider than 2:1', count: 1 },
     ],
-    duplicates: [['good.png', 'nested/copy.png']],
-    nearDuplicates: [],
+    duplicates: { images: 1, first: [['good.png', 'nested/copy.png']] },
+    nearDuplicates: { images: 0, first: [] },
+    limits: [],
     captions: {
       count: 3,
       distinct: 2,
@@ -152,12 +155,12 @@ test('check reports every kind of fault', async () => {
         ...['a', 'image', 'red'].map((word) => ({ word, count: 2 })),
         ...['and', 'another', 'caption'].map((word) => ({ word, count: 1 })),
       ],
-      missing: ['bare.webp', 'cut.png', 'dot.png', 'text.jpg'],
-      empty: ['blank.txt'],
-      unreadable: [],
-      tooLong: [{ file: 'wide.txt', words: 9 }],
-      severalLines: ['nested/copy.txt'],
-      withoutImage: ['alone.txt'],
+      missing: listed('bare.webp', 'cut.png', 'dot.png', 'text.jpg'),
+      empty: listed('blank.txt'),
+      unreadable: listed(),
+      tooLong: listed({ file: 'wide.txt', words: 9 }),
+      severalLines: listed('nested/copy.txt'),
+      withoutImage: listed('alone.txt'),
     },
   });
 });
@@ -184,7 +187,7 @@ test('check counts tokens, and writes a page with images of each kind of fault',
   const all = ['a red image', 'a red image', 'and another caption', 'green '.repeat(9).trim()];
   const lengths = all.map((caption) => bpe.encode(caption).length).sort((x, y) => x - y);
   assert.deepEqual(
-    captions.tooLong.map(({ tokens = 0 }) => tokens).sort((x, y) => x - y),
+    captions.tooLong.first.map(({ tokens = 0 }) => tokens).sort((x, y) => x - y),
     lengths,
   );
   assert.deepEqual(captions.tokens, { min: lengths[0], median: lengths[2], max: lengths[3] });
@@ -212,11 +215,11 @@ test('check reads tars and lists like training, and names a damaged tar', async 
   const report = JSON.parse(tars.stdout) as DataReport;
   assert.deepEqual([report.images, report.usable, report.captions.count], [2, 1, 1]);
   assert.deepEqual(
-    report.unusable.map(({ file }) => file),
+    report.unusable.first.map(({ file }) => file),
     ['b.tar', 'a.tar/1.png'],
   );
-  assert.deepEqual(report.captions.severalLines, ['a.tar/0.png']);
-  assert.deepEqual(report.captions.withoutImage, ['a.tar/2.txt']);
+  assert.deepEqual(report.captions.severalLines, listed('a.tar/0.png'));
+  assert.deepEqual(report.captions.withoutImage, listed('a.tar/2.txt'));
 
   await write(join(folder, 'red.png'), red);
   await write(join(folder, 'green.avif'), await plain(16, 16, '#0f0').avif().toBuffer());
@@ -267,8 +270,11 @@ test('check reports files without read permission', { skip: isRoot && 'root read
   await write(join(folder, 'b.txt'), 'white');
   for (const name of ['a.png', 'b.txt']) await chmod(join(folder, name), 0);
   const report = JSON.parse((await mm(['data', 'check', folder, '--json'])).stdout) as DataReport;
-  assert.deepEqual(report.unusable, [{ file: 'a.png', reason: 'no permission to read the file' }]);
-  assert.deepEqual(report.captions.unreadable, ['b.txt']);
+  assert.deepEqual(
+    report.unusable,
+    listed({ file: 'a.png', reason: 'no permission to read the file', kind: 'unreadable-file' }),
+  );
+  assert.deepEqual(report.captions.unreadable, listed('b.txt'));
 });
 
 test('data without an action, or with an unknown one, is refused with the known ones', async () => {

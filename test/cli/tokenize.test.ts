@@ -61,6 +61,21 @@ describe('mm tokenize', () => {
     whole = contents(out);
   });
 
+  test('data check has their images on its page, decoded by the dVAE, and by no other', async () => {
+    const check = ['data', 'check', join(root, 'whole'), '--html', join(root, 'page.html'), '--dvae'];
+    const { code, stdout, stderr } = await mm([...check, dvae]);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^12 images of 4 × 4 codes/m);
+    const page = readFileSync(join(root, 'page.html'), 'utf8');
+    assert.match(page, /Some of the images[\s\S]*picture 3[\s\S]*Lengths of captions/);
+    assert.ok(page.split('data:image/png;base64,').length > IMAGES);
+    const other = join(root, 'other-dvae');
+    await writeTinyDvae(other, 2);
+    const wrong = await mm([...check, other]);
+    assert.equal(wrong.code, EXIT.data);
+    assert.match(wrong.stderr, / {2}code: E_DVAE_DIFFERS\n/);
+  });
+
   test('a folder with other files is refused and left as it is', async () => {
     const out = join(root, 'other');
     mkdirSync(out);

@@ -23,17 +23,19 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-/** Runs `mm …flags` from the repository's root; `watch` may send it signals, `env` adds variables. */
+/** Runs `mm …flags` from the repository's root; `watch` may send it signals, `env` adds variables, `input` is its stdin, by default empty. */
 export async function mm(
   flags: readonly string[],
   watch?: (child: ChildProcess) => void,
   env: Readonly<Record<string, string>> = {},
+  input?: Uint8Array | string,
 ): Promise<Outcome> {
   const child = spawn(process.execPath, [...asModule(PROGRAM), ...flags], {
     cwd: ROOT,
     env: { ...process.env, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
   });
+  child.stdin.on('error', () => {}).end(input); // it may have ended before it read all
   watch?.(child);
   const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
   const [stdout, stderr, code] = await Promise.all([text(child.stdout), text(child.stderr), ended]);

@@ -6,7 +6,7 @@ import type { ReadOptions } from '../../data/sources/source.ts';
 import { InterruptedError, UsageError } from '../../util/errors.ts';
 import { clipFlags, withClip } from '../clip-flags.ts';
 import { type Context, defineCommand } from '../command.ts';
-import { findImages, type TokenDecoding } from '../find-images.ts';
+import { findClasses, findImages, type TokenDecoding } from '../find-images.ts';
 import { REPEATABLE, TEXT, withExamples } from '../help.ts';
 import { openFaults, tableOptions } from '../source-flags.ts';
 import { wholeNumber } from '../whole-number.ts';
@@ -136,8 +136,8 @@ async function labelledImages(
   tokens: TokenDecoding,
 ): Promise<(ImageFile & { readonly label?: string })[]> {
   if (truth === undefined) return findImages(images, faults, options, tokens);
-  const { readClasses, readLabelTable } = await import('../../data/sources/labelled.ts');
-  if (truth === 'folders') return (await Promise.all(images.map((path) => readClasses(path, faults)))).flat();
+  if (truth === 'folders') return findClasses(images, faults, options, tokens);
+  const { readLabelTable } = await import('../../data/sources/labelled.ts');
   const { resolve } = await import('node:path');
   const known = new Map((await readLabelTable(truth, faults)).map(({ path, label }) => [path, label]));
   return (await findImages(images, faults, options, tokens)).map((image) => {

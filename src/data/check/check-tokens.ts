@@ -3,30 +3,15 @@
 import { createHash } from 'node:crypto';
 import { loadTokenizer } from '../../tokenizers/load.ts';
 import { InterruptedError } from '../../util/errors.ts';
+import { Int32List } from '../../util/int32-list.ts';
 import { MAX_COMPARED, NearCodes } from '../tokens/near-codes.ts';
 import { readFinishedManifest, readSamples } from '../tokens/read.ts';
 import type { TokenSample } from '../tokens/shard.ts';
-import { CAPTION_LENGTHS, MAX_FREQUENT_WORDS } from './captions.ts';
+import { CaptionTexts, type LongCaption, type TextReport } from './captions.ts';
 import type { CheckOptions } from './check.ts';
-import { type Bin, Histogram, type Range } from './distribution.ts';
-import { type WordCount, WordCounts } from './words.ts';
-
-/** Names that are listed of each kind, and groups of duplicates. */
-const MAX_LISTED = 1000;
-/** Different codes that are remembered to find copies. */
-const MAX_HASHED = 1_000_000;
-
-/** Names, of which the first are kept. */
-export interface Listed {
-  readonly count: number;
-  readonly first: readonly string[];
-}
-
-/** Groups of images, of which the first are kept; `images` counts those beyond the first of each group. */
-export interface Groups {
-  readonly images: number;
-  readonly first: readonly (readonly string[])[];
-}
+import { type Copy, limit, type NameOf, SameContents } from './copies.ts';
+import { GroupList, type Groups, List, type Listed } from './lists.ts';
+import { RecordFile } from './record-file.ts';
 
 export interface TokenReport {
   readonly path: string;
@@ -39,18 +24,13 @@ export interface TokenReport {
   readonly images: number;
   /** Images that could not be encoded, with the reason. */
   readonly skipped: Listed;
-  readonly captions: {
+  readonly captions: TextReport & {
     /** Images with a caption. */
     readonly count: number;
     readonly several: number;
     readonly missing: Listed;
     /** Captions of more tokens than asked for; of more words without a tokenizer. */
-    readonly tooLong: Listed;
-    readonly words: Range | undefined;
-    /** With a tokenizer. */
-    readonly tokens: Range | undefined;
-    readonly lengths: readonly Bin[];
-    readonly frequentWords: readonly WordCount[];
+    readonly tooLong: Listed<LongCaption>;
   };
   /** Images with the same codes, and with nearly the same (tokens/near-codes.ts). */
   readonly duplicates: Groups;
@@ -63,7 +43,13 @@ export interface CheckedTokens {
   readonly report: TokenReport;
   /** How often each code is used. */
   readonly codeCounts: Float64Array;
+  /** The shard of each image that the report lists, and of some images of all parts of the folder, by their keys. */
+  readonly shardOf: ReadonlyMap<string, number>;
+  readonly some: readonly string[];
 }
+
+/** Images from all parts of a folder. */
+const SOME = 18;
 
 /**
  * Reads every shard of a folder that `mm tokenize` finished.
@@ -75,130 +61,88 @@ export async function checkTokens(path: string, options: CheckOptions): Promise<
   const manifest = await readFinishedManifest(path);
   const { dvae, imageSize, grid, vocabulary, images, shards } = manifest;
   const codeCounts = new Float64Array(vocabulary);
-  const [words, tokens] = [new Histogram(), new Histogram()];
-  const frequent = new WordCounts();
-  const [missing, tooLong, skipped] = [new List(), new List(), new List()];
-  const same = new SameCodes();
+  const texts = new CaptionTexts(textLength, tokenizer);
+  const [missing, skipped] = [new List(), new List()];
+  const tooLong = new List<LongCaption>();
+  const same = new SameContents();
   const near = new NearGroups(grid ** 2);
-  let [captioned, several, done, last] = [0, 0, 0, -1];
-  const addCaption = (caption: string, key: string): void => {
-    const length = caption.split(/\s+/).length;
-    words.add(length);
-    frequent.add(caption);
-    const ids = tokenizer?.encode(caption).length;
-    if (ids !== undefined) tokens.add(ids);
-    if ((ids ?? length) > textLength) tooLong.add(`${key} (${ids ?? length})`);
+  const seen = new RecordFile<readonly [key: string, shard: number]>();
+  const nameOf = async (image: number): Promise<string> => (await seen.get(image))[0];
+  const shardOf = new Map<string, number>();
+  const some: string[] = [];
+  let [captioned, several, last] = [0, 0, -1];
+  const add = async (sample: TokenSample, shard: number): Promise<void> => {
+    const { key, codes, captions } = sample;
+    const image = seen.size;
+    await seen.add([key, shard]);
+    for (const code of codes) codeCounts[code] = (codeCounts[code] as number) + 1;
+    let isListed = captions.length === 0 && missing.add(key);
+    if (captions.length > 0) captioned++;
+    if (captions.length > 1) several++;
+    for (const caption of captions) {
+      const long = texts.add(caption);
+      if (long && tooLong.add({ file: key, ...long })) isListed = true;
+    }
+    const hash = createHash('sha256').update(codes).digest();
+    const copy = (await same.add(image, key, hash, nameOf)) ?? (await near.add(image, sample, nameOf));
+    if (copy?.isListed) {
+      isListed = true;
+      shardOf.set(...(await seen.get(copy.first)));
+    }
+    if (image === Math.floor((some.length * images) / Math.min(SOME, images))) {
+      some.push(key);
+      isListed = true;
+    }
+    if (isListed) shardOf.set(key, shard);
   };
   progress?.start('checking', images);
   try {
-    for (const shard of shards) {
+    for (const [i, shard] of shards.entries()) {
       if (signal?.aborted)
         throw new InterruptedError('stopped before every shard was checked', { code: 'E_INTERRUPTED' });
       for (const { file, why } of shard.skipped) skipped.add(`${file}: ${why}`);
       for (const sample of await readSamples(path, shard, manifest, last)) {
         last = sample.index;
-        for (const code of sample.codes) codeCounts[code] = (codeCounts[code] as number) + 1;
-        if (sample.captions.length === 0) missing.add(sample.key);
-        else captioned++;
-        if (sample.captions.length > 1) several++;
-        for (const caption of sample.captions) addCaption(caption, sample.key);
-        if (!same.isCopy(sample)) near.add(sample);
+        await add(sample, i);
       }
-      done += shard.count;
-      progress?.update(done);
+      progress?.update(seen.size);
     }
   } finally {
     progress?.stop();
+    await seen.close();
   }
   const report: TokenReport = {
     ...{ path, dvae, imageSize, grid, vocabulary, shards: shards.length, images },
     skipped: skipped.listed,
     captions: {
       ...{ count: captioned, several, missing: missing.listed, tooLong: tooLong.listed },
-      words: words.range,
-      tokens: tokens.range,
-      lengths: (tokenizer ? tokens : words).bins(CAPTION_LENGTHS),
-      frequentWords: frequent.top(MAX_FREQUENT_WORDS),
+      ...texts.report,
     },
     duplicates: same.groups,
     nearDuplicates: near.groups,
-    limits: [...same.limits, ...near.limits],
+    limits: [...same.limits, ...near.limits, ...texts.limits],
   };
-  return { report, codeCounts };
-}
-
-/** Names, the first of which are kept. */
-class List {
-  #count = 0;
-  readonly #first: string[] = [];
-
-  add(name: string): void {
-    this.#count++;
-    if (this.#first.length < MAX_LISTED) this.#first.push(name);
-  }
-
-  get listed(): Listed {
-    return { count: this.#count, first: this.#first };
-  }
-}
-
-/** Groups by the name of their first image. */
-class GroupList {
-  #images = 0;
-  readonly #groups = new Map<string, string[]>();
-
-  add(first: string, copy: string): void {
-    this.#images++;
-    const group = this.#groups.get(first);
-    if (group === undefined && this.#groups.size < MAX_LISTED) this.#groups.set(first, [first, copy]);
-    else if (group !== undefined && group.length < MAX_LISTED) group.push(copy);
-  }
-
-  get groups(): Groups {
-    return { images: this.#images, first: [...this.#groups.values()] };
-  }
-}
-
-class SameCodes {
-  /** Key of the first image by a hash of its codes. */
-  readonly #firsts = new Map<string, string>();
-  readonly #list = new GroupList();
-  #beyond = 0;
-
-  isCopy({ key, codes }: TokenSample): boolean {
-    const hash = createHash('sha256').update(codes).digest('base64').slice(0, 16);
-    const first = this.#firsts.get(hash);
-    if (first !== undefined) this.#list.add(first, key);
-    else if (this.#firsts.size < MAX_HASHED) this.#firsts.set(hash, key);
-    else this.#beyond++;
-    return first !== undefined;
-  }
-
-  get groups(): Groups {
-    return this.#list.groups;
-  }
-
-  get limits(): string[] {
-    if (this.#beyond === 0) return [];
-    return [
-      `copies: ${this.#beyond} images were compared with the first ${MAX_HASHED} different ones, not with one another`,
-    ];
-  }
+  return { report, codeCounts, shardOf, some };
 }
 
 class NearGroups {
   readonly #near: NearCodes;
-  readonly #names: string[] = [];
+  /** The image of each that is kept for comparison. */
+  readonly #images = new Int32List();
   readonly #list = new GroupList();
 
   constructor(length: number) {
     this.#near = new NearCodes(length);
   }
 
-  add({ key, codes }: TokenSample): void {
+  async add(image: number, { key, codes }: TokenSample, nameOf: NameOf): Promise<Copy | undefined> {
     const found = this.#near.find(codes);
-    if ('near' in found) this.#list.add(this.#names[found.near] as string, key);
-    else if (found.added !== undefined) this.#names.push(key);
+    if ('near' in found) {
+      const first = this.#images.at(found.near);
+      return { first, isListed: await this.#list.add(first, key, nameOf) };
+    }
+    if (found.added !== undefined) this.#images.push(image);
+    return undefined;
   }
 
   get groups(): Groups {
@@ -206,10 +150,6 @@ class NearGroups {
   }
 
   get limits(): string[] {
-    const { beyond } = this.#near;
-    if (beyond === 0) return [];
-    return [
-      `near duplicates: ${beyond} images were compared with the first ${MAX_COMPARED}, not with one another`,
-    ];
+    return limit('near duplicates', this.#near.beyond, MAX_COMPARED);
   }
 }

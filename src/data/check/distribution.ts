@@ -12,17 +12,7 @@ export interface Bin {
   readonly count: number;
 }
 
-export function rangeOf(values: readonly number[]): Range | undefined {
-  if (values.length === 0) return undefined;
-  const sorted = values.toSorted((a, b) => a - b);
-  return {
-    min: sorted[0] as number,
-    median: sorted[Math.floor(sorted.length / 2)] as number,
-    max: sorted.at(-1) as number,
-  };
-}
-
-/** Whole numbers by how often they occur: memory is that of the different ones. */
+/** Values by how often they occur: memory is that of the different ones. */
 export class Histogram {
   readonly #counts = new Map<number, number>();
   total = 0;
@@ -32,7 +22,6 @@ export class Histogram {
     this.total++;
   }
 
-  /** As `rangeOf` of all values. */
   get range(): Range | undefined {
     const sorted = [...this.#counts].sort(([a], [b]) => a - b);
     let before = 0;
@@ -44,7 +33,17 @@ export class Histogram {
     return undefined;
   }
 
-  /** As `binsOf` all values. */
+  /** How many values are below `limit`. */
+  below(limit: number): number {
+    let sum = 0;
+    for (const [value, count] of this.#counts) if (value < limit) sum += count;
+    return sum;
+  }
+
+  /**
+   * Values between ascending edges: below the first, from each edge to before the next, from the last. Empty ends are
+   * left out.
+   */
   bins(edges: readonly number[]): Bin[] {
     const counts = new Array<number>(edges.length + 1).fill(0);
     for (const [value, count] of this.#counts) {
@@ -53,16 +52,6 @@ export class Histogram {
     }
     return named(counts, edges);
   }
-}
-
-/** Values between ascending edges: below the first, from each edge to before the next, from the last. Empty ends are left out. */
-export function binsOf(values: readonly number[], edges: readonly number[]): Bin[] {
-  const counts = new Array<number>(edges.length + 1).fill(0);
-  for (const value of values) {
-    const bin = binOf(value, edges);
-    counts[bin] = (counts[bin] as number) + 1;
-  }
-  return named(counts, edges);
 }
 
 function binOf(value: number, edges: readonly number[]): number {

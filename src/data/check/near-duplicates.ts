@@ -1,5 +1,6 @@
-// Groups of images that look nearly the same.
+// Images that look nearly the same.
 
+import { Int32List } from '../../util/int32-list.ts';
 import { hashDistance, type PerceptualHash } from './perceptual-hash.ts';
 
 /** Different bits, of 64, up to which two images count as near duplicates. */
@@ -8,59 +9,46 @@ export const MAX_DISTANCE = 4;
 const BANDS = MAX_DISTANCE + 1;
 const BAND_BITS = Math.ceil(64 / BANDS);
 
-export interface Hashed {
-  readonly file: string;
-  readonly hash: PerceptualHash;
-}
+/** Hashes among which a near one is found without comparing with all: about 40 bytes each. */
+export class Looks {
+  /** High and low half of each hash. */
+  readonly #words = new Int32List();
+  /** Newest hash by its bits of each band; before each hash the one before it with those bits; −1 is none. */
+  readonly #newest = Array.from({ length: BANDS }, () => new Int32Array(2 ** BAND_BITS).fill(-1));
+  readonly #before = Array.from({ length: BANDS }, () => new Int32List());
 
-/** Hashes among which a near one is found without comparing with all. */
-export interface Looks {
-  /** Number of the first hash within `MAX_DISTANCE`; undefined when there is none. */
-  find(hash: PerceptualHash): number | undefined;
-  /** Adds a hash, and returns its number. */
-  add(hash: PerceptualHash): number;
-}
-
-export function looks(): Looks {
-  const all: PerceptualHash[] = [];
-  /** Numbers by each band of the hash. */
-  const byBand = Array.from({ length: BANDS }, () => new Map<number, number[]>());
-  return {
-    find(hash) {
-      let found: number | undefined;
-      for (const [band, buckets] of byBand.entries())
-        for (const number of buckets.get(bandOf(hash, band)) ?? [])
-          if (
-            number < (found ?? all.length) &&
-            hashDistance(hash, all[number] as PerceptualHash) <= MAX_DISTANCE
-          )
-            found = number;
-      return found;
-    },
-    add(hash) {
-      for (const [band, buckets] of byBand.entries()) {
-        const key = bandOf(hash, band);
-        const bucket = buckets.get(key);
-        if (bucket) bucket.push(all.length);
-        else buckets.set(key, [all.length]);
-      }
-      return all.push(hash) - 1;
-    },
-  };
-}
-
-/**
- * Groups of at least two. Each image joins the first group whose first image is within `MAX_DISTANCE` of it: a chain of
- * small differences makes no group of different images.
- */
-export function nearDuplicates(images: readonly Hashed[]): string[][] {
-  const firsts = looks();
-  const groups: string[][] = [];
-  for (const { file, hash } of images) {
-    const group = firsts.find(hash) ?? firsts.add(hash);
-    groups[group] = [...(groups[group] ?? []), file];
+  get size(): number {
+    return this.#words.length / 2;
   }
-  return groups.filter(({ length }) => length > 1);
+
+  /** Number of the first hash within `MAX_DISTANCE`; undefined when there is none. */
+  find(hash: PerceptualHash): number | undefined {
+    let found = this.size;
+    for (const [band, before] of this.#before.entries()) {
+      let other = this.#newest[band]?.[bandOf(hash, band)] as number;
+      for (; other >= 0; other = before.at(other))
+        if (other < found && hashDistance(hash, this.#hash(other)) <= MAX_DISTANCE) found = other;
+    }
+    return found < this.size ? found : undefined;
+  }
+
+  /** Adds a hash, and returns its number. */
+  add(hash: PerceptualHash): number {
+    const number = this.size;
+    for (const [band, before] of this.#before.entries()) {
+      const newest = this.#newest[band] as Int32Array;
+      const bits = bandOf(hash, band);
+      before.push(newest[bits] as number);
+      newest[bits] = number;
+    }
+    this.#words.push(hash.high);
+    this.#words.push(hash.low);
+    return number;
+  }
+
+  #hash(number: number): PerceptualHash {
+    return { high: this.#words.at(2 * number), low: this.#words.at(2 * number + 1) };
+  }
 }
 
 /** Bits `band` × 13 and the 12 after it, counted from the lowest. */

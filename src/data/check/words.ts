@@ -1,7 +1,6 @@
 // The most frequent words of captions.
 
-/** Distinct words kept at a time; beyond it, words seen once so far are forgotten. */
-const MAX_WORDS = 500_000;
+import { FrequentTexts } from './frequent.ts';
 
 export interface WordCount {
   readonly word: string;
@@ -9,22 +8,23 @@ export interface WordCount {
 }
 
 export class WordCounts {
-  readonly #counts = new Map<string, number>();
+  readonly #counts = new FrequentTexts();
   /** Words as Unicode divides them, also in scripts without spaces. */
   readonly #segmenter = new Intl.Segmenter(undefined, { granularity: 'word' });
 
   add(caption: string): void {
     for (const { segment, isWordLike } of this.#segmenter.segment(caption.toLowerCase()))
-      if (isWordLike) this.#counts.set(segment, (this.#counts.get(segment) ?? 0) + 1);
-    if (this.#counts.size > MAX_WORDS)
-      for (const [word, count] of this.#counts) if (count === 1) this.#counts.delete(word);
+      if (isWordLike) this.#counts.add(segment);
   }
 
   /** The most frequent first; words of one count in their order. */
   top(limit: number): WordCount[] {
-    return [...this.#counts]
-      .map(([word, count]) => ({ word, count }))
-      .sort((a, b) => b.count - a.count || (a.word < b.word ? -1 : 1))
-      .slice(0, limit);
+    return this.#counts.top(limit).map(({ text, count }) => ({ word: text, count }));
+  }
+
+  /** What is not exact, in words. */
+  get limits(): string[] {
+    const { error } = this.#counts;
+    return error === 0 ? [] : [`words: there are so many that each count may be up to ${error} too low`];
   }
 }

@@ -6,9 +6,10 @@ import { stat } from 'node:fs/promises';
 import { relative, sep } from 'node:path';
 import type { JobContext } from '../../util/job.ts';
 import type { CaptionedImage } from '../image.ts';
+import { recordLack } from '../sources/keep-captioned.ts';
 import { openSource } from '../sources/open-source.ts';
 import { readImages, readParts } from '../sources/resolve.ts';
-import type { ReadOptions, SourcePart } from '../sources/source.ts';
+import type { ReadOptions, Source, SourcePart } from '../sources/source.ts';
 import { isUrl } from '../sources/streams.ts';
 import { shardChanged } from './images.ts';
 import { countsOfLarge } from './source-counts.ts';
@@ -51,25 +52,38 @@ export async function openIndexed(
   context: JobContext,
 ): Promise<IndexedSource> {
   const source = await openSource(data);
-  const { base } = source;
   const { signal } = context;
   const counts = await countsOfLarge(source, whole, context);
   const read = { ...options, captions: 'optional', signal } as const;
-  const indexed = (images: readonly CaptionedImage[], first: number): IndexedImage[] =>
-    images.map((image, i) => ({ ...image, index: first + i, file: fileOf(image.path, base) }));
-  if (counts === undefined) {
-    const images = indexed(await readImages(data, read), 0);
-    return {
-      total: images.length,
-      hash: hashOf(images),
-      uncaptioned: images.filter(({ captions }) => captions.length === 0).length,
-      async *parts(isWanted) {
-        if (isWanted(0, images.length)) yield { images, close: async () => {} };
-      },
-    };
-  }
+  return counts === undefined
+    ? indexedList(await readImages(data, read), source.base)
+    : indexedParts(source, counts, read);
+}
+
+/** Images that are listed in memory. @param base folder that file names are relative to */
+export function indexedList(list: readonly CaptionedImage[], base: string): IndexedSource {
+  const images = indexed(list, 0, base);
+  return {
+    total: images.length,
+    hash: hashOf(images),
+    uncaptioned: images.filter(({ captions }) => captions.length === 0).length,
+    async *parts(isWanted) {
+      if (isWanted(0, images.length)) yield { images, close: async () => {} };
+    },
+  };
+}
+
+/**
+ * Images that are read part by part. Where captions are required, an image without one is recorded, and keeps its index.
+ * @param counts images in each part
+ */
+export async function indexedParts(
+  { base, parts }: Source,
+  counts: Int32Array,
+  options: ReadOptions,
+): Promise<IndexedSource> {
   let total = 0;
-  const placed = source.parts.map((part, i) => {
+  const placed = parts.map((part, i) => {
     const from = total;
     total += counts[i] as number;
     return { part, from, to: total };
@@ -80,15 +94,21 @@ export async function openIndexed(
     uncaptioned: undefined,
     async *parts(isWanted) {
       const wanted = placed.filter(({ from, to }) => to > from && isWanted(from, to));
-      for await (const { part, from, to, opened } of readParts(wanted, read, true)) {
+      for await (const { part, from, to, opened } of readParts(wanted, options, true)) {
         const { images, close } = opened;
         if (images.length !== to - from) throw shardChanged(part.path, images.length, to - from);
-        options.faults?.report(images.length);
-        yield { images: indexed(images, from), close };
+        const lacking =
+          options.captions === 'required' ? images.filter(({ captions }) => captions.length === 0) : [];
+        for (const image of lacking) recordLack(image, options.faults);
+        options.faults?.report(images.length - lacking.length);
+        yield { images: indexed(images, from, base), close };
       }
     },
   };
 }
+
+const indexed = (images: readonly CaptionedImage[], first: number, base: string): IndexedImage[] =>
+  images.map((image, i) => ({ ...image, index: first + i, file: fileOf(image.path, base) }));
 
 const fileOf = (path: string, base: string): string =>
   isUrl(path) ? path : relative(base, path).replaceAll(sep, '/');

@@ -2,12 +2,13 @@
 
 import { dirname, resolve } from 'node:path';
 import { DataError } from '../../util/errors.ts';
-import type { CaptionedImage } from '../image.ts';
+import type { ImageFile } from '../image.ts';
 import { textLines } from './captions.ts';
 import { Faults } from './faults.ts';
 import { columnNames, findColumn } from './list-entries.ts';
 import { readListText } from './lists.ts';
 import { readImages } from './resolve.ts';
+import type { ReadOptions } from './source.ts';
 import { readTable } from './table.ts';
 
 export interface LabelledImage {
@@ -26,13 +27,41 @@ export async function readLabels(path: string): Promise<string[]> {
   });
 }
 
+/** An image as far as its class is concerned. */
+export interface ClassedImage extends ImageFile {
+  readonly key: string;
+  readonly label?: string;
+  /** Whether its key begins with the name of an archive. */
+  readonly isArchived: boolean;
+}
+
 /**
- * The labelled images of a source: the label of each is the one that the source has (.cls in tars, a label column), else
- * the name of the top-level folder that holds it. Images without one are recorded.
- * @throws DataError as `readImages` does, and when no image has a label
+ * The labelled images of a source (`withClasses`).
+ * @throws DataError as `readImages` and `withClasses` do
  */
-export async function readClasses(path: string, faults = new Faults()): Promise<LabelledImage[]> {
-  const images = await readImages(path, { captions: 'ignore', faults });
+export async function readClasses(
+  path: string,
+  faults = new Faults(),
+  options: Pick<ReadOptions, 'table' | 'signal'> = {},
+): Promise<LabelledImage[]> {
+  const images = await readImages(path, { ...options, captions: 'ignore', faults });
+  return withClasses(
+    images.map((image) => ({ ...image, isArchived: image.region !== undefined })),
+    path,
+    faults,
+  );
+}
+
+/**
+ * Images with their class: the label that the source has (.cls in tars, a label column), else the name of the top-level
+ * folder that holds the image. Images without one are recorded.
+ * @throws DataError when no image has a label
+ */
+export function withClasses(
+  images: readonly ClassedImage[],
+  path: string,
+  faults = new Faults(),
+): LabelledImage[] {
   const labelled = images.flatMap((image): LabelledImage[] => {
     const label = image.label ?? folderOf(image);
     if (label !== undefined) return [{ ...image, label }];
@@ -49,10 +78,8 @@ export async function readClasses(path: string, faults = new Faults()): Promise<
 }
 
 /** The top-level folder of an image; in a tar, below the archive's own name. */
-function folderOf({ key, region }: CaptionedImage): string | undefined {
-  const folders = key.split('/').slice(region ? 1 : 0, -1);
-  return folders[0];
-}
+const folderOf = ({ key, isArchived }: ClassedImage): string | undefined =>
+  key.split('/').slice(isArchived ? 1 : 0, -1)[0];
 
 /**
  * The rows of a table: the path of an image, relative to the file, and its label. A first row with names of columns is a

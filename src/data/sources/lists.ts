@@ -35,8 +35,13 @@ export const listPart = (path: string): SourcePart => ({
   read: (options) => readListPart(path, options),
 });
 
-async function readListPart(path: string, { captions, faults, table }: ReadOptions): Promise<OpenPart> {
-  const images = await readListImages(path, { faults, table });
+/** A list that came through a pipe: its paths are relative to the working folder. @param copy the file that has it */
+export const readPipedList = (copy: string, options: ReadOptions): Promise<OpenPart> =>
+  readListPart('-', options, copy);
+
+async function readListPart(path: string, options: ReadOptions, copy = path): Promise<OpenPart> {
+  const { captions, faults, table } = options;
+  const images = await readListImages(path, { faults, table, copy });
   if (images.length === 0) {
     const [bad] = faults?.counts.find(({ kind }) => kind === 'list-row')?.examples ?? [];
     throw new DataError(bad ? `the list names no image: ${bad.reason}` : 'the list names no image', {
@@ -49,16 +54,16 @@ async function readListPart(path: string, { captions, faults, table }: ReadOptio
 }
 
 /**
- * The images that a list names, which may be none.
+ * The images that a list names, which may be none. `copy` is the file to read where it is not the list's own.
  * @param isBeside the list is about images of a folder, which records twins itself
  * @throws DataError when it is no list
  */
 export async function readListImages(
   path: string,
-  { faults, table }: Pick<ReadOptions, 'faults' | 'table'>,
+  { faults, table, copy = path }: Pick<ReadOptions, 'faults' | 'table'> & { readonly copy?: string },
   isBeside = false,
 ): Promise<CaptionedImage[]> {
-  const { text, isLossy } = await readListText(path);
+  const { text, isLossy } = await readListText(copy);
   return toImages(path, entriesOf(path, text, table, faults), { isLossy, faults, isBeside });
 }
 

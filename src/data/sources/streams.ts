@@ -1,15 +1,16 @@
 // Archives that can only be read in order: compressed ones, pipes, and URLs. Each is copied into temporary storage,
-// unpacked, and read there. No command is run: a pipe is the shell's, `<(command)` or `-`.
+// unpacked, and read there. A pipe may be a list, too. No command is run: a pipe is the shell's, `<(command)` or `-`.
 
 import { constants, createReadStream, openSync } from 'node:fs';
-import { rm, stat } from 'node:fs/promises';
+import { open, rm, stat } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { DataError } from '../../util/errors.ts';
 import { readError } from '../../util/files.ts';
-import { COMPRESSIONS, contentOf } from '../content.ts';
+import { COMPRESSIONS, CONTENT_BYTES, contentOf } from '../content.ts';
 import { readArchive } from './archive.ts';
+import { readPipedList } from './lists.ts';
 import type { OpenPart, PartAccess, ReadOptions, SourcePart } from './source.ts';
 import { copyStream } from './spool.ts';
 
@@ -34,10 +35,27 @@ async function readStream(path: string, prefix: string, options: ReadOptions): P
   });
   const close = (): Promise<void> => rm(copy, { force: true });
   try {
+    if (!isUrl(path) && (await isText(copy))) {
+      const list = await readPipedList(copy, options);
+      await close();
+      return list;
+    }
     return { images: await readArchive(copy, { captions, faults, signal, prefix, name: path }), close };
   } catch (error) {
     await close();
     throw error;
+  }
+}
+
+/** Whether a file begins as a list does. */
+async function isText(path: string): Promise<boolean> {
+  const file = await open(path);
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(CONTENT_BYTES), 0, CONTENT_BYTES, 0);
+    const content = contentOf(buffer.subarray(0, bytesRead));
+    return content === 'text-utf16' || (content === 'unknown' && !buffer.subarray(0, bytesRead).includes(0));
+  } finally {
+    await file.close();
   }
 }
 

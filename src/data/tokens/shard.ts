@@ -20,6 +20,10 @@ export interface TokenSample extends CodeArray {
   readonly captions: readonly string[];
   /** The part of the data set that it belongs to, where its source says so. */
   readonly split?: 'train' | 'validation' | 'test' | undefined;
+  /** Its class, where its source says so. */
+  readonly label?: string | undefined;
+  /** Times that an epoch of training has it, where it is not 1. */
+  readonly weight?: number | undefined;
 }
 
 /** Digits of a KEY, so that names sort like numbers. */
@@ -31,6 +35,8 @@ const aboutSchema = z.object({
   key: z.string(),
   file: z.string(),
   split: z.enum(['train', 'validation', 'test']).optional(),
+  label: z.string().optional(),
+  weight: z.number().positive().optional(),
 });
 
 /** The bytes of a shard: the same for the same samples. */
@@ -43,7 +49,8 @@ export async function packShard(samples: readonly TokenSample[]): Promise<Buffer
     };
     add(CODES, encodeNpy(sample));
     if (sample.captions.length > 0) add(CAPTIONS, sample.captions.join('\n'));
-    add(ABOUT, JSON.stringify({ key: sample.key, file: sample.file, split: sample.split }));
+    const { key, file, split, label, weight } = sample;
+    add(ABOUT, JSON.stringify({ key, file, split, label, weight }));
   }
   pack.finalize();
   return buffer(pack);

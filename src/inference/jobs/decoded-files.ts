@@ -3,7 +3,7 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readCheckpoint } from '../../checkpoint/read.ts';
-import type { ImageFile } from '../../data/image.ts';
+import type { ClassedImage } from '../../data/sources/labelled.ts';
 import { temporaryFile } from '../../data/sources/spool.ts';
 import { assertSameDvae } from '../../data/tokens/check.ts';
 import { readFinishedManifest, readSamples } from '../../data/tokens/read.ts';
@@ -27,7 +27,7 @@ export async function decodeToFiles(
   path: string,
   dvae: string,
   { log, progress, signal }: JobContext,
-): Promise<ImageFile[]> {
+): Promise<ClassedImage[]> {
   const checkpoint = await readCheckpoint(dvae, { kind: 'dvae', warn: (message) => log.warn(message) });
   const manifest = await readFinishedManifest(path);
   const runtime = new Runtime();
@@ -40,7 +40,7 @@ export async function decodeToFiles(
     const written = await open(file, 'wx', 0o600).catch((error: unknown) => {
       throw storageError(error, file);
     });
-    const found: ImageFile[] = [];
+    const found: ClassedImage[] = [];
     let offset = 0;
     progress.start('decoding tokens', manifest.images);
     try {
@@ -54,12 +54,16 @@ export async function decodeToFiles(
             });
           const batch = samples.slice(start, start + IMAGES_PER_BATCH);
           const pixels = await codec.decode(Int32Array.from(batch.flatMap(({ codes }) => [...codes])));
-          for (const [i, { key }] of batch.entries()) {
+          for (const [i, { key, file: origin, label }] of batch.entries()) {
             const png = await encodePng(pixels.subarray(i * length, (i + 1) * length), imageSize, imageSize);
             await written.writeFile(png).catch((error: unknown) => {
               throw storageError(error, file);
             });
-            found.push({ path: join(path, key), region: { path: file, offset, length: png.length } });
+            found.push({
+              ...{ path: join(path, key), region: { path: file, offset, length: png.length }, key },
+              ...(label !== undefined && { label }),
+              isArchived: /\.(tar|tar\.gz|tgz|parquet)\//i.test(origin),
+            });
             offset += png.length;
           }
           progress.update(found.length);

@@ -53,25 +53,61 @@ export async function tokenizeFolder(
   { data, dvae, out, shardSize, resume, share, maxBad, table, whole = WHOLE }: TokenizeOptions,
   context: JobContext,
 ): Promise<TokenizedFolder> {
-  const { log, progress, signal } = context;
-  const warn = (message: string): void => log.warn(message);
+  const warn = (message: string): void => context.log.warn(message);
   const checkpoint = await readCheckpoint(dvae, { kind: 'dvae', warn });
-  const faults = new Faults(log, { maxBad });
+  const faults = new Faults(context.log, { maxBad });
   const source = await openIndexed(data, whole, { faults, table }, context);
   if (source.uncaptioned) warn(`${source.uncaptioned} of ${source.total} images have no caption`);
   const runtime = new Runtime();
-  let folder: TokenFolder | undefined;
   try {
     const codec = await DvaeCodec.open(runtime, checkpoint);
     assertCodesFit(codec, dvae);
-    const layout = shardLayout(codec, source, shardSize);
-    folder = await TokenFolder.open(out, layout, { resume, warn, share, images: source.total });
+    const made = await tokenizeSource(source, codec, { out, shardSize, resume, share, faults }, context);
+    const { uncaptioned, count } = made;
+    if (source.uncaptioned === undefined && uncaptioned > 0)
+      warn(`${uncaptioned} of ${count} images have no caption`);
+    return finished(made.folder, data);
+  } finally {
+    faults.summarize();
+    await runtime.close();
+  }
+}
+
+export interface SourceOptions extends Pick<TokenizeOptions, 'out' | 'shardSize' | 'resume' | 'share'> {
+  readonly faults: Faults;
+  /** What to do after an interruption. */
+  readonly continuation?: string;
+}
+
+export interface TokenizedSource {
+  /** Undefined when no image can be used. */
+  readonly folder: TokenizedFolder | undefined;
+  /** Images of the shards that were made, and those of them without a caption. */
+  readonly count: number;
+  readonly uncaptioned: number;
+}
+
+/**
+ * Encodes the images of a source into a folder of token shards; images that `faults` knows already are skipped.
+ * @throws as `tokenizeFolder`, of which it is the work
+ */
+export async function tokenizeSource(
+  source: IndexedSource,
+  codec: DvaeCodec,
+  { out, shardSize, resume, share, faults, continuation }: SourceOptions,
+  { log, progress, signal }: JobContext,
+): Promise<TokenizedSource> {
+  const warn = (message: string): void => log.warn(message);
+  const layout = shardLayout(codec, source, shardSize);
+  const folder = await TokenFolder.open(out, layout, { resume, warn, share, images: source.total });
+  try {
     const wanted = new WantedImages(source, folder, shardSize);
     const encoded = encodeImages(codec, wanted.batches(), {
       faults,
       total: folder.total,
       done: folder.done,
-      interruption: ([first]) => (first!.index % shardSize === 0 ? interrupted(out) : undefined),
+      interruption: ([first]) =>
+        first!.index % shardSize === 0 ? interrupted(out, continuation) : undefined,
       progress,
       signal,
     });
@@ -87,13 +123,10 @@ export async function tokenizeFolder(
       samples = [];
       skipped = [];
     }
-    if (source.uncaptioned === undefined && wanted.uncaptioned > 0)
-      warn(`${wanted.uncaptioned} of ${wanted.count} images have no caption`);
-    return await finish(folder, data);
+    const { count, uncaptioned } = wanted;
+    return { folder: await folder.finish(), count, uncaptioned };
   } finally {
-    faults.summarize();
-    await folder?.close();
-    await runtime.close();
+    await folder.close();
   }
 }
 
@@ -156,20 +189,15 @@ function shardLayout(
   return { dvae: hash, imageSize, grid, vocabulary, shardSize, source: source.hash };
 }
 
-const interrupted = (out: string): InterruptedError =>
-  new InterruptedError('stopped; the finished shards are kept', {
-    code: 'E_INTERRUPTED',
-    where: out,
-    fix: 'run the same command with `resume` to make the others',
-  });
+const interrupted = (
+  out: string,
+  fix = 'run the same command with `resume` to make the others',
+): InterruptedError =>
+  new InterruptedError('stopped; the finished shards are kept', { code: 'E_INTERRUPTED', where: out, fix });
 
 const toSamples = ({ images, codes }: EncodedBatch<IndexedImage>, grid: number): TokenSample[] =>
-  images.map(({ index, key, file, captions, split }, i) => ({
-    index,
-    key,
-    file,
-    captions,
-    split,
+  images.map(({ index, key, file, captions, split, label, weight }, i) => ({
+    ...{ index, key, file, captions, split, label, weight },
     rows: grid,
     columns: grid,
     codes: codes.subarray(i * grid ** 2, (i + 1) * grid ** 2),
@@ -182,9 +210,9 @@ function skippedOf({ all, images }: EncodedBatch<IndexedImage>, faults: Faults):
     .map(({ path, file }) => ({ file, why: faults.reason(path) ?? '' }));
 }
 
-async function finish(folder: TokenFolder, data: string): Promise<TokenizedFolder> {
-  const finished = await folder.finish();
-  if (finished) return finished;
+/** @throws DataError when there is no image in the folder */
+export function finished(folder: TokenizedFolder | undefined, data: string): TokenizedFolder {
+  if (folder) return folder;
   throw new DataError('none of the images can be read', {
     code: 'E_NO_USABLE_IMAGE',
     where: data,

@@ -1,7 +1,8 @@
 // The page of `mm data check`: its figures and tables, and images of each kind of fault.
 
-import type { CheckedData, DataReport, ExaminedImage } from '../../data/check/check.ts';
 import type { Bin, Range } from '../../data/check/distribution.ts';
+import type { Groups, Listed } from '../../data/check/lists.ts';
+import type { CheckedData, DataReport } from '../../data/check/report.ts';
 import { thumbnail } from '../../data/check/thumbnail.ts';
 import { FINDINGS } from '../../data/sources/fault-kinds.ts';
 import {
@@ -18,8 +19,6 @@ const MAX_CARDS = 18;
 const MAX_GROUPS = 8;
 /** Images shown of a group. */
 const MAX_IN_GROUP = 6;
-/** Sides of an image beyond this ratio are shown: a square of it has less than half. */
-const EXTREME_ASPECT = 2;
 
 /** An image on the page: its name, what is to be said of it, and its group. */
 interface Shown {
@@ -28,26 +27,27 @@ interface Shown {
 }
 
 /** The page's HTML; only the images that are shown are read again. */
-export async function dataPage({ report, files }: CheckedData, textLength: number): Promise<string> {
+export async function dataPage(checked: CheckedData, textLength: number): Promise<string> {
+  const { report, files } = checked;
   const { captions } = report;
-  const section = async (title: string, all: readonly Shown[], text: string): Promise<GallerySection[]> => {
-    if (all.length === 0) return [];
-    const shown = all.slice(0, MAX_CARDS);
-    const more = all.length > shown.length ? ` The first ${shown.length} of ${all.length}.` : '';
-    return [{ title, text: text + more, cards: await Promise.all(shown.map((one) => card(one, files))) }];
+  const section: MakeSection = async (title, { count: all, first }, text) => {
+    if (all === 0) return [];
+    const cards = await Promise.all(first.slice(0, MAX_CARDS).map((one) => card(one, files)));
+    const more = all > cards.length ? ` The first ${cards.length} of ${all}.` : '';
+    return [{ title, text: text + more, cards }];
   };
-  const named = (names: readonly string[]): Shown[] => names.map((file) => ({ file }));
+  const named = (listed: Listed) => mapListed(listed, (file): Shown => ({ file }));
   const unit = captions.tokens ? 'tokens' : 'words';
   const sections = [
-    ...(await unusable(report, section)),
+    ...(await unusable(checked, section)),
     ...(await section(
       'Extreme proportions',
-      extremes(files),
+      named(checked.extremes),
       'Most of such an image is outside its central square.',
     )),
     ...(await section(
       'Smallest images',
-      smallest(files),
+      named(checked.small),
       'An image is enlarged where a model reads a larger one.',
     )),
     ...(await section('Same contents', groups(report.duplicates), 'Files that are equal byte for byte.')),
@@ -58,12 +58,14 @@ export async function dataPage({ report, files }: CheckedData, textLength: numbe
     )),
     ...(await section(
       'Captions that are too long',
-      captions.tooLong.map(({ file, words, tokens }) => ({ file, says: `${tokens ?? words} ${unit}` })),
+      mapListed(captions.tooLong, ({ file, words, tokens }) => ({
+        ...{ file, says: `${tokens ?? words} ${unit}` },
+      })),
       `More than ${textLength} ${unit}.`,
     )),
     ...(await section(
       'No caption',
-      captions.count > 0 ? named(captions.missing) : [],
+      named(captions.count > 0 ? captions.missing : { count: 0, first: [] }),
       'Left out where captions are needed.',
     )),
     ...(await section('Empty caption', named(captions.empty), 'Left out where captions are needed.')),
@@ -83,8 +85,8 @@ export async function dataPage({ report, files }: CheckedData, textLength: numbe
       { value: report.usable.toLocaleString('en'), label: 'usable' },
       { value: captions.count.toLocaleString('en'), label: 'with a caption' },
       { value: captions.distinct.toLocaleString('en'), label: 'different captions' },
-      { value: count(report.duplicates).toLocaleString('en'), label: 'copies' },
-      { value: count(report.nearDuplicates).toLocaleString('en'), label: 'near duplicates' },
+      { value: report.duplicates.images.toLocaleString('en'), label: 'copies' },
+      { value: report.nearDuplicates.images.toLocaleString('en'), label: 'near duplicates' },
     ],
     main: [
       ...(isAnyFound ? [tableHtml(found)] : []),
@@ -108,28 +110,29 @@ const STYLE = `
 .columns td, .columns th { white-space: normal; }
 `;
 
-type MakeSection = (title: string, all: readonly Shown[], text: string) => Promise<GallerySection[]>;
+type MakeSection = (title: string, all: Listed<Shown>, text: string) => Promise<GallerySection[]>;
+
+const mapListed = <T, U>({ count, first }: Listed<T>, to: (entry: T) => U): Listed<U> => ({
+  count,
+  first: first.map(to),
+});
 
 /** A section for each kind of image that cannot be used. */
-async function unusable({ unusable: faults }: DataReport, section: MakeSection): Promise<GallerySection[]> {
-  const kinds = [...new Set(faults.map(({ kind }) => kind))];
-  const made = kinds.map((kind) => {
-    const some = faults
-      .filter((fault) => fault.kind === kind)
-      .map(({ file, reason }) => ({ file, says: reason }));
-    return section(
+async function unusable({ unusable: kinds }: CheckedData, section: MakeSection): Promise<GallerySection[]> {
+  const made = [...kinds].map(([kind, faults]) =>
+    section(
       `Cannot be used: ${FINDINGS[kind]}`,
-      some,
+      mapListed(faults, ({ file, reason }) => ({ file, says: reason })),
       'Left out. What can be decoded of it is shown.',
-    );
-  });
+    ),
+  );
   return (await Promise.all(made)).flat();
 }
 
 async function card({ file, says }: Shown, files: CheckedData['files']): Promise<GalleryCard> {
   const found = files.get(file);
   const size = found?.info && { size: `${found.info.width} × ${found.info.height}` };
-  const caption = Array.isArray(found?.captions) ? (found.captions[0] as string) : undefined;
+  const caption = found?.caption;
   return {
     png: await thumbnail(found?.image ?? { path: file }),
     prompt: caption ?? '',
@@ -140,45 +143,12 @@ async function card({ file, says }: Shown, files: CheckedData['files']): Promise
 }
 
 /** The files of the first groups, the largest first, each with the number of its group. */
-const groups = (all: readonly (readonly string[])[]): Shown[] =>
-  all
-    .toSorted((a, b) => b.length - a.length)
-    .slice(0, MAX_GROUPS)
-    .flatMap((some, i) =>
-      some.slice(0, MAX_IN_GROUP).map((file) => ({ file, says: `group ${i + 1}, of ${some.length}` })),
-    );
-
-/** Files beyond the first of each group. */
-const count = (all: readonly (readonly string[])[]): number =>
-  all.reduce((sum, { length }) => sum + length - 1, 0);
-
-type Entry = readonly [file: string, ExaminedImage & { readonly info: NonNullable<ExaminedImage['info']> }];
-
-/** Usable images, each once. */
-function usable(files: CheckedData['files']): Entry[] {
-  const seen = new Set<ExaminedImage>();
-  return [...files].filter((entry): entry is [string, Entry[1]] => {
-    const isNew = entry[1].info !== undefined && !seen.has(entry[1]);
-    seen.add(entry[1]);
-    return isNew;
-  });
-}
-
-function extremes(files: CheckedData['files']): Shown[] {
-  const aspect = ([, { info }]: Entry): number =>
-    Math.max(info.width / info.height, info.height / info.width);
-  return usable(files)
-    .filter((entry) => aspect(entry) > EXTREME_ASPECT)
-    .sort((a, b) => aspect(b) - aspect(a))
-    .map(([file]) => ({ file }));
-}
-
-function smallest(files: CheckedData['files']): Shown[] {
-  const side = ([, { info }]: Entry): number => Math.min(info.width, info.height);
-  const sorted = usable(files).sort((a, b) => side(a) - side(b));
-  const median = sorted[Math.floor(sorted.length / 2)];
-  // Where all have about one size, none is small.
-  return sorted.filter((entry) => median && side(entry) * 2 < side(median)).map(([file]) => ({ file }));
+function groups({ images, first }: Groups): Listed<Shown> {
+  const largest = first.toSorted((a, b) => b.length - a.length).slice(0, MAX_GROUPS);
+  const shown = largest.flatMap((some, i) =>
+    some.slice(0, MAX_IN_GROUP).map((file) => ({ file, says: `group ${i + 1}, of ${some.length}` })),
+  );
+  return { count: images + first.length, first: shown };
 }
 
 function tables(report: DataReport, unit: string): [found: GalleryTable, ...others: GalleryTable[]] {
@@ -225,6 +195,7 @@ function tables(report: DataReport, unit: string): [found: GalleryTable, ...othe
       columns: ['word', 'times'],
       rows: captions.frequentWords.slice(0, 25).map(({ word, count: n }) => [shorten(word, 40), n]),
     },
+    { title: 'Not compared, or not exact', columns: ['what'], rows: report.limits.map((text) => [text]) },
   ];
 }
 

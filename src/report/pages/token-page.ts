@@ -1,8 +1,9 @@
-// The page of `mm data check` on token shards: its figures and tables. Its images are those that mm reconstruct makes.
+// The page of `mm data check` on token shards: its figures and tables, and images where a dVAE has decoded them.
 
-import type { Groups, Listed, TokenReport } from '../../data/check/check-tokens.ts';
+import type { TokenReport } from '../../data/check/check-tokens.ts';
 import type { Range } from '../../data/check/distribution.ts';
-import { type GalleryTable, htmlPage, tableHtml } from './gallery.ts';
+import type { Groups, Listed } from '../../data/check/lists.ts';
+import { type GallerySection, type GalleryTable, htmlPage, sectionHtml, tableHtml } from './gallery.ts';
 
 /** Rows of a table, at most. */
 const MAX_ROWS = 50;
@@ -14,9 +15,68 @@ export interface TokenPageFigures {
   readonly textLength: number;
 }
 
-/** The page's HTML. */
-export function tokenPage(report: TokenReport, { used, perplexity, textLength }: TokenPageFigures): string {
-  const { captions, images, vocabulary, grid } = report;
+/** An image of the page. */
+export interface TokenImage {
+  readonly png: Uint8Array;
+  readonly caption: string | undefined;
+}
+
+/** A name that a section shows, and what is to be said of it. */
+interface Shown {
+  readonly key: string;
+  readonly says?: string;
+}
+
+/** Images of a section, and of a group of copies. */
+const [MAX_CARDS, MAX_IN_GROUP] = [18, 6];
+
+/** The names of each section with images: the first of each kind. */
+export function shownOnPage(
+  { captions, duplicates, nearDuplicates }: TokenReport,
+  some: readonly string[],
+): ReadonlyMap<string, readonly Shown[]> {
+  const grouped = ({ first }: Groups): Shown[] =>
+    first.flatMap((group, i) =>
+      group.slice(0, MAX_IN_GROUP).map((key) => ({ key, says: `group ${i + 1}, of ${group.length}` })),
+    );
+  const plain = (keys: readonly string[]): Shown[] => keys.map((key) => ({ key }));
+  const tooLong = captions.tooLong.first.map(({ file, words, tokens }) => ({
+    ...{ key: file, says: tokens === undefined ? `${words} words` : `${tokens} tokens` },
+  }));
+  const sections: [string, Shown[]][] = [
+    ['Some of the images', plain(some)],
+    ['Images with the same codes', grouped(duplicates)],
+    ['Images with nearly the same codes', grouped(nearDuplicates)],
+    ['Images without a caption', captions.count > 0 ? plain(captions.missing.first) : []],
+    ['Images whose captions are too long', tooLong],
+  ];
+  return new Map(sections.map(([title, shown]) => [title, shown.slice(0, MAX_CARDS)]));
+}
+
+function imageSections(
+  sections: ReadonlyMap<string, readonly Shown[]>,
+  images: ReadonlyMap<string, TokenImage>,
+): GallerySection[] {
+  return [...sections].flatMap(([title, shown]) => {
+    const cards = shown.flatMap(({ key, says }) => {
+      const image = images.get(key);
+      if (!image) return [];
+      const { png, caption } = image;
+      const settings = { key, ...(says !== undefined && { is: says }) };
+      return [{ png, prompt: caption ?? '', showsPrompt: caption !== undefined, alt: key, settings }];
+    });
+    return cards.length > 0 ? [{ title, text: 'As the dVAE decodes them.', cards }] : [];
+  });
+}
+
+/** The page's HTML. @param images by their keys, those of `shownOnPage` */
+export function tokenPage(
+  report: TokenReport,
+  { used, perplexity, textLength }: TokenPageFigures,
+  sections: ReadonlyMap<string, readonly Shown[]> = new Map(),
+  images: ReadonlyMap<string, TokenImage> = new Map(),
+): string {
+  const { captions, vocabulary, grid } = report;
   const unit = captions.tokens ? 'tokens' : 'words';
   const list = (title: string, { count, first }: Listed): GalleryTable => ({
     title: `${title}: ${count}`,
@@ -33,7 +93,10 @@ export function tokenPage(report: TokenReport, { used, perplexity, textLength }:
   const tables: GalleryTable[] = [
     list('Could not be encoded', report.skipped),
     list('No caption', captions.missing),
-    list(`Captions of more than ${textLength} ${unit}`, captions.tooLong),
+    list(`Captions of more than ${textLength} ${unit}`, {
+      count: captions.tooLong.count,
+      first: captions.tooLong.first.map(({ file, words, tokens = words }) => `${file} (${tokens})`),
+    }),
     groups('Same codes', report.duplicates),
     groups('Nearly the same codes', report.nearDuplicates),
     {
@@ -47,22 +110,22 @@ export function tokenPage(report: TokenReport, { used, perplexity, textLength }:
       columns: ['word', 'times'],
       rows: captions.frequentWords.slice(0, 25).map(({ word, count }) => [word, count]),
     },
-    { title: 'Not all was compared', columns: ['what'], rows: report.limits.map((limit) => [limit]) },
+    { title: 'Not compared, or not exact', columns: ['what'], rows: report.limits.map((limit) => [limit]) },
   ];
   return htmlPage({
     title: 'Token shards',
     subtitle: report.path,
     figures: [
-      { value: images.toLocaleString('en'), label: 'images' },
+      { value: report.images.toLocaleString('en'), label: 'images' },
       { value: `${grid} × ${grid}`, label: 'codes each' },
       { value: captions.count.toLocaleString('en'), label: 'with a caption' },
       { value: `${used} of ${vocabulary}`, label: 'codes used' },
       { value: perplexity.toFixed(1), label: 'perplexity' },
     ],
-    main: tables
-      .filter(({ rows }) => rows.length > 0)
-      .map(tableHtml)
-      .join('\n'),
+    main: [
+      ...imageSections(sections, images).map(sectionHtml),
+      ...tables.filter(({ rows }) => rows.length > 0).map(tableHtml),
+    ].join('\n'),
     footer: 'Made by mm data check.',
   });
 }

@@ -1,177 +1,201 @@
-// The data set of the joint Transformer: read from token shards, or encoded before training starts; token shards that
-// are too many for memory stay where they are (sharded-tokens.ts).
+// The data set of the joint Transformer: read from token shards, or encoded before training starts. A small one is in
+// memory; a large one is token shards that stay where they are (sharded-tokens.ts), in the cache folder where a run
+// encodes images by itself.
 
-import { createHash } from 'node:crypto';
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
 import type { DalleConfig } from '../../config/dalle.ts';
-import { chunks } from '../../data/decode-batches.ts';
-import type { Faults } from '../../data/sources/faults.ts';
+import { indexedList, indexedParts } from '../../data/shards/indexed-source.ts';
+import { countsOfLarge } from '../../data/shards/source-counts.ts';
 import { keepCaptioned } from '../../data/sources/keep-captioned.ts';
-import { splitExamples } from '../../data/split.ts';
+import { openSource } from '../../data/sources/open-source.ts';
 import { assertSameDvae } from '../../data/tokens/check.ts';
 import type { TokenManifest } from '../../data/tokens/manifest.ts';
 import { isTokenFolder, readFinishedManifest, readTokenFolder } from '../../data/tokens/read.ts';
-import {
-  joinValidation,
-  readTrainingImages,
-  type TrainingSource,
-  withoutTest,
-} from '../../data/training-source.ts';
+import { readTrainingImages, withoutTest } from '../../data/training-source.ts';
 import type { DvaeCodec } from '../../inference/dvae/codec.ts';
-import { encodeImages, IMAGES_PER_BATCH } from '../../inference/jobs/encode-images.ts';
-import { InterruptedError, UsageError } from '../../util/errors.ts';
-import type { OpenContext, RunContext } from '../loop/run-context.ts';
+import { type CachedTokenOptions, cachedTokens } from '../../inference/jobs/cached-tokens.ts';
+import { IMAGES_PER_BATCH } from '../../inference/jobs/encode-images.ts';
+import { UsageError } from '../../util/errors.ts';
+import type { OpenContext } from '../loop/run-context.ts';
+import { encodeToMemory } from './encode.ts';
 import { inMemory, type Place, type TokenExamples, type TokenizedDataset } from './examples.ts';
 import { heldOutTokens, shardedTokens, tokensHash } from './sharded-tokens.ts';
+import { datasetHash, select, splitDataset, withValidation } from './tokenized-dataset.ts';
+
+/** Images in a shard of the cache, at most, and shards in a window, at least. */
+const MAX_SHARD_SIZE = 1000;
+const SHARDS_IN_WINDOW = 16;
 
 /** The examples that a run trains on, and those it is validated with. */
 export interface OpenedExamples {
   readonly training: TokenExamples;
   readonly heldOut: TokenizedDataset;
-  /** All examples, whose captions can be checked before training; undefined where they are not in memory. */
-  readonly checked: TokenizedDataset | undefined;
+  /** Captions that are too long and will be cut: of all examples, or of the held-out ones alone. */
+  readonly cut: { readonly count: number; readonly of: 'all' | 'heldOut' };
   /** Identifies the data: images and captions in their order. */
   readonly hash: string;
 }
 
+export interface ExampleOptions {
+  /** The dVAE's checkpoint, for messages. */
+  readonly dvae: Checkpoint;
+  /** Held-out examples that are used, at most. */
+  readonly maxHeldOut: number;
+  /** @returns the number of captions to be cut; throws DataError where they may not be cut, or are blank */
+  checkCaptions(set: Captions): number;
+}
+
+export type Captions = Pick<TokenizedDataset, 'keys' | 'captions'>;
+
+/** What opening a data set needs. */
+interface Scope extends ExampleOptions {
+  readonly config: DalleConfig;
+  readonly codec: DvaeCodec;
+  readonly context: OpenContext;
+}
+
+/** Token shards of a large data set. */
+interface LargeSet {
+  readonly path: string;
+  readonly manifest: TokenManifest;
+  /** Captions that will be cut, where they were checked. */
+  readonly cut?: number;
+  /** Turns of each example in an epoch, its largest weight. */
+  readonly copies?: number;
+}
+
 /**
- * Opens the data of a configuration: in memory, or token shards of more than `data.shuffle.whole` images shard by shard.
- * @param maxHeldOut held-out examples that are used, at most
- * @throws as `openDataset` does; UsageError for so many captions that they are not checked, and may not be cut
+ * Opens the data of a configuration: in memory, or as token shards where there are more than `data.shuffle.whole` images.
+ * @throws UsageError when it names none, or for so many captions that they are not checked, and may not be cut
+ * @throws DataError for shards of another dVAE or without captions, and about the data
  */
 export async function openExamples(
   config: DalleConfig,
   codec: DvaeCodec,
-  dvae: Checkpoint,
-  maxHeldOut: number,
+  options: ExampleOptions,
   context: OpenContext,
 ): Promise<OpenedExamples> {
-  const { faults, log } = context;
-  const { data } = config;
-  const large = await largeFolder(data.tokens ?? data.path, data.shuffle.whole);
-  if (!large) {
-    const all = await openDataset(config, codec, dvae, faults, context);
-    const { training, heldOut } = splitDataset(all, data.validation);
-    return { training: inMemory(training), heldOut, checked: all, hash: datasetHash(all) };
-  }
-  const { path, manifest } = large;
-  assertSameDvae({ dvaeHash: manifest.dvae }, codec.hash, dvae.path);
-  if (!data.truncateCaptions) {
-    throw new UsageError('the captions of so many images are not checked before training', {
-      code: 'E_CAPTIONS_NOT_CHECKED',
-      where: path,
-      fix: 'set data.truncateCaptions, so that one that is too long is cut; mm data check counts them',
+  const { tokens, path, validationPath, validation } = config.data;
+  const source = tokens ?? path;
+  if (source === undefined) {
+    throw new UsageError('there is nothing to train on', {
+      code: 'E_NO_DATA',
+      where: 'data',
+      fix: 'set data.tokens (from mm tokenize) or data.path',
     });
   }
-  const { validationPath, validation, shuffle } = data;
+  const scope: Scope = { ...options, config, codec, context };
+  const isTokens = tokens !== undefined || (await isTokenFolder(source));
+  const set = await (isTokens ? openTokens(source, scope) : openImages(source, scope));
+  if ('manifest' in set) return openLarge(set, scope);
+  const all =
+    validationPath === undefined ? set : withValidation(set, await readValidation(validationPath, scope));
+  const { training, heldOut } = splitDataset(all, validation);
+  const cut = { count: options.checkCaptions(all), of: 'all' } as const;
+  return { training: inMemory(training), heldOut, cut, hash: datasetHash(all) };
+}
+
+async function openLarge({ path, manifest, cut, copies }: LargeSet, scope: Scope): Promise<OpenedExamples> {
+  const { config, context, maxHeldOut, checkCaptions } = scope;
+  const { validationPath, validation, shuffle } = config.data;
   const share = validationPath === undefined ? validation : 0;
   const heldOut =
     validationPath === undefined
       ? await heldOutTokens(path, manifest, share, maxHeldOut)
-      : await openValidation(config, validationPath, codec, dvae, maxHeldOut, context);
+      : await readValidation(validationPath, scope, maxHeldOut);
   const training = shardedTokens(path, manifest, {
     share,
     // A batch and those in flight reach over two windows at most.
     buffer: Math.max(shuffle.buffer, 2 * config.train.batch),
-    faults,
+    ...(copies !== undefined && { copies }),
+    faults: context.faults,
   });
-  log.info(
+  context.log.info(
     `${manifest.images} images in ${manifest.shards.length} token shards, read shard by shard; ${shuffle.buffer} are shuffled at a time`,
   );
-  return { training, heldOut, checked: undefined, hash: tokensHash(manifest) };
-}
-
-/** A separate validation source: all of it in memory, or the first images of a large folder of token shards. */
-async function openValidation(
-  config: DalleConfig,
-  source: string,
-  codec: DvaeCodec,
-  dvae: Checkpoint,
-  max: number,
-  context: OpenContext,
-): Promise<TokenizedDataset> {
-  const large = await largeFolder(source, config.data.shuffle.whole);
-  if (!large) {
-    const { validationPath: _, weights: __, tokens: ___, ...data } = config.data;
-    return openDataset({ ...config, data: { ...data, path: source } }, codec, dvae, context.faults, context);
-  }
-  assertSameDvae({ dvaeHash: large.manifest.dvae }, codec.hash, dvae.path);
-  return heldOutTokens(large.path, large.manifest, 1, max);
-}
-
-/** A folder of token shards with more images than stay in memory. */
-async function largeFolder(
-  path: string | undefined,
-  whole: number,
-): Promise<{ readonly path: string; readonly manifest: TokenManifest } | undefined> {
-  if (path === undefined || !(await isTokenFolder(path))) return undefined;
-  const manifest = await readFinishedManifest(path);
-  return manifest.images > whole ? { path, manifest } : undefined;
-}
-
-/** Identifies a data set in memory. */
-const datasetHash = ({ keys, captions, codes }: TokenizedDataset): string =>
-  createHash('sha256')
-    .update(codes)
-    .update(JSON.stringify([keys, captions]))
-    .digest('hex');
-
-/**
- * Opens the data set of a configuration.
- * @throws UsageError when it names none
- * @throws DataError for shards of another dVAE or without captions, and about the data
- */
-async function openDataset(
-  { data: { tokens, path, validationPath, weights, table } }: DalleConfig,
-  codec: DvaeCodec,
-  dvae: Checkpoint,
-  faults: Faults,
-  context: RunContext,
-): Promise<TokenizedDataset> {
-  const read = async (source: string, factors?: readonly number[]): Promise<TokenizedDataset> => {
-    if (await isTokenFolder(source)) return readShards(source, codec, dvae, faults);
-    return encodeSource({ path: source, weights: factors, table }, codec, faults, context);
+  return {
+    training,
+    heldOut,
+    cut: cut === undefined ? { count: checkCaptions(heldOut), of: 'heldOut' } : { count: cut, of: 'all' },
+    hash: tokensHash(manifest),
   };
-  const source = tokens ?? path;
-  if (source !== undefined) {
-    const all = await (tokens === undefined
-      ? read(source, weights)
-      : readShards(source, codec, dvae, faults));
-    return validationPath === undefined ? all : withValidation(all, await read(validationPath));
+}
+
+async function openTokens(path: string, scope: Scope): Promise<LargeSet | TokenizedDataset> {
+  const { config, codec, dvae } = scope;
+  const manifest = await readFinishedManifest(path);
+  if (manifest.images <= config.data.shuffle.whole) return readShards(path, scope);
+  assertSameDvae({ dvaeHash: manifest.dvae }, codec.hash, dvae.path);
+  assertMayBeCut(config, path);
+  return { path, manifest };
+}
+
+/** Encodes images: a small set in memory, a large one into the cache folder. */
+async function openImages(path: string, scope: Scope): Promise<LargeSet | TokenizedDataset> {
+  const { config, context, checkCaptions } = scope;
+  const { weights, table, shuffle } = config.data;
+  const { faults, signal } = context;
+  const source = await openSource(path, { weights });
+  const counts = await countsOfLarge(source, shuffle.whole, context);
+  const read = { captions: 'required', faults, signal } as const;
+  if (counts !== undefined) {
+    assertMayBeCut(config, path);
+    const images = await indexedParts(source, counts, { ...read, table });
+    return encodeToShards({ source, images, list: undefined }, scope);
   }
-  throw new UsageError('there is nothing to train on', {
-    code: 'E_NO_DATA',
-    where: 'data',
-    fix: 'set data.tokens (from mm tokenize) or data.path',
+  const list = await readTrainingImages({ path, weights, table }, read);
+  if (list.length <= shuffle.whole) return encodeToMemory(list, scope.codec, { path, faults }, context);
+  const [keys, captions] = [list.map(({ key }) => key), list.map((image) => image.captions)];
+  const cut = checkCaptions({ keys, captions });
+  return { ...(await encodeToShards({ source, images: indexedList(list, source.base), list }, scope)), cut };
+}
+
+async function encodeToShards(
+  images: Pick<CachedTokenOptions, 'source' | 'images' | 'list'>,
+  { config: { data }, codec, context }: Scope,
+): Promise<LargeSet> {
+  const { weights = [], table, shuffle } = data;
+  const shardSize = Math.floor(shuffle.buffer / SHARDS_IN_WINDOW);
+  const options = {
+    settings: [weights, table],
+    shardSize: Math.min(MAX_SHARD_SIZE, Math.max(IMAGES_PER_BATCH, shardSize)),
+    faults: context.faults,
+  };
+  const made = await cachedTokens(codec, { ...images, ...options }, context);
+  return { ...made, copies: Math.max(1, ...weights.map(Math.ceil)) };
+}
+
+function assertMayBeCut({ data }: DalleConfig, where: string): void {
+  if (data.truncateCaptions) return;
+  throw new UsageError('the captions of so many images are not checked before training', {
+    code: 'E_CAPTIONS_NOT_CHECKED',
+    where,
+    fix: 'set data.truncateCaptions, so that one that is too long is cut; mm data check counts them',
   });
 }
 
-/** Both data sets as one, all of the first being for training and all of the second for validation. */
-function withValidation(training: TokenizedDataset, validation: TokenizedDataset): TokenizedDataset {
-  const indexed = ({ keys, places = [] }: TokenizedDataset) =>
-    keys.map((key, index) => ({ key, index, path: key, ...places[index] }));
-  const kept = indexed(training).filter(({ split }) => split !== 'validation');
-  const [first, second] = [select(training, kept), select(validation, indexed(validation))];
-  return {
-    keys: [...first.keys, ...second.keys],
-    captions: [...first.captions, ...second.captions],
-    codes: joined(first.codes, second.codes),
-    places: joinValidation(first.places ?? [], second.places ?? []),
-  };
+/**
+ * A separate validation source, in memory.
+ * @param max examples that are used, at most; all of them without it
+ */
+async function readValidation(path: string, scope: Scope, max?: number): Promise<TokenizedDataset> {
+  const { config, codec, dvae, context } = scope;
+  const { table, shuffle } = config.data;
+  const { faults, signal } = context;
+  if (!(await isTokenFolder(path))) {
+    const list = await readTrainingImages({ path, table }, { captions: 'required', faults, signal });
+    return encodeToMemory(list, codec, { path, faults, max }, context);
+  }
+  const manifest = await readFinishedManifest(path);
+  if (max === undefined || manifest.images <= shuffle.whole) return readShards(path, scope);
+  assertSameDvae({ dvaeHash: manifest.dvae }, codec.hash, dvae.path);
+  return heldOutTokens(path, manifest, 1, max);
 }
 
-function joined(a: Uint16Array, b: Uint16Array): Uint16Array {
-  const all = new Uint16Array(a.length + b.length);
-  all.set(a);
-  all.set(b, a.length);
-  return all;
-}
-
+/** Token shards in memory. */
 async function readShards(
   path: string,
-  codec: DvaeCodec,
-  dvae: Checkpoint,
-  faults: Faults,
+  { codec, dvae, context: { faults } }: Scope,
 ): Promise<TokenizedDataset> {
   const { keys, captions, codes, splits, ...set } = await readTokenFolder(path);
   assertSameDvae(set, codec.hash, dvae.path);
@@ -187,80 +211,4 @@ async function readShards(
   faults.report(kept.length);
   const all = { keys, captions, codes, places };
   return kept.length === keys.length ? all : select(all, kept);
-}
-
-/** Codes that are made before training stay in memory. */
-const MAX_CODE_BYTES = 2 ** 32;
-
-function assertFits(images: number, { grid }: DvaeCodec, where: string): void {
-  if (images * grid ** 2 * 2 <= MAX_CODE_BYTES) return;
-  throw new UsageError(`the codes of ${images} images do not stay in memory`, {
-    code: 'E_DATA_TOO_LARGE',
-    where,
-    fix: 'make token shards of them once, with mm tokenize, and train with data.tokens',
-  });
-}
-
-async function encodeSource(
-  data: TrainingSource,
-  codec: DvaeCodec,
-  faults: Faults,
-  { progress, signal }: RunContext,
-): Promise<TokenizedDataset> {
-  const source = await readTrainingImages(data, { captions: 'required', faults, signal });
-  const interrupted = new InterruptedError('stopped while tokenizing', {
-    code: 'E_INTERRUPTED',
-    where: data.path,
-    fix: 'mm tokenize keeps its work; train with data.tokens',
-  });
-  const encoded = encodeImages(codec, chunks(source, IMAGES_PER_BATCH), {
-    faults,
-    total: source.length,
-    interruption: () => interrupted,
-    progress,
-    signal,
-  });
-  assertFits(source.length, codec, data.path);
-  const codes = new Uint16Array(source.length * codec.grid ** 2);
-  const usable: typeof source = [];
-  for await (const batch of encoded) {
-    codes.set(batch.codes, usable.length * codec.grid ** 2);
-    usable.push(...batch.images);
-  }
-  return {
-    keys: usable.map(({ key }) => key),
-    captions: usable.map(({ captions }) => captions),
-    codes: codes.subarray(0, usable.length * codec.grid ** 2),
-    places: usable.map(({ split, weight }) => ({ ...(split && { split }), ...(weight && { weight }) })),
-  };
-}
-
-/** The examples at some indices, under their keys. */
-function select(
-  { keys, captions, codes, places = [] }: TokenizedDataset,
-  examples: readonly { readonly key: string; readonly index: number }[],
-): TokenizedDataset {
-  const length = codes.length / keys.length;
-  const selected = new Uint16Array(examples.length * length);
-  for (const [to, { index }] of examples.entries())
-    selected.set(codes.subarray(index * length, (index + 1) * length), to * length);
-  return {
-    keys: examples.map(({ key }) => key),
-    captions: examples.map(({ index }) => captions[index] as readonly string[]),
-    codes: selected,
-    places: examples.map(({ index }) => places[index] ?? {}),
-  };
-}
-
-/** Splits a data set into training and validation, as `splitExamples` does. */
-function splitDataset(
-  dataset: TokenizedDataset,
-  share: number,
-): { training: TokenizedDataset; heldOut: TokenizedDataset } {
-  const { keys, places = [] } = dataset;
-  const { training, heldOut } = splitExamples(
-    keys.map((key, index) => ({ key, index, ...places[index] })),
-    share,
-  );
-  return { training: select(dataset, training), heldOut: select(dataset, heldOut) };
 }

@@ -12,7 +12,7 @@ import { assertDivisible } from '../distributed/replicas.ts';
 import { assertEnoughImages } from '../enough-images.ts';
 import type { OpenContext } from '../loop/run-context.ts';
 import { assertCaptionsFit, firstCaption, validationBatches } from './batches.ts';
-import { openExamples } from './dataset.ts';
+import { type Captions, openExamples } from './dataset.ts';
 import type { TokenizedDataset } from './examples.ts';
 import type { DalleParts } from './parts.ts';
 import { DalleTask } from './task.ts';
@@ -43,16 +43,15 @@ export async function openDalle(
   assertDivisible(train.batch, { ...parts, devices: runtime.replicas.names.length });
   const codec = await DvaeCodec.open(runtime, dvae);
   const source = data.tokens ?? data.path ?? '';
-  const { training, heldOut, checked, hash } = await openExamples(
-    config,
-    codec,
+  const options = {
     dvae,
-    MAX_VALIDATION_BATCHES * train.batch,
-    context,
-  );
-  const cut = assertCaptionsFit(checked ?? heldOut, tokenizer, config, source);
-  const of = checked ? '' : ` of the first ${heldOut.keys.length}`;
-  if (cut > 0) warn(`${cut}${of} captions are longer than ${maxCaptionTokens(model)} tokens and will be cut`);
+    maxHeldOut: MAX_VALIDATION_BATCHES * train.batch,
+    checkCaptions: (set: Captions) => assertCaptionsFit(set, tokenizer, config, source),
+  };
+  const { training, heldOut, cut, hash } = await openExamples(config, codec, options, context);
+  const of = cut.of === 'all' ? '' : ` of the first ${heldOut.keys.length}`;
+  if (cut.count > 0)
+    warn(`${cut.count}${of} captions are longer than ${maxCaptionTokens(model)} tokens and will be cut`);
   assertEnoughImages(training.count, train.batch, source);
   if (cluster) await assertSameData(cluster, [hash, tokenizer, codec.hash], source);
   return new DalleTask(runtime, config, {

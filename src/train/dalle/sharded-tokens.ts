@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type Shard, ShardedImages } from '../../data/shards/images.ts';
 import type { Faults } from '../../data/sources/faults.ts';
 import { recordLack } from '../../data/sources/keep-captioned.ts';
-import { isHeldOut } from '../../data/split.ts';
+import { isHeldOut, repeated } from '../../data/split.ts';
 import type { TokenManifest } from '../../data/tokens/manifest.ts';
 import { readSamples } from '../../data/tokens/read.ts';
 import type { TokenSample } from '../../data/tokens/shard.ts';
@@ -21,6 +21,8 @@ export interface ShardedTokenOptions {
   readonly share: number;
   /** Examples that are shuffled together, at least. */
   readonly buffer: number;
+  /** Turns of each example in an epoch: the largest weight, in whole numbers. Those beyond its own are passed over. */
+  readonly copies?: number;
   readonly faults: Faults;
 }
 
@@ -30,7 +32,7 @@ const isUsable = ({ captions, split }: TokenSample): boolean => captions.length 
 export function shardedTokens(
   path: string,
   manifest: TokenManifest,
-  { share, buffer, faults }: ShardedTokenOptions,
+  { share, buffer, copies = 1, faults }: ShardedTokenOptions,
 ): TokenExamples {
   const shards = manifest.shards.map((record): Shard<TokenSample> => {
     let isRecorded = false;
@@ -38,16 +40,16 @@ export function shardedTokens(
     return {
       path: where,
       read: async () => {
-        const images = await readSamples(path, record, manifest);
+        const samples = await readSamples(path, record, manifest);
         // What is left out is recorded when a shard is first read.
-        if (!isRecorded) for (const sample of images) recordLeftOut(sample, where, faults);
+        if (!isRecorded) for (const sample of samples) recordLeftOut(sample, where, faults);
         isRecorded = true;
-        return { images, close: async () => {} };
+        return { images: copiesOf(samples, copies, manifest.images), close: async () => {} };
       },
     };
   });
   const set = new ShardedImages<TokenSample>(path, shards, {
-    counts: Int32Array.from(manifest.shards, ({ count }) => count),
+    counts: Int32Array.from(manifest.shards, ({ count }) => count * copies),
     buffer,
     isTrained: (sample) => isUsable(sample) && !isHeldOut(sample, share),
   });
@@ -58,6 +60,19 @@ export function shardedTokens(
         yield { ...turn, example: images[index] as TokenSample };
     },
   };
+}
+
+/** Each example as often as its weight says, under separate keys and indices (`repeated`). */
+function copiesOf(
+  samples: readonly TokenSample[],
+  copies: number,
+  images: number,
+): (TokenSample | undefined)[] {
+  if (copies === 1 && samples.every(({ weight = 1 }) => weight === 1)) return [...samples];
+  const all = samples.map(repeated);
+  return Array.from({ length: copies }, (_, copy) =>
+    all.map((some) => some[copy] && { ...some[copy], index: some[copy].index + copy * images }),
+  ).flat();
 }
 
 function recordLeftOut({ key, captions, split }: TokenSample, shard: string, faults: Faults): void {

@@ -1,7 +1,9 @@
 // mm data check on a folder of token shards.
 
 import { dirname } from 'node:path';
-import type { Groups, Listed, TokenReport } from '../../../data/check/check-tokens.ts';
+import type { Checkpoint } from '../../../checkpoint/checkpoint.ts';
+import type { TokenReport } from '../../../data/check/check-tokens.ts';
+import type { Groups, Listed } from '../../../data/check/lists.ts';
 import { type CodebookUse, codebookMetrics, countedUse } from '../../../inference/measures/codebook.ts';
 import { DataError } from '../../../util/errors.ts';
 import { assertWritable, writeFileAtomic } from '../../../util/files.ts';
@@ -16,22 +18,33 @@ export interface TokenCheckFlags {
   readonly textLength: number;
   readonly tokenizer: string | undefined;
   readonly html: string | undefined;
+  /** The dVAE that decodes images for the page. */
+  readonly dvae: string | undefined;
   readonly maxBad: number | undefined;
 }
 
 /** @throws DataError as `checkTokens` does, and when more than `maxBad` of the images have no codes or no caption */
 export async function checkTokenShards(
   path: string,
-  { textLength, tokenizer, html, maxBad }: TokenCheckFlags,
-  { json, print, progress, signal }: Context,
+  { textLength, tokenizer, html, dvae, maxBad }: TokenCheckFlags,
+  context: Context,
 ): Promise<void> {
+  const { json, print, progress, signal } = context;
   const { checkTokens } = await import('../../../data/check/check-tokens.ts');
   if (html !== undefined) await assertWritable(dirname(html));
-  const { report, codeCounts } = await checkTokens(path, { textLength, tokenizer, progress, signal });
+  const checkpoint = dvae === undefined ? undefined : await openDvae(path, dvae, context);
+  const { report, codeCounts, ...listed } = await checkTokens(path, {
+    ...{ textLength, tokenizer, progress, signal },
+  });
   const use = countedUse(codeCounts);
   if (html !== undefined) {
-    const { tokenPage } = await import('../../../report/pages/token-page.ts');
-    await writeFileAtomic(html, tokenPage(report, { ...use, textLength }));
+    const { shownOnPage, tokenPage } = await import('../../../report/pages/token-page.ts');
+    const sections = shownOnPage(report, listed.some);
+    const shown = [...sections.values()].flat().map(({ key }) => key);
+    const shardOf = new Map(shown.map((key) => [key, listed.shardOf.get(key) ?? -1]));
+    const { decodeSome } = await import('../../../inference/jobs/decode-some.ts');
+    const images = checkpoint && (await decodeSome(path, shardOf, checkpoint, context));
+    await writeFileAtomic(html, tokenPage(report, { ...use, textLength }, sections, images));
   }
   json({
     ...report,
@@ -51,6 +64,20 @@ export async function checkTokenShards(
   }
 }
 
+/** The dVAE's checkpoint, compared with the folder before its shards are read. */
+async function openDvae(path: string, dvae: string, { log }: Context): Promise<Checkpoint> {
+  const [{ readCheckpoint }, { hashOf }, { assertSameDvae }, { readFinishedManifest }] = await Promise.all([
+    import('../../../checkpoint/read.ts'),
+    import('../../../checkpoint/checkpoint.ts'),
+    import('../../../data/tokens/check.ts'),
+    import('../../../data/tokens/read.ts'),
+  ]);
+  const checkpoint = await readCheckpoint(dvae, { kind: 'dvae', warn: (message) => log.warn(message) });
+  const { dvae: dvaeHash } = await readFinishedManifest(path);
+  assertSameDvae({ dvaeHash }, hashOf(checkpoint), checkpoint.path);
+  return checkpoint;
+}
+
 function describe(
   report: TokenReport,
   { used, dead, perplexity }: CodebookUse,
@@ -63,7 +90,10 @@ function describe(
   const warnings: [what: string, count: number, first: readonly string[]][] = [
     listed('could not be encoded', report.skipped),
     listed('have no caption', captions.missing),
-    listed(`captions of more than ${textLength} ${unit}`, captions.tooLong),
+    listed(`captions of more than ${textLength} ${unit}`, {
+      count: captions.tooLong.count,
+      first: captions.tooLong.first.map(({ file, words, tokens = words }) => `${file} (${tokens})`),
+    }),
     grouped('have the codes of another image', '=', report.duplicates),
     grouped('have nearly the codes of another image', '≈', report.nearDuplicates),
   ];
@@ -76,7 +106,7 @@ function describe(
     ...warnings
       .filter(([, count]) => count > 0)
       .map(([what, count, first]) => `warning: ${count} ${what}: ${names(first, count)}`),
-    ...report.limits.map((limit) => `not all was compared: ${limit}`),
+    ...report.limits.map((limit) => `not compared, or not exact: ${limit}`),
   ];
 }
 

@@ -1,10 +1,11 @@
 // mm data check: what training would meet in a data set.
 
 import { dirname } from 'node:path';
-import type { DataReport, Found } from '../../../data/check/check.ts';
+import type { Groups, Listed } from '../../../data/check/lists.ts';
+import type { DataReport, Found } from '../../../data/check/report.ts';
 import { isFault } from '../../../data/sources/fault-kinds.ts';
 import { SOURCES } from '../../../data/sources/source.ts';
-import { DataError } from '../../../util/errors.ts';
+import { DataError, UsageError } from '../../../util/errors.ts';
 import { assertWritable, writeFileAtomic } from '../../../util/files.ts';
 import { type Context, defineCommand } from '../../command.ts';
 import { TEXT, withExamples } from '../../help.ts';
@@ -12,7 +13,7 @@ import { sourceFlags, tableOptions } from '../../source-flags.ts';
 import { wholeNumber } from '../../whole-number.ts';
 import { binsText, rangeText } from './distribution-text.ts';
 
-/** File names printed of each kind; --json has all of them. */
+/** File names printed of each kind; --json has up to a thousand. */
 const MAX_NAMES = 5;
 /** Frequent words printed. */
 const MAX_WORDS = 10;
@@ -35,7 +36,12 @@ export const command = defineCommand({
           ...TEXT,
           describe: 'tokenizer, of any kind (docs/FORMATS.md): caption lengths in tokens',
         })
-        .option('html', { ...TEXT, describe: 'write a page with images of each kind of fault to this file' }),
+        .option('html', { ...TEXT, describe: 'write a page with images of each kind of fault to this file' })
+        .option('dvae', {
+          ...TEXT,
+          describe: 'of token shards: the dVAE that made them, which decodes the images of the page',
+        })
+        .implies('dvae', 'html'),
       [
         ['counts, sizes and faults', 'data check data/shapes'],
         [
@@ -46,16 +52,19 @@ export const command = defineCommand({
       ],
     ),
 
-  async run({ path, 'text-length': textLength, tokenizer, html, ...flags }, context: Context) {
+  async run({ path, 'text-length': textLength, tokenizer, html, dvae, ...flags }, context: Context) {
     const { json, print, progress, signal } = context;
     const { isTokenFolder } = await import('../../../data/tokens/read.ts');
     if (await isTokenFolder(path)) {
       const { checkTokenShards } = await import('./check-tokens.ts');
-      return checkTokenShards(path, { textLength, tokenizer, html, maxBad: flags['max-bad'] }, context);
+      const maxBad = flags['max-bad'];
+      return checkTokenShards(path, { textLength, tokenizer, html, dvae, maxBad }, context);
     }
+    if (dvae !== undefined) throw noTokens(path);
     const { checkData } = await import('../../../data/check/check.ts');
     if (html !== undefined) await assertWritable(dirname(html));
-    const options = { textLength, tokenizer, table: tableOptions(flags), progress, signal };
+    const keepsCopies = html !== undefined;
+    const options = { textLength, tokenizer, table: tableOptions(flags), keepsCopies, progress, signal };
     const checked = await checkData(path, options);
     const { report } = checked;
     if (html !== undefined) {
@@ -68,13 +77,21 @@ export const command = defineCommand({
     if (report.usable === 0) {
       throw new DataError(`none of the ${report.images} images can be used`, {
         code: 'E_NO_USABLE_IMAGE',
-        where: report.unusable[0]?.file ?? path,
-        fix: report.unusable[0]?.reason ?? 'name other archives',
+        where: report.unusable.first[0]?.file ?? path,
+        fix: report.unusable.first[0]?.reason ?? 'name other archives',
       });
     }
     assertFewBad(report, flags['max-bad']);
   },
 });
+
+const noTokens = (where: string): UsageError =>
+  new UsageError('a dVAE is of use with token shards, and these are images', {
+    code: 'E_NO_TOKENS',
+    option: 'dvae',
+    where,
+    fix: 'leave out `dvae`, or name the folder that mm tokenize wrote',
+  });
 
 /** The limit that training has with the same flag. */
 function assertFewBad({ images, findings, unusable, path }: DataReport, maxBad: number | undefined): void {
@@ -82,17 +99,27 @@ function assertFewBad({ images, findings, unusable, path }: DataReport, maxBad: 
   if (maxBad === undefined || bad <= maxBad * images) return;
   throw new DataError(`${bad} faults in ${images} images, more than ${100 * maxBad} %`, {
     code: 'E_TOO_MANY_FAULTS',
-    where: unusable[0]?.file ?? path,
+    where: unusable.first[0]?.file ?? path,
     fix: 'replace or remove them, or allow more with `maxBad`',
   });
 }
 
 const shorten = (text: string): string => `“${text.length > 60 ? `${text.slice(0, 60)}…` : text}”`;
 
-function firstNames(files: readonly string[]): string {
-  const more = files.length > MAX_NAMES ? `, and ${files.length - MAX_NAMES} more` : '';
-  return files.slice(0, MAX_NAMES).join(', ') + more;
+function firstNames({ count, first }: Listed): string {
+  const named = first.slice(0, MAX_NAMES);
+  return named.join(', ') + (count > named.length ? `, and ${count - named.length} more` : '');
 }
+
+const named = <T>({ count, first }: Listed<T>, name: (entry: T) => string): Listed => ({
+  count,
+  first: first.slice(0, MAX_NAMES).map(name),
+});
+
+const grouped = ({ images, first }: Groups, sign: string): Listed => ({
+  count: images,
+  first: first.slice(0, MAX_NAMES).map((files) => files.slice(0, MAX_NAMES).join(` ${sign} `)),
+});
 
 function captionLines({ captions }: DataReport): string[] {
   if (captions.count === 0) return ['no captions'];
@@ -120,22 +147,22 @@ function describe(report: DataReport, textLength: number): string[] {
   const { captions, unusable } = report;
   const formats = Object.entries(report.formats).map(([format, count]) => `${count} ${format}`);
   const unit = captions.tokens ? 'tokens' : 'words';
-  const warnings: [what: string, files: readonly string[]][] = [
-    ['cannot be used', unusable.map(({ file, reason }) => `${file} (${reason})`)],
-    ['are the same image under several names', report.duplicates.map((files) => files.join(' = '))],
-    ['groups of images are nearly the same', report.nearDuplicates.map((files) => files.join(' ≈ '))],
+  const warnings: [what: string, files: Listed][] = [
+    ['cannot be used', named(unusable, ({ file, reason }) => `${file} (${reason})`)],
+    ['are copies of another image', grouped(report.duplicates, '=')],
+    ['look nearly the same as another image', grouped(report.nearDuplicates, '≈')],
     // A data set without any caption is meant to have none.
-    ['have no caption', captions.count > 0 ? captions.missing : []],
+    ['have no caption', captions.count > 0 ? captions.missing : { count: 0, first: [] }],
     ['have an empty caption', captions.empty],
     ['have a caption that cannot be read', captions.unreadable],
     [
       `have a caption of more than ${textLength} ${unit}`,
-      captions.tooLong.map(({ file, words, tokens = words }) => `${file} (${tokens})`),
+      named(captions.tooLong, ({ file, words, tokens = words }) => `${file} (${tokens})`),
     ],
     ['have several captions, of which each epoch picks one', captions.severalLines],
     ['are captions without an image', captions.withoutImage],
   ];
-  const unusableKinds = new Set(unusable.map(({ kind }) => kind));
+  const unusableKinds = new Set(unusable.first.map(({ kind }) => kind));
   const others = report.findings.filter(({ kind }) => !SAID.has(kind) && !unusableKinds.has(kind));
   return [
     `${report.images} images in ${report.path}, ${report.usable} usable${formats.length > 0 ? `: ${formats.join(', ')}` : ''}`,
@@ -145,19 +172,17 @@ function describe(report: DataReport, textLength: number): string[] {
     ...captionLines(report),
     ...kindLine(report),
     ...warnings
-      .filter(([, files]) => files.length > 0)
-      .map(([what, files]) => `warning: ${files.length} ${what}: ${firstNames(files)}`),
+      .filter(([, files]) => files.count > 0)
+      .map(([what, files]) => `warning: ${files.count} ${what}: ${firstNames(files)}`),
     ...others.map(({ what, count, examples }) => `also found: ${count} ${what}, such as ${examples[0]}`),
+    ...report.limits.map((limit) => `not compared, or not exact: ${limit}`),
   ];
 }
 
 /** Images that cannot be used, counted by kind, where there is more than one. */
 function kindLine({ unusable, findings }: DataReport): string[] {
-  const kinds = [...new Set(unusable.map(({ kind }) => kind))];
-  if (kinds.length < 2) return [];
-  const counts = kinds.map((kind) => {
-    const what = findings.find((found) => found.kind === kind)?.what ?? kind;
-    return `${unusable.filter((one) => one.kind === kind).length} ${what}`;
-  });
+  const kinds = new Set(unusable.first.map(({ kind }) => kind));
+  if (kinds.size < 2) return [];
+  const counts = findings.filter(({ kind }) => kinds.has(kind)).map(({ what, count }) => `${count} ${what}`);
   return [`of no use: ${counts.join(', ')}`];
 }

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { checkTokens } from '../../../../src/data/check/check-tokens.ts';
-import { Histogram, rangeOf } from '../../../../src/data/check/distribution.ts';
+import { Histogram } from '../../../../src/data/check/distribution.ts';
 import { TokenFolder } from '../../../../src/data/tokens/folder.ts';
 import { sha256 } from '../../../../src/data/tokens/manifest.ts';
 import { NearCodes } from '../../../../src/data/tokens/near-codes.ts';
@@ -50,14 +50,19 @@ test('counts, captions, codes, and copies and near copies by their codes', async
   await folder.write(1, samples.slice(4), [{ file: '7.png', why: 'cut short' }]);
   await folder.finish();
 
-  const { report, codeCounts } = await checkTokens(path, { textLength: 8 });
+  const { report, codeCounts, shardOf, some } = await checkTokens(path, { textLength: 8 });
+  assert.deepEqual(some, ['k0', 'k1', 'k2', 'k3', 'k4', 'k5', 'k6']);
+  assert.deepEqual(
+    [...shardOf].sort(),
+    some.map((key, i) => [key, Number(i > 3)]),
+  );
   assert.deepEqual([report.images, report.shards, report.grid, report.vocabulary], [7, 2, GRID, 512]);
   assert.deepEqual(report.skipped, { count: 1, first: ['7.png: cut short'] });
   const { frequentWords, lengths, ...rest } = report.captions;
   assert.deepEqual(rest, {
     ...{ count: 5, several: 1, tokens: undefined, words: { min: 1, median: 3, max: 9 } },
     missing: { count: 2, first: ['k2', 'k6'] },
-    tooLong: { count: 1, first: ['k4 (9)'] },
+    tooLong: { count: 1, first: [{ file: 'k4', words: 9 }] },
   });
   assert.equal(frequentWords[0]?.word, 'long');
   assert.equal(
@@ -91,6 +96,9 @@ test('a histogram has the range of all values', () => {
   for (const some of [values, values.slice(0, 10), values.slice(0, 1), []]) {
     const histogram = new Histogram();
     for (const value of some) histogram.add(value);
-    assert.deepEqual(histogram.range, rangeOf(some));
+    const sorted = some.toSorted((a, b) => a - b);
+    const [min, median, max] = [sorted[0], sorted[some.length >> 1], sorted.at(-1)];
+    assert.deepEqual(histogram.range, some.length > 0 ? { min, median, max } : undefined);
+    assert.equal(histogram.below(7), some.filter((value) => value < 7).length);
   }
 });

@@ -89,6 +89,37 @@ test('turns resumed at any position equal uninterrupted ones', async () => {
   }
 });
 
+test('an epoch has an example as often as its weight says, each copy under an index of its own', async () => {
+  const weighted = mkdtempSync(join(tmpdir(), 'mm-weighted-tokens-'));
+  try {
+    const { dvae, imageSize, grid, vocabulary, source } = manifest;
+    const layout = { dvae, imageSize, grid, vocabulary, source, shardSize: 5 };
+    const folder = await TokenFolder.open(weighted, layout, { resume: false, warn: assert.fail, images: 10 });
+    for (const shard of [0, 1]) {
+      const samples = Array.from({ length: 5 }, (_, i) => ({
+        ...{ index: 5 * shard + i, key: `${5 * shard + i}`, file: 'x', rows: 2, columns: 2 },
+        captions: ['x'],
+        codes: Uint16Array.of(1, 2, 3, 4),
+        ...(i === 2 && { weight: 3 }),
+      }));
+      await folder.write(shard, samples, []);
+    }
+    await folder.finish();
+    const options = { share: 0, buffer: 5, copies: 3, faults: new Faults() };
+    const set = shardedTokens(weighted, await readFinishedManifest(weighted), options);
+    const epoch: TokenTurn[] = [];
+    for await (const turn of set.turns(1))
+      if (turn.epoch > 0) break;
+      else epoch.push(turn);
+    const indices = epoch.map(({ example }) => example.index).sort((a, b) => a - b);
+    assert.deepEqual(indices, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 17, 22, 27]);
+    const keys = new Set(epoch.map(({ example }) => example.key));
+    assert.ok(keys.size === 14 && keys.has('2#2') && keys.has('7#3'));
+  } finally {
+    rmSync(weighted, { recursive: true });
+  }
+});
+
 test('held-out examples are the first of those that are not trained on', async () => {
   const held = all.filter((index) => isValidation(keyOf(index), SHARE)).map(keyOf);
   assert.ok(held.length > 4);
