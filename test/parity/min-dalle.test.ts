@@ -109,6 +109,22 @@ test('sampled with top-k 1 and guidance its tokens are those of min-dalle, in an
   assert.deepEqual([...primed], wanted.tokens);
 });
 
+test('a pipeline generates again, with the same settings and with others, after its weights were given back', async () => {
+  await inRuntime(async (runtime) => {
+    const pipeline = new Pipeline(runtime, await openDalleMini(runtime, checkpoint));
+    const request = { prompt: '', captionTokens: wanted.ids[0].slice(0, config.textLength - 2), seed: 0 };
+    for (const batch of [1, 1, 2, 1]) {
+      let tokens: number[] = [];
+      const onToken = (_: number, { imageTokens }: { imageTokens: Int32Array }): void => {
+        tokens = [...imageTokens.subarray(0, wanted.tokens.length)];
+      };
+      for await (const { size } of pipeline.generate([request], settings, { batch, onToken }))
+        assert.equal(size, 32);
+      assert.deepEqual(tokens, wanted.tokens);
+    }
+  });
+});
+
 test("the VQGAN's pixels are those of min-dalle within one level; it has no encoder", async () => {
   const values = await expected('min-dalle/expected.safetensors');
   await inRuntime(async (runtime) => {

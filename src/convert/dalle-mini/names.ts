@@ -13,13 +13,14 @@ const PROJECTIONS = [
   ['output', 'out_proj'],
 ] as const;
 
-function attention(ours: string, theirs: string, end: string, begin: string, linear: Layout): Rule[] {
+/** An attention, whose norms are named after it. @param name of it in theirs, under `layer` */
+function attention(ours: string, layer: string, name: string, linear: Layout): Rule[] {
   return [
-    ...norm(`${ours}.norm`, begin),
+    ...norm(`${ours}.norm`, `${layer}.pre_${name}_layer_norm`),
     ...PROJECTIONS.map(
-      ([own, other]): Rule => [`${ours}.${own}.weight`, `${theirs}.${other}.weight`, linear],
+      ([own, other]): Rule => [`${ours}.${own}.weight`, `${layer}.${name}.${other}.weight`, linear],
     ),
-    ...norm(`${ours}.end_norm`, end),
+    ...norm(`${ours}.end_norm`, `${layer}.${name}_layer_norm`),
   ];
 }
 
@@ -33,12 +34,23 @@ function glu(ours: string, theirs: string, linear: Layout): Rule[] {
   ];
 }
 
-const beginning = (coder: string): Rule[] => [
-  [`${coder}.embedding`, `${coder}.embed_tokens.weight`, 'plain'],
-  [`${coder}.position`, `${coder}.embed_positions.weight`, 'plain'],
-  ...norm(`${coder}.embedding_norm`, `${coder}.layernorm_embedding`),
-  ...norm(`${coder}.norm`, `${coder}.final_ln`),
-];
+/** The encoder or the decoder, whose layers have cross-attention too. */
+function coder(name: 'encoder' | 'decoder', layers: number, linear: Layout): Rule[] {
+  return [
+    [`${name}.embedding`, `${name}.embed_tokens.weight`, 'plain'],
+    [`${name}.position`, `${name}.embed_positions.weight`, 'plain'],
+    ...norm(`${name}.embedding_norm`, `${name}.layernorm_embedding`),
+    ...norm(`${name}.norm`, `${name}.final_ln`),
+    ...times(layers, (i) => {
+      const [ours, theirs] = [`${name}.layers.layer_${i + 1}`, `${name}.layers.${i}`];
+      return [
+        ...attention(`${ours}.self_attention`, theirs, 'self_attn', linear),
+        ...(name === 'decoder' ? attention(`${ours}.cross_attention`, theirs, 'encoder_attn', linear) : []),
+        ...glu(`${ours}.glu`, `${theirs}.glu`, linear),
+      ];
+    }),
+  ];
+}
 
 /**
  * The rules, with `encoder.` and `decoder.` before min-dalle's names.
@@ -48,41 +60,8 @@ export const dalleMiniRules = (
   { encoderLayers, decoderLayers }: Pick<DalleMiniConfig, 'encoderLayers' | 'decoderLayers'>,
   linear: Layout,
 ): Rule[] => [
-  ...beginning('encoder'),
-  ...times(encoderLayers, (i) => {
-    const [ours, theirs] = [`encoder.layers.layer_${i + 1}`, `encoder.layers.${i}`];
-    return [
-      ...attention(
-        `${ours}.self_attention`,
-        `${theirs}.self_attn`,
-        `${theirs}.self_attn_layer_norm`,
-        `${theirs}.pre_self_attn_layer_norm`,
-        linear,
-      ),
-      ...glu(`${ours}.glu`, `${theirs}.glu`, linear),
-    ];
-  }),
-  ...beginning('decoder'),
-  ...times(decoderLayers, (i) => {
-    const [ours, theirs] = [`decoder.layers.layer_${i + 1}`, `decoder.layers.${i}`];
-    return [
-      ...attention(
-        `${ours}.self_attention`,
-        `${theirs}.self_attn`,
-        `${theirs}.self_attn_layer_norm`,
-        `${theirs}.pre_self_attn_layer_norm`,
-        linear,
-      ),
-      ...attention(
-        `${ours}.cross_attention`,
-        `${theirs}.encoder_attn`,
-        `${theirs}.encoder_attn_layer_norm`,
-        `${theirs}.pre_encoder_attn_layer_norm`,
-        linear,
-      ),
-      ...glu(`${ours}.glu`, `${theirs}.glu`, linear),
-    ];
-  }),
+  ...coder('encoder', encoderLayers, linear),
+  ...coder('decoder', decoderLayers, linear),
   ['decoder.head.weight', 'decoder.lm_head.weight', linear],
 ];
 

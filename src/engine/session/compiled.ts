@@ -22,7 +22,7 @@ export interface CompileOptions {
   readonly frozen?: readonly Variable[];
   /**
    * Give the memory of frozen matrices back at the first run, once they are packed: weights are not held twice. No other
-   * function may read these variables afterwards.
+   * function may read these variables afterwards, before they are assigned again.
    */
   readonly releases?: boolean;
   /** The device that an input is for; the first one without it. */

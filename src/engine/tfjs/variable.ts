@@ -74,12 +74,14 @@ export class Variable {
   assign(value: Tensor): Pointer {
     const { graph, recording } = currentTrace();
     const stored = graph.cast(outputOf(recording, value), DT[this.dtype]);
+    this.#releasedIn = undefined;
     return this.#update('AssignVariableOp', [stored], { attributes: this.#type('dtype') });
   }
 
   /**
    * Replaces the value, once `after` is computed, by memory that all variables of its shape share: for a matrix of which
-   * that op keeps a packed copy. Only the function being built may go on reading the variable, for its shape.
+   * that op keeps a packed copy. Only the function being built may go on reading the variable, for its shape; others may
+   * once a function assigns it.
    */
   release(after: Tensor): void {
     const { graph, recording, targets } = currentTrace();

@@ -11,7 +11,7 @@ import { StateDictToWrite, type TorchValue } from '../../convert/torch/write.ts'
 import { headWidth, layerAttention, streamLayout } from '../../models/dalle/config.ts';
 import { dalleSpec } from '../../models/dalle/model.ts';
 import { rotaryAngles } from '../../nn/rotary.ts';
-import { assertDemands, type Demand } from '../demands.ts';
+import { assertDemands } from '../demands.ts';
 import { discreteVae } from '../dvae/dalle-pytorch.ts';
 import { openaiWeights } from '../dvae/openai.ts';
 import { type Exporter, torchFile } from '../format.ts';
@@ -34,7 +34,10 @@ function assertExpressible(model: ExportModel, config: DalleModelConfig): void {
     [
       ...(other === undefined ? [] : [['attention', other, known] as const]),
       ...(kinds.includes('conv-like') ? [['kernelSize', config.kernelSize, [CONV_LIKE_SIDE]] as const] : []),
-      ...ofOthers(config),
+      ['attentionGrid', config.attentionGrid, ['input']],
+      ['activation', config.activation, ['gelu']],
+      ['secondNorm', config.secondNorm, [false]],
+      ['captionTokens', config.captionTokens, [undefined]],
       ['gated', config.gated, [true]],
       ['layerScale', config.layerScale, [true]],
       ['zeroIsPadding', config.zeroIsPadding, [true]],
@@ -42,12 +45,6 @@ function assertExpressible(model: ExportModel, config: DalleModelConfig): void {
     ],
     'only a model with these settings can be exported to it: see docs/MODELS.md',
   );
-}
-
-/** Keys for models of other programs, where this version has them: as DALLE-pytorch has it without them. */
-function ofOthers(config: Readonly<Record<string, unknown>>): Demand[] {
-  const usual = { attentionGrid: 'input', activation: 'gelu', secondNorm: false, captionTokens: undefined };
-  return Object.entries(usual).map(([key, value]) => [key, config[key], [value, undefined]]);
 }
 
 /** The arguments of DALLE(…), as train_dalle writes them. */

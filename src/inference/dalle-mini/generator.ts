@@ -49,13 +49,14 @@ export async function openDalleMini(
     // Its product is in float32: guidance multiplies the rounding of logits.
     keeps: (name) => name === 'decoder.head.weight',
   });
-  await weights.loadEach(checkpoint.tensors(checkpoint.bestPart, weights.expected(), false));
+  const load = () => weights.loadEach(checkpoint.tensors(checkpoint.bestPart, weights.expected(), false));
+  await load();
   return {
     what: 'DALL·E mini',
     hash: hashOf(checkpoint),
     tokenizer,
     textLength: promptLength(model),
-    tokens: dalleMiniTokens(model, weights, precision),
+    tokens: { ...dalleMiniTokens(model, weights, precision), restore: load },
     codec,
     defaults: sample,
     // Its training left captions out, so that guidance has its unconditional side.

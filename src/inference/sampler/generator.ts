@@ -24,6 +24,11 @@ export interface TokenModel {
    * `step`, and `prompt` reads the text alone; other models return the logits of the first token from `prompt`.
    */
   readonly startToken?: number | undefined;
+  /**
+   * Sets the weights again, where steps alone read `variables`: a sampler may give them back then (`releases`), and the
+   * next one needs them.
+   */
+  readonly restore?: (() => Promise<void>) | undefined;
   /** The text input of a prompt: its tokens with padding. Of no tokens: the empty caption of guidance. */
   textInput(tokens: readonly number[]): Int32Array;
   /**

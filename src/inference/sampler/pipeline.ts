@@ -76,7 +76,11 @@ const MAX_QUOTED = 60;
 export class Pipeline<G extends Generator = Generator> {
   readonly generator: G;
   readonly #runtime: Runtime;
+  /** Samplers at rest, by settings and batch: each keeps a KV cache and packed weights. */
+  readonly #idle = new Map<string, Sampler>();
   #samplers = 0;
+  /** A sampler gives the weights back, or gave them back. */
+  #releases = false;
 
   constructor(runtime: Runtime, generator: G) {
     this.#runtime = runtime;
@@ -156,23 +160,45 @@ export class Pipeline<G extends Generator = Generator> {
   }
 
   /**
-   * Generates images in batches, and yields each image as soon as its batch is decoded. A generator with a start token
-   * can do so once: its weights are given back when they are packed.
+   * Generates images in batches, and yields each image as soon as its batch is decoded. One call at a time of a generator
+   * with a start token, whose weights are given back when they are packed.
    * @throws UsageError as `Generator.checkSettings` does, and the reason of `signal`
    */
   async *generate(
     requests: readonly GenerateRequest[],
     settings: SampleSettings,
-    { batch, onToken, signal }: GenerateOptions,
+    options: GenerateOptions,
   ): AsyncGenerator<GeneratedImage> {
-    const { codec, tokens } = this.generator;
     this.generator.checkSettings(settings);
-    const name = `sampler ${this.#samplers++}`;
+    const { temperature, topK, topP, guidance } = settings;
+    const key = JSON.stringify({ temperature, topK, topP, guidance, batch: options.batch });
+    const sampler = this.#idle.get(key) ?? (await this.#openSampler(settings, options.batch));
+    this.#idle.delete(key);
+    try {
+      yield* this.#generate(sampler, requests, options);
+    } finally {
+      this.#idle.set(key, sampler);
+    }
+  }
+
+  async #openSampler(settings: SampleSettings, batch: number): Promise<Sampler> {
+    const { tokens } = this.generator;
     const rows = settings.guidance === 1 ? batch : 2 * batch;
     // Weights that steps alone read need not be held beside their packed copies.
     const releases =
-      tokens.startToken !== undefined && (await packsOnce(tokens.variables, rows, tokens.precision));
-    const sampler = new Sampler(this.#runtime, name, tokens, { batch, settings, frozen: true, releases });
+      tokens.restore !== undefined && (await packsOnce(tokens.variables, rows, tokens.precision));
+    if (this.#releases) await tokens.restore?.();
+    this.#releases ||= releases;
+    const name = `sampler ${this.#samplers++}`;
+    return new Sampler(this.#runtime, name, tokens, { batch, settings, frozen: true, releases });
+  }
+
+  async *#generate(
+    sampler: Sampler,
+    requests: readonly GenerateRequest[],
+    { batch, onToken, signal }: GenerateOptions,
+  ): AsyncGenerator<GeneratedImage> {
+    const { codec, tokens } = this.generator;
     const size = codec.config.imageSize;
     const length = tokens.imageLength;
     for (let first = 0; first < requests.length; first += batch) {
