@@ -67,11 +67,7 @@ let decoder: JpegDecoder | undefined;
  * @param pixels receives the pixels, all of them; a new array by default
  * @throws TensorFlowError for a file that libjpeg does not read; EngineError when libtensorflow is missing
  */
-export function decodeJpeg(
-  data: Uint8Array,
-  ratio: JpegRatio,
-  pixels?: Uint8Array,
-): Promise<DecodedJpeg> {
+export function decodeJpeg(data: Uint8Array, ratio: JpegRatio, pixels?: Uint8Array): Promise<DecodedJpeg> {
   decoder ??= new JpegDecoder();
   return decoder.decode(data, ratio, pixels);
 }
