@@ -1,5 +1,6 @@
 // Batch normalization by TensorFlow's own op and its gradient: one pass for the statistics and one for the result,
 // where single ops take seven, and only x is saved.
+//   B batch, H height, W width, C channels
 
 import { ATTR, type Attribute, boolAttr, stringAttr, typeAttr } from '../graph/attributes.ts';
 import { DT } from '../native/dtype.ts';
