@@ -1,6 +1,8 @@
-// Node's module hooks: a .ts file of the checkout is loaded as the JavaScript that was made of it.
+// Node's module hooks: a .ts file of the checkout is loaded as the JavaScript that was made of it before, any other
+// program in TypeScript is transpiled here.
 
-import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 
 const ROOT = new URL('../../', import.meta.url).href;
 let transpiled;
@@ -9,9 +11,14 @@ export function initialize({ transpiled: folder }) {
   transpiled = folder;
 }
 
-export function load(url, context, next) {
-  if (!url.startsWith(ROOT) || !url.endsWith('.ts') || url.includes('/node_modules/'))
-    return next(url, context);
-  const path = decodeURIComponent(url.slice(ROOT.length, -'.ts'.length));
-  return { format: 'module', shortCircuit: true, source: readFileSync(`${transpiled}/${path}.js`) };
+export async function load(url, context, next) {
+  if (!/\.m?ts$/.test(url) || url.includes('/node_modules/')) return next(url, context);
+  return { format: 'module', shortCircuit: true, source: await javaScriptOf(url) };
+}
+
+async function javaScriptOf(url) {
+  if (url.startsWith(ROOT) && transpiled !== undefined)
+    return readFile(`${transpiled}/${decodeURIComponent(url.slice(ROOT.length)).replace(/ts$/, 'js')}`);
+  const { transpileFile } = await import('./transpile.mjs');
+  return transpileFile(fileURLToPath(url));
 }

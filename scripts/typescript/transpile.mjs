@@ -8,6 +8,12 @@ import { transform } from 'esbuild';
 const FOLDERS = ['src', 'test', 'scripts'];
 const OPTIONS = { loader: 'ts', format: 'esm', target: 'node20', sourcemap: 'inline', sourcesContent: false };
 
+/** The JavaScript of a file, with its source map. */
+export async function transpileFile(sourcefile) {
+  const { code } = await transform(await readFile(sourcefile, 'utf8'), { ...OPTIONS, sourcefile });
+  return code;
+}
+
 /** Writes the JavaScript of ROOT/a/b.ts to OUT/a/b.js; a second or two for all files. */
 export async function transpile(root, out) {
   const paths = FOLDERS.flatMap((folder) =>
@@ -17,11 +23,9 @@ export async function transpile(root, out) {
   );
   await Promise.all(
     paths.map(async (path) => {
-      const sourcefile = join(root, path);
-      const { code } = await transform(await readFile(sourcefile, 'utf8'), { ...OPTIONS, sourcefile });
       const made = join(out, path.replace(/ts$/, 'js'));
       await mkdir(dirname(made), { recursive: true });
-      await writeFile(made, code);
+      await writeFile(made, await transpileFile(join(root, path)));
     }),
   );
 }
