@@ -92,6 +92,18 @@ export class Checkpoint {
     }
   }
 
+  /** The tensors of a part that `isWanted` names, by name, 16-bit floats widened. Throws DataError as `tensors`. */
+  async readSome(part: Part, isWanted: (name: string) => boolean): Promise<Map<string, TensorData>> {
+    const file = await this.file(part);
+    try {
+      const some = new Map<string, TensorData>();
+      for (const name of file.names.filter(isWanted)) some.set(name, widen(await file.read(name)));
+      return some;
+    } finally {
+      await file.close();
+    }
+  }
+
   /** All tensors of a part, by name; see `tensors`. */
   async read(part: Part, expected?: Expected): Promise<Map<string, TensorData>> {
     const all = new Map<string, TensorData>();

@@ -105,6 +105,13 @@ export function checkParts(
   context.addIssue({ code: 'custom', path: ['train', 'batch'], message });
 }
 
+/**
+ * What devices divide among themselves besides the batch (ZeRO, arXiv 1910.02054, section 5): nothing, moments and EMA,
+ * these and the gradients, or these and the weights.
+ */
+export const SHARDINGS = ['none', 'optimizer', 'gradients', 'parameters'] as const;
+export type Sharding = (typeof SHARDINGS)[number];
+
 /** When a run logs, validates and saves. */
 export const loopSchedule = {
   steps: z.int().positive().describe('updates in the run'),
@@ -115,6 +122,13 @@ export const loopSchedule = {
     .describe('how several devices sum their gradients')
     .meta({
       note: "`order` adds them device by device: the same bits as gradient accumulation over as many parts. `ring` is TensorFlow's all-reduce, `nccl` NVIDIA's (GPUs only); their results differ in the last bits.",
+    }),
+  sharding: z
+    .enum(SHARDINGS)
+    .default('none')
+    .describe('what several devices divide among themselves besides the batch (ZeRO)')
+    .meta({
+      note: '`optimizer`: moments and EMA; `gradients`: the sums of gradient accumulation too; `parameters`: the weights too. Results and checkpoints are the same with each. The trainers do not have `parameters`.',
     }),
   logEvery: z.int().positive().default(10).describe('steps between training lines in metrics.jsonl'),
   evaluateEvery: z.int().positive().default(500).describe('steps between validations and sample images'),

@@ -2,6 +2,7 @@
 
 import type { z } from 'zod';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import type { Sharding } from '../config/fields.ts';
 import type { ModelKind } from '../config/kind.ts';
 import type { BatchPosition } from '../data/order.ts';
 import { Faults } from '../data/sources/faults.ts';
@@ -13,7 +14,8 @@ import { assertWritable } from '../util/files.ts';
 import { alsoLogTo } from '../util/logger.ts';
 import { assertSameConfiguration } from './distributed/agreement.ts';
 import { broadcastStart, dataParallelSave, dataParallelTask } from './distributed/data-parallel.ts';
-import { assertSummable, ReplicatedState } from './distributed/replicas.ts';
+import { assertShardable, assertSummable, ReplicatedState } from './distributed/replicas.ts';
+import { restoreSlices, withHiddenEma, withShownEma } from './distributed/sliced-state.ts';
 import { type LoopResult, type LoopSchedule, type RunWriter, type SaveStep, trainLoop } from './loop/loop.ts';
 import { type ResumedState, resumedState, resumeRun } from './loop/resume.ts';
 import { assertSameRun, type ResumableConfig } from './loop/resume-checks.ts';
@@ -24,7 +26,11 @@ import type { TrainingTask } from './loop/task.ts';
 import { RunEngine } from './run-engine.ts';
 
 export interface TrainingConfig extends ResumableConfig {
-  readonly train: LoopSchedule & { readonly keep: number; readonly allReduce: SumAlgorithm };
+  readonly train: LoopSchedule & {
+    readonly keep: number;
+    readonly allReduce: SumAlgorithm;
+    readonly sharding: Sharding;
+  };
   readonly data: ResumableConfig['data'] & { readonly maxBad?: number | undefined };
 }
 
@@ -64,6 +70,7 @@ export async function runTraining<Given, Config extends TrainingConfig, Batch ex
   // The run folder is checked before any data is read; only worker 0 has one.
   if (isPrimary) await assertUsable(context);
   const { config, open } = await prepare(given, context);
+  assertShardable(config.train.sharding);
   if (cluster) await assertSameConfiguration(cluster, kind, config);
   if (isPrimary && resume) await assertSameRun(kind, schema, path, config);
   const faults = new Faults(log, { maxBad: config.data.maxBad });
@@ -71,6 +78,8 @@ export async function runTraining<Given, Config extends TrainingConfig, Batch ex
   try {
     const task = await open({ ...context, faults, engine });
     assertSummable(config.train.allReduce, engine.runtime.replicas);
+    if (config.train.sharding !== 'none' && engine.runtime.replicas.count === 1)
+      log.warn('train.sharding has no effect with one device');
     return await trainInFolder(task, { kind, config, context, runtime: engine.runtime });
   } finally {
     faults.summarize();
@@ -107,6 +116,7 @@ async function trainInFolder<Batch extends Placed>(
     if (resumed) task.restore?.(resumed.metrics);
     const replicated = new ReplicatedState(opened.runtime, task.state);
     await replicated.copy();
+    await restoreSlices(opened.runtime, task.state, { isResumed: resumed !== undefined, checkpoint });
     if (cluster) await task.state.residuals?.restore(cluster, checkpoint, log);
     log.debug({ event: 'session', from: resumed?.step ?? 0 }, 'session');
     const save: SaveStep<Batch> = async (step, batch, metrics) => {
@@ -123,9 +133,9 @@ async function trainInFolder<Batch extends Placed>(
     };
     return await trainLoop({
       label: `train-${kind}`,
-      task: cluster ? dataParallelTask(cluster, task) : task,
+      task: withShownEma(task.state, cluster ? dataParallelTask(cluster, task) : task),
       batches: task.batches(positionOf(resumed)),
-      save: cluster ? dataParallelSave(cluster, task.state, save) : save,
+      save: withHiddenEma(task.state, cluster ? dataParallelSave(cluster, task.state, save) : save),
       schedule: config.train,
       resumed,
       run: run ?? silentWriter(path),

@@ -52,7 +52,15 @@ test('stopped by Ctrl-C, mm plan prints nothing', async () => {
     signal: AbortSignal.abort(),
   } as unknown as Context;
   for (const config of ['configs/dvae/demo.yaml', 'configs/dalle/demo.yaml']) {
-    const flags = { config, set: undefined, kind: undefined, devices: 1, sharding: 'none' as const };
+    const flags = {
+      config,
+      set: undefined,
+      kind: undefined,
+      devices: 1,
+      sharding: undefined,
+      'tera-flops': undefined,
+      bandwidth: undefined,
+    };
     await assert.rejects(command.run(flags, context), { name: 'InterruptedError', code: 'E_INTERRUPTED' });
   }
   assert.deepEqual(printed, []);
@@ -86,12 +94,18 @@ describe('smaller ones', () => {
     const demo = ['--config', 'configs/dvae/demo.yaml', '--devices', '4'];
     const whole = await plan('--config', 'configs/dvae/demo.yaml');
     const replicas = await plan(...demo);
-    const sharded = await plan(...demo, '--sharding', 'optimizer');
+    const speed = ['--tera-flops', '2', '--bandwidth', '8'];
+    const sharded = await plan(...demo, '--set', 'train.sharding=optimizer', ...speed);
     assert.equal(replicas.examplesAtOnce, whole.examplesAtOnce / 4);
     assert.equal(replicas.memory.moments, whole.memory.moments);
     assert.equal(replicas.sentPerStep, (2 * 4 * whole.parameters.trained * 3) / 4);
-    assert.equal(sharded.memory.moments, Math.ceil(whole.memory.moments / 4));
+    // Moments, and the slice of the weights that is updated.
+    assert.equal(sharded.memory.moments, Math.ceil((1.5 * whole.memory.moments) / 4));
     assert.equal(sharded.memory.gradients, whole.memory.gradients);
+    assert.deepEqual(sharded.secondsPerStep, {
+      compute: whole.flopsPerStep / 4 / 2e12,
+      exchange: (3 * 4 * whole.parameters.trained * 3) / 4 / 1e9,
+    });
   });
 
   test('a file is recognized as a CLIP’s by its two towers', async () => {

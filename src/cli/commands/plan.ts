@@ -6,11 +6,11 @@ import { parse } from 'yaml';
 import { givenClipSchema } from '../../config/clip.ts';
 import { givenDalleSchema } from '../../config/dalle.ts';
 import { dvaeSchema } from '../../config/dvae.ts';
+import { SHARDINGS } from '../../config/fields.ts';
 import { kindOfConfig, MODEL_KINDS, type ModelKind } from '../../config/kind.ts';
 import { loadConfig } from '../../config/load.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
-import type { PlannedModel, ResourcePlan } from '../../train/plan/plan.ts';
-import { SHARDINGS } from '../../train/plan/sharding.ts';
+import type { PlannedModel, ResourcePlan, StepTime } from '../../train/plan/plan.ts';
 import { InterruptedError } from '../../util/errors.ts';
 import { type Context, defineCommand } from '../command.ts';
 import { setFlag, TEXT, withExamples } from '../help.ts';
@@ -38,15 +38,30 @@ export const command = defineCommand({
         })
         .option('sharding', {
           choices: SHARDINGS,
-          default: 'none' as const,
-          describe: 'what they share besides (ZeRO); mm itself trains with none',
+          defaultDescription: 'train.sharding',
+          describe: 'what they divide besides the batch (ZeRO)',
+        })
+        .option('tera-flops', {
+          ...wholeNumber('tera-flops'),
+          describe: 'operations, in 10¹² a second, that a device reaches: for the time of a step',
+        })
+        .option('bandwidth', {
+          ...wholeNumber('bandwidth'),
+          describe: 'gigabits a second that a device sends: for the time of a step',
         }),
       [['the published model', 'plan --config configs/dalle/12b.yaml --devices 1024 --sharding parameters']],
     ),
 
-  async run({ config: file, set, kind, devices, sharding }, { json, print, log, signal }) {
+  async run(
+    { config: file, set, kind, devices, sharding, 'tera-flops': teraFlops, bandwidth },
+    { json, print, log, signal },
+  ) {
     const { Runtime } = await import('../../engine/session/runtime.ts');
-    const { plan } = await import('../../train/plan/plan.ts');
+    const { plan, stepTime } = await import('../../train/plan/plan.ts');
+    const speed = {
+      flops: teraFlops && teraFlops * 1e12,
+      bandwidth: bandwidth && (bandwidth * 1e9) / BITS,
+    };
     const runtime = new Runtime();
     try {
       const given = { file, set, flags: {} };
@@ -54,8 +69,9 @@ export const command = defineCommand({
       if (what !== 'dalle') {
         const result = plan(await planOther(what, runtime, given, log), devices, sharding);
         await throwIfAborted(signal);
-        print(describe(result).join('\n'));
-        json(result);
+        const time = stepTime(result, speed);
+        print(describe(result, time).join('\n'));
+        json({ ...result, secondsPerStep: time });
         return;
       }
       const { planDalle } = await import('../../train/plan/dalle.ts');
@@ -68,8 +84,9 @@ export const command = defineCommand({
       const other = plan(planDalle(runtime, config, !recompute), devices).memory.activations;
       await throwIfAborted(signal);
       const how = recompute ? 'kept' : 'recomputed (train.recompute)';
-      print([...describe(result), `  activations if ${how}: ${gigabytes(other)}`].join('\n'));
-      json({ ...result, recompute, activationsOtherwise: other });
+      const time = stepTime(result, speed);
+      print([...describe(result, time), `  activations if ${how}: ${gigabytes(other)}`].join('\n'));
+      json({ ...result, recompute, activationsOtherwise: other, secondsPerStep: time });
     } finally {
       await runtime.close();
     }
@@ -109,7 +126,10 @@ function kindOf(file: string): ModelKind {
   }
 }
 
-function describe({ kind, parameters, flopsPerStep, flopsPerRun, memory, ...rest }: ResourcePlan): string[] {
+function describe(
+  { kind, parameters, flopsPerStep, flopsPerRun, memory, ...rest }: ResourcePlan,
+  time: StepTime,
+): string[] {
   const parts = Object.entries(parameters.parts).map(
     ([part, count]) => `  ${part}: ${count.toLocaleString('en')}`,
   );
@@ -119,11 +139,18 @@ function describe({ kind, parameters, flopsPerStep, flopsPerRun, memory, ...rest
     ...parts,
     `${flopsPerStep.toExponential(3)} floating-point operations a step, ${flopsPerRun.toExponential(3)} a run`,
     ...(rest.devices > 1 ? [`${gigabytes(rest.sentPerStep)} sent by each device a step`] : []),
+    ...(time.compute === undefined ? [] : [`${seconds(time.compute)} of computing a step`]),
+    ...(time.exchange === undefined ? [] : [`${seconds(time.exchange)} of exchanging a step`]),
     `memory of ${rest.devices > 1 ? `each of ${rest.devices} devices, sharding ${rest.sharding}, ` : ''}${rest.examplesAtOnce} examples at once: ${gigabytes(memory.total)}`,
     ...(['weights', 'gradients', 'moments', 'ema', 'activations'] as const).map(
       (name) => `  ${name}: ${gigabytes(memory[name])}`,
     ),
   ];
 }
+
+/** Of a byte. */
+const BITS = 8;
+
+const seconds = (value: number): string => `${value.toPrecision(3)} seconds`;
 
 const gigabytes = (bytes: number): string => `${(bytes / 1e9).toPrecision(3)} GB`;

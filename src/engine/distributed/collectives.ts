@@ -9,7 +9,7 @@ import { ATTR, type Attribute, stringAttr, typeAttr } from '../graph/attributes.
 import type { GraphOutput } from '../native/capi.ts';
 import { DT } from '../native/dtype.ts';
 import { outputOf, wrapOutput } from '../tfjs/backend.ts';
-import type { Tensor } from '../tfjs/tf.ts';
+import { type Tensor, tf } from '../tfjs/tf.ts';
 import { currentTrace } from '../tfjs/trace.ts';
 
 /** The group of all replicas. */
@@ -21,11 +21,14 @@ export type ReduceAlgorithm = 'ring' | 'nccl';
 /** The replicas of all workers. */
 export const replicaCount = (): number => currentTrace().replicas.count;
 
-/** Whether ops are recorded for the first of all replicas. */
-export function isFirstReplica(): boolean {
+/** The number, among those of all workers, of the replica for which ops are recorded. */
+export function replicaNumber(): number {
   const { graph, replicas } = currentTrace();
-  return replicas.first + replicas.names.indexOf(graph.device) === 0;
+  return replicas.first + replicas.names.indexOf(graph.device);
 }
+
+/** Whether ops are recorded for the first of all replicas. */
+export const isFirstReplica = (): boolean => replicaNumber() === 0;
 
 /** Σ x over the replicas, at each of them; the order of the sum depends on the algorithm and on N. */
 export const allReduce = (x: Tensor, algorithm: ReduceAlgorithm): Tensor =>
@@ -40,7 +43,7 @@ export const allGather = (x: Tensor): Tensor =>
 
 /**
  * Row r of x, [R, …], goes to replica r; row r of the result comes from replica r. TensorFlow runs it only in functions
- * that have another kind of exchange too.
+ * that have another kind of exchange too (`allowAllToAll`).
  */
 export const allToAll = (x: Tensor): Tensor => exchanged(x, x.shape, 'CollectiveAllToAllV2');
 
@@ -60,6 +63,9 @@ export function broadcast(shape: readonly number[], first: () => Tensor): Tensor
   });
   return wrapOutput(recording, shaped(received, shape));
 }
+
+/** Lets a function run `allToAll` that has no other kind of exchange: adds one of a single number. */
+export const allowAllToAll = (): void => void allGather(tf.zeros([1]));
 
 interface ExchangeOptions {
   readonly algorithm?: ReduceAlgorithm;

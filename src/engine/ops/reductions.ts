@@ -4,7 +4,7 @@
 import { boolAttr, typeAttr } from '../graph/attributes.ts';
 import { DT } from '../native/dtype.ts';
 import { executeOp } from '../tfjs/execute.ts';
-import { type Tensor, type Tensor1D, type Tensor2D, tf } from '../tfjs/tf.ts';
+import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../tfjs/tf.ts';
 import { isBuildingForCpu } from '../tfjs/trace.ts';
 
 /**
@@ -27,8 +27,8 @@ export const histogram = (ids_N: Tensor1D, count: number): Tensor1D =>
   segmentSum(tf.ones(ids_N.shape), ids_N, count) as Tensor1D;
 
 /** Σ x², a scalar, in one pass over x. */
-export const squaredNorm = (x: Tensor): Tensor =>
-  executeOp('L2Loss', [typeAttr('T', DT.float32)], [x]).mul(2);
+export const squaredNorm = (x: Tensor): Scalar =>
+  executeOp('L2Loss', [typeAttr('T', DT.float32)], [x]).mul(2) as Scalar;
 
 /**
  * The k-th largest entry of each row, counted from 1: [B, 1]. On CPUs without sorting the row.

@@ -14,8 +14,9 @@ import { type Tensor, tf } from '../../engine/tfjs/tf.ts';
 import type { Variable } from '../../engine/tfjs/variable.ts';
 import { BatchStatistics } from '../../nn/batch-norm.ts';
 import { gatherResults } from '../distributed/data-parallel.ts';
+import { accumulatorFor, sumAccumulated } from '../distributed/sum-gradients.ts';
 import { numbers } from '../loop/scalars.ts';
-import { GradientAccumulator, setToZero } from '../optim/accumulate.ts';
+import { type GradientAccumulator, setToZero } from '../optim/accumulate.ts';
 import { chunkLoss, encodeChunk, rowsOf, towerGradients } from './chunks.ts';
 import type { ClipInputs } from './gradients.ts';
 import { applyToReplicas, type ClipStep, type ClipStepParts, updateStatistics } from './step.ts';
@@ -38,7 +39,7 @@ class GradientCache {
     this.texts = features('texts');
     this.imageGradients = features('image gradients');
     this.textGradients = features('text gradients');
-    this.sums = new GradientAccumulator(runtime, 'clip', weights.trained);
+    this.sums = accumulatorFor(runtime, 'clip', weights.trained, config.train);
   }
 
   /** Inside a compiled function. */
@@ -179,7 +180,7 @@ function compileGradients(parts: ClipStepParts, cache: GradientCache, chunk: num
 function compileUpdate(parts: ClipStepParts, cache: GradientCache) {
   type Rates = Record<'step' | 'learningRate', Tensor>;
   return parts.runtime.compile('CLIP: update', (rates: Rates) => {
-    const own = eachReplica(() => cache.sums.read());
-    return applyToReplicas(parts, own, rates, () => 'before');
+    const sums = eachReplica(() => sumAccumulated(parts.runtime, cache.sums, parts.config.train));
+    return applyToReplicas(parts, sums, rates, () => 'before');
   });
 }

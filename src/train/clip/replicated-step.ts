@@ -13,6 +13,7 @@ import { compileReplicated } from '../../engine/session/replicated.ts';
 import { type Tensor, tf } from '../../engine/tfjs/tf.ts';
 import { BatchStatistics } from '../../nn/batch-norm.ts';
 import { gatherResults } from '../distributed/data-parallel.ts';
+import { sumGradients } from '../distributed/sum-gradients.ts';
 import { numbers } from '../loop/scalars.ts';
 import { chunkLoss, encodeChunk, type Features, towerGradients } from './chunks.ts';
 import type { ClipInputs } from './gradients.ts';
@@ -47,9 +48,8 @@ export function replicatedStep(parts: ClipStepParts): ClipStep {
       const gradients = eachReplica(
         (r) => new Map([...towerGradients(parts, own[r]!, back[r]!, statistics[r]!), ...terms[r]!.logits]),
       );
-      const results = applyToReplicas(parts, gradients, rates, (r) =>
-        updateStatistics(parts, statistics[r]!),
-      );
+      const sums = eachReplica((r) => sumGradients(runtime, gradients[r]!, config.train));
+      const results = applyToReplicas(parts, sums, rates, (r) => updateStatistics(parts, statistics[r]!));
       return { each: terms.map(({ values }) => values), common: results };
     },
     { precision: config.train.precision },

@@ -4,7 +4,7 @@
 import type { Cluster } from '../../cluster/cluster.ts';
 import type { ClipConfig } from '../../config/clip.ts';
 import { eachReplica } from '../../engine/distributed/replicas.ts';
-import { gatherFromReplicas, sumAllOverReplicas } from '../../engine/distributed/sums.ts';
+import { gatherFromReplicas } from '../../engine/distributed/sums.ts';
 import type { Pointer } from '../../engine/native/capi.ts';
 import { floatScalar } from '../../engine/native/tensor.ts';
 import type { OnHost } from '../../engine/session/compiled.ts';
@@ -17,6 +17,7 @@ import type { Weights } from '../../nn/weights.ts';
 import { numbers } from '../loop/scalars.ts';
 import type { Adam } from '../optim/adam.ts';
 import type { Ema } from '../optim/ema.ts';
+import type { BatchGradients } from '../optim/sliced-gradients.ts';
 import { type ClipInputs, clipGradients, LOGIT_SCALE, logitParameters } from './gradients.ts';
 
 /** The variables that a step changes, and how. */
@@ -62,7 +63,7 @@ export function updateStatistics(
  */
 export function applyUpdate(
   { config, weights, optimizer, ema }: ClipStepParts,
-  gradients: ReadonlyMap<string, Tensor>,
+  gradients: BatchGradients,
   step: Scalar,
   learningRate: Scalar,
   statistics: readonly [string, Pointer][] | 'before',
@@ -82,21 +83,20 @@ export function applyUpdate(
 }
 
 /**
- * The sum of the devices' gradients applied on each of them; the EMA is the first one's. Inside a compiled function.
- * @param gradients of each device
+ * Applies the gradients on each device; the EMA is the first one's unless it is sliced. Inside a compiled function.
+ * @param gradients of the batch, for each device
  * @param statistics of a device, as in `applyUpdate`
  */
 export function applyToReplicas(
   parts: ClipStepParts,
-  gradients: readonly ReadonlyMap<string, Tensor>[],
+  gradients: readonly BatchGradients[],
   { step, learningRate }: Record<'step' | 'learningRate', Tensor>,
   statistics: (replica: number) => Parameters<typeof applyUpdate>[4],
 ) {
-  const sums = eachReplica((r) => sumAllOverReplicas(gradients[r]!, parts.config.train.allReduce));
   const [first] = eachReplica((r) =>
     applyUpdate(
-      r === 0 ? parts : { ...parts, ema: undefined },
-      sums[r]!,
+      r === 0 || parts.ema?.slices ? parts : { ...parts, ema: undefined },
+      gradients[r]!,
       step as Scalar,
       learningRate as Scalar,
       statistics(r),

@@ -12,12 +12,11 @@ import { ClipEncoder } from '../../inference/clip/encoder.ts';
 import { ClipPipeline } from '../../inference/clip/pipeline.ts';
 import { type ClipSpec, clipSpec } from '../../models/clip/model.ts';
 import { Weights } from '../../nn/weights.ts';
-import { isEvaluating } from '../distributed/replicas.ts';
+import { emaFor } from '../distributed/replicas.ts';
 import { assertSameTokenizer } from '../loop/resume-checks.ts';
 import type { ModelState } from '../loop/state.ts';
 import type { CarriedParts, TrainingTask } from '../loop/task.ts';
 import { Adam } from '../optim/adam.ts';
-import { Ema } from '../optim/ema.ts';
 import { learningRateAt } from '../optim/schedules.ts';
 import { type ClipBatch, type ClipData, clipBatches } from './batches.ts';
 import { cachedStep } from './cached-step.ts';
@@ -48,8 +47,8 @@ export class ClipTask implements TrainingTask<ClipBatch> {
   constructor(runtime: Runtime, config: ClipConfig, { data, heldOut, labelled, cluster }: ClipTaskParts) {
     const { model, train } = config;
     const weights = new Weights(runtime, 'clip', clipSpec(model));
-    const optimizer = new Adam(runtime, 'clip', weights.trained, train.optimizer);
-    const ema = isEvaluating(runtime) && train.ema ? new Ema(runtime, 'clip', weights, train.ema) : undefined;
+    const optimizer = new Adam(runtime, 'clip', weights.trained, train.optimizer, train.sharding);
+    const ema = emaFor(runtime, 'clip', weights, train);
     this.#config = config;
     this.#data = data;
     this.#replicas = runtime.replicas;
@@ -63,7 +62,7 @@ export class ClipTask implements TrainingTask<ClipBatch> {
     this.#chunk = this.#isCached ? chunk : whole;
     const inMemory = devices > 1 ? replicatedStep : wholeStep;
     this.#step = this.#isCached ? cachedStep(parts, this.#chunk) : inMemory(parts);
-    const encoder = new ClipEncoder(runtime, 'CLIP validation', model, ema?.weights ?? weights);
+    const encoder = new ClipEncoder(runtime, 'CLIP validation', model, ema?.evaluated ?? weights);
     // Scale and bias order nothing: validation compares similarities with each other.
     const logits = { loss: model.loss, scale: 1, bias: 0 };
     const clip = new ClipPipeline(model, 'in training', logits, data.tokenizer, encoder);

@@ -15,6 +15,7 @@ import type { PowerSgd } from '../distributed/power-sgd.ts';
 import type { Adam } from '../optim/adam.ts';
 import type { BlockLossScale } from '../optim/block-loss-scale.ts';
 import type { Ema } from '../optim/ema.ts';
+import type { BatchGradients } from '../optim/sliced-gradients.ts';
 import { dalleGradients } from './gradients.ts';
 
 /** The variables that a step changes. */
@@ -120,12 +121,12 @@ export class DalleStep {
     });
   }
 
-  #apply(gradients: ReadonlyMap<string, Tensor>, rates: Rates, isFirst: boolean): Record<string, Tensor> {
+  #apply(gradients: BatchGradients, rates: Rates, isFirst: boolean): Record<string, Tensor> {
     const { optimizer, ema, lossScale } = this.#state;
     const [step, learningRate] = [rates.step as Scalar, rates.learningRate as Scalar];
     const scaled = lossScale?.update(gradients, step);
     const { gradientNorm, updates } = optimizer.apply(gradients, step, learningRate, scaled?.unscaling);
-    if (isFirst) ema?.update(updates, step, scaled?.unscaling);
+    if (isFirst || ema?.slices) ema?.update(updates, step, scaled?.unscaling);
     return { gradientNorm, ...scaled?.metrics };
   }
 }

@@ -14,7 +14,7 @@ import { Weights } from '../../nn/weights.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { Residuals } from '../distributed/error-feedback.ts';
 import { PowerSgd } from '../distributed/power-sgd.ts';
-import { isEvaluating } from '../distributed/replicas.ts';
+import { emaFor } from '../distributed/replicas.ts';
 import { Plateau } from '../loop/plateau.ts';
 import { assertSamePart, assertSameTokenizer } from '../loop/resume-checks.ts';
 import { stepKey } from '../loop/scalars.ts';
@@ -23,7 +23,6 @@ import type { CarriedParts, TrainingTask } from '../loop/task.ts';
 import { Adam } from '../optim/adam.ts';
 import { BlockLossScale } from '../optim/block-loss-scale.ts';
 import type { Diagnosis } from '../optim/divergence.ts';
-import { Ema } from '../optim/ema.ts';
 import { assertLossScale } from '../optim/loss-scale.ts';
 import { constantAfterWarmup, learningRateAt } from '../optim/schedules.ts';
 import { type TokenBatch, trainingBatches } from './batches.ts';
@@ -62,9 +61,8 @@ export class DalleTask implements TrainingTask<TokenBatch> {
     const { model, train, seed } = config;
     const weights = new Weights(runtime, 'dalle', dalleSpec(model));
     const trained = trainedEntries(weights.entries, train.freeze);
-    const optimizer = new Adam(runtime, 'dalle', trained, train.optimizer);
-    const ema =
-      isEvaluating(runtime) && train.ema ? new Ema(runtime, 'dalle', weights, train.ema) : undefined;
+    const optimizer = new Adam(runtime, 'dalle', trained, train.optimizer, train.sharding);
+    const ema = emaFor(runtime, 'dalle', weights, train);
     const lossScale =
       train.precision === 'float16'
         ? new BlockLossScale(runtime, 'dalle', model.layers, train.blockLossScale)
@@ -87,7 +85,7 @@ export class DalleTask implements TrainingTask<TokenBatch> {
     };
     const changed = { weights, trained, optimizer, ema, lossScale, compression };
     this.#step = new DalleStep(runtime, config, changed, parts.cluster);
-    this.#validation = new DalleValidation(runtime, ema?.weights ?? weights, {
+    this.#validation = new DalleValidation(runtime, ema?.evaluated ?? weights, {
       model,
       textLossWeight: train.textLossWeight,
       seed,

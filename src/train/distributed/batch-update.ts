@@ -4,7 +4,7 @@
 
 import type { Cluster } from '../../cluster/cluster.ts';
 import { eachReplica } from '../../engine/distributed/replicas.ts';
-import { type SumAlgorithm, sumAllOverReplicas } from '../../engine/distributed/sums.ts';
+import { sumAllOverReplicas } from '../../engine/distributed/sums.ts';
 import { floatScalar, type HostTensor } from '../../engine/native/tensor.ts';
 import type { Compiled, NamedTensors, OnHost } from '../../engine/session/compiled.ts';
 import type { OpTime } from '../../engine/session/op-times.ts';
@@ -14,8 +14,11 @@ import type { Scalar, Tensor } from '../../engine/tfjs/tf.ts';
 import type { WeightEntries } from '../../nn/weights.ts';
 import { numbers } from '../loop/scalars.ts';
 import { GradientAccumulator } from '../optim/accumulate.ts';
+import { type BatchGradients, SlicedGradients } from '../optim/sliced-gradients.ts';
 import { gatherResults } from './data-parallel.ts';
 import type { PowerSgd } from './power-sgd.ts';
+import { isSharded } from './sliced-weights.ts';
+import { accumulatorFor, type SumOptions, sumAccumulated, sumGradients } from './sum-gradients.ts';
 
 type Gradients = ReadonlyMap<string, Tensor>;
 type Values = Readonly<Record<string, Scalar>>;
@@ -32,8 +35,7 @@ export interface BatchUpdateOptions<Part> {
   readonly train: {
     readonly accumulateSteps: number;
     readonly precision: 'float32' | 'bfloat16' | 'float16';
-    readonly allReduce: SumAlgorithm;
-  };
+  } & SumOptions;
   readonly cluster?: Cluster | undefined;
   /** Compresses the gradients that the devices exchange. */
   readonly compression?: PowerSgd | undefined;
@@ -41,10 +43,11 @@ export interface BatchUpdateOptions<Part> {
   gradients(part: Part): { readonly values: Values; readonly gradients: Gradients };
   /**
    * Applies the gradients of the batch; inside a compiled function, once on each device.
-   * @param isFirst on the device that evaluates and saves
+   * @param gradients whole, or the device's slices of them (train.sharding)
+   * @param isFirst on the first device of this process
    * @returns results of the first device
    */
-  update(gradients: Gradients, rates: Rates, isFirst: boolean): Record<string, Tensor>;
+  update(gradients: BatchGradients, rates: Rates, isFirst: boolean): Record<string, Tensor>;
 }
 
 export class BatchUpdate<Part extends NamedTensors> {
@@ -65,26 +68,38 @@ export class BatchUpdate<Part extends NamedTensors> {
 
   constructor(runtime: Runtime, options: BatchUpdateOptions<Part>) {
     const { name, prefix, trained, train, compression } = options;
-    const { accumulateSteps, precision, allReduce } = train;
+    const { accumulateSteps, precision } = train;
     this.#options = options;
     const { names, count, first } = runtime.replicas;
     this.#replicas = names.length;
     this.ownParts = names.length * accumulateSteps;
     this.partCount = count * accumulateSteps;
     this.firstPart = first * accumulateSteps;
-    if (accumulateSteps > 1) this.#sums = new GradientAccumulator(runtime, prefix, trained);
+    if (accumulateSteps > 1) {
+      // Compression takes whole gradients.
+      this.#sums = compression
+        ? new GradientAccumulator(runtime, prefix, trained)
+        : accumulatorFor(runtime, prefix, trained, train);
+    }
     const plainSums = (each: readonly Gradients[]): Gradients[] =>
-      eachReplica((r) => sumAllOverReplicas(each[r] as Gradients, allReduce));
-    const summed = (each: readonly Gradients[]): Gradients[] =>
-      compression ? compression.sum(each, plainSums) : plainSums(each);
-    const update = (each: readonly Gradients[], rates: Rates): NamedTensors =>
-      eachReplica((r) => options.update(each[r] as Gradients, rates, r === 0))[0] as NamedTensors;
+      eachReplica((r) => sumAllOverReplicas(each[r] as Gradients, train.allReduce));
+    const compressed = (each: readonly Gradients[], powerSgd: PowerSgd): BatchGradients[] => {
+      const whole = powerSgd.sum(each, plainSums);
+      if (!isSharded(runtime, train.sharding)) return whole;
+      return eachReplica((r) => SlicedGradients.ofWhole(whole[r] as Gradients));
+    };
+    const update = (each: readonly BatchGradients[], rates: Rates): NamedTensors =>
+      eachReplica((r) => options.update(each[r] as BatchGradients, rates, r === 0))[0] as NamedTensors;
     this.#whole = compileReplicated(
       runtime,
       `${name} train step`,
       (parts, rates: Rates) => {
         const each = eachReplica((r) => options.gradients(parts[r] as Part));
-        const common = update(summed(each.map(({ gradients }) => gradients)), rates);
+        const own = each.map(({ gradients }) => gradients);
+        const sums = compression
+          ? compressed(own, compression)
+          : eachReplica((r) => sumGradients(runtime, own[r] as Gradients, train));
+        const common = update(sums, rates);
         return { each: each.map(({ values }) => values), common };
       },
       { precision },
@@ -100,9 +115,15 @@ export class BatchUpdate<Part extends NamedTensors> {
       { precision },
     );
     this.#apply = runtime.compile(`${name} update`, (rates) => {
-      const each = eachReplica((): Gradients => this.#sums?.read() ?? new Map());
-      const results = update(summed(each), rates);
-      eachReplica(() => this.#sums?.clear());
+      const accumulated = this.#sums as GradientAccumulator;
+      const sums = compression
+        ? compressed(
+            eachReplica(() => accumulated.read()),
+            compression,
+          )
+        : eachReplica(() => sumAccumulated(runtime, accumulated, train));
+      const results = update(sums, rates);
+      eachReplica(() => accumulated.clear());
       return results;
     });
     this.#clear = runtime.compile(`${name} gradients at 0`, () => {

@@ -8,7 +8,7 @@ import type { Metrics } from '../../eval/evaluator.ts';
 import { DataError } from '../../util/errors.ts';
 import type { SaveStep } from '../loop/loop.ts';
 import type { ResumedState } from '../loop/resume.ts';
-import { type ModelState, sharedState } from '../loop/state.ts';
+import { type ModelState, sharedState, slicedState } from '../loop/state.ts';
 import type { LoopTask, TrainingTask } from '../loop/task.ts';
 
 /** Wraps a task, whose `update` is collective already: worker 0 evaluates and samples images for all. */
@@ -46,7 +46,11 @@ export function dataParallelSave<Batch>(
 ): SaveStep<Batch> {
   return async (step, batch, metrics) => {
     await cluster.assertSame('weights', await fingerprint(state), (rank) => weightsDiffer(rank, step));
-    if (!cluster.isPrimary) await state.residuals?.send();
+    if (!cluster.isPrimary) {
+      // In the order in which worker 0 writes the files.
+      for (const slices of slicedState(state)) await slices.send();
+      await state.residuals?.send();
+    }
     const path = await cluster.broadcastText(
       cluster.isPrimary ? await save(step, batch, metrics) : undefined,
     );

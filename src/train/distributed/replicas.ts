@@ -1,16 +1,29 @@
 // The training state on several devices, those of other workers too: the same on all of them. The first device of worker
 // 0 initializes, loads, evaluates and saves; the others get its state before the first update.
 
+import type { Sharding } from '../../config/fields.ts';
 import { copyToReplicas, countDifferences } from '../../engine/distributed/replicas.ts';
 import type { SumAlgorithm } from '../../engine/distributed/sums.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import type { ReplicaDevices } from '../../engine/tfjs/trace.ts';
 import type { Variable } from '../../engine/tfjs/variable.ts';
+import type { SpecTree } from '../../nn/parameters.ts';
+import type { Weights } from '../../nn/weights.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import { type ModelState, sharedState } from '../loop/state.ts';
+import { Ema, type EmaConfig } from '../optim/ema.ts';
+import { isSharded } from './sliced-weights.ts';
 
-/** Whether this process has the first replica: it alone evaluates and saves, and so it alone needs the EMA. */
-export const isEvaluating = ({ replicas }: Runtime): boolean => replicas.first === 0;
+/** The EMA, where there is one: sliced on all replicas, or whole in the process that evaluates and saves. */
+export function emaFor<S extends SpecTree>(
+  runtime: Runtime,
+  prefix: string,
+  weights: Weights<S>,
+  { ema, sharding }: { readonly ema?: EmaConfig | undefined; readonly sharding: Sharding },
+): Ema<S> | undefined {
+  const isHere = isSharded(runtime, sharding) || runtime.replicas.first === 0;
+  return ema && isHere ? new Ema(runtime, prefix, weights, ema, sharding) : undefined;
+}
 
 export class ReplicatedState {
   readonly #copy;
@@ -84,5 +97,15 @@ export function assertSummable(allReduce: SumAlgorithm, { areGpus }: ReplicaDevi
     code: 'E_ALL_REDUCE',
     option: 'train.allReduce',
     fix: 'set train.allReduce to order or ring',
+  });
+}
+
+/** @throws UsageError for a division of the training state that the trainers do not have */
+export function assertShardable(sharding: Sharding): void {
+  if (sharding !== 'parameters') return;
+  throw new UsageError('the trainers do not divide the weights among devices', {
+    code: 'E_SHARDING',
+    option: 'train.sharding',
+    fix: 'set train.sharding to gradients or optimizer',
   });
 }

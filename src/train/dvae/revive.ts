@@ -5,6 +5,7 @@
 import type { OpenaiDvaeConfig } from '../../config/dvae.ts';
 import { allGather } from '../../engine/distributed/collectives.ts';
 import { eachReplica } from '../../engine/distributed/replicas.ts';
+import { ownSlice } from '../../engine/distributed/slices.ts';
 import { sumOverReplicas } from '../../engine/distributed/sums.ts';
 import type { HostTensor } from '../../engine/native/tensor.ts';
 import { gather } from '../../engine/ops/gather.ts';
@@ -21,6 +22,7 @@ import { constant } from '../../nn/parameters.ts';
 import { Weights } from '../../nn/weights.ts';
 import { RandomStream } from '../../util/random.ts';
 import { partOf } from '../distributed/batch-update.ts';
+import { SlicedWeights } from '../distributed/sliced-weights.ts';
 import type { ModelState } from '../loop/state.ts';
 
 type Pixels = Record<'pixels', Tensor>;
@@ -78,20 +80,24 @@ export class DeadCodeReviver {
     type Written = Record<'isRevived' | keyof typeof PLACES, Tensor>;
     this.#write = runtime.compile('write the codebook', ({ isRevived, ...given }: Written) => {
       const masks = {
-        weight: tf.cast(isRevived, 'bool'),
-        bias: tf.cast(isRevived, 'bool'),
-        rows: tf.cast(tf.reshape(isRevived, [-1, 1]), 'bool'),
+        weight: isRevived,
+        bias: isRevived,
+        rows: tf.reshape(isRevived, [-1, 1]),
       };
       eachReplica((replica) => {
         for (const [part, name] of Object.entries(PLACES) as [keyof typeof PLACES, string][]) {
-          const put = (of: Weights, place: string, value: Tensor): void => {
-            const entry = variable(of, place);
-            entry.assign(tf.where(masks[part], value, entry.read()));
+          const { shape } = given[part];
+          const put = (of: Weights | SlicedWeights, place: string, value: Tensor): void => {
+            const { variable: entry } = of.entries.get(place)!;
+            const own = of instanceof SlicedWeights ? ownSlice : (x: Tensor): Tensor => x;
+            const isPut = tf.cast(own(tf.add(masks[part], tf.zeros(shape))), 'bool');
+            entry.assign(tf.where(isPut, own(value), entry.read()));
           };
           put(weights, name, given[part]);
-          if (ema && replica === 0) put(ema.weights, name, given[part]);
+          if (ema?.slices) put(ema.slices, name, given[part]);
+          else if (ema && replica === 0) put(ema.weights, name, given[part]);
           for (const moment of ['m', 'v'])
-            put(optimizer.moments, `${moment}.${name}`, tf.zerosLike(given[part]));
+            put(optimizer.slicedMoments ?? optimizer.moments, `${moment}.${name}`, tf.zerosLike(given[part]));
         }
         const counts = variable(this.counts, 'codebook.counts');
         counts.assign(tf.zeros([model.vocabulary]));

@@ -10,6 +10,7 @@ import type { DvaeArchitecture } from '../../models/dvae/architecture.ts';
 import { BatchUpdate, keyOfPart, partOf, type Rates } from '../distributed/batch-update.ts';
 import type { ModelState } from '../loop/state.ts';
 import type { LossScale } from '../optim/loss-scale.ts';
+import type { BatchGradients } from '../optim/sliced-gradients.ts';
 import { type DvaeGradientInputs, dvaeGradients } from './gradients.ts';
 import type { DeadCodeReviver } from './revive.ts';
 
@@ -73,13 +74,13 @@ export class DvaeStep {
     return this.#update.run(parts, step, learningRate);
   }
 
-  #apply(gradients: ReadonlyMap<string, Tensor>, rates: Rates, isFirst: boolean): Record<string, Tensor> {
+  #apply(gradients: BatchGradients, rates: Rates, isFirst: boolean): Record<string, Tensor> {
     const { optimizer, ema, lossScale } = this.#state;
     const [step, learningRate] = [rates.step as Scalar, rates.learningRate as Scalar];
     const scaled = lossScale?.update(gradients, step);
     const unscaling = scaled && (() => scaled.unscaling);
     const { gradientNorm, updates } = optimizer.apply(gradients, step, learningRate, unscaling);
-    if (isFirst) ema?.update(updates, step, unscaling);
+    if (isFirst || ema?.slices) ema?.update(updates, step, unscaling);
     return { gradientNorm, ...scaled?.metrics };
   }
 }

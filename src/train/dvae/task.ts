@@ -16,12 +16,11 @@ import { codeGrid } from '../../models/dvae/config.ts';
 import type { DvaeSpec } from '../../models/dvae/model.ts';
 import { Weights } from '../../nn/weights.ts';
 import type { JobContext } from '../../util/job.ts';
-import { isEvaluating } from '../distributed/replicas.ts';
+import { emaFor } from '../distributed/replicas.ts';
 import { stepKey } from '../loop/scalars.ts';
 import type { ModelState } from '../loop/state.ts';
 import type { TrainingTask } from '../loop/task.ts';
 import { Adam } from '../optim/adam.ts';
-import { Ema } from '../optim/ema.ts';
 import { assertLossScale, type LossScale, lossScaleFor } from '../optim/loss-scale.ts';
 import { learningRateAt, linearRamp } from '../optim/schedules.ts';
 import { DeadCodeReviver } from './revive.ts';
@@ -62,8 +61,8 @@ export class DvaeTask implements TrainingTask<ImageBatch> {
     const weights = new Weights(runtime, 'dvae', this.#architecture.spec);
     const state = {
       weights,
-      optimizer: new Adam(runtime, 'dvae', weights.entries, train.optimizer),
-      ema: isEvaluating(runtime) && train.ema ? new Ema(runtime, 'dvae', weights, train.ema) : undefined,
+      optimizer: new Adam(runtime, 'dvae', weights.entries, train.optimizer, train.sharding),
+      ema: emaFor(runtime, 'dvae', weights, train),
       lossScale: lossScaleFor(runtime, 'dvae', train),
     };
     if (train.codebook.revive && model.architecture === 'openai') {
@@ -74,7 +73,7 @@ export class DvaeTask implements TrainingTask<ImageBatch> {
       reviver: this.#reviver,
       cluster: parts.cluster,
     });
-    const evaluated = this.state.ema?.weights ?? weights;
+    const evaluated = this.state.ema?.evaluated ?? weights;
     this.#validation = new DvaeValidation(runtime, this.#architecture, evaluated, parts.validation, {
       imageSize: model.imageSize,
       vocabulary: model.vocabulary,

@@ -24,7 +24,8 @@ export interface ResumedState {
 }
 
 /**
- * Loads the newest whole checkpoint of the run, and drops what was logged after it.
+ * Loads the newest whole checkpoint of the run, and drops what was logged after it. What is sliced is left to
+ * `restoreSlices`.
  * @returns the checkpoint; undefined when the run was interrupted before its first, so that it starts again
  * @throws DataError when the checkpoint is of another kind, or does not fit the model
  */
@@ -46,7 +47,7 @@ export async function resumeRun(
   assertTrainable(checkpoint, kind, true);
   await load(state.weights, checkpoint, 'model');
   await loadOptimizer(state, checkpoint);
-  if (state.ema) await load(state.ema.weights, checkpoint, 'ema');
+  if (state.ema && !state.ema.slices) await load(state.ema.weights, checkpoint, 'ema');
   await run.truncateAfter(checkpoint.state.step);
   log.info(`resuming from step ${checkpoint.state.step}`);
   return checkpoint;
@@ -62,14 +63,20 @@ async function load(weights: Weights, checkpoint: Checkpoint, part: Part): Promi
   await weights.load(await checkpoint.read(part, weights.expected()));
 }
 
+/** Whether a tensor of the optimizer's file is a moment. */
+export const isMoment = (name: string): boolean => /^[mv]\./.test(name);
+
 /** Loads the moments and what is saved beside them; variables that the run did not have yet are initialized. */
 async function loadOptimizer(state: ModelState, checkpoint: Checkpoint): Promise<void> {
-  const all = await checkpoint.read('optimizer');
+  const { slicedMoments } = state.optimizer;
+  const all = await checkpoint.readSome('optimizer', (name) => !slicedMoments || !isMoment(name));
   const under = (isWanted: (root: string) => boolean) =>
     new Map([...all].filter(([name]) => isWanted(name.split('.')[0] as string)));
-  const moments = under((root) => root === 'm' || root === 'v');
-  matchTensors(moments, state.optimizer.moments.expected(), checkpoint.path);
-  await state.optimizer.moments.load(moments);
+  if (!slicedMoments) {
+    const moments = new Map([...all].filter(([name]) => isMoment(name)));
+    matchTensors(moments, state.optimizer.moments.expected(), checkpoint.path);
+    await state.optimizer.moments.load(moments);
+  }
   for (const weights of besideMoments(state)) {
     const expected = weights.expected();
     const roots = new Set(expected.map(([name]) => name.split('.')[0]));

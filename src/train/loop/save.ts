@@ -2,8 +2,7 @@
 
 import { isFiniteTensor } from '../../checkpoint/dtype.ts';
 import { RunCheckpoints } from '../../checkpoint/run-checkpoints.ts';
-import { type CheckpointContents, writeCheckpoint } from '../../checkpoint/write.ts';
-import type { HostTensor } from '../../engine/native/tensor.ts';
+import { type CheckpointContents, type TensorSources, writeCheckpoint } from '../../checkpoint/write.ts';
 import { divergence } from '../optim/divergence.ts';
 import { besideMoments, type ModelState } from './state.ts';
 import type { CarriedParts } from './task.ts';
@@ -31,14 +30,16 @@ export async function saveStep(run: string, saved: SavedStep): Promise<string> {
     seed: config.seed,
     config,
     model,
-    ema: await state.ema?.weights.save(),
+    ema: state.ema?.slices ? state.ema.slices.sources() : await state.ema?.weights.save(),
     optimizer: await saveOptimizer(state),
   });
   await checkpoints.prune(config.train.keep, step);
   return path;
 }
 
-async function saveOptimizer(state: ModelState): Promise<[string, HostTensor][]> {
-  const parts = [state.optimizer.moments, ...besideMoments(state)];
-  return (await Promise.all(parts.map((weights) => weights.save()))).flatMap((values) => [...values]);
+async function saveOptimizer(state: ModelState): Promise<TensorSources> {
+  const { slicedMoments } = state.optimizer;
+  const parts = [...(slicedMoments ? [] : [state.optimizer.moments]), ...besideMoments(state)];
+  const saved = (await Promise.all(parts.map((weights) => weights.save()))).flatMap((values) => [...values]);
+  return [...(slicedMoments?.sources() ?? []), ...saved];
 }

@@ -4,6 +4,7 @@ import type { Runtime } from '../../engine/session/runtime.ts';
 import type { SpecTree } from '../../nn/parameters.ts';
 import type { Weights } from '../../nn/weights.ts';
 import type { Residuals } from '../distributed/error-feedback.ts';
+import type { SlicedWeights } from '../distributed/sliced-weights.ts';
 import type { Adam } from '../optim/adam.ts';
 import type { Ema } from '../optim/ema.ts';
 
@@ -23,24 +24,31 @@ export interface ModelState<S extends SpecTree = SpecTree> {
 export const besideMoments = ({ lossScale, extra = [] }: ModelState): readonly Weights[] =>
   lossScale ? [lossScale.state, ...extra] : extra;
 
-/** The variables that updates depend on, in an order that is the same for all workers: everything but the EMA. */
+/**
+ * The variables that updates depend on and all replicas have alike, in an order that is the same for all workers:
+ * everything but the EMA and what is sliced.
+ */
 export const sharedState = (state: ModelState): readonly Weights[] => [
   state.weights,
-  state.optimizer.moments,
+  ...(state.optimizer.slicedMoments ? [] : [state.optimizer.moments]),
   ...besideMoments(state),
 ];
 
-/** Initializes the weights by the seed, the moments with zeros, and the EMA with the weights. */
+/** What each replica has slices of (train.sharding), in the order of the files. */
+export const slicedState = ({ ema, optimizer }: ModelState): readonly SlicedWeights[] =>
+  [ema?.slices, optimizer.slicedMoments].filter((part) => part !== undefined);
+
+/** Initializes the weights by the seed, the moments with zeros, and the EMA with the weights; nothing that is sliced. */
 export async function initialize(runtime: Runtime, state: ModelState, seed: number): Promise<void> {
   await state.weights.initialize(seed);
-  await state.optimizer.moments.initialize(seed);
+  if (!state.optimizer.slicedMoments) await state.optimizer.moments.initialize(seed);
   for (const weights of besideMoments(state)) await weights.initialize(seed);
   await startEma(runtime, state);
 }
 
-/** Sets the EMA to the weights as they are. */
+/** Sets a whole EMA to the weights as they are. */
 export async function startEma(runtime: Runtime, { ema }: ModelState): Promise<void> {
-  if (!ema) return;
+  if (!ema || ema.slices) return;
   const start = runtime.compile('start the EMA', () => {
     ema.start();
     return {};

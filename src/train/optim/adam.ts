@@ -2,15 +2,18 @@
 // the train step.
 
 import type { z } from 'zod';
-import type { optimizer } from '../../config/fields.ts';
+import type { optimizer, Sharding } from '../../config/fields.ts';
+import { gatherSlices, ownSlice } from '../../engine/distributed/slices.ts';
 import type { Pointer } from '../../engine/native/capi.ts';
 import { multiplyNoNaN } from '../../engine/ops/elementwise.ts';
 import { squaredNorm } from '../../engine/ops/reductions.ts';
-import { applyAdam } from '../../engine/ops/updates.ts';
+import { type AdamStep, applyAdam } from '../../engine/ops/updates.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Scalar, type Tensor, tf } from '../../engine/tfjs/tf.ts';
 import { constant, type SpecTree } from '../../nn/parameters.ts';
-import { type WeightEntries, Weights } from '../../nn/weights.ts';
+import { type WeightEntries, type WeightEntry, Weights } from '../../nn/weights.ts';
+import { isSharded, SlicedWeights } from '../distributed/sliced-weights.ts';
+import { type BatchGradients, mapGradients, ownGradients, sumsOf } from './sliced-gradients.ts';
 import { memoized, type Unscaling } from './unscaling.ts';
 
 export type OptimizerConfig = z.output<typeof optimizer>;
@@ -26,56 +29,100 @@ function zerosLike(entries: WeightEntries): SpecTree {
 }
 
 export class Adam {
-  /** First and second moments of the gradients, named m.NAME and v.NAME. */
-  readonly moments: Weights;
+  /** The moments where they are sliced. */
+  readonly slicedMoments: SlicedWeights | undefined;
+  readonly #moments: Weights | undefined;
   readonly #entries: WeightEntries;
   readonly #config: OptimizerConfig;
+  /** Each replica's slices of the weights that it updates. */
+  readonly #slices: SlicedWeights | undefined;
 
-  constructor(runtime: Runtime, prefix: string, entries: WeightEntries, config: OptimizerConfig) {
+  /** @param sharding other than `none`: each replica has a slice of the moments, and updates a slice of the weights */
+  constructor(
+    runtime: Runtime,
+    prefix: string,
+    entries: WeightEntries,
+    config: OptimizerConfig,
+    sharding: Sharding = 'none',
+  ) {
     this.#entries = entries;
     this.#config = config;
-    this.moments = new Weights(runtime, `${prefix}/adam`, { m: zerosLike(entries), v: zerosLike(entries) });
+    const moments = { m: zerosLike(entries), v: zerosLike(entries) };
+    if (!isSharded(runtime, sharding)) {
+      this.#moments = new Weights(runtime, `${prefix}/adam`, moments);
+      return;
+    }
+    this.slicedMoments = new SlicedWeights(runtime, `${prefix}/adam`, moments);
+    this.#slices = new SlicedWeights(runtime, `${prefix}/slices`, zerosLike(entries));
+  }
+
+  /** First and second moments of the gradients, named m.NAME and v.NAME. @throws Error where they are sliced */
+  get moments(): Weights {
+    if (!this.#moments) throw new Error('the moments are sliced');
+    return this.#moments;
   }
 
   /**
    * Updates all weights; inside a compiled function. Nothing changes when the gradient's norm is not finite.
-   * @param gradients by parameter name
+   * @param gradients by parameter name; slices of them where the moments are sharded
    * @param step updates made before this one, float32 scalar
    * @param unscaling of each parameter, by name, when the loss was scaled
    * @returns the global norm of the gradients before clipping, and the update op of each weight by name
    */
   apply(
-    gradients: ReadonlyMap<string, Tensor>,
+    gradients: BatchGradients,
     step: Scalar,
     learningRate: Scalar,
     unscaling?: (name: string) => Unscaling,
   ) {
     const { epsilon, clipNorm } = this.#config;
     const unscaled = unscaling
-      ? new Map([...gradients].map(([name, gradient]) => [name, unscale(gradient, unscaling(name))]))
+      ? mapGradients(gradients, (gradient, name) => unscale(gradient, unscaling(name)))
       : gradients;
-    const gradientNorm = globalNorm([...unscaled.values()]);
+    const gradientNorm = tf.addN([...sumsOf(unscaled, squaredNorm).values()]).sqrt() as Scalar;
     const finite = tf.isFinite(gradientNorm) as Scalar;
     const clip = clipNorm === undefined ? 1 : tf.minimum(tf.scalar(clipNorm).div(gradientNorm), 1);
     const factor = tf.where(finite, clip, 0);
+    const own = ownGradients(unscaled);
     const ratesOf = memoized((at: Unscaling | undefined) => this.#rates(step, learningRate, finite, at));
     const updates = new Map<string, Pointer>();
-    for (const [name, { variable, spec }] of this.#entries) {
-      const gradient = unscaled.get(name) as Tensor;
+    for (const [name, entry] of this.#entries) {
       const { weightDecay, ...rates } = ratesOf(unscaling?.(name));
-      const decay = spec.decay && weightDecay ? [variable.subtract(variable.read().mul(weightDecay))] : [];
       const update = applyAdam({
-        variable,
+        ...this.#updated(name, entry.spec.decay ? weightDecay : undefined),
         firstMoment: this.#moment('m', name),
         secondMoment: this.#moment('v', name),
-        gradient: multiplyNoNaN(gradient, factor),
+        gradient: multiplyNoNaN(own.get(name) as Tensor, factor),
         ...rates,
         epsilon,
-        after: decay,
       });
       updates.set(name, update);
     }
-    return { gradientNorm, updates };
+    return { gradientNorm, updates: this.#slices ? this.#gathered(this.#slices, updates) : updates };
+  }
+
+  /** The variable that Adam updates, and the decay that comes before: the weight, or this replica's slice of it. */
+  #updated(name: string, decay: Scalar | undefined): Pick<AdamStep, 'variable' | 'after'> {
+    const { variable } = this.#entries.get(name) as WeightEntry;
+    if (!this.#slices)
+      return { variable, after: decay ? [variable.subtract(variable.read().mul(decay))] : [] };
+    const slice = this.#slices.variable(name);
+    const own = ownSlice(variable.read());
+    return { variable: slice, after: [slice.assign(decay ? own.sub(own.mul(decay)) : own)] };
+  }
+
+  /** Gives each replica the weights of which all have updated their slices; returns the update ops of the weights. */
+  #gathered(slices: SlicedWeights, updates: ReadonlyMap<string, Pointer>): Map<string, Pointer> {
+    const own = new Map(
+      [...updates].map(([name, update]) => [name, slices.variable(name).readAfter(update)]),
+    );
+    const shapes = new Map([...this.#entries].map(([name, { spec }]) => [name, spec.shape]));
+    return new Map(
+      [...gatherSlices(own, shapes)].map(([name, whole]) => [
+        name,
+        (this.#entries.get(name) as WeightEntry).variable.assign(whole),
+      ]),
+    );
   }
 
   /** An update that is not applied has decays of 1 and a learning rate of 0, which change nothing, bit for bit. */
@@ -97,11 +144,7 @@ export class Adam {
   }
 
   #moment(kind: 'm' | 'v', name: string) {
-    return this.moments.entries.get(`${kind}.${name}`)!.variable;
+    const { entries } = this.slicedMoments ?? this.moments;
+    return entries.get(`${kind}.${name}`)!.variable;
   }
-}
-
-/** √(Σ x²) over all elements of all tensors. */
-function globalNorm(tensors: readonly Tensor[]): Scalar {
-  return tf.addN(tensors.map(squaredNorm)).sqrt() as Scalar;
 }

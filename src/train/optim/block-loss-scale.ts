@@ -8,7 +8,8 @@ import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Scalar, type Tensor, tf } from '../../engine/tfjs/tf.ts';
 import { constant } from '../../nn/parameters.ts';
 import { Weights } from '../../nn/weights.ts';
-import { areFinite } from './loss-scale.ts';
+import { areFinite, magnitudes } from './loss-scale.ts';
+import type { BatchGradients } from './sliced-gradients.ts';
 import type { Unscaling } from './unscaling.ts';
 
 export type BlockLossScaleConfig = z.output<typeof blockLossScaleSchema>;
@@ -45,12 +46,12 @@ export class BlockLossScale {
    * @param step updates tried before this one, float32 scalar
    * @returns the unscaling of each parameter, by name, for the optimizer, and metrics
    */
-  update(gradients: ReadonlyMap<string, Tensor>, step: Scalar) {
+  update(gradients: BatchGradients, step: Scalar) {
     const { blocks, skipped } = this.state.read().lossScale;
     const scales = tf.unstack(blocks);
     const counts = tf.unstack(skipped);
-    const groups = Array.from({ length: this.#layers + 1 }, (): Tensor[] => []);
-    for (const [name, gradient] of gradients) groups[this.#group(name)]?.push(gradient);
+    const groups = Array.from({ length: this.#layers + 1 }, (): Scalar[] => []);
+    for (const [name, sum] of magnitudes(gradients)) groups[this.#group(name)]?.push(sum);
     const groupsFinite = groups.map((group) =>
       group.length > 0 ? areFinite(group) : tf.scalar(true, 'bool'),
     );

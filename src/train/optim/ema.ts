@@ -1,35 +1,91 @@
 // Exponential moving average (EMA) of the weights, in the graph of the train step.
 
 import type { z } from 'zod';
-import type { emaSchema } from '../../config/fields.ts';
+import type { emaSchema, Sharding } from '../../config/fields.ts';
+import { eachReplica } from '../../engine/distributed/replicas.ts';
+import { gatherSlices, ownSlice } from '../../engine/distributed/slices.ts';
 import type { Pointer } from '../../engine/native/capi.ts';
+import type { Compiled, NamedTensors } from '../../engine/session/compiled.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Scalar, type Tensor, tf } from '../../engine/tfjs/tf.ts';
 import type { SpecTree } from '../../nn/parameters.ts';
-import { Weights } from '../../nn/weights.ts';
+import { type WeightEntry, Weights } from '../../nn/weights.ts';
+import { isSharded, SlicedWeights } from '../distributed/sliced-weights.ts';
 import { memoized, type Unscaling } from './unscaling.ts';
 
 export type EmaConfig = z.output<typeof emaSchema>;
 
 export class Ema<S extends SpecTree> {
-  readonly weights: Weights<S>;
+  /** The EMA where it is sliced. */
+  readonly slices: SlicedWeights | undefined;
+  readonly #weights: Weights<S> | undefined;
   readonly #source: Weights<S>;
   readonly #config: EmaConfig;
+  /** Undefined where the EMA is whole. */
+  readonly #swap: Compiled<NamedTensors, NamedTensors> | undefined;
+  #isShown = false;
 
-  constructor(runtime: Runtime, prefix: string, source: Weights<S>, config: EmaConfig) {
+  /** @param sharding other than `none`: each replica has a slice of the EMA; otherwise the first replica has it */
+  constructor(
+    runtime: Runtime,
+    prefix: string,
+    source: Weights<S>,
+    config: EmaConfig,
+    sharding: Sharding = 'none',
+  ) {
     this.#source = source;
     this.#config = config;
-    this.weights = new Weights(runtime, `${prefix}/average`, source.spec);
+    if (!isSharded(runtime, sharding)) {
+      this.#weights = new Weights(runtime, `${prefix}/average`, source.spec);
+      return;
+    }
+    this.slices = new SlicedWeights(runtime, `${prefix}/average`, source.spec);
+    this.#swap = runtime.compile(`swap ${prefix} and its EMA`, () => {
+      eachReplica(() => this.#exchange());
+      return {};
+    });
   }
 
-  /** Sets the EMA to the weights; inside a compiled function. */
+  /** The EMA. @throws Error where it is sliced */
+  get weights(): Weights<S> {
+    if (!this.#weights) throw new Error('the EMA is sliced');
+    return this.#weights;
+  }
+
+  /** What is evaluated: the EMA, or, where it is sliced, the weights while the EMA is shown in their place. */
+  get evaluated(): Weights<S> {
+    return this.slices ? this.#source : this.weights;
+  }
+
+  /** Puts a sliced EMA in the place of the weights, for evaluation, or back. All workers call it together. */
+  async show(isShown: boolean): Promise<void> {
+    if (isShown === this.#isShown) return;
+    this.#isShown = isShown;
+    await this.#swap?.({});
+  }
+
+  /** Exchanges slices of the weights with those of the EMA, and gathers these. */
+  #exchange(): void {
+    const slices = new Map(
+      [...this.#source.entries.keys()].map((name) => [name, this.#variable(name).read()]),
+    );
+    const shapes = new Map([...this.#source.entries].map(([name, { spec }]) => [name, spec.shape]));
+    for (const [name, whole] of gatherSlices(slices, shapes)) {
+      const { variable } = this.#source.entries.get(name) as WeightEntry;
+      this.#variable(name).assign(ownSlice(variable.read()));
+      variable.assign(whole);
+    }
+  }
+
+  /** Sets the EMA to the weights; inside a compiled function, on each replica where it is sliced. */
   start(): void {
-    for (const [name, { variable }] of this.#source.entries) this.#variable(name).assign(variable.read());
+    for (const [name, { variable }] of this.#source.entries)
+      this.#variable(name).assign(this.#own(variable.read()));
   }
 
   /**
    * Moves the EMA towards the weights that `updates` leave, every `every` steps. The decay of its n-th update is
-   * min(decay, (1 + n) / (10 + n)), so that the initial weights are forgotten early.
+   * min(decay, (1 + n) / (10 + n)), so that the initial weights are forgotten early. Inside a compiled function.
    * @param updates update ops by parameter name
    * @param step updates made before this one, float32 scalar
    * @param unscaling of each parameter, by name, when the loss was scaled
@@ -41,9 +97,19 @@ export class Ema<S extends SpecTree> {
       // A frozen weight equals its EMA. Running statistics may have moved in an earlier run of the step.
       if (update === undefined && spec.trained) continue;
       const ema = this.#variable(name);
-      const difference = ema.read().sub(update ? variable.readAfter(update) : variable.read());
-      ema.subtract(difference.mul(shareAt(unscaling?.(name))));
+      const updated = this.#own(update ? variable.readAfter(update) : variable.read());
+      ema.subtract(
+        ema
+          .read()
+          .sub(updated)
+          .mul(shareAt(unscaling?.(name))),
+      );
     }
+  }
+
+  /** The part of a weight that this replica has the EMA of. */
+  #own(weight: Tensor): Tensor {
+    return this.slices ? ownSlice(weight) : weight;
   }
 
   /** 1 − the decay of this update; 0 where none is due. */
@@ -58,6 +124,6 @@ export class Ema<S extends SpecTree> {
   }
 
   #variable(name: string) {
-    return this.weights.entries.get(name)!.variable;
+    return (this.slices ?? this.weights).entries.get(name)!.variable;
   }
 }

@@ -10,6 +10,7 @@ import { constant } from '../../nn/parameters.ts';
 import { Weights } from '../../nn/weights.ts';
 import { DataError } from '../../util/errors.ts';
 import { resumeAdvice } from './divergence.ts';
+import { type BatchGradients, sumsOf } from './sliced-gradients.ts';
 import type { Unscaling } from './unscaling.ts';
 
 export type LossScaleConfig = z.output<typeof lossScale>;
@@ -48,9 +49,9 @@ export class LossScale {
    * @param step updates tried before this one, float32 scalar
    * @returns the unscaling of the gradients for the optimizer, and metrics
    */
-  update(gradients: ReadonlyMap<string, Tensor>, step: Scalar) {
+  update(gradients: BatchGradients, step: Scalar) {
     const { value, streak, skipped } = this.state.read().lossScale;
-    const areGradientsFinite = areFinite([...gradients.values()]);
+    const areGradientsFinite = areFinite([...magnitudes(gradients).values()]);
     const grown = tf.greaterEqual(tf.add(streak, 1), this.#growEvery);
     const doubled = tf.minimum(tf.mul(value, 2), MAX_SCALE);
     const afterFinite = tf.where(grown, doubled, value);
@@ -98,6 +99,9 @@ export function assertLossScale(scale: number | undefined, step: number, run: st
   });
 }
 
+/** Σ |x| of each gradient. */
+export const magnitudes = (gradients: BatchGradients): ReadonlyMap<string, Scalar> =>
+  sumsOf(gradients, (gradient) => tf.sum(tf.abs(gradient)));
+
 /** Whether all elements are finite, bool: a sum of magnitudes is not finite if one of them is not. */
-export const areFinite = (tensors: readonly Tensor[]): Tensor =>
-  tf.isFinite(tf.addN(tensors.map((tensor) => tf.sum(tf.abs(tensor)))));
+export const areFinite = (sums: readonly Scalar[]): Tensor => tf.isFinite(tf.addN([...sums]));

@@ -26,6 +26,8 @@ export function planClip(runtime: Runtime, { model, train }: ClipConfig): Planne
     partOf: (name) => name.split('.')[0] as string,
     trained: weights.trained,
     batch: train.batch,
+    allReduce: train.allReduce,
+    sharding: train.sharding,
     examplesAtOnce: (devices) => Math.min(train.gradCacheChunk ?? train.batch, train.batch / devices),
     steps: train.steps,
     hasEma: train.ema !== undefined,

@@ -32,6 +32,8 @@ export function planDalle(runtime: Runtime, config: DalleConfig, recompute: bool
     partOf: (name) => PARTS.find(([pattern]) => pattern.test(name))?.[1] ?? 'final norm',
     trained,
     batch: train.batch,
+    allReduce: train.allReduce,
+    sharding: train.sharding,
     examplesAtOnce: (devices) => train.batch / train.accumulateSteps / devices,
     steps: train.steps,
     hasEma: train.ema !== undefined,

@@ -25,6 +25,8 @@ export function planDvae(runtime: Runtime, { model, train }: DvaeConfig): Planne
     partOf: (name) => name.split('.')[0] as string,
     trained: weights.entries,
     batch: train.batch,
+    allReduce: train.allReduce,
+    sharding: train.sharding,
     examplesAtOnce: (devices) => train.batch / train.accumulateSteps / devices,
     steps: train.steps,
     hasEma: train.ema !== undefined,

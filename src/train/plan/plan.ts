@@ -1,10 +1,12 @@
 // The resources a training configuration needs, counted on the graph of its gradients, which is built and not run.
 
+import { SHARDINGS, type Sharding } from '../../config/fields.ts';
+import type { SumAlgorithm } from '../../engine/distributed/sums.ts';
 import { flopsOf, type GraphNode, peakBytes, pruneUnneeded } from '../../engine/graph/cost.ts';
 import type { Examined } from '../../engine/graph/examine.ts';
 import { flatten, type SpecTree } from '../../nn/parameters.ts';
 import type { WeightEntries } from '../../nn/weights.ts';
-import { SENDS, SHARDINGS, type Sharding } from './sharding.ts';
+import { momentCopies, sends } from './sharding.ts';
 
 const FLOAT32 = 4;
 
@@ -17,6 +19,9 @@ export interface PlannedModel {
   /** The weights that are trained. */
   readonly trained: WeightEntries;
   readonly batch: number;
+  readonly allReduce: SumAlgorithm;
+  /** `train.sharding`. */
+  readonly sharding: Sharding;
   /** Examples that each of `devices` computes at once. */
   readonly examplesAtOnce: (devices: number) => number;
   readonly steps: number;
@@ -53,8 +58,13 @@ export interface ResourcePlan {
   readonly graphNodes: number;
 }
 
-/** @param devices share the batch, and what `sharding` says */
-export function plan(model: PlannedModel, devices: number, sharding: Sharding = 'none'): ResourcePlan {
+/** @param devices share the batch, and what `sharding` says, by default the configuration's */
+export function plan(
+  model: PlannedModel,
+  devices: number,
+  given: Sharding | undefined = model.sharding,
+): ResourcePlan {
+  const sharding = devices === 1 ? 'none' : given;
   const sizes = flatten(model.spec).map(
     ([name, { shape }]) => [name, shape.reduce((a, b) => a * b, 1)] as const,
   );
@@ -75,7 +85,7 @@ export function plan(model: PlannedModel, devices: number, sharding: Sharding = 
   const memory = {
     weights: each(total, 1, 'parameters'),
     gradients: each(trained, 1, 'gradients'),
-    moments: each(trained, 2, 'optimizer'),
+    moments: each(trained, momentCopies(sharding), 'optimizer'),
     ema: each(total, model.hasEma ? 1 : 0, 'optimizer'),
     activations: peakBytes(nodes, results),
   };
@@ -86,9 +96,32 @@ export function plan(model: PlannedModel, devices: number, sharding: Sharding = 
     flopsPerRun: flopsPerStep * model.steps,
     devices,
     sharding,
-    sentPerStep: Math.ceil((SENDS[sharding] * trained * FLOAT32 * (devices - 1)) / devices),
+    sentPerStep: Math.ceil((sends(sharding, model.allReduce) * trained * FLOAT32 * (devices - 1)) / devices),
     examplesAtOnce: examples,
     memory: { ...memory, total: Object.values(memory).reduce((a, b) => a + b, 0) },
     graphNodes: nodes.length,
   };
 }
+
+/** How fast a device is. */
+export interface DeviceSpeed {
+  /** Floating-point operations a second that it reaches in training. */
+  readonly flops?: number | undefined;
+  /** Bytes a second that it sends to the others. */
+  readonly bandwidth?: number | undefined;
+}
+
+/** Seconds of an update, of what is known: computing, and exchanging, of which some can go on at once. */
+export interface StepTime {
+  readonly compute: number | undefined;
+  readonly exchange: number | undefined;
+}
+
+/** The time that counted operations and bytes imply, without the cost of each op and exchange. */
+export const stepTime = (
+  { flopsPerStep, devices, sentPerStep }: ResourcePlan,
+  { flops, bandwidth }: DeviceSpeed,
+): StepTime => ({
+  compute: flops && flopsPerStep / devices / flops,
+  exchange: bandwidth && sentPerStep / bandwidth,
+});

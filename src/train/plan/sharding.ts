@@ -1,19 +1,19 @@
-// ZeRO's ways to divide a model among devices (arXiv 1910.02054).
+// What ZeRO's ways to divide a model among devices (arXiv 1910.02054) cost.
 
-/**
- * What the devices divide among themselves besides the batch (ZeRO, arXiv 1910.02054, section 5): nothing, moments and
- * EMA, these and the gradients, or these and the weights.
- */
-export const SHARDINGS = ['none', 'optimizer', 'gradients', 'parameters'] as const;
-export type Sharding = (typeof SHARDINGS)[number];
+import type { Sharding } from '../../config/fields.ts';
+import type { SumAlgorithm } from '../../engine/distributed/sums.ts';
 
 /**
  * Values of all parameters that a device sends in an update, next to (devices − 1) / devices (section 7): gradients to
- * their sums, and sums or new weights to all; sharded weights are gathered for the forward and the backward pass.
+ * their sums, and sums or new weights to all; sharded weights are gathered for the forward and the backward pass. By
+ * `order`, whole gradients are gathered for their norm.
  */
-export const SENDS: Readonly<Record<Sharding, number>> = {
-  none: 2,
-  optimizer: 2,
-  gradients: 2,
-  parameters: 3,
-};
+export function sends(sharding: Sharding, allReduce: SumAlgorithm): number {
+  if (sharding === 'none') return 2;
+  if (sharding === 'parameters') return 3;
+  return allReduce === 'order' ? 3 : 2;
+}
+
+/** Values that a device holds for each parameter that it updates: moments, and its slice of weights that it has whole. */
+export const momentCopies = (sharding: Sharding): number =>
+  sharding === 'optimizer' || sharding === 'gradients' ? 3 : 2;

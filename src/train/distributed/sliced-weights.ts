@@ -1,0 +1,141 @@
+// Parameters of which each replica holds a slice (train.sharding). They move to and from files in groups, so that no
+// process has all of them.
+
+import type { TensorSources } from '../../checkpoint/write.ts';
+import type { Sharding } from '../../config/fields.ts';
+import { broadcast } from '../../engine/distributed/collectives.ts';
+import { eachReplica } from '../../engine/distributed/replicas.ts';
+import { gatherSlices, ownSlice, sliceLength } from '../../engine/distributed/slices.ts';
+import { bucketsOf } from '../../engine/distributed/sums.ts';
+import type { HostTensor } from '../../engine/native/tensor.ts';
+import type { Compiled, NamedTensors } from '../../engine/session/compiled.ts';
+import type { Runtime } from '../../engine/session/runtime.ts';
+import { type Tensor, tf } from '../../engine/tfjs/tf.ts';
+import type { Variable } from '../../engine/tfjs/variable.ts';
+import { flatten, type ParameterSpec, type SpecTree } from '../../nn/parameters.ts';
+import type { WeightEntries } from '../../nn/weights.ts';
+import { sizeOf } from '../../util/shape.ts';
+import { setToZero } from '../optim/accumulate.ts';
+
+/** Whether a training state is divided among replicas. */
+export const isSharded = ({ replicas }: Runtime, sharding: Sharding): boolean =>
+  sharding !== 'none' && replicas.count > 1;
+
+/** Parameters that are moved at once. */
+type Group = readonly (readonly [name: string, spec: ParameterSpec])[];
+
+export class SlicedWeights {
+  /** The whole parameters' specs, and the variables of the slices. */
+  readonly entries: WeightEntries;
+  readonly #runtime: Runtime;
+  readonly #prefix: string;
+  readonly #groups: readonly Group[];
+  #gather: readonly Compiled<NamedTensors, NamedTensors>[] | undefined;
+
+  constructor(runtime: Runtime, prefix: string, spec: SpecTree) {
+    const { count } = runtime.replicas;
+    this.#runtime = runtime;
+    this.#prefix = prefix;
+    const specs = flatten(spec);
+    this.entries = new Map(
+      specs.map(([name, leaf]) => [
+        name,
+        { spec: leaf, variable: runtime.variable(`${prefix}/${name}`, [sliceLength(leaf.shape, count)]) },
+      ]),
+    );
+    const sized = new Map(specs.map(([name, leaf]) => [name, { leaf, size: sizeOf(leaf.shape) }]));
+    this.#groups = bucketsOf(sized)
+      .map((bucket) => bucket.map(([name, { leaf }]) => [name, leaf] as const).reverse())
+      .reverse();
+  }
+
+  /** Of the slices. */
+  get variables(): Variable[] {
+    return [...this.entries.values()].map(({ variable }) => variable);
+  }
+
+  /** Of a parameter's slice. */
+  variable(name: string): Variable {
+    return this.entries.get(name)!.variable;
+  }
+
+  /** Name and spec of each whole parameter, for checking loaded tensors. */
+  expected(): [name: string, spec: ParameterSpec][] {
+    return [...this.entries].map(([name, { spec }]) => [name, spec]);
+  }
+
+  /** Sets all to 0, on the replicas of this process. */
+  async clear(): Promise<void> {
+    const clear = this.#runtime.compile(`${this.#prefix} at 0`, () => {
+      eachReplica(() => this.variables.forEach(setToZero));
+      return {};
+    });
+    await clear({});
+  }
+
+  /** At worker 0: the whole parameters, gathered group by group as they are written; the others call `send`. */
+  sources(): TensorSources {
+    return this.#groups.flatMap((group, i) => {
+      let gathered: Readonly<Record<string, HostTensor>> | undefined;
+      return group.map(([name, { shape }], position) => {
+        const data = async (): Promise<Float32Array> => {
+          gathered ??= await this.#gatherings()[i]!({});
+          const own = gathered[name]!.data as Float32Array;
+          if (position === group.length - 1) gathered = undefined;
+          return own;
+        };
+        return [name, { dtype: 'float32', shape, data }] as const;
+      });
+    });
+  }
+
+  /** At the other workers: sends the slices to worker 0, in the order in which it gathers them. */
+  async send(): Promise<void> {
+    for (const gather of this.#gatherings()) await gather({});
+  }
+
+  /** A function for each group; compiled once: a run saves many times. */
+  #gatherings(): readonly Compiled<NamedTensors, NamedTensors>[] {
+    const isFirst = this.#runtime.replicas.first === 0;
+    this.#gather ??= this.#groups.map((group, i) =>
+      this.#runtime.compile(`gather ${this.#prefix} ${i}`, (): NamedTensors => {
+        const [whole] = eachReplica(() =>
+          gatherSlices(
+            new Map(group.map(([name]) => [name, this.variable(name).read()])),
+            new Map(group.map(([name, { shape }]) => [name, shape])),
+          ),
+        );
+        return isFirst ? Object.fromEntries(whole!) : {};
+      }),
+    );
+    return this.#gather;
+  }
+
+  /**
+   * Gives each replica its slices. All workers call it together.
+   * @param read at worker 0, a whole parameter by name
+   */
+  async deal(read: ((name: string) => Promise<Float32Array>) | undefined): Promise<void> {
+    for (const [i, group] of this.#groups.entries()) {
+      const sizes = group.map(([, { shape }]) => sizeOf(shape));
+      const total = sizes.reduce((sum, size) => sum + size, 0);
+      const deal = this.#runtime.compile(`deal ${this.#prefix} ${i}`, (whole: Record<string, Tensor>) => {
+        eachReplica(() => {
+          const flat = () => tf.concat(group.map(([name]) => tf.reshape(whole[name] as Tensor, [-1])));
+          const parts = tf.split(broadcast([total], flat), sizes);
+          for (const [part, [name]] of group.entries())
+            this.variable(name).assign(ownSlice(parts[part] as Tensor));
+        });
+        return {};
+      });
+      const inputs: Record<string, HostTensor> = {};
+      for (const [name, { shape }] of group)
+        inputs[name] = {
+          dtype: 'float32',
+          shape,
+          data: read ? await read(name) : new Float32Array(sizeOf(shape)),
+        };
+      await deal(inputs);
+    }
+  }
+}
