@@ -8,7 +8,7 @@ import { DataError } from '../util/errors.ts';
 import type { TensorData } from './dtype.ts';
 import { widen } from './half.ts';
 import { type Expected, matchTensors } from './match.ts';
-import { SafetensorsFile } from './safetensors.ts';
+import { type Allocate, SafetensorsFile } from './safetensors.ts';
 import {
   type CheckpointState,
   CONFIG_FILE,
@@ -70,22 +70,23 @@ export class Checkpoint {
   }
 
   /**
-   * The tensors of a part one by one, 16-bit floats widened to float32 unless `widens` is false.
+   * The tensors of a part one by one, 16-bit floats widened to float32 unless `allocate` is given.
    * @param expected names and shapes that the part must have exactly, checked first
+   * @param allocate see `SafetensorsFile.read`
    * @throws DataError when they do not match, or the part is missing
    */
   async *tensors(
     part: Part,
     expected?: Expected,
-    widens = true,
+    allocate?: Allocate,
   ): AsyncGenerator<[name: string, tensor: TensorData]> {
     const file = await this.file(part);
     try {
       const infos = new Map(file.names.map((name) => [name, file.info(name)]));
       if (expected !== undefined) matchTensors(infos, expected, file.path);
       for (const name of file.names) {
-        const tensor = await file.read(name);
-        yield [name, widens ? widen(tensor) : tensor];
+        const tensor = await file.read(name, allocate);
+        yield [name, allocate ? tensor : widen(tensor)];
       }
     } finally {
       await file.close();

@@ -4,7 +4,14 @@ import { createHash } from 'node:crypto';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { DataError } from '../util/errors.ts';
 import { readError, storageError } from '../util/files.ts';
-import { bytesPerElement, ELEMENT_TYPES, elementCount, type TensorArray, type TensorData } from './dtype.ts';
+import {
+  bytesPerElement,
+  ELEMENT_TYPES,
+  elementCount,
+  type TensorArray,
+  type TensorData,
+  type TensorType,
+} from './dtype.ts';
 import { readFully } from './read-fully.ts';
 import {
   encodeHeader,
@@ -25,6 +32,9 @@ const CHUNK_BYTES = 2 ** 24;
 export interface TensorSource extends TensorInfo {
   readonly data: TensorArray | (() => TensorArray | Promise<TensorArray>);
 }
+
+/** Makes a tensor that is filled afterwards. */
+export type Allocate = (dtype: TensorType, shape: readonly number[]) => TensorData | undefined;
 
 /** Length and SHA-256 (hex) of a written file. */
 export interface FileRecord {
@@ -164,14 +174,21 @@ export class SafetensorsFile {
     return found && 'code' in found ? { dtype: found.code, shape: found.shape } : this.#placed(name);
   }
 
-  /** Reads one tensor and nothing else. */
-  async read(name: string): Promise<TensorData> {
+  /** Reads one tensor and nothing else. @param allocate makes the tensor to read into, where it has a place for it */
+  async read(name: string, allocate?: Allocate): Promise<TensorData> {
     const { dtype, shape, begin, end } = this.#placed(name);
-    const buffer = new ArrayBuffer(end - begin);
-    await readFully(this.#file, new Uint8Array(buffer), this.#dataStart + begin, () =>
+    const { array } = ELEMENT_TYPES[dtype];
+    const tensor = allocate?.(dtype, shape) ?? {
+      dtype,
+      shape,
+      data: new array(new ArrayBuffer(end - begin)),
+    };
+    const { buffer, byteOffset } = tensor.data;
+    const bytes = new Uint8Array(buffer, byteOffset, end - begin);
+    await readFully(this.#file, bytes, this.#dataStart + begin, () =>
       malformed('the file ends too early', this.path),
     );
-    return { dtype, shape, data: new ELEMENT_TYPES[dtype].array(buffer) };
+    return tensor;
   }
 
   async readAll(): Promise<Map<string, TensorData>> {

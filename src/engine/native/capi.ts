@@ -42,6 +42,9 @@ function declare(library: LibraryHandle, libc: LibraryHandle) {
     allocateTensor: f<[number, readonly bigint[], number, number], Pointer>(
       'void* TF_AllocateTensor(int, int64_t*, int, size_t)',
     ),
+    newTensor: f<[number, readonly bigint[], number, Pointer, number, Pointer, null], Pointer>(
+      'void* TF_NewTensor(int, int64_t*, int, void*, size_t, void*, void*)',
+    ),
     deleteTensor: f<[Pointer]>('void TF_DeleteTensor(void*)'),
     tensorData: f<[Pointer], Pointer>('void* TF_TensorData(void*)'),
     tensorBytes: f<[Pointer], bigint | number>('size_t TF_TensorByteSize(void*)'),

@@ -11,6 +11,7 @@ import {
   TensorFlowError,
 } from '../native/capi.ts';
 import { DT, dtypeName } from '../native/dtype.ts';
+import { PageTensor } from '../native/page-tensor.ts';
 import { createNative, type HostTensor, readNative, shapeOfNative } from '../native/tensor.ts';
 import { leaveOnExit } from './in-flight.ts';
 import { type OpTime, readTimes } from './op-times.ts';
@@ -118,7 +119,11 @@ export class Session {
     const set = runOptions({ traced: times !== undefined, inOneThread });
     const options = set ? api.newBufferFrom(set, set.length) : null;
     const metadata = times ? api.newBuffer() : null;
-    const inputs = feeds.map(({ value }) => createNative(api, DT[value.dtype], value.shape, value.data));
+    const inputs = feeds.map(({ value }) =>
+      value instanceof PageTensor
+        ? value.take()
+        : createNative(api, DT[value.dtype], value.shape, value.data),
+    );
     const outputs: (Pointer | null)[] = new Array(fetches.length).fill(null);
     const status = api.newStatus();
     try {

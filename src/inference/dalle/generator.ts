@@ -5,6 +5,7 @@ import { type Checkpoint, hashOf } from '../../checkpoint/checkpoint.ts';
 import { type DalleCheckpointConfig, dalleCheckpointSchema } from '../../config/dalle.ts';
 import type { DalleModelConfig } from '../../config/dalle-model.ts';
 import type { Precision } from '../../engine/graph/precision.ts';
+import { PageTensor } from '../../engine/native/page-tensor.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import type { Scalar, Tensor1D, Tensor2D } from '../../engine/tfjs/tf.ts';
 import {
@@ -102,7 +103,7 @@ export class DalleGenerator implements Generator {
       // Their products are in float32; tied ones are tables of embeddings too.
       keeps: (name) => /^(text|image)_(head|embedding)\b/.test(name),
     });
-    await weights.loadEach(checkpoint.tensors(checkpoint.bestPart, weights.expected(), false));
+    await weights.loadEach(checkpoint.tensors(checkpoint.bestPart, weights.expected(), PageTensor.allocate));
     return new DalleGenerator(config, hashOf(checkpoint), codec, tokenizer, weights, precision);
   }
 

@@ -2,6 +2,7 @@
 
 import { type Checkpoint, hashOf } from '../../checkpoint/checkpoint.ts';
 import { type DvaeModelConfig, dvaeCheckpointSchema } from '../../config/dvae.ts';
+import { PageTensor } from '../../engine/native/page-tensor.ts';
 import { floatScalar, type HostTensor } from '../../engine/native/tensor.ts';
 import type { Compiled } from '../../engine/session/compiled.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
@@ -95,7 +96,7 @@ export class DvaeCodec {
     const config = checkpoint.config(dvaeCheckpointSchema).model;
     const tokenizer = imageTokenizer(config);
     const weights = new Weights(runtime, 'codec', tokenizer.spec);
-    await weights.loadEach(checkpoint.tensors(checkpoint.bestPart, weights.expected()));
+    await weights.loadEach(checkpoint.tensors(checkpoint.bestPart, weights.expected(), PageTensor.allocate));
     return new DvaeCodec(
       runtime,
       config,

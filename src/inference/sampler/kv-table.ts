@@ -90,5 +90,5 @@ export function clearedOnce(
  */
 export function clearTables(tables: readonly KvTable[], zero: Scalar): void {
   for (const [i, { variable }] of tables.entries())
-    variable.assign(tf.add(tf.zeros([...variable.shape]), tf.mul(zero, tf.scalar(i + 1))));
+    variable.assign(tf.broadcastTo(tf.mul(zero, tf.scalar(i + 1)), [...variable.shape]));
 }

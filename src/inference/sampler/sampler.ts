@@ -83,7 +83,7 @@ export class Sampler {
 
     this.#clear = clearedOnce(runtime, name, (zero) => {
       state.clear(zero);
-      logits.assign(tf.sub(tf.zeros([...logits.shape]), zero));
+      logits.assign(tf.broadcastTo(tf.neg(zero), [...logits.shape]));
     });
     this.#prompt = runtime.compile(
       `${name}: prompt`,
