@@ -111,11 +111,7 @@ export class ImageBatches implements AsyncIterable<ImageBatch> {
    * Puts the image, cropped and mirrored, into its place in the batch; instead of one at fault, the next usable one in
    * the source's order.
    */
-  async #readImage(
-    turn: ImageTurn,
-    batch: readonly ImageTurn[],
-    place: Uint8Array,
-  ): Promise<CaptionedImage> {
+  async #readImage(turn: ImageTurn, batch: readonly ImageTurn[], place: Uint8Array): Promise<CaptionedImage> {
     const { seed, size, flip } = this.#options;
     for (const image of candidates(turn, batch)) {
       const random = new RandomStream(seed, 'crop', turn.epoch, image.key);

@@ -28,7 +28,10 @@ export async function mutationSeeds(): Promise<Seeds> {
     'b.jpg': await image.clone().jpeg().toBuffer(),
     // At 8 pixels reduced by 2, 4 and 1 while they are decoded (src/data/frame.ts: `jpegRatio`).
     'half.jpg': await noise(24, 18, 'jpeg'),
-    'quarter.jpg': await sharp(await noise(40, 36, 'png')).greyscale().jpeg({ progressive: true }).toBuffer(),
+    'quarter.jpg': await sharp(await noise(40, 36, 'png'))
+      .greyscale()
+      .jpeg({ progressive: true })
+      .toBuffer(),
     'odd.jpg': await noise(33, 35, 'jpeg'),
     'c.webp': await image.clone().webp().toBuffer(),
     'd.tif': await image.clone().tiff().toBuffer(),
