@@ -17,6 +17,8 @@ import type { JpegDecoder } from './reduced-jpeg.ts';
 
 // Several images are decoded at a time: a thread for each takes less of the processor than several for one.
 sharp.concurrency(1);
+/** Bound on images that sharp decodes at a time: more than it has threads would only take memory. */
+const sharpSlots = semaphore(6);
 
 /** About 24,000 × 20,000: a limit for files that would decode to more than fits in memory. */
 const MAX_PIXELS = 480_000_000;
@@ -35,7 +37,7 @@ export interface DecodeOptions extends FrameOptions {
   readonly grid?: number;
   /** Decodes JPEG files that become much smaller, instead of sharp. */
   readonly jpeg?: JpegDecoder;
-  /** Receives the pixels, size × size × 3; a new array by default. */
+  /** Receives the pixels, size × size × 3; without it, an array of their own does. */
   readonly place?: Uint8Array | undefined;
 }
 
@@ -151,9 +153,8 @@ async function decodedJpeg(
   const most = jpegRatio(stored, frame);
   const ratio = preprocessing === 'clip' ? most && 1 : most;
   if (!ratio || stored.width * stored.height > MAX_DECODED_PIXELS * ratio ** 2) return undefined;
-  // The reduced image is the square already, where it has its pixels.
   const isSquare = Math.ceil(stored.width / ratio) === size && Math.ceil(stored.height / ratio) === size;
-  const image = await jpeg(bytes, ratio, isSquare && stored.orientation === 1 ? place : undefined);
+  const image = await jpeg(bytes, ratio, isSquare ? place : undefined);
   return image && { data: image.pixels, raw: { width: image.width, height: image.height, channels: 3 } };
 }
 
@@ -169,7 +170,7 @@ async function cropped(
   const [left, top] = [Math.max(0, frame.left), Math.max(0, frame.top)];
   const part = { left, top, width: Math.min(size, width), height: Math.min(size, height) };
   if (data.raw?.channels === 3 && data.raw.width === width && data.raw.height === height)
-    return partOf(data.data, width, part);
+    return partOf(data.data, width, part, options.place);
   const isEnlarged = preprocessing === 'clip' && (width > stored.width || height > stored.height);
   const from = { width: Math.min(width, stored.width), height: Math.min(height, stored.height) };
   const reduced = isEnlarged
@@ -177,23 +178,22 @@ async function cropped(
     : openSharp(data)
         .resize(width, height, { fit: 'fill', kernel: kernelOf(options) })
         .extract(part);
-  const { buffer, byteOffset, length } = await reduced
-    .flatten({ background: '#ffffff' })
-    .toColourspace('srgb')
-    .raw({ depth: 'uchar' })
-    .toBuffer();
+  const flat = reduced.flatten({ background: '#ffffff' }).toColourspace('srgb').raw({ depth: 'uchar' });
+  const { buffer, byteOffset, length } = await sharpSlots(() => flat.toBuffer());
   const pixels = new Uint8Array(buffer, byteOffset, length);
   return isEnlarged ? enlarge(pixels, { from, to: { width, height }, part }, interpolation) : pixels;
 }
 
-/** A part of an RGB image that is `width` pixels wide. */
+/** A part of an RGB image that is `width` pixels wide, in `place` if it fills it. */
 function partOf(
   pixels: Uint8Array,
   width: number,
   part: { left: number; top: number; width: number; height: number },
+  place: Uint8Array | undefined,
 ): Uint8Array {
-  if (pixels.length === part.width * part.height * 3) return pixels;
-  const result = new Uint8Array(part.width * part.height * 3);
+  const bytes = part.width * part.height * 3;
+  if (pixels.length === bytes) return pixels;
+  const result = place?.length === bytes ? place : new Uint8Array(bytes);
   for (let y = 0; y < part.height; y++) {
     const start = ((part.top + y) * width + part.left) * 3;
     result.set(pixels.subarray(start, start + part.width * 3), y * part.width * 3);
@@ -227,8 +227,8 @@ function upright({ format, width, height, orientation }: StoredImage): ImageInfo
   return orientation >= 5 ? { format, width: height, height: width } : { format, width, height };
 }
 
-/** Bound on images decoded at a time by all callers together: more than sharp has threads would only take memory. */
-const decodeSlots = semaphore(6);
+/** Bound on images read and decoded at a time by all callers together: some are read while others are decoded. */
+const decodeSlots = semaphore(12);
 
 /**
  * Decodes an image file.

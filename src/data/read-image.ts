@@ -1,7 +1,8 @@
 // The bytes of image files: files by themselves, and parts of archives.
 
-import { closeSync, fstatSync, open, read, readFile } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { closeSync, createReadStream, fstatSync, open, read } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import { buffer } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { type ByteRange, ImageFault, type ImageFile } from './image.ts';
 
@@ -30,7 +31,9 @@ async function readWhole(path: string): Promise<Uint8Array> {
 
 const openFile = promisify(open);
 const readBytes = promisify(read);
-const readAll = promisify(readFile);
+/** To the end, which the size of a pipe does not say. */
+const readStream = (file: number): Promise<Buffer> =>
+  buffer(createReadStream('', { fd: file, autoClose: false }));
 
 /**
  * Calls `use` with a descriptor of the file. What may wait for a disk is left to other threads, each time at the cost of
@@ -53,20 +56,21 @@ const readRegular = (path: string): Promise<Uint8Array> =>
       throw new ImageFault('no regular file', { kind: 'unreadable-file' });
     if (stats.size > MAX_FILE_BYTES)
       throw new ImageFault(`${stats.size} bytes; at most ${MAX_FILE_BYTES} are read`, { kind: 'image-size' });
-    if (!stats.isFile() || stats.size === 0) return readAll(file);
+    if (!stats.isFile() || stats.size === 0) return readStream(file);
     const data = Buffer.allocUnsafeSlow(stats.size);
     const { bytesRead } = await readBytes(file, data, 0, data.length, 0);
     // A file that grows or shrinks meanwhile, or a file system that gives less than asked for.
-    return bytesRead === data.length ? data : readAll(path);
+    return bytesRead === data.length ? data : readFile(path);
   });
 
 async function readRegion({ path, offset, length }: ByteRange): Promise<Uint8Array> {
   if (length > MAX_FILE_BYTES)
     throw new ImageFault(`${length} bytes; at most ${MAX_FILE_BYTES} are read`, { kind: 'image-size' });
   return withFile(path, async (file) => {
-    const { buffer, bytesRead } = await readBytes(file, Buffer.allocUnsafeSlow(length), 0, length, offset);
+    const data = Buffer.allocUnsafeSlow(length);
+    const { bytesRead } = await readBytes(file, data, 0, length, offset);
     if (bytesRead < length) throw new ImageFault('the archive ends inside it', { kind: 'damaged-image' });
-    return buffer;
+    return data;
   });
 }
 

@@ -77,8 +77,7 @@ function writeStrings(api: CApi, native: Pointer, values: LooseValues, count: nu
 
 /**
  * A copy of a native tensor's data on the host; strings become byte arrays.
- * @param into receives the data
- * @throws RangeError when it is of another type or length
+ * @param into receives the data where it has their type and length
  */
 export function readNative(api: CApi, native: Pointer, into?: HostArray): HostArray | Uint8Array[] {
   const dtype = api.tensorType(native);
@@ -86,9 +85,8 @@ export function readNative(api: CApi, native: Pointer, into?: HostArray): HostAr
   const data = api.tensorData(native);
   if (dtype === DT.string) return readStrings(api, data, bytes / elementBytes(dtype));
   const type = arrayType(dtype);
-  const array = into ?? new type(bytes / type.BYTES_PER_ELEMENT);
-  if (!(array instanceof type) || array.byteLength !== bytes)
-    throw new RangeError(`a ${type.name} of ${bytes} bytes does not go into one of ${array.byteLength}`);
+  const fits = into instanceof type && into.byteLength === bytes;
+  const array = fits ? into : new type(bytes / type.BYTES_PER_ELEMENT);
   if (bytes > 0) api.copyOut(array, data, bytes);
   return array;
 }

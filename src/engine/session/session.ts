@@ -36,7 +36,7 @@ export interface RunMode {
   readonly inOneThread?: boolean;
   /** Run in the calling thread, which blocks the event loop. */
   readonly blocking?: boolean;
-  /** Arrays of their type and length that receive the fetches, by their order; new ones by default. */
+  /** Arrays that receive the fetches, by their order, where they have their type and length. */
   readonly into?: readonly (HostArray | undefined)[];
 }
 

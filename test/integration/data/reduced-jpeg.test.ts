@@ -71,6 +71,24 @@ test('grey and upright as sharp has them; profiles and CMYK are left to sharp', 
     assert.deepEqual(await reduced(left), await decode(left));
 });
 
+test('images decoded at once, into their places, are those decoded one by one, damaged ones among them', async () => {
+  const wide = await image.clone().resize(512, 256).jpeg().toBuffer();
+  const turned = await sharp(wide).withMetadata({ orientation: 6 }).toBuffer();
+  const damaged = Buffer.from(jpeg);
+  damaged.fill(0xff, damaged.indexOf('ffc4', 'hex') + 5, damaged.indexOf('ffc4', 'hex') + 9); // a Huffman table
+  assert.equal(await decodeReducedJpeg(damaged, 2), undefined);
+  const square = await image.clone().resize(256, 256).jpeg().toBuffer();
+  const files = Array.from({ length: 5 }, () => [square, jpeg, damaged, wide, turned]).flat();
+  const length = center.size ** 2 * 3;
+  const places = files.map(() => new Uint8Array(length));
+  const decoded = await Promise.allSettled(
+    files.map((data, i) => reduced(data, { ...center, place: places[i] })),
+  );
+  for (const [i, file] of files.entries())
+    if (file === damaged) assert.equal(decoded[i]?.status, 'rejected');
+    else assert.deepEqual(places[i], new Uint8Array(await reduced(file)), `image ${i}`);
+});
+
 test('a damaged JPEG is the same fault with either decoder, or the same image', async () => {
   const random = new RandomStream('damage');
   const verdict = async (decoding: Promise<Uint8Array>): Promise<string> =>
