@@ -13,7 +13,7 @@ import { readImageFile } from '../read-image.ts';
 import type { FindingKind } from '../sources/fault-kinds.ts';
 import { Faults, type FindingCount } from '../sources/faults.ts';
 import { openSource } from '../sources/open-source.ts';
-import { noImages, readParts } from '../sources/resolve.ts';
+import { noImages, readStreams } from '../sources/resolve.ts';
 import type { TableOptions } from '../sources/source.ts';
 import { ImageCheck } from './image-check.ts';
 import { HASHED_SIZE, perceptualHash } from './perceptual-hash.ts';
@@ -59,24 +59,19 @@ export async function checkData(path: string, options: CheckOptions): Promise<Ch
   const faults = new Faults();
   const check = new ImageCheck(base, textLength, tokenizer);
   const read = { captions: 'optional', faults, table, signal } as const;
-  const several = parts.length > 1;
   let part = 0;
   try {
-    for await (const { opened } of readParts(
-      parts.map((one) => ({ part: one })),
-      read,
-      several,
-    )) {
+    for await (const { total, images, close } of readStreams(parts, read)) {
       part++;
       let done = 0;
-      progress.start(several ? `checking ${part} of ${parts.length}` : 'checking', opened.images.length);
-      for await (const examined of prefetch(opened.images, PREFETCH, examine)) {
+      progress.start(parts.length > 1 ? `checking ${part} of ${parts.length}` : 'checking', total);
+      for await (const examined of prefetch(images, PREFETCH, examine)) {
         if (signal?.aborted)
           throw new InterruptedError('stopped before every file was checked', { code: 'E_INTERRUPTED' });
         await check.add(examined);
         progress.update(++done);
       }
-      if (!keepsCopies) await opened.close();
+      if (!keepsCopies) await close();
     }
   } finally {
     progress.stop();

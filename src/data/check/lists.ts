@@ -65,6 +65,7 @@ export class GroupList {
   }
 
   get groups(): Groups {
-    return { images: this.#images, first: [...this.#groups.values()] };
+    const inOrder = [...this.#groups].sort(([a], [b]) => a - b);
+    return { images: this.#images, first: inOrder.map(([, names]) => names) };
   }
 }

@@ -44,7 +44,7 @@ export async function readMetadata(
   images: readonly string[],
   { faults, table }: Pick<ReadOptions, 'faults' | 'table'>,
 ): Promise<Metadata> {
-  const known = new Set(images.map(normalized));
+  const known = new Set(lists.length > 0 ? images.map(normalized) : []);
   const found = new Map<string, Pick<CaptionedImage, 'captions' | 'lack' | 'label'>>();
   for (const list of lists) {
     const where = join(path, list);

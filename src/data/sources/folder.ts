@@ -14,11 +14,13 @@ import {
   readFound,
 } from './folder-captions.ts';
 import { isMetadata, readMetadata } from './folder-metadata.ts';
-import { inPlace, type OpenPart, type ReadOptions, type SourcePart } from './source.ts';
+import { type ImageStream, inPlace, type ReadOptions, type SourcePart } from './source.ts';
 import { walkFolder } from './walk.ts';
 
 /** Bound on images whose caption files are open. */
 const MAX_OPEN_CAPTIONS = 32;
+/** Images whose captions are read at a time. */
+const IMAGES_PER_READ = 4096;
 
 /** Names relative to the folder. */
 interface Listing {
@@ -33,31 +35,47 @@ interface Listing {
 export const folderPart = (path: string): SourcePart => ({
   path,
   access: 'direct',
-  read: (options) => readFolderPart(path, options),
+  read: async (options) => {
+    const all: CaptionedImage[] = [];
+    for await (const image of (await openFolder(path, options)).images) all.push(image);
+    return inPlace(all);
+  },
+  stream: (options) => openFolder(path, options),
 });
 
-async function readFolderPart(path: string, { captions, faults, table }: ReadOptions): Promise<OpenPart> {
+/** Lists a folder; the captions of its images are read when their turn comes. */
+async function openFolder(path: string, { captions, faults, table }: ReadOptions): Promise<ImageStream> {
   const listing = await listFolder(path, faults);
+  const { images } = listing;
+  const stream = { total: images.length, close: async () => {} };
   if (captions === 'ignore') {
-    return inPlace(listing.images.map(([key, name]) => ({ key, path: join(path, name), captions: [] })));
+    return {
+      ...stream,
+      images: images.map(([key, name]) => ({ key, path: join(path, name), captions: [] })),
+    };
   }
-  const names = listing.images.map(([, name]) => name);
+  const names = images.map(([, name]) => name);
   const files = matchCaptions(path, names, listing.captions, faults);
-  const read = await mapConcurrently(files, MAX_OPEN_CAPTIONS, (some) => readFound(path, some));
-  // In the order of the images, not of the reading.
-  for (const { fault } of read) if (fault) faults?.record(fault);
   const metadata = await readMetadata(path, listing.metadata, names, { faults, table });
-  return inPlace(
-    listing.images.map(([key, name], i) => {
-      const { found } = read[i] as ReadCaptions;
-      const listed = metadata.get(normalized(name));
-      return {
-        key,
-        path: join(path, name),
-        ...(listed && isBetter(listed, found) ? listed : found),
-      };
-    }),
-  );
+  const toImage = ([key, name]: readonly [string, string], { found }: ReadCaptions): CaptionedImage => {
+    const listed = metadata.get(normalized(name));
+    return { key, path: join(path, name), ...(listed && isBetter(listed, found) ? listed : found) };
+  };
+  async function* captioned(): AsyncGenerator<CaptionedImage> {
+    for (let start = 0; start < images.length; start += IMAGES_PER_READ) {
+      const some = images.slice(start, start + IMAGES_PER_READ);
+      const read = await mapConcurrently(some, MAX_OPEN_CAPTIONS, (_, i) =>
+        readFound(path, files[start + i] as CaptionFiles),
+      );
+      // In the order of the images, not of the reading.
+      for (const [i, image] of some.entries()) {
+        const captions = read[i] as ReadCaptions;
+        if (captions.fault) faults?.record(captions.fault);
+        yield toImage(image, captions);
+      }
+    }
+  }
+  return { ...stream, images: captioned() };
 }
 
 /** Whether a list of captions decides: caption files that have text, or cannot be read, come first. */

@@ -7,7 +7,7 @@ import type { FaultKind } from './fault-kinds.ts';
 import { Faults } from './faults.ts';
 import { keepCaptioned } from './keep-captioned.ts';
 import { type OpenSourceOptions, openSource } from './open-source.ts';
-import { inPlace, type OpenPart, type ReadOptions, type SourcePart } from './source.ts';
+import { type ImageStream, inPlace, type OpenPart, type ReadOptions, type SourcePart } from './source.ts';
 
 /**
  * The images of a source, in an order that depends on its contents only. What is left out is recorded and reported.
@@ -66,6 +66,22 @@ export const readParts = <T extends { readonly part: SourcePart }>(
     ...one,
     opened: await readPart(one.part, options, isOneOfMany),
   }));
+
+/**
+ * The images of each part, one after the other: listed in memory, two parts at a time, but for a source of one part that
+ * can do without.
+ * @throws DataError, InterruptedError as `readPart` does
+ */
+export async function* readStreams(
+  parts: readonly SourcePart[],
+  options: ReadOptions,
+): AsyncGenerator<ImageStream, void> {
+  const [only] = parts;
+  if (parts.length === 1 && only?.stream) return yield await only.stream(options);
+  const each = parts.map((part) => ({ part }));
+  for await (const { opened } of readParts(each, options, parts.length > 1))
+    yield { ...opened, total: opened.images.length };
+}
 
 /** Parts in memory, the one that is used included. */
 const PARTS_OPEN = 2;

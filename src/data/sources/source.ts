@@ -56,6 +56,15 @@ export interface SourcePart {
    * @throws DataError when there is no such part, or nothing of it can be read
    */
   read(options: ReadOptions): Promise<OpenPart>;
+  /** The same images one after the other, of a part whose captions need not be in memory at once. */
+  stream?(options: ReadOptions): Promise<ImageStream>;
+}
+
+export interface ImageStream {
+  readonly total: number;
+  readonly images: Iterable<CaptionedImage> | AsyncIterable<CaptionedImage>;
+  /** As that of `OpenPart`. */
+  close(): Promise<void>;
 }
 
 export interface OpenPart {

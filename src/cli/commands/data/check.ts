@@ -107,19 +107,24 @@ function assertFewBad({ images, findings, unusable, path }: DataReport, maxBad: 
 const shorten = (text: string): string => `“${text.length > 60 ? `${text.slice(0, 60)}…` : text}”`;
 
 function firstNames({ count, first }: Listed): string {
-  const named = first.slice(0, MAX_NAMES);
-  return named.join(', ') + (count > named.length ? `, and ${count - named.length} more` : '');
+  const more = count > MAX_NAMES ? `, and ${count - MAX_NAMES} more` : '';
+  return first.slice(0, MAX_NAMES).join(', ') + more;
 }
 
-const named = <T>({ count, first }: Listed<T>, name: (entry: T) => string): Listed => ({
-  count,
-  first: first.slice(0, MAX_NAMES).map(name),
-});
+type Warning = readonly [what: string, count: number, names: string];
 
-const grouped = ({ images, first }: Groups, sign: string): Listed => ({
-  count: images,
-  first: first.slice(0, MAX_NAMES).map((files) => files.slice(0, MAX_NAMES).join(` ${sign} `)),
-});
+const listed = <T>(what: string, { count, first }: Listed<T>, name: (entry: T) => string): Warning => [
+  what,
+  count,
+  firstNames({ count, first: first.slice(0, MAX_NAMES).map(name) }),
+];
+
+const files = (what: string, list: Listed): Warning => listed(what, list, (file) => file);
+
+function groups(what: string, { images, first }: Groups, sign: string): Warning {
+  const names = first.slice(0, MAX_NAMES).map((some) => some.slice(0, MAX_NAMES).join(` ${sign} `));
+  return [what, images, names.join(', ') + (first.length > MAX_NAMES ? ', …' : '')];
+}
 
 function captionLines({ captions }: DataReport): string[] {
   if (captions.count === 0) return ['no captions'];
@@ -147,20 +152,21 @@ function describe(report: DataReport, textLength: number): string[] {
   const { captions, unusable } = report;
   const formats = Object.entries(report.formats).map(([format, count]) => `${count} ${format}`);
   const unit = captions.tokens ? 'tokens' : 'words';
-  const warnings: [what: string, files: Listed][] = [
-    ['cannot be used', named(unusable, ({ file, reason }) => `${file} (${reason})`)],
-    ['are copies of another image', grouped(report.duplicates, '=')],
-    ['look nearly the same as another image', grouped(report.nearDuplicates, '≈')],
+  const warnings: Warning[] = [
+    listed('cannot be used', unusable, ({ file, reason }) => `${file} (${reason})`),
+    groups('are copies of another image', report.duplicates, '='),
+    groups('look nearly the same as another image', report.nearDuplicates, '≈'),
     // A data set without any caption is meant to have none.
-    ['have no caption', captions.count > 0 ? captions.missing : { count: 0, first: [] }],
-    ['have an empty caption', captions.empty],
-    ['have a caption that cannot be read', captions.unreadable],
-    [
+    files('have no caption', captions.count > 0 ? captions.missing : { count: 0, first: [] }),
+    files('have an empty caption', captions.empty),
+    files('have a caption that cannot be read', captions.unreadable),
+    listed(
       `have a caption of more than ${textLength} ${unit}`,
-      named(captions.tooLong, ({ file, words, tokens = words }) => `${file} (${tokens})`),
-    ],
-    ['have several captions, of which each epoch picks one', captions.severalLines],
-    ['are captions without an image', captions.withoutImage],
+      captions.tooLong,
+      ({ file, words, tokens = words }) => `${file} (${tokens})`,
+    ),
+    files('have several captions, of which each epoch picks one', captions.severalLines),
+    files('are captions without an image', captions.withoutImage),
   ];
   const unusableKinds = new Set(unusable.first.map(({ kind }) => kind));
   const others = report.findings.filter(({ kind }) => !SAID.has(kind) && !unusableKinds.has(kind));
@@ -172,8 +178,8 @@ function describe(report: DataReport, textLength: number): string[] {
     ...captionLines(report),
     ...kindLine(report),
     ...warnings
-      .filter(([, files]) => files.count > 0)
-      .map(([what, files]) => `warning: ${files.count} ${what}: ${firstNames(files)}`),
+      .filter(([, count]) => count > 0)
+      .map(([what, count, names]) => `warning: ${count} ${what}: ${names}`),
     ...others.map(({ what, count, examples }) => `also found: ${count} ${what}, such as ${examples[0]}`),
     ...report.limits.map((limit) => `not compared, or not exact: ${limit}`),
   ];

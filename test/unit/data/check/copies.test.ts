@@ -32,8 +32,7 @@ test('groups of near duplicates are those of comparing each image with the first
   }
   const groups = slow.map(({ files }) => files).filter(({ length }) => length > 1);
   assert.ok(groups.length > 40);
-  const byFirst = near.groups.first.toSorted(([a], [b]) => Number(a) - Number(b));
-  assert.deepEqual(byFirst, groups);
+  assert.deepEqual(near.groups.first, groups);
   assert.equal(near.groups.images, images.length - slow.length);
   assert.deepEqual(near.limits, []);
 });
