@@ -26,10 +26,9 @@ const parsed = new Map<string, OpDefinition>();
 
 /** @throws RangeError when this TensorFlow has no op `name` */
 export function opDefinition(api: CApi, name: string): OpDefinition {
-  definitions ??= readDefinitions(api);
   let definition = parsed.get(name);
   if (!definition) {
-    const bytes = definitions.get(name);
+    const bytes = opDefinitions(api).get(name);
     if (!bytes) throw new RangeError(`TensorFlow ${api.version()} has no op ${name}`);
     definition = parseDefinition(bytes);
     parsed.set(name, definition);
@@ -37,9 +36,12 @@ export function opDefinition(api: CApi, name: string): OpDefinition {
   return definition;
 }
 
-export function hasOp(api: CApi, name: string): boolean {
+export const hasOp = (api: CApi, name: string): boolean => opDefinitions(api).has(name);
+
+/** The serialized OpDef of each op, by its name. */
+export function opDefinitions(api: CApi): ReadonlyMap<string, Uint8Array> {
   definitions ??= readDefinitions(api);
-  return definitions.has(name);
+  return definitions;
 }
 
 function readDefinitions(api: CApi): Map<string, Uint8Array> {

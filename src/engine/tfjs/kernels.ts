@@ -22,6 +22,12 @@ export function replaceKernels(): void {
         ? matMulInBlocks(a, b, transposeA, transposeB)
         : (batchMatMul(call as never) as Tensor),
   );
+  const padWith = tf.getKernel('PadV2', 'tensorflow').kernelFunc;
+  replaceKernel<{ x: Tensor }, { paddings: [number, number][]; constantValue: number }>(
+    'PadV2',
+    ({ x }, { paddings, constantValue }, call) =>
+      constantValue === 0 ? padWithZeros(x, paddings) : (padWith(call as never) as Tensor),
+  );
   tf.registerGradient({
     kernelName: 'Relu',
     outputsToSave: [true],
@@ -53,6 +59,12 @@ export function gatherAlong(x: Tensor, indices: Tensor, axis: number, batchDims 
     typeAttr('Taxis', DT.int32),
   ];
   return executeOp('GatherV2', attributes, [x, indices, tf.scalar(axis, 'int32')]);
+}
+
+/** Pad, which unlike PadV2 takes no value, for which a GPU waits for a copy from its memory. */
+function padWithZeros(x: Tensor, paddings: [number, number][]): Tensor {
+  const attributes = [typeAttr('T', dtypeOf(x)), typeAttr('Tpaddings', DT.int32)];
+  return executeOp('Pad', attributes, [x, tf.tensor2d(paddings, [paddings.length, 2], 'int32')]);
 }
 
 /** MatMul in row blocks (row-blocks.ts). */
