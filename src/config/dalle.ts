@@ -144,6 +144,7 @@ interface CheckedSections {
 
 function checkSections({ model, train }: CheckedSections, context: z.RefinementCtx): void {
   checkParts(train, context);
+  checkSharding({ model, train }, context);
   if (train.precision === 'float16' && train.compression) {
     const message =
       'float16 does not go with compression, whose error feedback cannot follow a changing loss scale; use bfloat16 or float32';
@@ -154,6 +155,18 @@ function checkSections({ model, train }: CheckedSections, context: z.RefinementC
       'float16 does not go with shared layers, because each layer has its own loss scale; use bfloat16 or float32';
     context.addIssue({ code: 'custom', path: ['train', 'precision'], message });
   }
+}
+
+/** Weights are gathered layer by layer, where a layer is computed again. */
+function checkSharding({ model, train }: CheckedSections, context: z.RefinementCtx): void {
+  if (train.sharding !== 'parameters') return;
+  const refuse = (message: string): void =>
+    context.addIssue({ code: 'custom', path: ['train', 'sharding'], message });
+  if (!train.recompute) refuse('parameters needs train.recompute: true');
+  if (train.compression) refuse('parameters does not go with train.compression; use gradients');
+  if (model.reversible) refuse('parameters does not go with model.reversible; use gradients');
+  if (model.sharedAttention || model.sharedFeedForward)
+    refuse('parameters does not go with shared layers; use gradients');
 }
 
 const about = { description: 'mm train-dalle', kind: 'dalle' };

@@ -128,7 +128,7 @@ export const loopSchedule = {
     .default('none')
     .describe('what several devices divide among themselves besides the batch (ZeRO)')
     .meta({
-      note: '`optimizer`: moments and EMA; `gradients`: the sums of gradient accumulation too; `parameters`: the weights too. Results and checkpoints are the same with each. The trainers do not have `parameters`.',
+      note: '`optimizer`: moments and EMA; `gradients`: the sums of gradient accumulation too; `parameters`: the weights too. Results and checkpoints are the same with each. `mm train-dalle` alone has `parameters`, with `recompute`.',
     }),
   logEvery: z.int().positive().default(10).describe('steps between training lines in metrics.jsonl'),
   evaluateEvery: z.int().positive().default(500).describe('steps between validations and sample images'),

@@ -45,6 +45,8 @@ export interface LayerTraining {
   readonly dropHidden?: (x: Tensor) => Tensor;
   /** Factor on the gradients inside the branches, a scalar: see block-loss-scale.ts. */
   readonly lossScale?: Tensor;
+  /** The layer's parameters, of what is kept of them, once x is there: for a layer that is recomputed. */
+  readonly parameters?: ((kept: readonly Tensor[], x: Tensor) => readonly Tensor[]) | undefined;
 }
 
 /** Options of a branch over a whole stream. */

@@ -15,7 +15,7 @@ import { alsoLogTo } from '../util/logger.ts';
 import { assertSameConfiguration } from './distributed/agreement.ts';
 import { broadcastStart, dataParallelSave, dataParallelTask } from './distributed/data-parallel.ts';
 import { assertShardable, assertSummable, ReplicatedState } from './distributed/replicas.ts';
-import { restoreSlices, withHiddenEma, withShownEma } from './distributed/sliced-state.ts';
+import { restoreSlices, withHidden, withShown } from './distributed/sliced-state.ts';
 import { type LoopResult, type LoopSchedule, type RunWriter, type SaveStep, trainLoop } from './loop/loop.ts';
 import { type ResumedState, resumedState, resumeRun } from './loop/resume.ts';
 import { assertSameRun, type ResumableConfig } from './loop/resume-checks.ts';
@@ -70,7 +70,7 @@ export async function runTraining<Given, Config extends TrainingConfig, Batch ex
   // The run folder is checked before any data is read; only worker 0 has one.
   if (isPrimary) await assertUsable(context);
   const { config, open } = await prepare(given, context);
-  assertShardable(config.train.sharding);
+  assertShardable(config.train.sharding, kind);
   if (cluster) await assertSameConfiguration(cluster, kind, config);
   if (isPrimary && resume) await assertSameRun(kind, schema, path, config);
   const faults = new Faults(log, { maxBad: config.data.maxBad });
@@ -133,9 +133,9 @@ async function trainInFolder<Batch extends Placed>(
     };
     return await trainLoop({
       label: `train-${kind}`,
-      task: withShownEma(task.state, cluster ? dataParallelTask(cluster, task) : task),
+      task: withShown(task.state, cluster ? dataParallelTask(cluster, task) : task),
       batches: task.batches(positionOf(resumed)),
-      save: withHiddenEma(task.state, cluster ? dataParallelSave(cluster, task.state, save) : save),
+      save: withHidden(task.state, cluster ? dataParallelSave(cluster, task.state, save) : save),
       schedule: config.train,
       resumed,
       run: run ?? silentWriter(path),

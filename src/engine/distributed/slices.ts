@@ -4,6 +4,8 @@
 
 import { sizeOf } from '../../util/shape.ts';
 import { gather } from '../ops/gather.ts';
+import { withGradient } from '../ops/gradient.ts';
+import { withControlDependency } from '../ops/recompute.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, tf } from '../tfjs/tf.ts';
 import { allGather, replicaCount, replicaNumber } from './collectives.ts';
 import { bucketsOf, sumOfRows } from './sums.ts';
@@ -48,28 +50,61 @@ export function sumToSlices(tensors: ReadonlyMap<string, Tensor>): ReadonlyMap<s
   return new Map([...tensors.keys()].map((name) => [name, slices.get(name) as Tensor1D]));
 }
 
+/** The row of a bucket's slices, gathered: [R, ΣS]; its gradient goes to the slices, summed over the replicas. */
+function gatherRow(row: Tensor, awaited: Tensor | undefined): Tensor {
+  return withGradient((_save, input) => {
+    const own = awaited ? withControlDependency(input as Tensor, awaited) : (input as Tensor);
+    return {
+      value: tf.reshape(allGather(own), [replicaCount(), -1]),
+      gradFunc: (dy) => [sumOfRows(dy)],
+    };
+  }, row);
+}
+
+/**
+ * The whole tensors of which each replica has slices, at each replica. The gradient of a slice is that of the whole
+ * tensor, summed over the replicas in their order.
+ * @param shapes of the whole tensors, one for each slice
+ * @param awaited nothing is gathered before it is computed
+ */
+export function wholeOf(
+  slices: readonly Tensor[],
+  shapes: readonly (readonly number[])[],
+  awaited?: Tensor,
+): Tensor[] {
+  const whole: Tensor[] = [];
+  const sized = new Map(shapes.map((shape, i) => [String(i), { i, size: sizeOf(shape) }]));
+  for (const bucket of bucketsOf(sized).map((names) => names.map(([, { i }]) => i))) {
+    const own = bucket.map((i) => slices[i] as Tensor);
+    const row = own.length === 1 ? (own[0] as Tensor) : tf.concat(own);
+    const rows = gatherRow(row, awaited);
+    const cut =
+      own.length === 1
+        ? [rows]
+        : tf.split(
+            rows,
+            own.map(({ size }) => size),
+            1,
+          );
+    for (const [position, i] of bucket.entries()) {
+      const shape = [...(shapes[i] as number[])];
+      const flat = tf.reshape(cut[position] as Tensor, [-1]);
+      const size = sizeOf(shape);
+      whole[i] = tf.reshape(flat.size === size ? flat : tf.slice(flat, [0], [size]), shape);
+    }
+  }
+  return whole;
+}
+
 /** The whole tensors, at each replica. @param shapes of the tensors of which `slices` has this replica's slices */
 export function gatherSlices(
   slices: ReadonlyMap<string, Tensor>,
   shapes: Shapes,
 ): ReadonlyMap<string, Tensor> {
-  const whole = new Map<string, Tensor>();
-  const sized = new Map(
-    [...slices].map(([name, slice]) => [name, { slice, size: sizeOf(shapes.get(name) as number[]) }]),
+  const names = [...slices.keys()];
+  const whole = wholeOf(
+    [...slices.values()],
+    names.map((name) => shapes.get(name) as readonly number[]),
   );
-  for (const bucket of bucketsOf(sized)) {
-    const own = bucket.map(([, { slice }]) => slice);
-    const rows = tf.reshape(allGather(tf.concat(own)), [replicaCount(), -1]);
-    const cut = tf.split(
-      rows,
-      own.map(({ size }) => size),
-      1,
-    );
-    for (const [i, [name, { size }]] of bucket.entries()) {
-      const flat = tf.reshape(cut[i] as Tensor, [-1]);
-      const shape = [...(shapes.get(name) as number[])];
-      whole.set(name, tf.reshape(flat.size === size ? flat : tf.slice(flat, [0], [size]), shape));
-    }
-  }
-  return new Map([...slices.keys()].map((name) => [name, whole.get(name) as Tensor]));
+  return new Map(names.map((name, i) => [name, whole[i] as Tensor]));
 }

@@ -78,6 +78,11 @@ export class Variable {
     return this.#update('AssignVariableOp', [stored], { attributes: this.#type('dtype') });
   }
 
+  /** Frees the value, after all reads; it has none until it is assigned again. */
+  destroy(): Pointer {
+    return this.#update('DestroyResourceOp', [], { attributes: [boolAttr('ignore_lookup_error', true)] });
+  }
+
   /**
    * Replaces the value, once `after` is computed, by memory that all variables of its shape share: for a matrix of which
    * that op keeps a packed copy. Only the function being built may go on reading the variable, for its shape; others may

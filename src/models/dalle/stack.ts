@@ -31,6 +31,10 @@ export interface DalleTraining {
   readonly key: Tensor1D;
   /** A loss scale for each layer, float32 scalars. */
   readonly blockLossScales?: readonly Tensor[] | undefined;
+  /** The parameters of a layer, counted from 0, of what is kept of them, once x is there; with `recompute`. */
+  readonly parameters?:
+    | ((layer: number, kept: readonly Tensor[], x: Tensor) => readonly Tensor[])
+    | undefined;
 }
 
 /** The training options of layer `layer`, counted from 0. */
@@ -39,10 +43,12 @@ export function layerTraining(layer: number, training: DalleTraining): LayerTrai
   const drop = (rate: number, branch: string) => (x: Tensor) =>
     dropout(x, rate, foldIn(training.key, `dropout of ${branch} ${layer + 1}`));
   const lossScale = training.blockLossScales?.[layer];
+  const { parameters } = training;
   return {
     dropAttention: drop(attention, 'attention'),
     dropHidden: drop(feedForward, 'feed-forward'),
     ...(lossScale && { lossScale }),
+    ...(parameters && { parameters: (kept, x) => parameters(layer, kept, x) }),
   };
 }
 
@@ -81,8 +87,9 @@ function residualWithoutActivations(
 ): Tensor3D {
   return blocks.reduce((stream, p, layer) => {
     const options = layers[layer] as StreamOptions;
+    const whole = options.training?.parameters ?? ((kept: readonly Tensor[]) => kept);
     const run = (x: Tensor, tensors: readonly Tensor[], constants: readonly Tensor[]): Tensor =>
-      block(withTensors(p, tensors), x as Tensor3D, withConstants(options, constants)).x_BND;
+      block(withTensors(p, whole(tensors, x)), x as Tensor3D, withConstants(options, constants)).x_BND;
     const named: typeof run = (...inputs) => inPart(`layer ${layer + 1}`, () => run(...inputs));
     return recomputed(named, stream, tensorsOf(p), constantsOf(options)) as Tensor3D;
   }, x_BND);

@@ -180,7 +180,9 @@ function compileGradients(parts: ClipStepParts, cache: GradientCache, chunk: num
 function compileUpdate(parts: ClipStepParts, cache: GradientCache) {
   type Rates = Record<'step' | 'learningRate', Tensor>;
   return parts.runtime.compile('CLIP: update', (rates: Rates) => {
-    const sums = eachReplica(() => sumAccumulated(parts.runtime, cache.sums, parts.config.train));
+    const sums = eachReplica(() =>
+      sumAccumulated(parts.runtime, cache.sums, parts.weights.entries, parts.config.train),
+    );
     return applyToReplicas(parts, sums, rates, () => 'before');
   });
 }

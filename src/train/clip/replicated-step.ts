@@ -48,7 +48,9 @@ export function replicatedStep(parts: ClipStepParts): ClipStep {
       const gradients = eachReplica(
         (r) => new Map([...towerGradients(parts, own[r]!, back[r]!, statistics[r]!), ...terms[r]!.logits]),
       );
-      const sums = eachReplica((r) => sumGradients(runtime, gradients[r]!, config.train));
+      const sums = eachReplica((r) =>
+        sumGradients(runtime, gradients[r]!, parts.weights.entries, config.train),
+      );
       const results = applyToReplicas(parts, sums, rates, (r) => updateStatistics(parts, statistics[r]!));
       return { each: terms.map(({ values }) => values), common: results };
     },

@@ -2,11 +2,14 @@
 //   B batch, T text positions, I image tokens
 
 import type { DalleConfig } from '../../config/dalle.ts';
+import { wholeOf } from '../../engine/distributed/slices.ts';
 import type { Scalar, Tensor, Tensor1D, Tensor2D } from '../../engine/tfjs/tf.ts';
 import { type DalleLossOptions, dalleLoss } from '../../models/dalle/loss.ts';
 import type { DalleSpec } from '../../models/dalle/model.ts';
-import { unflatten } from '../../nn/parameters.ts';
+import type { DalleTraining } from '../../models/dalle/stack.ts';
+import { flatten, type SpecTree, unflatten } from '../../nn/parameters.ts';
 import type { WeightEntries, Weights } from '../../nn/weights.ts';
+import type { SlicedWeights } from '../distributed/sliced-weights.ts';
 import { valueAndGradients } from '../optim/gradients.ts';
 
 export interface DalleGradientOptions {
@@ -14,6 +17,8 @@ export interface DalleGradientOptions {
   readonly lossScales?: Tensor[] | undefined;
   /** See `DalleLossOptions`. */
   readonly wholeBatch?: DalleLossOptions['wholeBatch'];
+  /** Each replica's slices of the weights, of which the gradients are taken, summed over the replicas. */
+  readonly slices?: SlicedWeights | undefined;
 }
 
 /**
@@ -26,25 +31,45 @@ export function dalleGradients(
   trained: WeightEntries,
   { model, train }: Pick<DalleConfig, 'model' | 'train'>,
   { text, image, key }: Readonly<Record<'text' | 'image' | 'key', Tensor>>,
-  { lossScales, wholeBatch }: DalleGradientOptions = {},
+  { lossScales, wholeBatch, slices }: DalleGradientOptions = {},
 ) {
-  const training = {
+  const training: DalleTraining = {
     recompute: train.recompute,
     dropout: train.dropout,
     key: key as Tensor1D,
     blockLossScales: lossScales,
+    parameters: slices && ((layer, kept, x) => wholeOf(kept, blockShapes(weights.spec, layer), x)),
   };
   // Read outside the gradient, whose tensors end with it: the EMA reads them again.
   const frozen = new Map(
-    [...weights.entries].flatMap(([name, { variable }]) =>
+    [...(slices ?? weights).entries].flatMap(([name, { variable }]) =>
       trained.has(name) ? [] : [[name, variable.read()]],
     ),
   );
   return valueAndGradients(trained, (read: (name: string) => Tensor) => {
-    const p = unflatten(weights.spec, (name) => frozen.get(name) ?? read(name));
+    const own = (name: string): Tensor => frozen.get(name) ?? read(name);
+    const p = unflatten(weights.spec, slices ? wholeOutsideBlocks(slices, own) : own);
     const options = { textWeight: train.textLossWeight, training, wholeBatch };
     return {
       ...dalleLoss(p, text as Tensor2D, image as Tensor2D, model, options),
     } as Record<'loss' | 'textLoss' | 'imageLoss', Scalar>;
   });
+}
+
+/** The shapes of a layer's weights, in the order of their tensors. */
+const blockShapes = ({ blocks }: DalleSpec, layer: number): (readonly number[])[] =>
+  flatten(blocks[`block_${layer + 1}`] as SpecTree).map(([, { shape }]) => shape);
+
+/** The weights outside the layers, gathered; of the layers', the slices. */
+function wholeOutsideBlocks(
+  { entries }: SlicedWeights,
+  own: (name: string) => Tensor,
+): (name: string) => Tensor {
+  const outside = [...entries].filter(([name]) => !name.startsWith('blocks.'));
+  const whole = wholeOf(
+    outside.map(([name]) => own(name)),
+    outside.map(([, { spec }]) => spec.shape),
+  );
+  const byName = new Map(outside.map(([name], i) => [name, whole[i] as Tensor]));
+  return (name) => byName.get(name) ?? own(name);
 }

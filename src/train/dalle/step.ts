@@ -12,6 +12,7 @@ import type { DalleSpec } from '../../models/dalle/model.ts';
 import type { WeightEntries, Weights } from '../../nn/weights.ts';
 import { BatchUpdate, keyOfPart, partOf, type Rates } from '../distributed/batch-update.ts';
 import type { PowerSgd } from '../distributed/power-sgd.ts';
+import type { SlicedWeights } from '../distributed/sliced-weights.ts';
 import type { Adam } from '../optim/adam.ts';
 import type { BlockLossScale } from '../optim/block-loss-scale.ts';
 import type { Ema } from '../optim/ema.ts';
@@ -21,6 +22,8 @@ import { dalleGradients } from './gradients.ts';
 /** The variables that a step changes. */
 export interface DalleStepState {
   readonly weights: Weights<DalleSpec>;
+  /** Where each replica has slices of the weights only. */
+  readonly slicedWeights?: SlicedWeights | undefined;
   /** The weights that are trained. */
   readonly trained: WeightEntries;
   readonly optimizer: Adam;
@@ -111,13 +114,14 @@ export class DalleStep {
   }
 
   #gradients(part: Part) {
-    const { weights, trained, lossScale } = this.#state;
+    const { weights, slicedWeights: slices, trained, lossScale } = this.#state;
     const { partCount } = this.#update;
     const wholeBatch =
       partCount > 1 ? { textTokens: part.textTokens as Scalar, imageShare: 1 / partCount } : undefined;
     return dalleGradients(weights, trained, this.#config, part, {
       lossScales: lossScale?.values(),
       wholeBatch,
+      slices,
     });
   }
 

@@ -15,6 +15,7 @@ import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { Residuals } from '../distributed/error-feedback.ts';
 import { PowerSgd } from '../distributed/power-sgd.ts';
 import { emaFor } from '../distributed/replicas.ts';
+import { isSharded, ShownWeights, SlicedWeights } from '../distributed/sliced-weights.ts';
 import { Plateau } from '../loop/plateau.ts';
 import { assertSamePart, assertSameTokenizer } from '../loop/resume-checks.ts';
 import { stepKey } from '../loop/scalars.ts';
@@ -60,9 +61,13 @@ export class DalleTask implements TrainingTask<TokenBatch> {
   constructor(runtime: Runtime, config: DalleConfig, parts: DalleTaskParts) {
     const { model, train, seed } = config;
     const weights = new Weights(runtime, 'dalle', dalleSpec(model));
-    const trained = trainedEntries(weights.entries, train.freeze);
+    const slicedWeights =
+      train.sharding === 'parameters' && isSharded(runtime, train.sharding)
+        ? new SlicedWeights(runtime, 'dalle/slices', weights.spec)
+        : undefined;
+    const trained = trainedEntries((slicedWeights ?? weights).entries, train.freeze);
     const optimizer = new Adam(runtime, 'dalle', trained, train.optimizer, train.sharding);
-    const ema = emaFor(runtime, 'dalle', weights, train);
+    const ema = emaFor(runtime, 'dalle', weights, train, slicedWeights);
     const lossScale =
       train.precision === 'float16'
         ? new BlockLossScale(runtime, 'dalle', model.layers, train.blockLossScale)
@@ -77,13 +82,15 @@ export class DalleTask implements TrainingTask<TokenBatch> {
     this.#plateau = train.plateau && new Plateau(train.plateau);
     this.state = {
       weights,
+      slicedWeights,
+      shownWeights: slicedWeights && new ShownWeights(runtime, weights, ema?.slices ?? slicedWeights),
       optimizer,
       ema,
       lossScale,
       residuals: compression && new Residuals(runtime, compression.residuals),
       extra: compression ? [compression.factors] : [],
     };
-    const changed = { weights, trained, optimizer, ema, lossScale, compression };
+    const changed = { weights, slicedWeights, trained, optimizer, ema, lossScale, compression };
     this.#step = new DalleStep(runtime, config, changed, parts.cluster);
     this.#validation = new DalleValidation(runtime, ema?.evaluated ?? weights, {
       model,

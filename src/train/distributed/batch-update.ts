@@ -98,7 +98,7 @@ export class BatchUpdate<Part extends NamedTensors> {
         const own = each.map(({ gradients }) => gradients);
         const sums = compression
           ? compressed(own, compression)
-          : eachReplica((r) => sumGradients(runtime, own[r] as Gradients, train));
+          : eachReplica((r) => sumGradients(runtime, own[r] as Gradients, trained, train));
         const common = update(sums, rates);
         return { each: each.map(({ values }) => values), common };
       },
@@ -121,7 +121,7 @@ export class BatchUpdate<Part extends NamedTensors> {
             eachReplica(() => accumulated.read()),
             compression,
           )
-        : eachReplica(() => sumAccumulated(runtime, accumulated, train));
+        : eachReplica(() => sumAccumulated(runtime, accumulated, trained, train));
       const results = update(sums, rates);
       eachReplica(() => accumulated.clear());
       return results;

@@ -2,6 +2,7 @@
 // 0 initializes, loads, evaluates and saves; the others get its state before the first update.
 
 import type { Sharding } from '../../config/fields.ts';
+import type { ModelKind } from '../../config/kind.ts';
 import { copyToReplicas, countDifferences } from '../../engine/distributed/replicas.ts';
 import type { SumAlgorithm } from '../../engine/distributed/sums.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
@@ -12,7 +13,7 @@ import type { Weights } from '../../nn/weights.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import { type ModelState, sharedState } from '../loop/state.ts';
 import { Ema, type EmaConfig } from '../optim/ema.ts';
-import { isSharded } from './sliced-weights.ts';
+import { isSharded, type SlicedWeights } from './sliced-weights.ts';
 
 /** The EMA, where there is one: sliced on all replicas, or whole in the process that evaluates and saves. */
 export function emaFor<S extends SpecTree>(
@@ -20,9 +21,10 @@ export function emaFor<S extends SpecTree>(
   prefix: string,
   weights: Weights<S>,
   { ema, sharding }: { readonly ema?: EmaConfig | undefined; readonly sharding: Sharding },
+  slices?: SlicedWeights,
 ): Ema<S> | undefined {
   const isHere = isSharded(runtime, sharding) || runtime.replicas.first === 0;
-  return ema && isHere ? new Ema(runtime, prefix, weights, ema, sharding) : undefined;
+  return ema && isHere ? new Ema(runtime, prefix, weights, ema, sharding, slices) : undefined;
 }
 
 export class ReplicatedState {
@@ -46,7 +48,7 @@ export class ReplicatedState {
 
   /** Gives all devices the state of the first. */
   async copy(): Promise<void> {
-    if (this.#replicas.count > 1) await this.#copy({});
+    if (this.#replicas.count > 1 && sharedState(this.#state).length > 0) await this.#copy({});
   }
 
   /** @throws DataError when the state of a device of this process differs from that of the first, in any bit */
@@ -100,10 +102,10 @@ export function assertSummable(allReduce: SumAlgorithm, { areGpus }: ReplicaDevi
   });
 }
 
-/** @throws UsageError for a division of the training state that the trainers do not have */
-export function assertShardable(sharding: Sharding): void {
-  if (sharding !== 'parameters') return;
-  throw new UsageError('the trainers do not divide the weights among devices', {
+/** @throws UsageError for a division of the training state that the trainer does not have */
+export function assertShardable(sharding: Sharding, kind: ModelKind): void {
+  if (sharding !== 'parameters' || kind === 'dalle') return;
+  throw new UsageError('only mm train-dalle divides the weights among devices', {
     code: 'E_SHARDING',
     option: 'train.sharding',
     fix: 'set train.sharding to gradients or optimizer',

@@ -11,7 +11,7 @@ import type { SaveStep } from '../loop/loop.ts';
 import { isMoment } from '../loop/resume.ts';
 import type { ModelState } from '../loop/state.ts';
 import type { LoopTask } from '../loop/task.ts';
-import type { SlicedWeights } from './sliced-weights.ts';
+import type { ShownWeights, SlicedWeights } from './sliced-weights.ts';
 
 export interface SlicesOrigin {
   /** Whether the run resumes from a checkpoint. */
@@ -21,21 +21,23 @@ export interface SlicesOrigin {
 }
 
 /**
- * Gives each replica its slices of the moments and the EMA: those of the checkpoint, or zeros and the weights. All
- * workers call it together, once all replicas have the weights.
+ * Gives each replica its slices of weights, moments and EMA: those of the checkpoint, or the initial ones. All
+ * workers call it together, once the first replica has its weights, and the others where these are not sliced.
  * @throws DataError when the checkpoint does not fit the model
  */
 export async function restoreSlices(
   runtime: Runtime,
-  { ema, optimizer }: ModelState,
+  { weights, slicedWeights, ema, optimizer }: ModelState,
   { isResumed, checkpoint }: SlicesOrigin,
 ): Promise<void> {
   const { slicedMoments } = optimizer;
   if (isResumed) {
+    if (slicedWeights) await deal(slicedWeights, checkpoint, 'model');
     if (slicedMoments) await deal(slicedMoments, checkpoint, 'optimizer', isMoment);
     if (ema?.slices) await deal(ema.slices, checkpoint, 'ema');
     return;
   }
+  await slicedWeights?.divide(weights);
   await slicedMoments?.clear();
   if (!ema?.slices) return;
   const start = runtime.compile('start the sliced EMA', () => {
@@ -62,34 +64,37 @@ async function deal(
   }
 }
 
-/** A task that shows a sliced EMA instead of the weights while it evaluates; all workers run it. */
-export function withShownEma<Batch>(
-  { ema }: Pick<ModelState, 'ema'>,
-  task: LoopTask<Batch>,
-): LoopTask<Batch> {
-  if (!ema?.slices) return task;
+type Shown = Pick<ModelState, 'ema' | 'shownWeights'>;
+
+const shownIn = ({ shownWeights, ema }: Shown): Pick<ShownWeights, 'show'> | undefined =>
+  shownWeights ?? (ema?.slices ? ema : undefined);
+
+/** A task that shows whole weights, or their EMA, while it evaluates; all workers run it. */
+export function withShown<Batch>(state: Shown, task: LoopTask<Batch>): LoopTask<Batch> {
+  const shown = shownIn(state);
+  if (!shown) return task;
   return {
     ...(task.waited && { waited: (batch) => task.waited!(batch) }),
     ...(task.diagnose && { diagnose: (step, batch) => task.diagnose!(step, batch) }),
     async update(step, batch) {
-      await ema.show(false);
+      await shown.show(false);
       return task.update(step, batch);
     },
     async evaluate(step) {
-      await ema.show(true);
+      await shown.show(true);
       return task.evaluate(step);
     },
     async sampleImage(step) {
-      await ema.show(true);
+      await shown.show(true);
       return task.sampleImage(step);
     },
   };
 }
 
-/** The saving of a checkpoint with the weights in their place; all workers run it. */
-export const withHiddenEma =
-  <Batch>({ ema }: Pick<ModelState, 'ema'>, save: SaveStep<Batch>): SaveStep<Batch> =>
+/** The saving of a checkpoint with the weights as they are trained; all workers run it. */
+export const withHidden =
+  <Batch>(state: Shown, save: SaveStep<Batch>): SaveStep<Batch> =>
   async (step, batch, metrics) => {
-    await ema?.show(false);
+    await shownIn(state)?.show(false);
     return save(step, batch, metrics);
   };

@@ -3,7 +3,7 @@
 
 import type { TensorSources } from '../../checkpoint/write.ts';
 import type { Sharding } from '../../config/fields.ts';
-import { broadcast } from '../../engine/distributed/collectives.ts';
+import { broadcast, isFirstReplica } from '../../engine/distributed/collectives.ts';
 import { eachReplica } from '../../engine/distributed/replicas.ts';
 import { gatherSlices, ownSlice, sliceLength } from '../../engine/distributed/slices.ts';
 import { bucketsOf } from '../../engine/distributed/sums.ts';
@@ -94,17 +94,20 @@ export class SlicedWeights {
     for (const gather of this.#gatherings()) await gather({});
   }
 
+  /** The whole parameters, by name; inside a compiled function. */
+  gathered(group: Group = this.expected()): ReadonlyMap<string, Tensor> {
+    return gatherSlices(
+      new Map(group.map(([name]) => [name, this.variable(name).read()])),
+      new Map(group.map(([name, { shape }]) => [name, shape])),
+    );
+  }
+
   /** A function for each group; compiled once: a run saves many times. */
   #gatherings(): readonly Compiled<NamedTensors, NamedTensors>[] {
     const isFirst = this.#runtime.replicas.first === 0;
     this.#gather ??= this.#groups.map((group, i) =>
       this.#runtime.compile(`gather ${this.#prefix} ${i}`, (): NamedTensors => {
-        const [whole] = eachReplica(() =>
-          gatherSlices(
-            new Map(group.map(([name]) => [name, this.variable(name).read()])),
-            new Map(group.map(([name, { shape }]) => [name, shape])),
-          ),
-        );
+        const [whole] = eachReplica(() => this.gathered(group));
         return isFirst ? Object.fromEntries(whole!) : {};
       }),
     );
@@ -117,15 +120,8 @@ export class SlicedWeights {
    */
   async deal(read: ((name: string) => Promise<Float32Array>) | undefined): Promise<void> {
     for (const [i, group] of this.#groups.entries()) {
-      const sizes = group.map(([, { shape }]) => sizeOf(shape));
-      const total = sizes.reduce((sum, size) => sum + size, 0);
       const deal = this.#runtime.compile(`deal ${this.#prefix} ${i}`, (whole: Record<string, Tensor>) => {
-        eachReplica(() => {
-          const flat = () => tf.concat(group.map(([name]) => tf.reshape(whole[name] as Tensor, [-1])));
-          const parts = tf.split(broadcast([total], flat), sizes);
-          for (const [part, [name]] of group.entries())
-            this.variable(name).assign(ownSlice(parts[part] as Tensor));
-        });
+        eachReplica(() => this.#take(group, (name) => whole[name] as Tensor));
         return {};
       });
       const inputs: Record<string, HostTensor> = {};
@@ -137,5 +133,65 @@ export class SlicedWeights {
         };
       await deal(inputs);
     }
+  }
+
+  /** Gives each replica its slices of the first one's whole parameters, which are freed. All workers call it together. */
+  async divide({ entries }: { readonly entries: WeightEntries }): Promise<void> {
+    for (const [i, group] of this.#groups.entries()) {
+      const divide = this.#runtime.compile(`divide ${this.#prefix} ${i}`, () => {
+        eachReplica(() => {
+          this.#take(group, (name) => entries.get(name)!.variable.read());
+          if (isFirstReplica()) for (const [name] of group) entries.get(name)!.variable.destroy();
+        });
+        return {};
+      });
+      await divide({});
+    }
+  }
+
+  /** Sets this replica's slices from whole parameters. @param whole of the first replica */
+  #take(group: Group, whole: (name: string) => Tensor): void {
+    const sizes = group.map(([, { shape }]) => sizeOf(shape));
+    const total = sizes.reduce((sum, size) => sum + size, 0);
+    const flat = () => tf.concat(group.map(([name]) => tf.reshape(whole(name), [-1])));
+    const parts = tf.split(broadcast([total], flat), sizes);
+    for (const [part, [name]] of group.entries()) this.variable(name).assign(ownSlice(parts[part] as Tensor));
+  }
+}
+
+/** Whole weights at the first replica while they are evaluated, where each replica has slices only. */
+export class ShownWeights {
+  readonly #show: Compiled<NamedTensors, NamedTensors>;
+  readonly #hide: Compiled<NamedTensors, NamedTensors>;
+  readonly #isFirst: boolean;
+  #isShown = false;
+
+  /**
+   * @param weights variables without values until they are shown
+   * @param slices of the values to show: the weights', or the EMA's
+   */
+  constructor(runtime: Runtime, weights: { readonly entries: WeightEntries }, slices: SlicedWeights) {
+    this.#isFirst = runtime.replicas.first === 0;
+    this.#show = runtime.compile('show the weights', () => {
+      eachReplica(() => {
+        for (const [name, value] of slices.gathered())
+          if (isFirstReplica()) weights.entries.get(name)!.variable.assign(value);
+      });
+      return {};
+    });
+    this.#hide = runtime.compile('hide the weights', () => {
+      eachReplica(() => {
+        if (isFirstReplica()) for (const { variable } of weights.entries.values()) variable.destroy();
+      });
+      return {};
+    });
+  }
+
+  /** All workers call it together. */
+  async show(isShown: boolean): Promise<void> {
+    if (isShown === this.#isShown) return;
+    this.#isShown = isShown;
+    if (isShown) await this.#show({});
+    else if (this.#isFirst) await this.#hide({});
   }
 }

@@ -17,14 +17,19 @@ export interface SumOptions {
 
 type Gradients = ReadonlyMap<string, Tensor>;
 
-/** Σ of the replicas' gradients, at one of them; inside a compiled function. */
+/**
+ * Σ of the replicas' gradients, at one of them; inside a compiled function.
+ * @param entries the parameters. Of sliced ones the gradients are slices of the sums already.
+ */
 export function sumGradients(
   runtime: Runtime,
   own: Gradients,
+  entries: WeightEntries,
   { allReduce, sharding }: SumOptions,
 ): BatchGradients {
   if (!isSharded(runtime, sharding)) return sumAllOverReplicas(own, allReduce);
-  const shapes = new Map([...own].map(([name, { shape }]) => [name, shape]));
+  const shapes = new Map([...own.keys()].map((name) => [name, entries.get(name)!.spec.shape]));
+  if (sharding === 'parameters') return SlicedGradients.of(own, shapes, allReduce);
   return SlicedGradients.of(sumToSlices(own), shapes, allReduce);
 }
 
@@ -36,12 +41,15 @@ export const accumulatorFor = (
   { allReduce, sharding }: SumOptions,
 ): GradientAccumulator => {
   const isSliced = isSharded(runtime, sharding) && sharding !== 'optimizer';
-  return new GradientAccumulator(runtime, prefix, entries, { isSliced, allReduce });
+  const areSummed = sharding === 'parameters';
+  return new GradientAccumulator(runtime, prefix, entries, { isSliced, areSummed, allReduce });
 };
 
 /** Σ of the replicas' accumulated gradients, at one of them; inside a compiled function. */
 export const sumAccumulated = (
   runtime: Runtime,
   sums: GradientAccumulator,
+  entries: WeightEntries,
   options: SumOptions,
-): BatchGradients => (sums.isSliced ? sums.readSlices() : sumGradients(runtime, sums.read(), options));
+): BatchGradients =>
+  sums.isSliced ? sums.readSlices() : sumGradients(runtime, sums.read(), entries, options);

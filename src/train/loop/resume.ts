@@ -45,7 +45,7 @@ export async function resumeRun(
     return undefined;
   }
   assertTrainable(checkpoint, kind, true);
-  await load(state.weights, checkpoint, 'model');
+  if (!state.slicedWeights) await load(state.weights, checkpoint, 'model');
   await loadOptimizer(state, checkpoint);
   if (state.ema && !state.ema.slices) await load(state.ema.weights, checkpoint, 'ema');
   await run.truncateAfter(checkpoint.state.step);

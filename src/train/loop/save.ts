@@ -1,6 +1,6 @@
 // The training state written as a checkpoint of a run.
 
-import { isFiniteTensor } from '../../checkpoint/dtype.ts';
+import { isFiniteTensor, type TensorArray } from '../../checkpoint/dtype.ts';
 import { RunCheckpoints } from '../../checkpoint/run-checkpoints.ts';
 import { type CheckpointContents, type TensorSources, writeCheckpoint } from '../../checkpoint/write.ts';
 import { divergence } from '../optim/divergence.ts';
@@ -20,8 +20,7 @@ export interface SavedStep extends Pick<CheckpointContents, 'kind' | 'step' | 'd
 export async function saveStep(run: string, saved: SavedStep): Promise<string> {
   const { step, config, state, carried, ...contents } = saved;
   const checkpoints = new RunCheckpoints(run);
-  const model = await state.weights.save();
-  if (![...model.values()].every(isFiniteTensor)) throw divergence('weights are', step, run);
+  const model = await finiteWeights(state, () => divergence('weights are', step, run));
   const path = checkpoints.path(step);
   await writeCheckpoint(path, {
     ...contents,
@@ -35,6 +34,26 @@ export async function saveStep(run: string, saved: SavedStep): Promise<string> {
   });
   await checkpoints.prune(config.train.keep, step);
   return path;
+}
+
+/** The weights, checked; those that are sliced, when they are written. */
+async function finiteWeights(
+  { weights, slicedWeights }: ModelState,
+  failure: () => Error,
+): Promise<TensorSources> {
+  const checked = <T extends TensorArray>(data: T): T => {
+    if (isFiniteTensor({ data })) return data;
+    throw failure();
+  };
+  if (slicedWeights) {
+    return [...slicedWeights.sources()].map(([name, { data, ...info }]) => [
+      name,
+      { ...info, data: async () => checked(typeof data === 'function' ? await data() : data) },
+    ]);
+  }
+  const model = await weights.save();
+  for (const { data } of model.values()) checked(data);
+  return model;
 }
 
 async function saveOptimizer(state: ModelState): Promise<TensorSources> {

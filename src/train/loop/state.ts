@@ -4,12 +4,15 @@ import type { Runtime } from '../../engine/session/runtime.ts';
 import type { SpecTree } from '../../nn/parameters.ts';
 import type { Weights } from '../../nn/weights.ts';
 import type { Residuals } from '../distributed/error-feedback.ts';
-import type { SlicedWeights } from '../distributed/sliced-weights.ts';
+import type { ShownWeights, SlicedWeights } from '../distributed/sliced-weights.ts';
 import type { Adam } from '../optim/adam.ts';
 import type { Ema } from '../optim/ema.ts';
 
 export interface ModelState<S extends SpecTree = SpecTree> {
+  /** Without values between evaluations where `slicedWeights` has them. */
   readonly weights: Weights<S>;
+  readonly slicedWeights?: SlicedWeights | undefined;
+  readonly shownWeights?: ShownWeights | undefined;
   readonly optimizer: Adam;
   readonly ema: Ema<S> | undefined;
   /** Loss scales of float16; their names begin with `lossScale.`. */
@@ -29,14 +32,14 @@ export const besideMoments = ({ lossScale, extra = [] }: ModelState): readonly W
  * everything but the EMA and what is sliced.
  */
 export const sharedState = (state: ModelState): readonly Weights[] => [
-  state.weights,
+  ...(state.slicedWeights ? [] : [state.weights]),
   ...(state.optimizer.slicedMoments ? [] : [state.optimizer.moments]),
   ...besideMoments(state),
 ];
 
 /** What each replica has slices of (train.sharding), in the order of the files. */
-export const slicedState = ({ ema, optimizer }: ModelState): readonly SlicedWeights[] =>
-  [ema?.slices, optimizer.slicedMoments].filter((part) => part !== undefined);
+export const slicedState = ({ slicedWeights, ema, optimizer }: ModelState): readonly SlicedWeights[] =>
+  [slicedWeights, ema?.slices, optimizer.slicedMoments].filter((part) => part !== undefined);
 
 /** Initializes the weights by the seed, the moments with zeros, and the EMA with the weights; nothing that is sliced. */
 export async function initialize(runtime: Runtime, state: ModelState, seed: number): Promise<void> {

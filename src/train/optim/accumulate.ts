@@ -12,6 +12,8 @@ import { type BatchGradients, SlicedGradients } from './sliced-gradients.ts';
 export interface AccumulatorOptions {
   /** Each replica keeps its slices of the sums over all replicas, to which gradients are summed as they come. */
   readonly isSliced: boolean;
+  /** The gradients that are added are such slices already. */
+  readonly areSummed: boolean;
   readonly allReduce: SumAlgorithm;
 }
 
@@ -46,9 +48,13 @@ export class GradientAccumulator {
 
   /** Adds gradients to their sums; names may be missing, of slices at all replicas alike. */
   add(gradients: ReadonlyMap<string, Tensor>): void {
-    if (this.#slices) allowAllToAll();
-    const own = this.#slices ? sumToSlices(gradients) : gradients;
-    for (const [name, gradient] of own) this.#sums.get(name)?.add(gradient);
+    for (const [name, gradient] of this.#own(gradients)) this.#sums.get(name)?.add(gradient);
+  }
+
+  #own(gradients: ReadonlyMap<string, Tensor>): ReadonlyMap<string, Tensor> {
+    if (!this.#slices || this.#slices.areSummed) return gradients;
+    allowAllToAll();
+    return sumToSlices(gradients);
   }
 
   /** The sums by parameter name. */

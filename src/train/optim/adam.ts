@@ -37,7 +37,10 @@ export class Adam {
   /** Each replica's slices of the weights that it updates. */
   readonly #slices: SlicedWeights | undefined;
 
-  /** @param sharding other than `none`: each replica has a slice of the moments, and updates a slice of the weights */
+  /**
+   * @param entries slices of the weights, with whole specs, where these are sharded
+   * @param sharding other than `none`: each replica has a slice of the moments, and updates a slice of the weights
+   */
   constructor(
     runtime: Runtime,
     prefix: string,
@@ -53,7 +56,8 @@ export class Adam {
       return;
     }
     this.slicedMoments = new SlicedWeights(runtime, `${prefix}/adam`, moments);
-    this.#slices = new SlicedWeights(runtime, `${prefix}/slices`, zerosLike(entries));
+    if (sharding === 'parameters') return;
+    this.#slices = new SlicedWeights(runtime, `${prefix}/updated`, zerosLike(entries));
   }
 
   /** First and second moments of the gradients, named m.NAME and v.NAME. @throws Error where they are sliced */

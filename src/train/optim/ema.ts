@@ -20,20 +20,26 @@ export class Ema<S extends SpecTree> {
   readonly slices: SlicedWeights | undefined;
   readonly #weights: Weights<S> | undefined;
   readonly #source: Weights<S>;
+  readonly #sourceSlices: SlicedWeights | undefined;
   readonly #config: EmaConfig;
   /** Undefined where the EMA is whole. */
   readonly #swap: Compiled<NamedTensors, NamedTensors> | undefined;
   #isShown = false;
 
-  /** @param sharding other than `none`: each replica has a slice of the EMA; otherwise the first replica has it */
+  /**
+   * @param sharding other than `none`: each replica has a slice of the EMA; otherwise the first replica has it
+   * @param sourceSlices of the weights, where these are sliced too
+   */
   constructor(
     runtime: Runtime,
     prefix: string,
     source: Weights<S>,
     config: EmaConfig,
     sharding: Sharding = 'none',
+    sourceSlices?: SlicedWeights,
   ) {
     this.#source = source;
+    this.#sourceSlices = sourceSlices;
     this.#config = config;
     if (!isSharded(runtime, sharding)) {
       this.#weights = new Weights(runtime, `${prefix}/average`, source.spec);
@@ -79,7 +85,7 @@ export class Ema<S extends SpecTree> {
 
   /** Sets the EMA to the weights; inside a compiled function, on each replica where it is sliced. */
   start(): void {
-    for (const [name, { variable }] of this.#source.entries)
+    for (const [name, { variable }] of (this.#sourceSlices ?? this.#source).entries)
       this.#variable(name).assign(this.#own(variable.read()));
   }
 
@@ -92,7 +98,7 @@ export class Ema<S extends SpecTree> {
    */
   update(updates: ReadonlyMap<string, Pointer>, step: Scalar, unscaling?: (name: string) => Unscaling): void {
     const shareAt = memoized((at: Unscaling | undefined) => this.#replacedShare(step, at));
-    for (const [name, { variable, spec }] of this.#source.entries) {
+    for (const [name, { variable, spec }] of (this.#sourceSlices ?? this.#source).entries) {
       const update = updates.get(name);
       // A frozen weight equals its EMA. Running statistics may have moved in an earlier run of the step.
       if (update === undefined && spec.trained) continue;
@@ -109,7 +115,7 @@ export class Ema<S extends SpecTree> {
 
   /** The part of a weight that this replica has the EMA of. */
   #own(weight: Tensor): Tensor {
-    return this.slices ? ownSlice(weight) : weight;
+    return this.slices && !this.#sourceSlices ? ownSlice(weight) : weight;
   }
 
   /** 1 − the decay of this update; 0 where none is due. */

@@ -10,8 +10,7 @@ import type { SumAlgorithm } from '../../engine/distributed/sums.ts';
  */
 export function sends(sharding: Sharding, allReduce: SumAlgorithm): number {
   if (sharding === 'none') return 2;
-  if (sharding === 'parameters') return 3;
-  return allReduce === 'order' ? 3 : 2;
+  return (sharding === 'parameters' ? 3 : 2) + (allReduce === 'order' ? 1 : 0);
 }
 
 /** Values that a device holds for each parameter that it updates: moments, and its slice of weights that it has whole. */

@@ -92,6 +92,7 @@ const clip = (train: object = {}): TrainSession => {
 };
 
 const FLOAT16 = {
+  recompute: true,
   precision: 'float16',
   blockLossScale: { start: 2 ** 24 },
   dropout: { attention: 0.1, feedForward: 0.1 },
@@ -100,19 +101,22 @@ const FLOAT16 = {
 
 test('a joint Transformer in float16 with scales that overflow, dropout and frozen weights, on 2 devices', async () => {
   await dalle({ ...FLOAT16, accumulateSteps: 2 })(at('dalle in turn'));
-  await dalle({ ...FLOAT16, sharding: 'optimizer' })(at('dalle on 2'), { devices: cpus(2) });
-  assertSameBytes('dalle on 2', 'dalle in turn');
+  for (const sharding of ['optimizer', 'parameters']) {
+    await dalle({ ...FLOAT16, sharding })(at(`${sharding} of 2`), { devices: cpus(2) });
+    assertSameBytes(`${sharding} of 2`, 'dalle in turn');
+  }
 });
 
-test('a joint Transformer by 3 workers, stopped and resumed; and resumed by 2 devices of 2 parts each', async () => {
+test('a joint Transformer by 3 workers, stopped and resumed; and by 2 devices, of 2 parts each', async () => {
   const stop = { label: 'train-dalle', at: 2 };
-  await dalle({ accumulateSteps: 3 })(at('3 in turn'));
-  for (const { status } of await together(dalle({ sharding: 'gradients' }), 'by 3', 3, { stop }))
+  const train = { recompute: true };
+  await dalle({ ...train, accumulateSteps: 3 })(at('3 in turn'));
+  for (const { status } of await together(dalle({ ...train, sharding: 'gradients' }), 'by 3', 3, { stop }))
     assert.equal(status, 'rejected');
   cpSync(at('by 3'), at('by 2'), { recursive: true });
-  await togetherToTheEnd(dalle({ sharding: 'optimizer' }), 'by 3', 3, { resume: true });
+  await togetherToTheEnd(dalle({ ...train, sharding: 'parameters' }), 'by 3', 3, { resume: true });
   assertSameBytes('by 3', '3 in turn');
-  const parts = dalle({ sharding: 'gradients', allReduce: 'ring', accumulateSteps: 2 });
+  const parts = dalle({ ...train, sharding: 'parameters', allReduce: 'ring', accumulateSteps: 2 });
   await parts(at('by 2'), { resume: true, devices: cpus(2) });
   const numbers = (run: string): Record<string, number>[] =>
     readFileSync(join(at(run), 'metrics.jsonl'), 'utf8')
@@ -146,4 +150,10 @@ test('a CLIP with batch norm on 2 devices, in chunks', async () => {
   await clip(cached)(at('clip in turn'));
   await clip({ ...cached, sharding: 'gradients' })(at('clip on 2'), { devices: cpus(2) });
   assertSameBytes('clip on 2', 'clip in turn', 2);
+});
+
+test('weights are divided by mm train-dalle alone, layers that are computed again', async () => {
+  await assert.rejects(() => vae({ sharding: 'parameters' })(at('never')), { code: 'E_SHARDING' });
+  for (const train of [{}, { recompute: true, compression: { rank: 2 } }])
+    assert.throws(() => dalle({ ...train, sharding: 'parameters' }), /train[\s\S]*sharding/);
 });
