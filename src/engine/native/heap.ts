@@ -7,8 +7,8 @@ const TRIM_THRESHOLD = -1;
 const MMAP_THRESHOLD = -3;
 
 const LARGE_BYTES = 2 ** 20;
-/** The most that glibc's own threshold grows to. */
-const MOST_BYTES = 2 ** 25;
+/** What glibc's own threshold grows to at most. */
+const MAX_BYTES = 2 ** 25;
 
 /**
  * Runs `body` with each block of a megabyte or more in separate pages, and gives free memory back afterwards. Otherwise
@@ -25,8 +25,8 @@ export async function withLargeBlocksApart<T>(body: () => Promise<T>): Promise<T
   try {
     return await body();
   } finally {
-    set(MMAP_THRESHOLD, MOST_BYTES);
-    set(TRIM_THRESHOLD, 2 * MOST_BYTES);
+    set(MMAP_THRESHOLD, MAX_BYTES);
+    set(TRIM_THRESHOLD, 2 * MAX_BYTES);
     trim(0);
   }
 }
