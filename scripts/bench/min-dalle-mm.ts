@@ -19,11 +19,11 @@ await serve(async () => {
   const generator = await openDalleMini(runtime, checkpoint, precision);
   const sampler = new Sampler(runtime, 'bench', generator.tokens, {
     batch: 1,
-    settings: { temperature: 1, guidance: 16, topK: 256 },
+    settings: { temperature: 1, guidance: 16, topK: Math.min(256, generator.tokens.imageVocabulary) },
     frozen: true,
     releases: true,
   });
-  const captionTokens = generator.tokenizer.encode('an avocado armchair');
+  const captionTokens = generator.tokenizer.encode('a red circle');
   return async (seed) => {
     const stop = new AbortController();
     let last = 0;

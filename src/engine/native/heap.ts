@@ -8,7 +8,7 @@ const MMAP_THRESHOLD = -3;
 
 const LARGE_BYTES = 2 ** 20;
 /** What glibc's own threshold grows to at most. */
-const MAX_THRESHOLD = 2 ** 25;
+const MAX_BYTES = 2 ** 25;
 
 /**
  * Runs `body` with each block of a megabyte or more in separate pages, and gives free memory back afterwards. Otherwise
@@ -25,8 +25,8 @@ export async function withLargeBlocksApart<T>(body: () => Promise<T>): Promise<T
   try {
     return await body();
   } finally {
-    set(MMAP_THRESHOLD, MAX_THRESHOLD);
-    set(TRIM_THRESHOLD, 2 * MAX_THRESHOLD);
+    set(MMAP_THRESHOLD, MAX_BYTES);
+    set(TRIM_THRESHOLD, 2 * MAX_BYTES);
     trim(0);
   }
 }

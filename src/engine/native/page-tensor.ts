@@ -1,6 +1,6 @@
 // Tensors in separate pages, for weights: a file is read straight into the memory that TensorFlow uses, and the pages
 // go back to the system once TensorFlow needs the tensor no more. In the heap, matrices that are given back one by one
-// (`releases`) would leave holes, and every page of 4 kB would cost a fault.
+// (`releases`) would leave holes. Huge pages (madvise) do not pay: see docs/LOG.md.
 
 import type { ElementType, HostArray } from '../../util/element-types.ts';
 import { sizeOf } from '../../util/shape.ts';
@@ -15,7 +15,6 @@ const MIN_BYTES = 2 ** 20;
 // Linux's numbers of <sys/mman.h>.
 const READ_WRITE = 0x1 | 0x2;
 const PRIVATE_ANONYMOUS = 0x02 | 0x20;
-const HUGE_PAGES = 14;
 
 /** A tensor to be filled through `data`, then fed to one run. */
 export class PageTensor implements HostTensor {
@@ -35,10 +34,9 @@ export class PageTensor implements HostTensor {
   static allocate(dtype: ElementType, shape: readonly number[]): PageTensor | undefined {
     const bytes = sizeOf(shape) * elementBytes(DT[dtype]);
     if (process.platform !== 'linux' || bytes < MIN_BYTES) return undefined;
-    const { mmap, madvise, munmap } = memory();
+    const { mmap, munmap } = memory();
     const address = mmap(null, bytes, READ_WRITE, PRIVATE_ANONYMOUS, -1, 0);
     if (address === null || BigInt.asIntN(64, address) === -1n) return undefined;
-    madvise(address, bytes, HUGE_PAGES);
     const dims = shape.map(BigInt);
     const native = capi().newTensor(DT[dtype], dims, dims.length, address, bytes, munmap, null);
     const data = new (arrayType(DT[dtype]) as unknown as new (b: ArrayBuffer) => HostArray)(
@@ -74,7 +72,6 @@ function declare() {
     mmap: libc.func('void* mmap(void*, size_t, int, int, int, int64_t)') as (
       ...args: [null, number, number, number, number, number]
     ) => Pointer | null,
-    madvise: libc.func('int madvise(void*, size_t, int)') as (...args: [Pointer, number, number]) => number,
     /** As a deallocator: TensorFlow calls it with a third argument, which it does not read. */
     munmap: dlsym(null, 'munmap'),
   };
