@@ -1,11 +1,12 @@
 """The Python side of tokenizers.ts: `tokenizers` on one thread. Also writes the captions and the tokenizers.
 
-pip install tokenizers
+pip install tokenizers sentencepiece
 
   python encode_captions.py write FOLDER CAPTIONS     captions.txt and NAME.json of each kind
   python encode_captions.py encode FOLDER NAME BATCH  a step for each line: the captions of that number, in order
 """
 
+import io
 import json
 import os
 import random
@@ -16,9 +17,11 @@ from pathlib import Path
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["RAYON_NUM_THREADS"] = "1"
 
+import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
-from tokenizers.normalizers import BertNormalizer, Lowercase, NFC, NFKC, Replace, Strip
-from tokenizers.pre_tokenizers import BertPreTokenizer, ByteLevel, Metaspace, Split
+from tokenizers.normalizers import BertNormalizer, Lowercase, NFC, NFKC, Precompiled, Prepend, Replace, Strip
+from tokenizers.pre_tokenizers import BertPreTokenizer, ByteLevel, Metaspace, Split, WhitespaceSplit
 
 WORDS = 80_000
 CLIP = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
@@ -39,6 +42,17 @@ def captions(count):
         if draw.random() < 0.3:
             chosen[-1] += draw.choice([".", "!", ", 4k", "'s", " (hd)"])
         yield " ".join(chosen).capitalize() if draw.random() < 0.7 else " ".join(chosen).title()
+
+
+def charsmap():
+    """SentencePiece's own table of nmt_nfkc, which T5's normalizer is, from a model trained with it."""
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["a b c d e f g h i j"] * 10), model_writer=model, vocab_size=16,
+        hard_vocab_limit=False, minloglevel=2, normalization_rule_name="nmt_nfkc")
+    proto = sentencepiece_model_pb2.ModelProto()
+    proto.ParseFromString(model.getvalue())
+    return proto.normalizer_spec.precompiled_charsmap
 
 
 def trained(texts, model, trainer, normalizer, pre_tokenizer):
@@ -81,6 +95,17 @@ def write(folder, count):
     trained(texts, models.Unigram(),
             trainers.UnigramTrainer(vocab_size=32_000, unk_token="<unk>", special_tokens=["<unk>"], show_progress=False),
             NFKC(), Metaspace()).save(str(folder / "unigram-32000.json"))
+    trained(texts, models.Unigram(),
+            trainers.UnigramTrainer(vocab_size=32_000, unk_token="<unk>", special_tokens=["<unk>"], show_progress=False),
+            Precompiled(charsmap()), pre_tokenizers.Sequence([WhitespaceSplit(), Metaspace()])).save(str(folder / "t5-32000.json"))
+    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    # Trained word by word, and applied to whole captions, as Llama's is.
+    llama = trained(texts, models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True),
+                    trainers.BpeTrainer(vocab_size=32_000, special_tokens=tokens, show_progress=False), None, Metaspace())
+    content = json.loads(llama.to_str())
+    content["normalizer"] = json.loads(normalizers.Sequence([Prepend("▁"), Replace(" ", "▁")]).__getstate__())
+    content["pre_tokenizer"] = None
+    (folder / "llama-32000.json").write_text(json.dumps(content))
 
 
 def encode(folder, name, batch):

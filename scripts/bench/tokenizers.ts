@@ -18,6 +18,8 @@ const NAMES = [
   ...[16384, 49408].flatMap((merges) => ['mm', 'clip', 'gpt2'].map((kind) => `${kind}-${merges}`)),
   'bert-30000',
   'unigram-32000',
+  't5-32000',
+  'llama-32000',
 ];
 
 await runScript(async () => {

@@ -37,7 +37,7 @@ export interface DecodeOptions extends FrameOptions {
   readonly grid?: number;
   /** Decodes JPEG files that become much smaller, instead of sharp. */
   readonly jpeg?: JpegDecoder;
-  /** Receives the pixels, size × size × 3; without it, a new array does. */
+  /** Receives the pixels, size × size × 3; a new array by default. */
   readonly place?: Uint8Array | undefined;
 }
 

@@ -14,6 +14,26 @@ export interface BytePairs {
   readonly merges: readonly (readonly [left: string, right: string])[];
 }
 
+/** SentencePiece's space. */
+const SPACE = '▁';
+/** A token that reaches over the start of a word. */
+const ACROSS = /[^▁]▁/u;
+const WORDS = /▁*[^▁]+|▁+/gu;
+
+/**
+ * Whether words, each with the spaces before it, can be encoded by themselves: no merge makes a token of two, and a
+ * space is a token, which also ends a run of unknown characters.
+ */
+function isWordwise({ vocab, merges, ignore_merges, ...settings }: BytePairs): boolean {
+  return (
+    vocab.has(SPACE) &&
+    settings.continuing_subword_prefix === '' &&
+    settings.end_of_word_suffix === '' &&
+    !merges.some(([left, right]) => ACROSS.test(left + right)) &&
+    !(ignore_merges && [...vocab.keys()].some((token) => ACROSS.test(token)))
+  );
+}
+
 export function bytePairs(settings: BytePairs, fail: Fail): Model {
   const { vocab: ids, continuing_subword_prefix: prefix, end_of_word_suffix: suffix, fuse_unk } = settings;
   const idOf = idIn(ids, fail);
@@ -55,6 +75,7 @@ export function bytePairs(settings: BytePairs, fail: Fail): Model {
 
   return {
     ids,
+    words: isWordwise(settings) ? (piece) => piece.match(WORDS) ?? [] : undefined,
     encode(piece) {
       const whole = settings.ignore_merges ? ids.get(piece) : undefined;
       return whole === undefined ? table.apply(symbols(piece)) : [whole];

@@ -4,6 +4,8 @@ export interface Model {
   /** Ids by token. */
   readonly ids: ReadonlyMap<string, number>;
   encode(piece: string): number[];
+  /** Cuts a piece where no token reaches across, so that its words can be cached; undefined for a model that has no such places. */
+  readonly words?: ((piece: string) => readonly string[]) | undefined;
 }
 
 /** Throws a DataError about the file. */

@@ -91,7 +91,7 @@ export class HuggingFaceTokenizer implements Tokenizer {
     for (const section of this.#added.split(cleaned)) {
       if ('id' in section) result.push(section.id);
       else if (section.text !== '')
-        for (const piece of this.#preTokenizer.cut(section.text, section.isFirst))
+        for (const piece of this.#pieces(section))
           if (piece !== '') for (const id of this.#pieceIds(piece)) result.push(id);
     }
     return result;
@@ -104,6 +104,13 @@ export class HuggingFaceTokenizer implements Tokenizer {
         throw new RangeError(`no token ${id} in a vocabulary of ${this.vocabularySize}`);
     this.#decode ??= decoderOf(this.#json, this.#ids);
     return this.#decode(ids);
+  }
+
+  /** What the model encodes of a text between added tokens. */
+  #pieces({ text, isFirst }: { readonly text: string; readonly isFirst: boolean }): readonly string[] {
+    const pieces = this.#preTokenizer.cut(text, isFirst);
+    const { words } = this.#model;
+    return words && !this.#preTokenizer.isByteLevel ? pieces.flatMap(words) : pieces;
   }
 
   #pieceIds(piece: string): readonly number[] {
