@@ -2,7 +2,7 @@
 // whose names are in memory, and of `mm train-dalle` on tars, which encodes them into token shards. On tars it must not
 // grow, but for what finds copies (docs/DATA.md).
 //
-//   npx tsx scripts/check/image-scale.ts [--images 9000] [--factor 3]
+//   npx tsx scripts/check/image-scale.ts [--images 9000] [--factor 3] [--work 'data check of tars']
 
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -26,9 +26,9 @@ const { values } = parseArgs({
   options: {
     images: { type: 'string', default: '9000' },
     factor: { type: 'string', default: '3' },
-    /** The folder and the work, in the process that is measured. */
-    folder: { type: 'string' },
     work: { type: 'string' },
+    /** The folder of the data, in the process that is measured. */
+    folder: { type: 'string' },
   },
 });
 
@@ -88,7 +88,7 @@ if (values.folder !== undefined) {
       await writeTinyDvae(join(folder, 'dvae'));
       await (await trainBpe(['image of word'], { vocabulary: 264 })).save(tokenizerIn(folder));
     }
-    for (const work of Object.keys(WORKS)) {
+    for (const work of Object.keys(WORKS).filter((name) => (values.work ?? name) === name)) {
       const [before, after] = sizes.map((images) => {
         const self = fileURLToPath(import.meta.url);
         const flags = ['--folder', join(root, `${images}`), '--work', work];

@@ -5,9 +5,9 @@ import { DataError } from '../util/errors.ts';
 /** Throws DataError when the captioned images to train on do not fill a batch. */
 export function assertEnoughImages(count: number, batch: number, where: string): void {
   if (count >= batch) return;
-  throw new DataError(`${count} captioned images are fewer than one batch of ${batch}`, {
+  throw new DataError(`${count} captioned images to train on are fewer than one batch of ${batch}`, {
     code: 'E_TOO_FEW_IMAGES',
     where,
-    fix: 'add images, or lower train.batch',
+    fix: 'add images, hold fewer out (data.validation), or lower train.batch',
   });
 }

@@ -2,16 +2,14 @@
 // the list of finished ones are written atomically, so that after any interruption the next run resumes from the last
 // finished shard.
 
-import { readdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DataError, UsageError } from '../../util/errors.ts';
-import { storageError, writeFileAtomic } from '../../util/files.ts';
+import { UsageError } from '../../util/errors.ts';
+import { writeFileAtomic } from '../../util/files.ts';
 import {
-  DamagedTokensError,
   MANIFEST,
   makeManifest,
   PARTIAL_MANIFEST,
-  readManifest,
   type ShardLayout,
   type ShardRecord,
   type Skipped,
@@ -20,7 +18,7 @@ import {
   shardNumber,
   type TokenManifest,
 } from './manifest.ts';
-import { readShard } from './read.ts';
+import { assertSameLayout, listNames, readRecords, recordsByShard, undamagedShards } from './records.ts';
 import { packShard, type TokenSample } from './shard.ts';
 import { isPartialManifest, partialManifest, type Share, shardsOf } from './share.ts';
 
@@ -212,84 +210,3 @@ export class TokenFolder {
 }
 
 const manifestText = (manifest: TokenManifest): string => `${JSON.stringify(manifest, null, 2)}\n`;
-
-interface Recorded {
-  readonly name: string;
-  readonly manifest: TokenManifest;
-}
-
-/** The manifests in a folder: of all of it, and of parts of it. */
-async function readRecords(path: string, names: readonly string[]): Promise<Recorded[]> {
-  const records: Recorded[] = [];
-  for (const name of names.filter((name) => name === MANIFEST || isPartialManifest(name)).sort()) {
-    const manifest = await readManifest(join(path, name));
-    if (manifest) records.push({ name, manifest });
-  }
-  return records;
-}
-
-const recordsByShard = (records: readonly Recorded[]): Map<number, ShardRecord> =>
-  new Map(
-    records.flatMap(({ manifest: { shards } }) => shards.map((record) => [shardNumber(record.file), record])),
-  );
-
-/** The file names in a folder; none when it does not exist. */
-async function listNames(path: string): Promise<string[]> {
-  try {
-    return await readdir(path);
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'ENOENT') return [];
-    if (code === 'ENOTDIR')
-      throw new UsageError('this is a file, not a folder', {
-        code: 'E_NOT_A_FOLDER',
-        where: path,
-        fix: 'name another folder',
-      });
-    throw storageError(error, path);
-  }
-}
-
-/** The fix for each part of the layout that differs. */
-const OTHER_DVAE = 'name the dVAE checkpoint that made the finished shards';
-const LAYOUT_FIXES: Readonly<Record<keyof ShardLayout, string>> = {
-  dvae: OTHER_DVAE,
-  imageSize: OTHER_DVAE,
-  grid: OTHER_DVAE,
-  vocabulary: OTHER_DVAE,
-  shardSize: 'give the `shardSize` of the finished shards',
-  source: 'restore the images and captions',
-};
-
-function assertSameLayout(previous: TokenManifest, layout: ShardLayout, path: string): void {
-  for (const key of Object.keys(LAYOUT_FIXES) as (keyof ShardLayout)[]) {
-    if (previous[key] === layout[key]) continue;
-    const what = key === 'source' ? 'hash of the images’ names and captions' : key;
-    throw new DataError(
-      `the finished shards have the ${what} ${previous[key]}; this run has ${layout[key]}`,
-      {
-        code: 'E_LAYOUT_DIFFERS',
-        where: path,
-        fix: `${LAYOUT_FIXES[key]}, or tokenize into another folder`,
-      },
-    );
-  }
-}
-
-async function undamagedShards(
-  path: string,
-  shards: readonly ShardRecord[],
-  warn: (message: string) => void,
-): Promise<ShardRecord[]> {
-  const undamaged: ShardRecord[] = [];
-  for (const shard of shards) {
-    try {
-      await readShard(path, shard);
-      undamaged.push(shard);
-    } catch (error) {
-      if (!(error instanceof DamagedTokensError)) throw error;
-      warn(`${shard.file} is made again: ${error.message}`);
-    }
-  }
-  return undamaged;
-}

@@ -23,7 +23,7 @@ const MAX_IN_GROUP = 6;
 /** An image on the page: its name, what is to be said of it, and its group. */
 interface Shown {
   readonly file: string;
-  readonly says?: string;
+  readonly says?: Readonly<Record<string, string>>;
 }
 
 /** The page's HTML; only the images that are shown are read again. */
@@ -59,7 +59,7 @@ export async function dataPage(checked: CheckedData, textLength: number): Promis
     ...(await section(
       'Captions that are too long',
       mapListed(captions.tooLong, ({ file, words, tokens }) => ({
-        ...{ file, says: `${tokens ?? words} ${unit}` },
+        ...{ file, says: { caption: `${tokens ?? words} ${unit}` } },
       })),
       `More than ${textLength} ${unit}.`,
     )),
@@ -122,7 +122,7 @@ async function unusable({ unusable: kinds }: CheckedData, section: MakeSection):
   const made = [...kinds].map(([kind, faults]) =>
     section(
       `Cannot be used: ${FINDINGS[kind]}`,
-      mapListed(faults, ({ file, reason }) => ({ file, says: reason })),
+      mapListed(faults, ({ file, reason }) => ({ file, says: { reason } })),
       'Left out. What can be decoded of it is shown.',
     ),
   );
@@ -138,7 +138,7 @@ async function card({ file, says }: Shown, files: CheckedData['files']): Promise
     prompt: caption ?? '',
     showsPrompt: caption !== undefined,
     alt: file,
-    settings: { file, ...size, ...(says !== undefined && { is: says }) },
+    settings: { file, ...size, ...says },
   };
 }
 
@@ -146,7 +146,9 @@ async function card({ file, says }: Shown, files: CheckedData['files']): Promise
 function groups({ images, first }: Groups): Listed<Shown> {
   const largest = first.toSorted((a, b) => b.length - a.length).slice(0, MAX_GROUPS);
   const shown = largest.flatMap((some, i) =>
-    some.slice(0, MAX_IN_GROUP).map((file) => ({ file, says: `group ${i + 1}, of ${some.length}` })),
+    some
+      .slice(0, MAX_IN_GROUP)
+      .map((file) => ({ file, says: { group: `${i + 1}, of ${some.length} images` } })),
   );
   return { count: images + first.length, first: shown };
 }

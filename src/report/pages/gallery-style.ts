@@ -35,7 +35,7 @@ p { margin: 0 0 1rem; max-width: 46rem; overflow-wrap: anywhere; }
 }
 .figures { display: flex; flex-wrap: wrap; gap: 0.9rem; margin: 1.75rem 0 0; }
 .figures div {
-  flex: 1 1 11rem; max-width: 20rem; padding: 0.9rem 1.2rem;
+  flex: 1 1 9rem; max-width: 20rem; padding: 0.9rem 1.2rem;
   background: var(--panel); border: 1px solid var(--line); border-radius: 0.8rem; box-shadow: var(--shadow);
 }
 .figures dt { color: var(--pale); font-size: 0.85rem; }

@@ -24,7 +24,7 @@ export interface TokenImage {
 /** A name that a section shows, and what is to be said of it. */
 interface Shown {
   readonly key: string;
-  readonly says?: string;
+  readonly says?: Readonly<Record<string, string>>;
 }
 
 /** Images of a section, and of a group of copies. */
@@ -37,11 +37,13 @@ export function shownOnPage(
 ): ReadonlyMap<string, readonly Shown[]> {
   const grouped = ({ first }: Groups): Shown[] =>
     first.flatMap((group, i) =>
-      group.slice(0, MAX_IN_GROUP).map((key) => ({ key, says: `group ${i + 1}, of ${group.length}` })),
+      group
+        .slice(0, MAX_IN_GROUP)
+        .map((key) => ({ key, says: { group: `${i + 1}, of ${group.length} images` } })),
     );
   const plain = (keys: readonly string[]): Shown[] => keys.map((key) => ({ key }));
   const tooLong = captions.tooLong.first.map(({ file, words, tokens }) => ({
-    ...{ key: file, says: tokens === undefined ? `${words} words` : `${tokens} tokens` },
+    ...{ key: file, says: { caption: tokens === undefined ? `${words} words` : `${tokens} tokens` } },
   }));
   const sections: [string, Shown[]][] = [
     ['Some of the images', plain(some)],
@@ -62,7 +64,7 @@ function imageSections(
       const image = images.get(key);
       if (!image) return [];
       const { png, caption } = image;
-      const settings = { key, ...(says !== undefined && { is: says }) };
+      const settings = { key, ...says };
       return [{ png, prompt: caption ?? '', showsPrompt: caption !== undefined, alt: key, settings }];
     });
     return cards.length > 0 ? [{ title, text: 'As the dVAE decodes them.', cards }] : [];

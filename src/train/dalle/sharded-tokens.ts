@@ -13,7 +13,7 @@ import type { TokenSample } from '../../data/tokens/shard.ts';
 import { DataError } from '../../util/errors.ts';
 import type { TokenExamples, TokenizedDataset } from './examples.ts';
 
-/** Shards that are searched for held-out examples. */
+/** Shards that are searched for held-out examples, where they are chosen by a hash. */
 const MAX_SEARCHED = 16;
 
 export interface ShardedTokenOptions {
@@ -93,7 +93,9 @@ export async function heldOutTokens(
 ): Promise<TokenizedDataset> {
   let found: TokenSample[] = [];
   let others: TokenSample[] = [];
-  for (const record of manifest.shards.slice(0, MAX_SEARCHED)) {
+  for (const [i, record] of manifest.shards.entries()) {
+    // A source that says its splits may have the validation split at its end.
+    if (i >= MAX_SEARCHED && others[0]?.split === undefined) break;
     const usable = (await readSamples(path, record, manifest)).filter(isUsable);
     found = [...found, ...usable.filter((sample) => isHeldOut(sample, share))].slice(0, max);
     others = [...others, ...usable].slice(0, max);

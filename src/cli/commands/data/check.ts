@@ -40,8 +40,7 @@ export const command = defineCommand({
         .option('dvae', {
           ...TEXT,
           describe: 'of token shards: the dVAE that made them, which decodes the images of the page',
-        })
-        .implies('dvae', 'html'),
+        }),
       [
         ['counts, sizes and faults', 'data check data/shapes'],
         [
@@ -54,6 +53,13 @@ export const command = defineCommand({
 
   async run({ path, 'text-length': textLength, tokenizer, html, dvae, ...flags }, context: Context) {
     const { json, print, progress, signal } = context;
+    if (dvae !== undefined && html === undefined) {
+      throw new UsageError('the dVAE decodes the images of a page, and there is none', {
+        code: 'E_FLAG_MISSING',
+        option: 'html',
+        fix: 'name the page: --html FILE',
+      });
+    }
     const { isTokenFolder } = await import('../../../data/tokens/read.ts');
     if (await isTokenFolder(path)) {
       const { checkTokenShards } = await import('./check-tokens.ts');

@@ -127,6 +127,25 @@ test('held-out examples are the first of those that are not trained on', async (
   assert.deepEqual((await heldOutTokens(path, manifest, 0, 3)).keys, all.slice(0, 3).map(keyOf));
 });
 
+test('a validation split is found at the end of a source that says its splits', async () => {
+  const split = mkdtempSync(join(tmpdir(), 'mm-split-tokens-'));
+  try {
+    const { dvae, imageSize, grid, vocabulary, source } = manifest;
+    const layout = { dvae, imageSize, grid, vocabulary, source, shardSize: 1 };
+    const folder = await TokenFolder.open(split, layout, { resume: false, warn: assert.fail, images: 22 });
+    for (let index = 0; index < 22; index++) {
+      const sample = { index, key: keyOf(index), file: 'x', rows: 2, columns: 2, captions: ['x'] };
+      const part = index < 20 ? ('train' as const) : ('validation' as const);
+      await folder.write(index, [{ ...sample, codes: Uint16Array.of(1, 2, 3, 4), split: part }], []);
+    }
+    await folder.finish();
+    const held = await heldOutTokens(split, await readFinishedManifest(split), SHARE, 4);
+    assert.deepEqual(held.keys, ['k20', 'k21']);
+  } finally {
+    rmSync(split, { recursive: true });
+  }
+});
+
 test('a shard that is damaged while it is trained on ends the run with its name', async () => {
   const file = join(path, 'shard-000005.tar');
   writeFileSync(file, 'damaged');
