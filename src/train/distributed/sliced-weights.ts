@@ -159,6 +159,17 @@ export class SlicedWeights {
   }
 }
 
+/** Slices of the weights, where `sharding` divides them. */
+export const slicedWeightsFor = (
+  runtime: Runtime,
+  prefix: string,
+  { spec }: { readonly spec: SpecTree },
+  sharding: Sharding,
+): SlicedWeights | undefined =>
+  sharding === 'parameters' && isSharded(runtime, sharding)
+    ? new SlicedWeights(runtime, `${prefix}/slices`, spec)
+    : undefined;
+
 /** Whole weights at the first replica while they are evaluated, where each replica has slices only. */
 export class ShownWeights {
   readonly #show: Compiled<NamedTensors, NamedTensors>;
