@@ -2,7 +2,7 @@
 // name.
 
 import type { Precision } from '../engine/graph/precision.ts';
-import type { HostTensor } from '../engine/native/tensor.ts';
+import { floatScalar, type HostTensor } from '../engine/native/tensor.ts';
 import { foldIn, randomNormal, randomUniform } from '../engine/ops/random.ts';
 import type { Compiled } from '../engine/session/compiled.ts';
 import type { Runtime } from '../engine/session/runtime.ts';
@@ -10,14 +10,7 @@ import { type Tensor, type Tensor1D, tf } from '../engine/tfjs/tf.ts';
 import type { Variable } from '../engine/tfjs/variable.ts';
 import { graphSeed } from '../util/random.ts';
 import { sizeOf } from '../util/shape.ts';
-import {
-  flatten,
-  type Initializer,
-  type ParameterSpec,
-  type Parameters,
-  type SpecTree,
-  unflatten,
-} from './parameters.ts';
+import { flatten, type ParameterSpec, type Parameters, type SpecTree, unflatten } from './parameters.ts';
 
 /** Values that are set at a time by `loadEach`. */
 const CHUNK_BYTES = 2 ** 26;
@@ -81,13 +74,17 @@ export class Weights<S extends SpecTree = SpecTree> {
 
   /** Initializes every parameter. Values depend only on the seed, the prefix and the parameter's name. */
   async initialize(seed: number): Promise<void> {
-    const initialize = this.#runtime.compile(`initialize ${this.#prefix}`, ({ key }: { key: Tensor }) => {
+    type Inputs = Record<'key' | 'one', Tensor>;
+    const initialize = this.#runtime.compile(`initialize ${this.#prefix}`, ({ key, one }: Inputs) => {
       for (const [name, { variable, spec }] of this.entries) {
-        variable.assign(initial(spec.init, foldIn(key as Tensor1D, name), spec.shape));
+        variable.assign(initial(spec, foldIn(key as Tensor1D, name), one));
       }
       return {};
     });
-    await initialize({ key: { dtype: 'int32', shape: [2], data: graphSeed(seed, 'weights', this.#prefix) } });
+    await initialize({
+      key: { dtype: 'int32', shape: [2], data: graphSeed(seed, 'weights', this.#prefix) },
+      one: floatScalar(1),
+    });
   }
 
   /**
@@ -177,10 +174,11 @@ export class Weights<S extends SpecTree = SpecTree> {
   }
 }
 
-function initial(init: Initializer, key: Tensor1D, shape: readonly number[]): Tensor {
+/** @param one a 1 that is an input: what is made of constants alone TensorFlow keeps, beside the variables */
+function initial({ init, shape }: ParameterSpec, key: Tensor1D, one: Tensor): Tensor {
   switch (init.kind) {
     case 'constant':
-      return tf.fill([...shape], init.value);
+      return tf.broadcastTo(tf.mul(one, init.value), [...shape]);
     case 'normal':
       return randomNormal(key, shape).mul(init.stddev);
     case 'uniform':

@@ -79,7 +79,10 @@ export const command = defineCommand({
       const { config, assumed } = await plannedDalle(loadConfig(givenDalleSchema, given));
       for (const line of assumed) log.warn(line);
       const { recompute } = config.train;
-      const result = plan(planDalle(runtime, config, recompute), devices, sharding);
+      const isDivided = (sharding ?? config.train.sharding) === 'parameters' && devices > 1;
+      const divided = isDivided ? new Runtime({ imagined: devices }) : undefined;
+      const result = plan(planDalle(divided ?? runtime, config, recompute), devices, sharding);
+      await divided?.close();
       await throwIfAborted(signal);
       const other = plan(planDalle(runtime, config, !recompute), devices).memory.activations;
       await throwIfAborted(signal);

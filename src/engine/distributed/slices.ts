@@ -8,7 +8,7 @@ import { withGradient } from '../ops/gradient.ts';
 import { withControlDependency } from '../ops/recompute.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, tf } from '../tfjs/tf.ts';
 import { allGather, replicaCount, replicaNumber } from './collectives.ts';
-import { bucketsOf, sumOfRows } from './sums.ts';
+import { bucketsOf, type SumAlgorithm, sumOfRows } from './sums.ts';
 
 export type Shapes = ReadonlyMap<string, readonly number[]>;
 
@@ -32,15 +32,18 @@ export function ownSlice(x: Tensor): Tensor1D {
 }
 
 /**
- * At each replica its slices of Σ x over the replicas, added in their order: the bits are those of `sumAllOverReplicas`
- * by `order`. Each replica sends its tensors once.
+ * At each replica its slices of Σ x over the replicas. By `order` the bits are those of `sumAllOverReplicas`. Each
+ * replica sends its tensors once.
  * @param tensors float32, by name; all replicas have the same names and shapes in the same order
  */
-export function sumToSlices(tensors: ReadonlyMap<string, Tensor>): ReadonlyMap<string, Tensor1D> {
+export function sumToSlices(
+  tensors: ReadonlyMap<string, Tensor>,
+  algorithm: SumAlgorithm,
+): ReadonlyMap<string, Tensor1D> {
   const slices = new Map<string, Tensor1D>();
   for (const bucket of bucketsOf(tensors)) {
     const rows = bucket.map(([, tensor]) => rowsOf(tensor));
-    const sums = sumOfRows(tf.concat(rows, 1)) as Tensor1D;
+    const sums = sumOfRows(tf.concat(rows, 1), algorithm) as Tensor1D;
     const cut = tf.split(
       sums,
       rows.map(({ shape }) => shape[1]),
@@ -51,33 +54,39 @@ export function sumToSlices(tensors: ReadonlyMap<string, Tensor>): ReadonlyMap<s
 }
 
 /** The row of a bucket's slices, gathered: [R, ΣS]; its gradient goes to the slices, summed over the replicas. */
-function gatherRow(row: Tensor, awaited: Tensor | undefined): Tensor {
+function gatherRow(row: Tensor, { awaited, algorithm }: WholeOptions): Tensor {
   return withGradient((_save, input) => {
     const own = awaited ? withControlDependency(input as Tensor, awaited) : (input as Tensor);
     return {
       value: tf.reshape(allGather(own), [replicaCount(), -1]),
-      gradFunc: (dy) => [sumOfRows(dy)],
+      gradFunc: (dy) => [sumOfRows(dy, algorithm)],
     };
   }, row);
 }
 
+export interface WholeOptions {
+  /** Nothing is gathered before it is computed. */
+  readonly awaited?: Tensor;
+  /** How gradients are summed. */
+  readonly algorithm?: SumAlgorithm;
+}
+
 /**
  * The whole tensors of which each replica has slices, at each replica. The gradient of a slice is that of the whole
- * tensor, summed over the replicas in their order.
+ * tensor, summed over the replicas.
  * @param shapes of the whole tensors, one for each slice
- * @param awaited nothing is gathered before it is computed
  */
 export function wholeOf(
   slices: readonly Tensor[],
   shapes: readonly (readonly number[])[],
-  awaited?: Tensor,
+  options: WholeOptions = {},
 ): Tensor[] {
   const whole: Tensor[] = [];
   const sized = new Map(shapes.map((shape, i) => [String(i), { i, size: sizeOf(shape) }]));
   for (const bucket of bucketsOf(sized).map((names) => names.map(([, { i }]) => i))) {
     const own = bucket.map((i) => slices[i] as Tensor);
     const row = own.length === 1 ? (own[0] as Tensor) : tf.concat(own);
-    const rows = gatherRow(row, awaited);
+    const rows = gatherRow(row, options);
     const cut =
       own.length === 1
         ? [rows]

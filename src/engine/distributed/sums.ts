@@ -33,8 +33,14 @@ function sumInOrder(x_N: Tensor1D): Tensor {
   return padding === 0 ? sums : tf.slice(sums, [0], [x_N.size]);
 }
 
-/** At replica r: the sum of row r of x over the replicas, in their order. @param x [R, …] @returns x.shape without R */
-export const sumOfRows = (x: Tensor): Tensor => addInOrder(tf.unstack(allToAll(x)));
+/**
+ * At replica r: the sum of row r of x over the replicas; in their order, which takes many ops of many replicas, or, by
+ * the other algorithms, in TensorFlow's. @param x [R, …] @returns x.shape without R
+ */
+export function sumOfRows(x: Tensor, algorithm: SumAlgorithm = 'order'): Tensor {
+  const rows = allToAll(x);
+  return algorithm === 'order' ? addInOrder(tf.unstack(rows)) : tf.sum(rows, 0);
+}
 
 /** Tensors that TensorFlow's AddN adds one after the other; of more it adds some among themselves first. */
 const ADDENDS = 8;

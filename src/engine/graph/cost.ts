@@ -70,7 +70,10 @@ export function peakBytes(nodes: readonly GraphNode[], kept: ReadonlySet<number>
   const owner = nodes.map((_, i) => i);
   nodes.forEach(({ type, inputs }, i) => {
     const [source] = inputs;
-    if (VIEWS.has(type) && source !== undefined) owner[i] = owner[source] as number;
+    // What a gather gives has no known size; the Reshape behind it counts instead.
+    const isKnown =
+      source !== undefined && (FREE.has(nodes[source]!.type) || nodes[owner[source]!]!.bytes > 0);
+    if (VIEWS.has(type) && isKnown) owner[i] = owner[source] as number;
   });
   const ownedByKept = new Set([...kept].map((i) => owner[i] as number));
   const lastUse = nodes.map((_, i) => i);

@@ -67,6 +67,8 @@ export interface RuntimeOptions extends Omit<SessionConfig, 'cpuDevices' | 'isSe
   readonly devices?: DeviceRequest | undefined;
   /** Makes the session part of a network of workers: replicas are then those of all. */
   readonly server?: ServerOptions | undefined;
+  /** Workers that are not there, with a device each: functions can be examined for them, not run. */
+  readonly imagined?: number | undefined;
   /** The reason to report where a run fails. */
   readonly explain?: ExplainFailure | undefined;
 }
@@ -83,7 +85,7 @@ export class Runtime {
   #isClosed = false;
 
   /** @throws UsageError when a device of `devices` is missing; as `startServer` with a server */
-  constructor({ devices, server: network, explain, ...config }: RuntimeOptions = {}) {
+  constructor({ devices, server: network, imagined, explain, ...config }: RuntimeOptions = {}) {
     hideOtherGpus(devices);
     useTensorFlow();
     this.#graph = new Graph();
@@ -97,7 +99,9 @@ export class Runtime {
       target: server?.target,
       explain,
     });
-    const place = network && { rank: network.rank, workers: network.addresses.length };
+    const place = network
+      ? { rank: network.rank, workers: network.addresses.length }
+      : { rank: 0, workers: imagined ?? 1 };
     this.#replicas = replicaDevices(devices, this.devices, place);
     this.#hasOnlyCpus = this.devices.every((type) => type === 'CPU');
   }

@@ -3,6 +3,7 @@
 
 import type { DalleConfig } from '../../config/dalle.ts';
 import { wholeOf } from '../../engine/distributed/slices.ts';
+import type { SumAlgorithm } from '../../engine/distributed/sums.ts';
 import type { Scalar, Tensor, Tensor1D, Tensor2D } from '../../engine/tfjs/tf.ts';
 import { type DalleLossOptions, dalleLoss } from '../../models/dalle/loss.ts';
 import type { DalleSpec } from '../../models/dalle/model.ts';
@@ -38,7 +39,10 @@ export function dalleGradients(
     dropout: train.dropout,
     key: key as Tensor1D,
     blockLossScales: lossScales,
-    parameters: slices && ((layer, kept, x) => wholeOf(kept, blockShapes(weights.spec, layer), x)),
+    parameters:
+      slices &&
+      ((layer, kept, awaited) =>
+        wholeOf(kept, blockShapes(weights.spec, layer), { awaited, algorithm: train.allReduce })),
   };
   // Read outside the gradient, whose tensors end with it: the EMA reads them again.
   const frozen = new Map(
@@ -48,7 +52,7 @@ export function dalleGradients(
   );
   return valueAndGradients(trained, (read: (name: string) => Tensor) => {
     const own = (name: string): Tensor => frozen.get(name) ?? read(name);
-    const p = unflatten(weights.spec, slices ? wholeOutsideBlocks(slices, own) : own);
+    const p = unflatten(weights.spec, slices ? wholeOutsideBlocks(slices, own, train.allReduce) : own);
     const options = { textWeight: train.textLossWeight, training, wholeBatch };
     return {
       ...dalleLoss(p, text as Tensor2D, image as Tensor2D, model, options),
@@ -64,11 +68,13 @@ const blockShapes = ({ blocks }: DalleSpec, layer: number): (readonly number[])[
 function wholeOutsideBlocks(
   { entries }: SlicedWeights,
   own: (name: string) => Tensor,
+  algorithm: SumAlgorithm,
 ): (name: string) => Tensor {
   const outside = [...entries].filter(([name]) => !name.startsWith('blocks.'));
   const whole = wholeOf(
     outside.map(([name]) => own(name)),
     outside.map(([, { spec }]) => spec.shape),
+    { algorithm },
   );
   const byName = new Map(outside.map(([name], i) => [name, whole[i] as Tensor]));
   return (name) => byName.get(name) ?? own(name);

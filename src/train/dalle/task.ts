@@ -15,7 +15,7 @@ import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { Residuals } from '../distributed/error-feedback.ts';
 import { PowerSgd } from '../distributed/power-sgd.ts';
 import { emaFor } from '../distributed/replicas.ts';
-import { isSharded, ShownWeights, SlicedWeights } from '../distributed/sliced-weights.ts';
+import { ShownWeights, slicedWeightsFor } from '../distributed/sliced-weights.ts';
 import { Plateau } from '../loop/plateau.ts';
 import { assertSamePart, assertSameTokenizer } from '../loop/resume-checks.ts';
 import { stepKey } from '../loop/scalars.ts';
@@ -61,10 +61,7 @@ export class DalleTask implements TrainingTask<TokenBatch> {
   constructor(runtime: Runtime, config: DalleConfig, parts: DalleTaskParts) {
     const { model, train, seed } = config;
     const weights = new Weights(runtime, 'dalle', dalleSpec(model));
-    const slicedWeights =
-      train.sharding === 'parameters' && isSharded(runtime, train.sharding)
-        ? new SlicedWeights(runtime, 'dalle/slices', weights.spec)
-        : undefined;
+    const slicedWeights = slicedWeightsFor(runtime, 'dalle', weights, train.sharding);
     const trained = trainedEntries((slicedWeights ?? weights).entries, train.freeze);
     const optimizer = new Adam(runtime, 'dalle', trained, train.optimizer, train.sharding);
     const ema = emaFor(runtime, 'dalle', weights, train, slicedWeights);

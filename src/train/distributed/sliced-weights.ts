@@ -7,7 +7,7 @@ import { broadcast, isFirstReplica } from '../../engine/distributed/collectives.
 import { eachReplica } from '../../engine/distributed/replicas.ts';
 import { gatherSlices, ownSlice, sliceLength } from '../../engine/distributed/slices.ts';
 import { bucketsOf } from '../../engine/distributed/sums.ts';
-import type { HostTensor } from '../../engine/native/tensor.ts';
+import { floatScalar, type HostTensor } from '../../engine/native/tensor.ts';
 import type { Compiled, NamedTensors } from '../../engine/session/compiled.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Tensor, tf } from '../../engine/tfjs/tf.ts';
@@ -15,7 +15,6 @@ import type { Variable } from '../../engine/tfjs/variable.ts';
 import { flatten, type ParameterSpec, type SpecTree } from '../../nn/parameters.ts';
 import type { WeightEntries } from '../../nn/weights.ts';
 import { sizeOf } from '../../util/shape.ts';
-import { setToZero } from '../optim/accumulate.ts';
 
 /** Whether a training state is divided among replicas. */
 export const isSharded = ({ replicas }: Runtime, sharding: Sharding): boolean =>
@@ -66,11 +65,14 @@ export class SlicedWeights {
 
   /** Sets all to 0, on the replicas of this process. */
   async clear(): Promise<void> {
-    const clear = this.#runtime.compile(`${this.#prefix} at 0`, () => {
-      eachReplica(() => this.variables.forEach(setToZero));
+    // Of constants alone TensorFlow would keep the zeros, beside the variables.
+    const clear = this.#runtime.compile(`${this.#prefix} at 0`, ({ zero }: { zero: Tensor }) => {
+      eachReplica(() => {
+        for (const variable of this.variables) variable.assign(tf.broadcastTo(zero, [...variable.shape]));
+      });
       return {};
     });
-    await clear({});
+    await clear({ zero: floatScalar(0) });
   }
 
   /** At worker 0: the whole parameters, gathered group by group as they are written; the others call `send`. */
@@ -158,6 +160,17 @@ export class SlicedWeights {
     for (const [part, [name]] of group.entries()) this.variable(name).assign(ownSlice(parts[part] as Tensor));
   }
 }
+
+/** Slices of the weights, where `sharding` divides them. */
+export const slicedWeightsFor = (
+  runtime: Runtime,
+  prefix: string,
+  { spec }: { readonly spec: SpecTree },
+  sharding: Sharding,
+): SlicedWeights | undefined =>
+  sharding === 'parameters' && isSharded(runtime, sharding)
+    ? new SlicedWeights(runtime, `${prefix}/slices`, spec)
+    : undefined;
 
 /** Whole weights at the first replica while they are evaluated, where each replica has slices only. */
 export class ShownWeights {

@@ -30,7 +30,7 @@ export function sumGradients(
   if (!isSharded(runtime, sharding)) return sumAllOverReplicas(own, allReduce);
   const shapes = new Map([...own.keys()].map((name) => [name, entries.get(name)!.spec.shape]));
   if (sharding === 'parameters') return SlicedGradients.of(own, shapes, allReduce);
-  return SlicedGradients.of(sumToSlices(own), shapes, allReduce);
+  return SlicedGradients.of(sumToSlices(own, allReduce), shapes, allReduce);
 }
 
 /** Sums over the parts that a replica takes one after the other. */

@@ -54,7 +54,7 @@ export class GradientAccumulator {
   #own(gradients: ReadonlyMap<string, Tensor>): ReadonlyMap<string, Tensor> {
     if (!this.#slices || this.#slices.areSummed) return gradients;
     allowAllToAll();
-    return sumToSlices(gradients);
+    return sumToSlices(gradients, this.#slices.allReduce);
   }
 
   /** The sums by parameter name. */

@@ -8,20 +8,27 @@ import { dalleSpec } from '../../models/dalle/model.ts';
 import { Weights } from '../../nn/weights.ts';
 import { trainedEntries } from '../dalle/freeze.ts';
 import { dalleGradients } from '../dalle/gradients.ts';
+import { SlicedWeights } from '../distributed/sliced-weights.ts';
 import type { PlannedModel } from './plan.ts';
 
-/** @param recompute used instead of `train.recompute` */
+/**
+ * @param runtime with as many replicas as devices where the weights are divided: the graph then gathers them
+ * @param recompute used instead of `train.recompute`
+ */
 export function planDalle(runtime: Runtime, config: DalleConfig, recompute: boolean): PlannedModel {
   const { model, train } = config;
-  const weights = new Weights(runtime, `planned, recompute ${recompute}`, dalleSpec(model));
-  const trained = trainedEntries(weights.entries, train.freeze);
+  const prefix = `planned, recompute ${recompute}`;
+  const weights = new Weights(runtime, prefix, dalleSpec(model));
+  const isDivided = runtime.replicas.count > 1 && recompute;
+  const slices = isDivided ? new SlicedWeights(runtime, `${prefix}, slices`, weights.spec) : undefined;
+  const trained = trainedEntries((slices ?? weights).entries, train.freeze);
   const gradients = runtime.compile(
     'DALL·E gradients',
     ({ scale, ...inputs }: Record<'text' | 'image' | 'key' | 'scale', Tensor>) => {
       const lossScales =
         train.precision === 'float16' ? Array.from({ length: model.layers }, () => scale) : undefined;
       const planned = { model, train: { ...train, recompute } };
-      const { values, gradients } = dalleGradients(weights, trained, planned, inputs, { lossScales });
+      const { values, gradients } = dalleGradients(weights, trained, planned, inputs, { lossScales, slices });
       return { loss: values.loss, ...Object.fromEntries(gradients) };
     },
     { precision: train.precision },
