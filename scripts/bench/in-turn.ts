@@ -30,6 +30,8 @@ export interface InTurnOptions {
   readonly steps: number;
   /** Steps of a contestant before the first round; they are the turn numbered 0. */
   readonly warmup: number;
+  /** Start a contestant for each of its turns, with the warm-up, and end it afterwards: for want of memory for all. */
+  readonly apart?: boolean;
   /** Called after each turn. */
   readonly onTurn?: (name: string, round: number, turn: Turn) => void;
 }
@@ -101,30 +103,41 @@ function processorMilliseconds(pid: number): number | undefined {
 /** Times the contestants in turn: each one's turns, the warm-up first. */
 export async function inTurn<Name extends string>(
   contestants: readonly (Contestant & { readonly name: Name })[],
-  { rounds, steps, warmup, onTurn }: InTurnOptions,
+  { rounds, steps, warmup, apart = false, onTurn }: InTurnOptions,
 ): Promise<Record<Name, Turn[]>> {
   const turns = Object.fromEntries(contestants.map(({ name }) => [name, []])) as unknown as Record<
     Name,
     Turn[]
   >;
-  const workers: Worker[] = [];
+  const workers = new Map<Name, Worker>();
+  const start = async ({ name, module, args }: Contestant & { readonly name: Name }): Promise<void> => {
+    const worker = new Worker(name, module, args);
+    workers.set(name, worker);
+    await worker.receive();
+  };
+  const take = async (name: Name, round: number): Promise<void> => {
+    const worker = workers.get(name) as Worker;
+    worker.send({ steps: round === 0 ? warmup : steps });
+    const turn = await worker.receive<Turn>();
+    // Of the warm-ups of a side that starts again, the first one is kept.
+    if (round > 0 || turns[name].length === 0) turns[name].push(turn);
+    onTurn?.(name, round, turn);
+  };
   try {
-    for (const { name, module, args } of contestants) {
-      const worker = new Worker(name, module, args);
-      workers.push(worker);
-      await worker.receive();
-    }
-    for (let round = 0; round <= rounds; round++) {
-      for (const [i, { name }] of contestants.entries()) {
-        const worker = workers[i] as Worker;
-        worker.send({ steps: round === 0 ? warmup : steps });
-        const turn = await worker.receive<Turn>();
-        turns[name].push(turn);
-        onTurn?.(name, round, turn);
+    if (!apart) for (const contestant of contestants) await start(contestant);
+    for (let round = apart ? 1 : 0; round <= rounds; round++) {
+      for (const contestant of contestants) {
+        const { name } = contestant;
+        if (apart) {
+          await start(contestant);
+          await take(name, 0);
+        }
+        await take(name, round);
+        if (apart) await workers.get(name)?.end();
       }
     }
   } finally {
-    for (const worker of workers) worker.release();
+    for (const worker of workers.values()) worker.release();
   }
   return turns;
 }

@@ -1,10 +1,11 @@
 // Sampling with DALL·E mini at a published size and random weights, timed in turn with min-dalle: from the prompt to a
 // number of image tokens of one image, with guidance.
 //
-//   node --import tsx scripts/bench/min-dalle.ts FOLDER [--tokens 16] [--rounds 3] [--precision bfloat16] [--json]
+//   node --import tsx scripts/bench/min-dalle.ts FOLDER [--tokens 16] [--rounds 3] [--precision bfloat16] [--apart] [--json]
 //
 // FOLDER is what scripts/check/min-dalle.ts leaves with --folder: both sides read their weights from it. Python with
-// min-dalle is that of the virtual environment MM_PEERS, ~/.cache/mm-peers by default.
+// min-dalle is that of the virtual environment MM_PEERS, ~/.cache/mm-peers by default. Both are in memory at once; with --apart
+// each is started for its turns alone, which mega takes on a machine of less than 32 GB.
 
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -19,6 +20,7 @@ async function main(): Promise<void> {
       tokens: { type: 'string', default: '16' },
       rounds: { type: 'string', default: '3' },
       precision: { type: 'string', default: 'float32' },
+      apart: { type: 'boolean', default: false },
       json: { type: 'boolean' },
     },
   });
@@ -43,6 +45,7 @@ async function main(): Promise<void> {
       rounds: count('--rounds', values.rounds),
       steps: 1,
       warmup: 1,
+      apart: values.apart,
       onTurn: (name, round, { milliseconds }) =>
         console.error(`round ${round} ${name}: ${milliseconds.map((ms) => ms.toFixed(0)).join(' ')} ms`),
     },

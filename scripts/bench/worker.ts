@@ -43,4 +43,12 @@ export class Worker {
   release(): void {
     if (this.#child.connected) this.#child.disconnect();
   }
+
+  /** Lets the worker end, and waits for it. */
+  async end(): Promise<void> {
+    const ended = new Promise<void>((resolve) => this.#child.once('exit', () => resolve()));
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    this.release();
+    await ended;
+  }
 }

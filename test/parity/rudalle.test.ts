@@ -14,6 +14,7 @@ import { convertWeights } from '../../src/convert/convert.ts';
 import type { ConvertOptions } from '../../src/convert/external.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor2D, tf } from '../../src/engine/tfjs/tf.ts';
+import { exportModel } from '../../src/export/export.ts';
 import { DalleGenerator } from '../../src/inference/dalle/generator.ts';
 import { Pipeline } from '../../src/inference/sampler/pipeline.ts';
 import { maxCaptionTokens, padCaption } from '../../src/models/dalle/config.ts';
@@ -179,6 +180,15 @@ test("version 2's loss is the package's", () => {
   const { p, text_BT, image_BI, model } = ofVersion('v2');
   const { loss } = dalleLoss(p, text_BT, image_BI, model, { textWeight: 1 / 8 });
   assert.ok(Math.abs(loss.dataSync()[0]! / expected.v2.loss - 1) < 1e-5);
+});
+
+test('its settings are named where DALLE-pytorch has no place for them', async () => {
+  const out = join(root, 'dalle.pt');
+  await assert.rejects(exportModel(ofVersion('v2').path, { to: 'dalle-pytorch', out, warn: assert.fail }), {
+    code: 'E_EXPORT_UNSUPPORTED',
+    message:
+      /attentionGrid is target, there input; .*secondNorm is true, there false; .*captionTokens is {start:2,end:3}, there none/,
+  });
 });
 
 test('the version is of the masks where there are some, and otherwise of a name, which is noted', () => {

@@ -99,7 +99,7 @@ export class Graph {
     const from = this.dtype(input);
     if (from === dtype) return input;
     // Widened from 16 bits and back is the same value.
-    const narrow = input.index === 0 ? this.#widened.get(input.oper) : undefined;
+    const narrow = this.narrow(input);
     if (narrow && this.dtype(narrow) === dtype) return narrow;
     const output = this.output('Cast', [input], {
       attributes: [typeAttr('SrcT', from), typeAttr('DstT', dtype), boolAttr('Truncate', false)],
@@ -107,6 +107,11 @@ export class Graph {
     if (dtype === DT.float32 && (from === DT.bfloat16 || from === DT.float16))
       this.#widened.set(output.oper, input);
     return output;
+  }
+
+  /** The value of 16 bits that a float32 value was widened from; undefined for others. */
+  narrow({ oper, index }: GraphOutput): GraphOutput | undefined {
+    return index === 0 ? this.#widened.get(oper) : undefined;
   }
 
   dtype(output: GraphOutput): number {

@@ -2,6 +2,7 @@
 // (`releases`). oneDNN decides by shape; where it reads a matrix as it is, there is no copy.
 
 import type { Precision } from '../graph/precision.ts';
+import { PageTensor } from '../native/page-tensor.ts';
 import type { HostTensor } from '../native/tensor.ts';
 import { affine } from '../ops/linear-algebra.ts';
 import type { Tensor, Tensor2D } from '../tfjs/tf.ts';
@@ -31,7 +32,7 @@ export async function packsOnce(
         weight.assign(values);
         return {};
       });
-      await set({ values: pattern([inputs, outputs]) });
+      await set({ values: pattern([inputs, outputs], PageTensor.allocate('float32', [inputs, outputs])) });
       const multiply = runtime.compile(
         kind,
         ({ x }: { x: Tensor }) => ({ y: affine(x as Tensor2D, weight.read()) }),
@@ -47,9 +48,10 @@ export async function packsOnce(
   }
 }
 
-/** Numbers from 1 to 7 of no regular order. */
-const pattern = (shape: readonly [number, number]): HostTensor => {
-  const data = new Float32Array(shape[0] * shape[1]);
+/** Numbers from 1 to 7 of no regular order. @param into a tensor to fill, of that shape */
+function pattern(shape: readonly [number, number], into?: HostTensor): HostTensor {
+  const tensor = into ?? { dtype: 'float32', shape, data: new Float32Array(shape[0] * shape[1]) };
+  const { data } = tensor;
   for (let i = 0; i < data.length; i++) data[i] = 1 + (((i * 2_654_435_761) >>> 7) % 7);
-  return { dtype: 'float32', shape, data };
-};
+  return tensor;
+}

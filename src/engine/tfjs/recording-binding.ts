@@ -77,6 +77,12 @@ export class RecordingBinding {
     const { graph } = this;
     const outputs = inputs.map((id) => this.output(id));
     if (MATRIX_OPS.has(name) && this.lowersProducts) return [this.#lowered(name, attributes, outputs)];
+    const table = name === 'GatherV2' ? graph.narrow(outputs[0] as GraphOutput) : undefined;
+    if (table) {
+      // Rows of a table of 16 bits are looked up before they are widened.
+      const rows = graph.output(name, [table, ...outputs.slice(1)], { attributes });
+      return [this.register(graph.cast(rows, DT.float32))];
+    }
     const oper = graph.add(name, outputs, { attributes });
     return Array.from({ length: outputCount }, (_, index) => this.register({ oper, index }));
   }

@@ -80,14 +80,25 @@ test('a dVAE by two workers of two devices each, with scales that overflow and c
 });
 
 const RESNET = { image: { tower: 'resnet', size: 32, width: 2, blocks: [1, 1, 1, 1] } };
-const clip = (train: object = {}): TrainSession =>
-  clipSession(clipConfig({ path, tokenizer }, { train: { ...SHORT, batch: 6, ...train }, model: RESNET }));
+const SIGMOID = {
+  loss: 'sigmoid',
+  image: { size: 16, patch: 8, width: 16, layers: 1, heads: 2, pool: 'map' },
+};
+const clip = (train: object = {}, model: object = RESNET): TrainSession =>
+  clipSession(clipConfig({ path, tokenizer }, { train: { ...SHORT, batch: 6, ...train }, model }));
 
 test('a CLIP with batch norm by three workers, in chunks: each image against the texts of all workers', async () => {
   const cached = clip({ gradCacheChunk: 2 });
   await cached(join(root, 'clip alone'));
   await together(cached, 'clip in chunks', 3);
   assertSameBytes('clip in chunks', 'clip alone');
+});
+
+test('a CLIP of the sigmoid loss by two workers, in chunks: each image against the texts of both', async () => {
+  const cached = clip({ gradCacheChunk: 3 }, SIGMOID);
+  await cached(join(root, 'siglip alone'));
+  await together(cached, 'siglip in chunks', 2);
+  assertSameBytes('siglip in chunks', 'siglip alone');
 });
 
 test('a CLIP by two workers, with each tower run once, is that of one process to rounding', async () => {
