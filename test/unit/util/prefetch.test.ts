@@ -28,7 +28,11 @@ for (const depth of [1, 2, 3, 10]) {
       return n;
     });
     for (let n = 0; n < 5; n++) {
+      const behind = started;
       assert.equal((await results.next()).value, n);
+      if (depth > 2 && n > 0)
+        assert.equal(started, behind, 'a result that is there does not wait for the next call');
+      await setImmediate();
       assert.equal(started, n + depth, 'the consumer has one, depth − 1 are ahead');
     }
     await results.return();
