@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { checkData } from '../../src/data/check/check.ts';
 import { ShardWriter } from '../../src/data/pack/shard-writer.ts';
+import { Runtime } from '../../src/engine/session/runtime.ts';
 import { encodePng } from '../../src/report/images/png.ts';
 import { trainBpe } from '../../src/tokenizers/train.ts';
 import { RandomStream } from '../../src/util/random.ts';
@@ -62,6 +63,8 @@ async function check(path: string): Promise<void> {
 }
 
 async function train(folder: string): Promise<void> {
+  await new Runtime().close(); // libtensorflow is in the cache, too
+  process.env.MM_CACHE = join(folder, 'cache');
   const given = dalleConfig({
     path: join(folder, 'tars'),
     dvae: join(folder, 'dvae'),

@@ -61,18 +61,20 @@ export async function checkData(path: string, options: CheckOptions): Promise<Ch
   const read = { captions: 'optional', faults, table, signal } as const;
   let part = 0;
   try {
+    const several = parts.length > 1;
+    if (several) progress.start('checking', parts.length);
     for await (const { total, images, close } of readStreams(parts, read)) {
-      part++;
-      let done = 0;
-      progress.start(parts.length > 1 ? `checking ${part} of ${parts.length}` : 'checking', total);
+      if (!several) progress.start('checking', total);
       for await (const examined of prefetch(images, PREFETCH, examine)) {
         if (signal?.aborted)
           throw new InterruptedError('stopped before every file was checked', { code: 'E_INTERRUPTED' });
         await check.add(examined);
-        progress.update(++done);
+        progress.update(several ? part : check.images, several ? { images: `${check.images}` } : {});
       }
+      part++;
       if (!keepsCopies) await close();
     }
+    if (several) progress.update(part, { images: `${check.images}` });
   } finally {
     progress.stop();
     await check.close();

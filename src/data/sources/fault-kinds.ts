@@ -23,6 +23,7 @@ export type NoteKind =
   | 'link-again'
   | 'caption-elsewhere'
   | 'quotes-kept'
+  | 'sample-grid'
   | 'test-split';
 
 export type FindingKind = FaultKind | NoteKind;
@@ -55,6 +56,7 @@ const NOTES: Readonly<Record<NoteKind, string>> = {
   'link-again': 'links to folders that are read already',
   'caption-elsewhere': 'captions from another folder, matched by name',
   'quotes-kept': 'lists whose quotation marks are read as characters',
+  'sample-grid': 'grids of all samples, which mm sample writes beside them',
   'test-split': 'images of the test split, which training leaves out',
 };
 

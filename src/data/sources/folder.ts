@@ -1,6 +1,6 @@
 // Images of a folder, flat or nested, with the caption files beside them or in another folder.
 
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { mapConcurrently } from '../../util/concurrent.ts';
 import { DataError } from '../../util/errors.ts';
 import type { CaptionedImage } from '../image.ts';
@@ -93,13 +93,15 @@ const isBetter = (
  */
 async function listFolder(path: string, faults?: Faults): Promise<Listing> {
   const names = await walkFolder(path, faults);
+  const grids = sampleGrids(names);
   const images: string[] = [];
   const captions: string[] = [];
   const metadata: string[] = [];
   for (const name of names) {
     const extension = extensionOf(name);
     const role = roleOf(extension);
-    if (role === 'image') images.push(name);
+    if (grids.has(name)) faults?.record({ kind: 'sample-grid', where: join(path, name) });
+    else if (role === 'image') images.push(name);
     else if (role === 'other-image') faults?.record({ kind: 'image-ending', where: join(path, name) });
     else if (isMetadata(name)) metadata.push(name);
     else if (role === 'other') faults?.record({ kind: 'other-file', where: join(path, name) });
@@ -107,6 +109,14 @@ async function listFolder(path: string, faults?: Faults): Promise<Listing> {
   }
   if (images.length === 0) throw noImages(path, names.length);
   return { images: keyed(path, images, faults), captions: groupCaptions(captions), metadata };
+}
+
+/** The grid.png beside the images that `mm sample` numbers: all of them once more. */
+function sampleGrids(names: readonly string[]): ReadonlySet<string> {
+  const grids = names.filter((name) => basename(name) === 'grid.png');
+  if (grids.length === 0) return new Set();
+  const sampled = new Set(names.filter((name) => /^\d{4}-.*\.png$/.test(basename(name))).map(dirname));
+  return new Set(grids.filter((name) => sampled.has(dirname(name))));
 }
 
 const noImages = (path: string, files: number): DataError =>

@@ -44,7 +44,8 @@ export function chartSvg({ title, series, isLinear = false, includes = [] }: Cha
       `<line class="grid" x1="${PLOT.left}" x2="${PLOT.right}" y1="${at(y(tick))}" y2="${at(y(tick))}"/>` +
       `<text class="tick" x="${PLOT.left - 8}" y="${at(y(tick) + 4)}" text-anchor="end">${shortNumber(tick)}</text>`,
   );
-  const steps = linearTicks(0, lastStep, 6).map(
+  const whole = linearTicks(0, lastStep, 6).filter((tick) => Number.isInteger(tick));
+  const steps = whole.map(
     (tick) =>
       `<text class="tick" x="${at(x(tick))}" y="${PLOT.bottom + 19}" text-anchor="middle">${shortNumber(tick)}</text>`,
   );
@@ -82,15 +83,15 @@ function seriesSvg(
       `<path class="line s${colour}${isSparse ? ' sparse' : ''}" d="M${mean.map(place).join('L')}"/>`
     );
   });
-  const dots = isSparse
-    ? runs
-        .flat()
-        .map(
-          (point) =>
-            `<circle class="dot s${colour}" cx="${at(x(point.step))}" cy="${at(y(point.value))}" r="3.2">` +
-            `<title>${escapeMarkup(`${name}, step ${point.step}: ${shortNumber(point.value)}`)}</title></circle>`,
-        )
-    : [];
+  // A line through one point is not seen.
+  const dots = runs
+    .filter(({ length }) => isSparse || length === 1)
+    .flat()
+    .map(
+      (point) =>
+        `<circle class="dot s${colour}" cx="${at(x(point.step))}" cy="${at(y(point.value))}" r="3.2">` +
+        `<title>${escapeMarkup(`${name}, step ${point.step}: ${shortNumber(point.value)}`)}</title></circle>`,
+    );
   const broken = points
     .filter(({ value }) => !Number.isFinite(value))
     .map(

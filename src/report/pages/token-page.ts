@@ -121,7 +121,7 @@ export function tokenPage(
       { value: report.images.toLocaleString('en'), label: 'images' },
       { value: `${grid} × ${grid}`, label: 'codes each' },
       { value: captions.count.toLocaleString('en'), label: 'with a caption' },
-      { value: `${used} of ${vocabulary}`, label: 'codes used' },
+      { value: used.toLocaleString('en'), label: `codes used, of ${vocabulary.toLocaleString('en')}` },
       { value: perplexity.toFixed(1), label: 'perplexity' },
     ],
     main: [

@@ -248,3 +248,19 @@ test('a caption or a folder without read permission is an error', { skip: isRoot
     where: join(folder, 'shut'),
   });
 });
+
+test('the grid of what mm sample wrote is left out and said; another grid.png is an image', async () => {
+  const folder = await temporaryFolder();
+  for (const name of ['samples/0000-a-cat.png', 'samples/grid.png', 'others/grid.png', 'others/cat.png'])
+    await write(join(folder, name), '');
+  const faults = new Faults();
+  const images = await readImages(folder, { captions: 'ignore', faults });
+  assert.deepEqual(
+    images.map(({ key }) => key),
+    ['others/cat', 'others/grid', 'samples/0000-a-cat'],
+  );
+  const where = join(folder, 'samples/grid.png');
+  assert.deepEqual(faults.counts, [
+    { kind: 'sample-grid', count: 1, examples: [{ kind: 'sample-grid', where }] },
+  ]);
+});

@@ -82,6 +82,14 @@ test('points are at their steps and values; values that are not finite are marke
   assert.doesNotMatch(svg, /NaN [\d]|"NaN|Infinity/);
 });
 
+test('a single point of a line is marked, and ticks are at whole steps', () => {
+  const one = { name: 'training', colour: 0, isSparse: false, points: points([0.5]) };
+  const svg = chartSvg({ title: 'Loss', series: [one] });
+  assert.equal(svg.match(/<circle/g)?.length, 1);
+  assert.doesNotMatch(svg, />0\.2</);
+  assert.doesNotMatch(chartSvg({ title: 'Loss', series: [{ ...one, points: points([1, 2]) }] }), /<circle/);
+});
+
 test('validation and training values of a metric share a chart; unknown metrics have charts too', () => {
   const groups = runCharts([
     { step: 0, values: { 'validation/loss': 3, 'validation/codesUsed': 5, 'validation/deadCodes': 1 } },
