@@ -72,7 +72,7 @@ const NARROW = 8;
 const status = (what: string): number =>
   (Number(new RegExp(`${what}:\\s+(\\d+) kB`).exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) * 1024) /
   SCALE;
-/** Memory of its own: without the pages of libraries, which come in as ops run for the first time. */
+/** The memory that is not shared: without the pages of libraries, which come in as ops run for the first time. */
 const resident = (): number => status('RssAnon');
 const most = (): number => status('VmHWM') - status('RssFile');
 
