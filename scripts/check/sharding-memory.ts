@@ -5,7 +5,7 @@
 //
 // For each sharding, CPU devices of one process (with --workers N, as many processes on the loopback interface) make
 // steps of a joint Transformer with recomputation, an example each. Printed for a device, or for the worker that takes
-// most: what is held between steps, weights and moments, and the most that a step takes, without what the same takes with
+// most: what weights and moments hold before the first step, and the most that a step takes, without what the same takes with
 // a narrow model; and the plan's figures.
 
 import { spawn } from 'node:child_process';
@@ -29,6 +29,7 @@ import { initialize } from '../../src/train/loop/state.ts';
 import { Adam } from '../../src/train/optim/adam.ts';
 import { planDalle } from '../../src/train/plan/dalle.ts';
 import { plan } from '../../src/train/plan/plan.ts';
+import { momentCopies } from '../../src/train/plan/sharding.ts';
 import { RunEngine } from '../../src/train/run-engine.ts';
 import { createLogger } from '../../src/util/logger.ts';
 import { RandomStream } from '../../src/util/random.ts';
@@ -109,7 +110,7 @@ async function work(sharding: Sharding, cluster?: Cluster): Promise<void> {
   };
   let [held, peak, loss, seconds] = [0, 0, 0, 0];
   for (let at = 0; at < Number(values.steps); at++) {
-    if (at > 0) held = resident() - before;
+    if (at === 0) held = resident() - before;
     writeFileSync('/proc/self/clear_refs', '5'); // VmHWM begins anew
     const start = performance.now();
     const text = ids(config.model.textLength, config.model.textVocabulary, at);
@@ -194,9 +195,11 @@ if (values.rank !== undefined) {
     const memory = planned(sharding);
     const [held, peak] = [greatest((m) => m.held), greatest((m) => m.peak)];
     const total = memory.total / SCALE;
+    // Slices that are updated beside whole weights come with the first step.
+    const state = (memory.weights + (memory.moments * 2) / momentCopies(sharding)) / SCALE;
     const columns = [
       sharding,
-      `${held.toFixed(0)}, ${((memory.weights + memory.moments) / SCALE).toFixed(0)}`,
+      `${held.toFixed(0)}, ${state.toFixed(0)}`,
       `${peak.toFixed(0)}, ${total.toFixed(0)}, ${(total / peak).toFixed(2)}`,
       measured[0]?.loss,
       spread(measured.map((m) => m.seconds)).median.toFixed(1),

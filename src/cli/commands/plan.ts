@@ -145,7 +145,7 @@ function describe(
     ...(time.compute === undefined ? [] : [`${seconds(time.compute)} of computing a step`]),
     ...(time.exchange === undefined ? [] : [`${seconds(time.exchange)} of exchanging a step`]),
     `memory of ${rest.devices > 1 ? `each of ${rest.devices} devices, sharding ${rest.sharding}, ` : ''}${rest.examplesAtOnce} examples at once: ${gigabytes(memory.total)}`,
-    ...(['weights', 'gradients', 'moments', 'ema', 'activations'] as const).map(
+    ...(['weights', 'gradients', 'moments', 'ema', 'exchange', 'activations'] as const).map(
       (name) => `  ${name}: ${gigabytes(memory[name])}`,
     ),
   ];

@@ -19,7 +19,8 @@ export function planDalle(runtime: Runtime, config: DalleConfig, recompute: bool
   const { model, train } = config;
   const prefix = `planned, recompute ${recompute}`;
   const weights = new Weights(runtime, prefix, dalleSpec(model));
-  const isDivided = runtime.replicas.count > 1 && recompute;
+  const isShared = model.sharedAttention || model.sharedFeedForward;
+  const isDivided = runtime.replicas.count > 1 && recompute && !model.reversible && !isShared;
   const slices = isDivided ? new SlicedWeights(runtime, `${prefix}, slices`, weights.spec) : undefined;
   const trained = trainedEntries((slices ?? weights).entries, train.freeze);
   const gradients = runtime.compile(

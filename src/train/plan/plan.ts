@@ -52,6 +52,8 @@ export interface ResourcePlan {
     readonly gradients: number;
     readonly moments: number;
     readonly ema: number;
+    /** Sums of gradients, beside the gradients, with several devices. */
+    readonly exchange: number;
     readonly activations: number;
     readonly total: number;
   };
@@ -87,6 +89,7 @@ export function plan(
     gradients: each(trained, 1, 'gradients'),
     moments: each(trained, momentCopies(sharding), 'optimizer'),
     ema: each(total, model.hasEma ? 1 : 0, 'optimizer'),
+    exchange: devices === 1 ? 0 : each(trained, 1, 'parameters'),
     activations: peakBytes(nodes, results),
   };
   return {
