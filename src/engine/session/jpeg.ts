@@ -30,10 +30,10 @@ interface Request {
   reject(error: unknown): void;
 }
 
-/** Files that one run decodes, one after the other: starting a run takes a tenth of the time of a small file. */
+/** Files that one run decodes, one after the other: to start a run takes a tenth of the time of a small file. */
 const MAX_FILES = 4;
-/** Runs at a time: Node has four threads for them and for reading files. */
-const MAX_RUNS = Math.min(3, availableParallelism());
+/** Runs at a time: Node has four threads for them. */
+const MAX_RUNS = Math.min(4, availableParallelism());
 
 /** The nodes of a file of a run. */
 interface FileNodes {
