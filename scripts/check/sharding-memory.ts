@@ -5,8 +5,7 @@
 //
 // For each sharding, CPU devices of one process (with --workers N, as many processes on the loopback interface) make
 // steps of a joint Transformer with recomputation, an example each. Printed for a device, or for the worker that takes
-// most: what weights and moments hold before the first step, and the most that a step takes, without what the same takes with
-// a narrow model; and the plan's figures.
+// most: the most that a step takes, without what the same takes with a narrow model; and the plan's figure.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -29,7 +28,6 @@ import { initialize } from '../../src/train/loop/state.ts';
 import { Adam } from '../../src/train/optim/adam.ts';
 import { planDalle } from '../../src/train/plan/dalle.ts';
 import { plan } from '../../src/train/plan/plan.ts';
-import { momentCopies } from '../../src/train/plan/sharding.ts';
 import { RunEngine } from '../../src/train/run-engine.ts';
 import { createLogger } from '../../src/util/logger.ts';
 import { RandomStream } from '../../src/util/random.ts';
@@ -73,13 +71,12 @@ const NARROW = 8;
 const status = (what: string): number =>
   (Number(new RegExp(`${what}:\\s+(\\d+) kB`).exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) * 1024) /
   SCALE;
-/** The memory that is not shared: without the pages of libraries, which come in as ops run for the first time. */
+/** Without the pages of libraries, which come in as ops run for the first time. */
 const resident = (): number => status('RssAnon');
 const most = (): number => status('VmHWM') - status('RssFile');
 
 /** What one worker measures, in MB. */
 interface Measured {
-  readonly held: number;
   readonly peak: number;
   readonly loss: number;
   readonly seconds: number;
@@ -108,9 +105,8 @@ async function work(sharding: Sharding, cluster?: Cluster): Promise<void> {
     const random = new RandomStream('memory', at);
     return Int32Array.from({ length: count * length }, () => random.integer(vocabulary));
   };
-  let [held, peak, loss, seconds] = [0, 0, 0, 0];
+  let [peak, loss, seconds] = [0, 0, 0];
   for (let at = 0; at < Number(values.steps); at++) {
-    if (at === 0) held = resident() - before;
     writeFileSync('/proc/self/clear_refs', '5'); // VmHWM begins anew
     const start = performance.now();
     const text = ids(config.model.textLength, config.model.textVocabulary, at);
@@ -119,7 +115,7 @@ async function work(sharding: Sharding, cluster?: Cluster): Promise<void> {
     seconds = (performance.now() - start) / 1000;
     if (at > 0) peak = Math.max(peak, most() - before);
   }
-  console.log(JSON.stringify({ held, peak, loss, seconds } satisfies Measured));
+  console.log(JSON.stringify({ peak, loss, seconds } satisfies Measured));
   await cluster?.anyTrue(false);
 }
 
@@ -175,7 +171,7 @@ async function measure(sharding: Sharding, over: readonly string[] = []): Promis
 
 function planned(sharding: Sharding) {
   const runtime = new Runtime(sharding === 'parameters' ? { imagined: count } : {});
-  return plan(planDalle(runtime, configOf(sharding), true), count, sharding).memory;
+  return plan(planDalle(runtime, configOf(sharding), true), count, sharding).memory.total;
 }
 
 const shardings = values.sharding.split(',') as Sharding[];
@@ -185,21 +181,16 @@ if (values.rank !== undefined) {
 } else {
   const processor = /model name\s*: (.*)/.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1];
   console.log(`${processor}; ${JSON.stringify(model)}; ${values.workers ? 'workers' : 'devices'} ${count}`);
-  console.log('sharding | held MB, planned | most in a step MB, planned, ratio | loss | s');
+  console.log('sharding | most in a step MB, planned, ratio | loss | s');
   const each = values.workers ? 1 : count;
   for (const sharding of shardings) {
     const measured = await measure(sharding);
     const narrow = await measure(sharding, ['--width', String(NARROW * model.heads)]);
-    const greatest = (of: (m: Measured) => number): number =>
-      (Math.max(...measured.map(of)) - Math.max(...narrow.map(of))) / each;
-    const memory = planned(sharding);
-    const [held, peak] = [greatest((m) => m.held), greatest((m) => m.peak)];
-    const total = memory.total / SCALE;
-    // Slices that are updated beside whole weights come with the first step.
-    const state = (memory.weights + (memory.moments * 2) / momentCopies(sharding)) / SCALE;
+    const peaks = (of: readonly Measured[]) => of.map(({ peak }) => peak);
+    const peak = (Math.max(...peaks(measured)) - Math.max(...peaks(narrow))) / each;
+    const total = planned(sharding) / SCALE;
     const columns = [
       sharding,
-      `${held.toFixed(0)}, ${state.toFixed(0)}`,
       `${peak.toFixed(0)}, ${total.toFixed(0)}, ${(total / peak).toFixed(2)}`,
       measured[0]?.loss,
       spread(measured.map((m) => m.seconds)).median.toFixed(1),
