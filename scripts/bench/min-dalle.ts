@@ -1,11 +1,12 @@
 // Sampling with DALL·E mini at a published size and random weights, timed in turn with min-dalle: from the prompt to a
 // number of image tokens of one image, with guidance.
 //
-//   node --import tsx scripts/bench/min-dalle.ts FOLDER [--tokens 16] [--rounds 3] [--precision bfloat16] [--apart] [--json]
+//   node --import tsx scripts/bench/min-dalle.ts FOLDER [--tokens 16] [--rounds 3] [--precision bfloat16] [--apart]
+//     [--json]
 //
 // FOLDER is what scripts/check/min-dalle.ts leaves with --folder: both sides read their weights from it. Python with
-// min-dalle is that of the virtual environment MM_PEERS, ~/.cache/mm-peers by default. Both are in memory at once; with --apart
-// each is started for its turns alone, which mega takes on a machine of less than 32 GB.
+// min-dalle is that of the virtual environment MM_PEERS, ~/.cache/mm-peers by default. Both are in memory at once; with
+// --apart each is started for its turns alone, which mega takes on a machine of less than 32 GB.
 
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
