@@ -24,7 +24,7 @@ import { writeTinyDvae } from '../../../support/tiny-dvae.ts';
 const config = dalleModelSchema.parse({
   textLength: 8,
   textVocabulary: 50,
-  grid: 8,
+  grid: 6,
   imageVocabulary: 1024,
   width: 256,
   layers: 3,
@@ -74,7 +74,7 @@ describe('the tokens of 16 requests', () => {
       }
       const [expected, ...others] = all;
       assert.equal(expected?.length, requests.length * LENGTH);
-      assert.ok(new Set(expected).size > 300, 'the tokens hardly vary');
+      assert.ok(new Set(expected).size > 200, 'the tokens hardly vary');
       for (const codes of others) assert.deepEqual(codes, expected);
     });
   }
