@@ -61,7 +61,7 @@ const vae = (train: object = {}): TrainSession =>
     dvaeConfig(path, 0, {
       ...SHORT,
       precision: 'float16',
-      lossScale: { start: 2 ** 30, growEvery: 2 },
+      lossScale: { start: 2 ** 24, growEvery: 2 },
       codebook: { revive: { every: 2 } },
       ...train,
     }),
