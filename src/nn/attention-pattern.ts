@@ -5,13 +5,13 @@
 //   axial-row  each image row to itself
 //   column     each image column to itself
 //   conv, conv-like  each image row to itself and the rows above that the square reaches
-// Every image token also attends to the whole prefix. Full attention is one block, and conv-wrapped, whose square reaches
-// any row.
+// Every image token also attends to the whole prefix. Full attention goes in a few blocks of queries, each with the keys
+// before its end; conv-wrapped, whose square reaches any row, is one block.
 //   B batch, A heads, N positions, d width of a head, G image tokens on a side, U image rows (or columns) as blocks of
 //   queries, Q queries of a block, K keys of a block
 
 import type { AttentionKind } from '../config/dalle-model.ts';
-import { type Tensor, type Tensor4D, tf } from '../engine/tfjs/tf.ts';
+import { type Tensor, type Tensor2D, type Tensor4D, tf } from '../engine/tfjs/tf.ts';
 import { type AttendOptions, attend, type KeyedValues } from './attend.ts';
 import { attends, type StreamLayout } from './attention-kinds.ts';
 import { additiveMask, causalMask } from './attention-mask.ts';
@@ -32,6 +32,8 @@ export interface AttentionPattern {
   readonly mask_QQ: Tensor | undefined;
   /** Added to the scores of the image's blocks: [1 or U, Q, K]. */
   readonly image_UQK: Tensor | undefined;
+  /** Whether each position attends to itself and all before it, and `mask_QQ` says just that. */
+  readonly isCausal: boolean;
 }
 
 /** The pattern of `kind` for the first `positions` positions of a stream. */
@@ -51,6 +53,7 @@ export function attentionPattern(
     positions,
     mask_QQ,
     image_UQK: isWhole ? undefined : imageMask(kind, layout, positions - layout.prefix),
+    isCausal: isWhole && kind !== 'conv-wrapped',
   };
 }
 
@@ -61,6 +64,7 @@ export const wholePattern = (positions: number, mask?: Tensor): AttentionPattern
   positions,
   mask_QQ: mask,
   image_UQK: undefined,
+  isCausal: false,
 });
 
 /**
@@ -71,6 +75,7 @@ export const wholePattern = (positions: number, mask?: Tensor): AttentionPattern
 export function attendStream(heads: Heads, pattern: AttentionPattern, sharpness?: number): Tensor4D {
   const { mask_QQ, image_UQK, layout, positions } = pattern;
   const { queries_BANd: queries, keys_BANd: keys, values_BANd: values } = heads;
+  if (pattern.isCausal) return attendCausally(heads, mask_QQ as Tensor2D, sharpness);
   if (!image_UQK)
     return attend(queries, { keys, values }, { mask: mask_QQ, sharpness, keeps: true }) as Tensor4D;
   const sizes = [layout.prefix, positions - layout.prefix];
@@ -82,6 +87,30 @@ export function attendStream(heads: Heads, pattern: AttentionPattern, sharpness?
   const options = { mask: image_UQK, shared, sharpness };
   const image = attendImage([imageQ, imageK, imageV], pattern, options);
   return tf.concat([text, image], 2) as Tensor4D;
+}
+
+/** Queries of a block of causal attention, about: smaller ones save little and cost ops (docs/LOG.md). */
+const CAUSAL_BLOCK = 160;
+const MAX_CAUSAL_BLOCKS = 4;
+
+/** Full causal attention in blocks of queries, each with the keys up to its own end: the others are masked anyway. */
+function attendCausally(
+  { queries_BANd, keys_BANd, values_BANd }: Heads,
+  mask_NN: Tensor2D,
+  sharpness: number | undefined,
+): Tensor4D {
+  const positions = queries_BANd.shape[2];
+  const count = Math.max(1, Math.min(MAX_CAUSAL_BLOCKS, Math.round(positions / CAUSAL_BLOCK)));
+  const ends = Array.from({ length: count }, (_, block) => Math.round((positions * (block + 1)) / count));
+  const rows = (x: Tensor4D, begin: number, end: number): Tensor4D =>
+    end - begin === positions ? x : tf.slice(x, [0, 0, begin, 0], [-1, -1, end - begin, -1]);
+  const blocks = ends.map((end, block) => {
+    const begin = ends[block - 1] ?? 0;
+    const mask = count === 1 ? mask_NN : tf.slice(mask_NN, [begin, 0], [end - begin, end]);
+    const own = { keys: rows(keys_BANd, 0, end), values: rows(values_BANd, 0, end) };
+    return attend(rows(queries_BANd, begin, end), own, { mask, sharpness, keeps: true }) as Tensor4D;
+  });
+  return count === 1 ? (blocks[0] as Tensor4D) : tf.concat(blocks, 2);
 }
 
 /** Attention of the image tokens, block by block. @param heads queries, keys and values, [B, A, tokens, d] */

@@ -82,32 +82,29 @@ function matMulInBlocks(a: Tensor, b: Tensor, transposeA: boolean, transposeB: b
 }
 
 /**
- * MatMul of two matrices: faster than BatchMatMul with a batch of 1. Gradients of weights on CPUs are computed with
- * padded rows where these avoid cache conflicts.
+ * MatMul of two matrices: on processors mostly faster than BatchMatMul with a batch of 1. The gradients of weights whose
+ * rows are whole pages apart are an exception: MatMul's kernel goes down columns, whose elements then compete for a few
+ * cache lines; that of BatchMatMul reads blocks (docs/LOG.md).
  */
 function matMul(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor {
-  const isGradientOfWeights = transposeA && !transposeB && (a.shape[0] as number) >= MIN_PADDED_ROWS;
-  if (!isGradientOfWeights || !isBuildingForCpu() || ![a, b].some(hasAliasedRows))
-    return product(a, b, transposeA, transposeB);
-  const wide = product(withoutAliasing(a), withoutAliasing(b), true, false);
-  return tf.slice(wide, [0, 0], [a.shape[1] as number, b.shape[1] as number]);
+  const isGradientOfWeights = transposeA && !transposeB && (a.shape[0] as number) >= MIN_ROWS;
+  return isGradientOfWeights && isBuildingForCpu() && [a, b].some(hasAliasedRows)
+    ? productInBlocks(a, b)
+    : product(a, b, transposeA, transposeB);
 }
 
-const MIN_PADDED_ROWS = 512;
+const MIN_ROWS = 512;
 const FLOATS_PER_PAGE = 1024;
-const FLOATS_PER_CACHE_LINE = 16;
 
-/** True when rows start whole pages apart: the elements of a column then compete for a few cache lines. */
 const hasAliasedRows = (x: Tensor): boolean => (x.shape[1] as number) % FLOATS_PER_PAGE === 0;
 
-/** Pads each row by a cache line of zeros where rows alias. The copy is cheap; it halves the time of the product. */
-const withoutAliasing = (x: Tensor): Tensor =>
-  hasAliasedRows(x)
-    ? tf.pad(x, [
-        [0, 0],
-        [0, FLOATS_PER_CACHE_LINE],
-      ])
-    : x;
+/** aᵀ b */
+const productInBlocks = (a: Tensor, b: Tensor): Tensor =>
+  executeOp(
+    'BatchMatMulV2',
+    [boolAttr('adj_x', true), boolAttr('adj_y', false), typeAttr('T', dtypeOf(a))],
+    [a, b],
+  );
 
 function product(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor {
   const attributes = [

@@ -90,6 +90,13 @@ describe('attention in blocks has the values and gradients of attention with the
   }
 });
 
+test('causal attention of several blocks of queries has them too, of two, three and four', () => {
+  for (const length of [250, 440, 700]) {
+    const difference = compare('full', { prefix: 83, grid: 25, kernelSize: 3 }, length);
+    assert.ok(difference < 3e-5, `${length} positions differ by ${difference}`);
+  }
+});
+
 test('the share of pairs in blocks shrinks as the image grows', () => {
   /** Number of scores computed for the image. */
   const scores = (kind: AttentionKind, grid: number): number => {
