@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url';
 
 const ENGINE_FOLDER = fileURLToPath(new URL('..', import.meta.url));
 const PACKAGE_FOLDER = fileURLToPath(new URL('../../../', import.meta.url));
-const DEPTH = 60;
+/** Frames that are kept of a stack: each costs time at every node, and the model's line lies within the first 31. */
+const DEPTH = 40;
 
 export interface Origin {
   /** Formatted lazily by V8, which keeps recording cheap. */
@@ -15,7 +16,8 @@ export interface Origin {
   readonly part?: string | undefined;
 }
 
-let differentiated: Origin | undefined;
+/** The origin of all nodes for now. */
+let common: Origin | undefined;
 let part: string | undefined;
 
 /** Runs `body`; error messages about its ops and their gradients name the part. */
@@ -29,9 +31,12 @@ export function inPart<T>(name: string, body: () => T): T {
   }
 }
 
+/** Runs `body`; its nodes have one origin, the current one. */
+export const atOneOrigin = <T>(body: () => T): T => withOrigin(currentOrigin(), body);
+
 /** The current stack, or that of the op whose gradient is being built. */
 export function currentOrigin(): Origin {
-  if (differentiated) return differentiated;
+  if (common) return common;
   const depth = Error.stackTraceLimit;
   Error.stackTraceLimit = DEPTH;
   const at = {};
@@ -41,13 +46,16 @@ export function currentOrigin(): Origin {
 }
 
 /** Runs `body`; its ops are recorded as the gradient of an op made at `origin`. */
-export function inGradientOf<T>({ at, part: made }: Origin, body: () => T): T {
-  const outer = differentiated;
-  differentiated = { at, ofGradient: true, part: made };
+export const inGradientOf = <T>({ at, part: made }: Origin, body: () => T): T =>
+  withOrigin({ at, ofGradient: true, part: made }, body);
+
+function withOrigin<T>(origin: Origin, body: () => T): T {
+  const outer = common;
+  common = origin;
   try {
     return body();
   } finally {
-    differentiated = outer;
+    common = outer;
   }
 }
 

@@ -5,7 +5,7 @@
 import type { HostArray } from '../../util/element-types.ts';
 import type { Attribute } from '../graph/attributes.ts';
 import type { Graph } from '../graph/graph.ts';
-import { currentOrigin, describeOrigin } from '../graph/origin.ts';
+import { atOneOrigin, currentOrigin, describeOrigin } from '../graph/origin.ts';
 import { isKeptInFloat32, type Precision } from '../graph/precision.ts';
 import type { GraphOutput } from '../native/capi.ts';
 import { DT } from '../native/dtype.ts';
@@ -69,6 +69,15 @@ export class RecordingBinding {
   }
 
   executeOp(
+    name: string,
+    attributes: readonly Attribute[],
+    inputs: readonly number[],
+    outputCount: number,
+  ): TensorMetadata[] {
+    return atOneOrigin(() => this.#record(name, attributes, inputs, outputCount));
+  }
+
+  #record(
     name: string,
     attributes: readonly Attribute[],
     inputs: readonly number[],
