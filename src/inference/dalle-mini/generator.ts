@@ -50,8 +50,8 @@ export async function openDalleMini(
     // Its product is in float32: guidance multiplies the rounding of logits.
     keeps: (name) => name === 'decoder.head.weight',
   });
-  const load = () =>
-    weights.loadEach(checkpoint.tensors(checkpoint.bestPart, weights.expected(), PageTensor.allocate));
+  const options = { expected: weights.expected(), allocate: PageTensor.allocate };
+  const load = () => weights.loadEach(checkpoint.tensors(checkpoint.bestPart, options));
   await load();
   return {
     what: 'DALL·E mini',

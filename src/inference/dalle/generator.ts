@@ -103,7 +103,8 @@ export class DalleGenerator implements Generator {
       // Their products are in float32; tied ones are tables of embeddings too.
       keeps: (name) => /^(text|image)_(head|embedding)\b/.test(name),
     });
-    await weights.loadEach(checkpoint.tensors(checkpoint.bestPart, weights.expected(), PageTensor.allocate));
+    const options = { expected: weights.expected(), allocate: PageTensor.allocate };
+    await weights.loadEach(checkpoint.tensors(checkpoint.bestPart, options));
     return new DalleGenerator(config, hashOf(checkpoint), codec, tokenizer, weights, precision);
   }
 
