@@ -28,6 +28,9 @@ import {
 /** Bytes of one write, and of one read of `inOrder`. */
 const CHUNK_BYTES = 2 ** 24;
 
+/** Reads of `inOrder` that are under way while bytes are used: another core copies the next ones. */
+const READS_AHEAD = 2;
+
 /** A tensor to write; a function is called when its data is written, so that not all tensors are in memory. */
 export interface TensorSource extends TensorInfo {
   readonly data: TensorArray | (() => TensorArray | Promise<TensorArray>);
@@ -219,24 +222,26 @@ export class SafetensorsFile {
     onBytes?: (bytes: Uint8Array) => void,
   ): AsyncGenerator<[name: string, tensor: TensorData]> {
     const spans = this.#spans(allocate);
-    const read = (): Promise<Span | undefined> => {
-      const { value: span } = spans.next();
-      const reading = span
-        ? this.#fill(span.bytes, span.position).then(() => span)
-        : Promise.resolve(undefined);
-      reading.catch(() => {}); // handled when its turn comes
-      return reading;
+    const reading: Promise<Span>[] = [];
+    const readAhead = (): void => {
+      while (reading.length < READS_AHEAD) {
+        const { value: span } = spans.next();
+        if (!span) return;
+        const read = this.#fill(span.bytes, span.position).then(() => span);
+        read.catch(() => {}); // handled when its turn comes
+        reading.push(read);
+      }
     };
     onBytes?.(this.#head);
-    let next = read();
     try {
-      for (let span = await next; span; span = await next) {
-        next = read();
+      for (readAhead(); reading.length > 0; ) {
+        const span = (await reading.shift()) as Span;
+        readAhead();
         onBytes?.(span.bytes);
         if (span.endsTensor) yield [span.name, span.tensor];
       }
     } finally {
-      await Promise.allSettled([next]);
+      await Promise.allSettled(reading);
     }
   }
 

@@ -10,7 +10,7 @@ import { type DalleMiniSpec, dalleMiniSpec } from '../../models/dalle-mini/model
 import { Weights } from '../../nn/weights.ts';
 import { loadTokenizer } from '../../tokenizers/load.ts';
 import { DvaeCodec } from '../dvae/codec.ts';
-import type { Generator, TokenModel } from '../sampler/generator.ts';
+import { type Generator, LoadedWeights, type TokenModel } from '../sampler/generator.ts';
 import { DalleMiniRows } from './decode.ts';
 
 /** Weights of products that steps alone compute, and the decoder's vectors. */
@@ -58,7 +58,7 @@ export async function openDalleMini(
     hash: hashOf(checkpoint),
     tokenizer,
     textLength: promptLength(model),
-    tokens: { ...dalleMiniTokens(model, weights, precision), restore: load },
+    tokens: { ...dalleMiniTokens(model, weights, precision), loaded: new LoadedWeights(load) },
     codec,
     defaults: sample,
     // Its training left captions out, so that guidance has its unconditional side.
