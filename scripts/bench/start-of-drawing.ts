@@ -1,15 +1,16 @@
 // The time from opening a generator's checkpoint to its first image token, against the time that reading its file of
-// weights takes, and the memory that both take.
+// weights takes, with the processor time of each stage and the bytes read, and the memory that all take.
 //
 //   node --import tsx scripts/bench/start-of-drawing.ts CHECKPOINT [--precision bfloat16] [--cold] [--json]
 //
 // The file is read once before, so that both sides find it in memory; with --cold it is put out of it before each.
 
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { readCheckpoint } from '../../src/checkpoint/read.ts';
+import { loadCheckpoint } from '../../src/checkpoint/read.ts';
 import { PRECISIONS } from '../../src/engine/graph/precision.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { useCallingThread } from '../../src/engine/session/threads.ts';
@@ -31,6 +32,31 @@ async function readThrough(path: string): Promise<void> {
   }
 }
 
+/** What a part of the work took. */
+interface Stage {
+  readonly seconds: number;
+  /** Time of the processor, in all threads. */
+  readonly processor: number;
+  /** Read through the system's calls, from disk or memory. */
+  readonly readMB: number;
+}
+
+function now(): Stage {
+  const { user, system } = process.cpuUsage();
+  const [, bytes = '0'] = /rchar: (\d+)/.exec(readFileSync('/proc/self/io', 'utf8')) ?? [];
+  return {
+    seconds: performance.now() / 1000,
+    processor: (user + system) / 1e6,
+    readMB: Number(bytes) / 2 ** 20,
+  };
+}
+
+const differences = (end: Stage, start: Stage): Stage => ({
+  seconds: end.seconds - start.seconds,
+  processor: end.processor - start.processor,
+  readMB: end.readMB - start.readMB,
+});
+
 await runScript(async () => {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
@@ -49,38 +75,42 @@ await runScript(async () => {
   const forget = (): void => {
     if (values.cold) execFileSync('dd', [`if=${part}`, 'iflag=nocache', 'count=0'], { stdio: 'ignore' });
   };
-  const timed = async <T>(body: () => Promise<T>): Promise<readonly [seconds: number, result: T]> => {
-    const start = performance.now();
-    const result = await body();
-    return [(performance.now() - start) / 1000, result];
-  };
   await readThrough(part);
   forget();
-  const [reading] = await timed(() => readThrough(part));
+  let last = now();
+  const stages: (Stage & { readonly name: string })[] = [];
+  const endStage = (name: string): void => {
+    const at = now();
+    stages.push({ name, ...differences(at, last) });
+    last = at;
+  };
+  await readThrough(part);
+  endStage('reading');
+  const reading = stages[0]?.seconds as number;
   forget();
 
   useCallingThread();
   const before = megabytes(process.pid, 'VmHWM') ?? 0;
   const started = performance.now();
-  const [verifying, checkpoint] = await timed(() =>
-    readCheckpoint(path, { kind: 'dalle', warn: console.warn }),
-  );
   const runtime = new Runtime();
-  const [opening, pipeline] = await timed(() => openPipeline(runtime, checkpoint, precision));
+  last = now();
+  const pipeline = await loadCheckpoint(path, { kind: 'dalle', warn: console.warn }, (checkpoint) =>
+    openPipeline(runtime, checkpoint, precision),
+  );
+  endStage('opening');
   const opened = megabytes(process.pid, 'VmHWM') ?? 0;
   const prompt = 'a red circle';
   const settings = { temperature: 1, guidance: 1, ...pipeline.generator.defaults };
   const stop = new AbortController();
   const captionTokens = pipeline.encode(prompt, { truncate: true }).tokens;
   let first = 0;
-  let second = 0;
   const images = pipeline.generate([{ prompt, captionTokens, seed: 1 }], settings, {
     batch: 1,
     signal: stop.signal,
     onToken: (done) => {
       if (done === 1) first = (performance.now() - started) / 1000;
-      if (done === 2) second = (performance.now() - started) / 1000;
-      if (done === 2) stop.abort();
+      endStage(`token ${done}`);
+      if (done === 3) stop.abort();
     },
   });
   await images.next().catch((error: Error) => {
@@ -89,16 +119,22 @@ await runScript(async () => {
   const most = megabytes(process.pid, 'VmHWM') ?? 0;
   await runtime.close();
   const report = {
-    ...{ precision, cold: values.cold, weightsMB: size / 2 ** 20 },
-    ...{ reading, verifying, opening, first, second, timesReading: first / reading },
+    ...{ precision, cold: values.cold, weightsMB: size / 2 ** 20, stages },
+    ...{ reading, first, timesReading: first / reading },
     ...{ beforeMB: before, openedMB: opened, mostMB: most, timesWeights: (most * 2 ** 20) / size },
   };
-  if (values.json) console.log(JSON.stringify(report));
-  else
+  if (values.json) {
+    console.log(JSON.stringify(report));
+    return;
+  }
+  for (const { name, seconds, processor, readMB } of stages)
     console.log(
-      `${precision}${values.cold ? ', file not in memory' : ''}: reading ${reading.toFixed(2)} s, verified after ${verifying.toFixed(2)} s, ` +
-        `opened ${opening.toFixed(2)} s later, first token after ${first.toFixed(2)} s (${report.timesReading.toFixed(2)} times), second after ${second.toFixed(2)} s\n` +
-        `weights ${report.weightsMB.toFixed(0)} MB, ${before.toFixed(0)} MB before, ${opened.toFixed(0)} MB opened, ` +
-        `${most.toFixed(0)} MB at most (${report.timesWeights.toFixed(2)} times)`,
+      `${name}: ${seconds.toFixed(2)} s, ${processor.toFixed(2)} s of the processor, ${readMB.toFixed(0)} MB read`,
     );
+  console.log(
+    `${precision}${values.cold ? ', file not in memory' : ''}: first token after ${first.toFixed(2)} s, ` +
+      `${report.timesReading.toFixed(2)} times reading\n` +
+      `weights ${report.weightsMB.toFixed(0)} MB, ${before.toFixed(0)} MB before, ${opened.toFixed(0)} MB opened, ` +
+      `${most.toFixed(0)} MB at most (${report.timesWeights.toFixed(2)} times)`,
+  );
 });

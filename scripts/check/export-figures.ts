@@ -38,7 +38,7 @@ const pixelsOf = (size: number): HostTensor => {
 async function clipFigures(runtime: Runtime, checkpoint: Checkpoint): Promise<Figures> {
   const config = checkpoint.config(looseModel(clipModelSchema)).model;
   const weights = new Weights(runtime, checkpoint.path, clipSpec(config));
-  await weights.loadEach(checkpoint.tensors('model', weights.expected()));
+  await weights.loadEach(checkpoint.tensors('model', { expected: weights.expected() }));
   const tokenizer = await loadTokenizer(checkpoint.tokenizerFile);
   const pixels = pixelsOf(config.image.size);
   const texts = textBatch(
@@ -71,7 +71,7 @@ async function dvaeFigures(runtime: Runtime, checkpoint: Checkpoint): Promise<Fi
   const config = checkpoint.config(looseModel(dvaeModelSchema)).model;
   const { spec, grid, encode, decodeCodes } = imageTokenizer(config);
   const weights = new Weights(runtime, checkpoint.path, spec);
-  await weights.loadEach(checkpoint.tensors('model', weights.expected()));
+  await weights.loadEach(checkpoint.tensors('model', { expected: weights.expected() }));
   const pixels = pixelsOf(config.imageSize);
   const codes = integers(IMAGES * grid ** 2, config.vocabulary, [IMAGES, grid, grid], 'codes');
   const encoded = runtime.compile('encode', ({ pixels }: { pixels: Tensor }) => {
@@ -94,7 +94,7 @@ async function dvaeFigures(runtime: Runtime, checkpoint: Checkpoint): Promise<Fi
 async function dalleFigures(runtime: Runtime, checkpoint: Checkpoint): Promise<Figures> {
   const config = checkpoint.config(looseModel(dalleModelSchema)).model;
   const weights = new Weights(runtime, checkpoint.path, dalleSpec(config));
-  await weights.loadEach(checkpoint.tensors('model', weights.expected()));
+  await weights.loadEach(checkpoint.tensors('model', { expected: weights.expected() }));
   const raw = integers(2 * 5, config.textVocabulary, [2, 5], 'text').data as Int32Array;
   const rows = [raw.slice(0, 5), raw.slice(5)];
   const text: HostTensor = {

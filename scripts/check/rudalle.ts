@@ -60,7 +60,7 @@ async function logitsFar(checkpoint: Checkpoint, theirs: Theirs): Promise<readon
   try {
     const { model } = checkpoint.config(dalleCheckpointSchema);
     const weights = new Weights(runtime, 'dalle', dalleSpec(model));
-    await weights.loadEach(checkpoint.tensors('model', weights.expected()));
+    await weights.loadEach(checkpoint.tensors('model', { expected: weights.expected() }));
     const run = runtime.compile('logits', ({ text, image }: { text: Tensor; image: Tensor }) => {
       const { text_BTV, image_BIV } = logits(weights.read(), text as Tensor2D, image as Tensor2D, model);
       return { text: text_BTV, image: image_BIV };

@@ -1,7 +1,9 @@
 // Images for prompts, each as soon as it is finished: what mm sample does, for programs. Writes no file and never ends
 // the process.
 
-import { readCheckpoint } from '../checkpoint/read.ts';
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { loadCheckpoint, readCheckpoint } from '../checkpoint/read.ts';
+import type { Precision } from '../engine/graph/precision.ts';
 import { assertPrecision } from '../engine/session/assert-precision.ts';
 import { Runtime } from '../engine/session/runtime.ts';
 import { useCallingThread } from '../engine/session/threads.ts';
@@ -59,13 +61,13 @@ export async function* sample(options: SampleOptions): AsyncGenerator<SampledIma
     });
   }
   const warn = resolved.onWarning ?? ((message: string) => process.emitWarning(message));
-  const checkpoint = await readCheckpoint(modelPath(resolved, recipe), { kind: 'dalle', warn });
+  const path = modelPath(resolved, recipe);
   const clipCheckpoint = clip === undefined ? undefined : await readCheckpoint(clip, { kind: 'clip', warn });
   useCallingThread();
-  const runtime = new Runtime();
+  const { checkpoint, runtime, pipeline } = await loadCheckpoint(path, { kind: 'dalle', warn }, (found) =>
+    openGenerator(found, resolved.precision ?? DEFAULTS.precision),
+  );
   try {
-    await assertPrecision(runtime, resolved.precision ?? DEFAULTS.precision);
-    const pipeline = await openPipeline(runtime, checkpoint, resolved.precision ?? DEFAULTS.precision);
     if (recipe) assertSameModel(recipe, pipeline.generator, checkpoint.path, resolved.like as string);
     const conditions = await conditionsOf(pipeline, resolved, recipe);
     const { candidates } = choiceOf(resolved);
@@ -75,6 +77,18 @@ export async function* sample(options: SampleOptions): AsyncGenerator<SampledIma
     yield* sampleWith(pipeline, checkpoint.path, conditions, resolved, recipe, openClip, warn);
   } finally {
     await runtime.close();
+  }
+}
+
+/** The pipeline of a checkpoint, and its runtime, which the caller closes. */
+async function openGenerator(checkpoint: Checkpoint, precision: Precision) {
+  const runtime = new Runtime();
+  try {
+    await assertPrecision(runtime, precision);
+    return { checkpoint, runtime, pipeline: await openPipeline(runtime, checkpoint, precision) };
+  } catch (error) {
+    await runtime.close();
+    throw error;
   }
 }
 

@@ -1,4 +1,5 @@
-// An opened checkpoint folder: its state, its configuration, and its tensors, which are read on demand.
+// An opened checkpoint folder: its state, its configuration, and its tensors, which are read on demand. Tensors are
+// verified by the hash of their whole file: in the same pass where all are read in turn, before where only some are.
 
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
@@ -8,26 +9,69 @@ import { DataError } from '../util/errors.ts';
 import type { TensorData } from './dtype.ts';
 import { widen } from './half.ts';
 import { type Expected, matchTensors } from './match.ts';
-import { type Allocate, SafetensorsFile } from './safetensors.ts';
+import { type Allocate, type FileRecord, SafetensorsFile } from './safetensors.ts';
 import {
   type CheckpointState,
   CONFIG_FILE,
   DVAE_FOLDER,
   DVAE_STATE,
   type FileName,
+  PARTS,
   type Part,
   partFile,
   readState,
   TOKENIZER_FILE,
+  TRAINING_FILES,
 } from './state.ts';
+import { changed, verifyFile, verifyFolder } from './verify.ts';
+
+export interface TensorOptions {
+  /** Names and shapes that the part must have exactly, checked first. */
+  readonly expected?: Expected;
+  /** Which names `expected` is about; all of them by default. */
+  readonly isExpected?: (name: string) => boolean;
+  /** Makes the tensor to read into, where it has a place for it. Without it, 16-bit floats are widened to float32. */
+  readonly allocate?: Allocate;
+}
 
 export class Checkpoint {
   readonly path: string;
   readonly state: CheckpointState;
+  /** Parts whose hashes were compared. */
+  readonly #verified = new Set<Part>();
+  #dvae: Promise<Checkpoint> | undefined;
 
-  constructor(path: string, state: CheckpointState) {
+  private constructor(path: string, state: CheckpointState) {
     this.path = path;
     this.state = state;
+  }
+
+  /** Opens a folder, with all verified but the hashes of its tensors; see `verifyFolder`. */
+  static async open(path: string, needed: { readonly optimizer: boolean }): Promise<Checkpoint> {
+    return new Checkpoint(path, await verifyFolder(path, needed));
+  }
+
+  /**
+   * Verifies what is not yet, including a DALL·E checkpoint's dVAE.
+   * @param optimizer whether to verify the files that only training needs
+   * @throws DamagedCheckpointError
+   */
+  async verify({ optimizer }: { readonly optimizer: boolean }): Promise<void> {
+    for (const part of PARTS) {
+      const isNeeded = optimizer || !TRAINING_FILES.includes(partFile(part));
+      if (isNeeded && this.has(part)) await this.#verify(part);
+    }
+    if (Object.hasOwn(this.state.files, DVAE_STATE)) await (await this.dvae()).verify({ optimizer: false });
+  }
+
+  async #verify(part: Part): Promise<void> {
+    if (this.#verified.has(part)) return;
+    await verifyFile(this.#fileOf(partFile(part), part, partFile(part)), this.#record(part));
+    this.#verified.add(part);
+  }
+
+  #record(part: Part): FileRecord {
+    return this.state.files[partFile(part)] as FileRecord;
   }
 
   has(part: Part): boolean {
@@ -59,7 +103,8 @@ export class Checkpoint {
   /** The dVAE inside a DALL·E checkpoint. */
   async dvae(): Promise<Checkpoint> {
     const path = this.#fileOf(DVAE_STATE, 'dVAE', DVAE_FOLDER);
-    return new Checkpoint(path, await readState(path));
+    this.#dvae ??= readState(path).then((state) => new Checkpoint(path, state));
+    return this.#dvae;
   }
 
   /** The names of the tensors of a part, in the order of the file. Throws DataError when the part is missing. */
@@ -70,22 +115,43 @@ export class Checkpoint {
   }
 
   /**
-   * The tensors of a part one by one, 16-bit floats widened to float32 unless `allocate` is given.
-   * @param expected names and shapes that the part must have exactly, checked first
-   * @param allocate see `SafetensorsFile.read`
-   * @throws DataError when they do not match, or the part is missing
+   * The tensors of a part one by one, in the order of the file. The last one is yielded once all bytes of the file are
+   * verified: stop before, and none is.
+   * @throws DamagedCheckpointError; DataError when they do not match, or the part is missing
    */
   async *tensors(
     part: Part,
-    expected?: Expected,
-    allocate?: Allocate,
+    options: TensorOptions = {},
   ): AsyncGenerator<[name: string, tensor: TensorData]> {
-    const file = await this.file(part);
+    const path = this.#fileOf(partFile(part), part, partFile(part));
+    try {
+      yield* this.#tensors(path, part, options);
+    } catch (error) {
+      // A file that cannot be read, or does not fit, may be one that has changed.
+      await this.#verify(part);
+      throw error;
+    }
+  }
+
+  async *#tensors(
+    path: string,
+    part: Part,
+    { expected, isExpected = () => true, allocate }: TensorOptions,
+  ): ReturnType<Checkpoint['tensors']> {
+    const hash = this.#verified.has(part) ? undefined : createHash('sha256');
+    const verify = (): void => {
+      if (hash && hash.digest('hex') !== this.#record(part).sha256) throw changed(path);
+      this.#verified.add(part);
+    };
+    const file = await SafetensorsFile.open(path);
     try {
       const infos = new Map(file.names.map((name) => [name, file.info(name)]));
-      if (expected !== undefined) matchTensors(infos, expected, file.path);
-      for (const name of file.names) {
-        const tensor = await file.read(name, allocate);
+      if (expected !== undefined)
+        matchTensors(new Map([...infos].filter(([name]) => isExpected(name))), expected, path);
+      let left = infos.size;
+      if (left === 0) verify();
+      for await (const [name, tensor] of file.inOrder(allocate, (bytes) => hash?.update(bytes))) {
+        if (--left === 0) verify();
         yield [name, allocate ? tensor : widen(tensor)];
       }
     } finally {
@@ -108,13 +174,15 @@ export class Checkpoint {
   /** All tensors of a part, by name; see `tensors`. */
   async read(part: Part, expected?: Expected): Promise<Map<string, TensorData>> {
     const all = new Map<string, TensorData>();
-    for await (const [name, tensor] of this.tensors(part, expected)) all.set(name, tensor);
+    for await (const [name, tensor] of this.tensors(part, expected && { expected })) all.set(name, tensor);
     return all;
   }
 
-  /** The opened file of a part, which the caller closes. Throws DataError when the part is missing. */
-  file(part: Part): Promise<SafetensorsFile> {
-    return SafetensorsFile.open(this.#fileOf(partFile(part), part, partFile(part)));
+  /** The opened file of a part, verified, which the caller closes. Throws DataError when the part is missing. */
+  async file(part: Part): Promise<SafetensorsFile> {
+    const path = this.#fileOf(partFile(part), part, partFile(part));
+    await this.#verify(part);
+    return SafetensorsFile.open(path);
   }
 
   #fileOf(file: FileName, what: string, name: string): string {

@@ -6,7 +6,6 @@ import { DataError } from '../util/errors.ts';
 import { Checkpoint } from './checkpoint.ts';
 import { RunCheckpoints, type Warn } from './run-checkpoints.ts';
 import { DamagedCheckpointError } from './state.ts';
-import { verifyCheckpoint } from './verify.ts';
 
 export interface CheckpointReadOptions {
   /** The kind that the checkpoint must be of; any without it. */
@@ -18,16 +17,32 @@ export interface CheckpointReadOptions {
 }
 
 /**
- * Opens the checkpoint folder `path`, or the newest whole checkpoint of the run folder `path`.
+ * Opens the checkpoint folder `path`, or the newest whole checkpoint of the run folder `path`, and verifies its files.
  * @throws DataError naming the file that is missing or damaged, or the kind of the checkpoint when it is another
  */
-export async function readCheckpoint(
+export function readCheckpoint(path: string, options: CheckpointReadOptions): Promise<Checkpoint> {
+  const { optimizer = false } = options;
+  return loadCheckpoint(path, options, async (checkpoint) => {
+    await checkpoint.verify({ optimizer });
+    return checkpoint;
+  });
+}
+
+/**
+ * Opens the checkpoint folder `path`, or the newest whole checkpoint of the run folder `path`, and has `load` read it:
+ * its tensors are verified as they are read, in one pass over their files. Where a checkpoint of a run turns out to be
+ * damaged, `load` is called again, with the one before it.
+ * @throws DataError as `readCheckpoint` does
+ */
+export function loadCheckpoint<T>(
   path: string,
   { kind, optimizer = false, warn }: CheckpointReadOptions,
-): Promise<Checkpoint> {
-  const checkpoint = await find(path, optimizer, warn);
-  if (kind !== undefined) assertTrainable(checkpoint, kind, optimizer);
-  return checkpoint;
+  load: (checkpoint: Checkpoint) => Promise<T>,
+): Promise<T> {
+  return find(path, optimizer, warn, async (checkpoint) => {
+    if (kind !== undefined) assertTrainable(checkpoint, kind, optimizer);
+    return load(checkpoint);
+  });
 }
 
 /**
@@ -47,7 +62,12 @@ export function assertTrainable(checkpoint: Checkpoint, kind: ModelKind, optimiz
   }
 }
 
-async function find(path: string, optimizer: boolean, warn: Warn): Promise<Checkpoint> {
+async function find<T>(
+  path: string,
+  optimizer: boolean,
+  warn: Warn,
+  load: (checkpoint: Checkpoint) => Promise<T>,
+): Promise<T> {
   const stats = await stat(path).catch(() => undefined);
   if (!stats?.isDirectory()) {
     throw new DataError(
@@ -62,9 +82,11 @@ async function find(path: string, optimizer: boolean, warn: Warn): Promise<Check
     );
   }
   const checkpoints = new RunCheckpoints(path);
-  if (!(await checkpoints.exists())) return new Checkpoint(path, await verifyCheckpoint(path, { optimizer }));
-  const newest = await checkpoints.newest({ optimizer, warn });
-  if (newest) return newest;
+  if (!(await checkpoints.exists())) return load(await Checkpoint.open(path, { optimizer }));
+  const newest = await checkpoints.load({ optimizer, warn }, async (checkpoint) => ({
+    loaded: await load(checkpoint),
+  }));
+  if (newest) return newest.loaded;
   throw new DataError('the run has no whole checkpoint', {
     code: 'E_NO_CHECKPOINT',
     where: path,

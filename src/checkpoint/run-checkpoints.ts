@@ -5,7 +5,6 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Checkpoint } from './checkpoint.ts';
 import { DamagedCheckpointError } from './state.ts';
-import { verifyCheckpoint } from './verify.ts';
 
 /** Called with a sentence about each damaged checkpoint that is skipped. */
 export type Warn = (message: string) => void;
@@ -50,15 +49,27 @@ export class RunCheckpoints {
       .sort((a, b) => a - b);
   }
 
+  /** The newest whole checkpoint, verified; see `load`. */
+  newest(options: NewestOptions): Promise<Checkpoint | undefined> {
+    return this.load(options, async (checkpoint) => {
+      await checkpoint.verify(options);
+      return checkpoint;
+    });
+  }
+
   /**
-   * The newest whole checkpoint, verified; damaged ones are skipped with a warning.
+   * What `load` makes of the newest checkpoint. Where that is damaged, also where `load` finds out as it reads tensors,
+   * the one before it is taken, with a warning.
+   * @returns undefined without a whole checkpoint
    * @throws DataError when the newest was written by a newer version of mm
    */
-  async newest({ optimizer, warn }: NewestOptions): Promise<Checkpoint | undefined> {
+  async load<T>(
+    { optimizer, warn }: NewestOptions,
+    load: (checkpoint: Checkpoint) => Promise<T>,
+  ): Promise<T | undefined> {
     for (const step of (await this.steps()).reverse()) {
-      const path = this.path(step);
       try {
-        return new Checkpoint(path, await verifyCheckpoint(path, { optimizer }));
+        return await load(await Checkpoint.open(this.path(step), { optimizer }));
       } catch (error) {
         if (!(error instanceof DamagedCheckpointError)) throw error;
         warn(`skipping a damaged checkpoint: ${error.message} (${error.where})`);

@@ -25,8 +25,11 @@ import {
   type UnreadableTensor,
 } from './safetensors-header.ts';
 
-/** Bytes of one write. */
+/** Bytes of one write, and of one read of `inOrder`. */
 const CHUNK_BYTES = 2 ** 24;
+
+/** Reads of `inOrder` that are under way while bytes are used: another core copies the next ones. */
+const READS_AHEAD = 2;
 
 /** A tensor to write; a function is called when its data is written, so that not all tensors are in memory. */
 export interface TensorSource extends TensorInfo {
@@ -108,7 +111,23 @@ export async function writeSafetensors(
   return { bytes: written, sha256: hash.digest('hex') };
 }
 
-async function readHeader(file: FileHandle, where: string): Promise<{ header: Header; dataStart: number }> {
+/** A part of a tensor to read. */
+interface Span {
+  readonly name: string;
+  readonly tensor: TensorData;
+  readonly bytes: Uint8Array;
+  /** Where it is in the file. */
+  readonly position: number;
+  readonly endsTensor: boolean;
+}
+
+/** The bytes before the data, which starts at `head.length`, and what they say. */
+interface FileStart {
+  readonly header: Header;
+  readonly head: Uint8Array;
+}
+
+async function readHeader(file: FileHandle, where: string): Promise<FileStart> {
   const { size } = await file.stat();
   if (size < LENGTH_BYTES) throw malformed(`it has ${size} bytes`, where);
   const length = Buffer.alloc(LENGTH_BYTES);
@@ -118,9 +137,21 @@ async function readHeader(file: FileHandle, where: string): Promise<{ header: He
   const dataStart = LENGTH_BYTES + Number(headerBytes);
   if (dataStart > size)
     throw malformed(`it has ${size} bytes, and its header alone claims ${dataStart}`, where);
-  const json = Buffer.alloc(Number(headerBytes));
-  await readFully(file, json, LENGTH_BYTES, () => malformed('the file ends too early', where));
-  return { header: parseHeader(json, size - dataStart, where), dataStart };
+  const head = Buffer.alloc(dataStart);
+  await readFully(file, head, 0, () => malformed('the file ends too early', where));
+  return { header: parseHeader(head.subarray(LENGTH_BYTES), size - dataStart, where), head };
+}
+
+/** A tensor to fill, and its bytes. */
+function roomFor(
+  { dtype, shape, begin, end }: PlacedTensor,
+  allocate?: Allocate,
+): { readonly tensor: TensorData; readonly bytes: Uint8Array } {
+  const { array } = ELEMENT_TYPES[dtype];
+  const own = (): TensorData => ({ dtype, shape, data: new array(new ArrayBuffer(end - begin)) });
+  const tensor = allocate?.(dtype, shape) ?? own();
+  const { buffer, byteOffset } = tensor.data;
+  return { tensor, bytes: new Uint8Array(buffer, byteOffset, end - begin) };
 }
 
 /** An open safetensors file; only its header is in memory. */
@@ -129,14 +160,14 @@ export class SafetensorsFile {
   readonly metadata: Readonly<Record<string, string>>;
   readonly #file: FileHandle;
   readonly #tensors: ReadonlyMap<string, PlacedTensor | UnreadableTensor>;
-  readonly #dataStart: number;
+  readonly #head: Uint8Array;
 
-  private constructor(path: string, file: FileHandle, header: Header, dataStart: number) {
+  private constructor(path: string, file: FileHandle, { header, head }: FileStart) {
     this.path = path;
     this.metadata = header.metadata;
     this.#file = file;
     this.#tensors = header.tensors;
-    this.#dataStart = dataStart;
+    this.#head = head;
   }
 
   /** Opens a file and checks its header; the caller closes it. Throws DataError. */
@@ -146,8 +177,7 @@ export class SafetensorsFile {
     });
     try {
       if ((await file.stat()).isDirectory()) throw malformed('it is a folder', path);
-      const { header, dataStart } = await readHeader(file, path);
-      return new SafetensorsFile(path, file, header, dataStart);
+      return new SafetensorsFile(path, file, await readHeader(file, path));
     } catch (error) {
       await file.close();
       throw error;
@@ -174,21 +204,63 @@ export class SafetensorsFile {
     return found && 'code' in found ? { dtype: found.code, shape: found.shape } : this.#placed(name);
   }
 
-  /** Reads one tensor and nothing else. @param allocate makes the tensor to read into, where it has a place for it */
-  async read(name: string, allocate?: Allocate): Promise<TensorData> {
-    const { dtype, shape, begin, end } = this.#placed(name);
-    const { array } = ELEMENT_TYPES[dtype];
-    const tensor = allocate?.(dtype, shape) ?? {
-      dtype,
-      shape,
-      data: new array(new ArrayBuffer(end - begin)),
-    };
-    const { buffer, byteOffset } = tensor.data;
-    const bytes = new Uint8Array(buffer, byteOffset, end - begin);
-    await readFully(this.#file, bytes, this.#dataStart + begin, () =>
-      malformed('the file ends too early', this.path),
-    );
+  /** Reads one tensor and nothing else. */
+  async read(name: string): Promise<TensorData> {
+    const placed = this.#placed(name);
+    const { tensor, bytes } = roomFor(placed);
+    await this.#fill(bytes, this.#head.length + placed.begin);
     return tensor;
+  }
+
+  /**
+   * Every tensor, in the order of the file. The next bytes are read while the last ones are used.
+   * @param allocate makes the tensor to read into, where it has a place for it
+   * @param onBytes is given the file's bytes from its first to its last, those of a tensor before it is yielded
+   */
+  async *inOrder(
+    allocate?: Allocate,
+    onBytes?: (bytes: Uint8Array) => void,
+  ): AsyncGenerator<[name: string, tensor: TensorData]> {
+    const spans = this.#spans(allocate);
+    const reading: Promise<Span>[] = [];
+    const readAhead = (): void => {
+      while (reading.length < READS_AHEAD) {
+        const { value: span } = spans.next();
+        if (!span) return;
+        const read = this.#fill(span.bytes, span.position).then(() => span);
+        read.catch(() => {}); // handled when its turn comes
+        reading.push(read);
+      }
+    };
+    onBytes?.(this.#head);
+    try {
+      for (readAhead(); reading.length > 0; ) {
+        const span = (await reading.shift()) as Span;
+        readAhead();
+        onBytes?.(span.bytes);
+        if (span.endsTensor) yield [span.name, span.tensor];
+      }
+    } finally {
+      await Promise.allSettled(reading);
+    }
+  }
+
+  *#spans(allocate?: Allocate): Generator<Span, undefined> {
+    const placed = this.names.map((name) => ({ name, ...this.#placed(name) }));
+    for (const { name, ...place } of placed.sort((a, b) => a.begin - b.begin || a.end - b.end)) {
+      const { tensor, bytes } = roomFor(place, allocate);
+      let start = 0;
+      do {
+        const part = bytes.subarray(start, start + CHUNK_BYTES);
+        const position = this.#head.length + place.begin + start;
+        start += part.length;
+        yield { name, tensor, bytes: part, position, endsTensor: start === bytes.length };
+      } while (start < bytes.length);
+    }
+  }
+
+  #fill(bytes: Uint8Array, position: number): Promise<void> {
+    return readFully(this.#file, bytes, position, () => malformed('the file ends too early', this.path));
   }
 
   async readAll(): Promise<Map<string, TensorData>> {

@@ -23,6 +23,7 @@ export const DVAE_STATE = `${DVAE_FOLDER}/${STATE_FILE}` as const;
 export const PARTS = ['model', 'ema', 'optimizer', 'compression', 'external'] as const;
 export type Part = (typeof PARTS)[number];
 export const partFile = (part: Part) => `${part}.safetensors` as const;
+export const TENSOR_FILES: readonly string[] = PARTS.map(partFile);
 /** Files that only continued training needs. */
 export const TRAINING_FILES: readonly string[] = [partFile('optimizer'), partFile('compression')];
 

@@ -109,18 +109,27 @@ export class Weights<S extends SpecTree = SpecTree> {
     const missing = new Set(this.entries.keys());
     let held = new Map<string, HostTensor>();
     let bytes = 0;
+    let setting: Promise<void> = Promise.resolve();
+    // The values that come next are read while the last ones are set.
     const flush = async (): Promise<void> => {
-      if (held.size > 0) await this.#assign([...held.keys()], held);
+      await setting;
+      if (held.size > 0) setting = this.#assign([...held.keys()], held);
+      setting.catch(() => {}); // thrown when it is awaited
       held = new Map();
       bytes = 0;
     };
-    for await (const [name, value] of values) {
-      if (!missing.delete(name)) continue;
-      held.set(name, value);
-      bytes += value.data.byteLength;
-      if (bytes >= chunkBytes) await flush();
+    try {
+      for await (const [name, value] of values) {
+        if (!missing.delete(name)) continue;
+        held.set(name, value);
+        bytes += value.data.byteLength;
+        if (bytes >= chunkBytes) await flush();
+      }
+      await flush();
+    } finally {
+      await Promise.allSettled([setting]);
     }
-    await flush();
+    await setting;
     const [first] = missing;
     if (first !== undefined) throw new RangeError(`no value for parameter ${first}`);
   }

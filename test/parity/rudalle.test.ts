@@ -16,7 +16,7 @@ import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor2D, tf } from '../../src/engine/tfjs/tf.ts';
 import { exportModel } from '../../src/export/export.ts';
 import { DalleGenerator } from '../../src/inference/dalle/generator.ts';
-import { Pipeline } from '../../src/inference/sampler/pipeline.ts';
+import { Pipeline, type Unfinished } from '../../src/inference/sampler/pipeline.ts';
 import { maxCaptionTokens, padCaption } from '../../src/models/dalle/config.ts';
 import { dalleLoss } from '../../src/models/dalle/loss.ts';
 import { type DalleParameters, dalleSpec, logits } from '../../src/models/dalle/model.ts';
@@ -175,6 +175,38 @@ for (const version of VERSIONS)
       }
     });
   });
+
+test('weights that were given back once they were packed are loaded again for other prompts', async () => {
+  const runtime = new Runtime();
+  try {
+    const { path } = ofVersion('v3');
+    const checkpoint = await readCheckpoint(path, { kind: 'dalle', warn: assert.fail });
+    const pipeline = new Pipeline(runtime, await DalleGenerator.open(runtime, checkpoint));
+    const settings = { temperature: 1, topK: 1, guidance: 1 };
+    const calls = [
+      { asked: [0, 0], batch: 1 },
+      { asked: [0], batch: 1 },
+      { asked: [1, 2], batch: 1 },
+      { asked: [2, 0, 1], batch: 3 },
+      { asked: [1], batch: 1 },
+    ];
+    for (const { asked, batch } of calls) {
+      const requests = asked.map((i) => {
+        const prompt = expected.prompts[i] as string;
+        const { tokens: captionTokens } = pipeline.encode(prompt, { truncate: true });
+        return { prompt, captionTokens, seed: 1 };
+      });
+      const codes = new Map<number, readonly number[]>();
+      const onToken = (_: number, { first, imageTokens }: Unfinished) => codes.set(first, [...imageTokens]);
+      for await (const { size } of pipeline.generate(requests, settings, { batch, onToken }))
+        assert.equal(size, 48);
+      const drawn = asked.map((i) => expected.v3.drawn[i]);
+      assert.deepEqual([...codes.values()].flat(), drawn.flat());
+    }
+  } finally {
+    await runtime.close();
+  }
+});
 
 test("version 2's loss is the package's", () => {
   const { p, text_BT, image_BI, model } = ofVersion('v2');

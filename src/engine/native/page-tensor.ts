@@ -1,6 +1,7 @@
 // Tensors in separate pages, for weights: a file is read straight into the memory that TensorFlow uses, and the pages
 // go back to the system once TensorFlow needs the tensor no more. In the heap, matrices that are given back one by one
-// (`releases`) would leave holes. Huge pages (madvise) do not pay: see docs/LOG.md.
+// (`releases`) would leave holes. Huge pages (madvise) do not pay: see docs/LOG.md. Tensors are cut from large regions,
+// which get memory where they are filled, as V8 collects garbage for each new array outside of its heap.
 
 import type { ElementType, HostArray } from '../../util/element-types.ts';
 import { sizeOf } from '../../util/shape.ts';
@@ -11,10 +12,38 @@ import type { HostTensor } from './tensor.ts';
 
 /** Smaller tensors stay in the heap. */
 const MIN_BYTES = 2 ** 20;
+/** Address space taken at a time. */
+const REGION_BYTES = 2 ** 30;
+/** A multiple of every system's pages, which are 4 to 64 KB. */
+const PAGE_BYTES = 2 ** 16;
 
 // Linux's numbers of <sys/mman.h>.
 const READ_WRITE = 0x1 | 0x2;
-const PRIVATE_ANONYMOUS = 0x02 | 0x20;
+const PRIVATE_ANONYMOUS_NORESERVE = 0x02 | 0x20 | 0x4000;
+
+/** Address space, of which the first `used` bytes are given away. */
+interface Region {
+  readonly address: Pointer;
+  readonly buffer: ArrayBuffer;
+  used: number;
+}
+let region: Region | undefined;
+
+/** `bytes` of the region, or of a new one; undefined where there is no memory. */
+function cut(
+  bytes: number,
+): { readonly address: Pointer; readonly buffer: ArrayBuffer; readonly offset: number } | undefined {
+  const whole = Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
+  if (!region || region.used + whole > region.buffer.byteLength) {
+    const size = Math.max(REGION_BYTES, whole);
+    const address = memory().mmap(null, size, READ_WRITE, PRIVATE_ANONYMOUS_NORESERVE, -1, 0);
+    if (address === null || BigInt.asIntN(64, address) === -1n) return undefined;
+    region = { address, buffer: koffi.view(address, size), used: 0 };
+  }
+  const offset = region.used;
+  region.used += whole;
+  return { address: region.address + BigInt(offset), buffer: region.buffer, offset };
+}
 
 /** A tensor to be filled through `data`, then fed to one run. */
 export class PageTensor implements HostTensor {
@@ -34,15 +63,15 @@ export class PageTensor implements HostTensor {
   static allocate(dtype: ElementType, shape: readonly number[]): PageTensor | undefined {
     const bytes = sizeOf(shape) * elementBytes(DT[dtype]);
     if (process.platform !== 'linux' || bytes < MIN_BYTES) return undefined;
-    const { mmap, munmap } = memory();
-    const address = mmap(null, bytes, READ_WRITE, PRIVATE_ANONYMOUS, -1, 0);
-    if (address === null || BigInt.asIntN(64, address) === -1n) return undefined;
+    const place = cut(bytes);
+    if (!place) return undefined;
     const dims = shape.map(BigInt);
-    const native = capi().newTensor(DT[dtype], dims, dims.length, address, bytes, munmap, null);
-    const data = new (arrayType(DT[dtype]) as unknown as new (b: ArrayBuffer) => HostArray)(
-      koffi.view(address, bytes),
-    );
-    return new PageTensor(dtype, shape, data, native);
+    const { munmap } = memory();
+    const native = capi().newTensor(DT[dtype], dims, dims.length, place.address, bytes, munmap, null);
+    const array = arrayType(DT[dtype]) as unknown as new (
+      ...args: [buffer: ArrayBuffer, offset: number, length: number]
+    ) => HostArray;
+    return new PageTensor(dtype, shape, new array(place.buffer, place.offset, sizeOf(shape)), native);
   }
 
   /** @throws Error when the tensor was fed to a run */

@@ -25,6 +25,7 @@ export async function packsOnce(
   );
   const runtime = new Runtime();
   try {
+    if (!runtime.packsWeights) return false;
     for (const [kind, { shape, dtype }] of kinds) {
       const [inputs, outputs] = shape as [number, number];
       const weight = runtime.variable(kind, shape, dtype);
@@ -32,7 +33,7 @@ export async function packsOnce(
         weight.assign(values);
         return {};
       });
-      await set({ values: pattern([inputs, outputs], PageTensor.allocate('float32', [inputs, outputs])) });
+      await set({ values: firstRow([inputs, outputs]) });
       const multiply = runtime.compile(
         kind,
         ({ x }: { x: Tensor }) => ({ y: affine(x as Tensor2D, weight.read()) }),
@@ -48,10 +49,21 @@ export async function packsOnce(
   }
 }
 
-/** Numbers from 1 to 7 of no regular order. @param into a tensor to fill, of that shape */
-function pattern(shape: readonly [number, number], into?: HostTensor): HostTensor {
-  const tensor = into ?? { dtype: 'float32', shape, data: new Float32Array(shape[0] * shape[1]) };
-  const { data } = tensor;
-  for (let i = 0; i < data.length; i++) data[i] = 1 + (((i * 2_654_435_761) >>> 7) % 7);
-  return tensor;
+/** Numbers from 1 to 7 of no regular order. */
+const numberAt = (i: number): number => 1 + (((i * 2_654_435_761) >>> 7) % 7);
+
+function pattern([rows, columns]: readonly [number, number]): HostTensor {
+  const data = Float32Array.from({ length: rows * columns }, (_, i) => numberAt(i));
+  return { dtype: 'float32', shape: [rows, columns], data };
+}
+
+/** A matrix of zeros below its first row: a large one is neither filled nor, in pages of its own, in memory. */
+function firstRow(shape: readonly [number, number]): HostTensor {
+  const [rows, columns] = shape;
+  const tensor = PageTensor.allocate('float32', shape) ?? {
+    ...{ dtype: 'float32', shape },
+    data: new Float32Array(rows * columns),
+  };
+  for (let i = 0; i < columns; i++) tensor.data[i] = numberAt(i);
+  return tensor as HostTensor;
 }

@@ -30,6 +30,7 @@ import { Graph } from '../graph/graph.ts';
 import type { GraphOutput } from '../native/capi.ts';
 import { withLargeBlocksApart } from '../native/heap.ts';
 import type { HostTensor } from '../native/tensor.ts';
+import { canPackWeights } from '../ops/packed-weights.ts';
 import { useTensorFlow } from '../tfjs/backend.ts';
 import type { ReplicaDevices } from '../tfjs/trace.ts';
 import { isBuilding } from '../tfjs/trace.ts';
@@ -114,6 +115,11 @@ export class Runtime {
   /** The devices that each hold a replica of the training state; one unless more were asked for. */
   get replicas(): ReplicaDevices {
     return this.#replicas;
+  }
+
+  /** Whether products of frozen weights keep packed copies of them (ops/packed-weights.ts). */
+  get packsWeights(): boolean {
+    return this.#hasOnlyCpus && canPackWeights(this.#graph.api);
   }
 
   /** Version of libtensorflow. */

@@ -79,7 +79,8 @@ export class ClipPipeline {
         yield [name, value] as const;
       }
     }
-    await weights.loadEach(withLogits(checkpoint.tensors(checkpoint.bestPart, weights.expected())));
+    const tensors = checkpoint.tensors(checkpoint.bestPart, { expected: weights.expected() });
+    await weights.loadEach(withLogits(tensors));
     return new ClipPipeline(
       config,
       featureHash(checkpoint, config),

@@ -10,7 +10,7 @@ import { type DalleMiniSpec, dalleMiniSpec } from '../../models/dalle-mini/model
 import { Weights } from '../../nn/weights.ts';
 import { loadTokenizer } from '../../tokenizers/load.ts';
 import { DvaeCodec } from '../dvae/codec.ts';
-import type { Generator, TokenModel } from '../sampler/generator.ts';
+import { type Generator, LoadedWeights, type TokenModel } from '../sampler/generator.ts';
 import { DalleMiniRows } from './decode.ts';
 
 /** Weights of products that steps alone compute, and the decoder's vectors. */
@@ -50,15 +50,15 @@ export async function openDalleMini(
     // Its product is in float32: guidance multiplies the rounding of logits.
     keeps: (name) => name === 'decoder.head.weight',
   });
-  const load = () =>
-    weights.loadEach(checkpoint.tensors(checkpoint.bestPart, weights.expected(), PageTensor.allocate));
+  const options = { expected: weights.expected(), allocate: PageTensor.allocate };
+  const load = () => weights.loadEach(checkpoint.tensors(checkpoint.bestPart, options));
   await load();
   return {
     what: 'DALL·E mini',
     hash: hashOf(checkpoint),
     tokenizer,
     textLength: promptLength(model),
-    tokens: { ...dalleMiniTokens(model, weights, precision), restore: load },
+    tokens: { ...dalleMiniTokens(model, weights, precision), loaded: new LoadedWeights(load) },
     codec,
     defaults: sample,
     // Its training left captions out, so that guidance has its unconditional side.

@@ -21,11 +21,14 @@ import { loadTokenizer } from '../../tokenizers/load.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { UsageError } from '../../util/errors.ts';
 import { DvaeCodec } from '../dvae/codec.ts';
-import type { CaptionModel, Generator, TokenModel } from '../sampler/generator.ts';
+import { type CaptionModel, type Generator, LoadedWeights, type TokenModel } from '../sampler/generator.ts';
 import type { SampleSettings } from '../sampler/sampling.ts';
 import { CaptionCompleter } from './complete.ts';
 import { cachedImageTokens, decodeStep, placeInCache, prefill } from './decode.ts';
 import { KvCache } from './kv-cache.ts';
+
+/** Weights of products of steps, and vectors. */
+const STEP_WEIGHTS = /^(blocks|norm|head_norm|image_head)\b/;
 
 /** The joint Transformer, as the sampler sees it. */
 export const dalleTokens = (
@@ -36,7 +39,9 @@ export const dalleTokens = (
   precision,
   imageLength: imageLength(config),
   imageVocabulary: config.imageVocabulary,
-  variables: weights.variables,
+  variables: Array.from(weights.entries).flatMap(([name, { variable }]) =>
+    STEP_WEIGHTS.test(name) ? [variable] : [],
+  ),
   textInput: (tokens) => padCaption(tokens, config),
   openRows(runtime, name, rows) {
     const { prefix } = streamLayout(config);
@@ -71,14 +76,14 @@ export class DalleGenerator implements Generator {
     codec: DvaeCodec,
     tokenizer: Tokenizer,
     weights: Weights<DalleSpec>,
-    precision: Precision,
+    tokens: TokenModel,
   ) {
     const { model } = config;
     this.config = config;
     this.hash = hash;
     this.codec = codec;
     this.tokenizer = tokenizer;
-    this.tokens = dalleTokens(model, weights, precision);
+    this.tokens = tokens;
     this.captions = {
       classes: textClasses(model),
       open: (runtime, name, settings) => new CaptionCompleter(runtime, name, model, weights, settings),
@@ -103,8 +108,11 @@ export class DalleGenerator implements Generator {
       // Their products are in float32; tied ones are tables of embeddings too.
       keeps: (name) => /^(text|image)_(head|embedding)\b/.test(name),
     });
-    await weights.loadEach(checkpoint.tensors(checkpoint.bestPart, weights.expected(), PageTensor.allocate));
-    return new DalleGenerator(config, hashOf(checkpoint), codec, tokenizer, weights, precision);
+    const options = { expected: weights.expected(), allocate: PageTensor.allocate };
+    const load = () => weights.loadEach(checkpoint.tensors(checkpoint.bestPart, options));
+    await load();
+    const tokens = { ...dalleTokens(config.model, weights, precision), loaded: new LoadedWeights(load) };
+    return new DalleGenerator(config, hashOf(checkpoint), codec, tokenizer, weights, tokens);
   }
 
   get textLength(): number {

@@ -96,7 +96,8 @@ export class DvaeCodec {
     const config = checkpoint.config(dvaeCheckpointSchema).model;
     const tokenizer = imageTokenizer(config);
     const weights = new Weights(runtime, 'codec', tokenizer.spec);
-    await weights.loadEach(checkpoint.tensors(checkpoint.bestPart, weights.expected(), PageTensor.allocate));
+    const options = { expected: weights.expected(), allocate: PageTensor.allocate };
+    await weights.loadEach(checkpoint.tensors(checkpoint.bestPart, options));
     return new DvaeCodec(
       runtime,
       config,

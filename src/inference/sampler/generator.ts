@@ -10,6 +10,28 @@ import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import type { DvaeCodec } from '../dvae/codec.ts';
 import type { SampleSettings, SamplingSettings } from './sampling.ts';
 
+/** Weights that can be given back, and are loaded again for the next function that reads them. */
+export class LoadedWeights {
+  readonly #load: () => Promise<void>;
+  #areThere = true;
+
+  /** @param load sets them; it has done so once */
+  constructor(load: () => Promise<void>) {
+    this.#load = load;
+  }
+
+  /** To be called before each run of a function that reads them. */
+  async ensure(): Promise<void> {
+    if (!this.#areThere) await this.#load();
+    this.#areThere = true;
+  }
+
+  /** To be called after each run of a function that gives them back. */
+  givenBack(): void {
+    this.#areThere = false;
+  }
+}
+
 /** How the next image token is predicted. */
 export interface TokenModel {
   /** Tokens of an image, and codes that each is one of. */
@@ -24,11 +46,8 @@ export interface TokenModel {
    * `step`, and `prompt` reads the text alone; other models return the logits of the first token from `prompt`.
    */
   readonly startToken?: number | undefined;
-  /**
-   * Sets the weights again, where steps alone read `variables`: a sampler may give them back then (`releases`), and the
-   * next one needs them.
-   */
-  readonly restore?: (() => Promise<void>) | undefined;
+  /** The weights, where a sampler may give those that steps read back once they are packed (`releases`). */
+  readonly loaded?: LoadedWeights | undefined;
   /** The text input of a prompt: its tokens with padding. Of no tokens: the empty caption of guidance. */
   textInput(tokens: readonly number[]): Int32Array;
   /**

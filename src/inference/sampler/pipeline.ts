@@ -79,8 +79,6 @@ export class Pipeline<G extends Generator = Generator> {
   /** Samplers at rest, by settings and batch: each keeps a KV cache and packed weights. */
   readonly #idle = new Map<string, Sampler>();
   #samplers = 0;
-  /** A sampler gives the weights back, or gave them back. */
-  #releases = false;
 
   constructor(runtime: Runtime, generator: G) {
     this.#runtime = runtime;
@@ -144,6 +142,7 @@ export class Pipeline<G extends Generator = Generator> {
     const completer = captions.open(this.#runtime, `completer ${this.#samplers++}`, sampling);
     for (const beginning of beginnings) {
       const tokens = beginning.trim() === '' ? [] : this.encode(beginning, { option: 'complete' }).tokens;
+      await this.generator.tokens.loaded?.ensure();
       const completed = await completer.complete(tokens, seed, signal);
       // The model may have classes beyond the tokenizer's vocabulary.
       const known = completed.filter((token) => token < tokenizer.idCount);
@@ -172,7 +171,7 @@ export class Pipeline<G extends Generator = Generator> {
     this.generator.checkSettings(settings);
     const { temperature, topK, topP, guidance } = settings;
     const key = JSON.stringify({ temperature, topK, topP, guidance, batch: options.batch });
-    const sampler = this.#idle.get(key) ?? (await this.#openSampler(settings, options.batch));
+    const sampler = this.#idle.get(key) ?? (await this.#openSampler(settings, requests, options.batch));
     this.#idle.delete(key);
     try {
       yield* this.#generate(sampler, requests, options);
@@ -181,14 +180,18 @@ export class Pipeline<G extends Generator = Generator> {
     }
   }
 
-  async #openSampler(settings: SampleSettings, batch: number): Promise<Sampler> {
+  async #openSampler(
+    settings: SampleSettings,
+    requests: readonly SampleRequest[],
+    batch: number,
+  ): Promise<Sampler> {
     const { tokens } = this.generator;
     const rows = settings.guidance === 1 ? batch : 2 * batch;
-    // Weights that steps alone read need not be held beside their packed copies.
+    // Weights that are read no more need not be held beside their packed copies.
     const releases =
-      tokens.restore !== undefined && (await packsOnce(tokens.variables, rows, tokens.precision));
-    if (this.#releases) await tokens.restore?.();
-    this.#releases ||= releases;
+      tokens.loaded !== undefined &&
+      (tokens.startToken !== undefined || arePromptsReadOnce(requests, batch)) &&
+      (await packsOnce(tokens.variables, rows, tokens.precision));
     const name = `sampler ${this.#samplers++}`;
     return new Sampler(this.#runtime, name, tokens, { batch, settings, frozen: true, releases });
   }
@@ -215,4 +218,11 @@ export class Pipeline<G extends Generator = Generator> {
       }
     }
   }
+}
+
+/** Whether each row of a sampler has one prompt in all batches. */
+function arePromptsReadOnce(requests: readonly SampleRequest[], batch: number): boolean {
+  const promptOf = ({ captionTokens, negative, start }: SampleRequest): string =>
+    `${captionTokens};${negative};${start}`;
+  return requests.every((request, i) => promptOf(request) === promptOf(requests[i % batch] as SampleRequest));
 }

@@ -4,7 +4,7 @@
 //   R rows (images, or twice as many with guidance), B images, T text positions, I image tokens, V vocabulary
 
 import { type HostTensor, intScalar } from '../../engine/native/tensor.ts';
-import type { Compiled } from '../../engine/session/compiled.ts';
+import type { Compiled, OnHost } from '../../engine/session/compiled.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { inRowBlocks } from '../../engine/tfjs/row-blocks.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
@@ -30,13 +30,16 @@ export interface SampleRequest {
  */
 const BLOCK = 4;
 
+type StepInputs = { readonly place: Tensor; readonly last?: Tensor };
+type StepOutputs = { readonly tokens: Tensor };
+
 export interface SamplerOptions {
   /** Images sampled at a time. */
   readonly batch: number;
   readonly settings: SampleSettings;
   /** The weights do not change any more, which makes sampling faster. */
   readonly frozen?: boolean;
-  /** The frozen weights are needed for nothing else: see `CompileOptions`. */
+  /** Gives the frozen weights back at the first step (`CompileOptions`); they are loaded again where they are needed. */
   readonly releases?: boolean;
 }
 
@@ -46,12 +49,18 @@ export class Sampler {
   readonly #batch: number;
   readonly #rows: number;
   readonly #isGuided: boolean;
+  readonly #isFrozen: boolean;
+  readonly #releases: boolean;
+  /** Whether a step has run, and packed the weights. */
+  #isPacked = false;
+  /** The prompt that each row holds, while weights do not change: steps leave it as it is. */
+  #held: ReadonlyMap<number, string> = new Map();
   readonly #clear;
   readonly #prompt: Compiled<Record<'text' | 'image' | 'row', Tensor>, Record<never, Tensor>>;
   readonly #repeat;
   readonly #keys;
   readonly #first;
-  readonly #next: Compiled<{ readonly place: Tensor; readonly last?: Tensor }, { readonly tokens: Tensor }>;
+  readonly #next: Compiled<StepInputs, StepOutputs>;
 
   /**
    * @param name prefix of its variables, unique in the runtime
@@ -65,6 +74,8 @@ export class Sampler {
     this.#model = model;
     this.#batch = batch;
     this.#isGuided = settings.guidance !== 1;
+    this.#isFrozen = frozen;
+    this.#releases = releases;
     const rows = this.#isGuided ? 2 * batch : batch;
     this.#rows = rows;
     const { imageLength, imageVocabulary, precision } = model;
@@ -140,13 +151,21 @@ export class Sampler {
     for (let place = fedAll ? 0 : primed; place < count; place++) {
       signal?.throwIfAborted();
       const at = { place: intScalar(place) };
-      const step = fedAll ? this.#next({ ...at, last: this.#tokensAt(place - 1, codes) }) : undefined;
-      const { tokens } = await (step ?? (place === primed ? this.#first : this.#next)(at));
+      const last = fedAll ? { last: this.#tokensAt(place - 1, codes) } : {};
+      const isFirst = place === primed && !fedAll;
+      const { tokens } = await (isFirst ? this.#first(at) : this.#step({ ...at, ...last }));
       if (place < primed) continue;
       for (let r = 0; r < requests.length; r++) codes[r * count + place] = tokens.data[r] as number;
       onToken?.(place + 1, codes);
     }
     return codes;
+  }
+
+  async #step(inputs: OnHost<StepInputs>): Promise<OnHost<StepOutputs>> {
+    const made = await this.#next(inputs);
+    this.#isPacked = true;
+    if (this.#releases) this.#model.loaded?.givenBack();
+    return made;
   }
 
   /** The tokens at a place of all images of the batch; at −1 the start token. */
@@ -177,29 +196,48 @@ export class Sampler {
     return primed;
   }
 
-  /** Processes the prompts into their rows, and sets the random keys. */
+  /** Processes the prompts into their rows, unless these hold them, and sets the random keys. */
   async #processPrompts(requests: readonly SampleRequest[], signal: AbortSignal | undefined): Promise<void> {
     await this.#clear();
-    const none = new Int32Array();
-    const captions = requests.map(({ captionTokens: caption, start = none }) => ({ caption, start }));
-    const negatives = requests.map(({ negative = [], start = none }) => ({ caption: negative, start }));
-    const from = Int32Array.from({ length: this.#rows }, (_, row) => row);
-    const rows = new Map<string, number>();
-    for (const [first, prompts] of [captions, this.#isGuided ? negatives : []].entries())
-      for (const [r, { caption, start }] of prompts.entries()) {
+    const { startToken, loaded } = this.#model;
+    const prompts = this.#promptsOf(requests);
+    if (prompts.some(({ row, name }) => this.#held.get(row) !== name)) {
+      this.#held = new Map();
+      const from = Int32Array.from({ length: this.#rows }, (_, row) => row);
+      const rows = new Map<string, number>();
+      for (const { row, name, text, start } of prompts) {
         signal?.throwIfAborted();
-        const row = first * this.#batch + r;
-        const text = this.#model.textInput(caption);
-        const prompt = `${text};${start}`;
-        const same = rows.get(prompt);
-        if (same === undefined)
+        const same = rows.get(name);
+        if (same === undefined) {
+          if (startToken === undefined || !this.#isPacked) await loaded?.ensure();
           await this.#prompt({ text: sequence(text), image: sequence(start), row: intScalar(row) });
+        }
         from[row] = same ?? row;
-        rows.set(prompt, from[row]);
+        rows.set(name, from[row]);
       }
-    if (from.some((same, row) => same !== row))
-      await this.#repeat({ from: { dtype: 'int32', shape: [from.length], data: from } });
+      if (from.some((same, row) => same !== row))
+        await this.#repeat({ from: { dtype: 'int32', shape: [from.length], data: from } });
+      if (this.#isFrozen) this.#held = new Map(prompts.map(({ row, name }) => [row, name]));
+    }
     await this.#keys({ keys: this.#keysOf(requests) });
+  }
+
+  /** What each row reads first; equal prompts have equal names. */
+  #promptsOf(requests: readonly SampleRequest[]) {
+    // Where steps read given image tokens, prompts do not.
+    const startOf = ({ start }: SampleRequest): Int32Array =>
+      (this.#model.startToken === undefined ? start : undefined) ?? new Int32Array();
+    const captions = requests.map((request) => ({ caption: request.captionTokens, start: startOf(request) }));
+    const negatives = requests.map((request) => ({
+      caption: request.negative ?? [],
+      start: startOf(request),
+    }));
+    return [captions, this.#isGuided ? negatives : []].flatMap((all, first) =>
+      all.map(({ caption, start }, r) => {
+        const text = this.#model.textInput(caption);
+        return { row: first * this.#batch + r, name: `${text};${start}`, text, start };
+      }),
+    );
   }
 
   #keysOf(requests: readonly SampleRequest[]): HostTensor {

@@ -102,7 +102,7 @@ export class Residuals {
     const all = expected.flatMap(([name, spec]) =>
       numbersTo(before).map((replica) => [nameOf(replica, name), spec] as const),
     );
-    const source = checkpoint?.tensors('compression', all);
+    const source = checkpoint?.tensors('compression', { expected: all });
     try {
       for (const [name, { shape }] of expected) {
         const size = sizeOf(shape);

@@ -1,14 +1,17 @@
 // The training state read back from the newest checkpoint of a run.
 
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
+import type { TensorData } from '../../checkpoint/dtype.ts';
 import { matchTensors } from '../../checkpoint/match.ts';
 import { assertTrainable } from '../../checkpoint/read.ts';
 import type { Part } from '../../checkpoint/state.ts';
 import type { ModelKind } from '../../config/kind.ts';
+import { PageTensor } from '../../engine/native/page-tensor.ts';
 import type { Metrics } from '../../eval/evaluator.ts';
 import type { Weights } from '../../nn/weights.ts';
 import type { RunFolder } from '../../report/run/folder.ts';
 import type { Logger } from '../../util/logger.ts';
+import type { Adam } from '../optim/adam.ts';
 import { besideMoments, type ModelState } from './state.ts';
 
 /** Where a resumed run continues. */
@@ -35,19 +38,23 @@ export async function resumeRun(
   state: ModelState,
   log: Logger,
 ): Promise<Checkpoint | undefined> {
-  const checkpoint = await run.checkpoints.newest({
-    optimizer: true,
-    warn: (message) => log.warn(message),
-  });
+  const checkpoint = await run.checkpoints.load(
+    { optimizer: true, warn: (message) => log.warn(message) },
+    async (newest) => {
+      assertTrainable(newest, kind, true);
+      if (!state.slicedWeights) await load(state.weights, newest, 'model');
+      await loadOptimizer(state, newest);
+      if (state.ema && !state.ema.slices) await load(state.ema.weights, newest, 'ema');
+      // What is read later.
+      await newest.verify({ optimizer: true });
+      return newest;
+    },
+  );
   if (checkpoint === undefined) {
     await run.truncateAfter(-1);
     log.info('no checkpoint to resume from; starting again');
     return undefined;
   }
-  assertTrainable(checkpoint, kind, true);
-  if (!state.slicedWeights) await load(state.weights, checkpoint, 'model');
-  await loadOptimizer(state, checkpoint);
-  if (state.ema && !state.ema.slices) await load(state.ema.weights, checkpoint, 'ema');
   await run.truncateAfter(checkpoint.state.step);
   log.info(`resuming from step ${checkpoint.state.step}`);
   return checkpoint;
@@ -60,7 +67,8 @@ export function resumedState({ path, state }: Checkpoint): ResumedState {
 }
 
 async function load(weights: Weights, checkpoint: Checkpoint, part: Part): Promise<void> {
-  await weights.load(await checkpoint.read(part, weights.expected()));
+  const options = { expected: weights.expected(), allocate: PageTensor.allocate };
+  await weights.loadEach(checkpoint.tensors(part, options));
 }
 
 /** Whether a tensor of the optimizer's file is a moment. */
@@ -68,19 +76,11 @@ export const isMoment = (name: string): boolean => /^[mv]\./.test(name);
 
 /** Loads the moments and what is saved beside them; variables that the run did not have yet are initialized. */
 async function loadOptimizer(state: ModelState, checkpoint: Checkpoint): Promise<void> {
-  const { slicedMoments } = state.optimizer;
-  const all = await checkpoint.readSome('optimizer', (name) => !slicedMoments || !isMoment(name));
-  const under = (isWanted: (root: string) => boolean) =>
-    new Map([...all].filter(([name]) => isWanted(name.split('.')[0] as string)));
-  if (!slicedMoments) {
-    const moments = new Map([...all].filter(([name]) => isMoment(name)));
-    matchTensors(moments, state.optimizer.moments.expected(), checkpoint.path);
-    await state.optimizer.moments.load(moments);
-  }
+  const all = await loadMoments(state.optimizer, checkpoint);
   for (const weights of besideMoments(state)) {
     const expected = weights.expected();
     const roots = new Set(expected.map(([name]) => name.split('.')[0]));
-    const values = under((root) => roots.has(root));
+    const values = new Map([...all].filter(([name]) => roots.has(name.split('.')[0] as string)));
     if (values.size === 0) {
       await weights.initialize(checkpoint.state.seed);
       continue;
@@ -88,4 +88,22 @@ async function loadOptimizer(state: ModelState, checkpoint: Checkpoint): Promise
     matchTensors(values, expected, checkpoint.path);
     await weights.load(values);
   }
+}
+
+/** Loads the moments, unless they are sliced. @returns what is saved beside them */
+async function loadMoments(
+  optimizer: Adam,
+  checkpoint: Checkpoint,
+): Promise<ReadonlyMap<string, TensorData>> {
+  if (optimizer.slicedMoments) return checkpoint.readSome('optimizer', (name) => !isMoment(name));
+  const beside = new Map<string, TensorData>();
+  const { moments } = optimizer;
+  async function* ofMoments() {
+    const options = { expected: moments.expected(), isExpected: isMoment, allocate: PageTensor.allocate };
+    for await (const [name, tensor] of checkpoint.tensors('optimizer', options))
+      if (isMoment(name)) yield [name, tensor] as const;
+      else beside.set(name, tensor);
+  }
+  await moments.loadEach(ofMoments());
+  return beside;
 }

@@ -15,7 +15,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { z } from 'zod';
 import { type Checkpoint, hashOf } from '../../../src/checkpoint/checkpoint.ts';
 import type { TensorData } from '../../../src/checkpoint/dtype.ts';
-import { type CheckpointReadOptions, readCheckpoint } from '../../../src/checkpoint/read.ts';
+import { type CheckpointReadOptions, loadCheckpoint, readCheckpoint } from '../../../src/checkpoint/read.ts';
 import { RunCheckpoints } from '../../../src/checkpoint/run-checkpoints.ts';
 import { type CheckpointContents, writeCheckpoint } from '../../../src/checkpoint/write.ts';
 import { DataError, EXIT, formatUserError } from '../../../src/util/errors.ts';
@@ -195,6 +195,57 @@ describe('hash', () => {
     assert.equal(await hash({ optimizer: undefined, seed: 9 }), same);
     assert.notEqual(await hash({ model: [['conv.weight', tensor(1, 2)]] }), same);
     assert.notEqual(await hash({ ema: undefined }), same);
+  });
+});
+
+describe('a checkpoint that is verified as it is read', () => {
+  const load = <T>(path: string, body: (checkpoint: Checkpoint) => Promise<T>): Promise<T> =>
+    loadCheckpoint(path, { kind: 'dvae', warn }, body);
+  /** Changes a byte of a file, counted from its end. */
+  const damage = (path: string, fromEnd = 1): void => {
+    const bytes = readFileSync(path);
+    writeFileSync(path, bytes.with(bytes.length - fromEnd, (bytes.at(-fromEnd) as number) ^ 1));
+  };
+  const damaged = { code: 'E_CHECKPOINT_DAMAGED', where: /ema\.safetensors$/ };
+  const inTurn = async (checkpoint: Checkpoint): Promise<string[]> => {
+    const names: string[] = [];
+    for await (const [name] of checkpoint.tensors('ema', { expected: EXPECTED })) names.push(name);
+    return names;
+  };
+  const inPart = (checkpoint: Checkpoint): Promise<unknown> =>
+    checkpoint.readSome('ema', (name) => name === 'conv.weight');
+
+  test('gives no whole part of a file that changed, wherever it changed', async () => {
+    const path = await save(7);
+    const file = join(path, 'ema.safetensors');
+    const good = readFileSync(file);
+    for (const fromEnd of [1, 12, 20, good.length - 8, good.length - 1])
+      for (const read of [inTurn, inPart]) {
+        damage(file, fromEnd);
+        await assert.rejects(load(path, read), (error: DataError) => {
+          assert.equal(error.code, damaged.code);
+          assert.match(error.where as string, damaged.where);
+          return true;
+        });
+        writeFileSync(file, good);
+      }
+    assert.deepEqual(await load(path, inTurn), ['conv.weight', 'conv.bias']);
+  });
+
+  test('is not held to files that nothing reads', async () => {
+    const path = await save(7);
+    damage(join(path, 'model.safetensors'));
+    assert.deepEqual(await load(path, inTurn), ['conv.weight', 'conv.bias']);
+    await assert.rejects(open(path), { code: 'E_CHECKPOINT_DAMAGED' });
+  });
+
+  test('of a run gives way to the one before it, where damage comes out late', async () => {
+    for (const step of [1, 2]) await save(step);
+    damage(join(new RunCheckpoints(run).path(2), 'ema.safetensors'));
+    const read = await load(run, async (checkpoint) => [checkpoint.state.step, await inTurn(checkpoint)]);
+    assert.deepEqual(read, [1, ['conv.weight', 'conv.bias']]);
+    assert.equal(warnings.length, 1);
+    assert.match(warnings[0]!, /ema\.safetensors/);
   });
 });
 

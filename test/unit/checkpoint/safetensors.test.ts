@@ -82,6 +82,28 @@ describe('write and read', () => {
     await file.close();
   });
 
+  test('in order gives every tensor, and every byte of the file once', async () => {
+    const large: TensorData = { dtype: 'float32', shape: [4_300_000], data: new Float32Array(4_300_000) };
+    for (let i = 0; i < large.data.length; i++) large.data[i] = i;
+    const all = new Map<string, TensorData>([...tensors, ['a.large', large]]);
+    const { bytes, sha256 } = await writeSafetensors(path, all);
+    const hash = createHash('sha256');
+    let count = 0;
+    const file = await SafetensorsFile.open(path);
+    const read = new Map<string, TensorData>();
+    const onBytes = (part: Uint8Array): void => {
+      count += part.length;
+      hash.update(part);
+    };
+    for await (const [name, tensor] of file.inOrder(undefined, onBytes)) read.set(name, tensor);
+    await file.close();
+    assert.equal(count, bytes);
+    assert.equal(hash.digest('hex'), sha256);
+    assert.ok(Buffer.from(read.get('a.large')!.data.buffer).equals(Buffer.from(large.data.buffer)));
+    read.set('a.large', large);
+    assert.deepEqual([...read].sort(), [...all].sort());
+  });
+
   test('aligns each tensor to its element', async () => {
     await writeSafetensors(path, tensors);
     const bytes = readFileSync(path);
