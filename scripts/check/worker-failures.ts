@@ -7,7 +7,10 @@
 // started one by one, as on several machines, and are resumed by hand. Linux; the disk is a tmpfs, in a mount namespace
 // of this script.
 //
+//   npm run build
 //   npx tsx scripts/check/worker-failures.ts [--times 20] [--kinds kill,stop,disk] [--timeout 4] [--seed 0] [--from 0]
+//
+// On a busy machine a --timeout of 4 s is too short: workers that build their graphs seem to be lost.
 
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';

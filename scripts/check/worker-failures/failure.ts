@@ -33,7 +33,7 @@ export const MEBIBYTE = 2 ** 20;
 const GRACE_SECONDS = 2;
 /** Milliseconds after which a process that does not end is given up. */
 const GIVE_UP_MS = 60_000;
-const POLL_MS = 2;
+const POLL_MS = 10;
 const FILLER = 'filler';
 /** Worker 0 says this when it begins to wait for the others, which have started with it. */
 export const WAITS = 'worker 0 is at';

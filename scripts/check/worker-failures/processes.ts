@@ -20,8 +20,7 @@ export interface Ended {
   readonly stderr: string;
 }
 
-const MAIN = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
-const PROGRAM = `const { main } = await import(${JSON.stringify(MAIN)}); await main(process.argv.slice(1))`;
+const PROGRAM = fileURLToPath(new URL('../../../bin/mm.js', import.meta.url));
 
 /** A running `mm` command. */
 export class Command {
@@ -31,8 +30,7 @@ export class Command {
   isOver = false;
 
   constructor(words: readonly string[]) {
-    const loader = ['--import', 'tsx', '--input-type=module', '-e', PROGRAM, '--'];
-    const child = spawn(process.execPath, [...loader, ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [PROGRAM, ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
     this.child = child;
     child.stderr.on('data', (bytes: Buffer) => {
       this.stderr += bytes.toString();
