@@ -2,7 +2,7 @@
 // disk is full. Checked of each failure:
 // - all processes end within --timeout + 2 s of it, with the exit codes of README.md and the name of the worker lost;
 // - no checkpoint is lost, and the newest one is whole;
-// - the run started again equals the undisturbed one in every byte: weights, EMA, moments, metrics and images.
+// - the run started again equals the undisturbed one in every byte: weights, EMA, moments and metrics.
 // Every second failure is under `mm launch`, with --restarts 1 where a worker is lost; the others are of processes
 // started one by one, as on several machines, and are resumed by hand. Linux; the disk is a tmpfs, in a mount namespace
 // of this script.
@@ -17,7 +17,11 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import type { DalleConfig } from '../../src/config/dalle.ts';
 import { dumpConfig } from '../../src/config/load.ts';
+import { tokenizeFolder } from '../../src/inference/jobs/tokenize.ts';
+import { createLogger } from '../../src/util/logger.ts';
+import { SILENT } from '../../src/util/progress.ts';
 import { RandomStream } from '../../src/util/random.ts';
 import { writeImages, writeTinyDvae } from '../../test/support/tiny-dvae.ts';
 import { dalleConfig, lasting, writeTokenizer } from '../../test/support/tiny-runs.ts';
@@ -73,9 +77,26 @@ await writeImages(data.path, 14);
 await writeTinyDvae(data.dvae);
 await writeTokenizer(data.tokenizer, data.path);
 const config = join(root, 'config.yaml');
-const schedule = { steps: STEPS, batch: 6, logEvery: 1, evaluateEvery: 20, saveEvery: 7, keep: 3 };
-writeFileSync(config, dumpConfig(dalleConfig(data, 3, schedule)));
+writeFileSync(config, dumpConfig(await smallConfig()));
 const training = (run: string): Training => ({ run, config, workers: WORKERS, timeoutSeconds });
+
+/** A small graph, and tokens that are there already: the time until the first update is most of the time. */
+async function smallConfig(): Promise<DalleConfig> {
+  const tokens = join(root, 'tokens');
+  const { signal } = new AbortController();
+  const quiet = { log: createLogger('error'), progress: SILENT, signal };
+  await tokenizeFolder(
+    { data: data.path, dvae: data.dvae, out: tokens, shardSize: 50, resume: false },
+    quiet,
+  );
+  const schedule = { steps: STEPS, batch: 6, logEvery: 1, evaluateEvery: 20, saveEvery: 7, keep: 3 };
+  const made = dalleConfig(data, 3, { ...schedule, samples: { count: 0 } });
+  return {
+    ...made,
+    data: { ...made.data, path: undefined, tokens },
+    model: { ...made.model, layers: 1 },
+  };
+}
 
 /** What an undisturbed run leaves, and the milliseconds from the rendezvous to its first update. */
 async function undisturbed(): Promise<{ files: Record<string, string>; startMs: number }> {

@@ -22,6 +22,17 @@ export interface Ended {
 
 const PROGRAM = fileURLToPath(new URL('../../../bin/mm.js', import.meta.url));
 
+const running = new Set<Command>();
+
+/** Ends what this script has started, when it is ended itself. */
+process.once('SIGINT', endAll).once('SIGTERM', endAll);
+function endAll(): void {
+  for (const { child } of running)
+    for (const pid of [...workersOf(child.pid as number).values(), child.pid as number])
+      if (isAlive(pid)) process.kill(pid, 'SIGKILL');
+  process.exit(1);
+}
+
 /** A running `mm` command. */
 export class Command {
   readonly child: ChildProcess;
@@ -32,12 +43,14 @@ export class Command {
   constructor(words: readonly string[]) {
     const child = spawn(process.execPath, [PROGRAM, ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
     this.child = child;
+    running.add(this);
     child.stderr.on('data', (bytes: Buffer) => {
       this.stderr += bytes.toString();
     });
     const code = new Promise<number | null>((resolve) => child.on('close', resolve));
     this.end = Promise.all([code, text(child.stdout)]).then(([ended]) => {
       this.isOver = true;
+      running.delete(this);
       return { code: ended, stderr: this.stderr };
     });
   }
