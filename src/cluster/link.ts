@@ -212,5 +212,7 @@ export class Link {
     this.#silentBeats = isSilent ? this.#silentBeats + 1 : 0;
     if (this.#silentBeats < this.#maxSilentBeats || this.#hasEnded) return;
     this.#onStop(lostStop(this.rank, `no data for ${this.#options.timeoutSeconds} seconds`));
+    // It will not answer the last frame either.
+    this.#socket.destroy();
   }
 }
