@@ -154,6 +154,14 @@ export class Link {
     clearTimeout(late);
   }
 
+  /** Ends the connection to a worker that is lost, which would not answer a last frame. */
+  async abandon(): Promise<void> {
+    this.#isDone = true;
+    this.#stopHeartbeat();
+    this.#socket.destroy();
+    await this.#closed;
+  }
+
   /** Reads frame after frame: the last one too is seen at once, however many exchanges lie before it. */
   async #receiveFrames(): Promise<void> {
     const head = new Uint8Array(HEAD_BYTES);
@@ -212,7 +220,5 @@ export class Link {
     this.#silentBeats = isSilent ? this.#silentBeats + 1 : 0;
     if (this.#silentBeats < this.#maxSilentBeats || this.#hasEnded) return;
     this.#onStop(lostStop(this.rank, `no data for ${this.#options.timeoutSeconds} seconds`));
-    // It will not answer the last frame either.
-    this.#socket.destroy();
   }
 }
