@@ -6,6 +6,9 @@
 // For each sharding, CPU devices of one process (with --workers N, as many processes on the loopback interface) make
 // steps of a joint Transformer with recomputation, an example each. Printed for a device, or for the worker that takes
 // most: the most that a step takes, without what the same takes with a narrow model; and the plan's figure.
+//
+// With --moments it prints the bytes of the moments alone, of one, two and four devices, and exits with 1 where one of N
+// devices holds more than 1 / N of them and the filling of its slices.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,23 +19,14 @@ import { type Cluster, withCluster } from '../../src/cluster/cluster.ts';
 import { SHARDINGS, type Sharding } from '../../src/config/fields.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import type { Tensor } from '../../src/engine/tfjs/tf.ts';
-import { imageLength } from '../../src/models/dalle/config.ts';
-import { dalleSpec } from '../../src/models/dalle/model.ts';
-import { Weights } from '../../src/nn/weights.ts';
-import { DalleStep } from '../../src/train/dalle/step.ts';
-import { ReplicatedState } from '../../src/train/distributed/replicas.ts';
-import { restoreSlices } from '../../src/train/distributed/sliced-state.ts';
-import { slicedWeightsFor } from '../../src/train/distributed/sliced-weights.ts';
-import { stepKey } from '../../src/train/loop/scalars.ts';
-import { initialize } from '../../src/train/loop/state.ts';
-import { Adam } from '../../src/train/optim/adam.ts';
 import { planDalle } from '../../src/train/plan/dalle.ts';
 import { plan } from '../../src/train/plan/plan.ts';
 import { RunEngine } from '../../src/train/run-engine.ts';
 import { createLogger } from '../../src/util/logger.ts';
-import { RandomStream } from '../../src/util/random.ts';
 import { trainConfig } from '../bench/dalle-train-step.ts';
 import { spread } from '../bench/in-turn.ts';
+import { momentBytes } from './sharding-memory/moments.ts';
+import { shardedStep } from './sharding-memory/step.ts';
 
 const { values } = parseArgs({
   options: {
@@ -44,6 +38,7 @@ const { values } = parseArgs({
     grid: { type: 'string', default: '4' },
     text: { type: 'string', default: '16' },
     steps: { type: 'string', default: '3' },
+    moments: { type: 'boolean', default: false },
     sharding: { type: 'string', default: SHARDINGS.join() },
     /** Of a worker: its rank and worker 0's port. */
     rank: { type: 'string' },
@@ -62,7 +57,8 @@ const model = {
   imageVocabulary: 64,
   attention: ['row', 'column'],
 };
-const configOf = (sharding: Sharding) => trainConfig(model, count, { recompute: true, sharding });
+const configOf = (sharding: Sharding, batch = count) =>
+  trainConfig(model, batch, { recompute: true, sharding });
 const SCALE = 1e6;
 /** Width of a head of the model whose memory is taken off: that of the graph, the program and the network. */
 const NARROW = 8;
@@ -92,26 +88,12 @@ async function work(sharding: Sharding, cluster?: Cluster): Promise<void> {
     x: { dtype: 'float32', shape: [1], data: Float32Array.of(1) },
   });
   const before = resident();
-  const weights = new Weights(runtime, 'dalle', dalleSpec(config.model));
-  const slicedWeights = slicedWeightsFor(runtime, 'dalle', weights, sharding);
-  const trained = (slicedWeights ?? weights).entries;
-  const optimizer = new Adam(runtime, 'dalle', trained, config.train.optimizer, sharding);
-  const state = { weights, slicedWeights, trained, optimizer, ema: undefined, lossScale: undefined };
-  const step = new DalleStep(runtime, config, state, cluster);
-  if (cluster?.isPrimary ?? true) await initialize(runtime, state, 0);
-  await new ReplicatedState(runtime, state).copy();
-  await restoreSlices(runtime, state, { isResumed: false, checkpoint: undefined });
-  const ids = (length: number, vocabulary: number, at: number): Int32Array => {
-    const random = new RandomStream('memory', at);
-    return Int32Array.from({ length: count * length }, () => random.integer(vocabulary));
-  };
+  const { step } = await shardedStep(runtime, config, cluster);
   let [peak, loss, seconds] = [0, 0, 0];
   for (let at = 0; at < Number(values.steps); at++) {
     writeFileSync('/proc/self/clear_refs', '5'); // VmHWM begins anew
     const start = performance.now();
-    const text = ids(config.model.textLength, config.model.textVocabulary, at);
-    const image = ids(imageLength(config.model), config.model.imageVocabulary, at);
-    ({ loss = 0 } = await step.run({ count, text, image }, at, 3e-4, stepKey(0, at)));
+    loss = await step(at);
     seconds = (performance.now() - start) / 1000;
     if (at > 0) peak = Math.max(peak, most() - before);
   }
@@ -174,8 +156,24 @@ function planned(sharding: Sharding) {
   return plan(planDalle(runtime, configOf(sharding), true), count, sharding).memory.total;
 }
 
+/** Elements that slices are filled up with, over all: an array is cut into equal slices. */
+const MAX_FILLING = 0.01;
+
+async function compareMoments(): Promise<void> {
+  console.log(JSON.stringify(model));
+  console.log('devices | bytes of the moments of each | of those of one device');
+  const [whole = 0] = await momentBytes(configOf('none', 1), 1);
+  for (const devices of [1, 2, 4]) {
+    const bytes = await momentBytes(configOf('optimizer', devices), devices);
+    const share = Math.max(...bytes) / whole;
+    console.log(`${devices} | ${bytes.join(', ')} | ${share.toFixed(4)}`);
+    if (share > (1 + MAX_FILLING) / devices) process.exitCode = 1;
+  }
+}
+
 const shardings = values.sharding.split(',') as Sharding[];
-if (values.rank !== undefined) {
+if (values.moments) await compareMoments();
+else if (values.rank !== undefined) {
   const [sharding] = shardings as [Sharding];
   await (values.workers ? workInCluster(Number(values.rank), sharding) : work(sharding));
 } else {
@@ -198,4 +196,4 @@ if (values.rank !== undefined) {
     console.log(columns.join(' | '));
   }
 }
-process.exit(0);
+process.exit();

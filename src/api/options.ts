@@ -1,6 +1,7 @@
 // The options of `sample`, and what is refused before anything is loaded.
 
 import type { Precision } from '../engine/graph/precision.ts';
+import { parseDevices } from '../engine/session/devices.ts';
 import { UsageError } from '../util/errors.ts';
 import { assertWholeNumber } from '../util/whole-number.ts';
 
@@ -40,8 +41,13 @@ export interface SampleOptions {
   readonly like?: string;
   /** Type of the products, in which weights and KV cache are kept: float32 by default; 16 bits take half the memory. */
   readonly precision?: Precision;
-  /** Images sampled at a time: 16 by default. Changes no image. */
+  /** Images sampled at a time on a device: 16 by default. Changes no image. */
   readonly batchSize?: number;
+  /**
+   * Devices that share the images: `all` GPUs, GPUs such as `0,1`, or parts of the processor such as `cpu:0,cpu:1`; one
+   * by default. Each holds the whole model. Devices of one kind change no image.
+   */
+  readonly devices?: string;
   /** Whether prompts longer than the model reads are cut; otherwise they are an error. */
   readonly truncate?: boolean;
   /** Stops with an AbortError; images that were yielded are finished. */
@@ -114,6 +120,7 @@ export function checkOptions(options: SampleOptions): void {
   assertOption('guidance', guidance, 'a number, at least 0', (g) => g >= 0 && Number.isFinite(g));
   assertWholeNumber('batchSize', options.batchSize ?? DEFAULTS.batchSize);
   assertWholeNumber('seed', options.seed ?? DEFAULTS.seed, { min: 0 });
+  parseDevices(options.devices);
   if (options.prime) {
     assertWholeNumber('prime.rows', options.prime.rows, {}, 'keep at least one row of image tokens');
   }

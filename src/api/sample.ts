@@ -3,12 +3,13 @@
 
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { loadCheckpoint, readCheckpoint } from '../checkpoint/read.ts';
-import type { Precision } from '../engine/graph/precision.ts';
 import { assertPrecision } from '../engine/session/assert-precision.ts';
-import { Runtime } from '../engine/session/runtime.ts';
+import { parseDevices } from '../engine/session/devices.ts';
+import { closeAll, type OfDevices, onEachDevice, runtimesOn } from '../engine/session/each-device.ts';
 import { useCallingThread } from '../engine/session/threads.ts';
 import { ClipPipeline } from '../inference/clip/pipeline.ts';
 import { openPipeline } from '../inference/open-pipeline.ts';
+import { generateOn } from '../inference/sampler/generate-on.ts';
 import { topKCount } from '../inference/sampler/logits-processor.ts';
 import type { GenerateRequest, Pipeline } from '../inference/sampler/pipeline.ts';
 import type { SampleSettings } from '../inference/sampler/sampling.ts';
@@ -64,9 +65,11 @@ export async function* sample(options: SampleOptions): AsyncGenerator<SampledIma
   const path = modelPath(resolved, recipe);
   const clipCheckpoint = clip === undefined ? undefined : await readCheckpoint(clip, { kind: 'clip', warn });
   useCallingThread();
-  const { checkpoint, runtime, pipeline } = await loadCheckpoint(path, { kind: 'dalle', warn }, (found) =>
-    openGenerator(found, resolved.precision ?? DEFAULTS.precision),
+  const { checkpoint, runtimes, pipelines } = await loadCheckpoint(path, { kind: 'dalle', warn }, (found) =>
+    openGenerators(found, resolved),
   );
+  const [runtime] = runtimes;
+  const [pipeline] = pipelines;
   try {
     if (recipe) assertSameModel(recipe, pipeline.generator, checkpoint.path, resolved.like as string);
     const conditions = await conditionsOf(pipeline, resolved, recipe);
@@ -74,20 +77,24 @@ export async function* sample(options: SampleOptions): AsyncGenerator<SampledIma
     if (conditions.settings.topK === 1 && candidates > 1)
       warn(`top-k 1 leaves nothing to chance: the ${candidates} images of a prompt are equal`);
     const openClip = async () => clipCheckpoint && (await ClipPipeline.open(runtime, clipCheckpoint));
-    yield* sampleWith(pipeline, checkpoint.path, conditions, resolved, recipe, openClip, warn);
+    yield* sampleWith(pipelines, checkpoint.path, conditions, resolved, recipe, openClip, warn);
   } finally {
-    await runtime.close();
+    await closeAll(runtimes);
   }
 }
 
-/** The pipeline of a checkpoint, and its runtime, which the caller closes. */
-async function openGenerator(checkpoint: Checkpoint, precision: Precision) {
-  const runtime = new Runtime();
+/** The pipelines of a checkpoint, one on each device, and their runtimes, which the caller closes. */
+async function openGenerators(
+  checkpoint: Checkpoint,
+  { devices, precision = DEFAULTS.precision }: SampleOptions,
+) {
+  const runtimes = runtimesOn(parseDevices(devices));
   try {
-    await assertPrecision(runtime, precision);
-    return { checkpoint, runtime, pipeline: await openPipeline(runtime, checkpoint, precision) };
+    await assertPrecision(runtimes[0], precision);
+    const pipelines = await onEachDevice(runtimes, (each) => openPipeline(each, checkpoint, precision));
+    return { checkpoint, runtimes, pipelines };
   } catch (error) {
-    await runtime.close();
+    await closeAll(runtimes);
     throw error;
   }
 }
@@ -146,7 +153,7 @@ async function conditionsOf(
 }
 
 async function* sampleWith(
-  pipeline: Pipeline,
+  pipelines: OfDevices<Pipeline>,
   checkpoint: string,
   conditions: Conditions,
   options: SampleOptions,
@@ -154,11 +161,12 @@ async function* sampleWith(
   openClip: () => Promise<ClipPipeline | undefined>,
   warn: (message: string) => void,
 ): AsyncGenerator<SampledImage, void, undefined> {
+  const [pipeline] = pipelines;
   const { settings, start, negative } = conditions;
   const { prompts = [], complete = [], seed = DEFAULTS.seed, truncate = false, signal, onPreview } = options;
   const { candidates, kept } = choiceOf(options);
   const batchFor = (count: number): number =>
-    Math.min(options.batchSize ?? DEFAULTS.batchSize, count * candidates);
+    Math.min(options.batchSize ?? DEFAULTS.batchSize, Math.ceil((count * candidates) / pipelines.length));
 
   const encoded = new EncodedPrompts(pipeline);
   for (const prompt of prompts) {
@@ -198,7 +206,7 @@ async function* sampleWith(
   );
   const preview = onPreview && new Preview(pipeline.generator.codec, requests, onPreview);
   try {
-    const images = generate(pipeline, requests, settings, batchFor(all.length), options, preview);
+    const images = generate(pipelines, requests, settings, batchFor(all.length), options, preview);
     const picked: AsyncIterable<Omit<ScoredImage, 'score'> & { readonly score?: number }> = choice
       ? bestOf(images, choice)
       : images;
@@ -227,18 +235,18 @@ async function* sampleWith(
   }
 }
 
-/** The pipeline's images, with progress and previews. */
+/** The pipelines' images, with progress and previews. */
 function generate(
-  pipeline: Pipeline,
+  pipelines: OfDevices<Pipeline>,
   requests: readonly GenerateRequest[],
   settings: SampleSettings,
   batch: number,
   { onProgress, signal }: SampleOptions,
   preview: Preview | undefined,
 ): AsyncGenerator<Omit<ScoredImage, 'score'>> {
-  const total = requests.length * pipeline.generator.tokens.imageLength;
+  const total = requests.length * pipelines[0].generator.tokens.imageLength;
   onProgress?.(0, total);
-  return pipeline.generate(requests, settings, {
+  return generateOn(pipelines, requests, settings, {
     batch,
     onToken: (done, unfinished) => {
       onProgress?.(done, total);

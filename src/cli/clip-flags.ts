@@ -6,7 +6,7 @@ import type { ImageFile } from '../data/image.ts';
 import type { Faults } from '../data/sources/faults.ts';
 import { InterruptedError, UsageError } from '../util/errors.ts';
 import type { Context } from './command.ts';
-import { dvaeFlag, TEXT } from './help.ts';
+import { deviceFlag, dvaeFlag, TEXT } from './help.ts';
 import { type SourceFlags, sourceFlags } from './source-flags.ts';
 
 export interface ClipFlags extends SourceFlags {
@@ -14,6 +14,7 @@ export interface ClipFlags extends SourceFlags {
   dvae: string | undefined;
   cache: boolean;
   truncate: boolean;
+  devices: string | undefined;
   probabilities?: 'softmax' | 'sigmoid' | undefined;
 }
 
@@ -42,6 +43,7 @@ export function clipFlags<T>(yargs: Argv<T>) {
       default: false,
       describe: 'cut texts longer than the model reads; otherwise they are an error',
     })
+    .option('devices', deviceFlag('the images'))
     .option('probabilities', {
       choices: ['softmax', 'sigmoid'] as const,
       defaultDescription: 'as the CLIP was trained',
@@ -81,45 +83,50 @@ export async function withClip<R>(
   const [
     { readCheckpoint },
     { cacheFolder },
-    { Runtime },
+    { parseDevices },
+    { onEachDevice, withEachDevice },
     { embedImages },
     { EmbeddingCache },
     { ClipPipeline },
   ] = await Promise.all([
     import('../checkpoint/read.ts'),
     import('../engine/library/locate.ts'),
-    import('../engine/session/runtime.ts'),
+    import('../engine/session/devices.ts'),
+    import('../engine/session/each-device.ts'),
     import('../inference/jobs/embed.ts'),
     import('../inference/jobs/embedding-cache.ts'),
     import('../inference/clip/pipeline.ts'),
   ]);
+  const devices = parseDevices(flags.devices);
   const checkpoint = await readCheckpoint(path, { kind: 'clip', warn: (message) => log.warn(message) });
-  const runtime = new Runtime();
   try {
-    const clip = await ClipPipeline.open(runtime, checkpoint);
-    assertProbabilities(clip.logits.loss, flags);
-    const cache = isCached
-      ? await EmbeddingCache.open(join(cacheFolder(), 'features'), clip.hash, clip.config.embedding)
-      : undefined;
-    try {
-      return await use({
-        clip,
-        embed: async (images) => {
-          progress.start('encoding images', images.length);
-          const embedded = await embedImages(clip, images, {
-            cache,
-            faults,
-            onProgress: (done) => progress.update(done),
-            signal,
-          });
-          progress.stop();
-          log.debug(`${embedded.cached} of ${images.length} features were in the cache`);
-          return embedded;
-        },
-      });
-    } finally {
-      await cache?.close();
-    }
+    return await withEachDevice(devices, async (runtimes) => {
+      const clips = await onEachDevice(runtimes, (runtime) => ClipPipeline.open(runtime, checkpoint));
+      const [clip] = clips;
+      assertProbabilities(clip.logits.loss, flags);
+      const cache = isCached
+        ? await EmbeddingCache.open(join(cacheFolder(), 'features'), clip.hash, clip.config.embedding)
+        : undefined;
+      try {
+        return await use({
+          clip,
+          embed: async (images) => {
+            progress.start('encoding images', images.length);
+            const embedded = await embedImages(clips, images, {
+              cache,
+              faults,
+              onProgress: (done) => progress.update(done),
+              signal,
+            });
+            progress.stop();
+            log.debug(`${embedded.cached} of ${images.length} features were in the cache`);
+            return embedded;
+          },
+        });
+      } finally {
+        await cache?.close();
+      }
+    });
   } catch (error) {
     if ((error as Error).name !== 'AbortError') throw error;
     throw new InterruptedError('stopped while encoding images', {
@@ -128,6 +135,5 @@ export async function withClip<R>(
     });
   } finally {
     faults.summarize();
-    await runtime.close();
   }
 }

@@ -30,6 +30,14 @@ export const setFlag = {
   describe: 'path.to.key=value: sets a key of the configuration, overriding --config; repeatable',
 } as const;
 
+/** `--devices`. @param what the devices share */
+export const deviceFlag = (what: string) =>
+  ({
+    ...TEXT,
+    defaultDescription: 'one',
+    describe: `devices that share ${what}: all, GPUs such as 0,1, or CPU devices such as cpu:0,cpu:1`,
+  }) as const;
+
 /** `--dvae` of the commands that use a trained one. */
 export const dvaeFlag = {
   ...TEXT,

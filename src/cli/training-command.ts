@@ -10,7 +10,7 @@ import type { RunContext } from '../train/loop/run-context.ts';
 import { UsageError } from '../util/errors.ts';
 import { SILENT } from '../util/progress.ts';
 import { type Command, type Context, defineCommand } from './command.ts';
-import { setFlag, TEXT } from './help.ts';
+import { deviceFlag, setFlag, TEXT } from './help.ts';
 import { wholeNumber } from './whole-number.ts';
 import { type WorkerFlags, withWorkers, workerFlags } from './workers.ts';
 
@@ -44,11 +44,7 @@ function trainingFlags<T>(yargs: Argv<T>, defaultRun: string) {
       default: false,
       describe: 'continue the run in the run folder from its newest checkpoint',
     })
-    .option('devices', {
-      ...TEXT,
-      defaultDescription: 'one',
-      describe: 'devices that share each batch: all, GPUs such as 0,1, or CPU devices such as cpu:0,cpu:1',
-    });
+    .option('devices', deviceFlag('each batch'));
 }
 
 /** Of the commands that train on captions. */
@@ -115,6 +111,6 @@ function runContext(
     progress: cluster && !cluster.isPrimary ? SILENT : progress,
     signal,
     cluster,
-    devices: devices === undefined ? undefined : parseDevices(devices),
+    devices: parseDevices(devices),
   };
 }

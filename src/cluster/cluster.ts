@@ -140,7 +140,12 @@ export class Cluster {
     const error = errorFromStop(stop);
     for (const link of this.#links) link.fail(error);
     this.#stopped.abort(error);
-    this.#closing = Promise.all(this.#links.map((link) => link.close(link === from ? undefined : stop)));
+    const isLost = ({ rank }: Link): boolean => stop.code === 'E_WORKER_LOST' && stop.rank === rank;
+    this.#closing = Promise.all(
+      this.#links.map((link) =>
+        isLost(link) ? link.abandon() : link.close(link === from ? undefined : stop),
+      ),
+    );
   }
 }
 

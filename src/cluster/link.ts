@@ -43,7 +43,8 @@ interface Request {
 
 /** Heartbeats in the time of a timeout. */
 const BEATS_PER_TIMEOUT = 8;
-const MAX_BEAT_INTERVAL_MS = 5000;
+/** A worker is found to be lost at most this long after the timeout. */
+const MAX_BEAT_INTERVAL_MS = 500;
 /** Frames that wait for their request; workers are at most a few exchanges apart. */
 const MAX_WAITING = 64;
 /** Time limit of the last frame. */
@@ -153,6 +154,14 @@ export class Link {
     clearTimeout(late);
   }
 
+  /** Ends the connection to a worker that is lost, which would not answer a last frame. */
+  async abandon(): Promise<void> {
+    this.#isDone = true;
+    this.#stopHeartbeat();
+    this.#socket.destroy();
+    await this.#closed;
+  }
+
   /** Reads frame after frame: the last one too is seen at once, however many exchanges lie before it. */
   async #receiveFrames(): Promise<void> {
     const head = new Uint8Array(HEAD_BYTES);
@@ -209,7 +218,7 @@ export class Link {
     const isSilent = this.#reader.received === this.#receivedBefore;
     this.#receivedBefore = this.#reader.received;
     this.#silentBeats = isSilent ? this.#silentBeats + 1 : 0;
-    if (this.#silentBeats <= this.#maxSilentBeats || this.#hasEnded) return;
+    if (this.#silentBeats < this.#maxSilentBeats || this.#hasEnded) return;
     this.#onStop(lostStop(this.rank, `no data for ${this.#options.timeoutSeconds} seconds`));
   }
 }

@@ -32,6 +32,8 @@ export interface JoinOptions {
 }
 
 const RETRY_MS = 250;
+/** Further time of the workers that are not worker 0, in which it says who is missing. */
+const GRACE_SECONDS = 1;
 
 /** Message of worker 0 at the end: the address of each worker, or the reason why the rendezvous failed. */
 const tableSchema = z.object({
@@ -53,7 +55,8 @@ export async function connect(options: JoinOptions): Promise<Connection[]> {
     });
   }
   const rendezvous = new Rendezvous(options, address);
-  const isLate = AbortSignal.timeout(1000 * options.timeoutSeconds);
+  const seconds = options.timeoutSeconds + (options.rank === 0 ? 0 : GRACE_SECONDS);
+  const isLate = AbortSignal.timeout(1000 * seconds);
   const end = AbortSignal.any([options.signal, isLate]);
   try {
     const ended = new Promise<never>((_, reject) => {
@@ -98,6 +101,8 @@ class Rendezvous {
   readonly #outgoing: Connection[] = [];
   readonly #sockets: Socket[] = [];
   #listener: RendezvousListener | undefined;
+  /** The worker whose answer this one waits for. */
+  #awaited: number | undefined;
   #isAborted = false;
 
   constructor(options: JoinOptions, address: Address) {
@@ -106,11 +111,9 @@ class Rendezvous {
   }
 
   get timeoutMessage(): string {
-    const { rank, timeoutSeconds } = this.#options;
-    const missing = this.#listener?.missing ?? [];
-    if (rank === 0)
-      return `worker${missing.length > 1 ? 's' : ''} ${missing.join(', ')} did not join in ${timeoutSeconds} seconds`;
-    return `not all workers joined in ${timeoutSeconds} seconds`;
+    const missing = this.#awaited === undefined ? (this.#listener?.missing ?? []) : [this.#awaited];
+    const workers = `worker${missing.length > 1 ? 's' : ''} ${missing.join(', ')}`;
+    return `${workers} did not join in ${this.#options.timeoutSeconds} seconds`;
   }
 
   /** The rendezvous on worker 0. */
@@ -128,6 +131,7 @@ class Rendezvous {
   /** The rendezvous on the other workers. */
   async join(end: AbortSignal): Promise<Connection[]> {
     const { rank, workers } = this.#options;
+    this.#awaited = 0;
     const primary = await this.#dial(this.#address, 0, end);
     const expected = ranksFrom(rank + 1, workers);
     const own = { host: primary.socket.localAddress as string, port: 0 };
@@ -140,8 +144,10 @@ class Rendezvous {
     for (const [i, { host, port }] of addresses.slice(0, rank - 1).entries()) {
       // A worker on the machine of worker 0 has a loopback address there; the others reach it at worker 0's address.
       const address = { host: isLoopback(host) ? this.#address.host : host, port };
+      this.#awaited = i + 1;
       await this.#greet(await this.#dial(address, i + 1, end), 0);
     }
+    this.#awaited = undefined;
     const incoming = (await listener?.ready) ?? [];
     listener?.close();
     return [...this.#outgoing, ...incoming];

@@ -44,7 +44,7 @@ export class UsageError extends UserError {
   readonly exitCode = EXIT.usage;
 }
 
-/** Unusable data, checkpoint, or storage: exit code 3. */
+/** Unusable data, checkpoint or storage, too little memory, or a lost worker: exit code 3. */
 export class DataError extends UserError {
   readonly exitCode = EXIT.data;
 }

@@ -159,7 +159,7 @@ describe('mm rank', () => {
   });
 
   test('people see the best images first', async () => {
-    const { stdout } = await rank('--no-cache', '--top', '2');
+    const { stdout } = await rank('--no-cache', '--top', '2', '--devices', 'cpu:0,cpu:1');
     const all = stdout.trim().split('\n');
     assert.equal(all.length, 2 * 3);
     assert.equal(all[0], PROMPTS[0]);

@@ -89,7 +89,7 @@ describe('images for prompts', () => {
     assert.ok(new Set((await allPixels(lines)).map(String)).size > 1, 'the images are all equal');
   });
 
-  test('a second run gives the same images, whatever the batch, and guidance 1 is no guidance', async () => {
+  test('a second run gives the same images, whatever the batch and the devices, and guidance 1 is no guidance', async () => {
     const again = await sample(
       'again',
       ...both,
@@ -99,6 +99,8 @@ describe('images for prompts', () => {
       '5',
       '--batch-size',
       '1',
+      '--devices',
+      'cpu:0,cpu:1',
       '--guidance',
       '1',
     );

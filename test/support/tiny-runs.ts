@@ -147,7 +147,7 @@ function sessionContext(
     },
     signal: controller.signal,
     cluster,
-    devices: devices === undefined ? undefined : parseDevices(devices),
+    devices: parseDevices(devices),
   };
 }
 

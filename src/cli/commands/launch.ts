@@ -100,10 +100,7 @@ async function launch(
     const ends = await runWorkers({ workers, words: resume ? [...words, '--resume'] : words, signal });
     const failed = ends.filter(({ code }) => code !== EXIT.ok);
     if (failed.length === 0) return;
-    const isLost = failed.some(
-      ({ signal: by, isKilled, report }) =>
-        (by !== null && !isKilled) || isKilled || LOST.includes(report?.code ?? ''),
-    );
+    const isLost = failed.every(mayBeOfLoss) && failed.some(tellsOfLoss);
     const isIndivisible =
       attempt > 0 &&
       workers > minWorkers &&
@@ -121,7 +118,16 @@ async function launch(
   }
 }
 
-type Ends = Awaited<ReturnType<typeof import('../launch/processes.ts').runWorkers>>;
+type End = Awaited<ReturnType<typeof import('../launch/processes.ts').runWorkers>>[number];
+
+/** Whether a worker ended as one does when another is lost: a loss, not a mistake that comes again. */
+const mayBeOfLoss = ({ code, report }: End): boolean =>
+  (code === null || code === EXIT.data) && (report === undefined || LOST.includes(report.code));
+
+const tellsOfLoss = ({ signal, report }: End): boolean =>
+  signal !== null || LOST.includes(report?.code ?? '');
+
+type Ends = readonly End[];
 
 /** What is known of the loss, in words. */
 function lossOf(failed: Ends): string {

@@ -4,7 +4,7 @@ import { SOURCES } from '../../data/sources/source.ts';
 import type { Share } from '../../data/tokens/share.ts';
 import { UsageError } from '../../util/errors.ts';
 import { defineCommand } from '../command.ts';
-import { dvaeFlag, TEXT, withExamples } from '../help.ts';
+import { deviceFlag, dvaeFlag, TEXT, withExamples } from '../help.ts';
 import { sourceFlags, tableOptions } from '../source-flags.ts';
 import { wholeNumber } from '../whole-number.ts';
 
@@ -33,6 +33,7 @@ export const command = defineCommand({
           default: false,
           describe: 'keep the finished shards in the folder, and make the others',
         })
+        .option('devices', deviceFlag('images'))
         .option('share', {
           ...TEXT,
           defaultDescription: 'all',
@@ -46,6 +47,7 @@ export const command = defineCommand({
           'one of four programs that fill a folder',
           'tokenize --data "shards/{000..099}.tar" --dvae runs/dvae --out tokens --share 1/4',
         ],
+        ['on all GPUs', 'tokenize --data photos --dvae runs/dvae --out tokens --devices all'],
         [
           'trains on the tokens',
           'train-dalle --config configs/dalle/small.yaml --tokens tokens --dvae runs/dvae',
@@ -55,10 +57,12 @@ export const command = defineCommand({
 
   async run({ data, dvae, out, 'shard-size': shardSize, resume, ...flags }, context) {
     const { tokenizeFolder } = await import('../../inference/jobs/tokenize.ts');
+    const { parseDevices } = await import('../../engine/session/devices.ts');
     const { manifest, isWhole } = await tokenizeFolder(
       {
         ...{ data, dvae, out, shardSize, resume },
         share: flags.share === undefined ? undefined : parseShareOf(flags.share),
+        devices: parseDevices(flags.devices),
         maxBad: flags['max-bad'],
         table: tableOptions(flags),
       },

@@ -45,7 +45,7 @@ export interface LaunchOptions {
 }
 
 /** Time that workers get to end by themselves once one has failed, and once one was told to stop. */
-const FAILED_MS = 2000;
+const FAILED_MS = 500;
 const STOPPED_MS = 10_000;
 
 /** Runs the workers to their end. */

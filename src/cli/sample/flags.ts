@@ -4,7 +4,7 @@ import type { Argv } from 'yargs';
 import { DEFAULTS, type SampleOptions } from '../../api/options.ts';
 import { PRECISIONS } from '../../engine/graph/precision.ts';
 import { UsageError } from '../../util/errors.ts';
-import { NUMBER, REPEATABLE, TEXT, withExamples } from '../help.ts';
+import { deviceFlag, NUMBER, REPEATABLE, TEXT, withExamples } from '../help.ts';
 import { wholeNumber } from '../whole-number.ts';
 
 export function sampleFlags(yargs: Argv) {
@@ -112,8 +112,9 @@ export function sampleFlags(yargs: Argv) {
         ...wholeNumber('batch-size'),
         defaultDescription: String(DEFAULTS.batchSize),
         alias: 'batch_size',
-        describe: 'images sampled at a time; changes no image',
+        describe: 'images sampled at a time on a device; changes no image',
       })
+      .option('devices', deviceFlag('the images'))
       .option('precision', {
         ...TEXT,
         choices: PRECISIONS,
@@ -161,6 +162,7 @@ export const SAMPLE_OPTION_FLAGS = {
 export function toOptions(flags: SampleFlags): SampleOptions {
   const {
     precision,
+    devices,
     dalle,
     complete,
     negative,
@@ -190,6 +192,7 @@ export function toOptions(flags: SampleFlags): SampleOptions {
     topP: flags['top-p'],
     guidance,
     batchSize: flags['batch-size'],
+    devices,
     precision,
     truncate,
   };

@@ -23,7 +23,10 @@ const refusal = (message: string, fix = FIX): UsageError =>
  * Parses `all`, or a list of devices: `0,1` and `gpu:0,gpu:1` are GPUs, `cpu:0,cpu:1` parts of the processor.
  * @throws UsageError for anything else, devices of both kinds, and a device named twice
  */
-export function parseDevices(text: string): DeviceRequest {
+export function parseDevices(text: string): DeviceRequest;
+export function parseDevices(text: string | undefined): DeviceRequest | undefined;
+export function parseDevices(text: string | undefined): DeviceRequest | undefined {
+  if (text === undefined) return undefined;
   if (text.trim().toLowerCase() === 'all') return 'all';
   const devices = text.split(',').map((item) => {
     const match = /^(?:(cpu|gpu):)?(\d{1,4})$/.exec(item.trim().toLowerCase());
@@ -56,6 +59,9 @@ export const countOf = (request: DeviceRequest | undefined): number | undefined 
 export const cpuDevicesFor = (request: DeviceRequest | undefined): number =>
   request === undefined || request === 'all' || request.kind === 'GPU' ? 1 : Math.max(...request.numbers) + 1;
 
+/** The GPUs that are shown, and by whose numbers: a second runtime asks for them by the same ones. */
+let shown: { readonly numbers: string; readonly visible: string } | undefined;
+
 /**
  * Hides all other GPUs from TensorFlow, which would claim their memory. Call it before libtensorflow is loaded.
  * @throws UsageError for a GPU that the environment hides already
@@ -66,6 +72,8 @@ export function hideOtherGpus(request: DeviceRequest | undefined): void {
     process.env[VISIBLE] = '-1';
     return;
   }
+  const numbers = request.numbers.join();
+  if (shown?.numbers === numbers && shown.visible === process.env[VISIBLE]) return;
   const visible = process.env[VISIBLE]?.split(',');
   process.env[VISIBLE] = request.numbers
     .map((number) => {
@@ -78,6 +86,7 @@ export function hideOtherGpus(request: DeviceRequest | undefined): void {
       return name;
     })
     .join(',');
+  shown = { numbers, visible: process.env[VISIBLE] };
 }
 
 /**
@@ -94,6 +103,14 @@ export function replicaDevices(
   const { names, areGpus } = ownDevices(request, types);
   return { names, areGpus, first: rank * names.length, count: workers * names.length };
 }
+
+/** One of the devices alone, by its place in the request. */
+export const deviceAt = ({ names, areGpus }: ReplicaDevices, at: number): ReplicaDevices => ({
+  names: [names[at]],
+  areGpus,
+  first: 0,
+  count: 1,
+});
 
 function ownDevices(
   request: DeviceRequest | undefined,

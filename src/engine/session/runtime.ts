@@ -45,7 +45,7 @@ import {
   type OnHost,
   signatureOf,
 } from './compiled.ts';
-import { cpuDevicesFor, type DeviceRequest, hideOtherGpus, replicaDevices } from './devices.ts';
+import { cpuDevicesFor, type DeviceRequest, deviceAt, hideOtherGpus, replicaDevices } from './devices.ts';
 import type { OpTime } from './op-times.ts';
 import { type ExplainFailure, type Feed, Session } from './session.ts';
 import { type SessionConfig, sessionConfig } from './session-config.ts';
@@ -66,6 +66,8 @@ interface CachedFunction extends Built {
 export interface RuntimeOptions extends Omit<SessionConfig, 'cpuDevices' | 'isServed'> {
   /** Devices for replicas of the training state (distributed/replicas.ts); one, that TensorFlow chooses, without them. */
   readonly devices?: DeviceRequest | undefined;
+  /** The place in `devices` of the only one that functions run on: see each-device.ts. */
+  readonly at?: number | undefined;
   /** Makes the session part of a network of workers: replicas are then those of all. */
   readonly server?: ServerOptions | undefined;
   /** Workers that are not there, with a device each: functions can be examined for them, not run. */
@@ -75,10 +77,14 @@ export interface RuntimeOptions extends Omit<SessionConfig, 'cpuDevices' | 'isSe
 }
 
 export class Runtime {
+  /** Devices that were asked for; one without `devices`. */
+  readonly deviceCount: number;
   readonly #graph: Graph;
   readonly #session: Session;
   readonly #hasOnlyCpus: boolean;
   readonly #replicas: ReplicaDevices;
+  /** Whether runs may block the calling thread: not where other runtimes are at work beside this one. */
+  readonly #mayBlock: boolean;
   /** Functions built, by scope. */
   readonly #scopes = new Map<string, number>();
   readonly #variables = new Map<string, Variable>();
@@ -86,7 +92,7 @@ export class Runtime {
   #isClosed = false;
 
   /** @throws UsageError when a device of `devices` is missing; as `startServer` with a server */
-  constructor({ devices, server: network, imagined, explain, ...config }: RuntimeOptions = {}) {
+  constructor({ devices, at, server: network, imagined, explain, ...config }: RuntimeOptions = {}) {
     hideOtherGpus(devices);
     useTensorFlow();
     this.#graph = new Graph();
@@ -103,7 +109,10 @@ export class Runtime {
     const place = network
       ? { rank: network.rank, workers: network.addresses.length }
       : { rank: 0, workers: imagined ?? 1 };
-    this.#replicas = replicaDevices(devices, this.devices, place);
+    const replicas = replicaDevices(devices, this.devices, place);
+    this.deviceCount = replicas.names.length;
+    this.#replicas = at === undefined ? replicas : deviceAt(replicas, at);
+    this.#mayBlock = at === undefined || this.deviceCount === 1;
     this.#hasOnlyCpus = this.devices.every((type) => type === 'CPU');
   }
 
@@ -188,7 +197,7 @@ export class Runtime {
       const built = builtFor(inputs);
       const { fetches, targets, names } = built;
       const isFirst = built.lastRunMs === Number.POSITIVE_INFINITY;
-      const blocking = inOneThread && built.lastRunMs <= SHORT_RUN_MS;
+      const blocking = this.#mayBlock && inOneThread && built.lastRunMs <= SHORT_RUN_MS;
       const started = performance.now();
       const mode = { times, inOneThread, blocking };
       const run = () => this.#session.run(name, feedsOf(built, inputs), fetches, targets, mode);

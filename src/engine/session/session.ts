@@ -1,6 +1,7 @@
 // A TensorFlow session: runs parts of a graph outside the event loop. Variables live in it.
 
 import type { HostArray } from '../../util/element-types.ts';
+import { DataError } from '../../util/errors.ts';
 import type { Graph } from '../graph/graph.ts';
 import {
   type CApi,
@@ -49,6 +50,16 @@ export interface SessionOptions {
   readonly explain?: ExplainFailure | undefined;
 }
 
+/** TF_RESOURCE_EXHAUSTED: an allocator has no memory. */
+const RESOURCE_EXHAUSTED = 8;
+
+const outOfMemory = (cause: TensorFlowError): DataError =>
+  new DataError(`there is not enough memory: ${cause.message}`, {
+    code: 'E_OUT_OF_MEMORY',
+    fix: 'take fewer examples or images at a time, or a smaller model; `mm plan` says what training takes, and train.sharding divides it among devices',
+    cause,
+  });
+
 export class Session {
   readonly #api: CApi;
   readonly #graph: Graph;
@@ -90,7 +101,8 @@ export class Session {
 
   /**
    * Runs the targets and computes the fetches. `name` is for error messages.
-   * @throws TensorFlowError when an op fails; its message names the model line
+   * @throws DataError when there is not enough memory; TensorFlowError when an op fails, whose message names the model
+   *   line
    */
   run(
     name: string,
@@ -148,7 +160,9 @@ export class Session {
         );
       if (api.statusCode(status) !== 0) {
         const failure = new TensorFlowError(name, this.#graph.explainError(api.statusMessage(status)));
-        throw this.#cancellation ?? (await this.#explain?.(failure)) ?? failure;
+        if (this.#cancellation) throw this.#cancellation;
+        if (api.statusCode(status) === RESOURCE_EXHAUSTED) throw outOfMemory(failure);
+        throw (await this.#explain?.(failure)) ?? failure;
       }
       if (times && metadata !== null) times.push(...readTimes(copyBuffer(api, metadata)));
       return outputs.map((output, i) => this.#toHost(output as Pointer, into[i]));

@@ -59,7 +59,7 @@ export async function cachedTokens(
     log.info(`${images.total} images are encoded into token shards first, which stay in ${path}`);
     const continuation = 'run the same command again: the shards that are finished are not made again';
     const options = { out: path, shardSize, resume: true, faults, continuation };
-    const { folder } = await tokenizeSource(images, codec, options, context);
+    const { folder } = await tokenizeSource(images, [codec], options, context);
     return { path, manifest: finished(folder, source.path).manifest };
   });
 }

@@ -8,9 +8,11 @@ import type { ImageFile } from '../../data/image.ts';
 import { readImageFile } from '../../data/read-image.ts';
 import { decodeReducedJpeg } from '../../data/reduced-jpeg.ts';
 import type { Faults } from '../../data/sources/faults.ts';
+import type { OfDevices } from '../../engine/session/each-device.ts';
 import { mapConcurrently } from '../../util/concurrent.ts';
 import { DataError } from '../../util/errors.ts';
 import { prefetch } from '../../util/prefetch.ts';
+import { spread } from '../../util/spread.ts';
 import type { ClipPipeline } from '../clip/pipeline.ts';
 import type { EmbeddingCache } from './embedding-cache.ts';
 
@@ -48,14 +50,15 @@ interface PreparedImage<P> {
 
 /**
  * Encodes the images that can be read, in order.
+ * @param clips the same CLIP on each device
  * @throws DataError when too many are at fault, or all; the reason of `signal` when it is aborted
  */
 export async function embedImages<P extends ImageFile>(
-  clip: ClipPipeline,
+  clips: OfDevices<ClipPipeline>,
   images: readonly P[],
   { cache, faults, onProgress, signal }: EmbedOptions,
 ): Promise<EmbeddedImages<P>> {
-  const { embedding, image: imageConfig } = clip.config;
+  const { embedding, image: imageConfig } = clips[0].config;
   const prepare = async (image: P): Promise<PreparedImage<P> | undefined> =>
     faults.guard(image, async () => {
       const data = await readImageFile(image);
@@ -74,10 +77,13 @@ export async function embedImages<P extends ImageFile>(
     const prepared = await mapConcurrently(batch, MAX_OPEN_IMAGES, prepare);
     return prepared.filter((image) => image !== undefined);
   });
-  for await (const batch of batches) {
+  const encodings = spread(clips, batches, async (clip, batch) => {
     signal.throwIfAborted();
     const fresh = batch.filter(({ pixels }) => pixels !== undefined);
-    const encoded = await clip.encodeImages(Buffer.concat(fresh.map(({ pixels }) => pixels as Uint8Array)));
+    const pixels = Buffer.concat(fresh.map((image) => image.pixels as Uint8Array));
+    return { batch, fresh, encoded: await clip.encodeImages(pixels) };
+  });
+  for await (const { batch, fresh, encoded } of encodings) {
     const added = new Map(
       fresh.map(({ hash }, i) => [hash, encoded.slice(i * embedding, (i + 1) * embedding)]),
     );

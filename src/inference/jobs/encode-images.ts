@@ -3,8 +3,10 @@
 import { type DecodedBatch, decodeBatches } from '../../data/decode-batches.ts';
 import type { ImageFile } from '../../data/image.ts';
 import type { Faults } from '../../data/sources/faults.ts';
+import type { OfDevices } from '../../engine/session/each-device.ts';
 import { DataError, type InterruptedError } from '../../util/errors.ts';
 import type { JobContext } from '../../util/job.ts';
+import { spread } from '../../util/spread.ts';
 import type { DvaeCodec } from '../dvae/codec.ts';
 
 /** Images encoded in one run of the dVAE. */
@@ -26,29 +28,35 @@ export interface EncodedBatch<P> extends Omit<DecodedBatch<P>, 'pixels'> {
   readonly codes: Uint16Array;
 }
 
+/** The same codec on each device. */
+export type Codecs = OfDevices<DvaeCodec>;
+
 /**
  * Encodes each batch of images, with progress in images and images/s.
  * @throws DataError when too many images are at fault, or the codes do not fit in 16 bits; what `interruption` returns
  */
 export async function* encodeImages<P extends ImageFile>(
-  codec: DvaeCodec,
+  codecs: Codecs,
   batches: Iterable<readonly P[]> | AsyncIterable<readonly P[]>,
   { faults, total, done = 0, interruption, progress, signal }: EncodeOptions<P>,
 ): AsyncGenerator<EncodedBatch<P>, void> {
-  assertCodesFit(codec);
-  const input = { size: codec.config.imageSize, grid: codec.grid };
+  const [{ config, grid }] = codecs;
+  assertCodesFit(codecs[0]);
+  const decoded = decodeBatches(batches, { size: config.imageSize, grid }, faults);
   const start = performance.now();
   let encoded = 0;
   progress.start('tokenizing', total, done);
   try {
-    for await (const { all, images, pixels } of decodeBatches(batches, input, faults)) {
+    const all = spread(codecs, decoded, async (codec, { all, images, pixels }) => {
       const error = signal.aborted ? interruption(all) : undefined;
       if (error) throw error;
-      const codes = Uint16Array.from(images.length > 0 ? await codec.encode(pixels) : []);
-      encoded += all.length;
+      return { all, images, codes: Uint16Array.from(images.length > 0 ? await codec.encode(pixels) : []) };
+    });
+    for await (const batch of all) {
+      encoded += batch.all.length;
       const rate = (encoded * 1000) / (performance.now() - start);
       progress.update(done + encoded, { 'images/s': rate.toFixed(1) });
-      yield { all, images, codes };
+      yield batch;
     }
   } finally {
     progress.stop();

@@ -14,11 +14,18 @@ import { TokenFolder, type TokenizedFolder } from '../../data/tokens/folder.ts';
 import type { ShardLayout, Skipped } from '../../data/tokens/manifest.ts';
 import type { TokenSample } from '../../data/tokens/shard.ts';
 import type { Share } from '../../data/tokens/share.ts';
-import { Runtime } from '../../engine/session/runtime.ts';
+import type { DeviceRequest } from '../../engine/session/devices.ts';
+import { onEachDevice, withEachDevice } from '../../engine/session/each-device.ts';
 import { DataError, InterruptedError } from '../../util/errors.ts';
 import type { JobContext } from '../../util/job.ts';
 import { DvaeCodec } from '../dvae/codec.ts';
-import { assertCodesFit, type EncodedBatch, encodeImages, IMAGES_PER_BATCH } from './encode-images.ts';
+import {
+  assertCodesFit,
+  type Codecs,
+  type EncodedBatch,
+  encodeImages,
+  IMAGES_PER_BATCH,
+} from './encode-images.ts';
 
 export interface TokenizeOptions {
   /** Source of images, with captions where there are any (data/sources/resolve.ts). */
@@ -33,6 +40,8 @@ export interface TokenizeOptions {
   readonly resume: boolean;
   /** The shards that are made: all of them by default. */
   readonly share?: Share | undefined;
+  /** Devices that the images are spread over; one by default. */
+  readonly devices?: DeviceRequest | undefined;
   /** Largest share of the data that may be unusable, 0 to 1. */
   readonly maxBad?: number | undefined;
   readonly table?: TableOptions | undefined;
@@ -50,7 +59,7 @@ const WHOLE = 200_000;
  * @throws InterruptedError when `signal` is aborted, after the current shard
  */
 export async function tokenizeFolder(
-  { data, dvae, out, shardSize, resume, share, maxBad, table, whole = WHOLE }: TokenizeOptions,
+  { data, dvae, out, shardSize, resume, share, devices, maxBad, table, whole = WHOLE }: TokenizeOptions,
   context: JobContext,
 ): Promise<TokenizedFolder> {
   const warn = (message: string): void => context.log.warn(message);
@@ -58,18 +67,18 @@ export async function tokenizeFolder(
   const faults = new Faults(context.log, { maxBad });
   const source = await openIndexed(data, whole, { faults, table }, context);
   if (source.uncaptioned) warn(`${source.uncaptioned} of ${source.total} images have no caption`);
-  const runtime = new Runtime();
   try {
-    const codec = await DvaeCodec.open(runtime, checkpoint);
-    assertCodesFit(codec, dvae);
-    const made = await tokenizeSource(source, codec, { out, shardSize, resume, share, faults }, context);
-    const { uncaptioned, count } = made;
-    if (source.uncaptioned === undefined && uncaptioned > 0)
-      warn(`${uncaptioned} of ${count} images have no caption`);
-    return finished(made.folder, data);
+    return await withEachDevice(devices, async (runtimes) => {
+      const codecs = await onEachDevice(runtimes, (runtime) => DvaeCodec.open(runtime, checkpoint));
+      assertCodesFit(codecs[0], dvae);
+      const made = await tokenizeSource(source, codecs, { out, shardSize, resume, share, faults }, context);
+      const { uncaptioned, count } = made;
+      if (source.uncaptioned === undefined && uncaptioned > 0)
+        warn(`${uncaptioned} of ${count} images have no caption`);
+      return finished(made.folder, data);
+    });
   } finally {
     faults.summarize();
-    await runtime.close();
   }
 }
 
@@ -93,16 +102,17 @@ export interface TokenizedSource {
  */
 export async function tokenizeSource(
   source: IndexedSource,
-  codec: DvaeCodec,
+  codecs: Codecs,
   { out, shardSize, resume, share, faults, continuation }: SourceOptions,
   { log, progress, signal }: JobContext,
 ): Promise<TokenizedSource> {
   const warn = (message: string): void => log.warn(message);
+  const [codec] = codecs;
   const layout = shardLayout(codec, source, shardSize);
   const folder = await TokenFolder.open(out, layout, { resume, warn, share, images: source.total });
   try {
     const wanted = new WantedImages(source, folder, shardSize);
-    const encoded = encodeImages(codec, wanted.batches(), {
+    const encoded = encodeImages(codecs, wanted.batches(), {
       faults,
       total: folder.total,
       done: folder.done,

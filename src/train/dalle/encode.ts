@@ -32,7 +32,7 @@ export async function encodeToMemory(
     where: path,
     fix: 'mm tokenize keeps its work; train with data.tokens',
   });
-  const encoded = encodeImages(codec, chunks(source, IMAGES_PER_BATCH), {
+  const encoded = encodeImages([codec], chunks(source, IMAGES_PER_BATCH), {
     faults,
     total: Math.min(max, source.length),
     interruption: () => interrupted,

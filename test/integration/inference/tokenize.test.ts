@@ -19,6 +19,7 @@ import { decodeImage } from '../../../src/data/decode.ts';
 import { readImages } from '../../../src/data/sources/resolve.ts';
 import type { TokenManifest } from '../../../src/data/tokens/manifest.ts';
 import { readTokenFolder } from '../../../src/data/tokens/read.ts';
+import { parseDevices } from '../../../src/engine/session/devices.ts';
 import { Runtime } from '../../../src/engine/session/runtime.ts';
 import { DvaeCodec } from '../../../src/inference/dvae/codec.ts';
 import { type TokenizeOptions, tokenizeFolder } from '../../../src/inference/jobs/tokenize.ts';
@@ -64,8 +65,8 @@ const tokenize = async (
 const contents = (path: string): Record<string, string> =>
   Object.fromEntries(readdirSync(path).map((name) => [name, readFileSync(join(path, name), 'latin1')]));
 
-test('tokens hold the codes, the captions and the key of every image, in order', async () => {
-  const manifest = await tokenize();
+test('tokens hold the codes, the captions and the key of every image, in order, also of two devices', async () => {
+  const manifest = await tokenize({ devices: parseDevices('cpu:0,cpu:1') });
   assert.deepEqual(
     manifest.shards.map(({ count }) => count),
     [35, 35, 5],

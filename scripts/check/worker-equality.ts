@@ -1,0 +1,213 @@
+// Every trainer by several workers, and on several devices of one process, against one process with gradient accumulation:
+// weights, EMA, moments, metrics and images after 20 updates, with each division of the training state. With
+// `train.allReduce: order` they have to be equal in every byte, with `ring` to 1e-5 of their norm (there with an ε of 1,
+// so that Adam does not make whole updates of what is 0 but for rounding). "resumed" rows make the first half of the
+// updates so, and the others in one process with accumulation. The workers share a process, and are connected by
+// TensorFlow's servers.
+//
+//   npx tsx scripts/check/worker-equality.ts [--trainers dvae,clip,dalle] [--layouts "2 workers,…,4 devices"]
+//       [--shardings none,optimizer,gradients,parameters] [--precision float32]
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { readCheckpoint } from '../../src/checkpoint/read.ts';
+import { SHARDINGS } from '../../src/config/fields.ts';
+import type { ModelKind } from '../../src/config/kind.ts';
+import { InterruptedError } from '../../src/util/errors.ts';
+import { runWorkers } from '../../test/support/cluster.ts';
+import { writeImages, writeTinyDvae } from '../../test/support/tiny-dvae.ts';
+import * as tiny from '../../test/support/tiny-runs.ts';
+
+const LAYOUTS = ['2 workers', '3 workers', '4 workers', '2 devices', '4 devices'] as const;
+const TRAINERS = ['dvae', 'clip', 'dalle'] as const;
+const STEPS = 20;
+/** Divisible by every number of parts. */
+const BATCH = 12;
+/** Of the norm. */
+const NEAR = 1e-5;
+const PARTS = ['model', 'ema', 'optimizer'] as const;
+
+const { values } = parseArgs({
+  options: {
+    trainers: { type: 'string', default: TRAINERS.join() },
+    layouts: { type: 'string', default: LAYOUTS.join() },
+    shardings: { type: 'string', default: SHARDINGS.join() },
+    precision: { type: 'string', default: 'float32' },
+    /** One trainer and layout, in the process of it. */
+    within: { type: 'boolean', default: false },
+  },
+});
+
+type Session = tiny.TrainSession;
+
+const root = mkdtempSync(join(tmpdir(), 'mm-worker-equality-'));
+const at = (run: string): string => join(root, run);
+const data = { path: at('images'), dvae: at('dvae'), tokenizer: at('tokenizer.json') };
+const schedule = { steps: STEPS, batch: BATCH, logEvery: 1, evaluateEvery: 10, saveEvery: STEPS };
+const isFloat16 = values.precision === 'float16';
+
+/** Updates follow the gradients: that of the keys' biases is 0 but for rounding, which a small ε counts. */
+const SMOOTH = { optimizer: { learningRate: { peak: 0.5 }, weightDecay: 0.01, epsilon: 1 } };
+
+/** A run of the trainer in which every source of randomness and kind of state is in use. */
+function session(trainer: string, train: object): Session {
+  const common = { ...schedule, precision: values.precision, ...train };
+  const scale = isFloat16 && { lossScale: { start: 2 ** 24, growEvery: 2 } };
+  if (trainer === 'dvae')
+    return tiny.dvaeSession(
+      tiny.dvaeConfig(data.path, 0, { ...common, ...scale, codebook: { revive: { every: 2 } } }),
+    );
+  if (trainer === 'clip') {
+    const model = { image: { tower: 'resnet', size: 32, width: 2, blocks: [1, 1, 1, 1] } };
+    return tiny.clipSession(tiny.clipConfig(data, { train: { ...common, ...scale }, model }));
+  }
+  return tiny.dalleSession(
+    tiny.dalleConfig(data, 1, {
+      ...common,
+      ...(isFloat16 && { blockLossScale: { start: 2 ** 24 } }),
+      recompute: true,
+      dropout: { attention: 0.1, feedForward: 0.1 },
+      freeze: ['blocks.block_1.attention'],
+    }),
+  );
+}
+
+/** What makes one process compute what `count` devices do. */
+const parts = (trainer: string, count: number): object =>
+  trainer === 'clip' ? { gradCacheChunk: BATCH / count } : { accumulateSteps: count };
+/** CLIP caches gradients on several devices too: otherwise each takes its share at once. */
+const shares = (trainer: string, count: number): object =>
+  trainer === 'clip' ? { gradCacheChunk: BATCH / count } : {};
+
+/** Makes the run by the workers or devices of the layout. */
+async function together(session: Session, run: string, layout: string, options: tiny.SessionOptions = {}) {
+  const count = Number(layout[0]);
+  if (layout.endsWith('devices')) {
+    const devices = Array.from({ length: count }, (_, i) => `cpu:${i}`).join();
+    return void (await session(at(run), { ...options, devices }));
+  }
+  const outcomes = await runWorkers(count, (cluster) =>
+    session(at(cluster.isPrimary ? run : 'nowhere'), { ...options, cluster }),
+  );
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+}
+
+/** What a run leaves but its configuration, which has the number of parts and the division. */
+const made = (run: string): Record<string, string> => ({
+  ...Object.fromEntries(
+    Object.entries(tiny.lasting(at(run))).filter(
+      ([name]) => !/(config\.yaml|state\.json)$/.test(name) && !/step-(?!20\b)/.test(name),
+    ),
+  ),
+  state: JSON.stringify({
+    ...JSON.parse(readFileSync(join(at(run), `checkpoints/step-${STEPS}/state.json`), 'utf8')),
+    files: undefined,
+  }),
+});
+
+function differing(run: string, reference: string): string[] {
+  const [a, b] = [made(run), made(reference)];
+  return [...new Set([...Object.keys(a), ...Object.keys(b)])].filter((name) => a[name] !== b[name]);
+}
+
+/** The largest distance of weights, EMA and moments, of their norm; and of a loss, of the loss. */
+async function distance(kind: ModelKind, run: string, reference: string) {
+  let apart = 0;
+  for (const part of PARTS) {
+    const [left, right] = await Promise.all(
+      [run, reference].map(async (path) =>
+        (await readCheckpoint(at(path), { kind, optimizer: true, warn: () => {} })).read(part),
+      ),
+    );
+    let [difference, norm] = [0, 0];
+    for (const [name, { data: ours }] of left ?? []) {
+      const theirs = right?.get(name)?.data as Float32Array;
+      for (const [i, value] of (ours as Float32Array).entries()) {
+        difference += (value - (theirs[i] as number)) ** 2;
+        norm += value ** 2;
+      }
+    }
+    apart = Math.max(apart, Math.sqrt(difference / norm));
+  }
+  const losses = (path: string): number[] =>
+    readFileSync(join(at(path), 'metrics.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { loss?: number }).loss ?? 0);
+  const theirs = losses(reference);
+  const ofLoss = losses(run).map((loss, i) => Math.abs(loss - (theirs[i] as number)) / (loss || 1));
+  return { apart, ofLoss: Math.max(...ofLoss) };
+}
+
+let bad = 0;
+function say(
+  trainer: string,
+  layout: string,
+  sharding: string,
+  how: string,
+  result: string,
+  isGood: boolean,
+) {
+  if (!isGood) bad++;
+  console.log([trainer, layout, sharding, how, isGood ? result : `DIFFERS: ${result}`].join(' | '));
+}
+
+async function compare(trainer: (typeof TRAINERS)[number], layout: string): Promise<void> {
+  await writeImages(data.path, 18);
+  await writeTinyDvae(data.dvae);
+  await tiny.writeTokenizer(data.tokenizer, data.path);
+  const count = Number(layout[0]);
+  await session(trainer, parts(trainer, count))(at('alone'));
+  await session(trainer, { ...parts(trainer, count), ...SMOOTH })(at('alone, smooth'));
+  const wanted = values.shardings
+    .split(',')
+    .filter((sharding) => sharding !== 'parameters' || trainer === 'dalle');
+  for (const sharding of wanted) {
+    for (const allReduce of ['order', 'ring']) {
+      const run = `${sharding} ${allReduce}`;
+      const train = { ...shares(trainer, count), sharding, allReduce, ...(allReduce === 'ring' && SMOOTH) };
+      await together(session(trainer, train), run, layout);
+      if (allReduce === 'order') {
+        const files = differing(run, 'alone');
+        say(trainer, layout, sharding, allReduce, files.join(', ') || 'equal', files.length === 0);
+      } else {
+        const { apart, ofLoss } = await distance(trainer, run, 'alone, smooth');
+        const result = `${apart.toExponential(1)} of the norm, ${ofLoss.toExponential(1)} of the loss`;
+        say(trainer, layout, sharding, allReduce, result, apart < NEAR && ofLoss < NEAR);
+      }
+    }
+    const run = `${sharding} resumed`;
+    const stop = { label: `train-${trainer}`, at: STEPS / 2 };
+    const half = together(session(trainer, { ...shares(trainer, count), sharding }), run, layout, { stop });
+    await half.catch((error) => {
+      if (!(error instanceof InterruptedError)) throw error;
+    });
+    await session(trainer, parts(trainer, count))(at(run), { resume: true });
+    const files = differing(run, 'alone');
+    say(trainer, layout, sharding, 'resumed', files.join(', ') || 'equal', files.length === 0);
+    for (const made of ['order', 'ring', 'resumed']) rmSync(at(`${sharding} ${made}`), { recursive: true });
+  }
+}
+
+const [trainers, layouts] = [values.trainers, values.layouts].map((list) => list.split(','));
+if (values.within) await compare(trainers?.[0] as (typeof TRAINERS)[number], layouts?.[0] as string);
+else {
+  console.log(`${STEPS} updates, ${values.precision}`);
+  console.log('trainer | by | train.sharding | sums | against one process with accumulation');
+  for (const trainer of trainers ?? [])
+    for (const layout of layouts ?? []) {
+      // A process each: TensorFlow's servers end with theirs.
+      const own = ['--within', '--trainers', trainer, '--layouts', layout];
+      const others = ['--shardings', values.shardings, '--precision', values.precision];
+      const script = [...process.execArgv, import.meta.filename, ...own, ...others];
+      const [code] = await once(spawn(process.execPath, script, { stdio: 'inherit' }), 'exit');
+      if (code !== 0) bad++;
+    }
+  console.log(bad === 0 ? 'all are as they must be' : `${bad} of the trainers and layouts differ`);
+}
+rmSync(root, { recursive: true, force: true });
+process.exit(bad > 0 ? 1 : 0);
