@@ -62,7 +62,7 @@ const model = {
   imageVocabulary: 64,
   attention: ['row', 'column'],
 };
-const configOf = (sharding: Sharding) => trainConfig(model, count, { recompute: true, sharding });
+const configOf = (sharding: Sharding) => trainConfig(model, count, { recompute: 'full', sharding });
 const SCALE = 1e6;
 /** Width of a head of the model whose memory is taken off: that of the graph, the program and the network. */
 const NARROW = 8;
@@ -171,7 +171,7 @@ async function measure(sharding: Sharding, over: readonly string[] = []): Promis
 
 function planned(sharding: Sharding) {
   const runtime = new Runtime(sharding === 'parameters' ? { imagined: count } : {});
-  return plan(planDalle(runtime, configOf(sharding), true), count, sharding).memory.total;
+  return plan(planDalle(runtime, configOf(sharding), 'full'), count, sharding).memory.total;
 }
 
 const shardings = values.sharding.split(',') as Sharding[];

@@ -2,7 +2,7 @@
 
 import type { z } from 'zod';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
-import type { Sharding } from '../config/fields.ts';
+import type { Recompute, Sharding } from '../config/fields.ts';
 import type { ModelKind } from '../config/kind.ts';
 import type { BatchPosition } from '../data/order.ts';
 import { Faults } from '../data/sources/faults.ts';
@@ -30,6 +30,7 @@ export interface TrainingConfig extends ResumableConfig {
     readonly keep: number;
     readonly allReduce: SumAlgorithm;
     readonly sharding: Sharding;
+    readonly recompute?: Recompute | undefined;
   };
   readonly data: ResumableConfig['data'] & { readonly maxBad?: number | undefined };
 }
@@ -72,11 +73,11 @@ export async function runTraining<Given, Config extends TrainingConfig, Batch ex
   const { config, open } = await prepare(given, context);
   assertShardable(config.train.sharding, kind);
   if (cluster) await assertSameConfiguration(cluster, kind, config);
-  if (isPrimary && resume) await assertSameRun(kind, schema, path, config);
+  const stored = isPrimary && resume ? await assertSameRun(kind, schema, path, config) : undefined;
   const faults = new Faults(log, { maxBad: config.data.maxBad });
   const engine = new RunEngine(cluster, log, context.devices);
   try {
-    const task = await open({ ...context, faults, engine });
+    const task = await open({ ...context, faults, engine, stored });
     assertSummable(config.train.allReduce, engine.runtime.replicas);
     if (config.train.sharding !== 'none' && engine.runtime.replicas.count === 1)
       log.warn('train.sharding has no effect with one device');
@@ -107,7 +108,7 @@ async function trainInFolder<Batch extends Placed>(
   const { kind, config, context } = opened;
   const { path, resume, log, progress, signal, cluster } = context;
   const isPrimary = cluster?.isPrimary ?? true;
-  const run = isPrimary ? await RunFolder.open(path, { resume, kind, config }) : undefined;
+  const run = isPrimary ? await RunFolder.open(path, { resume, kind, config: task.config }) : undefined;
   const endLog = run && alsoLogTo(log, run.logFile);
   try {
     const checkpoint = run && (await resumeOrInitialize(run, task, opened));
@@ -124,7 +125,7 @@ async function trainInFolder<Batch extends Placed>(
       return saveStep(path, {
         kind,
         step,
-        config,
+        config: task.config,
         state: task.state,
         dataPosition: batch?.position ?? null,
         metrics,

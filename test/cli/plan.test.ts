@@ -59,6 +59,7 @@ test('stopped by Ctrl-C, mm plan prints nothing', async () => {
       kind: undefined,
       devices: 1,
       sharding: undefined,
+      memory: undefined,
       'tera-flops': undefined,
       bandwidth: undefined,
     };

@@ -36,7 +36,7 @@ function peak(layers: number, model: object, train: object): number {
     },
     train: { steps: 1, batch: BATCH, optimizer: { learningRate: { peak: 1 } }, ...train },
   });
-  const { nodes, results } = planDalle(runtime, config, config.train.recompute).gradients(BATCH);
+  const { nodes, results } = planDalle(runtime, config, config.train.recompute ?? 'light').gradients(BATCH);
   return peakBytes(pruneUnneeded(nodes, results), results);
 }
 
@@ -56,9 +56,9 @@ describe('a layer keeps', () => {
     [{ attention: ['conv'], rotary: true, tokenShift: true }, {}, ACTIVATIONS],
     [{ attention: ['row'], gated: true }, {}, ACTIVATIONS + 4],
     [{ attention: ['full'] }, {}, ACTIVATIONS + weights],
-    [{ attention: ['row'] }, { recompute: true }, 1],
-    [{ attention: ['full'] }, { recompute: true, dropout }, 1],
-    [{ attention: ['row'], reversible: true }, { recompute: true }, 0],
+    [{ attention: ['row'] }, { recompute: 'full' }, 1],
+    [{ attention: ['full'] }, { recompute: 'full', dropout }, 1],
+    [{ attention: ['row'], reversible: true }, { recompute: 'full' }, 0],
   ];
   for (const [model, train, streams] of cases) {
     test(`${JSON.stringify({ ...model, ...train })}: ${streams} residual streams`, () => {
