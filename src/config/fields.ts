@@ -9,6 +9,8 @@ declare module 'zod' {
   interface GlobalMeta {
     /** Sentences that docs/CONFIG.md prints below the table. */
     note?: string;
+    /** What stands for the default of a key without one. */
+    otherwise?: string;
   }
 }
 
@@ -129,6 +131,7 @@ export const recompute = z
   .optional()
   .describe('activations of Transformer layers that are computed again for the gradient instead of kept')
   .meta({
+    otherwise: 'the fastest that fits',
     note: 'Activation checkpointing. `none` keeps all; `light` computes the cheap ones again (normalization, GELU, heads, sparse attention); `full` keeps only the input of each layer, or nothing in a reversible model. Without it, a new run takes the first of them whose planned memory is at most half of the device’s (of a processor: of the machine’s or container’s, shared by the devices and workers on it), and its config.yaml has it from then on; a resumed run keeps that of the run. `mm plan` says the memory of each.',
   });
 

@@ -81,7 +81,9 @@ export async function runTraining<Given, Config extends TrainingConfig, Batch ex
     assertSummable(config.train.allReduce, engine.runtime.replicas);
     if (config.train.sharding !== 'none' && engine.runtime.replicas.count === 1)
       log.warn('train.sharding has no effect with one device');
-    return await trainInFolder(task, { kind, config, context, runtime: engine.runtime });
+    // Stored in the schema's order of keys, whether they were given or chosen.
+    const chosen = schema.parse(task.config);
+    return await trainInFolder(task, { kind, config: chosen, context, runtime: engine.runtime });
   } finally {
     faults.summarize();
     await engine.close();
@@ -108,7 +110,7 @@ async function trainInFolder<Batch extends Placed>(
   const { kind, config, context } = opened;
   const { path, resume, log, progress, signal, cluster } = context;
   const isPrimary = cluster?.isPrimary ?? true;
-  const run = isPrimary ? await RunFolder.open(path, { resume, kind, config: task.config }) : undefined;
+  const run = isPrimary ? await RunFolder.open(path, { resume, kind, config }) : undefined;
   const endLog = run && alsoLogTo(log, run.logFile);
   try {
     const checkpoint = run && (await resumeOrInitialize(run, task, opened));
@@ -125,7 +127,7 @@ async function trainInFolder<Batch extends Placed>(
       return saveStep(path, {
         kind,
         step,
-        config: task.config,
+        config,
         state: task.state,
         dataPosition: batch?.position ?? null,
         metrics,
