@@ -1,11 +1,12 @@
-// Peak memory of a train step of the joint Transformer, with saved and with recomputed activations, each in a separate
-// process: 256 + 1024 tokens, width 512, 8 layers, batch 2.
+// Peak memory of a train step of the joint Transformer, by train.recompute, each in a separate process:
+// 256 + 1024 tokens, width 512, 8 layers, batch 2.
 //
-//   node --import tsx scripts/bench/dalle-memory.ts [--only full] [--json]
+//   node --import tsx scripts/bench/dalle-memory.ts [--only 'full attention'] [--json]
 //       for each case the process's resident memory, and of it what TensorFlow's allocator says is in use (counted in
 //       another process: the allocator that counts takes memory in its own way)
 
 import { parseArgs } from 'node:util';
+import { RECOMPUTES } from '../../src/config/fields.ts';
 import { UsageError } from '../../src/util/errors.ts';
 import type { Memory } from './dalle-memory-mm.ts';
 import { FULL, LONG, PUBLISHED } from './dalle-models.ts';
@@ -14,21 +15,21 @@ import { Worker } from './worker.ts';
 
 const BATCH = 2;
 
-const cases: Record<string, [model: object, train: object]> = {
-  full: [FULL, {}],
-  'full, recompute': [FULL, { recompute: true }],
-  'row, column, conv': [PUBLISHED, {}],
-  'row, column, conv, recompute': [PUBLISHED, { recompute: true }],
-  'the same, 4 layers': [{ ...PUBLISHED, layers: 4 }, { recompute: true }],
-  'row, column, conv, reversible': [{ ...PUBLISHED, reversible: true }, {}],
-  'row, column, conv, reversible, recompute': [{ ...PUBLISHED, reversible: true }, { recompute: true }],
+type Case = readonly [model: object, train: object];
+
+const each = (name: string, model: object): Record<string, Case> =>
+  Object.fromEntries(
+    RECOMPUTES.map((recompute): [string, Case] => [`${name}, ${recompute}`, [model, { recompute }]]),
+  );
+
+const cases: Record<string, Case> = {
+  ...each('full attention', FULL),
+  ...each('row, column, conv', PUBLISHED),
+  'row, column, conv, 4 layers, full': [{ ...PUBLISHED, layers: 4 }, { recompute: 'full' }],
+  ...each('row, column, conv, reversible', { ...PUBLISHED, reversible: true }),
 };
 
-async function measure(
-  name: string,
-  [model, train]: [object, object],
-  what: 'process' | 'allocator',
-): Promise<Memory> {
+async function measure(name: string, [model, train]: Case, what: 'process' | 'allocator'): Promise<Memory> {
   const module = new URL('dalle-memory-mm.ts', import.meta.url);
   const args = [JSON.stringify({ ...LONG, ...model }), String(BATCH), JSON.stringify(train), what];
   return new Worker(name, module, args).receive<Memory>();

@@ -16,12 +16,16 @@ import { RunEngine } from '../../src/train/run-engine.ts';
 import { createLogger } from '../../src/util/logger.ts';
 import { RandomStream } from '../../src/util/random.ts';
 
-/** @param model a model section @param train keys of a train section */
+/** @param model a model section @param train keys of a train section; as a machine with memory chooses, without */
 export const trainConfig = (model: object, batch: number, train: object = {}): DalleConfig =>
   dalleSchema.parse({
     data: { path: 'random', dvae: 'none', tokenizer: 'none' },
     model,
-    train: { steps: 1, batch, optimizer: { learningRate: { peak: 3e-4 }, beta2: 0.96 }, ...train },
+    train: {
+      ...{ steps: 1, batch, recompute: 'none' },
+      optimizer: { learningRate: { peak: 3e-4 }, beta2: 0.96 },
+      ...train,
+    },
   });
 
 /**

@@ -14,7 +14,7 @@ async function flops(model: object, batch: number): Promise<number> {
   const config = trainConfig(model, batch);
   const runtime = new Runtime();
   try {
-    return plan(planDalle(runtime, config, false), 1).flopsPerStep;
+    return plan(planDalle(runtime, config, 'none'), 1).flopsPerStep;
   } finally {
     await runtime.close();
   }

@@ -58,7 +58,7 @@ const model = {
   attention: ['row', 'column'],
 };
 const configOf = (sharding: Sharding, batch = count) =>
-  trainConfig(model, batch, { recompute: true, sharding });
+  trainConfig(model, batch, { recompute: 'full', sharding });
 const SCALE = 1e6;
 /** Width of a head of the model whose memory is taken off: that of the graph, the program and the network. */
 const NARROW = 8;
@@ -153,7 +153,7 @@ async function measure(sharding: Sharding, over: readonly string[] = []): Promis
 
 function planned(sharding: Sharding) {
   const runtime = new Runtime(sharding === 'parameters' ? { imagined: count } : {});
-  return plan(planDalle(runtime, configOf(sharding), true), count, sharding).memory.total;
+  return plan(planDalle(runtime, configOf(sharding), 'full'), count, sharding).memory.total;
 }
 
 /** Elements that slices are filled up with, over all: an array is cut into equal slices. */

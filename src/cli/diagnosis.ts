@@ -3,7 +3,7 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
-import { availableParallelism, release, totalmem } from 'node:os';
+import { availableParallelism, release } from 'node:os';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { cacheFolder, type LibraryFiles, locateLibrary } from '../engine/library/locate.ts';
@@ -11,6 +11,7 @@ import { findPip } from '../engine/library/python.ts';
 import { type Verify, verifyLibrary } from '../engine/library/verify.ts';
 import { libraryWheel } from '../engine/library/wheel.ts';
 import { UserError } from '../util/errors.ts';
+import { machineMemory } from '../util/machine-memory.ts';
 
 export interface Finding {
   readonly name: string;
@@ -107,9 +108,7 @@ async function checkLoads(name: string, load: () => Promise<string>, fix: string
 const firstLine = (error: unknown): string => (error as Error).message.split('\n')[0] ?? '';
 
 export function checkMachine(): Finding {
-  // The limit of the container, if there is one.
-  const limit = process.constrainedMemory?.() || Number.POSITIVE_INFINITY;
-  const memory = Math.min(totalmem(), limit);
+  const memory = machineMemory();
   const detail = `${availableParallelism()} cores, ${gigabytes(memory)} memory`;
   return memory >= MIN_MEMORY
     ? ok('machine', detail)

@@ -19,6 +19,7 @@ import {
   loopSchedule,
   optimizer,
   positiveInteger,
+  recompute,
   seed,
   shuffle,
   sourceKeys,
@@ -189,6 +190,7 @@ const train = z
       .default('float32')
       .describe('type of matrix products and convolutions; the rest stays in float32')
       .meta({ note: 'CLIP has no float16, because it has no loss scaling.' }),
+    recompute,
     optimizer,
     ema: emaSchema.optional(),
   })

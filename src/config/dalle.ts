@@ -12,6 +12,7 @@ import {
   optimizer,
   positiveInteger,
   precision,
+  recompute,
   seed,
   shuffle,
   sourceKeys,
@@ -87,10 +88,7 @@ const train = z
       .optional()
       .describe('all-reduce of low-rank gradients (PowerSGD), for slow networks; without it, exact ones')
       .meta({ note: 'Each worker adds the error of the approximation to its next gradient.' }),
-    recompute: z
-      .boolean()
-      .default(false)
-      .describe('activation checkpointing: recompute the activations within layers for the gradient'),
+    recompute,
     dropout: z
       .strictObject({
         attention: share().describe('share of the outputs of attention layers'),
@@ -162,7 +160,8 @@ function checkSharding({ model, train }: CheckedSections, context: z.RefinementC
   if (train.sharding !== 'parameters') return;
   const refuse = (message: string): void =>
     context.addIssue({ code: 'custom', path: ['train', 'sharding'], message });
-  if (!train.recompute) refuse('parameters needs train.recompute: true');
+  if (train.recompute && train.recompute !== 'full')
+    refuse(`parameters needs train.recompute: full; received ${train.recompute}`);
   if (train.compression) refuse('parameters does not go with train.compression; use gradients');
   if (model.reversible) refuse('parameters does not go with model.reversible; use gradients');
   if (model.sharedAttention || model.sharedFeedForward)

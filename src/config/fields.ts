@@ -9,6 +9,8 @@ declare module 'zod' {
   interface GlobalMeta {
     /** Sentences that docs/CONFIG.md prints below the table. */
     note?: string;
+    /** What stands for the default of a key without one. */
+    otherwise?: string;
   }
 }
 
@@ -112,6 +114,27 @@ export function checkParts(
 export const SHARDINGS = ['none', 'optimizer', 'gradients', 'parameters'] as const;
 export type Sharding = (typeof SHARDINGS)[number];
 
+/** Which activations are computed again for the gradient instead of kept, from the fastest on. */
+export const RECOMPUTES = ['none', 'light', 'full'] as const;
+export type Recompute = (typeof RECOMPUTES)[number];
+
+/** Of a configuration for which nothing has chosen: as runs computed before there was a choice. */
+export const recomputeOf = ({
+  recompute = 'light',
+}: {
+  readonly recompute?: Recompute | undefined;
+}): Recompute => recompute;
+
+/** Of a trainer whose models have Transformer layers. */
+export const recompute = z
+  .enum(RECOMPUTES)
+  .optional()
+  .describe('activations of Transformer layers that are computed again for the gradient instead of kept')
+  .meta({
+    otherwise: 'the fastest that fits',
+    note: 'Activation checkpointing. `none` keeps all; `light` computes the cheap ones again (normalization, GELU, heads, sparse attention); `full` keeps only the input of each layer, or nothing in a reversible model. Without it, a new run takes the first of them whose planned memory is at most half of the device’s (of a processor: of the machine’s or container’s, shared by the devices and workers on it), and its config.yaml has it from then on; a resumed run keeps that of the run. `mm plan` says the memory of each.',
+  });
+
 /** When a run logs, validates and saves. */
 export const loopSchedule = {
   steps: z.int().positive().describe('updates in the run'),
@@ -128,7 +151,7 @@ export const loopSchedule = {
     .default('none')
     .describe('what several devices divide among themselves besides the batch (ZeRO)')
     .meta({
-      note: '`optimizer`: moments and EMA; `gradients`: the sums of gradient accumulation too; `parameters`: the weights too. Results and checkpoints are the same with each. `mm train-dalle` alone has `parameters`, with `recompute`.',
+      note: '`optimizer`: moments and EMA; `gradients`: the sums of gradient accumulation too; `parameters`: the weights too. Results and checkpoints are the same with each. `mm train-dalle` alone has `parameters`, with `recompute: full`.',
     }),
   logEvery: z.int().positive().default(10).describe('steps between training lines in metrics.jsonl'),
   evaluateEvery: z.int().positive().default(500).describe('steps between validations and sample images'),

@@ -37,7 +37,8 @@ const cell = (text: string): string => text.replace(/\|/g, '\\|').replace(/\n/g,
 function defaultOf(schema: JsonSchema, required: boolean, isSection: boolean): string {
   if (required) return 'required';
   if (isSection) return schema.default === undefined ? 'off' : '';
-  return schema.default === undefined ? 'none' : `\`${JSON.stringify(schema.default)}\``;
+  if (schema.default === undefined) return String(schema.otherwise ?? 'none');
+  return `\`${JSON.stringify(schema.default)}\``;
 }
 
 /** A key of the table. */

@@ -4,6 +4,7 @@
 import { isMap, type ModelKind } from './kind.ts';
 
 type Rename = readonly [old: string, now: string];
+type ValueRename = readonly [old: string | boolean, now: string];
 
 /** Dotted keys, old and new, by the kind of model that is configured. A rename never moves a key to another section. */
 export const RETIRED_KEYS: Readonly<Record<ModelKind, readonly Rename[]>> = {
@@ -30,7 +31,7 @@ export const RETIRED_KEYS: Readonly<Record<ModelKind, readonly Rename[]>> = {
 };
 
 /** Values of a key, or of the items of its list, old and new. */
-export const RETIRED_VALUES: Readonly<Record<ModelKind, Readonly<Record<string, readonly Rename[]>>>> = {
+export const RETIRED_VALUES: Readonly<Record<ModelKind, Readonly<Record<string, readonly ValueRename[]>>>> = {
   dvae: {},
   dalle: {
     'model.attention': [
@@ -40,6 +41,10 @@ export const RETIRED_VALUES: Readonly<Record<ModelKind, Readonly<Record<string, 
     'model.lastAttention': [
       ['ownRow', 'axial-row'],
       ['corner', 'conv-like'],
+    ],
+    'train.recompute': [
+      [false, 'light'],
+      [true, 'full'],
     ],
   },
   clip: {},

@@ -16,8 +16,8 @@ const isStored = (file: string): boolean =>
   basename(file) === 'config.yaml' && NEIGHBOURS.some((name) => existsSync(join(dirname(file), name)));
 
 /**
- * The tree of a configuration file without `kind` and `version`. Files of mm of version 1 get the keys of this version;
- * in other files, old keys are left for the schema to reject.
+ * The tree of a configuration file without `kind` and `version`. Files that mm wrote get the keys and values of now; in
+ * other files, old ones are left for the schema to reject.
  * @param storedAs the kind of the run or checkpoint that the file belongs to, where it is known
  * @throws UsageError when the file is of another kind than the schema, or of a newer version
  */
@@ -31,7 +31,8 @@ export function treeOfFile(
   if (expected === undefined || !isMap(value)) return value;
   const declared = declaredKind(value);
   if (declared === undefined && storedAs === undefined && !isStored(file)) return value;
-  const { kind: _kind, version = declared === undefined ? 1 : CONFIG_VERSION, ...tree } = value;
+  const { kind: _kind, version: written, ...tree } = value;
+  const version = written ?? (declared === undefined ? 1 : CONFIG_VERSION);
   const kind = declared ?? storedAs ?? kindOfConfig(value);
   if (kind !== expected) {
     throw new UsageError(`a configuration of mm train-${kind}, where one of mm train-${expected} is needed`, {
@@ -50,5 +51,6 @@ export function treeOfFile(
       },
     );
   }
-  return version === 1 ? upgradeConfig(expected, tree) : tree;
+  const isByHand = declared !== undefined && written === undefined;
+  return isByHand ? tree : upgradeConfig(expected, tree);
 }

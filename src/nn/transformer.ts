@@ -21,7 +21,7 @@ import { type LayerNormParameters, layerNorm } from './layer-norm.ts';
 import { type LinearParameters, linear } from './linear.ts';
 import type { Rotation } from './rotary.ts';
 import { shiftedChannels, shiftTokens } from './token-shift.ts';
-import { withoutActivations } from './without-activations.ts';
+import { withActivations, withoutActivations } from './without-activations.ts';
 
 /** Options that all blocks of a stack share. */
 export interface StackOptions {
@@ -36,6 +36,8 @@ export interface StackOptions {
   readonly sharpness?: number | undefined;
   /** Layout of the stream for token shift; no token shift when undefined. */
   readonly shift?: StreamLayout | undefined;
+  /** Whether cheap activations too are saved for the gradient, instead of recomputed. */
+  readonly keepsActivations?: boolean;
 }
 
 /** Changes to a layer's activations and gradients in training. */
@@ -89,7 +91,7 @@ export function attentionBranch(
   const { dropAttention = same, lossScale: scale } = training;
   const input = scale ? enterScale(x_BND, scale) : x_BND;
   const qkv = normalizeAndProject(p.attention_norm, p.attention.qkv, input, options);
-  const attended = withoutActivations(
+  const attended = part(options)(
     (output, x, constants) => {
       const own = withConstants(options, constants);
       return attention(output, x, own, own.pattern);
@@ -126,30 +128,36 @@ export function feedForwardBranch(
 
 const same = (x: Tensor): Tensor => x;
 
-/** The start of both branches: normalization, token shift and projection. Only x is saved for the gradient. */
+/** How a part of a branch is called; saves only its input for the gradient unless activations are kept. */
+const part = ({ keepsActivations }: Pick<StackOptions, 'keepsActivations'>): typeof withoutActivations =>
+  keepsActivations ? withActivations : withoutActivations;
+
+/** The start of both branches: normalization, token shift and projection. */
 function normalizeAndProject(
   norm: LayerNormParameters,
   projection: LinearParameters,
   x: Tensor,
-  { shift, normEpsilon }: StreamOptions,
+  options: StreamOptions,
 ): Tensor {
+  const { shift, normEpsilon } = options;
   const begin = (p: { norm: LayerNormParameters; projection: LinearParameters }, input: Tensor): Tensor => {
     const normalized = layerNorm(p.norm, input, normEpsilon) as Tensor3D;
     return linear(p.projection, shift ? shiftTokens(normalized, shift) : normalized);
   };
-  return withoutActivations(begin, { norm, projection }, x);
+  return part(options)(begin, { norm, projection }, x);
 }
 
-/** Activation and second projection of the feed-forward branch. Only the hidden channels are saved for the gradient. */
+/** Activation and second projection of the feed-forward branch. */
 function contract(
   p: BlockParameters,
   hidden: Tensor,
-  { gated, activation = gelu }: Pick<StackOptions, 'gated' | 'activation'>,
+  options: Pick<StackOptions, 'gated' | 'activation' | 'keepsActivations'>,
   drop = same,
 ): Tensor {
+  const { gated, activation = gelu } = options;
   const activateAndProject = (own: LinearParameters, x: Tensor): Tensor =>
     linear(own, drop(gated ? gatedBy(activation, x) : activation(x)));
-  const update = withoutActivations(activateAndProject, p.feed_forward.contract, hidden);
+  const update = part(options)(activateAndProject, p.feed_forward.contract, hidden);
   return finishBranch(p.feed_forward_end_norm, p.feed_forward_scale, update);
 }
 

@@ -2,7 +2,7 @@
 
 import type { z } from 'zod';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
-import type { Sharding } from '../config/fields.ts';
+import type { Recompute, Sharding } from '../config/fields.ts';
 import type { ModelKind } from '../config/kind.ts';
 import type { BatchPosition } from '../data/order.ts';
 import { Faults } from '../data/sources/faults.ts';
@@ -30,6 +30,7 @@ export interface TrainingConfig extends ResumableConfig {
     readonly keep: number;
     readonly allReduce: SumAlgorithm;
     readonly sharding: Sharding;
+    readonly recompute?: Recompute | undefined;
   };
   readonly data: ResumableConfig['data'] & { readonly maxBad?: number | undefined };
 }
@@ -72,15 +73,17 @@ export async function runTraining<Given, Config extends TrainingConfig, Batch ex
   const { config, open } = await prepare(given, context);
   assertShardable(config.train.sharding, kind);
   if (cluster) await assertSameConfiguration(cluster, kind, config);
-  if (isPrimary && resume) await assertSameRun(kind, schema, path, config);
+  const stored = isPrimary && resume ? await assertSameRun(kind, schema, path, config) : undefined;
   const faults = new Faults(log, { maxBad: config.data.maxBad });
   const engine = new RunEngine(cluster, log, context.devices);
   try {
-    const task = await open({ ...context, faults, engine });
+    const task = await open({ ...context, faults, engine, stored });
     assertSummable(config.train.allReduce, engine.runtime.replicas);
     if (config.train.sharding !== 'none' && engine.runtime.replicas.count === 1)
       log.warn('train.sharding has no effect with one device');
-    return await trainInFolder(task, { kind, config, context, runtime: engine.runtime });
+    // Stored in the schema's order of keys, whether they were given or chosen.
+    const chosen = schema.parse(task.config);
+    return await trainInFolder(task, { kind, config: chosen, context, runtime: engine.runtime });
   } finally {
     faults.summarize();
     await engine.close();

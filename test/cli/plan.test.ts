@@ -39,8 +39,10 @@ test('the published model has its parameters, its operations, and its share of m
   assert.equal(published.memory.weights, Math.ceil((parameters * 4) / 1024));
   assert.equal(published.memory.moments, Math.ceil((parameters * 8) / 1024));
   assert.equal(published.sentPerStep, Math.ceil((3 * parameters * 4 * 1023) / 1024));
-  // With what is gathered: the weights outside the layers, and those of a layer.
-  assert.ok(published.memory.activations < published.activationsOtherwise / 3);
+  // The input of each layer; and what is gathered, the weights outside the layers and those of a layer.
+  const gathered = parameters - (attention + feedForward) * (1 - 1 / 64);
+  assert.ok(published.memory.activations < 1.2 * 4 * (64 * 1280 * 3968 + gathered));
+  assert.deepEqual(published.memoryByRecompute, { full: published.memory.total });
 });
 
 test('stopped by Ctrl-C, mm plan prints nothing', async () => {
@@ -59,6 +61,7 @@ test('stopped by Ctrl-C, mm plan prints nothing', async () => {
       kind: undefined,
       devices: 1,
       sharding: undefined,
+      memory: undefined,
       'tera-flops': undefined,
       bandwidth: undefined,
     };
@@ -74,6 +77,9 @@ describe('smaller ones', () => {
     const whole = await plan(...demo);
     const inParts = await plan(...demo, '--set', 'train.accumulateSteps=4');
     assert.equal(inParts.examplesAtOnce, 4);
+    const { none, light, full } = whole.memoryByRecompute;
+    assert.ok(none > light && light > full && none === whole.memory.total, `${none} ${light} ${full}`);
+    assert.deepEqual([whole.recompute, whole.fastestThatFits], ['none', 'none']);
     const ratio = whole.memory.activations / inParts.memory.activations;
     assert.ok(ratio > 3.5 && ratio < 4.5, `${ratio}`);
     assert.ok(Math.abs(inParts.flopsPerStep / whole.flopsPerStep - 1) < 1e-6);

@@ -45,14 +45,15 @@ test('a run prints its checkpoint, with --json its losses too; the checkpoint ha
   assert.equal(again.stdout, `${checkpoint}\n`);
 });
 
-test('a configuration that leaves the sizes of its parts out trains the same model, and its run says them', async () => {
-  const left = ['textVocabulary', 'grid', 'imageVocabulary'];
+test('a configuration leaves out the sizes of its parts, and what memory decides; the run says both', async () => {
+  const left = ['model.textVocabulary', 'model.grid', 'model.imageVocabulary', 'train.recompute'];
   const run = join(root, 'sizes-left-out');
   const { code, stderr } = await train(
     run,
-    left.flatMap((key) => ['--set', `model.${key}=null`]),
+    left.flatMap((key) => ['--set', `${key}=null`]),
   );
   assert.equal(code, 0, stderr);
+  assert.match(stderr, /train\.recompute: none; /);
   assert.equal(digests(run)[model], digests(whole)[model]);
   const configs = [whole, run].map((folder) => readFileSync(join(folder, 'config.yaml'), 'utf8'));
   assert.equal(configs[1], configs[0]);

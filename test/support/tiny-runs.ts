@@ -77,6 +77,7 @@ export function dalleConfig(data: DalleData, seed = 0, train: object = {}): Dall
       optimizer: { learningRate: { peak: 3e-3, warmup: 3 }, weightDecay: 0.01, clipNorm: 1 },
       ema: { decay: 0.9 },
       nullCaptions: 0.2,
+      recompute: 'none',
       samples: { count: 2 },
       ...train,
     },
@@ -107,6 +108,7 @@ export function clipConfig(
     },
     train: {
       ...SCHEDULE,
+      recompute: 'none',
       optimizer: { learningRate: { peak: 3e-3, warmup: 3 }, weightDecay: 0.2, beta2: 0.98 },
       ema: { decay: 0.9 },
       ...over.train,

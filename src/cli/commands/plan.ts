@@ -6,12 +6,13 @@ import { parse } from 'yaml';
 import { givenClipSchema } from '../../config/clip.ts';
 import { givenDalleSchema } from '../../config/dalle.ts';
 import { dvaeSchema } from '../../config/dvae.ts';
-import { SHARDINGS } from '../../config/fields.ts';
+import { RECOMPUTES, type Recompute, SHARDINGS, type Sharding } from '../../config/fields.ts';
 import { kindOfConfig, MODEL_KINDS, type ModelKind } from '../../config/kind.ts';
 import { loadConfig } from '../../config/load.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import type { PlannedModel, ResourcePlan, StepTime } from '../../train/plan/plan.ts';
 import { InterruptedError } from '../../util/errors.ts';
+import { machineMemory } from '../../util/machine-memory.ts';
 import { type Context, defineCommand } from '../command.ts';
 import { setFlag, TEXT, withExamples } from '../help.ts';
 import { wholeNumber } from '../whole-number.ts';
@@ -41,6 +42,11 @@ export const command = defineCommand({
           defaultDescription: 'train.sharding',
           describe: 'what they divide besides the batch (ZeRO)',
         })
+        .option('memory', {
+          ...wholeNumber('memory'),
+          defaultDescription: "this machine's",
+          describe: 'gigabytes that a device has: for what a run takes as train.recompute',
+        })
         .option('tera-flops', {
           ...wholeNumber('tera-flops'),
           describe: 'operations, in 10¹² a second, that a device reaches: for the time of a step',
@@ -53,43 +59,36 @@ export const command = defineCommand({
     ),
 
   async run(
-    { config: file, set, kind, devices, sharding, 'tera-flops': teraFlops, bandwidth },
+    { config: file, set, kind, devices, sharding: given, memory, 'tera-flops': teraFlops, bandwidth },
     { json, print, log, signal },
   ) {
     const { Runtime } = await import('../../engine/session/runtime.ts');
     const { plan, stepTime } = await import('../../train/plan/plan.ts');
+    const { fastestThatFits } = await import('../../train/plan/recompute.ts');
     const speed = {
       flops: teraFlops && teraFlops * 1e12,
-      bandwidth: bandwidth && (bandwidth * 1e9) / BITS,
+      bandwidth: bandwidth && (bandwidth * GIGA) / BITS,
     };
-    const runtime = new Runtime();
+    const plannable = await plannableOf(kind ?? kindOf(file), { file, set, flags: {} }, log);
+    const sharding = given ?? plannable.sharding;
+    const runtime = new Runtime(sharding === 'parameters' ? { imagined: devices } : {});
     try {
-      const given = { file, set, flags: {} };
-      const what = kind ?? kindOf(file);
-      if (what !== 'dalle') {
-        const result = plan(await planOther(what, runtime, given, log), devices, sharding);
+      const plans = new Map<Recompute, ResourcePlan>();
+      for (const recompute of plannable.recomputes(sharding, devices)) {
+        plans.set(recompute, plan(plannable.with(runtime, recompute), devices, sharding));
         await throwIfAborted(signal);
-        const time = stepTime(result, speed);
-        print(describe(result, time).join('\n'));
-        json({ ...result, secondsPerStep: time });
-        return;
       }
-      const { planDalle } = await import('../../train/plan/dalle.ts');
-      const { plannedDalle } = await import('../../train/plan/parts.ts');
-      const { config, assumed } = await plannedDalle(loadConfig(givenDalleSchema, given));
-      for (const line of assumed) log.warn(line);
-      const { recompute } = config.train;
-      const isDivided = (sharding ?? config.train.sharding) === 'parameters' && devices > 1;
-      const divided = isDivided ? new Runtime({ imagined: devices }) : undefined;
-      const result = plan(planDalle(divided ?? runtime, config, recompute), devices, sharding);
-      await divided?.close();
-      await throwIfAborted(signal);
-      const other = plan(planDalle(runtime, config, !recompute), devices).memory.activations;
-      await throwIfAborted(signal);
-      const how = recompute ? 'kept' : 'recomputed (train.recompute)';
+      const planOf = (recompute: Recompute) => plans.get(recompute) as ResourcePlan;
+      const bytes = memory === undefined ? (runtime.gpuMemory ?? machineMemory()) : memory * GIGA;
+      const fastest = fastestThatFits([...plans.keys()], (way) => planOf(way).memory.total, bytes);
+      const recompute = plannable.recompute && plans.has(plannable.recompute) ? plannable.recompute : fastest;
+      const result = planOf(recompute);
       const time = stepTime(result, speed);
-      print([...describe(result, time), `  activations if ${how}: ${gigabytes(other)}`].join('\n'));
-      json({ ...result, recompute, activationsOtherwise: other, secondsPerStep: time });
+      const totals = Object.fromEntries([...plans].map(([way, { memory }]) => [way, memory.total]));
+      const choice = { recompute, memoryByRecompute: totals, deviceMemory: bytes, fastestThatFits: fastest };
+      const isChosen = plannable.recomputes === NO_CHOICE;
+      print([...describe(result, time), ...(isChosen ? [] : [describeChoice(choice)])].join('\n'));
+      json({ ...result, ...(isChosen ? {} : choice), secondsPerStep: time });
     } finally {
       await runtime.close();
     }
@@ -104,21 +103,42 @@ async function throwIfAborted(signal: AbortSignal): Promise<void> {
   }
 }
 
-async function planOther(
-  kind: Exclude<ModelKind, 'dalle'>,
-  runtime: Runtime,
+/** A configuration that can be planned with each way to recompute activations. */
+interface Plannable {
+  readonly sharding: Sharding;
+  /** `train.recompute`. */
+  readonly recompute?: Recompute | undefined;
+  /** Those that there are to choose from. */
+  readonly recomputes: (sharding: Sharding, devices: number) => readonly Recompute[];
+  readonly with: (runtime: Runtime, recompute: Recompute) => PlannedModel;
+}
+
+/** A dVAE keeps all activations. */
+const NO_CHOICE: Plannable['recomputes'] = () => ['none'];
+
+async function plannableOf(
+  kind: ModelKind,
   given: Parameters<typeof loadConfig>[1],
   log: Context['log'],
-): Promise<PlannedModel> {
+): Promise<Plannable> {
   if (kind === 'dvae') {
     const { planDvae } = await import('../../train/plan/dvae.ts');
-    return planDvae(runtime, loadConfig(dvaeSchema, given));
+    const config = loadConfig(dvaeSchema, given);
+    const { sharding } = config.train;
+    return { sharding, recomputes: NO_CHOICE, with: (runtime) => planDvae(runtime, config) };
   }
-  const { planClip } = await import('../../train/plan/clip.ts');
-  const { plannedClip } = await import('../../train/plan/parts.ts');
-  const { config, assumed } = await plannedClip(loadConfig(givenClipSchema, given));
+  const { plannedClip, plannedDalle } = await import('../../train/plan/parts.ts');
+  if (kind === 'clip') {
+    const { planClip } = await import('../../train/plan/clip.ts');
+    const { config, assumed } = await plannedClip(loadConfig(givenClipSchema, given));
+    for (const line of assumed) log.warn(line);
+    return { ...config.train, recomputes: () => RECOMPUTES, with: (r, way) => planClip(r, config, way) };
+  }
+  const { planDalle } = await import('../../train/plan/dalle.ts');
+  const { recomputesOf } = await import('../../train/plan/recompute.ts');
+  const { config, assumed } = await plannedDalle(loadConfig(givenDalleSchema, given));
   for (const line of assumed) log.warn(line);
-  return planClip(runtime, config);
+  return { ...config.train, recomputes: recomputesOf, with: (r, way) => planDalle(r, config, way) };
 }
 
 function kindOf(file: string): ModelKind {
@@ -151,9 +171,24 @@ function describe(
   ];
 }
 
+/** Memory by `train.recompute`, and what a run takes that is not told. */
+function describeChoice({
+  memoryByRecompute,
+  deviceMemory,
+  fastestThatFits,
+}: {
+  readonly memoryByRecompute: Readonly<Record<string, number>>;
+  readonly deviceMemory: number;
+  readonly fastestThatFits: Recompute;
+}): string {
+  const each = Object.entries(memoryByRecompute).map(([way, bytes]) => `${way} ${gigabytes(bytes)}`);
+  return `by train.recompute: ${each.join(', ')}; without it, ${fastestThatFits} with ${gigabytes(deviceMemory)} a device`;
+}
+
 /** Of a byte. */
 const BITS = 8;
+const GIGA = 1e9;
 
 const seconds = (value: number): string => `${value.toPrecision(3)} seconds`;
 
-const gigabytes = (bytes: number): string => `${(bytes / 1e9).toPrecision(3)} GB`;
+const gigabytes = (bytes: number): string => `${(bytes / GIGA).toPrecision(3)} GB`;

@@ -128,6 +128,9 @@ function declare(library: LibraryHandle, libc: LibraryHandle) {
     deviceCount: f<[Pointer], number>('int TF_DeviceListCount(void*)'),
     deviceName: f<[Pointer, number, Pointer], string>('const char* TF_DeviceListName(void*, int, void*)'),
     deviceType: f<[Pointer, number, Pointer], string>('const char* TF_DeviceListType(void*, int, void*)'),
+    deviceMemory: f<[Pointer, number, Pointer], number>(
+      'int64_t TF_DeviceListMemoryBytes(void*, int, void*)',
+    ),
     deleteDeviceList: f<[Pointer]>('void TF_DeleteDeviceList(void*)'),
 
     newServer: f<[Uint8Array, number, Pointer], Pointer>('void* TF_NewServer(const void*, size_t, void*)'),

@@ -121,6 +121,12 @@ export class Runtime {
     return this.#session.devices().map(([, type]) => type);
   }
 
+  /** Bytes that TensorFlow may take of the GPU that has least; undefined without a GPU. */
+  get gpuMemory(): number | undefined {
+    const gpus = this.#session.devices().filter(([, type]) => type === 'GPU');
+    return this.#replicas.areGpus ? Math.min(...gpus.map(([, , memory]) => memory)) : undefined;
+  }
+
   /** The devices that each hold a replica of the training state; one unless more were asked for. */
   get replicas(): ReplicaDevices {
     return this.#replicas;

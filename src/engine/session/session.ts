@@ -85,14 +85,15 @@ export class Session {
     this.#api.deleteSessionOptions(options);
   }
 
-  /** Names and types of the devices, such as ['/device:CPU:0', 'CPU']. */
-  devices(): [name: string, type: string][] {
+  /** Name, type and memory of each device, such as '/device:CPU:0', 'CPU'; bytes that TensorFlow may take of a GPU. */
+  devices(): [name: string, type: string, memory: number][] {
     const api = this.#api;
     return checked(api, 'devices', (status) => {
       const list = api.listDevices(this.#pointer, status);
-      const devices = Array.from({ length: api.deviceCount(list) }, (_, i): [string, string] => [
+      const devices = Array.from({ length: api.deviceCount(list) }, (_, i): [string, string, number] => [
         api.deviceName(list, i, status),
         api.deviceType(list, i, status),
+        Number(api.deviceMemory(list, i, status)),
       ]);
       api.deleteDeviceList(list);
       return devices;

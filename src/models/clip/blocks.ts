@@ -2,15 +2,17 @@
 //   B batch, N positions, D width, A heads
 
 import type { ClipImageConfig, ClipModelConfig, ClipTextConfig } from '../../config/clip.ts';
+import type { Recompute } from '../../config/fields.ts';
 import { type Tensor, type Tensor3D, tf } from '../../engine/tfjs/tf.ts';
 import { wholePattern } from '../../nn/attention-pattern.ts';
-import { type BlockParameters, type BlockSpec, blockSpec, EXPANSION } from '../../nn/block-spec.ts';
+import { type BlockSpec, blockSpec, EXPANSION } from '../../nn/block-spec.ts';
 import { gelu, geluTanh } from '../../nn/functional/gelu.ts';
 import { layerNormSpec } from '../../nn/layer-norm.ts';
 import { layerScaleInit } from '../../nn/layer-scale.ts';
 import { linearSpec } from '../../nn/linear.ts';
 import { constant, normal, type Parameters } from '../../nn/parameters.ts';
-import { block, type StackOptions } from '../../nn/transformer.ts';
+import { residualStream } from '../../nn/residual-stream.ts';
+import type { StackOptions } from '../../nn/transformer.ts';
 
 export type BlocksSpec = { readonly [block: `block_${number}`]: BlockSpec };
 
@@ -74,14 +76,26 @@ export const activationOf = (
   { activation: own }: Pick<ClipImageConfig | ClipTextConfig, 'activation'>,
 ): ((x: Tensor) => Tensor) => ACTIVATIONS[own ?? activation];
 
-/** x_BND through the blocks of a tower. @param mask added to the scores, broadcast to [B, A, N, N] */
+/** Options of a tower's blocks. */
+export interface TowerOptions extends StackOptions {
+  /** Added to the scores, broadcast to [B, A, N, N]. */
+  readonly mask?: Tensor | undefined;
+  /** In training. */
+  readonly recompute: Recompute | undefined;
+}
+
+/** x_BND through the blocks of a tower. */
 export function runBlocks(
   blocks: Parameters<BlocksSpec>,
   x_BND: Tensor3D,
-  options: StackOptions,
-  mask?: Tensor,
+  { mask, recompute = 'light', ...options }: TowerOptions,
 ): Tensor3D {
-  const pattern = wholePattern(x_BND.shape[1], mask);
-  const run = (h: Tensor3D, p: BlockParameters): Tensor3D => block(p, h, { ...options, pattern }).x_BND;
-  return Object.values(blocks).reduce(run, x_BND);
+  const all = Object.values(blocks);
+  const layer = { ...options, pattern: wholePattern(x_BND.shape[1], mask) };
+  return residualStream(
+    all,
+    x_BND,
+    all.map(() => layer),
+    recompute,
+  ).x_BND;
 }

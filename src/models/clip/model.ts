@@ -6,6 +6,7 @@
 // are the mean of their positions.
 
 import type { ClipImageConfig, ClipModelConfig, ClipTextConfig } from '../../config/clip.ts';
+import type { Recompute } from '../../config/fields.ts';
 import { gather } from '../../engine/ops/gather.ts';
 import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 import { causalMask, MASKED } from '../../nn/attention-mask.ts';
@@ -134,9 +135,10 @@ function dallePytorchImage(
   p: Parameters<DallePytorchImageSpec>,
   x_BHW3: Tensor4D,
   { image }: ClipModelConfig,
+  recompute: Recompute | undefined,
 ): Tensor2D {
   const input_BND = tf.add(linear(p.patch, patches(x_BHW3, image)), p.position) as Tensor3D;
-  const x_BND = runBlocks(p.lucid_blocks, input_BND, { heads: image.heads, gated: true });
+  const x_BND = runBlocks(p.lucid_blocks, input_BND, { heads: image.heads, gated: true, recompute });
   return linear({ weight: p.projection }, tf.mean(x_BND, 1)) as Tensor2D;
 }
 
@@ -145,11 +147,13 @@ function openaiText(
   text_BT: Tensor2D,
   mask_BT: Tensor2D,
   config: ClipModelConfig,
+  recompute: Recompute | undefined,
 ): Tensor2D {
   const { heads, length, normEpsilon, causal, pool } = config.text;
   const input_BTD = tf.add(gather(p.embedding, text_BT), p.position) as Tensor3D;
-  const options = { heads, normEpsilon, activation: activationOf(config, config.text) };
-  const x_BTD = runBlocks(p.blocks, input_BTD, options, causal ? causalMask(length) : undefined);
+  const activation = activationOf(config, config.text);
+  const mask = causal ? causalMask(length) : undefined;
+  const x_BTD = runBlocks(p.blocks, input_BTD, { heads, normEpsilon, activation, mask, recompute });
   const feature_BD = pool === 'last' ? lastPosition(x_BTD) : endPosition(x_BTD, mask_BT);
   return project(p, layerNorm(p.norm, feature_BD, normEpsilon));
 }
@@ -171,11 +175,13 @@ function dallePytorchText(
   text_BT: Tensor2D,
   mask_BT: Tensor2D,
   { text }: ClipModelConfig,
+  recompute: Recompute | undefined,
 ): Tensor2D {
   const [batch, length] = mask_BT.shape;
   const mask_B11T = tf.reshape(tf.mul(tf.sub(1, mask_BT), MASKED), [batch, 1, 1, length]);
   const input_BTD = tf.add(gather(p.embedding, text_BT), p.position) as Tensor3D;
-  const x_BTD = runBlocks(p.lucid_blocks, input_BTD, { heads: text.heads, gated: true }, mask_B11T);
+  const options = { heads: text.heads, gated: true, mask: mask_B11T, recompute };
+  const x_BTD = runBlocks(p.lucid_blocks, input_BTD, options);
   const sum_BD = tf.sum(tf.mul(x_BTD, tf.expandDims(mask_BT, 2)), 1);
   return linear({ weight: p.projection }, tf.div(sum_BD, tf.sum(mask_BT, 1, true))) as Tensor2D;
 }
@@ -183,20 +189,30 @@ function dallePytorchText(
 /** x / ‖x‖ along the last axis. */
 const unitLength = (x: Tensor2D): Tensor2D => tf.div(x, tf.norm(x, 'euclidean', -1, true));
 
+/** What training asks of the towers. */
+export interface ClipTraining {
+  /** Collects the batch statistics of a ResNet. */
+  readonly statistics: BatchStatistics;
+  /** What Transformer layers save for the gradient; a ResNet saves its activations. */
+  readonly recompute: Recompute;
+}
+
 /**
  * Features of images, of length 1.
  * @param x_BHW3 output of `normalizePixels`
- * @param statistics in training
  * @returns [B, E]
  */
 export function encodeImage(
   p: ClipParameters['image'],
   x_BHW3: Tensor4D,
   config: ClipModelConfig,
-  statistics?: BatchStatistics,
+  training?: ClipTraining,
 ): Tensor2D {
-  if ('stem' in p) return unitLength(resnet(p, x_BHW3, config.image.heads, statistics));
-  return unitLength('blocks' in p ? vit(p, x_BHW3, config) : dallePytorchImage(p, x_BHW3, config));
+  if ('stem' in p) return unitLength(resnet(p, x_BHW3, config.image.heads, training?.statistics));
+  const { recompute } = training ?? {};
+  return unitLength(
+    'blocks' in p ? vit(p, x_BHW3, config, recompute) : dallePytorchImage(p, x_BHW3, config, recompute),
+  );
 }
 
 /**
@@ -210,8 +226,12 @@ export function encodeText(
   text_BT: Tensor2D,
   mask_BT: Tensor2D,
   config: ClipModelConfig,
+  training?: ClipTraining,
 ): Tensor2D {
+  const { recompute } = training ?? {};
   return unitLength(
-    'norm' in p ? openaiText(p, text_BT, mask_BT, config) : dallePytorchText(p, text_BT, mask_BT, config),
+    'norm' in p
+      ? openaiText(p, text_BT, mask_BT, config, recompute)
+      : dallePytorchText(p, text_BT, mask_BT, config, recompute),
   );
 }

@@ -4,6 +4,7 @@
 //   B batch, H height, W width, G patches on a side, k pixels on a side of a patch, N positions, D width, E embedding
 
 import type { ClipImageConfig, ClipModelConfig } from '../../config/clip.ts';
+import type { Recompute } from '../../config/fields.ts';
 import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 import { type LayerNormSpec, layerNorm, layerNormSpec } from '../../nn/layer-norm.ts';
 import { type LinearSpec, linear, linearSpec } from '../../nn/linear.ts';
@@ -86,7 +87,12 @@ export function patches(x_BHW3: Tensor4D, image: ClipImageConfig): Tensor3D {
 }
 
 /** Features of images, not yet of length 1. @returns [B, E] */
-export function vit(p: Parameters<VitSpec>, x_BHW3: Tensor4D, config: ClipModelConfig): Tensor2D {
+export function vit(
+  p: Parameters<VitSpec>,
+  x_BHW3: Tensor4D,
+  config: ClipModelConfig,
+  recompute?: Recompute,
+): Tensor2D {
   const { image } = config;
   const { heads, normEpsilon } = image;
   const [batch] = x_BHW3.shape;
@@ -94,7 +100,7 @@ export function vit(p: Parameters<VitSpec>, x_BHW3: Tensor4D, config: ClipModelC
   const positions_BND = p.class ? tf.concat([repeated(p.class, batch), patches_BND], 1) : patches_BND;
   const input_BND = tf.add(positions_BND, p.position);
   const normalized_BND = p.input_norm ? layerNorm(p.input_norm, input_BND, normEpsilon) : input_BND;
-  const options = { heads, normEpsilon, activation: activationOf(config, image) };
+  const options = { heads, normEpsilon, activation: activationOf(config, image), recompute };
   const x_BND = runBlocks(p.blocks, normalized_BND as Tensor3D, options);
   const norm = (h: Tensor): Tensor => layerNorm(p.norm, h, normEpsilon);
   if (p.map) return project(p, mapPool(p.map, norm(x_BND), config));

@@ -99,7 +99,7 @@ export function transform(
     training: training && layerTraining(layer, training),
   }));
   const blocks = blockParameters(p.blocks, config);
-  const { x_BND, cache } = runStack(blocks, input_BND, layers, config, training?.recompute ?? false);
+  const { x_BND, cache } = runStack(blocks, input_BND, layers, config, training?.recompute ?? 'light');
   return { x_BND: normalizeOutput(p, x_BND, config) as Tensor3D, cache };
 }
 

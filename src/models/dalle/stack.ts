@@ -1,19 +1,18 @@
-// The residual stream through all layers, in three ways of computing its gradient: with every activation saved, with
-// each layer's activations recomputed from its input, or, in a reversible stack, from its output.
+// The residual stream through all layers. In a reversible stack, a layer's activations can be recomputed from its output.
 //   B batch, N positions, D width of the stream
 
 import type { DalleModelConfig } from '../../config/dalle-model.ts';
-import { inPart } from '../../engine/graph/origin.ts';
+import type { Recompute } from '../../config/fields.ts';
 import { withGradient } from '../../engine/ops/gradient.ts';
 import { foldIn } from '../../engine/ops/random.ts';
-import { gradientsWithin, recomputed, withControlDependency } from '../../engine/ops/recompute.ts';
+import { gradientsWithin, withControlDependency } from '../../engine/ops/recompute.ts';
 import { type Tensor, type Tensor1D, type Tensor3D, tf } from '../../engine/tfjs/tf.ts';
 import type { BlockParameters } from '../../nn/block-spec.ts';
 import { dropout } from '../../nn/dropout.ts';
 import { tensorsOf, withTensors } from '../../nn/parameters.ts';
+import { residualStream, saving } from '../../nn/residual-stream.ts';
 import {
   attentionBranch,
-  block,
   constantsOf,
   feedForwardBranch,
   type LayerCache,
@@ -24,14 +23,14 @@ import {
 
 /** Options of the stack in training. */
 export interface DalleTraining {
-  /** Save only each layer's input (a reversible stack: nothing) and recompute its activations for the gradient. */
-  readonly recompute: boolean;
+  /** What is saved for the gradient; with `full`, each layer's input (of a reversible stack: nothing). */
+  readonly recompute: Recompute;
   readonly dropout: { readonly attention: number; readonly feedForward: number };
   /** Key of the dropout, int32[2]. */
   readonly key: Tensor1D;
   /** A loss scale for each layer, float32 scalars. */
   readonly blockLossScales?: readonly Tensor[] | undefined;
-  /** The parameters of a layer, counted from 0, of what is kept of them, once x is there; with `recompute`. */
+  /** The parameters of a layer, counted from 0, of what is kept of them, once x is there; with `full`. */
   readonly parameters?:
     | ((layer: number, kept: readonly Tensor[], x: Tensor) => readonly Tensor[])
     | undefined;
@@ -52,47 +51,17 @@ export function layerTraining(layer: number, training: DalleTraining): LayerTrai
   };
 }
 
-/** x_BND → BND, and the KV cache of each layer; none with `recompute`. */
+/** x_BND → BND, and the KV cache of each layer; none with `full`. */
 export function runStack(
   blocks: readonly BlockParameters[],
   x_BND: Tensor3D,
   layers: readonly StreamOptions[],
   { reversible }: DalleModelConfig,
-  recompute: boolean,
+  recompute: Recompute,
 ): { readonly x_BND: Tensor3D; readonly cache: LayerCache[] } {
-  if (!recompute)
-    return reversible ? runReversible(blocks, x_BND, layers) : runResidual(blocks, x_BND, layers);
-  const run = reversible ? reversibleWithoutActivations : residualWithoutActivations;
-  return { x_BND: run(blocks, x_BND, layers), cache: [] };
-}
-
-function runResidual(
-  blocks: readonly BlockParameters[],
-  input_BND: Tensor3D,
-  layers: readonly StreamOptions[],
-) {
-  let x_BND = input_BND;
-  const cache = blocks.map((p, layer) => {
-    const done = inPart(`layer ${layer + 1}`, () => block(p, x_BND, layers[layer] as StreamOptions));
-    x_BND = done.x_BND;
-    return done.cache;
-  });
-  return { x_BND, cache };
-}
-
-function residualWithoutActivations(
-  blocks: readonly BlockParameters[],
-  x_BND: Tensor3D,
-  layers: readonly StreamOptions[],
-): Tensor3D {
-  return blocks.reduce((stream, p, layer) => {
-    const options = layers[layer] as StreamOptions;
-    const whole = options.training?.parameters ?? ((kept: readonly Tensor[]) => kept);
-    const run = (x: Tensor, tensors: readonly Tensor[], constants: readonly Tensor[]): Tensor =>
-      block(withTensors(p, whole(tensors, x)), x as Tensor3D, withConstants(options, constants)).x_BND;
-    const named: typeof run = (...inputs) => inPart(`layer ${layer + 1}`, () => run(...inputs));
-    return recomputed(named, stream, tensorsOf(p), constantsOf(options)) as Tensor3D;
-  }, x_BND);
+  if (!reversible) return residualStream(blocks, x_BND, layers, recompute);
+  if (recompute !== 'full') return runReversible(blocks, x_BND, saving(recompute, layers));
+  return { x_BND: reversibleWithoutActivations(blocks, x_BND, layers), cache: [] };
 }
 
 /**

@@ -9,7 +9,14 @@ import { sigmoidLoss, similarities } from '../../models/clip/loss.ts';
 import type { BatchStatistics } from '../../nn/batch-norm.ts';
 import { sparseCrossEntropy } from '../../nn/functional/cross-entropy.ts';
 import { valueAndGradients } from '../optim/gradients.ts';
-import { type ClipInputs, encodePairs, LOGIT_BIAS, LOGIT_SCALE, logitParameters } from './gradients.ts';
+import {
+  type ClipInputs,
+  encodePairs,
+  LOGIT_BIAS,
+  LOGIT_SCALE,
+  logitParameters,
+  trainingOf,
+} from './gradients.ts';
 import type { ClipStepParts } from './step.ts';
 
 /** Features of images and of texts, or the gradients with respect to them. */
@@ -29,7 +36,7 @@ export function encodeChunk(
   statistics: BatchStatistics,
 ): Features {
   const read = (name: string): Tensor => weights.entries.get(name)!.variable.read();
-  return encodePairs(weights, config.model, read, inputs, statistics);
+  return encodePairs(weights, config.model, read, inputs, trainingOf(config, statistics));
 }
 
 /**
@@ -85,7 +92,8 @@ export function towerGradients(
   const towers = new Map([...weights.entries].filter(([name]) => isOfTower(name)));
   return valueAndGradients(towers, (read) => {
     const readTower = (name: string): Tensor => (isOfTower(name) ? read(name) : tf.scalar(0));
-    const { images, texts } = encodePairs(weights, config.model, readTower, inputs, statistics);
+    const training = trainingOf(config, statistics);
+    const { images, texts } = encodePairs(weights, config.model, readTower, inputs, training);
     // The gradient of ⟨x, g⟩ with respect to the weights, where g is constant: the chain rule at the features x.
     const inner = (x: Tensor, g: Tensor): Tensor => tf.sum(tf.mul(x, g));
     return { loss: tf.add(inner(images, features.images), inner(texts, features.texts)) as Scalar };

@@ -17,6 +17,8 @@ import { assertSameData, imagesOf } from '../distributed/agreement.ts';
 import { assertDivisible } from '../distributed/replicas.ts';
 import { assertEnoughImages } from '../enough-images.ts';
 import type { OpenContext } from '../loop/run-context.ts';
+import { planClip } from '../plan/clip.ts';
+import { withRecompute } from '../recompute.ts';
 import { assertClipCaptionsFit } from './batches.ts';
 import { ClipTask } from './task.ts';
 
@@ -28,14 +30,14 @@ const MAX_LABELLED_IMAGES = 1024;
 
 /** @throws UsageError, DataError, EngineError when the data or the engine cannot be used */
 export async function openClip(
-  config: ClipConfig,
+  given: ClipConfig,
   tokenizer: Tokenizer,
   context: OpenContext,
 ): Promise<ClipTask> {
-  const { data, model, train } = config;
+  const { data, model, train } = given;
   const { batch, gradCacheChunk = batch } = train;
   const { log, faults, engine, cluster } = context;
-  assertChunks(config, countOf(context.devices) ?? 1, cluster);
+  assertChunks(given, countOf(context.devices) ?? 1, cluster);
   const opened = await openTrainingImages(data, {
     ...context,
     captions: 'required',
@@ -43,8 +45,8 @@ export async function openClip(
     maxHeldOut: MAX_VALIDATION_PAIRS,
   });
   const { training, heldOut, all } = opened;
-  if (!all) assertTruncating(config);
-  const cut = assertClipCaptionsFit(all ?? heldOut, tokenizer, config);
+  if (!all) assertTruncating(given);
+  const cut = assertClipCaptionsFit(all ?? heldOut, tokenizer, given);
   if (cut > 0) {
     const of = all ? '' : ` of the first ${heldOut.length}`;
     log.warn(`${cut}${of} captions are longer than ${model.text.length} tokens and will be cut`);
@@ -52,13 +54,16 @@ export async function openClip(
   assertEnoughImages(training.count, batch, data.path);
   if (cluster) await assertSameData(cluster, [imagesOf(opened), tokenizer], data.path);
   const isPrimary = cluster?.isPrimary ?? true;
-  const pairs = isPrimary ? await decodePairs(heldOut, config, faults) : NO_PAIRS;
+  const pairs = isPrimary ? await decodePairs(heldOut, given, faults) : NO_PAIRS;
   const labelled =
-    isPrimary && data.zeroShot ? await decodeLabelled(config, data.zeroShot, faults) : undefined;
+    isPrimary && data.zeroShot ? await decodeLabelled(given, data.zeroShot, faults) : undefined;
   const inMemory = gradCacheChunk < batch ? `, ${gradCacheChunk} images in memory at a time` : '';
   log.info(`each image against ${batch - 1} other texts${inMemory}`);
   const runtime = await engine.start();
-  assertChunks(config, runtime.replicas.names.length, cluster);
+  assertChunks(given, runtime.replicas.names.length, cluster);
+  const config = await withRecompute(given, runtime, context, (planning, recompute) =>
+    planClip(planning, given, recompute),
+  );
   return new ClipTask(runtime, config, {
     data: { images: training, tokenizer, faults },
     heldOut: pairs,

@@ -132,7 +132,7 @@ export function wholeStep(parts: ClipStepParts): ClipStep {
     'CLIP train step',
     ({ step, learningRate, ...inputs }: ClipInputs & Record<'step' | 'learningRate', Tensor>) => {
       const statistics = new BatchStatistics();
-      const { values, gradients } = clipGradients(weights, config.model, inputs, statistics);
+      const { values, gradients } = clipGradients(weights, config, inputs, statistics);
       const results = applyUpdate(
         parts,
         gradients,

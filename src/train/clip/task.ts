@@ -34,7 +34,7 @@ export interface ClipTaskParts {
 
 export class ClipTask implements TrainingTask<ClipBatch> {
   readonly state: ModelState<ClipSpec>;
-  readonly #config: ClipConfig;
+  readonly config: ClipConfig;
   readonly #data: ClipData;
   readonly #step: ClipStep;
   /** Images that a device takes at once. */
@@ -49,7 +49,7 @@ export class ClipTask implements TrainingTask<ClipBatch> {
     const weights = new Weights(runtime, 'clip', clipSpec(model));
     const optimizer = new Adam(runtime, 'clip', weights.trained, train.optimizer, train.sharding);
     const ema = emaFor(runtime, 'clip', weights, train);
-    this.#config = config;
+    this.config = config;
     this.#data = data;
     this.#replicas = runtime.replicas;
     this.state = { weights, optimizer, ema };
@@ -70,7 +70,7 @@ export class ClipTask implements TrainingTask<ClipBatch> {
   }
 
   batches(position: BatchPosition | undefined): AsyncIterator<ClipBatch> {
-    return clipBatches(this.#data, this.#config, position, {
+    return clipBatches(this.#data, this.config, position, {
       chunk: this.#chunk,
       isReplayed: this.#isCached,
       replicas: this.#replicas,
@@ -78,11 +78,11 @@ export class ClipTask implements TrainingTask<ClipBatch> {
   }
 
   onResume(from: Checkpoint): Promise<void> {
-    return assertSameTokenizer(from, this.#data.tokenizer, this.#config.data.tokenizer);
+    return assertSameTokenizer(from, this.#data.tokenizer, this.config.data.tokenizer);
   }
 
   async update(step: number, batch: ClipBatch): Promise<Metrics> {
-    const { optimizer, steps } = this.#config.train;
+    const { optimizer, steps } = this.config.train;
     const learningRate = learningRateAt(step, optimizer.learningRate, steps);
     return { ...(await this.#step(step, learningRate, () => batch.chunks())), learningRate };
   }

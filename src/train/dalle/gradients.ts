@@ -2,6 +2,7 @@
 //   B batch, T text positions, I image tokens
 
 import type { DalleConfig } from '../../config/dalle.ts';
+import { recomputeOf } from '../../config/fields.ts';
 import { wholeOf } from '../../engine/distributed/slices.ts';
 import type { SumAlgorithm } from '../../engine/distributed/sums.ts';
 import type { Scalar, Tensor, Tensor1D, Tensor2D } from '../../engine/tfjs/tf.ts';
@@ -35,7 +36,7 @@ export function dalleGradients(
   { lossScales, wholeBatch, slices }: DalleGradientOptions = {},
 ) {
   const training: DalleTraining = {
-    recompute: train.recompute,
+    recompute: recomputeOf(train),
     dropout: train.dropout,
     key: key as Tensor1D,
     blockLossScales: lossScales,

@@ -11,6 +11,8 @@ import { assertSameData } from '../distributed/agreement.ts';
 import { assertDivisible } from '../distributed/replicas.ts';
 import { assertEnoughImages } from '../enough-images.ts';
 import type { OpenContext } from '../loop/run-context.ts';
+import { planDalle } from '../plan/dalle.ts';
+import { withRecompute } from '../recompute.ts';
 import { assertCaptionsFit, firstCaption, validationBatches } from './batches.ts';
 import { type Captions, openExamples } from './dataset.ts';
 import type { TokenizedDataset } from './examples.ts';
@@ -21,14 +23,14 @@ const MAX_VALIDATION_BATCHES = 8;
 
 /** @throws UsageError, DataError, EngineError when a part, the data or the engine cannot be used */
 export async function openDalle(
-  config: DalleConfig,
+  given: DalleConfig,
   { dvae, tokenizer }: DalleParts,
   context: OpenContext,
 ): Promise<DalleTask> {
   const { path: run, resume, log, cluster } = context;
-  const { data, model } = config;
+  const { data, model } = given;
   const isPrimary = cluster?.isPrimary ?? true;
-  const { train } = config;
+  const { train } = given;
   const warn = (message: string): void => log.warn(message);
   const parts = { workers: cluster?.workers ?? 1, accumulateSteps: train.accumulateSteps };
   assertDivisible(train.batch, { ...parts, devices: countOf(context.devices) ?? 1 });
@@ -41,6 +43,9 @@ export async function openDalle(
       : await readCheckpoint(train.initFrom, { kind: 'dalle', warn });
   const runtime = await context.engine.start();
   assertDivisible(train.batch, { ...parts, devices: runtime.replicas.names.length });
+  const config = await withRecompute(given, runtime, context, (planning, recompute) =>
+    planDalle(planning, given, recompute),
+  );
   const codec = await DvaeCodec.open(runtime, dvae);
   const source = data.tokens ?? data.path ?? '';
   const options = {

@@ -52,7 +52,7 @@ export interface DalleTaskParts {
 export class DalleTask implements TrainingTask<TokenBatch> {
   readonly state: ModelState<DalleSpec>;
   readonly #runtime: Runtime;
-  readonly #config: DalleConfig;
+  readonly config: DalleConfig;
   readonly #parts: DalleTaskParts;
   readonly #step: DalleStep;
   readonly #plateau: Plateau | undefined;
@@ -74,7 +74,7 @@ export class DalleTask implements TrainingTask<TokenBatch> {
         ? new PowerSgd(runtime, 'dalle', trained, train.compression.rank)
         : undefined;
     this.#runtime = runtime;
-    this.#config = config;
+    this.config = config;
     this.#parts = parts;
     this.#plateau = train.plateau && new Plateau(train.plateau);
     this.state = {
@@ -101,21 +101,21 @@ export class DalleTask implements TrainingTask<TokenBatch> {
   }
 
   batches(position: BatchPosition | undefined): AsyncIterator<TokenBatch> {
-    return trainingBatches(this.#parts.training, this.#parts.tokenizer, this.#config, position);
+    return trainingBatches(this.#parts.training, this.#parts.tokenizer, this.config, position);
   }
 
   async onStart(): Promise<void> {
-    const { train } = this.#config;
+    const { train } = this.config;
     const { codec, initFrom: origin } = this.#parts;
     const { weights } = this.state;
     if (train.codebookInit)
-      await codebookInit(this.#runtime, weights, await codec.codeVectors(), this.#config);
-    if (origin) await initFrom(weights, origin, this.#config.model);
+      await codebookInit(this.#runtime, weights, await codec.codeVectors(), this.config);
+    if (origin) await initFrom(weights, origin, this.config.model);
     if (origin || train.codebookInit) await startEma(this.#runtime, this.state);
   }
 
   async onResume(from: Checkpoint): Promise<void> {
-    const { data } = this.#config;
+    const { data } = this.config;
     assertSamePart('dVAE', hashOf(await from.dvae()) === this.#parts.codec.hash, data.dvae);
     await assertSameTokenizer(from, this.#parts.tokenizer, data.tokenizer);
   }
@@ -132,14 +132,14 @@ export class DalleTask implements TrainingTask<TokenBatch> {
   }
 
   #learningRate(step: number): number {
-    const { optimizer, steps } = this.#config.train;
+    const { optimizer, steps } = this.config.train;
     return this.#plateau
       ? constantAfterWarmup(step, optimizer.learningRate, this.#plateau.factor)
       : learningRateAt(step, optimizer.learningRate, steps);
   }
 
   #key(step: number): HostTensor {
-    return stepKey(this.#config.seed, step);
+    return stepKey(this.config.seed, step);
   }
 
   async diagnose(step: number, batch: TokenBatch): Promise<Diagnosis> {

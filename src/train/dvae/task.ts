@@ -43,7 +43,7 @@ export interface DvaeTaskParts extends JobContext {
 export class DvaeTask implements TrainingTask<ImageBatch> {
   readonly state: ModelState & { readonly lossScale: LossScale | undefined };
   readonly #runtime: Runtime;
-  readonly #config: DvaeConfig;
+  readonly config: DvaeConfig;
   readonly #parts: DvaeTaskParts;
   readonly #architecture: DvaeArchitecture;
   readonly #step: DvaeStep;
@@ -55,7 +55,7 @@ export class DvaeTask implements TrainingTask<ImageBatch> {
   constructor(runtime: Runtime, config: DvaeConfig, parts: DvaeTaskParts) {
     const { model, train, seed } = config;
     this.#runtime = runtime;
-    this.#config = config;
+    this.config = config;
     this.#parts = parts;
     this.#architecture = dvaeArchitecture(model);
     const weights = new Weights(runtime, 'dvae', this.#architecture.spec);
@@ -84,11 +84,11 @@ export class DvaeTask implements TrainingTask<ImageBatch> {
   }
 
   batches(position: BatchPosition | undefined): AsyncIterator<ImageBatch> {
-    return this.#imageBatches(this.#config.seed, position, this.#parts.cluster)[Symbol.asyncIterator]();
+    return this.#imageBatches(this.config.seed, position, this.#parts.cluster)[Symbol.asyncIterator]();
   }
 
   #imageBatches(seed: number, position?: BatchPosition, share?: WorkerShare): ImageBatches {
-    const { model, data, train } = this.#config;
+    const { model, data, train } = this.config;
     return new ImageBatches(this.#parts.images, {
       size: model.imageSize,
       grid: codeGrid(model),
@@ -104,7 +104,7 @@ export class DvaeTask implements TrainingTask<ImageBatch> {
   }
 
   async onStart(): Promise<void> {
-    const { model, train, seed } = this.#config;
+    const { model, train, seed } = this.config;
     if (!train.warmStart || model.architecture !== 'openai') return;
     await warmStart(this.#runtime, this.state as unknown as ModelState<DvaeSpec>, {
       ...this.#parts,
@@ -118,10 +118,10 @@ export class DvaeTask implements TrainingTask<ImageBatch> {
 
   /** Values of the step's schedules, which are fed to the train step and logged. */
   #schedules(step: number) {
-    const { optimizer, kl, steps } = this.#config.train;
+    const { optimizer, kl, steps } = this.config.train;
     return {
       learningRate: learningRateAt(step, optimizer.learningRate, steps),
-      temperature: temperatureAt(step, this.#config.train),
+      temperature: temperatureAt(step, this.config.train),
       klWeight: linearRamp(step, kl.weight, kl.steps),
     };
   }
@@ -129,12 +129,12 @@ export class DvaeTask implements TrainingTask<ImageBatch> {
   async update(step: number, batch: ImageBatch): Promise<Metrics> {
     const schedules = this.#schedules(step);
     const { learningRate, temperature, klWeight } = schedules;
-    const { imageSize } = this.#config.model;
+    const { imageSize } = this.config.model;
     const shape = [batch.keys.length, imageSize, imageSize, 3];
     const pixels: HostTensor = { dtype: 'uint8', shape, data: batch.pixels };
     const inputs = {
       pixels,
-      key: stepKey(this.#config.seed, step),
+      key: stepKey(this.config.seed, step),
       temperature: floatScalar(temperature),
       klWeight: floatScalar(klWeight),
     };
@@ -145,14 +145,14 @@ export class DvaeTask implements TrainingTask<ImageBatch> {
   }
 
   async #revive(step: number, pixels: HostTensor): Promise<void> {
-    const { revive } = this.#config.train.codebook;
+    const { revive } = this.config.train.codebook;
     if (!this.#reviver || !revive || step % revive.every !== 0) return;
     const count = await this.#reviver.run(step, pixels);
     if (count > 0) this.#parts.log.info(`step ${step}: ${count} dead codes revived`);
   }
 
   async evaluate(step: number): Promise<Metrics> {
-    const metrics = await this.#validation.run(temperatureAt(step, this.#config.train));
+    const metrics = await this.#validation.run(temperatureAt(step, this.config.train));
     const { collapse } = this.#validation;
     // At step 0 the initial weights have not spread over the codebook yet.
     const hasCollapsed = collapse !== undefined && step > 0;

@@ -2,6 +2,7 @@
 
 import type { z } from 'zod';
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
+import type { Recompute } from '../../config/fields.ts';
 import { isMap, type ModelKind } from '../../config/kind.ts';
 import { loadConfig } from '../../config/load.ts';
 import { readRunConfig } from '../../report/run/config.ts';
@@ -16,10 +17,12 @@ export interface ResumableConfig {
   readonly seed: number;
   /** Where it decides the order of the data. */
   readonly data: { readonly validation: number; readonly shuffle?: unknown };
+  /** A resumed run takes it from the run where its configuration has none. */
+  readonly train: { readonly recompute?: Recompute | undefined };
 }
 
 /**
- * Compares a configuration with that of the run in the folder `run`.
+ * Compares a configuration with that of the run in the folder `run`, which is returned.
  * @throws UsageError when there is no run, or it is of another kind, model, seed or order of the data
  */
 export async function assertSameRun<C extends ResumableConfig>(
@@ -27,7 +30,7 @@ export async function assertSameRun<C extends ResumableConfig>(
   schema: z.ZodType<C>,
   run: string,
   config: C,
-): Promise<void> {
+): Promise<C> {
   const before = await readRunConfig(run);
   if (!before) throw noRunToResume(run);
   if (before.kind !== kind) {
@@ -37,7 +40,8 @@ export async function assertSameRun<C extends ResumableConfig>(
       fix: `name the folder of a run of mm train-${kind}`,
     });
   }
-  const { model, seed, data } = loadConfig(schema, { file: before.file, storedAs: kind });
+  const stored = loadConfig(schema, { file: before.file, storedAs: kind });
+  const { model, seed, data } = stored;
   for (const [key, old, now] of [
     ['model', model, config.model],
     ['seed', seed, config.seed],
@@ -54,6 +58,7 @@ export async function assertSameRun<C extends ResumableConfig>(
       },
     );
   }
+  return stored;
 }
 
 /** The first dotted key whose values differ, with both as JSON. */

@@ -5,6 +5,7 @@ import type { Faults } from '../../data/sources/faults.ts';
 import type { DeviceRequest } from '../../engine/session/devices.ts';
 import type { JobContext } from '../../util/job.ts';
 import type { RunEngine } from '../run-engine.ts';
+import type { ResumableConfig } from './resume-checks.ts';
 
 export interface RunContext extends JobContext {
   /** The run folder. */
@@ -21,6 +22,8 @@ export interface RunContext extends JobContext {
 export interface OpenContext extends RunContext {
   /** Collects the examples that are skipped; summed up at the end of the run. */
   readonly faults: Faults;
+  /** The configuration of the run that is resumed; at worker 0. */
+  readonly stored?: ResumableConfig | undefined;
   /** Started once everything that can be checked without it is checked. */
   readonly engine: Pick<RunEngine, 'start'>;
 }

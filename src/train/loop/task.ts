@@ -26,6 +26,8 @@ export type CarriedParts = Pick<CheckpointContents, 'tokenizer' | 'dvae' | 'comp
 
 /** A training run opened: its data, tokenizer and model are there, and its weights are still without values. */
 export interface TrainingTask<Batch> extends LoopTask<Batch> {
+  /** The configuration with what the opening of the run has chosen. */
+  readonly config: object;
   readonly state: ModelState;
   /** Endless batches from a position in the data; from the start without one. */
   batches(position: BatchPosition | undefined): AsyncIterator<Batch>;

@@ -1,6 +1,7 @@
 // Planning a CLIP. Gradient caching (train.gradCacheChunk) computes features twice; their operations are counted once.
 
 import type { ClipConfig } from '../../config/clip.ts';
+import type { Recompute } from '../../config/fields.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import type { Tensor } from '../../engine/tfjs/tf.ts';
 import { clipSpec } from '../../models/clip/model.ts';
@@ -9,12 +10,14 @@ import { Weights } from '../../nn/weights.ts';
 import { type ClipInputs, clipGradients } from '../clip/gradients.ts';
 import type { PlannedModel } from './plan.ts';
 
-export function planClip(runtime: Runtime, { model, train }: ClipConfig): PlannedModel {
-  const weights = new Weights(runtime, 'planned', clipSpec(model));
+/** @param recompute used instead of `train.recompute` */
+export function planClip(runtime: Runtime, { model, train }: ClipConfig, recompute: Recompute): PlannedModel {
+  const weights = new Weights(runtime, `planned, recompute ${recompute}`, clipSpec(model));
+  const planned = { model, train: { ...train, recompute } };
   const gradients = runtime.compile(
     'CLIP gradients',
     (inputs: ClipInputs) => {
-      const { values, gradients } = clipGradients(weights, model, inputs, new BatchStatistics());
+      const { values, gradients } = clipGradients(weights, planned, inputs, new BatchStatistics());
       return { loss: values.loss, ...Object.fromEntries(gradients) } as Record<string, Tensor>;
     },
     { precision: train.precision },

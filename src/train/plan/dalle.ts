@@ -1,6 +1,7 @@
 // Planning a joint Transformer.
 
 import type { DalleConfig } from '../../config/dalle.ts';
+import type { Recompute } from '../../config/fields.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import type { Tensor } from '../../engine/tfjs/tf.ts';
 import { imageLength } from '../../models/dalle/config.ts';
@@ -15,12 +16,12 @@ import type { PlannedModel } from './plan.ts';
  * @param runtime with as many replicas as devices where the weights are divided: the graph then gathers them
  * @param recompute used instead of `train.recompute`
  */
-export function planDalle(runtime: Runtime, config: DalleConfig, recompute: boolean): PlannedModel {
+export function planDalle(runtime: Runtime, config: DalleConfig, recompute: Recompute): PlannedModel {
   const { model, train } = config;
   const prefix = `planned, recompute ${recompute}`;
   const weights = new Weights(runtime, prefix, dalleSpec(model));
   const isShared = model.sharedAttention || model.sharedFeedForward;
-  const isDivided = runtime.replicas.count > 1 && recompute && !model.reversible && !isShared;
+  const isDivided = runtime.replicas.count > 1 && recompute === 'full' && !model.reversible && !isShared;
   const slices = isDivided ? new SlicedWeights(runtime, `${prefix}, slices`, weights.spec) : undefined;
   const trained = trainedEntries((slices ?? weights).entries, train.freeze);
   const gradients = runtime.compile(

@@ -36,7 +36,7 @@ function peak(layers: number, model: object, train: object): number {
     },
     train: { steps: 1, batch: BATCH, optimizer: { learningRate: { peak: 1 } }, ...train },
   });
-  const { nodes, results } = planDalle(runtime, config, config.train.recompute).gradients(BATCH);
+  const { nodes, results } = planDalle(runtime, config, config.train.recompute ?? 'light').gradients(BATCH);
   return peakBytes(pruneUnneeded(nodes, results), results);
 }
 
@@ -47,6 +47,9 @@ const keptPerLayer = (model: object, train: object = {}): number =>
 describe('a layer keeps', () => {
   // The inputs of both branches, queries, keys, values, and four times as many hidden channels.
   const ACTIVATIONS = 1 + 1 + 3 + 4;
+  // Both norms before and after gain and bias, and their deviations; queries before and after they are scaled, keys,
+  // values, what is attended by head and side by side; the hidden channels, their Φ, and their product.
+  const EVERYTHING = 2 * (2 + 1 / WIDTH) + 4 + 2 + 3 * 4;
   const dropout = { attention: 0.1, feedForward: 0.1 };
   /** Of full attention, and the mean under them. */
   const weights = (BATCH * HEADS * POSITIONS ** 2 * 4) / STREAM + 1;
@@ -56,9 +59,10 @@ describe('a layer keeps', () => {
     [{ attention: ['conv'], rotary: true, tokenShift: true }, {}, ACTIVATIONS],
     [{ attention: ['row'], gated: true }, {}, ACTIVATIONS + 4],
     [{ attention: ['full'] }, {}, ACTIVATIONS + weights],
-    [{ attention: ['row'] }, { recompute: true }, 1],
-    [{ attention: ['full'] }, { recompute: true, dropout }, 1],
-    [{ attention: ['row'], reversible: true }, { recompute: true }, 0],
+    [{ attention: ['full'] }, { recompute: 'none' }, EVERYTHING + weights - 1],
+    [{ attention: ['row'] }, { recompute: 'full' }, 1],
+    [{ attention: ['full'] }, { recompute: 'full', dropout }, 1],
+    [{ attention: ['row'], reversible: true }, { recompute: 'full' }, 0],
   ];
   for (const [model, train, streams] of cases) {
     test(`${JSON.stringify({ ...model, ...train })}: ${streams} residual streams`, () => {

@@ -92,7 +92,7 @@ const clip = (train: object = {}): TrainSession => {
 };
 
 const FLOAT16 = {
-  recompute: true,
+  recompute: 'full',
   precision: 'float16',
   blockLossScale: { start: 2 ** 24 },
   dropout: { attention: 0.1, feedForward: 0.1 },
@@ -109,7 +109,7 @@ test('a joint Transformer in float16 with scales that overflow, dropout and froz
 
 test('a joint Transformer by 3 workers, stopped and resumed; and by 2 devices, of 2 parts each', async () => {
   const stop = { label: 'train-dalle', at: 2 };
-  const train = { recompute: true };
+  const train = { recompute: 'full' };
   await dalle({ ...train, accumulateSteps: 3 })(at('3 in turn'));
   for (const { status } of await together(dalle({ ...train, sharding: 'gradients' }), 'by 3', 3, { stop }))
     assert.equal(status, 'rejected');
@@ -154,6 +154,6 @@ test('a CLIP with batch norm on 2 devices, in chunks', async () => {
 
 test('weights are divided by mm train-dalle alone, layers that are computed again', async () => {
   await assert.rejects(() => vae({ sharding: 'parameters' })(at('never')), { code: 'E_SHARDING' });
-  for (const train of [{}, { recompute: true, compression: { rank: 2 } }])
+  for (const train of [{ recompute: 'light' }, { recompute: 'full', compression: { rank: 2 } }])
     assert.throws(() => dalle({ ...train, sharding: 'parameters' }), /train[\s\S]*sharding/);
 });

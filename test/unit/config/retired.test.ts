@@ -55,7 +55,7 @@ test('upgrading gives renamed keys and values their new names, keeps all others,
   const old = {
     seed: 3,
     model: { convolution: 5, attention: ['row', 'ownRow', 'corner'], lastAttention: 'corner', width: 8 },
-    train: { averaging: { decay: 0.9 }, accumulate: 2, plateau: { times: 4 }, from: 'a' },
+    train: { averaging: { decay: 0.9 }, accumulate: 2, plateau: { times: 4 }, from: 'a', recompute: false },
   };
   const before = structuredClone(old);
   assert.deepEqual(upgradeConfig('dalle', old), {
@@ -66,7 +66,13 @@ test('upgrading gives renamed keys and values their new names, keeps all others,
       lastAttention: 'conv-like',
       width: 8,
     },
-    train: { ema: { decay: 0.9 }, accumulateSteps: 2, plateau: { maxCuts: 4 }, initFrom: 'a' },
+    train: {
+      ema: { decay: 0.9 },
+      accumulateSteps: 2,
+      plateau: { maxCuts: 4 },
+      initFrom: 'a',
+      recompute: 'light',
+    },
   });
   assert.deepEqual(old, before);
   assert.deepEqual(upgradeConfig('dvae', { model: { hidden: 8 }, train: { warmStart: { pictures: 3 } } }), {
@@ -92,9 +98,11 @@ test('a configuration with an old key or value gets its new name', () => {
       assert.equal(code, 'E_CONFIG_INVALID');
       assert.match(message, new RegExp(`${old} was renamed to ${now}$`, 'm'));
     }
-  const { message } = errorOf('dalle', ['model.attention=[row, ownRow]', 'model.lastAttention=corner']);
+  const set = ['model.attention=[row, ownRow]', 'model.lastAttention=corner', 'train.recompute=true'];
+  const { message } = errorOf('dalle', set);
   assert.match(message, /model\.attention\.1: ownRow was renamed to axial-row$/m);
   assert.match(message, /model\.lastAttention: corner was renamed to conv-like$/m);
+  assert.match(message, /train\.recompute: true was renamed to full$/m);
 });
 
 test('an old key is no hint where its new name is none of the configuration', () => {

@@ -27,6 +27,12 @@ const broken: [schema: z.ZodType, good: string[], set: string, message: RegExp][
   [dvaeSchema, DVAE, 'model.imageSize=60', /model\.imageSize: must be a multiple of 8/],
   [dalleSchema, DALLE, 'model.heads=60', /model\.width: must be a multiple of heads \(60\); received 3968/],
   [dalleSchema, DALLE, 'model.kernelSize=4', /model\.kernelSize: must be odd/],
+  [
+    dalleSchema,
+    [...DALLE, 'train.sharding=parameters'],
+    'train.recompute=none',
+    /train\.sharding: parameters needs train\.recompute: full; received none/,
+  ],
   [dalleSchema, DALLE, 'data.path=images', /data: give either path or tokens/],
   [dalleSchema, DALLE, 'data.tokens=null', /data: give either path or tokens/],
   [dvaeSchema, DVAE, 'train.optimizer.learningRate.end=1', /learningRate\.end: must not exceed peak/],

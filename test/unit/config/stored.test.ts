@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { clipSchema } from '../../../src/config/clip.ts';
-import { dalleSchema } from '../../../src/config/dalle.ts';
+import { dalleSchema, givenDalleSchema } from '../../../src/config/dalle.ts';
 import { dvaeSchema } from '../../../src/config/dvae.ts';
 import { kindOfConfig } from '../../../src/config/kind.ts';
 import { dumpConfig, dumpStoredConfig, loadConfig } from '../../../src/config/load.ts';
@@ -70,6 +70,21 @@ test('config.yaml of version 1 is upgraded in a run or checkpoint folder, and wh
   assert.deepEqual(loadConfig(dvaeSchema, { file: alone, storedAs: 'dvae' }), dvae);
   assert.throws(() => loadConfig(dvaeSchema, { file: alone }), { code: 'E_CONFIG_INVALID' });
   assert.throws(() => loadConfig(dalleSchema, { file: files[0] }), { code: 'E_CONFIG_KIND' });
+});
+
+test('train.recompute of before it had words is read in what mm wrote, and refused in a file of a user', () => {
+  const config = {
+    data: { path: 'images', tokenizer: 't', dvae: 'd' },
+    model: { layers: 1, textVocabulary: 9 },
+    train: { steps: 1, batch: 1, optimizer: { learningRate: LEARNING_RATE }, recompute: true },
+  };
+  const file = write('config.yaml', dumpStoredConfig('dalle', config));
+  assert.equal(loadConfig(givenDalleSchema, { file }).train.recompute, 'full');
+  const own = write('own.yaml', dumpConfig({ kind: 'dalle', ...config }));
+  assert.throws(() => loadConfig(givenDalleSchema, { file: own }), {
+    code: 'E_CONFIG_INVALID',
+    message: /recompute: true .* full$/,
+  });
 });
 
 test('the kind of a configuration without one follows from its model', () => {

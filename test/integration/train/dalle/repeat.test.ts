@@ -43,7 +43,7 @@ testRepeats(root, [
           precision: 'float16',
           blockLossScale: { start: 2 ** 24 },
           dropout: { attention: 0.1, feedForward: 0.1 },
-          recompute: true,
+          recompute: 'full',
           plateau: { patience: 1, threshold: 10 },
         }),
       ),

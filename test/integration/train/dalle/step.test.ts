@@ -139,7 +139,7 @@ describe('float16', () => {
 
 describe('a step that is not finite', () => {
   test('changes nothing; its first tensor that is not finite is named with its layer and line', async () => {
-    for (const train of [{}, { accumulateSteps: 2 }, { recompute: true }]) {
+    for (const train of [{}, { accumulateSteps: 2 }, { recompute: 'full' }]) {
       const { run, weights, optimizer, step } = await setUp(train);
       assert.equal(await step.firstNonFinite(batch, stepKey(0, 0)), undefined);
       const values = new Map(await weights.save());
