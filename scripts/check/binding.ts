@@ -6,7 +6,8 @@
 //   node --import tsx scripts/check/binding.ts runs/dalle [COUNT]
 //
 // `right` is the share of the images whose right caption is the likeliest of the four (chance 0.25), `nats` the cross
-// entropy of the choice (chance 1.386).
+// entropy of the choice (chance 1.386), `ahead` the nats by which the image is likelier with the right caption than with
+// the objects, the colours or the shapes exchanged (chance 0).
 //   B captions, T text positions, I image tokens, V vocabulary
 
 import { readCheckpoint } from '../../src/checkpoint/read.ts';
@@ -78,7 +79,7 @@ async function main(path: string, count: number): Promise<void> {
     const codes = await codec.encode(Buffer.concat(pixels));
     const length = codec.grid ** 2;
     let [right, nats, imageLoss] = [0, 0, 0];
-    const lost = { objects: 0, colours: 0, shapes: 0 };
+    const ahead = { objects: 0, colours: 0, shapes: 0 };
     for (const [i, scene] of scenes.entries()) {
       const four = captions(scene, new RandomStream('binding caption', i));
       const text = Int32Array.from(
@@ -95,7 +96,7 @@ async function main(path: string, count: number): Promise<void> {
       imageLoss += best / length;
       if (others.every((other) => best < other)) right++;
       for (const [k, kind] of (['objects', 'colours', 'shapes'] as const).entries())
-        if ((others[k] as number) <= best) lost[kind]++;
+        ahead[kind] += (others[k] as number) - best;
     }
     const share = (value: number): number => Number((value / count).toFixed(4));
     console.log(
@@ -104,11 +105,7 @@ async function main(path: string, count: number): Promise<void> {
         right: share(right),
         nats: share(nats),
         imageLoss: share(imageLoss),
-        lostToExchanged: {
-          objects: share(lost.objects),
-          colours: share(lost.colours),
-          shapes: share(lost.shapes),
-        },
+        ahead: { objects: share(ahead.objects), colours: share(ahead.colours), shapes: share(ahead.shapes) },
       }),
     );
   } finally {
