@@ -16,6 +16,7 @@ import { wordings } from '../../src/data/shapes/caption.ts';
 import { randomScene } from '../../src/data/shapes/random-scene.ts';
 import { renderScenes } from '../../src/data/shapes/render.ts';
 import type { Scene, SceneObject } from '../../src/data/shapes/scene.ts';
+import { RELATIONS, type Relation } from '../../src/data/shapes/vocabulary.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor2D, tf } from '../../src/engine/tfjs/tf.ts';
 import { DvaeCodec } from '../../src/inference/dvae/codec.ts';
@@ -26,12 +27,13 @@ import { Weights } from '../../src/nn/weights.ts';
 import { loadTokenizer } from '../../src/tokenizers/load.ts';
 import { RandomStream } from '../../src/util/random.ts';
 
-/** Objects in a relation whose colours differ, and whose shapes differ. */
+/** Objects whose colours differ, and whose shapes differ, in a relation; each relation as often. */
 function relationScene(random: RandomStream): Scene {
   for (;;) {
     const scene = randomScene(random);
     const [a, b] = scene.objects as [SceneObject, SceneObject];
-    if (scene.relation && a.colour !== b.colour && a.shape !== b.shape) return scene;
+    if (scene.relation && a.colour !== b.colour && a.shape !== b.shape)
+      return { ...scene, relation: random.choice(RELATIONS) };
   }
 }
 
@@ -80,13 +82,14 @@ async function main(path: string, count: number): Promise<void> {
     const length = codec.grid ** 2;
     let [right, nats, imageLoss] = [0, 0, 0];
     const ahead = { objects: 0, colours: 0, shapes: 0 };
+    const byRelation = new Map(RELATIONS.map((relation) => [relation, { count: 0, ahead: 0 }]));
     for (const [i, scene] of scenes.entries()) {
       const four = captions(scene, new RandomStream('binding caption', i));
       const text = Int32Array.from(
         four.flatMap((caption) => [...padCaption(tokenizer.encode(caption), model)]),
       );
-      const own = [...codes.subarray(i * length, (i + 1) * length)];
-      const image = Int32Array.from(four.flatMap(() => own));
+      const ids = [...codes.subarray(i * length, (i + 1) * length)];
+      const image = Int32Array.from(four.flatMap(() => ids));
       const results = await losses({
         text: { dtype: 'int32', shape: [four.length, model.textLength], data: text },
         image: { dtype: 'int32', shape: [four.length, length], data: image },
@@ -95,6 +98,9 @@ async function main(path: string, count: number): Promise<void> {
       nats += Math.log(1 + others.reduce((sum, other) => sum + Math.exp(best - other), 0));
       imageLoss += best / length;
       if (others.every((other) => best < other)) right++;
+      const own = byRelation.get(scene.relation as Relation)!;
+      own.count++;
+      own.ahead += (others[0] as number) - best;
       for (const [k, kind] of (['objects', 'colours', 'shapes'] as const).entries())
         ahead[kind] += (others[k] as number) - best;
     }
@@ -105,6 +111,9 @@ async function main(path: string, count: number): Promise<void> {
         right: share(right),
         nats: share(nats),
         imageLoss: share(imageLoss),
+        byRelation: Object.fromEntries(
+          [...byRelation].map(([name, own]) => [name, Number((own.ahead / own.count).toFixed(2))]),
+        ),
         ahead: { objects: share(ahead.objects), colours: share(ahead.colours), shapes: share(ahead.shapes) },
       }),
     );
