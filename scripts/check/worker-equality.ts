@@ -69,7 +69,7 @@ function session(trainer: string, train: object): Session {
     tiny.dalleConfig(data, 1, {
       ...common,
       ...(isFloat16 && { blockLossScale: { start: 2 ** 24 } }),
-      recompute: true,
+      recompute: 'full',
       dropout: { attention: 0.1, feedForward: 0.1 },
       freeze: ['blocks.block_1.attention'],
     }),

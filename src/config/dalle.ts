@@ -129,6 +129,7 @@ const train = z
           .default([])
           .describe('prompts sampled at each validation; when empty, the first validation captions'),
         count: z.int().min(0).default(4).describe('images sampled at each validation when prompts is empty'),
+        temperature: z.number().positive().default(1).describe('sampling temperature of these images'),
       })
       .prefault({})
       .describe('images sampled at each validation'),

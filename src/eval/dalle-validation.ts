@@ -33,11 +33,11 @@ export interface DalleValidationOptions {
   readonly batches: readonly HeldOutTokens[];
   /** Captions to sample images for, cut to the model's text length. */
   readonly prompts: readonly string[];
+  /** Sampling temperature of the images. */
+  readonly temperature: number;
   readonly codec: DvaeCodec;
   readonly tokenizer: Tokenizer;
 }
-
-const SAMPLER_SETTINGS = { temperature: 1, guidance: 1 } as const;
 
 export class DalleValidation implements Evaluator {
   readonly #options: DalleValidationOptions;
@@ -45,7 +45,7 @@ export class DalleValidation implements Evaluator {
   readonly #sampler: Sampler | undefined;
 
   constructor(runtime: Runtime, weights: Weights<DalleSpec>, options: DalleValidationOptions) {
-    const { model, textLossWeight, prompts } = options;
+    const { model, textLossWeight, prompts, temperature } = options;
     this.#options = options;
     this.#losses = runtime.compile(
       'DALL·E validation',
@@ -59,7 +59,7 @@ export class DalleValidation implements Evaluator {
       prompts.length > 0
         ? new Sampler(runtime, 'training samples', dalleTokens(model, weights), {
             batch: prompts.length,
-            settings: SAMPLER_SETTINGS,
+            settings: { temperature, guidance: 1 },
           })
         : undefined;
   }
@@ -96,7 +96,7 @@ export class DalleValidation implements Evaluator {
       pixels: pixels.subarray(i * length, (i + 1) * length),
       width: size,
       height: size,
-      captionTokens: caption,
+      caption,
     }));
     return imageGrid(cells, { columns: Math.ceil(Math.sqrt(cells.length)) });
   }

@@ -8,7 +8,7 @@ import { readError } from '../../util/files.ts';
 import { isTokenFolder, readTokenFolder } from '../tokens/read.ts';
 import { extensionOf, IMAGE_EXTENSIONS, roleOf } from './endings.ts';
 import { Faults } from './faults.ts';
-import { groupCaptions, readFound } from './folder-captions.ts';
+import { groupCaptions, readEach } from './folder-captions.ts';
 import { isMetadata } from './folder-metadata.ts';
 import { columnNames, findColumn } from './list-entries.ts';
 import { openSource } from './open-source.ts';
@@ -127,13 +127,13 @@ async function folderCaptions(path: string, faults: Faults): Promise<CaptionSour
     files: names.length,
     total: examples.length,
     async *captions(onProgress) {
-      for (const [i, files] of examples.entries()) {
-        const { found, fault } = await readFound(path, files);
+      let done = 0;
+      for await (const { found, fault } of readEach(path, examples)) {
         if (fault) faults.record(fault);
         else if (found.lack === 'empty-caption' && found.captionFile !== undefined)
           faults.record({ kind: 'empty-caption', where: found.captionFile });
         yield* found.captions;
-        onProgress?.(i + 1);
+        onProgress?.(++done);
       }
     },
   };

@@ -2,10 +2,16 @@
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { mapConcurrently } from '../../util/concurrent.ts';
 import type { CaptionedImage } from '../image.ts';
 import { EncodingError, findCaptions } from './captions.ts';
 import { type CaptionExtension, extensionOf, normalized, stemOf } from './endings.ts';
 import type { Faults, Finding } from './faults.ts';
+
+/** Bound on images whose caption files are open. */
+const MAX_OPEN = 32;
+/** Images whose captions are read at a time. */
+const IMAGES_PER_READ = 4096;
 
 /** The caption files of one stem; names relative to the folder. */
 export type CaptionFiles = Partial<Record<CaptionExtension, string>>;
@@ -28,7 +34,7 @@ export interface ReadCaptions {
   readonly fault?: Finding;
 }
 
-export async function readFound(path: string, files: CaptionFiles): Promise<ReadCaptions> {
+async function readFound(path: string, files: CaptionFiles): Promise<ReadCaptions> {
   const { extension, reason, ...found } = await findCaptions(files, async (name) => {
     try {
       return await readFile(join(path, name));
@@ -44,6 +50,14 @@ export async function readFound(path: string, files: CaptionFiles): Promise<Read
     found: { ...found, captionFile: where },
     ...(reason !== undefined && { fault: { kind: 'unreadable-caption', where, reason } }),
   };
+}
+
+/** What the caption files of each image have, in their order; many are read at a time. */
+export async function* readEach(path: string, files: readonly CaptionFiles[]): AsyncGenerator<ReadCaptions> {
+  for (let start = 0; start < files.length; start += IMAGES_PER_READ) {
+    const some = files.slice(start, start + IMAGES_PER_READ);
+    yield* await mapConcurrently(some, MAX_OPEN, (ofImage) => readFound(path, ofImage));
+  }
 }
 
 /**

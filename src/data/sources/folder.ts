@@ -1,7 +1,6 @@
 // Images of a folder, flat or nested, with the caption files beside them or in another folder.
 
 import { basename, dirname, join } from 'node:path';
-import { mapConcurrently } from '../../util/concurrent.ts';
 import { DataError } from '../../util/errors.ts';
 import type { CaptionedImage } from '../image.ts';
 import { extensionOf, IMAGE_EXTENSIONS, normalized, roleOf, stemOf } from './endings.ts';
@@ -11,16 +10,11 @@ import {
   groupCaptions,
   matchCaptions,
   type ReadCaptions,
-  readFound,
+  readEach,
 } from './folder-captions.ts';
 import { isMetadata, readMetadata } from './folder-metadata.ts';
 import { type ImageStream, inPlace, type ReadOptions, type SourcePart } from './source.ts';
 import { walkFolder } from './walk.ts';
-
-/** Bound on images whose caption files are open. */
-const MAX_OPEN_CAPTIONS = 32;
-/** Images whose captions are read at a time. */
-const IMAGES_PER_READ = 4096;
 
 /** Names relative to the folder. */
 interface Listing {
@@ -62,17 +56,10 @@ async function openFolder(path: string, { captions, faults, table }: ReadOptions
     return { key, path: join(path, name), ...(listed && isBetter(listed, found) ? listed : found) };
   };
   async function* captioned(): AsyncGenerator<CaptionedImage> {
-    for (let start = 0; start < images.length; start += IMAGES_PER_READ) {
-      const some = images.slice(start, start + IMAGES_PER_READ);
-      const read = await mapConcurrently(some, MAX_OPEN_CAPTIONS, (_, i) =>
-        readFound(path, files[start + i] as CaptionFiles),
-      );
-      // In the order of the images, not of the reading.
-      for (const [i, image] of some.entries()) {
-        const captions = read[i] as ReadCaptions;
-        if (captions.fault) faults?.record(captions.fault);
-        yield toImage(image, captions);
-      }
+    let i = 0;
+    for await (const captions of readEach(path, files)) {
+      if (captions.fault) faults?.record(captions.fault);
+      yield toImage(images[i++] as (typeof images)[number], captions);
     }
   }
   return { ...stream, images: captioned() };

@@ -95,6 +95,7 @@ export class DalleTask implements TrainingTask<TokenBatch> {
       seed,
       batches: parts.validation,
       prompts: parts.prompts,
+      temperature: train.samples.temperature,
       codec: parts.codec,
       tokenizer: parts.tokenizer,
     });

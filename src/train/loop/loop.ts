@@ -147,9 +147,9 @@ async function evaluate<Batch>(
     Object.fromEntries(Object.entries(metrics).map(([name, value]) => [`validation/${name}`, value])),
   );
   const image = await task.sampleImage(step);
-  if (image) await run.image(step, 'samples', image);
   const shown = Object.entries(metrics).map(([name, value]) => `${name} ${value.toPrecision(4)}`);
   progress.note(`${label}: step ${step}: ${shown.join(', ')}`);
+  if (image) progress.note(`${label}: step ${step}: samples in ${await run.image(step, 'samples', image)}`);
   log.debug({ event: 'validation', step, ...metrics }, 'validation');
   return metrics;
 }

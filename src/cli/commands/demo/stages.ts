@@ -79,19 +79,6 @@ export function demoStages({ out, seed, images, dvaeSet, clipSet, dalleSet }: De
       (resume) => ({ data, dvae, out: tokens, 'shard-size': 1000, resume }),
     ),
     stage(
-      { name: 'train-clip', title: 'train the CLIP that ranks', resumes: paths.clip },
-      () => import('../train-clip.ts'),
-      (resume) => ({
-        config: config('clip'),
-        set: [...clipSet],
-        data,
-        tokenizer,
-        run: paths.clip,
-        seed,
-        resume,
-      }),
-    ),
-    stage(
       { name: 'train-dalle', title: 'train the joint Transformer', resumes: paths.dalle },
       () => import('../train-dalle.ts'),
       (resume) => ({
@@ -101,6 +88,19 @@ export function demoStages({ out, seed, images, dvaeSet, clipSet, dalleSet }: De
         dvae,
         tokenizer,
         run: paths.dalle,
+        seed,
+        resume,
+      }),
+    ),
+    stage(
+      { name: 'train-clip', title: 'train the CLIP that ranks', resumes: paths.clip },
+      () => import('../train-clip.ts'),
+      (resume) => ({
+        config: config('clip'),
+        set: [...clipSet],
+        data,
+        tokenizer,
+        run: paths.clip,
         seed,
         resume,
       }),
