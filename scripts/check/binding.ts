@@ -1,12 +1,19 @@
 // How well a joint Transformer trained on the shapes binds words to objects: for images of two objects in a relation,
-// is the right caption likelier to give the image than the same caption with its objects, their colours or their shapes
-// exchanged? Nothing is sampled, so that short runs can be compared. The scenes are of the kinds that training shows,
-// drawn by another random stream; none is held out.
+// does the right caption give the image a higher probability than the same caption with its objects, their colours or
+// their shapes exchanged? Nothing is sampled, so that short runs can be compared. The scenes are of the kinds that
+// training shows, drawn by another random stream; none is held out.
 //
 //   node --import tsx scripts/check/binding.ts runs/dalle [COUNT]
 //
-// `right` is the share of the images whose right caption is the likeliest of the four (chance 0.25), `nats` the cross
-// entropy of the choice (chance 1.386), `ahead` the nats by which the image is likelier with the right caption than with
+// `right` is the share of the images whose right caption is the most likely of the four (chance 0.25), `nats` the cross
+// entropy of the choice (chance 1.386), `ahead` the nats by which the image is more likely with the right caption than
+// with the objects, the colours or the shapes exchanged (chance 0).
+//   B captions, T text positions, I image tokens, V vocabulary
+
+import tsx scripts/check/binding.ts runs/dalle [COUNT]
+//
+// `right` is the share of the images whose right caption is the most likely of the four (chance 0.25), `nats` the cross
+// entropy of the choice (chance 1.386), `ahead` the nats by which the image is more likely with the right caption than with
 // the objects, the colours or the shapes exchanged (chance 0).
 //   B captions, T text positions, I image tokens, V vocabulary
 

@@ -51,7 +51,11 @@ function placedScene(random: RandomStream): Scene {
 
 function relationOf(random: RandomStream): Relation {
   let share = random.uniform();
-  return RELATIONS.find((relation) => (share -= RELATION_SHARES[relation]) < 0) ?? 'below';
+  for (const relation of RELATIONS) {
+    share -= RELATION_SHARES[relation];
+    if (share < 0) return relation;
+  }
+  return 'below';
 }
 
 function relationScene(random: RandomStream): Scene {
