@@ -21,6 +21,7 @@ import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { readCheckpoint } from '../checkpoint/read.ts';
 import { stoppable } from '../checkpoint/stoppable.ts';
 import { writeCheckpoint } from '../checkpoint/write.ts';
+import { counted } from '../util/counted.ts';
 import { UsageError } from '../util/errors.ts';
 import { dallePytorchClip, huggingFaceClip, huggingFaceSiglip, openaiClip, ruClip } from './clip/convert.ts';
 import { dallePytorch } from './dalle/weights.ts';
@@ -117,7 +118,7 @@ export async function convertWeights(
     const narrowed = Array.from(converted.contents.model).filter(
       ([, source]) => (source as WeightSource).isNarrowed,
     ).length;
-    if (narrowed > 0) files.notes.push(`${narrowed} tensors of float64 are stored as float32`);
+    if (narrowed > 0) files.notes.push(`${counted(narrowed, 'tensor')} of float64, stored as float32`);
     const unused = await files.unused();
     if (unused.length > 0) files.notes.push(`left out: ${unused.map((path) => basename(path)).join(', ')}`);
     const faults = files.faults.map(({ message, where }) => `${where} is left out: ${message}`);

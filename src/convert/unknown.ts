@@ -2,6 +2,7 @@
 
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { counted } from '../util/counted.ts';
 import { DataError } from '../util/errors.ts';
 import type { Converter, ExternalFiles } from './external.ts';
 
@@ -108,7 +109,7 @@ function describe(names: readonly string[], converters: readonly Converter[]): s
     near && near.share >= MIN_SHARE
       ? `; the nearest that mm knows is ${near.reads.split(':')[0]}, which has ${near.count} of these kinds of names`
       : '; they are like those of no model that mm knows';
-  return `${names.length} tensors, among them ${[...new Set(shown)].join(', ')}${nearest}`;
+  return `${counted(names.length, 'tensor')}, among them ${[...new Set(shown)].join(', ')}${nearest}`;
 }
 const MIN_SHARE = 0.3;
 

@@ -1,6 +1,7 @@
 // Opens the images of a training run: in memory as a whole, or shard by shard where a data set of tars is too large.
 
 import type { ShuffleConfig } from '../config/fields.ts';
+import { counted } from '../util/counted.ts';
 import { DataError } from '../util/errors.ts';
 import type { JobContext } from '../util/job.ts';
 import type { CaptionedImage } from './image.ts';
@@ -88,7 +89,7 @@ async function openShards(
   );
   const total = counts.reduce((sum, images) => sum + images, 0);
   log.info(
-    `${total} images in ${shards.length} shards, read shard by shard; ${shuffle.buffer} are shuffled at a time`,
+    `${counted(total, 'image')} in ${counted(shards.length, 'shard')}, read shard by shard; ${shuffle.buffer} are shuffled at a time`,
   );
   return { training, heldOut, all: undefined };
 }
@@ -159,7 +160,7 @@ async function findHeldOut(
   }
   if (found.length < maxHeldOut && validation > 0)
     log.info(
-      `validation: ${heldOut.length} held-out images of the first ${Math.min(shards.length, MAX_SEARCHED)} shards`,
+      `validation: ${counted(heldOut.length, 'held-out image')} of the first ${Math.min(shards.length, MAX_SEARCHED)} shards`,
     );
   return heldOut;
 }

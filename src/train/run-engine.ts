@@ -6,6 +6,7 @@ import type { ServerOptions } from '../engine/distributed/server.ts';
 import type { DeviceRequest } from '../engine/session/devices.ts';
 import { Runtime } from '../engine/session/runtime.ts';
 import { threadsInUse, useThreads } from '../engine/session/threads.ts';
+import { counted } from '../util/counted.ts';
 import type { Logger } from '../util/logger.ts';
 import { agreeOnServers, assertReachable, explainFailure } from './distributed/data-network.ts';
 import { minThreads } from './distributed/data-parallel.ts';
@@ -40,7 +41,7 @@ export class RunEngine {
     const { names } = this.#runtime.replicas;
     if (this.#devices) {
       const listed = names.map((name) => name?.replace('/device:', '') ?? 'the processor').join(', ');
-      this.#log.info(`training on ${names.length === 1 ? '1 device' : `${names.length} devices`}: ${listed}`);
+      this.#log.info(`training on ${counted(names.length, 'device')}: ${listed}`);
     }
     if (cluster && server) await this.#connect(cluster, server, this.#runtime);
     return this.#runtime;

@@ -238,7 +238,7 @@ test('pack writes tars with a manifest, says what it left out, and writes over n
   assert.equal(code, 0, stderr);
   assert.equal(
     stdout,
-    `${out}: 2 images, 2 with a caption, in 1 tars; left out: 1 copies, 5 without a caption\n`,
+    `${out}: 2 images, 2 with a caption, in 1 tar; left out: 1 copies, 5 without a caption\n`,
   );
   assert.deepEqual((await readdir(out)).sort(), ['000000.tar', 'manifest.json']);
   const again = await mm([...flags, '--json']);

@@ -47,7 +47,7 @@ after(() => rmSync(root, { recursive: true }));
 /** What each command says of `-`, in its words. */
 const COMMANDS = {
   'data check': () => [['data', 'check', '-'], new RegExp(`${IMAGES} images in -, ${IMAGES} usable: 12 png`)],
-  'data pack': (out) => [['data', 'pack', '-', '--out', out], /12 images, 12 with a caption, in 1 tars/],
+  'data pack': (out) => [['data', 'pack', '-', '--out', out], /12 images, 12 with a caption, in 1 tar/],
   tokenize: (out) => [['tokenize', '--data', '-', '--dvae', dvae, '--out', out], /12 images of 4 × 4 tokens/],
   'train-bpe': (out) => [
     ['train-bpe', '--data', '-', '--out', `${out}.json`, '--vocabulary', '258'],

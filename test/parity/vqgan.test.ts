@@ -98,7 +98,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
       hasEncoder: true,
       pixels: 'signed',
     },
-    notes: [/4 tensors beside the model are left out/],
+    notes: [/4 tensors beside the model left out/],
   },
   diffusers: {
     weights: 'diffusion_pytorch_model.safetensors',

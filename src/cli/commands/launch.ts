@@ -2,6 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { counted } from '../../util/counted.ts';
 import { DataError, type ErrorCode, EXIT, UsageError } from '../../util/errors.ts';
 import { assertWholeNumber } from '../../util/whole-number.ts';
 import { type Context, defineCommand } from '../command.ts';
@@ -113,7 +114,7 @@ async function launch(
     }
     attempt++;
     log.warn(
-      `${lossOf(failed)}; restart ${attempt} of ${restarts} from the last checkpoint, with ${workers} workers`,
+      `${lossOf(failed)}; restart ${attempt} of ${restarts} from the last checkpoint, with ${counted(workers, 'worker')}`,
     );
   }
 }

@@ -11,6 +11,7 @@ import { kindOfConfig, MODEL_KINDS, type ModelKind } from '../../config/kind.ts'
 import { loadConfig } from '../../config/load.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import type { PlannedModel, ResourcePlan, StepTime } from '../../train/plan/plan.ts';
+import { counted } from '../../util/counted.ts';
 import { InterruptedError } from '../../util/errors.ts';
 import { machineMemory } from '../../util/machine-memory.ts';
 import { type Context, defineCommand } from '../command.ts';
@@ -164,7 +165,7 @@ function describe(
     ...(rest.devices > 1 ? [`${gigabytes(rest.sentPerStep)} sent by each device a step`] : []),
     ...(time.compute === undefined ? [] : [`${seconds(time.compute)} of computing a step`]),
     ...(time.exchange === undefined ? [] : [`${seconds(time.exchange)} of exchanging a step`]),
-    `memory of ${rest.devices > 1 ? `each of ${rest.devices} devices, sharding ${rest.sharding}, ` : ''}${rest.examplesAtOnce} examples at once: ${gigabytes(memory.total)}`,
+    `memory of ${rest.devices > 1 ? `each of ${rest.devices} devices, sharding ${rest.sharding}, ` : ''}${counted(rest.examplesAtOnce, 'example')} at once: ${gigabytes(memory.total)}`,
     ...(['weights', 'gradients', 'moments', 'ema', 'exchange', 'activations'] as const).map(
       (name) => `  ${name}: ${gigabytes(memory[name])}`,
     ),

@@ -2,6 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { counted } from '../../util/counted.ts';
 import { InterruptedError, UsageError } from '../../util/errors.ts';
 import { type Context, defineCommand } from '../command.ts';
 import { findImages } from '../find-images.ts';
@@ -163,7 +164,7 @@ async function reconstructTokens(
     await writeFileAtomic(out, grid);
     const { images, codesUsed, deadCodes, perplexity } = totals;
     print(
-      `${images} images: ${codesUsed} of ${codec.config.vocabulary} codes used, perplexity ${perplexity.toFixed(1)}, ${deadCodes} never used`,
+      `${counted(images, 'image')}: ${codesUsed} of ${codec.config.vocabulary} codes used, perplexity ${perplexity.toFixed(1)}, ${deadCodes} never used`,
     );
     if (folder !== undefined) print(folder);
     print(out);

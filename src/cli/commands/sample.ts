@@ -1,6 +1,7 @@
 // mm sample: images for prompts.
 
 import type { SampledImage } from '../../api/sample.ts';
+import { counted } from '../../util/counted.ts';
 import { InterruptedError } from '../../util/errors.ts';
 import { type Context, defineCommand } from '../command.ts';
 import {
@@ -68,7 +69,7 @@ export const command = defineCommand({
     if (grid) terminal?.show(grid);
     progress.stop();
     const { count, grid: gridFile, page } = output;
-    print(`${count} ${count === 1 ? 'image' : 'images'} in ${flags.out}`);
+    print(`${counted(count, 'image')} in ${flags.out}`);
     if (gridFile !== undefined) print(gridFile);
     print(page);
     if (isRepeated) print(`equal to ${flags.like} in every pixel`);

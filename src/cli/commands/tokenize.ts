@@ -2,6 +2,7 @@
 
 import { SOURCES } from '../../data/sources/source.ts';
 import type { Share } from '../../data/tokens/share.ts';
+import { counted } from '../../util/counted.ts';
 import { UsageError } from '../../util/errors.ts';
 import { defineCommand } from '../command.ts';
 import { deviceFlag, dvaeFlag, TEXT, withExamples } from '../help.ts';
@@ -71,7 +72,7 @@ export const command = defineCommand({
     const { images, grid, shards } = manifest;
     const skipped = shards.reduce((sum, shard) => sum + shard.skipped.length, 0);
     context.print(
-      `${out}: ${images} images of ${grid} × ${grid} tokens in ${shards.length} shards${skipped > 0 ? `, ${skipped} skipped` : ''}`,
+      `${out}: ${counted(images, 'image')} of ${grid} × ${grid} tokens in ${counted(shards.length, 'shard')}${skipped > 0 ? `, ${skipped} skipped` : ''}`,
     );
     if (!isWhole) context.print('  the other shares are not finished: the last to end completes the folder');
     context.json({ ...manifest, ...(flags.share !== undefined && { share: flags.share, isWhole }) });

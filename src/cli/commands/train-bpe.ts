@@ -6,6 +6,7 @@ import { type CaptionSource, openCaptions } from '../../data/sources/caption-fil
 import type { BpeTokenizer } from '../../tokenizers/bpe.ts';
 import { normalizeText } from '../../tokenizers/text.ts';
 import { trainBpe } from '../../tokenizers/train.ts';
+import { counted } from '../../util/counted.ts';
 import { DataError, InterruptedError, UsageError } from '../../util/errors.ts';
 import { makeFolder, storageError } from '../../util/files.ts';
 import { type Context, defineCommand } from '../command.ts';
@@ -142,12 +143,12 @@ export const command = defineCommand({
     const size = tokenizer.vocabularySize;
     context.json({ file: out, vocabulary: size, requested: vocabulary, files, ...report });
     context.print(
-      `${out}: ${size} tokens from ${report.captions} captions in ${files} file${files === 1 ? '' : 's'}`,
+      `${out}: ${size} tokens from ${counted(report.captions, 'caption')} in ${counted(files, 'file')}`,
     );
     if (size < vocabulary) {
       context.print(`  fewer than the ${vocabulary} requested: no other pair occurs twice in these captions`);
     }
-    if (report.empty > 0) context.print(`  ${report.empty} empty lines skipped`);
+    if (report.empty > 0) context.print(`  ${counted(report.empty, 'empty line')} skipped`);
     context.print(`  ${report.charactersPerToken.toFixed(2)} characters per token`);
     const { caption, tokens } = report.longest;
     const shown = caption.length > 60 ? `${caption.slice(0, 60)}…` : caption;

@@ -6,6 +6,7 @@ import { readCheckpoint } from '../../checkpoint/read.ts';
 import type { DalleModelConfig } from '../../config/dalle-model.ts';
 import { type DvaeModelConfig, dvaeCheckpointSchema } from '../../config/dvae.ts';
 import { imageTokenizer } from '../../models/dvae/architecture.ts';
+import { counted } from '../../util/counted.ts';
 import { UsageError } from '../../util/errors.ts';
 import { discreteVae, openaiVae } from '../dvae/weights.ts';
 import type { Converted } from '../external.ts';
@@ -42,7 +43,7 @@ export async function vaeOf(source: Source, given: string | undefined): Promise<
     const included = await readCheckpoint(given, { kind: 'dvae', warn: (note) => notes.push(note) });
     assertFits(included.config(dvaeCheckpointSchema).model, model, given);
     if (tensors.size > 0)
-      notes.push(`its own image tokenizer is left out, ${tensors.size} tensors, for ${given}`);
+      notes.push(`its own image tokenizer is left out, ${counted(tensors.size, 'tensor')}, for ${given}`);
     return { included };
   }
   const dvae = own(source);

@@ -1,6 +1,7 @@
 // A model among the files to convert, by tensors that every such model has.
 
 import { basename } from 'node:path';
+import { counted } from '../../util/counted.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import type { ExternalFile, ExternalFiles } from '../external.ts';
 import type { ExternalTensor, StateDict } from '../tensors.ts';
@@ -133,5 +134,5 @@ function note({ notes }: ExternalFiles, best: Candidate, inFile: readonly Candid
       `the weights under ${best.key || 'no key'} are taken; ${some(keys)} in the same file can be chosen with \`part\``,
     );
   if (best.beside.length > 0)
-    notes.push(`${best.beside.length} tensors beside the model are left out: ${some(best.beside)}`);
+    notes.push(`${counted(best.beside.length, 'tensor')} beside the model left out: ${some(best.beside)}`);
 }

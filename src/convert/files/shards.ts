@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
+import { counted } from '../../util/counted.ts';
 import { DataError } from '../../util/errors.ts';
 import { isFile } from './kinds.ts';
 
@@ -74,7 +75,7 @@ export async function assertComplete({ files, fileOf, where }: ShardSet): Promis
   const some = missing.slice(0, 3).map((file) => basename(file));
   const rest = missing.length > some.length ? ` and ${missing.length - some.length} more` : '';
   throw new DataError(
-    `${missing.length} of ${files.length} shards missing: ${some.join(', ')}${rest}${tensors > 0 ? `, with ${tensors} tensors` : ''}`,
+    `${missing.length} of ${counted(files.length, 'shard')} missing: ${some.join(', ')}${rest}${tensors > 0 ? `, with ${counted(tensors, 'tensor')}` : ''}`,
     {
       code: 'E_WEIGHTS_INCOMPLETE',
       where,

@@ -5,6 +5,7 @@ import { dirname } from 'node:path';
 import { type VqganConfig, vqganModelSchema } from '../../config/vqgan.ts';
 import { codeGrid } from '../../models/dvae/config.ts';
 import { vqganSpec } from '../../models/vqgan/model.ts';
+import { counted } from '../../util/counted.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import type { Converted, Converter, ConvertOptions, ExternalFiles } from '../external.ts';
 import { findModel } from '../files/find.ts';
@@ -31,7 +32,7 @@ function notesOf(tensors: StateDict): string[] {
   const names = [...tensors.keys()];
   return BESIDE.flatMap(([pattern, what]) => {
     const count = names.filter((name) => pattern.test(name)).length;
-    return count === 0 ? [] : [`${count} ${count === 1 ? 'tensor' : 'tensors'} left out: ${what}`];
+    return count === 0 ? [] : [`${counted(count, 'tensor')} left out: ${what}`];
   });
 }
 

@@ -3,6 +3,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { rm, stat } from 'node:fs/promises';
 import { join, relative } from 'node:path';
+import { counted } from '../../util/counted.ts';
 import { DataError, InterruptedError } from '../../util/errors.ts';
 import type { JobContext } from '../../util/job.ts';
 import { prefetch } from '../../util/prefetch.ts';
@@ -204,7 +205,7 @@ export class Packing {
 
   #interrupted(): InterruptedError {
     const finished = Math.max(this.#shards.length, this.#previous?.shards.length ?? 0);
-    return new InterruptedError(`stopped after ${finished} finished shards`, {
+    return new InterruptedError(`stopped after ${counted(finished, 'finished shard')}`, {
       code: 'E_INTERRUPTED',
       where: this.#work,
       fix: finished > 0 ? 'continue with `resume`' : 'run it again: no shard was finished',

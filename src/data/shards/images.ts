@@ -2,6 +2,7 @@
 // shards of a window (shuffle.ts), and of the next window, which is read while those of the first are used.
 
 import { mapConcurrently } from '../../util/concurrent.ts';
+import { counted } from '../../util/counted.ts';
 import { DataError } from '../../util/errors.ts';
 import type { CaptionedImage } from '../image.ts';
 import type { BatchPosition } from '../order.ts';
@@ -138,7 +139,7 @@ export class ShardedImages<T = CaptionedImage> {
 
 /** The DataError for a shard that has other images than were counted. */
 export const shardChanged = (where: string, images: number, count: number): DataError =>
-  new DataError(`the shard has ${images} images, and had ${count} when it was counted`, {
+  new DataError(`the shard has ${counted(images, 'image')}, and had ${count} when it was counted`, {
     code: 'E_SHARD_CHANGED',
     where,
     fix: isUrl(where)

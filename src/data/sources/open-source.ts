@@ -2,6 +2,7 @@
 
 import { open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { counted } from '../../util/counted.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import { readError } from '../../util/files.ts';
 import { COMPRESSIONS, CONTENT_BYTES, type Content, contentOf } from '../content.ts';
@@ -29,7 +30,7 @@ export interface OpenSourceOptions {
 export async function openSource(path: string, { weights }: OpenSourceOptions = {}): Promise<Source> {
   const paths = path.split('::');
   if (weights !== undefined && weights.length !== paths.length) {
-    throw new UsageError(`${weights.length} weights for ${paths.length} sources`, {
+    throw new UsageError(`${counted(weights.length, 'weight')} for ${counted(paths.length, 'source')}`, {
       code: 'E_WEIGHTS',
       option: 'dataWeights',
       fix: 'give a weight for each source, in their order',

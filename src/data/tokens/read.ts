@@ -2,6 +2,7 @@
 
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { counted } from '../../util/counted.ts';
 import { DataError } from '../../util/errors.ts';
 import {
   DamagedTokensError,
@@ -87,7 +88,10 @@ export async function readSamples(
   const where = join(path, shard.file);
   const samples = await unpackShard(await readShard(path, shard), where);
   if (samples.length !== shard.count)
-    throw new DamagedTokensError(`the shard has ${samples.length} images of ${shard.count}`, where);
+    throw new DamagedTokensError(
+      `the shard has ${counted(samples.length, 'image')} of ${shard.count}`,
+      where,
+    );
   let before = last;
   for (const sample of samples) {
     assertSample(sample, before, manifest, where);

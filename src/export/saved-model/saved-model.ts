@@ -11,6 +11,7 @@ import { Variable } from '../../engine/tfjs/variable.ts';
 import { clipSpec, encodeImage, encodeText, normalizePixels } from '../../models/clip/model.ts';
 import { imageTokenizer } from '../../models/dvae/architecture.ts';
 import { flatten, type Parameters, type SpecTree, unflatten } from '../../nn/parameters.ts';
+import { counted } from '../../util/counted.ts';
 import { writeFileAtomic } from '../../util/files.ts';
 import type { Exported, Exporter } from '../format.ts';
 import type { ExportModel } from '../model.ts';
@@ -41,7 +42,7 @@ async function exported(
   const weights = await model.tensors(spec);
   const narrow = [...weights.values()].filter(({ dtype }) => dtype !== 'float32').length;
   if (narrow > 0)
-    model.notes.push(`${narrow} tensors of 16 bits are written in 32: the graph computes in float32`);
+    model.notes.push(`${counted(narrow, 'tensor')} of 16 bits, written in 32: the graph computes in float32`);
   const free = new Map<string, FreeFunction>();
   for (const [name, record] of Object.entries(functions)) free.set(name, freeBatch(record));
   const used = new Set([...free.values()].flatMap(variablesIn));

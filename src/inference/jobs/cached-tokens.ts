@@ -14,6 +14,7 @@ import { MANIFEST, readManifest, type TokenManifest } from '../../data/tokens/ma
 import { withFileLock } from '../../engine/library/file-lock.ts';
 import { cacheFolder } from '../../engine/library/locate.ts';
 import { mapConcurrently } from '../../util/concurrent.ts';
+import { counted } from '../../util/counted.ts';
 import type { JobContext } from '../../util/job.ts';
 import type { DvaeCodec } from '../dvae/codec.ts';
 import { finished, tokenizeSource } from './tokenize.ts';
@@ -53,7 +54,7 @@ export async function cachedTokens(
     const known = await readManifest(join(path, MANIFEST));
     if (known) {
       const left = known.shards.reduce((sum, { skipped }) => sum + skipped.length, 0);
-      log.info(`${known.images} images were encoded before, into ${path}; ${left} were left out`);
+      log.info(`${counted(known.images, 'image')} encoded before, into ${path}; ${left} left out`);
       return { path, manifest: known };
     }
     log.info(`${images.total} images are encoded into token shards first, which stay in ${path}`);

@@ -3,6 +3,7 @@
 import type { TokenReport } from '../../data/check/check-tokens.ts';
 import type { Range } from '../../data/check/distribution.ts';
 import type { Groups, Listed } from '../../data/check/lists.ts';
+import { counted } from '../../util/counted.ts';
 import { type GallerySection, type GalleryTable, htmlPage, sectionHtml, tableHtml } from './gallery.ts';
 
 /** Rows of a table, at most. */
@@ -43,7 +44,10 @@ export function shownOnPage(
     );
   const plain = (keys: readonly string[]): Shown[] => keys.map((key) => ({ key }));
   const tooLong = captions.tooLong.first.map(({ file, words, tokens }) => ({
-    ...{ key: file, says: { caption: tokens === undefined ? `${words} words` : `${tokens} tokens` } },
+    ...{
+      key: file,
+      says: { caption: tokens === undefined ? counted(words, 'word') : counted(tokens, 'token') },
+    },
   }));
   const sections: [string, Shown[]][] = [
     ['Some of the images', plain(some)],

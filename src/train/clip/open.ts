@@ -12,6 +12,7 @@ import { countOf } from '../../engine/session/devices.ts';
 import type { HeldOutPairs, LabelledImages } from '../../eval/clip-validation.ts';
 import { checkClassifier } from '../../inference/clip/classifier.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
+import { counted } from '../../util/counted.ts';
 import { DataError, UsageError } from '../../util/errors.ts';
 import { assertSameData, imagesOf } from '../distributed/agreement.ts';
 import { assertDivisible } from '../distributed/replicas.ts';
@@ -49,7 +50,7 @@ export async function openClip(
   const cut = assertClipCaptionsFit(all ?? heldOut, tokenizer, given);
   if (cut > 0) {
     const of = all ? '' : ` of the first ${heldOut.length}`;
-    log.warn(`${cut}${of} captions are longer than ${model.text.length} tokens and will be cut`);
+    log.warn(`${counted(cut, 'caption')}${of} longer than ${model.text.length} tokens will be cut`);
   }
   assertEnoughImages(training.count, batch, data.path);
   if (cluster) await assertSameData(cluster, [imagesOf(opened), tokenizer], data.path);
@@ -57,7 +58,7 @@ export async function openClip(
   const pairs = isPrimary ? await decodePairs(heldOut, given, faults) : NO_PAIRS;
   const labelled =
     isPrimary && data.zeroShot ? await decodeLabelled(given, data.zeroShot, faults) : undefined;
-  const inMemory = gradCacheChunk < batch ? `, ${gradCacheChunk} images in memory at a time` : '';
+  const inMemory = gradCacheChunk < batch ? `, ${counted(gradCacheChunk, 'image')} in memory at a time` : '';
   log.info(`each image against ${batch - 1} other texts${inMemory}`);
   const runtime = await engine.start();
   assertChunks(given, runtime.replicas.names.length, cluster);

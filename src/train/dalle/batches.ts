@@ -7,6 +7,7 @@ import type { BatchPosition } from '../../data/order.ts';
 import { pickCaption } from '../../data/sources/captions.ts';
 import { imageLength, maxCaptionTokens, padCaption } from '../../models/dalle/config.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
+import { counted } from '../../util/counted.ts';
 import { DataError } from '../../util/errors.ts';
 import { prefetch } from '../../util/prefetch.ts';
 import { RandomStream } from '../../util/random.ts';
@@ -58,7 +59,7 @@ export function assertCaptionsFit(
   const [first] = long;
   if (first && !config.data.truncateCaptions) {
     throw new DataError(
-      `${long.length} captions are longer than the ${max} tokens that model.textLength leaves; the first has ${first.length}`,
+      `${counted(long.length, 'caption')} longer than the ${max} tokens that model.textLength leaves; the first has ${first.length}`,
       {
         code: 'E_CAPTION_TOO_LONG',
         where: place(first.key),

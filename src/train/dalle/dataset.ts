@@ -15,6 +15,7 @@ import { readTrainingImages, withoutTest } from '../../data/training-source.ts';
 import type { DvaeCodec } from '../../inference/dvae/codec.ts';
 import { type CachedTokenOptions, cachedTokens } from '../../inference/jobs/cached-tokens.ts';
 import { IMAGES_PER_BATCH } from '../../inference/jobs/encode-images.ts';
+import { counted } from '../../util/counted.ts';
 import { UsageError } from '../../util/errors.ts';
 import type { OpenContext } from '../loop/run-context.ts';
 import { encodeToMemory } from './encode.ts';
@@ -111,7 +112,7 @@ async function openLarge({ path, manifest, cut, copies }: LargeSet, scope: Scope
     faults: context.faults,
   });
   context.log.info(
-    `${manifest.images} images in ${manifest.shards.length} token shards, read shard by shard; ${shuffle.buffer} are shuffled at a time`,
+    `${counted(manifest.images, 'image')} in ${counted(manifest.shards.length, 'token shard')}, read shard by shard; ${shuffle.buffer} are shuffled at a time`,
   );
   return {
     training,

@@ -7,6 +7,7 @@ import { countOf } from '../../engine/session/devices.ts';
 import { DvaeCodec } from '../../inference/dvae/codec.ts';
 import { maxCaptionTokens } from '../../models/dalle/config.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
+import { counted } from '../../util/counted.ts';
 import { assertSameData } from '../distributed/agreement.ts';
 import { assertDivisible } from '../distributed/replicas.ts';
 import { assertEnoughImages } from '../enough-images.ts';
@@ -56,7 +57,7 @@ export async function openDalle(
   const { training, heldOut, cut, hash } = await openExamples(config, codec, options, context);
   const of = cut.of === 'all' ? '' : ` of the first ${heldOut.keys.length}`;
   if (cut.count > 0)
-    warn(`${cut.count}${of} captions are longer than ${maxCaptionTokens(model)} tokens and will be cut`);
+    warn(`${counted(cut.count, 'caption')}${of} longer than ${maxCaptionTokens(model)} tokens will be cut`);
   assertEnoughImages(training.count, train.batch, source);
   if (cluster) await assertSameData(cluster, [hash, tokenizer, codec.hash], source);
   return new DalleTask(runtime, config, {

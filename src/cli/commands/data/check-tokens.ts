@@ -5,6 +5,7 @@ import type { Checkpoint } from '../../../checkpoint/checkpoint.ts';
 import type { TokenReport } from '../../../data/check/check-tokens.ts';
 import type { Groups, Listed } from '../../../data/check/lists.ts';
 import { type CodebookUse, codebookMetrics, countedUse } from '../../../inference/measures/codebook.ts';
+import { counted } from '../../../util/counted.ts';
 import { DataError } from '../../../util/errors.ts';
 import { assertWritable, writeFileAtomic } from '../../../util/files.ts';
 import type { Context } from '../../command.ts';
@@ -98,9 +99,9 @@ function describe(
     grouped('have nearly the codes of another image', '≈', report.nearDuplicates),
   ];
   return [
-    `${images} images of ${grid} × ${grid} codes, of ${imageSize} pixels, in ${shards} token shards of ${report.path}`,
+    `${counted(images, 'image')} of ${grid} × ${grid} codes, of ${imageSize} pixels, in ${counted(shards, 'token shard')} of ${report.path}`,
     `${used} of ${vocabulary} codes used, perplexity ${perplexity.toFixed(1)}, ${dead} never used`,
-    `${captions.count} images with a caption, ${captions.several} with several; ${rangeText(captions.words)} words${tokens}`,
+    `${counted(captions.count, 'image')} with a caption, ${captions.several} with several; ${rangeText(captions.words)} words${tokens}`,
     `${unit} in a caption: ${binsText(captions.lengths)}`,
     `most frequent words: ${words.join(', ')}`,
     ...warnings

@@ -5,6 +5,7 @@ import type { Groups, Listed } from '../../../data/check/lists.ts';
 import type { DataReport, Found } from '../../../data/check/report.ts';
 import { isFault } from '../../../data/sources/fault-kinds.ts';
 import { SOURCES } from '../../../data/sources/source.ts';
+import { counted } from '../../../util/counted.ts';
 import { DataError, UsageError } from '../../../util/errors.ts';
 import { assertWritable, writeFileAtomic } from '../../../util/files.ts';
 import { type Context, defineCommand } from '../../command.ts';
@@ -103,11 +104,14 @@ const noTokens = (where: string): UsageError =>
 function assertFewBad({ images, findings, unusable, path }: DataReport, maxBad: number | undefined): void {
   const bad = findings.reduce((sum, { kind, count }) => sum + (isFault(kind) ? count : 0), 0);
   if (maxBad === undefined || bad <= maxBad * images) return;
-  throw new DataError(`${bad} faults in ${images} images, more than ${100 * maxBad} %`, {
-    code: 'E_TOO_MANY_FAULTS',
-    where: unusable.first[0]?.file ?? path,
-    fix: 'replace or remove them, or allow more with `maxBad`',
-  });
+  throw new DataError(
+    `${counted(bad, 'fault')} in ${counted(images, 'image')}, more than ${100 * maxBad} %`,
+    {
+      code: 'E_TOO_MANY_FAULTS',
+      where: unusable.first[0]?.file ?? path,
+      fix: 'replace or remove them, or allow more with `maxBad`',
+    },
+  );
 }
 
 const shorten = (text: string): string => `“${text.length > 60 ? `${text.slice(0, 60)}…` : text}”`;
@@ -139,7 +143,7 @@ function captionLines({ captions }: DataReport): string[] {
   const tokens = captions.tokens ? `; ${rangeText(captions.tokens)} tokens` : '';
   const words = captions.frequentWords.slice(0, MAX_WORDS).map(({ word, count }) => `${word} ${count}`);
   return [
-    `${captions.count} captions, ${captions.distinct} distinct${mostFrequent}; ${rangeText(captions.words)} words${tokens}`,
+    `${counted(captions.count, 'caption')}, ${captions.distinct} distinct${mostFrequent}; ${rangeText(captions.words)} words${tokens}`,
     `${captions.tokens ? 'tokens' : 'words'} in a caption: ${binsText(captions.lengths)}`,
     `most frequent words: ${words.join(', ')}`,
   ];
@@ -177,7 +181,7 @@ function describe(report: DataReport, textLength: number): string[] {
   const unusableKinds = new Set(unusable.first.map(({ kind }) => kind));
   const others = report.findings.filter(({ kind }) => !SAID.has(kind) && !unusableKinds.has(kind));
   return [
-    `${report.images} images in ${report.path}, ${report.usable} usable${formats.length > 0 ? `: ${formats.join(', ')}` : ''}`,
+    `${counted(report.images, 'image')} in ${report.path}, ${report.usable} usable${formats.length > 0 ? `: ${formats.join(', ')}` : ''}`,
     `width ${rangeText(report.width)}; height ${rangeText(report.height)} pixels`,
     `shorter side in pixels: ${binsText(report.sides)}`,
     `width over height ${rangeText(report.aspect)}: ${binsText(report.aspects)}`,

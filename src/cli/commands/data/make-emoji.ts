@@ -1,5 +1,6 @@
 // mm data make-emoji.
 
+import { counted } from '../../../util/counted.ts';
 import { defineCommand } from '../../command.ts';
 import { TEXT, withExamples } from '../../help.ts';
 import { wholeNumber } from '../../whole-number.ts';
@@ -34,6 +35,6 @@ export const command = defineCommand({
     if (missing.length > 0)
       log.warn(`left out: ${missing.length} emoji that ${font} does not have, such as ${missing[0]}`);
     json({ out, ...about });
-    print(`${count} captioned images of ${size} × ${size} pixels in ${out}`);
+    print(`${counted(count, 'captioned image')} of ${size} × ${size} pixels in ${out}`);
   },
 });

@@ -1,5 +1,6 @@
 // mm data make-shapes.
 
+import { counted } from '../../../util/counted.ts';
 import { type Context, defineCommand } from '../../command.ts';
 import { TEXT, withExamples } from '../../help.ts';
 import { wholeNumber } from '../../whole-number.ts';
@@ -35,7 +36,7 @@ export const command = defineCommand({
     const { makeShapes } = await import('../../../data/shapes/make.ts');
     const about = await makeShapes({ out, count, size, seed, force, progress, signal });
     json({ out, ...about });
-    print(`${count} captioned images of ${size} × ${size} pixels in ${out}`);
+    print(`${counted(count, 'captioned image')} of ${size} × ${size} pixels in ${out}`);
     print(
       `held out: ${about.heldOut.pairs} pairs of colour and shape, ${about.heldOut.scenes} scenes of two ` +
         `objects; listed in ${out}/heldout.json`,

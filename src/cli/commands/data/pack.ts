@@ -1,6 +1,7 @@
 // mm data pack: any source as WebDataset tars.
 
 import { SOURCES } from '../../../data/sources/source.ts';
+import { counted } from '../../../util/counted.ts';
 import { defineCommand } from '../../command.ts';
 import { TEXT, withExamples } from '../../help.ts';
 import { openFaults, sourceFlags, tableOptions } from '../../source-flags.ts';
@@ -72,7 +73,7 @@ export const command = defineCommand({
       [manifest.uncaptioned, 'without a caption'],
     ].flatMap(([count, what]) => (count === 0 ? [] : [`${count} ${what}`]));
     context.print(
-      `${out}: ${images} images, ${captioned} with a caption, in ${shards.length} tars` +
+      `${out}: ${counted(images, 'image')}, ${captioned} with a caption, in ${counted(shards.length, 'tar')}` +
         `${resized > 0 ? `, ${resized} made smaller` : ''}${leftOut.length > 0 ? `; left out: ${leftOut.join(', ')}` : ''}`,
     );
     context.json({ out, ...manifest });

@@ -118,6 +118,6 @@ test('a caption that is too long is refused, also when it is not the first of it
   assert.throws(
     () => assertCaptionsFit({ keys: ['a', 'b'], captions }, tokenizer, config),
     (error: DataError) =>
-      error.code === 'E_CAPTION_TOO_LONG' && error.where === 'b' && /^1 captions/.test(error.message),
+      error.code === 'E_CAPTION_TOO_LONG' && error.where === 'b' && /^1 caption /.test(error.message),
   );
 });
