@@ -1,7 +1,7 @@
 // mm's side of min-dalle.ts: one step samples the first tokens of an image.
 // min-dalle-mm.ts CHECKPOINT TOKENS PRECISION
 
-import { readCheckpoint } from '../../src/checkpoint/read.ts';
+import { loadCheckpoint } from '../../src/checkpoint/read.ts';
 import { PRECISIONS } from '../../src/engine/graph/precision.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { useCallingThread } from '../../src/engine/session/threads.ts';
@@ -14,9 +14,10 @@ const [path = '', tokens = '16', type = 'float32'] = process.argv.slice(2);
 await serve(async () => {
   useCallingThread();
   const runtime = new Runtime();
-  const checkpoint = await readCheckpoint(path, { kind: 'dalle', warn: console.warn });
   const precision = PRECISIONS.find((each) => each === type) ?? 'float32';
-  const generator = await openDalleMini(runtime, checkpoint, precision);
+  const generator = await loadCheckpoint(path, { kind: 'dalle', warn: console.warn }, (checkpoint) =>
+    openDalleMini(runtime, checkpoint, precision),
+  );
   const sampler = new Sampler(runtime, 'bench', generator.tokens, {
     batch: 1,
     settings: { temperature: 1, guidance: 16, topK: Math.min(256, generator.tokens.imageVocabulary) },

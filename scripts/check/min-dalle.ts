@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { readCheckpoint } from '../../src/checkpoint/read.ts';
+import { loadCheckpoint } from '../../src/checkpoint/read.ts';
 import { SafetensorsFile } from '../../src/checkpoint/safetensors.ts';
 import { dalleMiniCheckpointSchema } from '../../src/config/dalle-mini.ts';
 import { convertWeights } from '../../src/convert/convert.ts';
@@ -55,15 +55,20 @@ try {
     const from = parts.map((name) => join(folder, name));
     console.log((await convertWeights(from, to, { heads: size === 'small' ? 4 : undefined })).what);
   }
-  const checkpoint = await readCheckpoint(to, { kind: 'dalle', warn: console.warn });
-  const { model } = checkpoint.config(dalleMiniCheckpointSchema);
   const bytes = statSync(join(to, 'model.safetensors')).size;
 
   useCallingThread();
   const runtime = new Runtime();
   const before = highWater();
   const started = performance.now();
-  const { tokens, codec } = await openDalleMini(runtime, checkpoint, precision);
+  const { model, tokens, codec } = await loadCheckpoint(
+    to,
+    { kind: 'dalle', warn: console.warn },
+    async (checkpoint) => ({
+      ...(await openDalleMini(runtime, checkpoint, precision)),
+      ...checkpoint.config(dalleMiniCheckpointSchema),
+    }),
+  );
   console.log(
     `opened in ${seconds(started)}: ${(bytes / 1e9).toFixed(2)} GB of weights, ${highWater().toFixed(2)} GB at most (${before.toFixed(2)} before)`,
   );
