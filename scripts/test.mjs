@@ -40,5 +40,6 @@ try {
   const runner = ['--import', loader, 'scripts/run-tests.mjs', ...options];
   process.exitCode = run(process.execPath, ...runner, ...tests) || checks;
 } finally {
-  rmSync(transpiled, { recursive: true });
+  // Processes that a stopped run leaves behind may still write here.
+  rmSync(transpiled, { recursive: true, force: true, maxRetries: 5 });
 }

@@ -10,13 +10,6 @@
 // with the objects, the colours or the shapes exchanged (chance 0).
 //   B captions, T text positions, I image tokens, V vocabulary
 
-import tsx scripts/check/binding.ts runs/dalle [COUNT]
-//
-// `right` is the share of the images whose right caption is the most likely of the four (chance 0.25), `nats` the cross
-// entropy of the choice (chance 1.386), `ahead` the nats by which the image is more likely with the right caption than with
-// the objects, the colours or the shapes exchanged (chance 0).
-//   B captions, T text positions, I image tokens, V vocabulary
-
 import { readCheckpoint } from '../../src/checkpoint/read.ts';
 import { dalleCheckpointSchema } from '../../src/config/dalle.ts';
 import { wordings } from '../../src/data/shapes/caption.ts';
