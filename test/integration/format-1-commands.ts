@@ -60,7 +60,7 @@ export const USES: Readonly<Record<string, readonly string[]>> = {
     ...['train-dalle', '--config', 'dalle/config.yaml', '--tokens', 'tokens', '--run', 'from-tokens'],
     // The rest of the configuration is that of a run that is resumed; a smaller one is compiled sooner.
     ...['train.steps=2', 'model.layers=1', 'train.precision=float32', 'train.accumulate=1']
-      .concat(['train.recompute=false', 'train.samples.prompts=[]', 'train.samples.count=0'])
+      .concat(['train.recompute=light', 'train.samples.prompts=[]', 'train.samples.count=0'])
       .flatMap((value) => ['--set', value]),
   ],
   ...Object.fromEntries(
