@@ -98,7 +98,7 @@ test('a configuration with an old key or value gets its new name', () => {
       assert.equal(code, 'E_CONFIG_INVALID');
       assert.match(message, new RegExp(`${old} was renamed to ${now}$`, 'm'));
     }
-  const set = ['model.attention=[row, ownRow]', 'model.lastAttention=corner', 'train.recompute=full'];
+  const set = ['model.attention=[row, ownRow]', 'model.lastAttention=corner', 'train.recompute=true'];
   const { message } = errorOf('dalle', set);
   assert.match(message, /model\.attention\.1: ownRow was renamed to axial-row$/m);
   assert.match(message, /model\.lastAttention: corner was renamed to conv-like$/m);
