@@ -69,36 +69,25 @@ test('tokens made before give the same weights as the images', async () => {
   assert.equal(digests(run)[model], digests(whole)[model]);
 });
 
-describe('a run that was stopped and resumed equals an uninterrupted one', { concurrency: 2 }, () => {
+test('a run that was stopped and resumed equals an uninterrupted one: after kill -9, and after Ctrl-C, which saves', async () => {
+  const run = join(root, 'stopped');
+  const has = (step: number) => (): boolean => existsSync(join(run, 'checkpoints', `step-${step}`));
+  assert.equal((await train(run, [], signalWhen('SIGKILL', has(10)))).code, null);
+  const { code, stdout, stderr } = await train(run, ['--resume'], signalWhen('SIGINT', has(20)));
+  assert.match(stderr, / from step [123]\d\n/);
+  assert.equal(code, EXIT.interrupted, stderr);
+  assert.equal(stdout, '');
+  const [, step] =
+    /stopped at step (\d+) of 40\n {2}at: {2}.*step-\1\n {2}fix: .*--resume.*\n {2}code: E_INTERRUPTED\n/.exec(
+      stderr,
+    )!;
+  const ended = await train(run, ['--resume']);
+  assert.equal(ended.code, 0, ended.stderr);
+  assert.match(ended.stderr, new RegExp(` from step ${step}\\n`));
   const last = (files: Record<string, string>) =>
     Object.fromEntries(Object.entries(files).filter(([file]) => !/^checkpoints\/step-(?!40\/)/.test(file)));
-  const resume = async (run: string): Promise<string> => {
-    const { code, stderr } = await train(run, ['--resume']);
-    assert.equal(code, 0, stderr);
-    assert.deepEqual(last(lasting(run)), last(lasting(whole)));
-    return stderr;
-  };
-
-  test('after kill -9, just after a checkpoint', async () => {
-    const run = join(root, 'killed');
-    const isThere = (): boolean => existsSync(join(run, 'checkpoints', 'step-10'));
-    assert.equal((await train(run, [], signalWhen('SIGKILL', isThere))).code, null);
-    assert.match(await resume(run), / from step [123]\d\n/);
-    assert.deepEqual(readdirSync(join(run, 'checkpoints')).sort(), ['step-35', 'step-40']);
-  });
-
-  test('after Ctrl-C, which saves', async () => {
-    const run = join(root, 'interrupted');
-    const isThere = (): boolean => existsSync(join(run, 'checkpoints', 'step-5'));
-    const { code, stdout, stderr } = await train(run, [], signalWhen('SIGINT', isThere));
-    assert.equal(code, EXIT.interrupted, stderr);
-    assert.equal(stdout, '');
-    const [, step] =
-      /stopped at step (\d+) of 40\n {2}at: {2}.*step-\1\n {2}fix: .*--resume.*\n {2}code: E_INTERRUPTED\n/.exec(
-        stderr,
-      )!;
-    assert.match(await resume(run), new RegExp(` from step ${step}\\n`));
-  });
+  assert.deepEqual(last(lasting(run)), last(lasting(whole)));
+  assert.deepEqual(readdirSync(join(run, 'checkpoints')).sort(), ['step-35', 'step-40']);
 });
 
 test('a run that diverges names the step and keeps its last checkpoint', async () => {

@@ -85,44 +85,35 @@ describe('a run that was stopped and resumed equals an uninterrupted one', { con
     return stderr;
   };
 
-  test('after kill -9, just after a checkpoint', async () => {
-    const run = join(root, 'killed');
-    const isThere = (): boolean => existsSync(join(run, 'checkpoints', 'step-10'));
-    assert.equal((await train(run, [], signalWhen('SIGKILL', isThere))).code, null);
-    assert.match(await resume(run), / from step [123]\d\n/);
-    assert.deepEqual(readdirSync(join(run, 'checkpoints')).sort(), ['step-35', 'step-40']);
-  });
-
-  test('after kill -9 while a checkpoint is written', async () => {
-    const run = join(root, 'writing');
-    const folder = join(run, 'checkpoints');
-    const isThere = (): boolean =>
-      existsSync(join(folder, 'step-5')) && readdirSync(folder).some((name) => name.endsWith('.tmp'));
-    assert.equal((await train(run, [], signalWhen('SIGKILL', isThere))).code, null);
-    await resume(run);
-    assert.deepEqual(readdirSync(folder).sort(), ['step-35', 'step-40']);
-  });
-
-  test('after kill -9 before the first checkpoint', async () => {
-    const run = join(root, 'early');
+  test('after kill -9 before the first checkpoint, while one is written and just after one, and after Ctrl-C, which saves', async () => {
+    const run = join(root, 'stopped');
     const metrics = join(run, 'metrics.jsonl');
-    const isThere = (): boolean => existsSync(metrics) && statSync(metrics).size > 0;
-    assert.equal((await train(run, [], signalWhen('SIGKILL', isThere))).code, null);
-    await resume(run);
-  });
+    const folder = join(run, 'checkpoints');
+    const has = (step: number): boolean => existsSync(join(folder, `step-${step}`));
+    const kill = async (isThere: () => boolean, flags: string[]): Promise<string> => {
+      const { code, stderr } = await train(run, flags, signalWhen('SIGKILL', isThere));
+      assert.equal(code, null, stderr);
+      return stderr;
+    };
+    await kill(() => existsSync(metrics) && statSync(metrics).size > 0, []);
+    await kill(() => has(5) && readdirSync(folder).some((name) => name.endsWith('.tmp')), ['--resume']);
+    assert.match(await kill(() => has(20), ['--resume']), / from step \d+\n/);
 
-  test('after Ctrl-C, which saves', async () => {
-    const run = join(root, 'interrupted');
-    const isThere = (): boolean => existsSync(join(run, 'checkpoints', 'step-5'));
-    const { code, stdout, stderr } = await train(run, [], signalWhen('SIGINT', isThere));
+    const { code, stdout, stderr } = await train(
+      run,
+      ['--resume'],
+      signalWhen('SIGINT', () => has(25)),
+    );
+    assert.match(stderr, / from step [23]\d\n/);
     assert.equal(code, EXIT.interrupted, stderr);
     assert.equal(stdout, '');
     const [, step] =
       /stopped at step (\d+) of 40\n {2}at: {2}.*step-\1\n {2}fix: .*--resume.*\n {2}code: E_INTERRUPTED\n/.exec(
         stderr,
       )!;
-    assert.ok(existsSync(join(run, 'checkpoints', `step-${step}`, 'state.json')));
+    assert.ok(existsSync(join(folder, `step-${step}`, 'state.json')));
     assert.match(await resume(run), new RegExp(` from step ${step}\\n`));
+    assert.deepEqual(readdirSync(folder).sort(), ['step-35', 'step-40']);
   });
 
   test('with a damaged newest checkpoint, from the one before', async () => {
