@@ -22,7 +22,8 @@ export function flopsOf({ type, shape, inputShapes }: GraphNode): number {
   switch (type) {
     case 'MatMul':
     case '_FusedMatMul':
-    case 'BatchMatMulV2': {
+    case 'BatchMatMulV2':
+    case 'BatchMatMulV3': {
       // size(first) / rows is the length of the sum behind each element of the result.
       const rows = sizeOf(shape.slice(0, -1));
       return (2 * sizeOf(shape) * sizeOf(first)) / rows;

@@ -7,7 +7,7 @@ import { DT, dtypeOf } from '../native/dtype.ts';
 import { executeOp } from './execute.ts';
 import { rowsOfBlock } from './row-blocks.ts';
 import { tf } from './tf.ts';
-import { isBuildingForCpu } from './trace.ts';
+import { currentTrace, isBuildingForCpu } from './trace.ts';
 
 export function replaceKernels(): void {
   replaceKernel<{ x: Tensor; indices: Tensor }, { axis: number; batchDims: number }>(
@@ -20,7 +20,9 @@ export function replaceKernels(): void {
     ({ a, b }, { transposeA, transposeB }, call) =>
       a.shape.length === 2 && b.shape.length === 2
         ? matMulInBlocks(a, b, transposeA, transposeB)
-        : (batchMatMul(call as never) as Tensor),
+        : isOfVectors(a, transposeA) && isBuildingForCpu() && !currentTrace().recording.lowersProducts
+          ? productOfVectors(a, b, transposeB)
+          : (batchMatMul(call as never) as Tensor),
   );
   const padWith = tf.getKernel('PadV2', 'tensorflow').kernelFunc;
   replaceKernel<{ x: Tensor }, { paddings: [number, number][]; constantValue: number }>(
@@ -66,6 +68,24 @@ function padWithZeros(x: Tensor, paddings: [number, number][]): Tensor {
   const attributes = [typeAttr('T', dtypeOf(x)), typeAttr('Tpaddings', DT.int32)];
   return executeOp('Pad', attributes, [x, tf.tensor2d(paddings, [paddings.length, 2], 'int32')]);
 }
+
+/** Whether each matrix of x is one row. */
+const isOfVectors = (x: Tensor, isTransposed: boolean): boolean => !isTransposed && x.shape.at(-2) === 1;
+
+/**
+ * BatchMatMul of rows and matrices, as one query and its cached keys. TensorFlow leaves this version of the op to Eigen,
+ * whose product begins sooner than oneDNN's; a row is rounded alike whatever the batch, as with oneDNN.
+ */
+const productOfVectors = (a: Tensor, b: Tensor, transposeB: boolean): Tensor =>
+  executeOp(
+    'BatchMatMulV3',
+    [
+      boolAttr('adj_x', false),
+      boolAttr('adj_y', transposeB),
+      ...['Ta', 'Tb', 'Tout'].map((type) => typeAttr(type, dtypeOf(a))),
+    ],
+    [a, b],
+  );
 
 /** MatMul in row blocks (row-blocks.ts). */
 function matMulInBlocks(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor {
