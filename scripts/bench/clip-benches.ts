@@ -27,7 +27,8 @@ function trainBench(name: string, model: string, file: string, batch: number): B
       const runtime = new Runtime();
       try {
         const flags = { 'train.batch': batch, 'train.gradCacheChunk': batch };
-        return plan(planClip(runtime, loadConfig(clipSchema, { file: path, flags }), 'none'), 1).flopsPerStep;
+        return plan(planClip(runtime, loadConfig(clipSchema, { file: path, flags }), 'light'), 1)
+          .flopsPerStep;
       } finally {
         await runtime.close();
       }

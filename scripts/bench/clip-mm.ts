@@ -1,5 +1,5 @@
 // mm's side of the bench of CLIP's train step: the update of a batch that fits in memory, on random images and texts.
-// clip-mm.ts CONFIG BATCH RECOMPUTE, with the path of a configuration file and train.recompute, none without it
+// clip-mm.ts CONFIG BATCH RECOMPUTE, with the path of a configuration file and train.recompute, light without it
 
 import { clipSchema } from '../../src/config/clip.ts';
 import { loadConfig } from '../../src/config/load.ts';
@@ -13,7 +13,7 @@ import { Adam } from '../../src/train/optim/adam.ts';
 import { RandomStream } from '../../src/util/random.ts';
 import { serve } from './in-turn.ts';
 
-const [file = '', given = '16', recompute = 'none'] = process.argv.slice(2);
+const [file = '', given = '16', recompute = 'light'] = process.argv.slice(2);
 const batch = Number(given);
 const config = loadConfig(clipSchema, {
   file,

@@ -132,7 +132,7 @@ export const recompute = z
   .describe('activations of Transformer layers that are computed again for the gradient instead of kept')
   .meta({
     otherwise: 'the fastest that fits',
-    note: 'Activation checkpointing. `none` keeps all; `light` computes the cheap ones again (normalization, GELU, heads, sparse attention); `full` keeps only the input of each layer, or nothing in a reversible model. Without it, a new run takes the first of them whose planned memory is at most half of the device’s (of a processor: of the machine’s or container’s, shared by the devices and workers on it), and its config.yaml has it from then on; a resumed run keeps that of the run. `mm plan` says the memory of each.',
+    note: 'Activation checkpointing. `none` keeps all; `light` computes the cheap ones again (normalization, GELU, heads, sparse attention); `full` keeps only the input of each layer, or nothing in a reversible model. Without it, a new run takes the first of them (of a CLIP, for which `none` is no faster, of the last two) whose planned memory is at most half of the device’s (of a processor: of the machine’s or container’s, shared by the devices and workers on it), and its config.yaml has it from then on; a resumed run keeps that of the run. `mm plan` says the memory of each.',
   });
 
 /** When a run logs, validates and saves. */

@@ -5,11 +5,12 @@
 import { hostname } from 'node:os';
 import type { Cluster } from '../cluster/cluster.ts';
 import { RECOMPUTES, type Recompute, recomputeOf, type Sharding } from '../config/fields.ts';
+import type { ModelKind } from '../config/kind.ts';
 import { Runtime } from '../engine/session/runtime.ts';
 import { machineMemory } from '../util/machine-memory.ts';
 import type { OpenContext } from './loop/run-context.ts';
 import { type PlannedModel, plan } from './plan/plan.ts';
-import { fastestThatFits, recomputesOf } from './plan/recompute.ts';
+import { choicesOf, fastestThatFits } from './plan/recompute.ts';
 
 interface Recomputing {
   readonly train: { readonly recompute?: Recompute | undefined; readonly sharding: Sharding };
@@ -22,25 +23,27 @@ interface Recomputing {
  * @param planned plans the model on another runtime
  */
 export async function withRecompute<Config extends Recomputing>(
+  kind: ModelKind,
   config: Config,
   runtime: Pick<Runtime, 'replicas' | 'gpuMemory'>,
   context: Pick<OpenContext, 'cluster' | 'log' | 'stored'>,
   planned: (planning: Runtime, recompute: Recompute) => PlannedModel,
 ): Promise<Config> {
   if (config.train.recompute) return config;
-  const recompute = await choose(config, runtime, context, planned);
+  const choices = choicesOf(kind, config.train.sharding, runtime.replicas.count);
+  const recompute = await choose(choices, config, runtime, context, planned);
   return { ...config, train: { ...config.train, recompute } };
 }
 
 async function choose(
+  choices: readonly Recompute[],
   { train }: Recomputing,
-  { replicas, gpuMemory }: Parameters<typeof withRecompute>[1],
-  { cluster, log, stored }: Parameters<typeof withRecompute>[2],
-  planned: Parameters<typeof withRecompute>[3],
+  { replicas, gpuMemory }: Parameters<typeof withRecompute>[2],
+  { cluster, log, stored }: Parameters<typeof withRecompute>[3],
+  planned: Parameters<typeof withRecompute>[4],
 ): Promise<Recompute> {
-  const possible = recomputesOf(train.sharding, replicas.count);
-  const [only] = possible;
-  if (only && possible.length === 1) {
+  const [only] = choices;
+  if (only && choices.length === 1) {
     log.info(`train.recompute: ${only}, for train.sharding: ${train.sharding}`);
     return only;
   }
@@ -54,7 +57,7 @@ async function choose(
       bytes.set(recompute, plan(planned(planning, recompute), replicas.count).memory.total);
       return bytes.get(recompute) as number;
     };
-    const own = fastestThatFits(possible, bytesWith, memory);
+    const own = fastestThatFits(choices, bytesWith, memory);
     const recompute = await slowest(own, cluster);
     const needs = [...bytes].map(([name, count]) => `${name} takes ${gigabytes(count)}`).join(', ');
     const others = recompute === own ? '' : '; another worker has less';

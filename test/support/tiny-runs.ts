@@ -108,7 +108,7 @@ export function clipConfig(
     },
     train: {
       ...SCHEDULE,
-      recompute: 'none',
+      recompute: 'light',
       optimizer: { learningRate: { peak: 3e-3, warmup: 3 }, weightDecay: 0.2, beta2: 0.98 },
       ema: { decay: 0.9 },
       ...over.train,

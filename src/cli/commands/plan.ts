@@ -75,21 +75,22 @@ export const command = defineCommand({
     const runtime = new Runtime(sharding === 'parameters' ? { imagined: devices } : {});
     try {
       const plans = new Map<Recompute, ResourcePlan>();
-      for (const recompute of plannable.recomputes(sharding, devices)) {
+      const choices = plannable.choices(sharding, devices);
+      for (const recompute of choices.length === 1 ? choices : RECOMPUTES) {
         plans.set(recompute, plan(plannable.with(runtime, recompute), devices, sharding));
         await throwIfAborted(signal);
       }
       const planOf = (recompute: Recompute) => plans.get(recompute) as ResourcePlan;
       const bytes = memory === undefined ? (runtime.gpuMemory ?? machineMemory()) : memory * GIGA;
-      const fastest = fastestThatFits([...plans.keys()], (way) => planOf(way).memory.total, bytes);
+      const fastest = fastestThatFits(choices, (way) => planOf(way).memory.total, bytes);
       const recompute = plannable.recompute && plans.has(plannable.recompute) ? plannable.recompute : fastest;
       const result = planOf(recompute);
       const time = stepTime(result, speed);
       const totals = Object.fromEntries([...plans].map(([way, { memory }]) => [way, memory.total]));
       const choice = { recompute, memoryByRecompute: totals, deviceMemory: bytes, fastestThatFits: fastest };
-      const isChosen = plannable.recomputes === NO_CHOICE;
-      print([...describe(result, time), ...(isChosen ? [] : [describeChoice(choice)])].join('\n'));
-      json({ ...result, ...(isChosen ? {} : choice), secondsPerStep: time });
+      const hasNoChoice = plannable.choices === NO_CHOICE;
+      print([...describe(result, time), ...(hasNoChoice ? [] : [describeChoice(choice)])].join('\n'));
+      json({ ...result, ...(hasNoChoice ? {} : choice), secondsPerStep: time });
     } finally {
       await runtime.close();
     }
@@ -109,13 +110,13 @@ interface Plannable {
   readonly sharding: Sharding;
   /** `train.recompute`. */
   readonly recompute?: Recompute | undefined;
-  /** Those that there are to choose from. */
-  readonly recomputes: (sharding: Sharding, devices: number) => readonly Recompute[];
+  /** Those that a run takes without it, from the fastest on. */
+  readonly choices: (sharding: Sharding, devices: number) => readonly Recompute[];
   readonly with: (runtime: Runtime, recompute: Recompute) => PlannedModel;
 }
 
 /** A dVAE keeps all activations. */
-const NO_CHOICE: Plannable['recomputes'] = () => ['none'];
+const NO_CHOICE: Plannable['choices'] = () => ['none'];
 
 async function plannableOf(
   kind: ModelKind,
@@ -126,20 +127,21 @@ async function plannableOf(
     const { planDvae } = await import('../../train/plan/dvae.ts');
     const config = loadConfig(dvaeSchema, given);
     const { sharding } = config.train;
-    return { sharding, recomputes: NO_CHOICE, with: (runtime) => planDvae(runtime, config) };
+    return { sharding, choices: NO_CHOICE, with: (runtime) => planDvae(runtime, config) };
   }
   const { plannedClip, plannedDalle } = await import('../../train/plan/parts.ts');
+  const { choicesOf } = await import('../../train/plan/recompute.ts');
+  const choices: Plannable['choices'] = (...divided) => choicesOf(kind, ...divided);
   if (kind === 'clip') {
     const { planClip } = await import('../../train/plan/clip.ts');
     const { config, assumed } = await plannedClip(loadConfig(givenClipSchema, given));
     for (const line of assumed) log.warn(line);
-    return { ...config.train, recomputes: () => RECOMPUTES, with: (r, way) => planClip(r, config, way) };
+    return { ...config.train, choices, with: (r, way) => planClip(r, config, way) };
   }
   const { planDalle } = await import('../../train/plan/dalle.ts');
-  const { recomputesOf } = await import('../../train/plan/recompute.ts');
   const { config, assumed } = await plannedDalle(loadConfig(givenDalleSchema, given));
   for (const line of assumed) log.warn(line);
-  return { ...config.train, recomputes: recomputesOf, with: (r, way) => planDalle(r, config, way) };
+  return { ...config.train, choices, with: (r, way) => planDalle(r, config, way) };
 }
 
 function kindOf(file: string): ModelKind {

@@ -62,7 +62,7 @@ export async function openClip(
   log.info(`each image against ${batch - 1} other texts${inMemory}`);
   const runtime = await engine.start();
   assertChunks(given, runtime.replicas.names.length, cluster);
-  const config = await withRecompute(given, runtime, context, (planning, recompute) =>
+  const config = await withRecompute('clip', given, runtime, context, (planning, recompute) =>
     planClip(planning, given, recompute),
   );
   return new ClipTask(runtime, config, {

@@ -44,7 +44,7 @@ export async function openDalle(
       : await readCheckpoint(train.initFrom, { kind: 'dalle', warn });
   const runtime = await context.engine.start();
   assertDivisible(train.batch, { ...parts, devices: runtime.replicas.names.length });
-  const config = await withRecompute(given, runtime, context, (planning, recompute) =>
+  const config = await withRecompute('dalle', given, runtime, context, (planning, recompute) =>
     planDalle(planning, given, recompute),
   );
   const codec = await DvaeCodec.open(runtime, dvae);

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Cluster } from '../../../src/cluster/cluster.ts';
 import type { Recompute, Sharding } from '../../../src/config/fields.ts';
+import type { ModelKind } from '../../../src/config/kind.ts';
 import type { PlannedModel } from '../../../src/train/plan/plan.ts';
 import { withRecompute } from '../../../src/train/recompute.ts';
 import { createLogger } from '../../../src/util/logger.ts';
@@ -25,6 +26,7 @@ const planned = (_: unknown, recompute: Recompute): PlannedModel => {
 };
 
 interface Where {
+  readonly kind?: ModelKind;
   readonly given?: Recompute;
   readonly sharding?: Sharding;
   /** Of a device. */
@@ -35,7 +37,15 @@ interface Where {
   readonly cluster?: Partial<Cluster>;
 }
 
-async function chosen({ given, sharding = 'none', memory, devices = 1, stored, cluster }: Where) {
+async function chosen({
+  kind = 'dalle',
+  given,
+  sharding = 'none',
+  memory,
+  devices = 1,
+  stored,
+  cluster,
+}: Where) {
   const runtime = {
     gpuMemory: memory,
     replicas: { names: [undefined] as const, areGpus: true, first: 0, count: devices },
@@ -46,7 +56,7 @@ async function chosen({ given, sharding = 'none', memory, devices = 1, stored, c
     stored: stored && { model: {}, seed: 0, data: { validation: 0 }, train: stored },
     cluster: cluster as Cluster,
   };
-  const { train } = await withRecompute(config, runtime, context, planned);
+  const { train } = await withRecompute(kind, config, runtime, context, planned);
   assert.deepEqual({ ...train, recompute: given }, { ...config.train, recompute: given });
   return train.recompute;
 }
@@ -64,6 +74,8 @@ test('the fastest that takes at most half of the memory is taken, else the one t
     [10, 'full'],
   ] as const)
     assert.equal(await chosen({ memory }), expected, `${memory}`);
+  // Its step is no faster with none.
+  assert.equal(await chosen({ kind: 'clip', memory: 1e9 }), 'light');
 });
 
 test('divided weights are computed again, whatever the memory and the run before', async () => {
