@@ -57,7 +57,7 @@ function pattern([rows, columns]: readonly [number, number]): HostTensor {
   return { dtype: 'float32', shape: [rows, columns], data };
 }
 
-/** A matrix of zeros below its first row: a large one is neither filled nor, in pages of its own, in memory. */
+/** A matrix of zeros below its first row: a large one is neither filled nor, in separate pages, in memory. */
 function firstRow(shape: readonly [number, number]): HostTensor {
   const [rows, columns] = shape;
   const tensor = PageTensor.allocate('float32', shape) ?? {
