@@ -4,18 +4,23 @@
 //   wide  the same width in 4 layers, as Malevich and as Emojich; whole images
 //   deep  24 layers of width 128; whole images
 //
-//   node --import tsx scripts/check/rudalle.ts PYTHON [xl] [wide-v2] [wide-v3] [deep-v2] [deep-v3]
+//   node --import tsx scripts/check/rudalle.ts PYTHON [xl] [wide-v2] [wide-v3] [deep-v2] [deep-v3] [--folder FOLDER]
+//
+// FOLDER keeps what the package wrote for one size, and what mm made of it.
 
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import type { Checkpoint } from '../../src/checkpoint/checkpoint.ts';
 import type { TensorData } from '../../src/checkpoint/dtype.ts';
 import { readCheckpoint } from '../../src/checkpoint/read.ts';
 import { SafetensorsFile } from '../../src/checkpoint/safetensors.ts';
 import { dalleCheckpointSchema } from '../../src/config/dalle.ts';
 import { convertWeights } from '../../src/convert/convert.ts';
+import { PageTensor } from '../../src/engine/native/page-tensor.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import type { Tensor, Tensor2D } from '../../src/engine/tfjs/tf.ts';
 import { DalleGenerator } from '../../src/inference/dalle/generator.ts';
@@ -60,7 +65,8 @@ async function logitsFar(checkpoint: Checkpoint, theirs: Theirs): Promise<readon
   try {
     const { model } = checkpoint.config(dalleCheckpointSchema);
     const weights = new Weights(runtime, 'dalle', dalleSpec(model));
-    await weights.loadEach(checkpoint.tensors('model', { expected: weights.expected() }));
+    const options = { expected: weights.expected(), allocate: PageTensor.allocate };
+    await weights.loadEach(checkpoint.tensors('model', options));
     const run = runtime.compile('logits', ({ text, image }: { text: Tensor; image: Tensor }) => {
       const { text_BTV, image_BIV } = logits(weights.read(), text as Tensor2D, image as Tensor2D, model);
       return { text: text_BTV, image: image_BIV };
@@ -111,17 +117,18 @@ async function sampled(checkpoint: Checkpoint, wanted: number) {
   }
 }
 
-async function compare(python: string, name: string): Promise<boolean> {
+async function compare(python: string, name: string, kept: string | undefined): Promise<boolean> {
   const size = SIZES[name];
   if (!size) throw new UsageError(`no size ${name}`, { code: 'E_ARGUMENT_UNKNOWN' });
   const { version, layers, width, heads, tokens } = size;
-  const folder = await mkdtemp(join(tmpdir(), 'mm-rudalle-'));
+  const folder = kept ?? (await mkdtemp(join(tmpdir(), 'mm-rudalle-')));
   const peer = (action: string): Promise<unknown> =>
     runProgram(python, [PEER, action, folder, version, ...[layers, width, heads].map(String)]);
   try {
-    await peer('make');
+    await mkdir(folder, { recursive: true });
+    if (!existsSync(join(folder, 'expected.safetensors'))) await peer('make');
     const to = join(folder, 'converted');
-    await convertWeights([join(folder, 'model')], to, { rudalle: version, heads });
+    if (!existsSync(to)) await convertWeights([join(folder, 'model')], to, { rudalle: version, heads });
     const checkpoint = await readCheckpoint(to, { kind: 'dalle', warn: console.error });
     const file = await SafetensorsFile.open(join(folder, 'expected.safetensors'));
     const theirs = await file.readAll().finally(() => file.close());
@@ -145,14 +152,20 @@ async function compare(python: string, name: string): Promise<boolean> {
     );
     return text < TOLERANCE && image < TOLERANCE && count === tokens && (levels ?? 0) <= 1;
   } finally {
-    await rm(folder, { recursive: true });
+    if (kept === undefined) await rm(folder, { recursive: true });
   }
 }
 
 await runScript(async () => {
-  const [python, ...named] = process.argv.slice(2);
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { folder: { type: 'string' } },
+  });
+  const [python, ...named] = positionals;
   if (python === undefined)
     throw new UsageError('give the Python that has rudalle', { code: 'E_ARGUMENT_MISSING' });
+  if (values.folder !== undefined && named.length !== 1)
+    throw new UsageError('--folder is for one size', { code: 'E_ARGUMENT' });
   for (const name of named.length > 0 ? named : Object.keys(SIZES))
-    if (!(await compare(python, name))) process.exitCode = 1;
+    if (!(await compare(python, name, values.folder))) process.exitCode = 1;
 });
