@@ -1,5 +1,5 @@
 // Every trainer by several workers, and on several devices of one process, against one process with gradient accumulation:
-// weights, EMA, moments, metrics and images after 20 updates, with each division of the training state. With
+// weights, EMA, moments and metrics after 20 updates, with each division of the training state. With
 // `train.allReduce: order` they have to be equal in every byte, with `ring` to 1e-5 of their norm (there with an ε of 1,
 // so that Adam does not make whole updates of what is 0 but for rounding). "resumed" rows make the first half of the
 // updates so, and the others in one process with accumulation. The workers share a process, and are connected by
@@ -22,8 +22,9 @@ import { runWorkers } from '../../test/support/cluster.ts';
 import { writeImages, writeTinyDvae } from '../../test/support/tiny-dvae.ts';
 import * as tiny from '../../test/support/tiny-runs.ts';
 
-const LAYOUTS = ['2 workers', '3 workers', '4 workers', '2 devices', '4 devices'] as const;
+const LAYOUTS = ['4 workers', '4 devices', '3 workers', '2 workers', '2 devices'] as const;
 const TRAINERS = ['dvae', 'clip', 'dalle'] as const;
+type Trainer = (typeof TRAINERS)[number];
 const STEPS = 20;
 /** Divisible by every number of parts. */
 const BATCH = 12;
@@ -47,7 +48,7 @@ type Session = tiny.TrainSession;
 const root = mkdtempSync(join(tmpdir(), 'mm-worker-equality-'));
 const at = (run: string): string => join(root, run);
 const data = { path: at('images'), dvae: at('dvae'), tokenizer: at('tokenizer.json') };
-const schedule = { steps: STEPS, batch: BATCH, logEvery: 1, evaluateEvery: 10, saveEvery: STEPS };
+const schedule = { steps: STEPS, batch: BATCH, logEvery: 1, evaluateEvery: STEPS, saveEvery: STEPS };
 const isFloat16 = values.precision === 'float16';
 
 /** Updates follow the gradients: that of the keys' biases is 0 but for rounding, which a small ε counts. */
@@ -68,6 +69,7 @@ function session(trainer: string, train: object): Session {
   return tiny.dalleSession(
     tiny.dalleConfig(data, 1, {
       ...common,
+      samples: { count: 0 },
       ...(isFloat16 && { blockLossScale: { start: 2 ** 24 } }),
       recompute: 'full',
       dropout: { attention: 0.1, feedForward: 0.1 },
@@ -114,7 +116,7 @@ function differing(run: string, reference: string): string[] {
   return [...new Set([...Object.keys(a), ...Object.keys(b)])].filter((name) => a[name] !== b[name]);
 }
 
-/** The largest distance of weights, EMA and moments, of their norm; and of a loss, of the loss. */
+/** The largest distance of weights, EMA and moments, of their norm; and of a loss, of the largest one. */
 async function distance(kind: ModelKind, run: string, reference: string) {
   let apart = 0;
   for (const part of PARTS) {
@@ -138,72 +140,71 @@ async function distance(kind: ModelKind, run: string, reference: string) {
       .trim()
       .split('\n')
       .map((line) => (JSON.parse(line) as { loss?: number }).loss ?? 0);
-  const theirs = losses(reference);
-  const ofLoss = losses(run).map((loss, i) => Math.abs(loss - (theirs[i] as number)) / (loss || 1));
-  return { apart, ofLoss: Math.max(...ofLoss) };
+  const [ours, theirs] = [losses(run), losses(reference)];
+  const largest = Math.max(...theirs.map(Math.abs));
+  return {
+    apart,
+    ofLoss: Math.max(...ours.map((loss, i) => Math.abs(loss - (theirs[i] as number)))) / largest,
+  };
 }
 
 let bad = 0;
-function say(
-  trainer: string,
-  layout: string,
-  sharding: string,
-  how: string,
-  result: string,
-  isGood: boolean,
-) {
+function say(row: readonly string[], result: string, isGood: boolean): void {
   if (!isGood) bad++;
-  console.log([trainer, layout, sharding, how, isGood ? result : `DIFFERS: ${result}`].join(' | '));
+  console.log([...row, isGood ? result : `DIFFERS: ${result}`].join(' | '));
 }
 
-async function compare(trainer: (typeof TRAINERS)[number], layout: string): Promise<void> {
+/** Compares the runs of layouts with as many devices or workers. */
+async function compare(trainer: Trainer, layouts: readonly string[]): Promise<void> {
   await writeImages(data.path, 18);
   await writeTinyDvae(data.dvae);
   await tiny.writeTokenizer(data.tokenizer, data.path);
-  const count = Number(layout[0]);
+  const count = Number(layouts[0]?.[0]);
   await session(trainer, parts(trainer, count))(at('alone'));
   await session(trainer, { ...parts(trainer, count), ...SMOOTH })(at('alone, smooth'));
-  const wanted = values.shardings
-    .split(',')
-    .filter((sharding) => sharding !== 'parameters' || trainer === 'dalle');
-  for (const sharding of wanted) {
-    for (const allReduce of ['order', 'ring']) {
-      const run = `${sharding} ${allReduce}`;
-      const train = { ...shares(trainer, count), sharding, allReduce, ...(allReduce === 'ring' && SMOOTH) };
-      await together(session(trainer, train), run, layout);
-      if (allReduce === 'order') {
-        const files = differing(run, 'alone');
-        say(trainer, layout, sharding, allReduce, files.join(', ') || 'equal', files.length === 0);
-      } else {
-        const { apart, ofLoss } = await distance(trainer, run, 'alone, smooth');
-        const result = `${apart.toExponential(1)} of the norm, ${ofLoss.toExponential(1)} of the loss`;
-        say(trainer, layout, sharding, allReduce, result, apart < NEAR && ofLoss < NEAR);
-      }
+  const shardings = values.shardings.split(',').filter((of) => of !== 'parameters' || trainer === 'dalle');
+  for (const layout of layouts) {
+    for (const sharding of shardings) {
+      const train = { ...shares(trainer, count), sharding };
+      await together(session(trainer, train), 'order', layout);
+      sayBits(trainer, layout, sharding, 'order');
+      await together(session(trainer, { ...train, allReduce: 'ring', ...SMOOTH }), 'ring', layout);
+      const { apart, ofLoss } = await distance(trainer, 'ring', 'alone, smooth');
+      const result = `${apart.toExponential(1)} of the norm, ${ofLoss.toExponential(1)} of the loss`;
+      say([trainer, layout, sharding, 'ring'], result, apart < NEAR && ofLoss < NEAR);
+      rmSync(at('ring'), { recursive: true });
     }
-    const run = `${sharding} resumed`;
+    const sharding = shardings.at(-1) as string;
     const stop = { label: `train-${trainer}`, at: STEPS / 2 };
-    const half = together(session(trainer, { ...shares(trainer, count), sharding }), run, layout, { stop });
+    const half = together(session(trainer, { ...shares(trainer, count), sharding }), 'resumed', layout, {
+      stop,
+    });
     await half.catch((error) => {
       if (!(error instanceof InterruptedError)) throw error;
     });
-    await session(trainer, parts(trainer, count))(at(run), { resume: true });
-    const files = differing(run, 'alone');
-    say(trainer, layout, sharding, 'resumed', files.join(', ') || 'equal', files.length === 0);
-    for (const made of ['order', 'ring', 'resumed']) rmSync(at(`${sharding} ${made}`), { recursive: true });
+    await session(trainer, parts(trainer, count))(at('resumed'), { resume: true });
+    sayBits(trainer, layout, sharding, 'resumed');
   }
 }
 
-const [trainers, layouts] = [values.trainers, values.layouts].map((list) => list.split(','));
-if (values.within) await compare(trainers?.[0] as (typeof TRAINERS)[number], layouts?.[0] as string);
+function sayBits(trainer: Trainer, layout: string, sharding: string, run: 'order' | 'resumed'): void {
+  const files = differing(run, 'alone');
+  say([trainer, layout, sharding, run], files.join(', ') || 'equal', files.length === 0);
+  rmSync(at(run), { recursive: true });
+}
+
+const [trainers = [], layouts = []] = [values.trainers, values.layouts].map((list) => list.split(','));
+if (values.within) await compare(trainers[0] as Trainer, layouts);
 else {
   console.log(`${STEPS} updates, ${values.precision}`);
   console.log('trainer | by | train.sharding | sums | against one process with accumulation');
-  for (const trainer of trainers ?? [])
-    for (const layout of layouts ?? []) {
+  for (const count of new Set(layouts.map((layout) => layout[0] as string)))
+    for (const trainer of trainers) {
       // A process each: TensorFlow's servers end with theirs.
-      const own = ['--within', '--trainers', trainer, '--layouts', layout];
+      const own = ['--within', '--trainers', trainer];
+      const alike = ['--layouts', layouts.filter((layout) => layout.startsWith(count)).join()];
       const others = ['--shardings', values.shardings, '--precision', values.precision];
-      const script = [...process.execArgv, import.meta.filename, ...own, ...others];
+      const script = [...process.execArgv, import.meta.filename, ...own, ...alike, ...others];
       const [code] = await once(spawn(process.execPath, script, { stdio: 'inherit' }), 'exit');
       if (code !== 0) bad++;
     }

@@ -1,7 +1,7 @@
 // The one place where errors become output and exit codes. Errors of the API and of the rooms below it name options by
 // their keys; here the keys become the flags of the running command.
 
-import { EXIT, formatUserError, type PrintedError, UserError } from '../util/errors.ts';
+import { asUserError, EXIT, formatUserError, type PrintedError, type UserError } from '../util/errors.ts';
 import { kebabCase } from './flag-names.ts';
 
 /** How the running command spells its options. */
@@ -69,11 +69,11 @@ const wantsJson = (argv: readonly string[]): boolean => {
 
 /** Prints the error to stderr, and under `--json` to stdout, and sets the process's exit code. */
 export function printError(error: unknown, argv: readonly string[], flags: FlagNames | undefined): void {
-  const report = error instanceof UserError ? reportOf(error, flags) : crashReport(error);
-  const text =
-    error instanceof UserError
-      ? formatReport(report)
-      : `mm failed; this is a bug, please report it:\n${(error as Error)?.stack ?? String(error)}`;
+  const known = asUserError(error);
+  const report = known ? reportOf(known, flags) : crashReport(error);
+  const text = known
+    ? formatReport(report)
+    : `mm failed; this is a bug, please report it:\n${(error as Error)?.stack ?? String(error)}`;
   process.stderr.write(`${text}\n`);
   if (wantsJson(argv)) process.stdout.write(`${JSON.stringify({ error: report })}\n`);
   process.exitCode = report.exitCode;

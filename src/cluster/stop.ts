@@ -1,13 +1,14 @@
 // Propagation of errors: the error of one worker becomes an error of all, with its code and exit code.
 
 import {
+  asUserError,
   DataError,
   EngineError,
   type ErrorCode,
   EXIT,
   InterruptedError,
   UsageError,
-  UserError,
+  type UserError,
 } from '../util/errors.ts';
 
 export interface Stop {
@@ -33,8 +34,9 @@ export const plainText = (text: string): string =>
 const NO_DETAILS = { option: undefined, where: undefined, fix: undefined } as const;
 
 export function stopFromError(error: unknown, rank: number): Stop {
-  if (error instanceof UserError) {
-    const { exitCode, code = 'E_WORKER_STOPPED', message, option, where, fix } = error;
+  const known = asUserError(error);
+  if (known) {
+    const { exitCode, code = 'E_WORKER_STOPPED', message, option, where, fix } = known;
     return { rank, exitCode, code, message, option, where, fix };
   }
   const message = 'failed because of a bug; see its output';

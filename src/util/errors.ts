@@ -70,3 +70,18 @@ export function formatUserError({ message, where, fix, code }: PrintedError): st
   if (code !== undefined) lines.push(`  code: ${code}`);
   return lines.join('\n');
 }
+
+/** A failure as an error that a user can fix, where it is one: memory that JavaScript did not get. */
+export function asUserError(error: unknown): UserError | undefined {
+  if (error instanceof UserError) return error;
+  if (!(error instanceof RangeError) || error.message !== 'Array buffer allocation failed') return undefined;
+  return outOfMemory('an array', error);
+}
+
+/** @param what could not be had */
+export const outOfMemory = (what: string, cause: unknown): DataError =>
+  new DataError(`there is not enough memory: ${what}`, {
+    code: 'E_OUT_OF_MEMORY',
+    fix: 'take fewer examples or images at a time, or a smaller model; `mm plan` says what training takes, and train.sharding divides it among devices',
+    cause,
+  });

@@ -8,6 +8,7 @@ import { gather } from '../../src/engine/ops/gather.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { executeOp } from '../../src/engine/tfjs/execute.ts';
 import { type Tensor, tf } from '../../src/engine/tfjs/tf.ts';
+import { DataError } from '../../src/util/errors.ts';
 import { floats, integers } from './compare.ts';
 
 const runtime = new Runtime();
@@ -126,5 +127,17 @@ describe('at run time an error names the model line, for', () => {
       differentiate({ x: x_23, at }),
       names('differentiated', 'differentiate', 'GatherV2', 'by the gradient of'),
     );
+  });
+});
+
+test('an allocator without memory is an error for users, with its op and line', async () => {
+  const huge = runtime.compile('huge', ({ x }: { x: Tensor }) => {
+    const y = tf.broadcastTo(tf.reshape(x, [1, 1, 1]), [2 ** 17, 2 ** 17, 2 ** 10]); // grows
+    return { y: tf.max(y) };
+  });
+  await assert.rejects(huge({ x: floats([1], [1]) }), (error) => {
+    assert.ok(error instanceof DataError);
+    assert.equal(error.code, 'E_OUT_OF_MEMORY');
+    return names('grows', '131072')(error);
   });
 });

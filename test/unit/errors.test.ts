@@ -5,6 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { asUserError } from '../../src/util/errors.ts';
 
 const SOURCES = fileURLToPath(new URL('../../src', import.meta.url));
 
@@ -92,4 +93,13 @@ test('below the command line no error names a flag', () => {
     .filter(({ place, details }) => !MAY_NAME_FLAGS.test(place) && /[\s'"`(]--[a-z]/.test(details))
     .map(({ place, details }) => `${place} ${/--[\w-]+/.exec(details)?.[0]}`);
   assert.deepEqual(naming, []);
+});
+
+test('memory that JavaScript does not get is an error for users; other failures are not', () => {
+  assert.throws(
+    () => new ArrayBuffer(2 ** 45),
+    (error) => asUserError(error)?.code === 'E_OUT_OF_MEMORY',
+  );
+  for (const other of [new RangeError('index'), new TypeError('x'), undefined])
+    assert.equal(asUserError(other), undefined);
 });

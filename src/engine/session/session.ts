@@ -1,7 +1,7 @@
 // A TensorFlow session: runs parts of a graph outside the event loop. Variables live in it.
 
 import type { HostArray } from '../../util/element-types.ts';
-import { DataError } from '../../util/errors.ts';
+import { outOfMemory } from '../../util/errors.ts';
 import type { Graph } from '../graph/graph.ts';
 import {
   type CApi,
@@ -52,13 +52,6 @@ export interface SessionOptions {
 
 /** TF_RESOURCE_EXHAUSTED: an allocator has no memory. */
 const RESOURCE_EXHAUSTED = 8;
-
-const outOfMemory = (cause: TensorFlowError): DataError =>
-  new DataError(`there is not enough memory: ${cause.message}`, {
-    code: 'E_OUT_OF_MEMORY',
-    fix: 'take fewer examples or images at a time, or a smaller model; `mm plan` says what training takes, and train.sharding divides it among devices',
-    cause,
-  });
 
 export class Session {
   readonly #api: CApi;
@@ -162,7 +155,7 @@ export class Session {
       if (api.statusCode(status) !== 0) {
         const failure = new TensorFlowError(name, this.#graph.explainError(api.statusMessage(status)));
         if (this.#cancellation) throw this.#cancellation;
-        if (api.statusCode(status) === RESOURCE_EXHAUSTED) throw outOfMemory(failure);
+        if (api.statusCode(status) === RESOURCE_EXHAUSTED) throw outOfMemory(failure.message, failure);
         throw (await this.#explain?.(failure)) ?? failure;
       }
       if (times && metadata !== null) times.push(...readTimes(copyBuffer(api, metadata)));
