@@ -3,7 +3,7 @@
 import type { RandomStream } from '../../util/random.ts';
 import { isHeldOutPairing, SEEN_OBJECTS } from './heldout.ts';
 import type { Scene, SceneObject } from './scene.ts';
-import { PLACE_NAMES, RELATIONS, type Relation, SIZES, type Size } from './vocabulary.ts';
+import { PLACE_NAMES, RELATIONS, SIZES, type Size } from './vocabulary.ts';
 
 export type SceneKind = 'single' | 'placed' | 'count' | 'relation';
 
@@ -13,19 +13,6 @@ export const KIND_SHARES: Readonly<Record<SceneKind, number>> = {
   placed: 0.12,
   count: 0.06,
   relation: 0.6,
-};
-
-/**
- * Shares of the relations. In captions of equal shares, neither the order in which objects are named nor the word of the
- * relation says by itself which object comes first in the image: only both together do, and a model finds that late and
- * by chance. Where some relations are rare, the order alone says something, and the words are learned as exceptions
- * from it. Held-out prompts have all relations equally often.
- */
-export const RELATION_SHARES: Readonly<Record<Relation, number>> = {
-  left: 0.375,
-  above: 0.375,
-  right: 0.125,
-  below: 0.125,
 };
 
 const STRIPED_SHARE = 0.1;
@@ -49,15 +36,6 @@ function placedScene(random: RandomStream): Scene {
   }
 }
 
-function relationOf(random: RandomStream): Relation {
-  let share = random.uniform();
-  for (const relation of RELATIONS) {
-    share -= RELATION_SHARES[relation];
-    if (share < 0) return relation;
-  }
-  return 'below';
-}
-
 function relationScene(random: RandomStream): Scene {
   for (;;) {
     const [first, second] = [0, 1].map(() =>
@@ -65,7 +43,7 @@ function relationScene(random: RandomStream): Scene {
     ) as [SceneObject, SceneObject];
     const same = first.colour === second.colour && first.shape === second.shape;
     if (same || isHeldOutPairing(first, second)) continue;
-    return { objects: [first, second], relation: relationOf(random) };
+    return { objects: [first, second], relation: random.choice(RELATIONS) };
   }
 }
 
