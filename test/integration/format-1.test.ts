@@ -40,8 +40,11 @@ const RENAMED: Readonly<Record<string, string>> = {
   leastGradientScale: 'minBlockLossScale',
   pictures: 'images',
 };
-/** Flags that are spelled otherwise now: keys of configurations are renamed in files of format 1, not on the command line. */
-const RENAMED_FLAGS: Readonly<Record<string, string>> = { 'train.accumulate=1': 'train.accumulateSteps=1' };
+/** Flags that are spelled otherwise now: configurations are renamed in files of format 1, not on the command line. */
+const RENAMED_FLAGS: Readonly<Record<string, string>> = {
+  'train.accumulate=1': 'train.accumulateSteps=1',
+  'train.recompute=false': 'train.recompute=light',
+};
 
 /** Relative differences between processors: in float32, and in the 16-bit types that some runs train in. */
 const TOLERANCE = 1e-3;
@@ -199,7 +202,7 @@ describe('a resumed run', () => {
         assert.ok(config.startsWith(`kind: ${kind}\nversion: 2\nseed: `), place);
         assert.doesNotMatch(
           config,
-          /^ *(averaging|accumulate|gradientScale|chunk|convolution|hidden):/m,
+          /^ *((averaging|accumulate|gradientScale|chunk|convolution|hidden):|recompute: (true|false))/m,
           place,
         );
       }
