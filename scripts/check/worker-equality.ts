@@ -64,7 +64,8 @@ function session(trainer: string, train: object): Session {
     );
   if (trainer === 'clip') {
     const model = { image: { tower: 'resnet', size: 32, width: 2, blocks: [1, 1, 1, 1] } };
-    return tiny.clipSession(tiny.clipConfig(data, { train: { ...common, ...scale }, model }));
+    const { path, tokenizer } = data;
+    return tiny.clipSession(tiny.clipConfig({ path, tokenizer }, { train: { ...common, ...scale }, model }));
   }
   return tiny.dalleSession(
     tiny.dalleConfig(data, 1, {
