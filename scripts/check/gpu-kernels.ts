@@ -14,7 +14,6 @@ import type { Graph } from '../../src/engine/graph/graph.ts';
 import { locateLibrary } from '../../src/engine/library/locate.ts';
 import { useTensorFlow } from '../../src/engine/tfjs/backend.ts';
 import { UsageError } from '../../src/util/errors.ts';
-import { writeImages, writeTinyDvae } from '../../test/support/tiny-dvae.ts';
 import {
   clipConfig,
   clipSession,
@@ -23,7 +22,7 @@ import {
   dvaeConfig,
   dvaeSession,
   WARM_START,
-  writeTokenizer,
+  writeDalleData,
 } from '../../test/support/tiny-runs.ts';
 import { collectFunctions, type RecordedFunction } from './gpu-kernels/functions.ts';
 import { KernelRegistry } from './gpu-kernels/registry.ts';
@@ -61,9 +60,7 @@ async function attempt(what: string, run: () => Promise<unknown>): Promise<void>
 }
 
 try {
-  await writeImages(data.path, 14);
-  await writeTinyDvae(data.dvae);
-  await writeTokenizer(data.tokenizer, data.path);
+  await writeDalleData(root, 14);
   for (const precision of ['float32', 'bfloat16', 'float16'] as const) {
     const train = { precision };
     await attempt(`train-dvae, ${precision}`, () =>

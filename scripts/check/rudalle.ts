@@ -20,7 +20,6 @@ import { readCheckpoint } from '../../src/checkpoint/read.ts';
 import { SafetensorsFile } from '../../src/checkpoint/safetensors.ts';
 import { dalleCheckpointSchema } from '../../src/config/dalle.ts';
 import { convertWeights } from '../../src/convert/convert.ts';
-import { PageTensor } from '../../src/engine/native/page-tensor.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import type { Tensor, Tensor2D } from '../../src/engine/tfjs/tf.ts';
 import { DalleGenerator } from '../../src/inference/dalle/generator.ts';
@@ -65,8 +64,7 @@ async function logitsFar(checkpoint: Checkpoint, theirs: Theirs): Promise<readon
   try {
     const { model } = checkpoint.config(dalleCheckpointSchema);
     const weights = new Weights(runtime, 'dalle', dalleSpec(model));
-    const options = { expected: weights.expected(), allocate: PageTensor.allocate };
-    await weights.loadEach(checkpoint.tensors('model', options));
+    await weights.loadEach(checkpoint.tensors('model', weights.fileOptions));
     const run = runtime.compile('logits', ({ text, image }: { text: Tensor; image: Tensor }) => {
       const { text_BTV, image_BIV } = logits(weights.read(), text as Tensor2D, image as Tensor2D, model);
       return { text: text_BTV, image: image_BIV };

@@ -19,7 +19,6 @@ import { SHARDINGS } from '../../src/config/fields.ts';
 import type { ModelKind } from '../../src/config/kind.ts';
 import { InterruptedError } from '../../src/util/errors.ts';
 import { runWorkers } from '../../test/support/cluster.ts';
-import { writeImages, writeTinyDvae } from '../../test/support/tiny-dvae.ts';
 import * as tiny from '../../test/support/tiny-runs.ts';
 
 const LAYOUTS = ['4 workers', '4 devices', '3 workers', '2 workers', '2 devices'] as const;
@@ -157,9 +156,7 @@ function say(row: readonly string[], result: string, isGood: boolean): void {
 
 /** Compares the runs of layouts with as many devices or workers. */
 async function compare(trainer: Trainer, layouts: readonly string[]): Promise<void> {
-  await writeImages(data.path, 18);
-  await writeTinyDvae(data.dvae);
-  await tiny.writeTokenizer(data.tokenizer, data.path);
+  await tiny.writeDalleData(root, 18);
   const count = Number(layouts[0]?.[0]);
   await session(trainer, parts(trainer, count))(at('alone'));
   await session(trainer, { ...parts(trainer, count), ...SMOOTH })(at('alone, smooth'));

@@ -23,8 +23,7 @@ import { tokenizeFolder } from '../../src/inference/jobs/tokenize.ts';
 import { createLogger } from '../../src/util/logger.ts';
 import { SILENT } from '../../src/util/progress.ts';
 import { RandomStream } from '../../src/util/random.ts';
-import { writeImages, writeTinyDvae } from '../../test/support/tiny-dvae.ts';
-import { dalleConfig, lasting, writeTokenizer } from '../../test/support/tiny-runs.ts';
+import { dalleConfig, dalleDataIn, lasting, writeDalleData } from '../../test/support/tiny-runs.ts';
 import { type Failure, fail, KINDS, type Kind, MEBIBYTE, WAITS } from './worker-failures/failure.ts';
 import { launched, logged, type Training } from './worker-failures/processes.ts';
 
@@ -68,14 +67,8 @@ function enterMountNamespace(): never {
 if (kinds.includes('disk') && process.env.MM_IN_NAMESPACE !== '1') enterMountNamespace();
 
 const root = mkdtempSync(join(tmpdir(), 'mm-worker-failures-'));
-const data = {
-  path: join(root, 'images'),
-  dvae: join(root, 'dvae'),
-  tokenizer: join(root, 'tokenizer.json'),
-};
-await writeImages(data.path, 14);
-await writeTinyDvae(data.dvae);
-await writeTokenizer(data.tokenizer, data.path);
+const data = dalleDataIn(root);
+await writeDalleData(root, 14);
 const config = join(root, 'config.yaml');
 writeFileSync(config, dumpConfig(await smallConfig()));
 const training = (run: string): Training => ({ run, config, workers: WORKERS, timeoutSeconds });

@@ -75,7 +75,8 @@ export const wholePattern = (positions: number, mask?: Tensor): AttentionPattern
 export function attendStream(heads: Heads, pattern: AttentionPattern, sharpness?: number): Tensor4D {
   const { mask_QQ, image_UQK, layout, positions } = pattern;
   const { queries_BANd: queries, keys_BANd: keys, values_BANd: values } = heads;
-  if (pattern.isCausal) return attendCausally(heads, mask_QQ as Tensor2D, sharpness);
+  const blocks = pattern.isCausal ? causalBlocks(positions) : 1;
+  if (blocks > 1) return attendCausally(heads, mask_QQ as Tensor2D, blocks, sharpness);
   if (!image_UQK)
     return attend(queries, { keys, values }, { mask: mask_QQ, sharpness, keeps: true }) as Tensor4D;
   const sizes = [layout.prefix, positions - layout.prefix];
@@ -93,24 +94,27 @@ export function attendStream(heads: Heads, pattern: AttentionPattern, sharpness?
 const CAUSAL_BLOCK = 160;
 const MAX_CAUSAL_BLOCKS = 4;
 
+const causalBlocks = (positions: number): number =>
+  Math.min(MAX_CAUSAL_BLOCKS, Math.round(positions / CAUSAL_BLOCK));
+
 /** Full causal attention in blocks of queries, each with the keys up to its own end: the others are masked anyway. */
 function attendCausally(
   { queries_BANd, keys_BANd, values_BANd }: Heads,
   mask_NN: Tensor2D,
+  count: number,
   sharpness: number | undefined,
 ): Tensor4D {
   const positions = queries_BANd.shape[2];
-  const count = Math.max(1, Math.min(MAX_CAUSAL_BLOCKS, Math.round(positions / CAUSAL_BLOCK)));
   const ends = Array.from({ length: count }, (_, block) => Math.round((positions * (block + 1)) / count));
   const rows = (x: Tensor4D, begin: number, end: number): Tensor4D =>
     end - begin === positions ? x : tf.slice(x, [0, 0, begin, 0], [-1, -1, end - begin, -1]);
   const blocks = ends.map((end, block) => {
     const begin = ends[block - 1] ?? 0;
-    const mask = count === 1 ? mask_NN : tf.slice(mask_NN, [begin, 0], [end - begin, end]);
+    const mask = tf.slice(mask_NN, [begin, 0], [end - begin, end]);
     const own = { keys: rows(keys_BANd, 0, end), values: rows(values_BANd, 0, end) };
     return attend(rows(queries_BANd, begin, end), own, { mask, sharpness, keeps: true }) as Tensor4D;
   });
-  return count === 1 ? (blocks[0] as Tensor4D) : tf.concat(blocks, 2);
+  return tf.concat(blocks, 2);
 }
 
 /** Attention of the image tokens, block by block. @param heads queries, keys and values, [B, A, tokens, d] */

@@ -2,6 +2,7 @@
 // name.
 
 import type { Precision } from '../engine/graph/precision.ts';
+import { PageTensor } from '../engine/native/page-tensor.ts';
 import { floatScalar, type HostTensor } from '../engine/native/tensor.ts';
 import { foldIn, randomNormal, randomUniform } from '../engine/ops/random.ts';
 import type { Compiled } from '../engine/session/compiled.ts';
@@ -94,6 +95,11 @@ export class Weights<S extends SpecTree = SpecTree> {
    */
   async load(values: ReadonlyMap<string, HostTensor>): Promise<void> {
     await this.#assign([...this.entries.keys()], values);
+  }
+
+  /** How a file of all parameters is read for `loadEach`: into pages that TensorFlow takes over. */
+  get fileOptions() {
+    return { expected: this.expected(), allocate: PageTensor.allocate };
   }
 
   /**

@@ -11,8 +11,8 @@ import { EXIT } from '../../src/util/errors.ts';
 import { signalWhen } from '../support/interruption.ts';
 import { mm } from '../support/mm.ts';
 import { asksForSetup, type Refusal, testRefusals } from '../support/refusal.ts';
-import { TINY, writeImages, writeTinyDvae } from '../support/tiny-dvae.ts';
-import { dalleConfig, dalleSession, writeTokenizer } from '../support/tiny-runs.ts';
+import { TINY } from '../support/tiny-dvae.ts';
+import { dalleConfig, dalleSession, writeDalleData } from '../support/tiny-runs.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mm-sample-'));
 const dvae = join(root, 'dvae');
@@ -22,10 +22,7 @@ const captionedOnly = join(root, 'captioned-only');
 const PROMPTS = ['picture 1', 'Image 12: étoile ★'];
 
 before(async () => {
-  const data = { path: join(root, 'images'), dvae, tokenizer: join(root, 'tokenizer.json') };
-  await writeImages(data.path, 14);
-  await writeTinyDvae(dvae);
-  await writeTokenizer(data.tokenizer, data.path);
+  const data = await writeDalleData(root, 14);
   const brief = { steps: 3, samples: { count: 0 } };
   const wide = dalleConfig(data, 0, brief);
   await dalleSession({ ...wide, model: { ...wide.model, textLength: 24 } })(dalle);

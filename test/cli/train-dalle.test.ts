@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { readCheckpoint } from '../../src/checkpoint/read.ts';
 import { EXIT } from '../../src/util/errors.ts';
-import { signalWhen } from '../support/interruption.ts';
+import { assertInterrupted, signalWhen } from '../support/interruption.ts';
 import { mm } from '../support/mm.ts';
 import { type Refusal, testRefusals } from '../support/refusal.ts';
 import { tinyDalle } from '../support/tiny-dalle.ts';
@@ -77,10 +77,7 @@ test('a run that was stopped and resumed equals an uninterrupted one: after kill
   assert.match(stderr, / from step [123]\d\n/);
   assert.equal(code, EXIT.interrupted, stderr);
   assert.equal(stdout, '');
-  const [, step] =
-    /stopped at step (\d+) of 40\n {2}at: {2}.*step-\1\n {2}fix: .*--resume.*\n {2}code: E_INTERRUPTED\n/.exec(
-      stderr,
-    )!;
+  const step = assertInterrupted(stderr, STEPS);
   const ended = await train(run, ['--resume']);
   assert.equal(ended.code, 0, ended.stderr);
   assert.match(ended.stderr, new RegExp(` from step ${step}\\n`));

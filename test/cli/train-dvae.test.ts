@@ -17,7 +17,7 @@ import { after, before, describe, test } from 'node:test';
 import { readCheckpoint } from '../../src/checkpoint/read.ts';
 import { dumpConfig } from '../../src/config/load.ts';
 import { EXIT } from '../../src/util/errors.ts';
-import { signalWhen } from '../support/interruption.ts';
+import { assertInterrupted, signalWhen } from '../support/interruption.ts';
 import { mm } from '../support/mm.ts';
 import { asksForSetup, type Refusal, testRefusals } from '../support/refusal.ts';
 import { writeImages } from '../support/tiny-dvae.ts';
@@ -107,10 +107,7 @@ describe('a run that was stopped and resumed equals an uninterrupted one', { con
     assert.match(stderr, / from step [23]\d\n/);
     assert.equal(code, EXIT.interrupted, stderr);
     assert.equal(stdout, '');
-    const [, step] =
-      /stopped at step (\d+) of 40\n {2}at: {2}.*step-\1\n {2}fix: .*--resume.*\n {2}code: E_INTERRUPTED\n/.exec(
-        stderr,
-      )!;
+    const step = assertInterrupted(stderr, STEPS);
     assert.ok(existsSync(join(folder, `step-${step}`, 'state.json')));
     assert.match(await resume(run), new RegExp(` from step ${step}\\n`));
     assert.deepEqual(readdirSync(folder).sort(), ['step-35', 'step-40']);

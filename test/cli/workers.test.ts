@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { EXIT } from '../../src/util/errors.ts';
-import { signalWhen } from '../support/interruption.ts';
+import { assertInterrupted, signalWhen } from '../support/interruption.ts';
 import { mm, type Outcome } from '../support/mm.ts';
 import { type Refusal, testRefusals } from '../support/refusal.ts';
 import { tinyDalle } from '../support/tiny-dalle.ts';
@@ -67,10 +67,7 @@ test('Ctrl-C stops both workers after saving, and the resumed run equals that of
   const isThere = (): boolean => existsSync(join(run, 'checkpoints', 'step-5'));
   const { code, stderr } = await launch(run, ['--workers', '2'], [], signalWhen('SIGINT', isThere));
   assert.equal(code, EXIT.interrupted, stderr);
-  assert.match(
-    stderr,
-    /stopped at step (\d+) of 20\n {2}at: {2}.*step-\1\n {2}fix: .*--resume.*\n {2}code: E_INTERRUPTED\n/,
-  );
+  assertInterrupted(stderr, STEPS);
   assert.equal(stderr.match(/^error: /gm)?.length, 1, stderr);
   const again = await launch(run, ['--workers', '2'], ['--resume', '--json']);
   assert.equal(again.code, 0, again.stderr);

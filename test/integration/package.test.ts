@@ -18,8 +18,7 @@ import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { writeImages, writeTinyDvae } from '../support/tiny-dvae.ts';
-import { dalleConfig, dalleSession, writeTokenizer } from '../support/tiny-runs.ts';
+import { dalleConfig, dalleSession, writeDalleData } from '../support/tiny-runs.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const TSC = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
@@ -61,14 +60,7 @@ before(async () => {
     symlinkSync(realpathSync(installed), join(packages, name));
   }
   writeFileSync(join(project, 'package.json'), '{ "type": "module" }');
-  const data = {
-    path: join(root, 'images'),
-    dvae: join(root, 'dvae'),
-    tokenizer: join(root, 'tokenizer.json'),
-  };
-  await writeImages(data.path, 14);
-  await writeTinyDvae(data.dvae);
-  await writeTokenizer(data.tokenizer, data.path);
+  const data = await writeDalleData(root, 14);
   await dalleSession(dalleConfig(data, 0, { steps: 2, samples: { count: 0 } }))(dalle);
 });
 after(() => rmSync(root, { recursive: true }));

@@ -7,22 +7,15 @@ import { after, before } from 'node:test';
 import { dumpConfig } from '../../src/config/load.ts';
 import type { signalWhen } from './interruption.ts';
 import { mm } from './mm.ts';
-import { writeImages, writeTinyDvae } from './tiny-dvae.ts';
-import { dalleConfig, writeTokenizer } from './tiny-runs.ts';
+import { dalleConfig, dalleDataIn, writeDalleData } from './tiny-runs.ts';
 
 /** Where images, dVAE, tokenizer and configuration will be before the first test, and the command that trains with them. */
 export function tinyDalle(name: string, steps: number) {
   const root = mkdtempSync(join(tmpdir(), `mm-${name}-`));
-  const data = {
-    path: join(root, 'images'),
-    dvae: join(root, 'dvae'),
-    tokenizer: join(root, 'tokenizer.json'),
-  };
+  const data = dalleDataIn(root);
   const config = join(root, 'config.yaml');
   before(async () => {
-    await writeImages(data.path, 14);
-    await writeTinyDvae(data.dvae);
-    await writeTokenizer(data.tokenizer, data.path);
+    await writeDalleData(root, 14);
     const rhythm = { steps, evaluateEvery: 10, saveEvery: 5 };
     writeFileSync(config, dumpConfig(dalleConfig(data, 3, rhythm)));
   });

@@ -17,7 +17,7 @@ import type { LoopResult } from '../../src/train/loop/loop.ts';
 import type { RunContext } from '../../src/train/loop/run-context.ts';
 import { createLogger } from '../../src/util/logger.ts';
 import { SILENT } from '../../src/util/progress.ts';
-import { TINY } from './tiny-dvae.ts';
+import { TINY, writeImages, writeTinyDvae } from './tiny-dvae.ts';
 
 /** Validation, checkpoints and the log fall on the same steps and on different ones. */
 const SCHEDULE = { steps: 10, batch: 4, logEvery: 3, evaluateEvery: 4, saveEvery: 6 };
@@ -55,6 +55,22 @@ export interface DalleData {
   readonly path: string;
   readonly dvae: string;
   readonly tokenizer: string;
+}
+
+/** Where `writeDalleData` writes under a folder. */
+export const dalleDataIn = (root: string): DalleData => ({
+  path: join(root, 'images'),
+  dvae: join(root, 'dvae'),
+  tokenizer: join(root, 'tokenizer.json'),
+});
+
+/** Writes captioned images, a dVAE, and a tokenizer of the captions. */
+export async function writeDalleData(root: string, images: number): Promise<DalleData> {
+  const data = dalleDataIn(root);
+  await writeImages(data.path, images);
+  await writeTinyDvae(data.dvae);
+  await writeTokenizer(data.tokenizer, data.path);
+  return data;
 }
 
 /** A joint Transformer's run. */

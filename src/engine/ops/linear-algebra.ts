@@ -6,7 +6,7 @@ import { DT } from '../native/dtype.ts';
 import { executeOp, executeOps } from '../tfjs/execute.ts';
 import { rowsOfBlock } from '../tfjs/row-blocks.ts';
 import { type Tensor, type Tensor2D, tf } from '../tfjs/tf.ts';
-import { currentTrace, frozenVariable, isBuildingForCpu, releasesFrozen } from '../tfjs/trace.ts';
+import { frozenVariable, multipliesOnCpu, releasesFrozen } from '../tfjs/trace.ts';
 import { withGradient } from './gradient.ts';
 import { packedProduct } from './packed-weights.ts';
 
@@ -31,8 +31,7 @@ const BIAS = [typeAttr('T', DT.float32), stringAttr('data_format', 'NHWC')];
 const biasGradient = (dy: Tensor): Tensor => executeOp('BiasAddGrad', BIAS, [dy]);
 
 /** Products of 16 bits keep their bias in float32, GPUs have the fused op for some types only, and blocks are cut. */
-const fusesBias = (): boolean =>
-  isBuildingForCpu() && !currentTrace().recording.lowersProducts && rowsOfBlock() === undefined;
+const fusesBias = (): boolean => multipliesOnCpu() && rowsOfBlock() === undefined;
 
 /** x W + b as one op, which adds the bias while the product is in the cache. */
 function fusedAffine(x_MC: Tensor2D, weight_CO: Tensor2D, bias_O: Tensor): Tensor {

@@ -7,7 +7,7 @@ import { DT, dtypeOf } from '../native/dtype.ts';
 import { executeOp } from './execute.ts';
 import { rowsOfBlock } from './row-blocks.ts';
 import { tf } from './tf.ts';
-import { currentTrace, isBuildingForCpu } from './trace.ts';
+import { isBuildingForCpu, multipliesOnCpu } from './trace.ts';
 
 export function replaceKernels(): void {
   replaceKernel<{ x: Tensor; indices: Tensor }, { axis: number; batchDims: number }>(
@@ -17,12 +17,11 @@ export function replaceKernels(): void {
   const batchMatMul = tf.getKernel('BatchMatMul', 'tensorflow').kernelFunc;
   replaceKernel<{ a: Tensor; b: Tensor }, { transposeA: boolean; transposeB: boolean }>(
     'BatchMatMul',
-    ({ a, b }, { transposeA, transposeB }, call) =>
-      a.shape.length === 2 && b.shape.length === 2
-        ? matMulInBlocks(a, b, transposeA, transposeB)
-        : isOfVectors(a, transposeA) && isBuildingForCpu() && !currentTrace().recording.lowersProducts
-          ? productOfVectors(a, b, transposeB)
-          : (batchMatMul(call as never) as Tensor),
+    ({ a, b }, { transposeA, transposeB }, call) => {
+      if (a.shape.length === 2 && b.shape.length === 2) return matMulInBlocks(a, b, transposeA, transposeB);
+      if (isOfVectors(a, transposeA) && multipliesOnCpu()) return productOfVectors(a, b, transposeB);
+      return batchMatMul(call as never) as Tensor;
+    },
   );
   const padWith = tf.getKernel('PadV2', 'tensorflow').kernelFunc;
   replaceKernel<{ x: Tensor }, { paddings: [number, number][]; constantValue: number }>(

@@ -87,6 +87,9 @@ export const isBuilding = (): boolean => current !== undefined;
 
 export const isBuildingForCpu = (): boolean => current?.forCpu ?? false;
 
+/** Whether matrix products recorded now run on processors, in float32. */
+export const multipliesOnCpu = (): boolean => isBuildingForCpu() && !currentTrace().recording.lowersProducts;
+
 /** The frozen variable that a tensor is the value of. */
 export function frozenVariable(tensor: Tensor): TracedVariable | undefined {
   for (const variable of current?.frozen ?? [])

@@ -3,7 +3,6 @@
 import { type Checkpoint, hashOf } from '../../checkpoint/checkpoint.ts';
 import { type DalleMiniConfig, dalleMiniCheckpointSchema } from '../../config/dalle-mini.ts';
 import type { Precision } from '../../engine/graph/precision.ts';
-import { PageTensor } from '../../engine/native/page-tensor.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { imageLength, promptLength, textInput } from '../../models/dalle-mini/config.ts';
 import { type DalleMiniSpec, dalleMiniSpec } from '../../models/dalle-mini/model.ts';
@@ -50,8 +49,7 @@ export async function openDalleMini(
     // Its product is in float32: guidance multiplies the rounding of logits.
     keeps: (name) => name === 'decoder.head.weight',
   });
-  const options = { expected: weights.expected(), allocate: PageTensor.allocate };
-  const load = () => weights.loadEach(checkpoint.tensors(checkpoint.bestPart, options));
+  const load = () => weights.loadEach(checkpoint.tensors(checkpoint.bestPart, weights.fileOptions));
   await load();
   return {
     what: 'DALL·E mini',

@@ -5,7 +5,6 @@ import { type Checkpoint, hashOf } from '../../checkpoint/checkpoint.ts';
 import { type DalleCheckpointConfig, dalleCheckpointSchema } from '../../config/dalle.ts';
 import type { DalleModelConfig } from '../../config/dalle-model.ts';
 import type { Precision } from '../../engine/graph/precision.ts';
-import { PageTensor } from '../../engine/native/page-tensor.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import type { Scalar, Tensor1D, Tensor2D } from '../../engine/tfjs/tf.ts';
 import {
@@ -108,8 +107,7 @@ export class DalleGenerator implements Generator {
       // Their products are in float32; tied ones are tables of embeddings too.
       keeps: (name) => /^(text|image)_(head|embedding)\b/.test(name),
     });
-    const options = { expected: weights.expected(), allocate: PageTensor.allocate };
-    const load = () => weights.loadEach(checkpoint.tensors(checkpoint.bestPart, options));
+    const load = () => weights.loadEach(checkpoint.tensors(checkpoint.bestPart, weights.fileOptions));
     await load();
     const tokens = { ...dalleTokens(config.model, weights, precision), loaded: new LoadedWeights(load) };
     return new DalleGenerator(config, hashOf(checkpoint), codec, tokenizer, weights, tokens);

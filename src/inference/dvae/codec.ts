@@ -2,7 +2,6 @@
 
 import { type Checkpoint, hashOf } from '../../checkpoint/checkpoint.ts';
 import { type DvaeModelConfig, dvaeCheckpointSchema } from '../../config/dvae.ts';
-import { PageTensor } from '../../engine/native/page-tensor.ts';
 import { floatScalar, type HostTensor } from '../../engine/native/tensor.ts';
 import type { Compiled } from '../../engine/session/compiled.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
@@ -96,8 +95,7 @@ export class DvaeCodec {
     const config = checkpoint.config(dvaeCheckpointSchema).model;
     const tokenizer = imageTokenizer(config);
     const weights = new Weights(runtime, 'codec', tokenizer.spec);
-    const options = { expected: weights.expected(), allocate: PageTensor.allocate };
-    await weights.loadEach(checkpoint.tensors(checkpoint.bestPart, options));
+    await weights.loadEach(checkpoint.tensors(checkpoint.bestPart, weights.fileOptions));
     return new DvaeCodec(
       runtime,
       config,

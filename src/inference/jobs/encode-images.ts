@@ -47,12 +47,12 @@ export async function* encodeImages<P extends ImageFile>(
   let encoded = 0;
   progress.start('tokenizing', total, done);
   try {
-    const all = spread(codecs, decoded, async (codec, { all, images, pixels }) => {
+    const encodings = spread(codecs, decoded, async (codec, { all, images, pixels }) => {
       const error = signal.aborted ? interruption(all) : undefined;
       if (error) throw error;
       return { all, images, codes: Uint16Array.from(images.length > 0 ? await codec.encode(pixels) : []) };
     });
-    for await (const batch of all) {
+    for await (const batch of encodings) {
       encoded += batch.all.length;
       const rate = (encoded * 1000) / (performance.now() - start);
       progress.update(done + encoded, { 'images/s': rate.toFixed(1) });

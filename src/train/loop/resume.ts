@@ -6,7 +6,6 @@ import { matchTensors } from '../../checkpoint/match.ts';
 import { assertTrainable } from '../../checkpoint/read.ts';
 import type { Part } from '../../checkpoint/state.ts';
 import type { ModelKind } from '../../config/kind.ts';
-import { PageTensor } from '../../engine/native/page-tensor.ts';
 import type { Metrics } from '../../eval/evaluator.ts';
 import type { Weights } from '../../nn/weights.ts';
 import type { RunFolder } from '../../report/run/folder.ts';
@@ -66,10 +65,8 @@ export function resumedState({ path, state }: Checkpoint): ResumedState {
   return { checkpoint: path, step, dataPosition, metrics: Object.fromEntries(metrics) as Metrics };
 }
 
-async function load(weights: Weights, checkpoint: Checkpoint, part: Part): Promise<void> {
-  const options = { expected: weights.expected(), allocate: PageTensor.allocate };
-  await weights.loadEach(checkpoint.tensors(part, options));
-}
+const load = (weights: Weights, checkpoint: Checkpoint, part: Part): Promise<void> =>
+  weights.loadEach(checkpoint.tensors(part, weights.fileOptions));
 
 /** Whether a tensor of the optimizer's file is a moment. */
 export const isMoment = (name: string): boolean => /^[mv]\./.test(name);
@@ -99,7 +96,7 @@ async function loadMoments(
   const beside = new Map<string, TensorData>();
   const { moments } = optimizer;
   async function* ofMoments() {
-    const options = { expected: moments.expected(), isExpected: isMoment, allocate: PageTensor.allocate };
+    const options = { ...moments.fileOptions, isExpected: isMoment };
     for await (const [name, tensor] of checkpoint.tensors('optimizer', options))
       if (isMoment(name)) yield [name, tensor] as const;
       else beside.set(name, tensor);

@@ -17,8 +17,8 @@ import type { Generator } from '../../../src/inference/sampler/generator.ts';
 import type { GenerateRequest } from '../../../src/inference/sampler/pipeline.ts';
 import { encodePng } from '../../../src/report/images/png.ts';
 import { DataError, UsageError } from '../../../src/util/errors.ts';
-import { TINY, writeImage, writeImages, writeTinyDvae } from '../../support/tiny-dvae.ts';
-import { dalleConfig, dalleSession, writeTokenizer } from '../../support/tiny-runs.ts';
+import { TINY, writeImage } from '../../support/tiny-dvae.ts';
+import { dalleConfig, dalleSession, writeDalleData } from '../../support/tiny-runs.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mm-sample-api-'));
 const dalle = join(root, 'dalle');
@@ -29,15 +29,8 @@ const GRID = 4;
 const SETTINGS = { temperature: 0.7, topK: 12, topP: 0.9, guidance: 2 };
 
 before(async () => {
-  const data = {
-    path: join(root, 'images'),
-    dvae: join(root, 'dvae'),
-    tokenizer: join(root, 'tokenizer.json'),
-  };
-  await writeImages(data.path, 14);
+  const data = await writeDalleData(root, 14);
   await writeImage(photo, 99);
-  await writeTinyDvae(data.dvae);
-  await writeTokenizer(data.tokenizer, data.path);
   const brief = { steps: 3, samples: { count: 0 } };
   for (const [path, seed] of [
     [dalle, 0],

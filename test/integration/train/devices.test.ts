@@ -8,7 +8,6 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { readCheckpoint } from '../../../src/checkpoint/read.ts';
 import type { ModelKind } from '../../../src/config/kind.ts';
-import { writeImages, writeTinyDvae } from '../../support/tiny-dvae.ts';
 import {
   clipConfig,
   clipSession,
@@ -18,7 +17,7 @@ import {
   dvaeSession,
   lasting,
   type TrainSession,
-  writeTokenizer,
+  writeDalleData,
 } from '../../support/tiny-runs.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mm-devices-'));
@@ -26,9 +25,7 @@ const path = join(root, 'images');
 const dvae = join(root, 'dvae');
 const tokenizer = join(root, 'tokenizer.json');
 before(async () => {
-  await writeImages(path, 14);
-  await writeTinyDvae(dvae);
-  await writeTokenizer(tokenizer, path);
+  await writeDalleData(root, 14);
 });
 after(() => rmSync(root, { recursive: true }));
 

@@ -7,7 +7,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { runWorkers } from '../../support/cluster.ts';
-import { writeImages, writeTinyDvae } from '../../support/tiny-dvae.ts';
 import {
   clipConfig,
   clipSession,
@@ -18,7 +17,7 @@ import {
   lasting,
   type SessionOptions,
   type TrainSession,
-  writeTokenizer,
+  writeDalleData,
 } from '../../support/tiny-runs.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mm-sharding-'));
@@ -26,9 +25,7 @@ const path = join(root, 'images');
 const dvae = join(root, 'dvae');
 const tokenizer = join(root, 'tokenizer.json');
 before(async () => {
-  await writeImages(path, 18);
-  await writeTinyDvae(dvae);
-  await writeTokenizer(tokenizer, path);
+  await writeDalleData(root, 18);
 });
 after(() => rmSync(root, { recursive: true }));
 

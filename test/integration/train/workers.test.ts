@@ -13,14 +13,14 @@ import type { LoopResult } from '../../../src/train/loop/loop.ts';
 import { Adam } from '../../../src/train/optim/adam.ts';
 import { DataError, InterruptedError, UsageError } from '../../../src/util/errors.ts';
 import { runWorkers } from '../../support/cluster.ts';
-import { writeImages, writeTinyDvae } from '../../support/tiny-dvae.ts';
+import { writeImages } from '../../support/tiny-dvae.ts';
 import {
   type DalleData,
   dalleConfig,
   dalleSession,
   lasting,
   type SessionOptions,
-  writeTokenizer,
+  writeDalleData,
 } from '../../support/tiny-runs.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mm-workers-'));
@@ -28,9 +28,7 @@ const path = join(root, 'images');
 const dvae = join(root, 'dvae');
 const tokenizer = join(root, 'tokenizer.json');
 before(async () => {
-  await writeImages(path, 18);
-  await writeTinyDvae(dvae);
-  await writeTokenizer(tokenizer, path);
+  await writeDalleData(root, 18);
 });
 after(() => rmSync(root, { recursive: true }));
 

@@ -20,8 +20,7 @@ import { BlockLossScale } from '../../../../src/train/optim/block-loss-scale.ts'
 import { Ema } from '../../../../src/train/optim/ema.ts';
 import { DataError, UsageError } from '../../../../src/util/errors.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
-import { writeImages, writeTinyDvae } from '../../../support/tiny-dvae.ts';
-import { dalleConfig, dalleSession, writeTokenizer } from '../../../support/tiny-runs.ts';
+import { dalleConfig, dalleDataIn, dalleSession, writeDalleData } from '../../../support/tiny-runs.ts';
 
 const LAYERS = 3;
 const random = new RandomStream('dalle step');
@@ -166,17 +165,11 @@ describe('a step that is not finite', () => {
 
 describe('a run', () => {
   const root = mkdtempSync(join(tmpdir(), 'mm-dalle-step-'));
-  const data = {
-    path: join(root, 'images'),
-    dvae: join(root, 'dvae'),
-    tokenizer: join(root, 'tokenizer.json'),
-  };
+  const data = dalleDataIn(root);
   const origin = join(root, 'origin');
   const short = { steps: 2, evaluateEvery: 2, saveEvery: 2, samples: { count: 0 } };
   before(async () => {
-    await writeImages(data.path, 8);
-    await writeTinyDvae(data.dvae);
-    await writeTokenizer(data.tokenizer, data.path);
+    await writeDalleData(root, 8);
     await dalleSession(dalleConfig(data, 0, short))(origin);
   });
   after(() => rmSync(root, { recursive: true }));

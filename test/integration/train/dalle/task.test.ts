@@ -19,21 +19,15 @@ import { Weights } from '../../../../src/nn/weights.ts';
 import { readMetrics } from '../../../../src/report/run/metrics.ts';
 import type { LoopResult } from '../../../../src/train/loop/loop.ts';
 import { DataError } from '../../../../src/util/errors.ts';
-import { TINY, writeImages, writeTinyDvae } from '../../../support/tiny-dvae.ts';
-import { dalleConfig, dalleSession, writeTokenizer } from '../../../support/tiny-runs.ts';
+import { TINY } from '../../../support/tiny-dvae.ts';
+import { dalleConfig, dalleDataIn, dalleSession, writeDalleData } from '../../../support/tiny-runs.ts';
 
 const IMAGES = 8;
 
 const root = mkdtempSync(join(tmpdir(), 'mm-dalle-'));
-const data = {
-  path: join(root, 'images'),
-  dvae: join(root, 'dvae'),
-  tokenizer: join(root, 'tokenizer.json'),
-};
+const data = dalleDataIn(root);
 before(async () => {
-  await writeImages(data.path, IMAGES);
-  await writeTinyDvae(data.dvae);
-  await writeTokenizer(data.tokenizer, data.path);
+  await writeDalleData(root, IMAGES);
 });
 after(() => rmSync(root, { recursive: true }));
 
