@@ -31,7 +31,7 @@ const drawing = (batch: number, bar: number): Bench => ({
   warmup: 1,
   sides: () => [
     mmSide('drawing-mm.ts', SMALL, batch, 'mean'),
-    pythonSide('DALLE-pytorch', 'drawing.py', batch),
+    pythonSide('DALLE-pytorch', 'drawing.py', JSON.stringify(SMALL), batch, 'cpu', 'float32'),
   ],
   bytes: () => bytes(batch),
   bars: { 'DALLE-pytorch': 1 / bar },

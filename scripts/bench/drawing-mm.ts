@@ -1,11 +1,12 @@
 // mm's side of drawing-benches.ts: one step samples the tokens of a batch of images.
-// drawing-mm.ts MODEL BATCH VALUE, where MODEL is a model section as JSON and VALUE is what a step returns: the mean
-// of its tokens, or how many times as long the last eighth of the positions took as the second
+// drawing-mm.ts MODEL BATCH VALUE [PRECISION], where MODEL is a model section as JSON and VALUE is what a step returns:
+// the mean of its tokens, or how many times as long the last eighth of the positions took as the second
 
 import { dalleModelSchema } from '../../src/config/dalle-model.ts';
+import type { Precision } from '../../src/engine/graph/precision.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { useCallingThread } from '../../src/engine/session/threads.ts';
-import { dalleTokens } from '../../src/inference/dalle/generator.ts';
+import { dalleStorage, dalleTokens } from '../../src/inference/dalle/generator.ts';
 import { topKCount } from '../../src/inference/sampler/logits-processor.ts';
 import { Sampler } from '../../src/inference/sampler/sampler.ts';
 import { imageLength } from '../../src/models/dalle/config.ts';
@@ -17,18 +18,19 @@ import { serve, spread } from './in-turn.ts';
 /** The most likely tenth, as in the call of generate_images. */
 const FILTER = 0.9;
 
-const [model = '{}', batch = '4', value = 'mean'] = process.argv.slice(2);
+const [model = '{}', batch = '4', value = 'mean', type = 'float32'] = process.argv.slice(2);
+const precision = type as Precision;
 
 await serve(async () => {
   const config = dalleModelSchema.parse(JSON.parse(model));
   const { textLength, textVocabulary, imageVocabulary } = config;
   useCallingThread();
   const runtime = new Runtime();
-  const weights = new Weights(runtime, 'dalle', dalleSpec(config));
+  const weights = new Weights(runtime, 'dalle', dalleSpec(config), dalleStorage(precision));
   await weights.initialize(0);
   await perturb(weights);
   const settings = { temperature: 1, guidance: 1, topK: topKCount(FILTER, imageVocabulary) };
-  const sampler = new Sampler(runtime, 'bench', dalleTokens(config, weights), {
+  const sampler = new Sampler(runtime, 'bench', dalleTokens(config, weights, precision), {
     batch: Number(batch),
     settings,
     frozen: true,

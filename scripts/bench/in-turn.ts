@@ -9,6 +9,8 @@ export interface Contestant {
   readonly name: string;
   readonly module: URL;
   readonly args?: readonly string[];
+  /** Set for its process, over this one's. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** One contestant's steps in one round. */
@@ -110,8 +112,8 @@ export async function inTurn<Name extends string>(
     Turn[]
   >;
   const workers = new Map<Name, Worker>();
-  const start = async ({ name, module, args }: Contestant & { readonly name: Name }): Promise<void> => {
-    const worker = new Worker(name, module, args);
+  const start = async ({ name, module, args, env }: Contestant & { readonly name: Name }): Promise<void> => {
+    const worker = new Worker(name, module, args, env);
     workers.set(name, worker);
     await worker.receive();
   };

@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, release } from 'node:os';
+import { processorFlags } from '../../src/engine/native/processor.ts';
 
 /** Instruction sets from the smallest on, by /proc/cpuinfo's flag. */
 const SETS = [
@@ -70,6 +71,5 @@ function family(): string {
 }
 
 function instructions(): string | undefined {
-  const flags = new Set(/^flags\s*:\s*(.*)$/m.exec(cpuinfo())?.[1]?.split(' '));
-  return SETS.findLast(([flag]) => flags.has(flag))?.[1];
+  return SETS.findLast(([flag]) => processorFlags().has(flag))?.[1];
 }

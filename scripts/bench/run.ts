@@ -7,45 +7,21 @@
 // Python with the peers is that of the virtual environment MM_PEERS, ~/.cache/mm-peers by default. On an idle machine.
 
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { UsageError } from '../../src/util/errors.ts';
 import { writeFileAtomic } from '../../src/util/files.ts';
-import type { Bench } from './bench.ts';
-import { peakFlops, readRate } from './ceilings.ts';
+import { peakFlops } from './ceilings.ts';
 import { CLIP_BENCHES } from './clip-benches.ts';
 import { DRAWING_BENCHES } from './drawing-benches.ts';
 import { DVAE_BENCHES } from './dvae-benches.ts';
-import { inTurn } from './in-turn.ts';
 import { LIMITS, machine } from './machine.ts';
-import { type BenchReport, report, table } from './report.ts';
+import { measure } from './measure.ts';
+import { type BenchReport, table } from './report.ts';
 import { peersPython, runScript } from './script.ts';
 import { TRANSFORMER_BENCHES } from './transformer-benches.ts';
 
 const BENCHES = [...DVAE_BENCHES, ...TRANSFORMER_BENCHES, ...CLIP_BENCHES, ...DRAWING_BENCHES];
 const QUICK = { rounds: 2, steps: 1, warmup: 1 };
-
-async function measure(bench: Bench, isQuick: boolean, flops: number | undefined): Promise<BenchReport> {
-  const folder = await mkdtemp(join(tmpdir(), 'mm-bench-'));
-  try {
-    const turns = await inTurn(await bench.sides(folder), {
-      ...bench,
-      ...(isQuick ? QUICK : {}),
-      onTurn: (name, round, { milliseconds }) =>
-        console.error(
-          `${bench.name}, round ${round}, ${name}: ${milliseconds.map((ms) => ms.toFixed(0)).join(' ')} ms`,
-        ),
-    });
-    bench.compare?.(turns);
-    const bytes = bench.bytes?.();
-    const read = bytes === undefined ? undefined : await readRate(bytes);
-    return await report(bench, turns, { flops, read });
-  } finally {
-    await rm(folder, { recursive: true });
-  }
-}
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
@@ -87,7 +63,7 @@ async function main(): Promise<void> {
   if (peak) console.log(`peak of products: ${(peak / 1e9).toFixed(0)} GFLOP/s\n`);
   const reports: BenchReport[] = [];
   for (const bench of chosen) {
-    const result = await measure(bench, values.quick, peak);
+    const result = await measure(values.quick ? { ...bench, ...QUICK } : bench, peak);
     reports.push(result);
     console.log(table(result));
     if (values.json)

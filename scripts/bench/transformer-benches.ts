@@ -20,6 +20,8 @@ async function flops(model: object, batch: number): Promise<number> {
   }
 }
 
+const peer = (name: string, kind: string) =>
+  pythonSide(name, 'transformer_step.py', kind, JSON.stringify(SMALL), BATCH, 'cpu');
 const side = (name: string, model: object, batch: number, train: object = {}) => ({
   ...mmSide('transformer-mm.ts', model, batch, train),
   name,
@@ -36,9 +38,9 @@ export const TRANSFORMER_BENCHES: readonly Bench[] = [
     about: '6.9 M parameters, width 256, 4 layers, full attention, batch 8 of 64 + 256 tokens',
     sides: () => [
       side('mm', SMALL, BATCH),
-      pythonSide('DALLE-pytorch', 'transformer_step.py', 'dalle-pytorch'),
-      pythonSide('PyTorch eager, SDPA', 'transformer_step.py', 'eager'),
-      pythonSide('torch.compile', 'transformer_step.py', 'compile'),
+      peer('DALLE-pytorch', 'dalle-pytorch'),
+      peer('PyTorch eager, SDPA', 'eager'),
+      peer('torch.compile', 'compile'),
     ],
     flops: () => flops(SMALL, BATCH),
     bars: { 'DALLE-pytorch': 0.55, 'PyTorch eager, SDPA': 0.95, 'torch.compile': 1 },
@@ -50,7 +52,7 @@ export const TRANSFORMER_BENCHES: readonly Bench[] = [
     sides: () => [
       side('mm', SMALL, BATCH, { precision: 'bfloat16' }),
       side('mm, float32', SMALL, BATCH),
-      pythonSide('PyTorch eager, bfloat16', 'transformer_step.py', 'bfloat16'),
+      peer('PyTorch eager, bfloat16', 'bfloat16'),
     ],
     flops: () => flops(SMALL, BATCH),
     bars: { 'mm, float32': 1 },

@@ -1,18 +1,25 @@
 """The PyTorch sides of transformer-benches.ts: for each line of input one train step, whose loss is printed.
 
-transformer_step.py dalle-pytorch|eager|compile|bfloat16
+transformer_step.py dalle-pytorch|eager|compile|bfloat16|bfloat16-compile MODEL BATCH cpu|cuda
+
+MODEL is a model section of mm as JSON. In bfloat16 products are, under autocast.
 """
 
+import json
 import sys
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-WIDTH, LAYERS, HEADS, BATCH = 256, 4, 4, 8
-TEXT, TEXT_VOCABULARY, IMAGE, IMAGE_VOCABULARY = 64, 4096, 256, 1024
+kind, model_section, batch, device = sys.argv[1:]
+section = json.loads(model_section)
+WIDTH, LAYERS, HEADS, BATCH = section["width"], section["layers"], section["heads"], int(batch)
+TEXT, TEXT_VOCABULARY = section["textLength"], section["textVocabulary"]
+IMAGE, IMAGE_VOCABULARY = section["grid"] ** 2, section["imageVocabulary"]
 LENGTH = TEXT + IMAGE
-torch.set_num_threads(2)
+if device == "cpu":
+    torch.set_num_threads(2)
 torch.manual_seed(0)
 
 
@@ -61,7 +68,7 @@ class Transformer(nn.Module):
 def peer():
     from dalle_pytorch import DALLE, DiscreteVAE
 
-    vae = DiscreteVAE(image_size=64, num_layers=2, num_tokens=IMAGE_VOCABULARY, codebook_dim=256, hidden_dim=64)
+    vae = DiscreteVAE(image_size=section["grid"] * 4, num_layers=2, num_tokens=IMAGE_VOCABULARY, codebook_dim=256, hidden_dim=64)
     model = DALLE(
         dim=WIDTH,
         vae=vae,
@@ -76,24 +83,24 @@ def peer():
         loss_img_weight=7,
     )
     trained = [parameter for name, parameter in model.named_parameters() if not name.startswith("vae")]
+    model.to(device)
     return lambda text, image: model(text + 1, image, return_loss=True), trained
 
 
-kind = sys.argv[1]
 if kind == "dalle-pytorch":
     loss, parameters = peer()
 else:
-    model = Transformer()
+    model = Transformer().to(device)
     parameters = list(model.parameters())
-    loss = torch.compile(model) if kind == "compile" else model
+    loss = torch.compile(model) if kind.endswith("compile") else model
 optimizer = torch.optim.Adam(parameters, 3e-4, betas=(0.9, 0.96), foreach=True)
 print("ready", flush=True)
 for line in sys.stdin:
     random = torch.Generator().manual_seed(int(line))
-    text = torch.randint(0, TEXT_VOCABULARY - 1, (BATCH, TEXT), generator=random)
-    image = torch.randint(0, IMAGE_VOCABULARY, (BATCH, IMAGE), generator=random)
+    text = torch.randint(0, TEXT_VOCABULARY - 1, (BATCH, TEXT), generator=random).to(device)
+    image = torch.randint(0, IMAGE_VOCABULARY, (BATCH, IMAGE), generator=random).to(device)
     optimizer.zero_grad()
-    with torch.autocast("cpu", torch.bfloat16, enabled=kind == "bfloat16"):
+    with torch.autocast(device, torch.bfloat16, enabled=kind.startswith("bfloat16")):
         value = loss(text, image)
     value.backward()
     optimizer.step()

@@ -11,11 +11,11 @@ export class Worker {
   readonly #child: ChildProcess;
   #printed = '';
 
-  constructor(name: string, module: URL, args: readonly string[] = []) {
+  constructor(name: string, module: URL, args: readonly string[] = [], env: NodeJS.ProcessEnv = {}) {
     this.#name = name;
     this.#child = fork(fileURLToPath(module), args, {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-      env: { ...process.env, TF_CPP_MIN_LOG_LEVEL: '2' },
+      env: { ...process.env, TF_CPP_MIN_LOG_LEVEL: '2', ...env },
     });
     this.#child.stderr?.on('data', (chunk: Buffer) => {
       this.#printed = (this.#printed + chunk.toString()).slice(-KEPT);

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
+import type { Precision } from '../../src/engine/graph/precision.ts';
 import type { HostTensor } from '../../src/engine/native/tensor.ts';
 import { affine } from '../../src/engine/ops/linear-algebra.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
@@ -31,13 +32,13 @@ async function layer(inputs: number, outputs: number) {
     return {};
   });
   await set({ weight: normal(inputs, outputs), bias: normal(outputs) });
-  const product = (withBias: boolean, isFrozen: boolean) =>
+  const product = (withBias: boolean, isFrozen: boolean, precision: Precision = 'float32') =>
     runtime.compile(
       name,
       ({ x }: { x: Tensor }) => ({
         y: affine(x as Tensor2D, weight.read(), withBias ? bias.read() : undefined),
       }),
-      { frozen: isFrozen ? [weight, bias] : [] },
+      { frozen: isFrozen ? [weight, bias] : [], precision },
     );
   return { set, product };
 }
@@ -53,6 +54,16 @@ describe('x W + b', () => {
       const { y: frozen } = await product(withBias, true)({ x });
       const { y: plain } = await product(withBias, false)({ x });
       assert.ok(difference(frozen, plain) < 1e-4);
+    });
+
+  for (const precision of ['bfloat16', 'float16'] as const)
+    test(`in ${precision}, on any processor`, async () => {
+      const x = normal(5, 64);
+      const { product } = await layer(64, 32);
+      const { y: low } = await product(true, true, precision)({ x });
+      const { y: full } = await product(true, false)({ x });
+      const far = difference(low, full);
+      assert.ok(far > 1e-5 && far < 0.3, `differs by ${far}`);
     });
 
   test('uses the frozen weights of the first run in all runs', async (t) => {

@@ -139,6 +139,9 @@ function declare(library: LibraryHandle, libc: LibraryHandle) {
 
     eagerOptions: f<[], Pointer>('void* TFE_NewContextOptions()'),
     deleteEagerOptions: f<[Pointer]>('void TFE_DeleteContextOptions(void*)'),
+    setEagerConfig: f<[Pointer, Uint8Array, number, Pointer]>(
+      'void TFE_ContextOptionsSetConfig(void*, const void*, size_t, void*)',
+    ),
     eagerContext: f<[Pointer, Pointer], Pointer>('void* TFE_NewContext(void*, void*)'),
     eagerHandle: f<[Pointer, Pointer], Pointer>('void* TFE_NewTensorHandle(void*, void*)'),
     deleteEagerHandle: f<[Pointer]>('void TFE_DeleteTensorHandle(void*)'),

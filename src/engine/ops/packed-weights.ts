@@ -9,16 +9,18 @@
 
 import { boolAttr, intAttr, stringAttr, typeAttr } from '../graph/attributes.ts';
 import { hasOp } from '../graph/op-definitions.ts';
+import type { Precision } from '../graph/precision.ts';
 import type { CApi } from '../native/capi.ts';
 import { DT } from '../native/dtype.ts';
+import { oneDnnMultiplies } from '../native/processor.ts';
 import { executeOp } from '../tfjs/execute.ts';
 import type { Tensor } from '../tfjs/tf.ts';
 
 /** The op that TensorFlow fuses MatMul and BiasAdd into with oneDNN; present in builds for x86 and ARM servers. */
 const OP = '_MklNativeFusedMatMul';
 
-export const canPackWeights = (api: CApi): boolean =>
-  process.env.TF_ENABLE_ONEDNN_OPTS !== '0' && hasOp(api, OP);
+export const canPackWeights = (api: CApi, precision: Precision): boolean =>
+  process.env.TF_ENABLE_ONEDNN_OPTS !== '0' && hasOp(api, OP) && oneDnnMultiplies(precision);
 
 /**
  * x W + b.

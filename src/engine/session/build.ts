@@ -50,7 +50,7 @@ export function buildFunction(
 ): Built {
   const { precision = 'float32', xla = false, frozen = [], releases, deviceOf, xlaScope } = options;
   const recording = new RecordingBinding(graph, useTensorFlow().binding.eager, precision);
-  const packs = forCpu && canPackWeights(graph.api);
+  const packs = forCpu && canPackWeights(graph.api, precision);
   const trace = newTrace({
     graph,
     recording,

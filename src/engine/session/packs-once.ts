@@ -25,7 +25,7 @@ export async function packsOnce(
   );
   const runtime = new Runtime();
   try {
-    if (!runtime.packsWeights) return false;
+    if (!runtime.packsWeights(precision)) return false;
     for (const [kind, { shape, dtype }] of kinds) {
       const [inputs, outputs] = shape as [number, number];
       const weight = runtime.variable(kind, shape, dtype);

@@ -27,6 +27,7 @@ import { type ServerOptions, startServer } from '../distributed/server.ts';
 import { type Examined, examine } from '../graph/examine.ts';
 import { finiteChecks } from '../graph/finite.ts';
 import { Graph } from '../graph/graph.ts';
+import type { Precision } from '../graph/precision.ts';
 import type { GraphOutput } from '../native/capi.ts';
 import { withLargeBlocksApart } from '../native/heap.ts';
 import type { HostTensor } from '../native/tensor.ts';
@@ -133,8 +134,8 @@ export class Runtime {
   }
 
   /** Whether products of frozen weights keep packed copies of them (ops/packed-weights.ts). */
-  get packsWeights(): boolean {
-    return this.#hasOnlyCpus && canPackWeights(this.#graph.api);
+  packsWeights(precision: Precision): boolean {
+    return this.#hasOnlyCpus && canPackWeights(this.#graph.api, precision);
   }
 
   /** Version of libtensorflow. */

@@ -15,7 +15,7 @@ import {
   textClasses,
 } from '../../models/dalle/config.ts';
 import { type DalleSpec, dalleSpec } from '../../models/dalle/model.ts';
-import { Weights } from '../../nn/weights.ts';
+import { type WeightStorage, Weights } from '../../nn/weights.ts';
 import { loadTokenizer } from '../../tokenizers/load.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { UsageError } from '../../util/errors.ts';
@@ -28,6 +28,13 @@ import { KvCache } from './kv-cache.ts';
 
 /** Weights of products of steps, and vectors. */
 const STEP_WEIGHTS = /^(blocks|norm|head_norm|image_head)\b/;
+
+/** In which types the weights of a joint Transformer are kept that samples in `type`. */
+export const dalleStorage = (type: Precision): WeightStorage => ({
+  type,
+  // Their products are in float32; tied ones are tables of embeddings too.
+  keeps: (name) => /^(text|image)_(head|embedding)\b/.test(name),
+});
 
 /** The joint Transformer, as the sampler sees it. */
 export const dalleTokens = (
@@ -102,11 +109,7 @@ export class DalleGenerator implements Generator {
     const config = checkpoint.config(dalleCheckpointSchema);
     const codec = await DvaeCodec.open(runtime, await checkpoint.dvae());
     const tokenizer = await loadTokenizer(checkpoint.tokenizerFile);
-    const weights = new Weights(runtime, 'dalle', dalleSpec(config.model), {
-      type: precision,
-      // Their products are in float32; tied ones are tables of embeddings too.
-      keeps: (name) => /^(text|image)_(head|embedding)\b/.test(name),
-    });
+    const weights = new Weights(runtime, 'dalle', dalleSpec(config.model), dalleStorage(precision));
     const load = () => weights.loadEach(checkpoint.tensors(checkpoint.bestPart, weights.fileOptions));
     await load();
     const tokens = { ...dalleTokens(config.model, weights, precision), loaded: new LoadedWeights(load) };

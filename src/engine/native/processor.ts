@@ -1,0 +1,36 @@
+// What the processor multiplies by itself, as oneDNN decides it.
+
+import { readFileSync } from 'node:fs';
+import type { DTypeName } from './dtype.ts';
+
+type Precision = Extract<DTypeName, 'float32' | 'bfloat16' | 'float16'>;
+
+/** Flags of /proc/cpuinfo, of which a processor has to have one. */
+const NEEDS: Readonly<Record<Exclude<Precision, 'float32'>, readonly string[]>> = {
+  bfloat16: ['avx512bw', 'avx_ne_convert'],
+  float16: ['avx512_fp16', 'avx_ne_convert'],
+};
+/** Settings of oneDNN that keep it below AVX-512. */
+const HELD_BELOW = /^(SSE41|AVX|AVX2|AVX2_VNNI)$/i;
+
+let flags: ReadonlySet<string> | undefined;
+
+/** Flags of the processor; none where there is no /proc/cpuinfo. */
+export function processorFlags(): ReadonlySet<string> {
+  if (flags) return flags;
+  let text = '';
+  try {
+    text = readFileSync('/proc/cpuinfo', 'utf8');
+  } catch {
+    // Not Linux.
+  }
+  flags = new Set(/^flags\s*:\s*(.*)$/m.exec(text)?.[1]?.split(' '));
+  return flags;
+}
+
+/** Whether oneDNN's ops have kernels of this precision here; without them, a product of its ops ends the process. */
+export function oneDnnMultiplies(precision: Precision): boolean {
+  if (precision === 'float32') return true;
+  const limit = process.env.ONEDNN_MAX_CPU_ISA ?? process.env.DNNL_MAX_CPU_ISA ?? '';
+  return !HELD_BELOW.test(limit) && NEEDS[precision].some((flag) => processorFlags().has(flag));
+}
