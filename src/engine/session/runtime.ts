@@ -74,6 +74,15 @@ export interface RuntimeOptions extends Omit<SessionConfig, 'cpuDevices' | 'isSe
   readonly imagined?: number | undefined;
   /** The reason to report where a run fails. */
   readonly explain?: ExplainFailure | undefined;
+  /** A runtime on a server, of which this one shares server, devices and variables. */
+  readonly beside?: Runtime | undefined;
+}
+
+/** A session's way to a server. */
+interface Connection {
+  readonly config: Uint8Array;
+  readonly target: string | undefined;
+  readonly explain: ExplainFailure | undefined;
 }
 
 export class Runtime {
@@ -88,32 +97,40 @@ export class Runtime {
   /** Functions built, by scope. */
   readonly #scopes = new Map<string, number>();
   readonly #variables = new Map<string, Variable>();
+  readonly #connection: Connection;
+  /** Runtimes of single calls; see `compileSeldom`. */
+  readonly #beside = new Set<Runtime>();
   #functions = 0;
   #isClosed = false;
+  #cancellation: Error | undefined;
 
   /** @throws UsageError when a device of `devices` is missing; as `startServer` with a server */
-  constructor({ devices, at, server: network, imagined, explain, ...config }: RuntimeOptions = {}) {
+  constructor({ devices, at, server: network, imagined, explain, beside, ...config }: RuntimeOptions = {}) {
     hideOtherGpus(devices);
     useTensorFlow();
     this.#graph = new Graph();
+    this.#connection = beside
+      ? beside.#connection
+      : this.#connect({ devices, server: network, explain, ...config });
+    this.#session = new Session(this.#graph, this.#connection.config, this.#connection);
+    const place = network
+      ? { rank: network.rank, workers: network.addresses.length }
+      : { rank: 0, workers: imagined ?? 1 };
+    const replicas = beside ? beside.#replicas : replicaDevices(devices, this.devices, place);
+    this.deviceCount = replicas.names.length;
+    this.#replicas = at === undefined ? replicas : deviceAt(replicas, at);
+    this.#mayBlock = at === undefined || this.deviceCount === 1;
+    this.#hasOnlyCpus = this.devices.every((type) => type === 'CPU');
+  }
+
+  #connect({ devices, server: network, explain, ...config }: RuntimeOptions): Connection {
     const own = sessionConfig({
       cpuDevices: cpuDevicesFor(devices),
       isServed: network !== undefined,
       ...config,
     });
     const server = network && startServer(this.#graph.api, network, own);
-    this.#session = new Session(this.#graph, server ? message(own, server.config) : own, {
-      target: server?.target,
-      explain,
-    });
-    const place = network
-      ? { rank: network.rank, workers: network.addresses.length }
-      : { rank: 0, workers: imagined ?? 1 };
-    const replicas = replicaDevices(devices, this.devices, place);
-    this.deviceCount = replicas.names.length;
-    this.#replicas = at === undefined ? replicas : deviceAt(replicas, at);
-    this.#mayBlock = at === undefined || this.deviceCount === 1;
-    this.#hasOnlyCpus = this.devices.every((type) => type === 'CPU');
+    return { config: server ? message(own, server.config) : own, target: server?.target, explain };
   }
 
   /** Types of the devices, such as CPU and GPU. */
@@ -230,6 +247,29 @@ export class Runtime {
     return Object.assign(compiled, { firstNonFinite, examine: examineFor });
   }
 
+  /**
+   * As `compile`, for a function that is called seldom. A server places the whole graph of a session anew for each
+   * function that is added, and keeps what it made of it (docs/LOG.md): there, the function gets a separate graph and
+   * session for each call.
+   */
+  compileSeldom<Inputs extends NamedTensors, Outputs extends NamedTensors>(
+    name: string,
+    body: (inputs: Inputs) => Outputs,
+  ): (inputs: OnHost<Inputs>) => Promise<OnHost<Outputs>> {
+    if (this.#connection.target === undefined) return this.compile(name, body);
+    return async (inputs) => {
+      if (this.#cancellation) throw this.#cancellation;
+      const own = new Runtime({ beside: this });
+      this.#beside.add(own);
+      try {
+        return await own.compile(name, body)(inputs);
+      } finally {
+        this.#beside.delete(own);
+        await own.close();
+      }
+    };
+  }
+
   /** The name, or with a number behind it where a function of that name was built before. */
   #scope(name: string): string {
     const built = this.#scopes.get(name) ?? 0;
@@ -250,7 +290,8 @@ export class Runtime {
 
   /** Ends the runs in flight; they and later ones fail with `reason`. */
   cancel(reason: Error): void {
-    this.#session.cancel(reason);
+    this.#cancellation ??= reason;
+    for (const runtime of [this, ...this.#beside]) runtime.#session.cancel(reason);
   }
 
   /** Waits for the runs in flight and frees the session and its variables. The runtime cannot be used afterwards. */
