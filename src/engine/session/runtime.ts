@@ -22,8 +22,6 @@
 // See docs/ENGINE.md.
 
 import { setImmediate } from 'node:timers/promises';
-import { message } from '../../util/protobuf.ts';
-import { type ServerOptions, startServer } from '../distributed/server.ts';
 import { type Examined, examine } from '../graph/examine.ts';
 import { finiteChecks } from '../graph/finite.ts';
 import { Graph } from '../graph/graph.ts';
@@ -45,10 +43,10 @@ import {
   type OnHost,
   signatureOf,
 } from './compiled.ts';
-import { cpuDevicesFor, type DeviceRequest, deviceAt, hideOtherGpus, replicaDevices } from './devices.ts';
+import { type Connection, type ConnectionOptions, connect } from './connection.ts';
+import { deviceAt, hideOtherGpus, replicaDevices } from './devices.ts';
 import type { OpTime } from './op-times.ts';
-import { type ExplainFailure, type Feed, Session } from './session.ts';
-import { type SessionConfig, sessionConfig } from './session-config.ts';
+import { type Feed, Session } from './session.ts';
 
 /**
  * A run in one thread that took no longer last time blocks the caller: another thread costs 0.1 ms and a cold cache.
@@ -63,26 +61,13 @@ interface CachedFunction extends Built {
   lastRunMs: number;
 }
 
-export interface RuntimeOptions extends Omit<SessionConfig, 'cpuDevices' | 'isServed'> {
-  /** Devices for replicas of the training state (distributed/replicas.ts); one, that TensorFlow chooses, without them. */
-  readonly devices?: DeviceRequest | undefined;
+export interface RuntimeOptions extends ConnectionOptions {
   /** The place in `devices` of the only one that functions run on: see each-device.ts. */
   readonly at?: number | undefined;
-  /** Makes the session part of a network of workers: replicas are then those of all. */
-  readonly server?: ServerOptions | undefined;
   /** Workers that are not there, with a device each: functions can be examined for them, not run. */
   readonly imagined?: number | undefined;
-  /** The reason to report where a run fails. */
-  readonly explain?: ExplainFailure | undefined;
-  /** A runtime on a server, of which this one shares server, devices and variables. */
+  /** A runtime of which this one shares server, devices and variables; it has a server. */
   readonly beside?: Runtime | undefined;
-}
-
-/** A session's way to a server. */
-interface Connection {
-  readonly config: Uint8Array;
-  readonly target: string | undefined;
-  readonly explain: ExplainFailure | undefined;
 }
 
 export class Runtime {
@@ -109,9 +94,8 @@ export class Runtime {
     hideOtherGpus(devices);
     useTensorFlow();
     this.#graph = new Graph();
-    this.#connection = beside
-      ? beside.#connection
-      : this.#connect({ devices, server: network, explain, ...config });
+    const own = { devices, server: network, explain, ...config };
+    this.#connection = beside ? beside.#connection : connect(this.#graph.api, own);
     this.#session = new Session(this.#graph, this.#connection.config, this.#connection);
     const place = network
       ? { rank: network.rank, workers: network.addresses.length }
@@ -121,16 +105,6 @@ export class Runtime {
     this.#replicas = at === undefined ? replicas : deviceAt(replicas, at);
     this.#mayBlock = at === undefined || this.deviceCount === 1;
     this.#hasOnlyCpus = this.devices.every((type) => type === 'CPU');
-  }
-
-  #connect({ devices, server: network, explain, ...config }: RuntimeOptions): Connection {
-    const own = sessionConfig({
-      cpuDevices: cpuDevicesFor(devices),
-      isServed: network !== undefined,
-      ...config,
-    });
-    const server = network && startServer(this.#graph.api, network, own);
-    return { config: server ? message(own, server.config) : own, target: server?.target, explain };
   }
 
   /** Types of the devices, such as CPU and GPU. */

@@ -7,6 +7,7 @@ import { broadcast, isFirstReplica } from '../../engine/distributed/collectives.
 import { eachReplica } from '../../engine/distributed/replicas.ts';
 import { gatherSlices, ownSlice, sliceLength } from '../../engine/distributed/slices.ts';
 import { bucketsOf } from '../../engine/distributed/sums.ts';
+import { giveBackFreeMemory } from '../../engine/native/heap.ts';
 import { floatScalar, type HostTensor } from '../../engine/native/tensor.ts';
 import type { Compiled, NamedTensors, OnHost } from '../../engine/session/compiled.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
@@ -154,6 +155,7 @@ export class SlicedWeights {
       });
       await divide({});
     }
+    giveBackFreeMemory();
   }
 
   /** Sets this replica's slices from whole parameters. @param whole of the first replica */
@@ -210,6 +212,9 @@ export class ShownWeights {
     if (isShown === this.#isShown) return;
     this.#isShown = isShown;
     if (isShown) await this.#show({});
-    else if (this.#isFirst) await this.#hide({});
+    else if (this.#isFirst) {
+      await this.#hide({});
+      giveBackFreeMemory();
+    }
   }
 }
