@@ -1,5 +1,6 @@
-// A train step of the joint Transformer by two workers on this machine against the same step of one process with two
-// micro-batches, uncompressed and compressed. The workers share the processors of the machine, so two of them are not faster than one process; on separate machines they would be.
+// What an exchange costs: a train step of the joint Transformer by two workers, uncompressed and compressed, next to the
+// step of one worker on half the batch, each on a separate processor core. Processor time is that of a worker: of two
+// it is half of both.
 //
 //   node --import tsx scripts/bench/workers.ts [--batch 8] [--rank 4] [--rounds 8] [--steps 3] [--json]
 
@@ -19,34 +20,51 @@ async function main(): Promise<void> {
     },
   });
   const compression = { rank: count('--rank', values.rank) };
+  const steps = count('--steps', values.steps);
   const contestant = <Name extends string>(
     name: Name,
-    what: string,
-    train: object,
+    workers: number,
+    train: object = {},
   ): Contestant & { name: Name } => ({
     name,
     module: new URL('workers-mm.ts', import.meta.url),
-    args: [what, JSON.stringify(SMALL), values.batch, JSON.stringify(train)],
+    args: [
+      String(workers),
+      JSON.stringify(SMALL),
+      String((count('--batch', values.batch) * workers) / 2),
+      JSON.stringify(train),
+    ],
   });
   const turns = await inTurn(
     [
-      contestant('one process', 'alone', {}),
-      contestant('two workers', 'step', {}),
-      contestant('two workers, compressed', 'step', { compression }),
+      contestant('one worker', 1),
+      contestant('two workers', 2),
+      contestant('two workers, ring', 2, { allReduce: 'ring' }),
+      contestant('two workers, compressed', 2, { compression }),
     ],
-    { rounds: count('--rounds', values.rounds), steps: count('--steps', values.steps), warmup: 2 },
+    { rounds: count('--rounds', values.rounds), steps, warmup: 2 },
   );
-  const alone = turns['one process'];
+  const alone = turns['one worker'];
   for (const [name, of] of Object.entries<Turn[]>(turns)) {
-    const milliseconds = spread(of.slice(1).map((turn) => spread(turn.milliseconds).median));
+    const own = of.slice(1);
+    const milliseconds = spread(own.map((turn) => spread(turn.milliseconds).median));
     const toAlone = ratio(of, alone);
-    const loss = of.at(-1)?.values.at(-1) as number;
-    if (values.json) console.log(JSON.stringify({ name, milliseconds, toAlone, loss }));
+    const workers = of === alone ? 1 : 2;
+    const processor = own.map((turn) => (turn.processorMilliseconds ?? Number.NaN) / steps / workers);
+    const processorMilliseconds = spread(processor);
+    const processorToAlone = spread(
+      processor.map((each, i) => (each * steps) / (alone[i + 1]?.processorMilliseconds ?? Number.NaN)),
+    );
+    if (values.json)
+      console.log(JSON.stringify({ name, milliseconds, toAlone, processorMilliseconds, processorToAlone }));
     else {
-      const times = `${milliseconds.median.toFixed(0)} ms (${milliseconds.min.toFixed(0)}–${milliseconds.max.toFixed(0)})`;
-      console.log(
-        `${name.padEnd(26)}${times.padEnd(24)}× ${toAlone.median.toFixed(3)}  loss ${loss.toFixed(4)}`,
+      const times = [milliseconds, processorMilliseconds].map(
+        ({ median, min, max }) => `${median.toFixed(0)} ms (${min.toFixed(0)}–${max.toFixed(0)})`,
       );
+      const ratios = [toAlone, processorToAlone].map(
+        ({ median, min, max }) => `× ${median.toFixed(3)} (${min.toFixed(3)}–${max.toFixed(3)})`,
+      );
+      console.log(`${name.padEnd(26)}time ${times[0]} ${ratios[0]}, processor ${times[1]} ${ratios[1]}`);
     }
   }
 }

@@ -1,23 +1,35 @@
-// mm train-dalle by several processes: started by mm launch, or each by itself as on several machines.
+// mm train-dalle by several processes: started by mm launch, or each by itself as on several machines, by the commands
+// of docs/CLUSTER.md.
 
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { before, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { parse } from 'yaml';
 import { EXIT } from '../../src/util/errors.ts';
 import { assertInterrupted, signalWhen } from '../support/interruption.ts';
-import { mm, type Outcome } from '../support/mm.ts';
+import { MM, mm, type Outcome, run as runCommand } from '../support/mm.ts';
 import { type Refusal, testRefusals } from '../support/refusal.ts';
 import { tinyDalle } from '../support/tiny-dalle.ts';
 import { lasting } from '../support/tiny-runs.ts';
 
 const STEPS = 20;
 
-const { root, config, train } = tinyDalle('workers', STEPS);
+const { root, path, dvae, config, train } = tinyDalle('workers', STEPS, prepare);
 const alone = join(root, 'alone');
+const tokens = join(root, 'tokens');
 
 /** `mm launch` of the training command. */
 const launch = (
@@ -57,10 +69,13 @@ const made = (run: string): Record<string, string> =>
     ),
   );
 
-before(async () => {
-  const { code, stderr } = await train(alone, ['--set', 'train.accumulateSteps=2']);
+/** Makes the tokens, and the run of one process. */
+async function prepare(): Promise<void> {
+  const made = await mm(['tokenize', '--data', path, '--dvae', dvae, '--out', tokens]);
+  assert.equal(made.code, 0, made.stderr);
+  const { code, stderr } = await train(alone, ['--tokens', tokens, '--set', 'train.accumulateSteps=2']);
   assert.equal(code, 0, stderr);
-});
+}
 
 test('Ctrl-C stops both workers after saving, and the resumed run equals that of one process', async () => {
   const run = join(root, 'interrupted');
@@ -96,46 +111,83 @@ const freePort = (): Promise<number> =>
     });
   });
 
-/** The two processes of a run, each started by itself; worker 1 would write to another folder. */
-async function pair(
-  run: string,
-  flags: readonly string[],
-  watch?: ReturnType<typeof signalWhen>,
-): Promise<[Outcome, Outcome]> {
-  const common = ['--workers', '2', '--join', `127.0.0.1:${await freePort()}`, ...flags];
-  return Promise.all([
-    train(run, [...common, '--rank', '0']),
-    train(join(root, 'nowhere'), [...common, '--rank', '1'], watch),
-  ]);
+const PAGE = readFileSync(fileURLToPath(new URL('../../docs/CLUSTER.md', import.meta.url)), 'utf8');
+
+/** The code under a heading of docs/CLUSTER.md. */
+const codeUnder = (heading: string): string =>
+  PAGE.split(`\n### ${heading}\n`)[1]
+    ?.split('\n### ')[0]
+    ?.match(/```\w+\n(.*?)```/s)?.[1] as string;
+
+interface Container {
+  readonly command: string[];
+  readonly args: string[];
+  readonly env: { readonly name: string }[];
+  readonly volumeMounts: { readonly mountPath: string }[];
 }
 
-test('a killed worker is named by the other, which ends; the run resumes from its last checkpoint', async () => {
-  const run = join(root, 'killed');
-  const isThere = (): boolean => existsSync(join(run, 'checkpoints', 'step-10'));
-  const [first, second] = await pair(run, [], signalWhen('SIGKILL', isThere));
-  assert.equal(second.code, null);
-  assert.equal(first.code, EXIT.data, first.stderr);
-  assert.match(first.stderr, /^error: worker 1: .*\n {2}fix: .*--resume.*\n {2}code: E_WORKER_LOST\n/m);
-  // Resumed with worker 0 as Kubernetes starts it, and worker 1 as srun does.
-  const port = 15_000 + (process.pid % 20_000);
-  const cluster = { worker: [`127.0.0.1:${port}`, 'elsewhere:1'] };
-  const [again, other] = await Promise.all([
-    train(run, ['--workers-from', 'tf-config', '--resume'], undefined, {
-      TF_CONFIG: JSON.stringify({ cluster, task: { type: 'worker', index: 0 } }),
-    }),
-    train(join(root, 'nowhere'), ['--workers-from', 'slurm', '--resume'], undefined, {
+/** Both containers of the page's Kubernetes manifest, whose volume is `root`, with TF_CONFIG as TFJob sets it. */
+async function pods(watch: ReturnType<typeof signalWhen>): Promise<[Outcome, Outcome]> {
+  const { tfReplicaSpecs } = parse(codeUnder('Kubernetes')).spec;
+  const [container] = tfReplicaSpecs.Worker.template.spec.containers as [Container];
+  const [{ mountPath }] = container.volumeMounts as [Container['volumeMounts'][number]];
+  const [program, ...flags] = [...container.command, ...container.args].map((word) =>
+    word.startsWith(`${mountPath}/`) ? root + word.slice(mountPath.length) : word,
+  );
+  assert.equal(program, 'mm');
+  const worker = [`127.0.0.1:${await freePort()}`, 'dalle-worker-1.default.svc:2222'];
+  const pod = (index: number, by?: ReturnType<typeof signalWhen>): Promise<Outcome> =>
+    runCommand([...MM, ...flags], {
+      cwd: root,
+      watch: by,
+      env: {
+        TF_CONFIG: JSON.stringify({ cluster: { worker }, task: { type: 'worker', index } }),
+        ...Object.fromEntries(container.env.map(({ name }) => [name, 'of the test'])),
+      },
+    });
+  return Promise.all([pod(0), pod(1, watch)]);
+}
+
+/** The page's batch script, in a folder with this `mm`, and with an `srun` that starts both tasks here. */
+async function batchScript(): Promise<Outcome> {
+  const bin = join(root, 'bin');
+  const quoted = MM.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
+  const commands = {
+    mm: `exec ${quoted} "$@"`,
+    srun: 'SLURM_PROCID=1 "$@" & SLURM_PROCID=0 "$@" && wait $!',
+  };
+  mkdirSync(bin);
+  for (const [name, command] of Object.entries(commands)) {
+    writeFileSync(join(bin, name), `#!/bin/sh\n${command}\n`);
+    chmodSync(join(bin, name), 0o755);
+  }
+  return runCommand(['bash', '-c', codeUnder('Slurm')], {
+    cwd: root,
+    env: {
+      PATH: `${bin}:${process.env.PATH}`,
       SLURM_JOB_ID: String(process.pid),
       SLURM_STEP_ID: '0',
       SLURM_STEP_NUM_TASKS: '2',
       SLURM_STEP_NODELIST: '127.0.0.1',
-      SLURM_PROCID: '1',
-    }),
-  ]);
-  assert.equal(again.code, 0, again.stderr);
-  assert.equal(other.code, 0, other.stderr);
-  assert.equal(other.stdout, '');
+    },
+  });
+}
+
+test('a killed pod is named by the other, which ends; the batch script of Slurm resumes from the last checkpoint', async () => {
+  mkdirSync(join(root, 'configs/dalle'), { recursive: true });
+  symlinkSync(config, join(root, 'configs/dalle/small.yaml'));
+  mkdirSync(join(root, 'runs'));
+  symlinkSync(tokens, join(root, 'runs/tokens'));
+  const run = join(root, 'runs/dalle');
+  const isThere = (): boolean => existsSync(join(run, 'checkpoints', 'step-10'));
+  const [first, second] = await pods(signalWhen('SIGKILL', isThere));
+  assert.equal(second.code, null, second.stderr);
+  assert.equal(first.code, EXIT.data, first.stderr);
+  assert.match(first.stderr, /^error: worker 1: .*\n {2}fix: .*--resume.*\n {2}code: E_WORKER_LOST\n/m);
+  const resumed = await batchScript();
+  assert.equal(resumed.code, 0, resumed.stderr);
+  assert.match(resumed.stderr, / from step \d+\n/);
   assert.deepEqual(made(run), made(alone));
-  assert.ok(!existsSync(join(root, 'nowhere')));
 });
 
 const machine = (address: string, rank = '1'): string[] => [

@@ -14,7 +14,13 @@ export const asModule = (text: string): string[] => [...LOADER, '--input-type=mo
 /** The file from which such a module imports the program. */
 export const MAIN = IS_BUILT ? './dist/cli/main.js' : './src/cli/main.ts';
 
-const PROGRAM = `const { main } = await import('${MAIN}'); await main(process.argv.slice(1))`;
+const PROGRAM = new URL(`../../${MAIN}`, import.meta.url).href;
+
+/** The words of the command `mm`, in any folder. */
+export const MM: readonly string[] = [
+  process.execPath,
+  ...asModule(`const { main } = await import('${PROGRAM}'); await main(process.argv.slice(1))`),
+];
 
 export interface Outcome {
   /** Null when a signal ended it. */
@@ -23,15 +29,32 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-/** Runs `mm …flags` from the repository's root; `watch` may send it signals, `env` adds variables, `input` is its stdin, by default empty. */
-export async function mm(
+export interface RunOptions {
+  /** May send it signals. */
+  readonly watch?: ((child: ChildProcess) => void) | undefined;
+  /** Variables added to those of this process. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Its stdin; empty without it. */
+  readonly input?: Uint8Array | string | undefined;
+  /** Its folder; the repository's root without it. */
+  readonly cwd?: string;
+}
+
+/** Runs `mm …flags` from the repository's root. */
+export const mm = (
   flags: readonly string[],
-  watch?: (child: ChildProcess) => void,
+  watch?: RunOptions['watch'],
   env: Readonly<Record<string, string>> = {},
-  input?: Uint8Array | string,
+  input?: RunOptions['input'],
+): Promise<Outcome> => run([...MM, ...flags], { watch, env, input });
+
+/** Runs a command to its end. */
+export async function run(
+  [command = '', ...words]: readonly string[],
+  { watch, env = {}, input, cwd = ROOT }: RunOptions = {},
 ): Promise<Outcome> {
-  const child = spawn(process.execPath, [...asModule(PROGRAM), ...flags], {
-    cwd: ROOT,
+  const child = spawn(command, words, {
+    cwd,
     env: { ...process.env, ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
   });

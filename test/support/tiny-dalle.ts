@@ -9,15 +9,19 @@ import type { signalWhen } from './interruption.ts';
 import { mm } from './mm.ts';
 import { dalleConfig, dalleDataIn, writeDalleData } from './tiny-runs.ts';
 
-/** Where images, dVAE, tokenizer and configuration will be before the first test, and the command that trains with them. */
-export function tinyDalle(name: string, steps: number) {
+/**
+ * A configuration, where its images, dVAE and tokenizer will be before the first test, and the command that trains so.
+ * @param prepare called once they are there: hooks of a file begin side by side
+ */
+export function tinyDalle(name: string, steps: number, prepare?: () => Promise<void>) {
   const root = mkdtempSync(join(tmpdir(), `mm-${name}-`));
   const data = dalleDataIn(root);
   const config = join(root, 'config.yaml');
+  const rhythm = { steps, evaluateEvery: 10, saveEvery: 5 };
+  writeFileSync(config, dumpConfig(dalleConfig(data, 3, rhythm)));
   before(async () => {
     await writeDalleData(root, 14);
-    const rhythm = { steps, evaluateEvery: 10, saveEvery: 5 };
-    writeFileSync(config, dumpConfig(dalleConfig(data, 3, rhythm)));
+    await prepare?.();
   });
   after(() => rmSync(root, { recursive: true }));
   const train = (

@@ -6,7 +6,8 @@
 //   });
 //   await step([{ x: firstHalf }, { x: secondHalf }], { rate });
 
-import type { CompileOptions, NamedTensors, OnHost } from './compiled.ts';
+import type { Examined } from '../graph/examine.ts';
+import type { CompileOptions, InputType, NamedTensors, OnHost } from './compiled.ts';
 import type { OpTime } from './op-times.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -24,7 +25,11 @@ export interface Replicated<Own, Shared, Each, Common> {
   ): Promise<Results<OnHost<Each>, OnHost<Common>>>;
   /** See `Compiled`. */
   firstNonFinite(own: readonly OnHost<Own>[], shared: OnHost<Shared>): Promise<string | undefined>;
+  /** See `Compiled`. */
+  examine(own: readonly InputTypes<Own>[], shared: InputTypes<Shared>): Examined;
 }
+
+type InputTypes<T> = { readonly [K in keyof T]: InputType };
 
 /** A replica's name among the inputs and results; the only replica's names are those of a function without replicas. */
 const nameOf = (name: string, replica: number, replicas: number): string =>
@@ -79,11 +84,14 @@ export function compileReplicated<
     },
     { ...options, deviceOf: (input) => deviceOf(input, names) },
   );
-  const inputsOf = (own: readonly OnHost<Own>[], shared: OnHost<Shared>): OnHost<NamedTensors> => {
+  const inputsOf = <Type extends InputType>(
+    own: readonly { readonly [K in keyof Own]: Type }[],
+    shared: { readonly [K in keyof Shared]: Type },
+  ): Readonly<Record<string, Type>> => {
     if (own.length !== names.length)
       throw new RangeError(`${name}: ${names.length} replicas, and inputs for ${own.length}`);
     ownKeys = Object.keys(own[0] as object);
-    return join(own, shared) as OnHost<NamedTensors>;
+    return join(own, shared) as unknown as Readonly<Record<string, Type>>;
   };
   const call = async (own: readonly OnHost<Own>[], shared: OnHost<Shared>, times?: OpTime[]) =>
     part(await compiled(inputsOf(own, shared), times), eachKeys) as unknown as Results<
@@ -93,6 +101,8 @@ export function compileReplicated<
   return Object.assign(call, {
     firstNonFinite: (own: readonly OnHost<Own>[], shared: OnHost<Shared>) =>
       compiled.firstNonFinite(inputsOf(own, shared)),
+    examine: (own: readonly InputTypes<Own>[], shared: InputTypes<Shared>) =>
+      compiled.examine(inputsOf(own, shared)),
   });
 }
 

@@ -22,8 +22,6 @@
 // See docs/ENGINE.md.
 
 import { setImmediate } from 'node:timers/promises';
-import { message } from '../../util/protobuf.ts';
-import { type ServerOptions, startServer } from '../distributed/server.ts';
 import { type Examined, examine } from '../graph/examine.ts';
 import { finiteChecks } from '../graph/finite.ts';
 import { Graph } from '../graph/graph.ts';
@@ -46,10 +44,10 @@ import {
   type OnHost,
   signatureOf,
 } from './compiled.ts';
-import { cpuDevicesFor, type DeviceRequest, deviceAt, hideOtherGpus, replicaDevices } from './devices.ts';
+import { type Connection, type ConnectionOptions, connect } from './connection.ts';
+import { deviceAt, hideOtherGpus, replicaDevices } from './devices.ts';
 import type { OpTime } from './op-times.ts';
-import { type ExplainFailure, type Feed, Session } from './session.ts';
-import { type SessionConfig, sessionConfig } from './session-config.ts';
+import { type Feed, Session } from './session.ts';
 
 /**
  * A run in one thread that took no longer last time blocks the caller: another thread costs 0.1 ms and a cold cache.
@@ -64,17 +62,13 @@ interface CachedFunction extends Built {
   lastRunMs: number;
 }
 
-export interface RuntimeOptions extends Omit<SessionConfig, 'cpuDevices' | 'isServed'> {
-  /** Devices for replicas of the training state (distributed/replicas.ts); one, that TensorFlow chooses, without them. */
-  readonly devices?: DeviceRequest | undefined;
+export interface RuntimeOptions extends ConnectionOptions {
   /** The place in `devices` of the only one that functions run on: see each-device.ts. */
   readonly at?: number | undefined;
-  /** Makes the session part of a network of workers: replicas are then those of all. */
-  readonly server?: ServerOptions | undefined;
   /** Workers that are not there, with a device each: functions can be examined for them, not run. */
   readonly imagined?: number | undefined;
-  /** The reason to report where a run fails. */
-  readonly explain?: ExplainFailure | undefined;
+  /** A runtime of which this one shares server, devices and variables; it has a server. */
+  readonly beside?: Runtime | undefined;
 }
 
 export class Runtime {
@@ -89,28 +83,25 @@ export class Runtime {
   /** Functions built, by scope. */
   readonly #scopes = new Map<string, number>();
   readonly #variables = new Map<string, Variable>();
+  readonly #connection: Connection;
+  /** Runtimes of single calls; see `compileSeldom`. */
+  readonly #beside = new Set<Runtime>();
   #functions = 0;
   #isClosed = false;
+  #cancellation: Error | undefined;
 
   /** @throws UsageError when a device of `devices` is missing; as `startServer` with a server */
-  constructor({ devices, at, server: network, imagined, explain, ...config }: RuntimeOptions = {}) {
+  constructor({ devices, at, server: network, imagined, explain, beside, ...config }: RuntimeOptions = {}) {
     hideOtherGpus(devices);
     useTensorFlow();
     this.#graph = new Graph();
-    const own = sessionConfig({
-      cpuDevices: cpuDevicesFor(devices),
-      isServed: network !== undefined,
-      ...config,
-    });
-    const server = network && startServer(this.#graph.api, network, own);
-    this.#session = new Session(this.#graph, server ? message(own, server.config) : own, {
-      target: server?.target,
-      explain,
-    });
+    const own = { devices, server: network, explain, ...config };
+    this.#connection = beside ? beside.#connection : connect(this.#graph.api, own);
+    this.#session = new Session(this.#graph, this.#connection.config, this.#connection);
     const place = network
       ? { rank: network.rank, workers: network.addresses.length }
       : { rank: 0, workers: imagined ?? 1 };
-    const replicas = replicaDevices(devices, this.devices, place);
+    const replicas = beside ? beside.#replicas : replicaDevices(devices, this.devices, place);
     this.deviceCount = replicas.names.length;
     this.#replicas = at === undefined ? replicas : deviceAt(replicas, at);
     this.#mayBlock = at === undefined || this.deviceCount === 1;
@@ -231,6 +222,29 @@ export class Runtime {
     return Object.assign(compiled, { firstNonFinite, examine: examineFor });
   }
 
+  /**
+   * As `compile`, for a function that is called seldom. A server places the whole graph of a session anew for each
+   * function that is added, and keeps what it made of it (docs/LOG.md): there, the function gets a separate graph and
+   * session for each call.
+   */
+  compileSeldom<Inputs extends NamedTensors, Outputs extends NamedTensors>(
+    name: string,
+    body: (inputs: Inputs) => Outputs,
+  ): (inputs: OnHost<Inputs>) => Promise<OnHost<Outputs>> {
+    if (this.#connection.target === undefined) return this.compile(name, body);
+    return async (inputs) => {
+      if (this.#cancellation) throw this.#cancellation;
+      const own = new Runtime({ beside: this });
+      this.#beside.add(own);
+      try {
+        return await own.compile(name, body)(inputs);
+      } finally {
+        this.#beside.delete(own);
+        await own.close();
+      }
+    };
+  }
+
   /** The name, or with a number behind it where a function of that name was built before. */
   #scope(name: string): string {
     const built = this.#scopes.get(name) ?? 0;
@@ -251,7 +265,8 @@ export class Runtime {
 
   /** Ends the runs in flight; they and later ones fail with `reason`. */
   cancel(reason: Error): void {
-    this.#session.cancel(reason);
+    this.#cancellation ??= reason;
+    for (const runtime of [this, ...this.#beside]) runtime.#session.cancel(reason);
   }
 
   /** Waits for the runs in flight and frees the session and its variables. The runtime cannot be used afterwards. */

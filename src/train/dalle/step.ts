@@ -2,6 +2,7 @@
 
 import type { Cluster } from '../../cluster/cluster.ts';
 import type { DalleConfig } from '../../config/dalle.ts';
+import type { Examined } from '../../engine/graph/examine.ts';
 import { floatScalar, type HostTensor } from '../../engine/native/tensor.ts';
 import type { OpTime } from '../../engine/session/op-times.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
@@ -84,6 +85,11 @@ export class DalleStep {
   /** The first tensor of a step that is not finite, and the line that made it; undefined when all are finite. */
   firstNonFinite(batch: DalleStepBatch, key: HostTensor): Promise<string | undefined> {
     return this.#update.firstNonFinite(this.#parts(batch, key));
+  }
+
+  /** Builds an update without making it, and returns its nodes; not with gradient accumulation. */
+  examine(batch: DalleStepBatch, key: HostTensor): Examined {
+    return this.#update.examine(this.#parts(batch, key));
   }
 
   inputs({ count, text, image }: DalleStepBatch, key: HostTensor) {

@@ -5,6 +5,7 @@
 import type { Cluster } from '../../cluster/cluster.ts';
 import { eachReplica } from '../../engine/distributed/replicas.ts';
 import { sumAllOverReplicas } from '../../engine/distributed/sums.ts';
+import type { Examined } from '../../engine/graph/examine.ts';
 import { floatScalar, type HostTensor } from '../../engine/native/tensor.ts';
 import type { Compiled, NamedTensors, OnHost } from '../../engine/session/compiled.ts';
 import type { OpTime } from '../../engine/session/op-times.ts';
@@ -171,6 +172,16 @@ export class BatchUpdate<Part extends NamedTensors> {
       if (found !== undefined) return found;
     }
     return undefined;
+  }
+
+  /**
+   * Builds an update of one part on each device, without making it, and returns its nodes.
+   * @param parts of this worker
+   * @throws Error with gradient accumulation, whose updates are several functions
+   */
+  examine(parts: readonly OnHost<Part>[]): Examined {
+    if (this.#sums) throw new Error('an update by accumulation is not one function');
+    return this.#whole.examine(parts, { step: floatScalar(0), learningRate: floatScalar(0) });
   }
 
   /** The parts that run at once, one on each device. */

@@ -7,8 +7,9 @@ import { broadcast, isFirstReplica } from '../../engine/distributed/collectives.
 import { eachReplica } from '../../engine/distributed/replicas.ts';
 import { gatherSlices, ownSlice, sliceLength } from '../../engine/distributed/slices.ts';
 import { bucketsOf } from '../../engine/distributed/sums.ts';
+import { giveBackFreeMemory } from '../../engine/native/heap.ts';
 import { floatScalar, type HostTensor } from '../../engine/native/tensor.ts';
-import type { Compiled, NamedTensors } from '../../engine/session/compiled.ts';
+import type { Compiled, NamedTensors, OnHost } from '../../engine/session/compiled.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Tensor, tf } from '../../engine/tfjs/tf.ts';
 import type { Variable } from '../../engine/tfjs/variable.ts';
@@ -23,13 +24,15 @@ export const isSharded = ({ replicas }: Runtime, sharding: Sharding): boolean =>
 /** Parameters that are moved at once. */
 type Group = readonly (readonly [name: string, spec: ParameterSpec])[];
 
+type Gathering = (inputs: OnHost<NamedTensors>) => Promise<OnHost<NamedTensors>>;
+
 export class SlicedWeights {
   /** The whole parameters' specs, and the variables of the slices. */
   readonly entries: WeightEntries;
   readonly #runtime: Runtime;
   readonly #prefix: string;
   readonly #groups: readonly Group[];
-  #gather: readonly Compiled<NamedTensors, NamedTensors>[] | undefined;
+  #gather: readonly Gathering[] | undefined;
 
   constructor(runtime: Runtime, prefix: string, spec: SpecTree) {
     const { count } = runtime.replicas;
@@ -66,7 +69,7 @@ export class SlicedWeights {
   /** Sets all to 0, on the replicas of this process. */
   async clear(): Promise<void> {
     // Of constants alone TensorFlow would keep the zeros, beside the variables.
-    const clear = this.#runtime.compile(`${this.#prefix} at 0`, ({ zero }: { zero: Tensor }) => {
+    const clear = this.#runtime.compileSeldom(`${this.#prefix} at 0`, ({ zero }: { zero: Tensor }) => {
       eachReplica(() => {
         for (const variable of this.variables) variable.assign(tf.broadcastTo(zero, [...variable.shape]));
       });
@@ -105,10 +108,10 @@ export class SlicedWeights {
   }
 
   /** A function for each group; compiled once: a run saves many times. */
-  #gatherings(): readonly Compiled<NamedTensors, NamedTensors>[] {
+  #gatherings(): readonly Gathering[] {
     const isFirst = this.#runtime.replicas.first === 0;
     this.#gather ??= this.#groups.map((group, i) =>
-      this.#runtime.compile(`gather ${this.#prefix} ${i}`, (): NamedTensors => {
+      this.#runtime.compileSeldom(`gather ${this.#prefix} ${i}`, (): NamedTensors => {
         const [whole] = eachReplica(() => this.gathered(group));
         return isFirst ? Object.fromEntries(whole!) : {};
       }),
@@ -122,10 +125,13 @@ export class SlicedWeights {
    */
   async deal(read: ((name: string) => Promise<Float32Array>) | undefined): Promise<void> {
     for (const [i, group] of this.#groups.entries()) {
-      const deal = this.#runtime.compile(`deal ${this.#prefix} ${i}`, (whole: Record<string, Tensor>) => {
-        eachReplica(() => this.#take(group, (name) => whole[name] as Tensor));
-        return {};
-      });
+      const deal = this.#runtime.compileSeldom(
+        `deal ${this.#prefix} ${i}`,
+        (whole: Record<string, Tensor>) => {
+          eachReplica(() => this.#take(group, (name) => whole[name] as Tensor));
+          return {};
+        },
+      );
       const inputs: Record<string, HostTensor> = {};
       for (const [name, { shape }] of group)
         inputs[name] = {
@@ -140,7 +146,7 @@ export class SlicedWeights {
   /** Gives each replica its slices of the first one's whole parameters, which are freed. All workers call it together. */
   async divide({ entries }: { readonly entries: WeightEntries }): Promise<void> {
     for (const [i, group] of this.#groups.entries()) {
-      const divide = this.#runtime.compile(`divide ${this.#prefix} ${i}`, () => {
+      const divide = this.#runtime.compileSeldom(`divide ${this.#prefix} ${i}`, () => {
         eachReplica(() => {
           this.#take(group, (name) => entries.get(name)!.variable.read());
           if (isFirstReplica()) for (const [name] of group) entries.get(name)!.variable.destroy();
@@ -149,6 +155,7 @@ export class SlicedWeights {
       });
       await divide({});
     }
+    giveBackFreeMemory();
   }
 
   /** Sets this replica's slices from whole parameters. @param whole of the first replica */
@@ -205,6 +212,9 @@ export class ShownWeights {
     if (isShown === this.#isShown) return;
     this.#isShown = isShown;
     if (isShown) await this.#show({});
-    else if (this.#isFirst) await this.#hide({});
+    else if (this.#isFirst) {
+      await this.#hide({});
+      giveBackFreeMemory();
+    }
   }
 }
