@@ -22,7 +22,7 @@ await serve(async () => {
     batch: 1,
     settings: { temperature: 1, guidance: 16, topK: Math.min(256, generator.tokens.imageVocabulary) },
     frozen: true,
-    releases: true,
+    releases: async () => true,
   });
   const captionTokens = generator.tokenizer.encode('a red circle');
   return async (seed) => {

@@ -15,6 +15,7 @@ import { PRECISIONS } from '../../src/engine/graph/precision.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { useCallingThread } from '../../src/engine/session/threads.ts';
 import { openPipeline } from '../../src/inference/open-pipeline.ts';
+import type { Pipeline } from '../../src/inference/sampler/pipeline.ts';
 import { UsageError } from '../../src/util/errors.ts';
 import { megabytes } from './in-turn.ts';
 import { runScript } from './script.ts';
@@ -35,18 +36,23 @@ async function readThrough(path: string): Promise<void> {
 /** What a part of the work took. */
 interface Stage {
   readonly seconds: number;
-  /** Time of the processor, in all threads. */
+  /** Time of the processor, in all threads, and of it the system's. */
   readonly processor: number;
+  readonly system: number;
+  /** Pages of memory that were got when they were first touched. */
+  readonly faults: number;
   /** Read through the system's calls, from disk or memory. */
   readonly readMB: number;
 }
 
 function now(): Stage {
-  const { user, system } = process.cpuUsage();
+  const { userCPUTime, systemCPUTime, minorPageFault } = process.resourceUsage();
   const [, bytes = '0'] = /rchar: (\d+)/.exec(readFileSync('/proc/self/io', 'utf8')) ?? [];
   return {
     seconds: performance.now() / 1000,
-    processor: (user + system) / 1e6,
+    processor: (userCPUTime + systemCPUTime) / 1e6,
+    system: systemCPUTime / 1e6,
+    faults: minorPageFault,
     readMB: Number(bytes) / 2 ** 20,
   };
 }
@@ -54,6 +60,8 @@ function now(): Stage {
 const differences = (end: Stage, start: Stage): Stage => ({
   seconds: end.seconds - start.seconds,
   processor: end.processor - start.processor,
+  system: end.system - start.system,
+  faults: end.faults - start.faults,
   readMB: end.readMB - start.readMB,
 });
 
@@ -94,17 +102,22 @@ await runScript(async () => {
   const started = performance.now();
   const runtime = new Runtime();
   last = now();
-  const pipeline = await loadCheckpoint(path, { kind: 'dalle', warn: console.warn }, (checkpoint) =>
-    openPipeline(runtime, checkpoint, precision),
-  );
-  endStage('opening');
-  const opened = megabytes(process.pid, 'VmHWM') ?? 0;
   const prompt = 'a red circle';
-  const settings = { temperature: 1, guidance: 1, ...pipeline.generator.defaults };
   const stop = new AbortController();
-  const captionTokens = pipeline.encode(prompt, { truncate: true }).tokens;
+  const settingsOf = ({ generator }: Pipeline) => ({ temperature: 1, guidance: 1, ...generator.defaults });
+  const requestsOf = (pipeline: Pipeline) => {
+    const captionTokens = pipeline.encode(prompt, { truncate: true }).tokens;
+    return [{ prompt, captionTokens, seed: 1 }];
+  };
+  const pipeline = await loadCheckpoint(path, { kind: 'dalle', warn: console.warn }, (checkpoint) =>
+    openPipeline(runtime, checkpoint, precision, async (begun) => {
+      await begun.prepare(requestsOf(begun), settingsOf(begun), { batch: 1 });
+    }),
+  );
+  endStage('opening, with the prompt');
+  const opened = megabytes(process.pid, 'VmHWM') ?? 0;
   let first = 0;
-  const images = pipeline.generate([{ prompt, captionTokens, seed: 1 }], settings, {
+  const images = pipeline.generate(requestsOf(pipeline), settingsOf(pipeline), {
     batch: 1,
     signal: stop.signal,
     onToken: (done) => {
@@ -127,9 +140,10 @@ await runScript(async () => {
     console.log(JSON.stringify(report));
     return;
   }
-  for (const { name, seconds, processor, readMB } of stages)
+  for (const { name, seconds, processor, system, faults, readMB } of stages)
     console.log(
-      `${name}: ${seconds.toFixed(2)} s, ${processor.toFixed(2)} s of the processor, ${readMB.toFixed(0)} MB read`,
+      `${name}: ${seconds.toFixed(2)} s, ${processor.toFixed(2)} s of the processor (${system.toFixed(2)} of the ` +
+        `system), ${(faults / 1000).toFixed(0)} thousand page faults, ${readMB.toFixed(0)} MB read`,
     );
   console.log(
     `${precision}${values.cold ? ', file not in memory' : ''}: first token after ${first.toFixed(2)} s, ` +

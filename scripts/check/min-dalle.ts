@@ -22,6 +22,7 @@ import { Runtime } from '../../src/engine/session/runtime.ts';
 import { useCallingThread } from '../../src/engine/session/threads.ts';
 import type { Scalar, Tensor, Tensor1D, Tensor2D } from '../../src/engine/tfjs/tf.ts';
 import { openDalleMini } from '../../src/inference/dalle-mini/generator.ts';
+import { clearedOnce } from '../../src/inference/sampler/kv-table.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -75,14 +76,10 @@ try {
 
   // The two rows of guidance, step by step, as the sampler has them.
   const rows = tokens.openRows(runtime, 'check', 2);
-  const clear = runtime.compile('clear', ({ zero }: { zero: Tensor }) => {
-    rows.clear(zero as Scalar);
-    return {};
-  });
   const prompt = runtime.compile(
     'prompt',
     ({ text, row }: Record<'text' | 'row', Tensor>) => {
-      rows.prompt(text as Tensor2D, undefined, row as Scalar);
+      for (const part of rows.prompt) part.run({ text_1T: text as Tensor2D, row: row as Scalar });
       return {};
     },
     { precision },
@@ -94,7 +91,7 @@ try {
     }),
     { inOneThread: true, precision, frozen: tokens.variables, releases: true },
   );
-  await clear({ zero: { dtype: 'float32', shape: [], data: new Float32Array(1) } });
+  await clearedOnce(runtime, 'check', rows.variables)();
   for (const [row, ids] of [wanted.ids[0], []].entries()) {
     const text = tokens.textInput(ids);
     await prompt({ text: { dtype: 'int32', shape: [1, text.length], data: text }, row: intScalar(row) });

@@ -22,6 +22,7 @@ import { primeTokens } from './prime.ts';
 import { EncodedPrompts } from './prompts.ts';
 import { namedSettings, type Recipe, readRecipe, toMetadata } from './recipe.ts';
 import { assertSameModel, withRecipe } from './repeat.ts';
+import { batchOf, type Conditions, requestsOf } from './requests.ts';
 
 /** A finished image. */
 export interface SampledImage {
@@ -65,14 +66,12 @@ export async function* sample(options: SampleOptions): AsyncGenerator<SampledIma
   const path = modelPath(resolved, recipe);
   const clipCheckpoint = clip === undefined ? undefined : await readCheckpoint(clip, { kind: 'clip', warn });
   useCallingThread();
-  const { checkpoint, runtimes, pipelines } = await loadCheckpoint(path, { kind: 'dalle', warn }, (found) =>
-    openGenerators(found, resolved),
+  const opened = await loadCheckpoint(path, { kind: 'dalle', warn }, (found) =>
+    openGenerators(found, resolved, recipe),
   );
+  const { checkpoint, runtimes, pipelines, conditions } = opened;
   const [runtime] = runtimes;
-  const [pipeline] = pipelines;
   try {
-    if (recipe) assertSameModel(recipe, pipeline.generator, checkpoint.path, resolved.like as string);
-    const conditions = await conditionsOf(pipeline, resolved, recipe);
     const { candidates } = choiceOf(resolved);
     if (conditions.settings.topK === 1 && candidates > 1)
       warn(`top-k 1 leaves nothing to chance: the ${candidates} images of a prompt are equal`);
@@ -83,16 +82,30 @@ export async function* sample(options: SampleOptions): AsyncGenerator<SampledIma
   }
 }
 
-/** The pipelines of a checkpoint, one on each device, and their runtimes, which the caller closes. */
-async function openGenerators(
-  checkpoint: Checkpoint,
-  { devices, precision = DEFAULTS.precision }: SampleOptions,
-) {
+/**
+ * The pipelines of a checkpoint, one on each device, and their runtimes, which the caller closes. Where one device is to
+ * sample images for known prompts, it processes the first ones while the weights are loaded.
+ */
+async function openGenerators(checkpoint: Checkpoint, options: SampleOptions, recipe: Recipe | undefined) {
+  const { devices, precision = DEFAULTS.precision, prompts = [], complete = [], signal } = options;
   const runtimes = runtimesOn(parseDevices(devices));
+  let conditions: Conditions | undefined;
+  const begin = async (pipeline: Pipeline): Promise<void> => {
+    if (recipe) assertSameModel(recipe, pipeline.generator, checkpoint.path, options.like as string);
+    conditions = await conditionsOf(pipeline, options, recipe);
+    if (runtimes.length > 1 || complete.length > 0) return;
+    const encoded = new EncodedPrompts(pipeline);
+    for (const prompt of prompts) encoded.add(prompt, options.truncate ?? false);
+    const requests = requestsOf(prompts, encoded, conditions, options);
+    const batch = batchOf(prompts.length, runtimes.length, options);
+    await pipeline.prepare(requests, conditions.settings, { batch, signal });
+  };
   try {
     await assertPrecision(runtimes[0], precision);
-    const pipelines = await onEachDevice(runtimes, (each) => openPipeline(each, checkpoint, precision));
-    return { checkpoint, runtimes, pipelines };
+    const pipelines = await onEachDevice(runtimes, (each) =>
+      openPipeline(each, checkpoint, precision, each === runtimes[0] ? begin : undefined),
+    );
+    return { checkpoint, runtimes, pipelines, conditions: conditions as unknown as Conditions };
   } catch (error) {
     await closeAll(runtimes);
     throw error;
@@ -108,15 +121,6 @@ function modelPath({ dalle, like }: SampleOptions, recipe: Recipe | undefined): 
     ...(like !== undefined && { where: like }),
     fix: 'set `dalle` to a checkpoint or run of mm train-dalle',
   });
-}
-
-/** What all images of a call have in common. */
-interface Conditions {
-  readonly settings: SampleSettings;
-  /** Image tokens that every image begins with. */
-  readonly start: Int32Array | undefined;
-  /** Undefined for the empty caption. */
-  readonly negative: { readonly prompt: string; readonly tokens: readonly number[] } | undefined;
 }
 
 /** @throws UsageError, DataError for options that the model does not support */
@@ -165,8 +169,7 @@ async function* sampleWith(
   const { settings, start, negative } = conditions;
   const { prompts = [], complete = [], seed = DEFAULTS.seed, truncate = false, signal, onPreview } = options;
   const { candidates, kept } = choiceOf(options);
-  const batchFor = (count: number): number =>
-    Math.min(options.batchSize ?? DEFAULTS.batchSize, Math.ceil((count * candidates) / pipelines.length));
+  const batchFor = (count: number): number => batchOf(count, pipelines.length, options);
 
   const encoded = new EncodedPrompts(pipeline);
   for (const prompt of prompts) {
@@ -192,18 +195,7 @@ async function* sampleWith(
 
   const all = [...prompts, ...beginnings.keys()];
   const choice = choiceFor(all);
-  const requests = all.flatMap((prompt) =>
-    Array.from(
-      { length: candidates },
-      (_, i): GenerateRequest => ({
-        prompt,
-        captionTokens: encoded.tokens(prompt),
-        seed: seed + i,
-        ...(negative && { negative: negative.tokens }),
-        ...(start && { start }),
-      }),
-    ),
-  );
+  const requests = requestsOf(all, encoded, conditions, options);
   const preview = onPreview && new Preview(pipeline.generator.codec, requests, onPreview);
   try {
     const images = generate(pipelines, requests, settings, batchFor(all.length), options, preview);

@@ -1,15 +1,17 @@
 // An opened checkpoint folder: its state, its configuration, and its tensors, which are read on demand. Tensors are
-// verified by the hash of their whole file: in the same pass where all are read in turn, before where only some are.
+// verified by the checksums of their whole file: in the same pass where all are read in turn, before where only some
+// are.
 
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { z } from 'zod';
 import { loadConfig } from '../config/load.ts';
 import { DataError } from '../util/errors.ts';
+import { checkOf, type FileRecord } from './checksum.ts';
 import type { TensorData } from './dtype.ts';
 import { widen } from './half.ts';
 import { type Expected, matchTensors } from './match.ts';
-import { type Allocate, type FileRecord, SafetensorsFile } from './safetensors.ts';
+import { type Allocate, SafetensorsFile } from './safetensors.ts';
 import {
   type CheckpointState,
   CONFIG_FILE,
@@ -37,7 +39,7 @@ export interface TensorOptions {
 export class Checkpoint {
   readonly path: string;
   readonly state: CheckpointState;
-  /** Parts whose hashes were compared. */
+  /** Parts whose checksums were compared. */
   readonly #verified = new Set<Part>();
   #dvae: Promise<Checkpoint> | undefined;
 
@@ -46,7 +48,7 @@ export class Checkpoint {
     this.state = state;
   }
 
-  /** Opens a folder, with all verified but the hashes of its tensors; see `verifyFolder`. */
+  /** Opens a folder, with all verified but the checksums of its tensors; see `verifyFolder`. */
   static async open(path: string, needed: { readonly optimizer: boolean }): Promise<Checkpoint> {
     return new Checkpoint(path, await verifyFolder(path, needed));
   }
@@ -138,9 +140,9 @@ export class Checkpoint {
     part: Part,
     { expected, isExpected = () => true, allocate }: TensorOptions,
   ): ReturnType<Checkpoint['tensors']> {
-    const hash = this.#verified.has(part) ? undefined : createHash('sha256');
+    const check = this.#verified.has(part) ? undefined : checkOf(this.#record(part));
     const verify = (): void => {
-      if (hash && hash.digest('hex') !== this.#record(part).sha256) throw changed(path);
+      if (check?.matches() === false) throw changed(path);
       this.#verified.add(part);
     };
     const file = await SafetensorsFile.open(path);
@@ -150,7 +152,7 @@ export class Checkpoint {
         matchTensors(new Map([...infos].filter(([name]) => isExpected(name))), expected, path);
       let left = infos.size;
       if (left === 0) verify();
-      for await (const [name, tensor] of file.inOrder(allocate, (bytes) => hash?.update(bytes))) {
+      for await (const [name, tensor] of file.inOrder(allocate, (bytes) => check?.update(bytes))) {
         if (--left === 0) verify();
         yield [name, allocate ? tensor : widen(tensor)];
       }

@@ -1,9 +1,9 @@
 // Safetensors files, written tensor by tensor and read by name: the whole file is never in memory.
 
-import { createHash } from 'node:crypto';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { DataError } from '../util/errors.ts';
 import { readError, storageError } from '../util/files.ts';
+import { type FileRecord, pieceChecksums, sha256 } from './checksum.ts';
 import {
   bytesPerElement,
   ELEMENT_TYPES,
@@ -38,12 +38,6 @@ export interface TensorSource extends TensorInfo {
 
 /** Makes a tensor that is filled afterwards. */
 export type Allocate = (dtype: TensorType, shape: readonly number[]) => TensorData | undefined;
-
-/** Length and SHA-256 (hex) of a written file. */
-export interface FileRecord {
-  readonly bytes: number;
-  readonly sha256: string;
-}
 
 /** Byte ranges of the tensors; the widest elements come first, so that each tensor is aligned to its type. */
 function placeTensors(tensors: readonly (readonly [string, TensorSource])[]) {
@@ -80,7 +74,7 @@ export async function writeSafetensors(
     placements.map(({ name, placed }) => [name, placed]),
     metadata,
   );
-  const hash = createHash('sha256');
+  const [hash, pieces] = [sha256(), pieceChecksums()];
   const temporary = `${path}.tmp`;
   let written = 0;
   try {
@@ -89,6 +83,7 @@ export async function writeSafetensors(
       for (let start = 0; start < bytes.length; start += CHUNK_BYTES) {
         const chunk = bytes.subarray(start, start + CHUNK_BYTES);
         hash.update(chunk);
+        pieces.update(chunk);
         await file.writeFile(chunk);
         written += chunk.length;
       }
@@ -108,7 +103,7 @@ export async function writeSafetensors(
     await rm(temporary, { force: true });
     throw storageError(error, path);
   }
-  return { bytes: written, sha256: hash.digest('hex') };
+  return { bytes: written, sha256: hash.digest(), crc32: pieces.digest() };
 }
 
 /** A part of a tensor to read. */

@@ -1,4 +1,4 @@
-// state.json: the kind of a checkpoint, where its run stood, and the length and hash of every other file.
+// state.json: the kind of a checkpoint, where its run stood, and the length and checksums of every other file.
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -39,6 +39,13 @@ const FILES = [
 ] as const;
 export type FileName = (typeof FILES)[number];
 
+/** See `FileRecord`. Files of tensors had no `crc32` at first; who does not know it compares `sha256`. */
+const fileSchema = z.object({
+  bytes: z.int().min(0),
+  sha256: z.string().length(64),
+  crc32: z.string().optional(),
+});
+
 const formatSchema = z.object({ format: z.literal('mm-checkpoint'), version: z.int().positive() });
 
 const stateSchema = formatSchema.extend({
@@ -50,7 +57,7 @@ const stateSchema = formatSchema.extend({
   dataPosition: z.json(),
   /** The last validation metrics; null for values that were not finite. */
   metrics: z.record(z.string(), z.number().nullable()),
-  files: z.partialRecord(z.enum(FILES), z.object({ bytes: z.int().min(0), sha256: z.string().length(64) })),
+  files: z.partialRecord(z.enum(FILES), fileSchema),
 });
 
 /** `version` is the one of the folder's files. */

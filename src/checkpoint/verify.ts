@@ -1,11 +1,9 @@
-// Verifies the files of a checkpoint folder against the lengths and hashes in its state.json.
+// Verifies the files of a checkpoint folder against the lengths and checksums in its state.json.
 
-import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
-import type { FileRecord } from './safetensors.ts';
+import { checkOf, type FileRecord } from './checksum.ts';
 import {
   type CheckpointState,
   DamagedCheckpointError,
@@ -32,17 +30,17 @@ async function verifyLength(path: string, record: FileRecord): Promise<void> {
   }
 }
 
-/** Checks one file's length, then its hash. Throws DamagedCheckpointError. */
+/** Checks one file's length, then its checksum. Throws DamagedCheckpointError. */
 export async function verifyFile(path: string, record: FileRecord): Promise<void> {
   await verifyLength(path, record);
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(path, { highWaterMark: 2 ** 20 }), hash);
-  if (hash.digest('hex') !== record.sha256) throw changed(path);
+  const check = checkOf(record);
+  for await (const bytes of createReadStream(path, { highWaterMark: 2 ** 20 })) check.update(bytes);
+  if (!check.matches()) throw changed(path);
 }
 
 /**
  * Reads the state of the checkpoint in `folder` and verifies its files, including a DALL·E checkpoint's dVAE: of those
- * that hold tensors the lengths alone, as `Checkpoint` verifies their hashes where they are read.
+ * that hold tensors the lengths alone, as `Checkpoint` verifies their checksums where they are read.
  * @param optimizer whether to verify the files that only training needs; without it they may be missing
  * @throws DamagedCheckpointError naming the file; DataError when a newer version of mm wrote it
  */

@@ -8,7 +8,8 @@ import type { ModelKind } from '../config/kind.ts';
 import { dumpStoredConfig } from '../config/load.ts';
 import { writeFileAtomic, writeFolderAtomic } from '../util/files.ts';
 import type { Checkpoint } from './checkpoint.ts';
-import { type FileRecord, type TensorSource, writeSafetensors } from './safetensors.ts';
+import type { FileRecord } from './checksum.ts';
+import { type TensorSource, writeSafetensors } from './safetensors.ts';
 import {
   type CheckpointState,
   CONFIG_FILE,

@@ -27,6 +27,13 @@ export interface WeightStorage {
   readonly keeps?: (name: string) => boolean;
 }
 
+export interface LoadOptions {
+  /** Values that are held before they are set. */
+  readonly chunkBytes?: number;
+  /** Called with those that are set. */
+  readonly onSet?: (variables: readonly Variable[]) => void;
+}
+
 /** Parameters by dotted name. */
 export type WeightEntries = ReadonlyMap<string, WeightEntry>;
 
@@ -68,9 +75,15 @@ export class Weights<S extends SpecTree = SpecTree> {
     return new Map([...this.entries].filter(([, { spec }]) => spec.trained));
   }
 
-  /** The parameters as tensors; only inside a compiled function. */
-  read(): Parameters<S> {
-    return unflatten(this.spec, (name) => this.#entry(name).variable.read());
+  /**
+   * The parameters as tensors; only inside a compiled function.
+   * @param names of those that the function uses, all by default; the others are undefined
+   */
+  read(names?: ReadonlySet<string>): Parameters<S> {
+    return unflatten(this.spec, (name) => {
+      const isUsed = names?.has(name) ?? true;
+      return (isUsed ? this.#entry(name).variable.read() : undefined) as Tensor;
+    });
   }
 
   /** Initializes every parameter. Values depend only on the seed, the prefix and the parameter's name. */
@@ -105,12 +118,11 @@ export class Weights<S extends SpecTree = SpecTree> {
   /**
    * Sets all parameters from tensors that come one by one, so that the values are not in memory twice.
    * @param values each parameter, in its shape and any order, of 16 or 32 bits; others are passed over
-   * @param chunkBytes values that are held before they are set
    * @throws RangeError when one is missing or of another shape
    */
   async loadEach(
     values: AsyncIterable<readonly [name: string, value: HostTensor]>,
-    chunkBytes = CHUNK_BYTES,
+    { chunkBytes = CHUNK_BYTES, onSet }: LoadOptions = {},
   ): Promise<void> {
     const missing = new Set(this.entries.keys());
     let held = new Map<string, HostTensor>();
@@ -119,7 +131,11 @@ export class Weights<S extends SpecTree = SpecTree> {
     // The values that come next are read while the last ones are set.
     const flush = async (): Promise<void> => {
       await setting;
-      if (held.size > 0) setting = this.#assign([...held.keys()], held);
+      const names = [...held.keys()];
+      if (held.size > 0)
+        setting = this.#assign(names, held).then(() =>
+          onSet?.(names.map((name) => this.#entry(name).variable)),
+        );
       setting.catch(() => {}); // thrown when it is awaited
       held = new Map();
       bytes = 0;

@@ -51,9 +51,10 @@ export class SlowModel {
     return { dtype: 'float32', shape: tensor.shape, data: tensor.dataSync() as Float32Array };
   }
 
+  /** A sampler whose prompts go through one layer after the other, as those of large models do. */
   async sampler(batch: number, settings: Partial<SampleSettings> = {}): Promise<Sampler> {
     const { runtime, weights } = await this.#open();
-    return new Sampler(runtime, 'test', dalleTokens(this.config, weights), {
+    return new Sampler(runtime, 'test', dalleTokens(this.config, weights, 'float32', 1), {
       batch,
       settings: { ...PLAIN, ...settings },
       frozen: true,

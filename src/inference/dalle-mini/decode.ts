@@ -14,6 +14,7 @@ import {
   type Tensor4D,
   tf,
 } from '../../engine/tfjs/tf.ts';
+import type { Variable } from '../../engine/tfjs/variable.ts';
 import { imageLength } from '../../models/dalle-mini/config.ts';
 import {
   type AttentionParameters,
@@ -34,10 +35,13 @@ import { layerNorm } from '../../nn/layer-norm.ts';
 import { linear } from '../../nn/linear.ts';
 import type { Weights } from '../../nn/weights.ts';
 import { padToMultipleOf16 } from '../padding.ts';
-import type { TokenRows } from '../sampler/generator.ts';
-import { clearTables, KvTable } from '../sampler/kv-table.ts';
+import type { PromptInputs, PromptPart, TokenRows } from '../sampler/generator.ts';
+import { KvTable } from '../sampler/kv-table.ts';
 
 type Tables = Readonly<Record<keyof KeyValues, KvTable>>;
+
+/** Weights of the text's pass. */
+const PROMPT_WEIGHTS = /^encoder\.|^decoder\..*\.cross_attention\.(key|value)\./;
 
 export interface DalleMiniRowsOptions {
   readonly config: DalleMiniConfig;
@@ -76,8 +80,8 @@ export class DalleMiniRows implements TokenRows {
     this.#mask = new KvTable(runtime, `${name}/text_mask`, [rows, 1, 1, textPositions], 0);
   }
 
-  clear(zero: Scalar): void {
-    clearTables(this.#tables(), zero);
+  get variables(): Variable[] {
+    return this.#tables().map(({ variable }) => variable);
   }
 
   repeat(from_R: Tensor1D): void {
@@ -85,9 +89,17 @@ export class DalleMiniRows implements TokenRows {
   }
 
   /** Reads the text alone: see `TokenModel.startToken`. */
-  prompt(text_1T: Tensor2D, _image: Tensor2D | undefined, row: Scalar): undefined {
+  get prompt(): readonly [PromptPart] {
+    const used = [...this.#weights.entries].filter(([name]) => PROMPT_WEIGHTS.test(name));
+    const names = new Set(used.map(([name]) => name));
+    return [
+      { weights: used.map(([, { variable }]) => variable), run: (inputs) => this.#prompt(inputs, names) },
+    ];
+  }
+
+  #prompt({ text_1T, row }: PromptInputs, names: ReadonlySet<string>): Record<never, Tensor> {
     const config = this.#config;
-    const { encoder, decoder } = this.#weights.read();
+    const { encoder, decoder } = this.#weights.read(names);
     const missing = padToMultipleOf16(config.textLength) - config.textLength;
     const padded_1T = tf.pad(
       text_1T,
@@ -104,6 +116,7 @@ export class DalleMiniRows implements TokenRows {
       own.keys_BAKd.writeRow(row, keys_BAKd);
       own.values_BAKd.writeRow(row, values_BAKd);
     }
+    return {};
   }
 
   step(token_R: Tensor1D, place: Scalar): Tensor2D {

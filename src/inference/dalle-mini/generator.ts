@@ -9,7 +9,8 @@ import { type DalleMiniSpec, dalleMiniSpec } from '../../models/dalle-mini/model
 import { Weights } from '../../nn/weights.ts';
 import { loadTokenizer } from '../../tokenizers/load.ts';
 import { DvaeCodec } from '../dvae/codec.ts';
-import { type Generator, LoadedWeights, type TokenModel } from '../sampler/generator.ts';
+import type { Generator, TokenModel } from '../sampler/generator.ts';
+import { loadedWeights } from '../sampler/loaded-weights.ts';
 import { DalleMiniRows } from './decode.ts';
 
 /** Weights of products that steps alone compute, and the decoder's vectors. */
@@ -32,11 +33,11 @@ export const dalleMiniTokens = (
 });
 
 /**
- * Opens a checkpoint.
+ * Opens a checkpoint. Its weights are being loaded when it returns.
  * @param precision type of the products, and in which weights and KV cache are kept
- * @throws DataError when its weights do not fit its configuration
+ * @throws DataError when it lacks a part, or its configuration is not one
  */
-export async function openDalleMini(
+export async function beginDalleMini(
   runtime: Runtime,
   checkpoint: Checkpoint,
   precision: Precision = 'float32',
@@ -49,17 +50,25 @@ export async function openDalleMini(
     // Its product is in float32: guidance multiplies the rounding of logits.
     keeps: (name) => name === 'decoder.head.weight',
   });
-  const load = () => weights.loadEach(checkpoint.tensors(checkpoint.bestPart, weights.fileOptions));
-  await load();
   return {
     what: 'DALL·E mini',
     hash: hashOf(checkpoint),
     tokenizer,
     textLength: promptLength(model),
-    tokens: { ...dalleMiniTokens(model, weights, precision), loaded: new LoadedWeights(load) },
+    tokens: { ...dalleMiniTokens(model, weights, precision), loaded: loadedWeights(weights, checkpoint) },
     codec,
     defaults: sample,
     // Its training left captions out, so that guidance has its unconditional side.
     checkSettings() {},
   };
+}
+
+/**
+ * Opens a checkpoint as `beginDalleMini` does, and loads its weights.
+ * @throws DataError when they do not fit its configuration
+ */
+export async function openDalleMini(...given: Parameters<typeof beginDalleMini>): Promise<Generator> {
+  const generator = await beginDalleMini(...given);
+  await generator.tokens.loaded?.all();
+  return generator;
 }

@@ -44,7 +44,7 @@ export class CaptionCompleter implements CaptionCompletion {
     const sampleNext = (logits_1V: Tensor2D, key: Tensor) => ({
       tokens: sampleTokens(logits_1V, tf.reshape(key, [1, 2]), settings),
     });
-    this.#clear = clearedOnce(runtime, name, (zero) => cache.clear(zero));
+    this.#clear = clearedOnce(runtime, name, cache.variables);
     this.#first = runtime.compile(
       `${name}: beginning`,
       ({ text, count, key }: Inputs<'text' | 'count' | 'key'>) => {

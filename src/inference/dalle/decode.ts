@@ -1,6 +1,6 @@
 // Decoding an image or a caption token by token. Each step computes one position; the KV cache of earlier positions
 // belongs to the caller.
-//   B batch, T text positions, J given image tokens, I image tokens, N cached positions, K cached positions attended to,
+//   B batch, T text positions, I image tokens, N cached positions, K cached positions attended to,
 //   D width of the stream, d width of a head, V vocabulary
 
 import type { AttentionKind, DalleModelConfig } from '../../config/dalle-model.ts';
@@ -36,23 +36,6 @@ import {
   type StepOptions,
 } from '../../nn/transformer.ts';
 import { padToMultipleOf16 } from '../padding.ts';
-
-/**
- * Processes a prompt in one pass: the logits of the next image token, and the KV cache of the prompt's positions,
- * [B, …, T + 1 + J, …].
- * @param image_BJ int32, the given first tokens of the image
- */
-export function prefill(
-  p: DalleParameters,
-  text_BT: Tensor2D,
-  config: DalleModelConfig,
-  image_BJ?: Tensor2D,
-): { readonly logits_BV: Tensor2D; readonly cache: DalleCache } {
-  const { x_BND, cache } = transform(p, text_BT, image_BJ, config);
-  const [batch, positions, width] = x_BND.shape;
-  const last_BD = tf.reshape(tf.slice(x_BND, [0, positions - 1, 0]), [batch, width]);
-  return { logits_BV: imageLogits(p, last_BD) as Tensor2D, cache };
-}
 
 /**
  * Processes the beginning of a caption in one pass: the logits of the next text token, and the KV cache,

@@ -6,7 +6,7 @@ import { type DalleCheckpointConfig, dalleCheckpointSchema } from '../../config/
 import type { DalleModelConfig } from '../../config/dalle-model.ts';
 import type { Precision } from '../../engine/graph/precision.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
-import type { Scalar, Tensor1D, Tensor2D } from '../../engine/tfjs/tf.ts';
+import type { Scalar, Tensor1D } from '../../engine/tfjs/tf.ts';
 import {
   imageLength,
   maxCaptionTokens,
@@ -20,11 +20,13 @@ import { loadTokenizer } from '../../tokenizers/load.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { UsageError } from '../../util/errors.ts';
 import { DvaeCodec } from '../dvae/codec.ts';
-import { type CaptionModel, type Generator, LoadedWeights, type TokenModel } from '../sampler/generator.ts';
+import type { CaptionModel, Generator, TokenModel } from '../sampler/generator.ts';
+import { loadedWeights } from '../sampler/loaded-weights.ts';
 import type { SampleSettings } from '../sampler/sampling.ts';
 import { CaptionCompleter } from './complete.ts';
-import { cachedImageTokens, decodeStep, placeInCache, prefill } from './decode.ts';
+import { cachedImageTokens, decodeStep, placeInCache } from './decode.ts';
 import { KvCache } from './kv-cache.ts';
+import { PART_BYTES, promptParts } from './prompt.ts';
 
 /** Weights of products of steps, and vectors. */
 const STEP_WEIGHTS = /^(blocks|norm|head_norm|image_head)\b/;
@@ -36,11 +38,15 @@ export const dalleStorage = (type: Precision): WeightStorage => ({
   keeps: (name) => /^(text|image)_(head|embedding)\b/.test(name),
 });
 
-/** The joint Transformer, as the sampler sees it. */
+/**
+ * The joint Transformer, as the sampler sees it.
+ * @param partBytes the least weights of a part of a prompt's pass
+ */
 export const dalleTokens = (
   config: DalleModelConfig,
   weights: Weights<DalleSpec>,
   precision: Precision = 'float32',
+  partBytes = PART_BYTES,
 ): TokenModel => ({
   precision,
   imageLength: imageLength(config),
@@ -54,13 +60,9 @@ export const dalleTokens = (
     const sizes = { rows, prefix, positions: cachedImageTokens(config) };
     const cache = new KvCache(runtime, name, config, sizes, precision);
     return {
-      clear: (zero) => cache.clear(zero),
+      variables: cache.variables,
       repeat: (from_R) => cache.repeatRows(from_R),
-      prompt(text_1T: Tensor2D, image_1J: Tensor2D | undefined, row: Scalar) {
-        const done = prefill(weights.read(), text_1T, config, image_1J);
-        cache.writePrompt(done.cache, row);
-        return done.logits_BV;
-      },
+      prompt: promptParts(config, weights, cache, partBytes),
       step: (token_R: Tensor1D, place: Scalar) =>
         decodeStep(weights.read(), cache.view(placeInCache(place, config)), token_R, place, config),
     };
@@ -97,11 +99,11 @@ export class DalleGenerator implements Generator {
   }
 
   /**
-   * Opens a checkpoint: its EMA weights, or the last ones when it has none.
+   * Opens a checkpoint: its EMA weights, or the last ones when it has none. They are being loaded when it returns.
    * @param precision type of the products, and in which weights and KV cache are kept
-   * @throws DataError when they do not fit the checkpoint's configuration
+   * @throws DataError when it lacks a part, or its configuration is not one
    */
-  static async open(
+  static async begin(
     runtime: Runtime,
     checkpoint: Checkpoint,
     precision: Precision = 'float32',
@@ -110,10 +112,19 @@ export class DalleGenerator implements Generator {
     const codec = await DvaeCodec.open(runtime, await checkpoint.dvae());
     const tokenizer = await loadTokenizer(checkpoint.tokenizerFile);
     const weights = new Weights(runtime, 'dalle', dalleSpec(config.model), dalleStorage(precision));
-    const load = () => weights.loadEach(checkpoint.tensors(checkpoint.bestPart, weights.fileOptions));
-    await load();
-    const tokens = { ...dalleTokens(config.model, weights, precision), loaded: new LoadedWeights(load) };
+    const loaded = loadedWeights(weights, checkpoint);
+    const tokens = { ...dalleTokens(config.model, weights, precision), loaded };
     return new DalleGenerator(config, hashOf(checkpoint), codec, tokenizer, weights, tokens);
+  }
+
+  /**
+   * Opens a checkpoint as `begin` does, and loads its weights.
+   * @throws DataError when they do not fit the checkpoint's configuration
+   */
+  static async open(...given: Parameters<typeof DalleGenerator.begin>): Promise<DalleGenerator> {
+    const generator = await DalleGenerator.begin(...given);
+    await generator.tokens.loaded?.all();
+    return generator;
   }
 
   get textLength(): number {

@@ -6,11 +6,12 @@ import type { DalleModelConfig } from '../../config/dalle-model.ts';
 import type { Precision } from '../../engine/graph/precision.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Scalar, type Tensor1D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
+import type { Variable } from '../../engine/tfjs/variable.ts';
 import { headWidth, layerAttention } from '../../models/dalle/config.ts';
 import type { DalleCache } from '../../models/dalle/model.ts';
 import type { KeyValues } from '../../nn/attention.ts';
 import type { LayerCache } from '../../nn/transformer.ts';
-import { clearTables, KvTable } from '../sampler/kv-table.ts';
+import { KvTable } from '../sampler/kv-table.ts';
 import type { DalleCacheView } from './decode.ts';
 
 type LayerTables = Readonly<Partial<Record<keyof LayerCache, KvTable>>>;
@@ -63,14 +64,15 @@ export class KvCache {
     }));
   }
 
-  /** See `clearTables`. */
-  clear(zero: Scalar): void {
-    clearTables(this.#tables(), zero);
+  /** To be cleared before the first use: see `clearedOnce`. */
+  get variables(): Variable[] {
+    return this.#tables().map(({ variable }) => variable);
   }
 
-  /** Writes the cache of a prompt, parts of [1, …, L, …], into row `row`. */
-  writePrompt(prompt: DalleCache, row: Scalar): void {
-    for (const [layer, cache] of prompt.entries()) {
+  /** Writes the cache of a prompt in the layers from `first` on, parts of [1, …, L, …], into row `row`. */
+  writePrompt(prompt: DalleCache, row: Scalar, first = 0): void {
+    for (const [i, cache] of prompt.entries()) {
+      const layer = first + i;
       for (const [part, values] of Object.entries(cache) as [keyof LayerCache, Tensor4D][]) {
         const own = this.#layers[layer]?.[part] as KvTable;
         const [before, kept] = tf.split(values, [own.first, values.shape[2] - own.first], 2) as [

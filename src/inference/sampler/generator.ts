@@ -4,33 +4,12 @@
 
 import type { Precision } from '../../engine/graph/precision.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
-import type { Scalar, Tensor1D, Tensor2D } from '../../engine/tfjs/tf.ts';
+import type { Scalar, Tensor, Tensor1D, Tensor2D } from '../../engine/tfjs/tf.ts';
 import type { Variable } from '../../engine/tfjs/variable.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import type { DvaeCodec } from '../dvae/codec.ts';
+import type { LoadedWeights } from './loaded-weights.ts';
 import type { SampleSettings, SamplingSettings } from './sampling.ts';
-
-/** Weights that can be given back, and are loaded again for the next function that reads them. */
-export class LoadedWeights {
-  readonly #load: () => Promise<void>;
-  #areThere = true;
-
-  /** @param load sets them; it has done so once */
-  constructor(load: () => Promise<void>) {
-    this.#load = load;
-  }
-
-  /** To be called before each run of a function that reads them. */
-  async ensure(): Promise<void> {
-    if (!this.#areThere) await this.#load();
-    this.#areThere = true;
-  }
-
-  /** To be called after each run of a function that gives them back. */
-  givenBack(): void {
-    this.#areThere = false;
-  }
-}
 
 /** How the next image token is predicted. */
 export interface TokenModel {
@@ -57,17 +36,30 @@ export interface TokenModel {
   openRows(runtime: Runtime, name: string, rows: number): TokenRows;
 }
 
+export interface PromptInputs {
+  /** int32, see `textInput` */
+  readonly text_1T: Tensor2D;
+  /** int32, the first tokens of the image, if any are given */
+  readonly image_1J?: Tensor2D | undefined;
+  /** The row of the sampler that keeps what the next tokens need, int32. */
+  readonly row: Scalar;
+  /** What the part before returned. */
+  readonly stream?: Tensor | undefined;
+}
+
+/** A part of a prompt's pass, and the weights that it reads. */
+export interface PromptPart {
+  readonly weights: readonly Variable[];
+  /** @returns what the next part reads; of the last one the logits of the next token */
+  run(inputs: PromptInputs): { readonly stream?: Tensor; readonly logits_1V?: Tensor2D };
+}
+
 /** The rows of a sampler, each an image or its negative prompt. The methods are for bodies of compiled functions. */
 export interface TokenRows {
-  /** Fills the state with zeros, computed from the input `zero`: see `KvCache.clear`. */
-  clear(zero: Scalar): void;
-  /**
-   * Processes a prompt, and keeps what the next tokens need in row `row`.
-   * @param text_1T int32, see `textInput`
-   * @param image_1J int32, the first tokens of the image, if any are given
-   * @returns logits of the next token, [1, V]; undefined for a model with a `startToken`
-   */
-  prompt(text_1T: Tensor2D, image_1J: Tensor2D | undefined, row: Scalar): Tensor2D | undefined;
+  /** The state, which is zeros at first: see `clearedOnce`. */
+  readonly variables: readonly Variable[];
+  /** The pass of a prompt, in its order. The last part has the logits, unless the model has a `startToken`. */
+  readonly prompt: readonly PromptPart[];
   /** Replaces each row r by row from_R[r]. */
   repeat(from_R: Tensor1D): void;
   /**

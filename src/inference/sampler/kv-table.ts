@@ -4,10 +4,13 @@
 // A variable is a table with one line for each row, head and position, [R · A · N, d], because TensorFlow writes whole
 // lines of the first axis in place.
 
-import { floatScalar } from '../../engine/native/tensor.ts';
+import { PageTensor } from '../../engine/native/page-tensor.ts';
+import type { HostTensor } from '../../engine/native/tensor.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
 import type { Variable, VariableType } from '../../engine/tfjs/variable.ts';
+import { HOST_ARRAYS } from '../../util/element-types.ts';
+import { sizeOf } from '../../util/shape.ts';
 
 /** [R, A, N, d] */
 export class KvTable {
@@ -67,28 +70,27 @@ export class KvTable {
   }
 }
 
-/** A function that runs `clear` at its first call only, with the input of `clearTables`. */
+/**
+ * A function that fills variables with zeros at its first call only: positions of a cache that are not written yet must
+ * be finite. Large ones get memory where they are written, or read.
+ */
 export function clearedOnce(
   runtime: Runtime,
   name: string,
-  clear: (zero: Scalar) => void,
+  variables: readonly Variable[],
 ): () => Promise<void> {
-  const run = runtime.compile(`${name}: clear`, ({ zero }: { zero: Tensor }) => {
-    clear(zero as Scalar);
+  // Inputs, as tables that are written in place may not be constants.
+  const run = runtime.compile(`${name}: clear`, (zeros: Record<string, Tensor>) => {
+    for (const variable of variables) variable.assign(zeros[variable.name] as Tensor);
     return {};
   });
   let isClear = false;
   return async () => {
-    if (!isClear) await run({ zero: floatScalar(0) });
+    if (!isClear)
+      await run(Object.fromEntries(variables.map((variable) => [variable.name, zeros(variable)])));
     isClear = true;
   };
 }
 
-/**
- * Fills tables with zeros: positions that are not written yet must be finite.
- * @param zero an input. Tables that are written in place may neither be constants nor share a computed value
- */
-export function clearTables(tables: readonly KvTable[], zero: Scalar): void {
-  for (const [i, { variable }] of tables.entries())
-    variable.assign(tf.broadcastTo(tf.mul(zero, tf.scalar(i + 1)), [...variable.shape]));
-}
+const zeros = ({ dtype, shape }: Variable): HostTensor =>
+  PageTensor.allocate(dtype, shape) ?? { dtype, shape, data: new HOST_ARRAYS[dtype](sizeOf(shape)) };

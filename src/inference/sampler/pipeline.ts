@@ -142,7 +142,7 @@ export class Pipeline<G extends Generator = Generator> {
     const completer = captions.open(this.#runtime, `completer ${this.#samplers++}`, sampling);
     for (const beginning of beginnings) {
       const tokens = beginning.trim() === '' ? [] : this.encode(beginning, { option: 'complete' }).tokens;
-      await this.generator.tokens.loaded?.ensure();
+      await this.generator.tokens.loaded?.all();
       const completed = await completer.complete(tokens, seed, signal);
       // The model may have classes beyond the tokenizer's vocabulary.
       const known = completed.filter((token) => token < tokenizer.idCount);
@@ -169,9 +169,8 @@ export class Pipeline<G extends Generator = Generator> {
     options: GenerateOptions,
   ): AsyncGenerator<GeneratedImage> {
     this.generator.checkSettings(settings);
-    const { temperature, topK, topP, guidance } = settings;
-    const key = JSON.stringify({ temperature, topK, topP, guidance, batch: options.batch });
-    const sampler = this.#idle.get(key) ?? (await this.#openSampler(settings, requests, options.batch));
+    const key = samplerKey(settings, options.batch);
+    const sampler = this.#idle.get(key) ?? this.#openSampler(settings, requests, options.batch);
     this.#idle.delete(key);
     try {
       yield* this.#generate(sampler, requests, options);
@@ -180,15 +179,27 @@ export class Pipeline<G extends Generator = Generator> {
     }
   }
 
-  async #openSampler(
+  /**
+   * Processes the prompts of the first batch that `generate` will be called for with the same arguments; may begin while
+   * the weights are loaded.
+   * @throws UsageError as `Generator.checkSettings` does, the reason of `signal`, and what loading throws
+   */
+  async prepare(
+    requests: readonly GenerateRequest[],
     settings: SampleSettings,
-    requests: readonly SampleRequest[],
-    batch: number,
-  ): Promise<Sampler> {
+    { batch, signal }: GenerateOptions,
+  ): Promise<void> {
+    this.generator.checkSettings(settings);
+    const sampler = this.#openSampler(settings, requests, batch);
+    await sampler.prepare(requests.slice(0, batch), signal);
+    this.#idle.set(samplerKey(settings, batch), sampler);
+  }
+
+  #openSampler(settings: SampleSettings, requests: readonly SampleRequest[], batch: number): Sampler {
     const { tokens } = this.generator;
     const rows = settings.guidance === 1 ? batch : 2 * batch;
     // Weights that are read no more need not be held beside their packed copies.
-    const releases =
+    const releases = async () =>
       tokens.loaded !== undefined &&
       (tokens.startToken !== undefined || arePromptsReadOnce(requests, batch)) &&
       (await packsOnce(tokens.variables, rows, tokens.precision));
@@ -219,6 +230,9 @@ export class Pipeline<G extends Generator = Generator> {
     }
   }
 }
+
+const samplerKey = ({ temperature, topK, topP, guidance }: SampleSettings, batch: number): string =>
+  JSON.stringify({ temperature, topK, topP, guidance, batch });
 
 /** Whether each row of a sampler has one prompt in all batches. */
 function arePromptsReadOnce(requests: readonly SampleRequest[], batch: number): boolean {

@@ -9,7 +9,7 @@ import type { Runtime } from '../../engine/session/runtime.ts';
 import { inRowBlocks } from '../../engine/tfjs/row-blocks.ts';
 import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
 import { graphSeed } from '../../util/random.ts';
-import type { TokenModel } from './generator.ts';
+import type { PromptPart, TokenModel } from './generator.ts';
 import { clearedOnce } from './kv-table.ts';
 import { guided, type SampleSettings, sampleTokens } from './sampling.ts';
 
@@ -30,8 +30,10 @@ export interface SampleRequest {
  */
 const BLOCK = 4;
 
+type PromptTensors = Readonly<Record<'text' | 'image' | 'row', Tensor>> & { readonly stream?: Tensor };
 type StepInputs = { readonly place: Tensor; readonly last?: Tensor };
 type StepOutputs = { readonly tokens: Tensor };
+type Step = (inputs: OnHost<StepInputs>) => Promise<OnHost<StepOutputs>>;
 
 export interface SamplerOptions {
   /** Images sampled at a time. */
@@ -39,8 +41,11 @@ export interface SamplerOptions {
   readonly settings: SampleSettings;
   /** The weights do not change any more, which makes sampling faster. */
   readonly frozen?: boolean;
-  /** Gives the frozen weights back at the first step (`CompileOptions`); they are loaded again where they are needed. */
-  readonly releases?: boolean;
+  /**
+   * Asked at the first step: whether that gives the frozen weights back (`CompileOptions`). They are loaded again where
+   * they are needed.
+   */
+  readonly releases?: () => Promise<boolean>;
 }
 
 /** Samples the tokens of `batch` images at a time. An image is bit for bit the same in any batch. */
@@ -50,17 +55,20 @@ export class Sampler {
   readonly #rows: number;
   readonly #isGuided: boolean;
   readonly #isFrozen: boolean;
-  readonly #releases: boolean;
-  /** Whether a step has run, and packed the weights. */
-  #isPacked = false;
+  readonly #releases: () => Promise<boolean>;
   /** The prompt that each row holds, while weights do not change: steps leave it as it is. */
   #held: ReadonlyMap<number, string> = new Map();
   readonly #clear;
-  readonly #prompt: Compiled<Record<'text' | 'image' | 'row', Tensor>, Record<never, Tensor>>;
+  readonly #prompt: readonly {
+    readonly weights: PromptPart['weights'];
+    readonly run: Compiled<PromptTensors, { stream?: Tensor }>;
+  }[];
   readonly #repeat;
   readonly #keys;
   readonly #first;
-  readonly #next: Compiled<StepInputs, StepOutputs>;
+  readonly #compileStep: (releases: boolean) => Step;
+  /** From the first step on. */
+  #next: Step | undefined;
 
   /**
    * @param name prefix of its variables, unique in the runtime
@@ -69,7 +77,7 @@ export class Sampler {
     runtime: Runtime,
     name: string,
     model: TokenModel,
-    { batch, settings, frozen = false, releases = false }: SamplerOptions,
+    { batch, settings, frozen = false, releases = async () => false }: SamplerOptions,
   ) {
     this.#model = model;
     this.#batch = batch;
@@ -92,20 +100,24 @@ export class Sampler {
       return { tokens: tokens_B };
     };
 
-    this.#clear = clearedOnce(runtime, name, (zero) => {
-      state.clear(zero);
-      logits.assign(tf.broadcastTo(tf.neg(zero), [...logits.shape]));
-    });
-    this.#prompt = runtime.compile(
-      `${name}: prompt`,
-      ({ text, image, row }) => {
-        const start = (image.shape[1] as number) > 0 ? (image as Tensor2D) : undefined;
-        const logits_1V = state.prompt(text as Tensor2D, start, row as Scalar);
-        if (logits_1V) logits.writeRows(tf.reshape(row, [1]), logits_1V);
-        return {};
-      },
-      { inOneThread: true, precision },
-    );
+    this.#clear = clearedOnce(runtime, name, [...state.variables, logits]);
+    this.#prompt = state.prompt.map((part, i) => ({
+      weights: part.weights,
+      run: runtime.compile(
+        `${name}: prompt, part ${i + 1}`,
+        ({ text, image, row, stream }: PromptTensors) => {
+          const { logits_1V, ...next } = part.run({
+            text_1T: text as Tensor2D,
+            image_1J: (image.shape[1] as number) > 0 ? (image as Tensor2D) : undefined,
+            row: row as Scalar,
+            stream,
+          });
+          if (logits_1V) logits.writeRows(tf.reshape(row, [1]), logits_1V);
+          return next;
+        },
+        { inOneThread: true, precision },
+      ),
+    }));
     this.#repeat = runtime.compile(`${name}: shared prompts`, ({ from }: { from: Tensor }) => {
       state.repeat(from as Tensor1D);
       logits.assign(tf.gather(logits.read(), from as Tensor1D));
@@ -118,17 +130,15 @@ export class Sampler {
     this.#first = runtime.compile(`${name}: first token`, ({ place }: { place: Tensor }) =>
       sampleNext(logits.read() as Tensor2D, place),
     );
-    this.#next = runtime.compile(
-      `${name}: token`,
-      ({ place, last }) => {
-        const last_B = (last ?? tokens.read()) as Tensor1D;
-        const last_R = this.#isGuided ? tf.concat([last_B, last_B]) : last_B;
-        const before = tf.sub(place, tf.scalar(1, 'int32')) as Scalar;
-        const logits_RV = inRowBlocks(BLOCK, () => state.step(last_R as Tensor1D, before));
-        return sampleNext(logits_RV, place);
-      },
-      { inOneThread: true, precision, frozen: frozen ? model.variables : [], releases },
-    );
+    const step = ({ place, last }: StepInputs): StepOutputs => {
+      const last_B = (last ?? tokens.read()) as Tensor1D;
+      const last_R = this.#isGuided ? tf.concat([last_B, last_B]) : last_B;
+      const before = tf.sub(place, tf.scalar(1, 'int32')) as Scalar;
+      const logits_RV = inRowBlocks(BLOCK, () => state.step(last_R as Tensor1D, before));
+      return sampleNext(logits_RV, place);
+    };
+    const options = { inOneThread: true, precision, frozen: frozen ? model.variables : [] };
+    this.#compileStep = (releases) => runtime.compile(`${name}: token`, step, { ...options, releases });
   }
 
   /**
@@ -146,7 +156,8 @@ export class Sampler {
     const primed = this.#check(requests);
     const codes = new Int32Array(requests.length * count);
     for (const [r, { start }] of requests.entries()) if (start) codes.set(start, r * count);
-    await this.#processPrompts(requests, signal);
+    await this.prepare(requests, signal);
+    await this.#keys({ keys: this.#keysOf(requests) });
     const fedAll = this.#model.startToken !== undefined;
     for (let place = fedAll ? 0 : primed; place < count; place++) {
       signal?.throwIfAborted();
@@ -162,10 +173,22 @@ export class Sampler {
   }
 
   async #step(inputs: OnHost<StepInputs>): Promise<OnHost<StepOutputs>> {
-    const made = await this.#next(inputs);
-    this.#isPacked = true;
-    if (this.#releases) this.#model.loaded?.givenBack();
-    return made;
+    this.#next ??= await this.#openStep();
+    return this.#next(inputs);
+  }
+
+  async #openStep(): Promise<Step> {
+    const { loaded, variables } = this.#model;
+    const releases = await this.#releases();
+    await loaded?.all();
+    const step = this.#compileStep(releases);
+    if (!releases) return step;
+    return async (inputs) => {
+      const made = await step(inputs);
+      // In every run: weights that were loaded again meanwhile are given back too.
+      loaded?.givenBack(variables);
+      return made;
+    };
   }
 
   /** The tokens at a place of all images of the batch; at −1 the start token. */
@@ -196,10 +219,12 @@ export class Sampler {
     return primed;
   }
 
-  /** Processes the prompts into their rows, unless these hold them, and sets the random keys. */
-  async #processPrompts(requests: readonly SampleRequest[], signal: AbortSignal | undefined): Promise<void> {
+  /**
+   * Processes the prompts of requests into their rows, unless these hold them: `sample` does it, or finds it done. May
+   * begin while weights are loaded; it ends when those that it has read are known to be right.
+   */
+  async prepare(requests: readonly SampleRequest[], signal?: AbortSignal): Promise<void> {
     await this.#clear();
-    const { startToken, loaded } = this.#model;
     const prompts = this.#promptsOf(requests);
     if (prompts.some(({ row, name }) => this.#held.get(row) !== name)) {
       this.#held = new Map();
@@ -209,17 +234,24 @@ export class Sampler {
         signal?.throwIfAborted();
         const same = rows.get(name);
         if (same === undefined) {
-          if (startToken === undefined || !this.#isPacked) await loaded?.ensure();
-          await this.#prompt({ text: sequence(text), image: sequence(start), row: intScalar(row) });
+          await this.#processPrompt({ text: sequence(text), image: sequence(start), row: intScalar(row) });
         }
         from[row] = same ?? row;
         rows.set(name, from[row]);
       }
       if (from.some((same, row) => same !== row))
         await this.#repeat({ from: { dtype: 'int32', shape: [from.length], data: from } });
+      await this.#model.loaded?.verified();
       if (this.#isFrozen) this.#held = new Map(prompts.map(({ row, name }) => [row, name]));
     }
-    await this.#keys({ keys: this.#keysOf(requests) });
+  }
+
+  async #processPrompt(inputs: OnHost<Omit<PromptTensors, 'stream'>>): Promise<void> {
+    let made: { readonly stream?: HostTensor } = {};
+    for (const { weights, run } of this.#prompt) {
+      await this.#model.loaded?.some(weights);
+      made = await run({ ...inputs, ...made });
+    }
   }
 
   /** What each row reads first; equal prompts have equal names. */

@@ -75,6 +75,49 @@ function embedImage(p: DalleParameters, image_BJ: Tensor2D, { grid, width }: Dal
   return tf.add(tokens_BJD, tf.slice(positions_ID, 0, image_BJ.shape[1]));
 }
 
+/** The text and the given image tokens, before the first layer. */
+export function embed(
+  p: DalleParameters,
+  text_BT: Tensor2D,
+  image_BJ: Tensor2D | undefined,
+  config: DalleModelConfig,
+): Tensor3D {
+  const text_BND = embedText(p, text_BT);
+  const embedded = image_BJ ? tf.concat([text_BND, embedImage(p, image_BJ, config)], 1) : text_BND;
+  return config.stable ? (scaledGradient(embedded, EMBEDDING_GRADIENT) as Tensor3D) : embedded;
+}
+
+/** Consecutive layers, counted from 0. */
+export interface LayerRange {
+  readonly first: number;
+  readonly end: number;
+}
+
+/**
+ * The stream through consecutive layers; a reversible stack runs as a whole.
+ * @returns the stream, and the KV cache of each of the layers
+ */
+export function throughLayers(
+  p: DalleParameters,
+  x_BND: Tensor3D,
+  config: DalleModelConfig,
+  { first, end }: LayerRange,
+  training?: DalleTraining,
+): { x_BND: Tensor3D; cache: DalleCache } {
+  const positions = x_BND.shape[1];
+  const rotations = config.rotary ? rotation(streamLayout(config), headWidth(config), positions) : undefined;
+  const stack = stackOptions(config);
+  const layers = layerPatterns(config, positions).map((pattern, layer) => ({
+    ...stack,
+    pattern,
+    rotation: rotations,
+    training: training && layerTraining(layer, training),
+  }));
+  const blocks = blockParameters(p.blocks, config).slice(first, end);
+  const options = layers.slice(first, end);
+  return runStack(blocks, x_BND, options, config, training?.recompute ?? 'light', first);
+}
+
 /**
  * The text and the given image tokens through every layer.
  * @returns the normalized residual stream, and the KV cache of each layer
@@ -86,20 +129,9 @@ export function transform(
   config: DalleModelConfig,
   training?: DalleTraining,
 ): { x_BND: Tensor3D; cache: DalleCache } {
-  const text_BND = embedText(p, text_BT);
-  const embedded = image_BJ ? tf.concat([text_BND, embedImage(p, image_BJ, config)], 1) : text_BND;
-  const input_BND = config.stable ? (scaledGradient(embedded, EMBEDDING_GRADIENT) as Tensor3D) : embedded;
-  const positions = input_BND.shape[1];
-  const rotations = config.rotary ? rotation(streamLayout(config), headWidth(config), positions) : undefined;
-  const stack = stackOptions(config);
-  const layers = layerPatterns(config, positions).map((pattern, layer) => ({
-    ...stack,
-    pattern,
-    rotation: rotations,
-    training: training && layerTraining(layer, training),
-  }));
-  const blocks = blockParameters(p.blocks, config);
-  const { x_BND, cache } = runStack(blocks, input_BND, layers, config, training?.recompute ?? 'light');
+  const input_BND = embed(p, text_BT, image_BJ, config);
+  const all = { first: 0, end: config.layers };
+  const { x_BND, cache } = throughLayers(p, input_BND, config, all, training);
   return { x_BND: normalizeOutput(p, x_BND, config) as Tensor3D, cache };
 }
 

@@ -51,15 +51,19 @@ export function layerTraining(layer: number, training: DalleTraining): LayerTrai
   };
 }
 
-/** x_BND → BND, and the KV cache of each layer; none with `full`. */
+/**
+ * x_BND → BND, and the KV cache of each layer; none with `full`.
+ * @param first number of layers before these; a reversible stack runs as a whole
+ */
 export function runStack(
   blocks: readonly BlockParameters[],
   x_BND: Tensor3D,
   layers: readonly StreamOptions[],
   { reversible }: DalleModelConfig,
   recompute: Recompute,
+  first = 0,
 ): { readonly x_BND: Tensor3D; readonly cache: LayerCache[] } {
-  if (!reversible) return residualStream(blocks, x_BND, layers, recompute);
+  if (!reversible) return residualStream(blocks, x_BND, layers, recompute, first);
   if (recompute !== 'full') return runReversible(blocks, x_BND, saving(recompute, layers));
   return { x_BND: reversibleWithoutActivations(blocks, x_BND, layers), cache: [] };
 }

@@ -1,7 +1,7 @@
 // `sample` as a program calls it, on tiny models in this process.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -10,6 +10,7 @@ import type { SampleOptions } from '../../../src/api/options.ts';
 import { readRecipe } from '../../../src/api/recipe.ts';
 import { type SampledImage, sample } from '../../../src/api/sample.ts';
 import { readCheckpoint } from '../../../src/checkpoint/read.ts';
+import { RunCheckpoints } from '../../../src/checkpoint/run-checkpoints.ts';
 import { decodeImage } from '../../../src/data/decode.ts';
 import { Runtime } from '../../../src/engine/session/runtime.ts';
 import { openPipeline } from '../../../src/inference/open-pipeline.ts';
@@ -263,6 +264,23 @@ describe('like', () => {
 });
 
 describe('a program', () => {
+  test('damage that comes out while the prompt is processed makes no image: the checkpoint before does', async () => {
+    const run = join(root, 'damaged');
+    const step = (number: number): string => join(run, 'checkpoints', `step-${number}`);
+    const whole = new RunCheckpoints(dalle).path(3);
+    for (const number of [1, 2]) cpSync(whole, step(number), { recursive: true });
+    const file = join(step(2), 'ema.safetensors');
+    const bytes = readFileSync(file);
+    writeFileSync(file, bytes.with(bytes.length - 1, (bytes.at(-1) as number) ^ 64));
+    const warnings: string[] = [];
+    const options = { prompts: ['a red circle'], ...SETTINGS };
+    const image = await one({ ...options, dalle: run, onWarning: (message) => void warnings.push(message) });
+    assert.equal(image.metadata.checkpoint, step(1));
+    assert.deepEqual(image.pixels, (await one({ ...options, dalle: whole })).pixels);
+    assert.equal(warnings.length, 1);
+    assert.match(warnings[0] as string, /step-2.ema\.safetensors/);
+  });
+
   test('several images of a prompt without any chance are equal, and a warning says so', async () => {
     const warnings: string[] = [];
     const onWarning = (message: string): void => void warnings.push(message);

@@ -111,10 +111,10 @@ describe('loaded weights', () => {
     for (const chunk of [1, 2 ** 28]) {
       const weights = new Weights(runtime, `each ${chunk}`, spec);
       const other: HostTensor = { dtype: 'float32', shape: [1], data: Float32Array.of(1) };
-      await weights.loadEach(each([['other', other], ...[...values].reverse()]), chunk);
+      await weights.loadEach(each([['other', other], ...[...values].reverse()]), { chunkBytes: chunk });
       assert.deepEqual(await weights.save(), values);
       const [first, ...rest] = values;
-      await assert.rejects(weights.loadEach(each(rest), chunk), {
+      await assert.rejects(weights.loadEach(each(rest), { chunkBytes: chunk }), {
         name: 'RangeError',
         message: new RegExp(first![0]),
       });

@@ -12,6 +12,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import { type Checkpoint, hashOf } from '../../../src/checkpoint/checkpoint.ts';
 import type { TensorData } from '../../../src/checkpoint/dtype.ts';
@@ -64,6 +66,19 @@ async function save(step: number, contents: Partial<CheckpointContents> = {}): P
   await writeCheckpoint(path, { ...CONTENTS, step, ...contents });
   return path;
 }
+
+interface State {
+  readonly files: Record<string, { sha256: string; crc32?: string }>;
+}
+const stateOf = (path: string): State => JSON.parse(readFileSync(join(path, 'state.json'), 'utf8')) as State;
+function rewriteState(path: string, change: (state: State) => void): void {
+  const state = stateOf(path);
+  change(state);
+  writeFileSync(join(path, 'state.json'), JSON.stringify(state));
+}
+const FORMAT_1 = fileURLToPath(
+  new URL('../../integration/fixtures/format-1/dvae/checkpoints/step-4', import.meta.url),
+);
 
 /** The whole message users see, of the DataError that `promise` must end in. */
 async function failure(promise: Promise<unknown>): Promise<string> {
@@ -215,21 +230,46 @@ describe('a checkpoint that is verified as it is read', () => {
   const inPart = (checkpoint: Checkpoint): Promise<unknown> =>
     checkpoint.readSome('ema', (name) => name === 'conv.weight');
 
-  test('gives no whole part of a file that changed, wherever it changed', async () => {
-    const path = await save(7);
+  const isDamaged = (error: DataError): boolean => {
+    assert.equal(error.code, damaged.code);
+    assert.match(error.where as string, damaged.where);
+    return true;
+  };
+
+  for (const checksum of ['crc32', 'sha256'])
+    test(`gives no whole part of a file that changed, wherever it changed: ${checksum}`, async () => {
+      const path = await save(7);
+      const file = join(path, 'ema.safetensors');
+      const good = readFileSync(file);
+      const record = stateOf(path).files['ema.safetensors'] as { crc32?: string; sha256: string };
+      assert.equal(record.crc32, crc32(good).toString(16).padStart(8, '0'));
+      // A checkpoint of before, or one of which only the CRC-32 can be right.
+      rewriteState(path, (state) => {
+        for (const kept of Object.values(state.files))
+          if (checksum === 'sha256') delete kept.crc32;
+          else if (kept.crc32) kept.sha256 = kept.sha256.replaceAll(/./g, '0');
+      });
+      for (const fromEnd of [1, 12, 20, good.length - 8, good.length - 1])
+        for (const read of [inTurn, inPart]) {
+          damage(file, fromEnd);
+          await assert.rejects(load(path, read), isDamaged);
+          writeFileSync(file, good);
+        }
+      assert.deepEqual(await load(path, inTurn), ['conv.weight', 'conv.bias']);
+    });
+
+  test('of before CRC-32s were written is verified by its SHA-256s', async () => {
+    const path = join(run, 'format-1');
+    cpSync(FORMAT_1, path, { recursive: true });
     const file = join(path, 'ema.safetensors');
     const good = readFileSync(file);
-    for (const fromEnd of [1, 12, 20, good.length - 8, good.length - 1])
-      for (const read of [inTurn, inPart]) {
-        damage(file, fromEnd);
-        await assert.rejects(load(path, read), (error: DataError) => {
-          assert.equal(error.code, damaged.code);
-          assert.match(error.where as string, damaged.where);
-          return true;
-        });
-        writeFileSync(file, good);
-      }
-    assert.deepEqual(await load(path, inTurn), ['conv.weight', 'conv.bias']);
+    for (const record of Object.values(stateOf(path).files)) assert.equal(record.crc32, undefined);
+    const read = (checkpoint: Checkpoint) => checkpoint.read('ema');
+    const names = [...(await load(path, read)).keys()];
+    assert.ok(names.length > 10);
+    damage(file, good.length >> 1);
+    await assert.rejects(load(path, read), isDamaged);
+    await assert.rejects(open(path), isDamaged);
   });
 
   test('is not held to files that nothing reads', async () => {

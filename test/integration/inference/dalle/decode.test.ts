@@ -22,10 +22,16 @@ import {
   type DalleCacheView,
   decodeStep,
   placeInCache,
-  prefill,
 } from '../../../../src/inference/dalle/decode.ts';
+import { promptLogits } from '../../../../src/inference/dalle/prompt.ts';
 import { imageLength, streamLayout } from '../../../../src/models/dalle/config.ts';
-import { type DalleCache, dalleSpec, logits } from '../../../../src/models/dalle/model.ts';
+import {
+  type DalleCache,
+  dalleSpec,
+  embed,
+  logits,
+  throughLayers,
+} from '../../../../src/models/dalle/model.ts';
 import { largestDifference, numbers, perturbed } from '../../../support/perturbed.ts';
 import { config as every, image_BI, MODEL_OPTIONS, text_BT } from '../../../support/tiny-dalle-model.ts';
 
@@ -104,13 +110,10 @@ async function compare(
     const difference = largestDifference(numbers(actual), numbers(expected));
     assert.ok(difference < 1e-4, `image token ${index} differs by ${difference}`);
   };
-  const start = prefill(
-    p,
-    text_BT,
-    config,
-    primed > 0 ? tf.slice(image_BI, [0, 0], [-1, primed]) : undefined,
-  );
-  near(start.logits_BV, primed);
+  const given_BJ = primed > 0 ? tf.slice(image_BI, [0, 0], [-1, primed]) : undefined;
+  const all = { first: 0, end: config.layers };
+  const start = throughLayers(p, embed(p, text_BT, given_BJ, config), config, all);
+  near(promptLogits(p, start.x_BND, config), primed);
   const { prefix, kept } = divide(start.cache, config);
   const eager: Step = async (past, token_B, place) => {
     const at = tf.scalar(place, 'int32');

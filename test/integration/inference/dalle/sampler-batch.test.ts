@@ -14,6 +14,7 @@ import { cachedImageTokens, decodeStep } from '../../../../src/inference/dalle/d
 import { dalleTokens } from '../../../../src/inference/dalle/generator.ts';
 import { KvCache } from '../../../../src/inference/dalle/kv-cache.ts';
 import { DvaeCodec } from '../../../../src/inference/dvae/codec.ts';
+import { clearedOnce } from '../../../../src/inference/sampler/kv-table.ts';
 import { type SampleRequest, Sampler } from '../../../../src/inference/sampler/sampler.ts';
 import { imageLength } from '../../../../src/models/dalle/config.ts';
 import { dalleSpec } from '../../../../src/models/dalle/model.ts';
@@ -88,11 +89,7 @@ async function rowsOfLogits(rows: number, how: 'plain' | 'in blocks' | 'packed')
     prefix: 9,
     positions: cachedImageTokens(config),
   });
-  const clear = runtime.compile('clear', ({ zero }: { zero: Tensor }) => {
-    cache.clear(zero as Scalar);
-    return {};
-  });
-  await clear({ zero: { dtype: 'float32', shape: [], data: Float32Array.of(0) } });
+  await clearedOnce(runtime, 'cache', cache.variables)();
   const step = runtime.compile(
     'step',
     ({ token, place }: Record<'token' | 'place', Tensor>) => {
