@@ -70,11 +70,24 @@ const data = z
   })
   .describe('captioned images, or their tokens');
 
+const ownOptimizer = optimizer
+  .extend({
+    kind: z
+      .enum(['adam', 'muon'])
+      .default('adam')
+      .describe('what updates the matrices of the layers; the other weights are always updated by Adam')
+      .meta({
+        note: 'Muon replaces the momentum of each matrix (queries, keys and values separately) by the closest orthogonal matrix, and has no second moment. Its updates are as large as those of Adam, so that the learning rates are alike. It takes fewer updates, each with more products: `mm plan` counts them.',
+      }),
+    momentum: z.number().min(0).lt(1).default(0.95).describe('decay of the momentum of Muon'),
+  })
+  .describe('Adam with decoupled weight decay, or Muon and Adam');
+
 const train = z
   .strictObject({
     ...loopSchedule,
     precision,
-    optimizer,
+    optimizer: ownOptimizer,
     blockLossScale: blockLossScaleSchema,
     plateau: plateau.optional(),
     ema: emaSchema.optional(),
@@ -156,11 +169,13 @@ function checkSections({ model, train }: CheckedSections, context: z.RefinementC
   }
 }
 
-/** Weights are gathered layer by layer, where a layer is computed again. */
+/** Muon needs whole matrices. Weights are gathered layer by layer, where a layer is computed again. */
 function checkSharding({ model, train }: CheckedSections, context: z.RefinementCtx): void {
-  if (train.sharding !== 'parameters') return;
   const refuse = (message: string): void =>
     context.addIssue({ code: 'custom', path: ['train', 'sharding'], message });
+  if (train.optimizer.kind === 'muon' && train.sharding !== 'none')
+    refuse(`${train.sharding} does not go with train.optimizer.kind: muon; use none, or adam`);
+  if (train.sharding !== 'parameters') return;
   if (train.recompute && train.recompute !== 'full')
     refuse(`parameters needs train.recompute: full; received ${train.recompute}`);
   if (train.compression) refuse('parameters does not go with train.compression; use gradients');

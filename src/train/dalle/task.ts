@@ -31,6 +31,7 @@ import { codebookInit } from './codebook-init.ts';
 import type { TokenExamples } from './examples.ts';
 import { trainedEntries } from './freeze.ts';
 import { initFrom } from './init-from.ts';
+import { muonOf } from './matrices.ts';
 import { DalleStep } from './step.ts';
 
 export interface DalleTaskParts {
@@ -63,7 +64,14 @@ export class DalleTask implements TrainingTask<TokenBatch> {
     const weights = new Weights(runtime, 'dalle', dalleSpec(model));
     const slicedWeights = slicedWeightsFor(runtime, 'dalle', weights, train.sharding);
     const trained = trainedEntries((slicedWeights ?? weights).entries, train.freeze);
-    const optimizer = new Adam(runtime, 'dalle', trained, train.optimizer, train.sharding);
+    const optimizer = new Adam(
+      runtime,
+      'dalle',
+      trained,
+      train.optimizer,
+      train.sharding,
+      muonOf(trained, config),
+    );
     const ema = emaFor(runtime, 'dalle', weights, train, slicedWeights);
     const lossScale =
       train.precision === 'float16'

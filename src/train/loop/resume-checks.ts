@@ -1,4 +1,4 @@
-// What must not change when a run is resumed: its kind, model and seed, its tokenizer and dVAE.
+// What must not change when a run is resumed: its kind, model, seed and optimizer, its tokenizer and dVAE.
 
 import type { z } from 'zod';
 import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
@@ -18,12 +18,16 @@ export interface ResumableConfig {
   /** Where it decides the order of the data. */
   readonly data: { readonly validation: number; readonly shuffle?: unknown };
   /** A resumed run takes it from the run where its configuration has none. */
-  readonly train: { readonly recompute?: Recompute | undefined };
+  readonly train: {
+    readonly recompute?: Recompute | undefined;
+    /** Other kinds have other moments. */
+    readonly optimizer?: { readonly kind?: string | undefined };
+  };
 }
 
 /**
  * Compares a configuration with that of the run in the folder `run`, which is returned.
- * @throws UsageError when there is no run, or it is of another kind, model, seed or order of the data
+ * @throws UsageError when there is no run, or it is of another kind, model, seed, optimizer or order of the data
  */
 export async function assertSameRun<C extends ResumableConfig>(
   kind: ModelKind,
@@ -41,11 +45,12 @@ export async function assertSameRun<C extends ResumableConfig>(
     });
   }
   const stored = loadConfig(schema, { file: before.file, storedAs: kind });
-  const { model, seed, data } = stored;
+  const { model, seed, data, train } = stored;
   for (const [key, old, now] of [
     ['model', model, config.model],
     ['seed', seed, config.seed],
     ['data.shuffle', data.shuffle, config.data.shuffle],
+    ['train.optimizer.kind', train.optimizer?.kind, config.train.optimizer?.kind],
   ] as const) {
     const difference = firstDifference(key, old, now);
     if (difference === undefined) continue;

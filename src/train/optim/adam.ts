@@ -1,5 +1,5 @@
 // Adam with decoupled weight decay (AdamW, arXiv 1711.05101) and gradient clipping by the global norm, in the graph of
-// the train step.
+// the train step. Some matrices may be updated by Muon instead (muon.ts).
 
 import type { z } from 'zod';
 import type { optimizer, Sharding } from '../../config/fields.ts';
@@ -13,10 +13,23 @@ import { type Scalar, type Tensor, tf } from '../../engine/tfjs/tf.ts';
 import { constant, type SpecTree } from '../../nn/parameters.ts';
 import { type WeightEntries, type WeightEntry, Weights } from '../../nn/weights.ts';
 import { isSharded, SlicedWeights } from '../distributed/sliced-weights.ts';
+import { type MuonMatrices, orthogonalized } from './muon.ts';
 import { type BatchGradients, mapGradients, ownGradients, sumsOf } from './sliced-gradients.ts';
 import { memoized, type Unscaling } from './unscaling.ts';
 
 export type OptimizerConfig = z.output<typeof optimizer>;
+
+/** What Muon updates, and the decay of its momentum. */
+export interface MuonOptions {
+  readonly matrices: MuonMatrices;
+  readonly momentum: number;
+}
+
+/** Rates of an update; the weight decay is multiplied by the learning rate. */
+interface Rates extends Pick<AdamStep, 'learningRate' | 'beta1' | 'beta2' | 'beta1Power' | 'beta2Power'> {
+  readonly momentum: Scalar;
+  readonly weightDecay: Scalar | undefined;
+}
 
 /** The gradient of the unscaled loss; 0 where it overflowed. */
 function unscale(gradient: Tensor, { isApplied, factor }: Unscaling): Tensor {
@@ -36,10 +49,12 @@ export class Adam {
   readonly #config: OptimizerConfig;
   /** Each replica's slices of the weights that it updates. */
   readonly #slices: SlicedWeights | undefined;
+  readonly #muon: MuonOptions;
 
   /**
    * @param entries slices of the weights, with whole specs, where these are sharded
    * @param sharding other than `none`: each replica has a slice of the moments, and updates a slice of the weights
+   * @param muon updates some of the weights, which are whole then, with a first moment only
    */
   constructor(
     runtime: Runtime,
@@ -47,10 +62,13 @@ export class Adam {
     entries: WeightEntries,
     config: OptimizerConfig,
     sharding: Sharding = 'none',
+    muon: MuonOptions = { matrices: new Map(), momentum: 0 },
   ) {
     this.#entries = entries;
     this.#config = config;
-    const moments = { m: zerosLike(entries), v: zerosLike(entries) };
+    this.#muon = muon;
+    const ofAdam = new Map([...entries].filter(([name]) => !muon.matrices.has(name)));
+    const moments = { m: zerosLike(entries), v: zerosLike(ofAdam) };
     if (!isSharded(runtime, sharding)) {
       this.#moments = new Weights(runtime, `${prefix}/adam`, moments);
       return;
@@ -60,7 +78,7 @@ export class Adam {
     this.#slices = new SlicedWeights(runtime, `${prefix}/updated`, zerosLike(entries));
   }
 
-  /** First and second moments of the gradients, named m.NAME and v.NAME. @throws Error where they are sliced */
+  /** First and second moments of the gradients, named m.NAME and v.NAME; of Muon's, the first. @throws Error where they are sliced */
   get moments(): Weights {
     if (!this.#moments) throw new Error('the moments are sliced');
     return this.#moments;
@@ -89,20 +107,47 @@ export class Adam {
     const factor = tf.where(finite, clip, 0);
     const own = ownGradients(unscaled);
     const ratesOf = memoized((at: Unscaling | undefined) => this.#rates(step, learningRate, finite, at));
-    const updates = new Map<string, Pointer>();
+    const clipped = (name: string): Tensor => multiplyNoNaN(own.get(name) as Tensor, factor);
+    const updates = this.#applyMuon(clipped, (name) => ratesOf(unscaling?.(name)));
     for (const [name, entry] of this.#entries) {
-      const { weightDecay, ...rates } = ratesOf(unscaling?.(name));
+      if (updates.has(name)) continue;
+      const { weightDecay, momentum: _, ...rates } = ratesOf(unscaling?.(name));
       const update = applyAdam({
         ...this.#updated(name, entry.spec.decay ? weightDecay : undefined),
         firstMoment: this.#moment('m', name),
         secondMoment: this.#moment('v', name),
-        gradient: multiplyNoNaN(own.get(name) as Tensor, factor),
+        gradient: clipped(name),
         ...rates,
         epsilon,
       });
       updates.set(name, update);
     }
     return { gradientNorm, updates: this.#slices ? this.#gathered(this.#slices, updates) : updates };
+  }
+
+  /** Updates the weights that are Muon's, by Nesterov's momentum; returns their update ops by name. */
+  #applyMuon(gradient: (name: string) => Tensor, ratesOf: (name: string) => Rates): Map<string, Pointer> {
+    const { matrices } = this.#muon;
+    const momenta = new Map(
+      [...matrices.keys()].map((name) => {
+        const { momentum } = ratesOf(name);
+        const first = this.#moment('m', name);
+        const own = tf.mul(gradient(name), tf.sub(1, momentum));
+        const mean = tf.add(tf.mul(first.read(), momentum), own);
+        first.assign(mean);
+        return [name, tf.add(tf.mul(mean, momentum), own)];
+      }),
+    );
+    return new Map(
+      [...orthogonalized(momenta, matrices)].map(([name, update]) => {
+        const { learningRate, weightDecay } = ratesOf(name);
+        const { variable, spec } = this.#entries.get(name) as WeightEntry;
+        const step = tf.mul(update, learningRate);
+        const isDecayed = weightDecay && spec.decay;
+        const change = isDecayed ? tf.add(step, tf.mul(variable.read(), weightDecay)) : step;
+        return [name, variable.subtract(change)];
+      }),
+    );
   }
 
   /** The variable that Adam updates, and the decay that comes before: the weight, or this replica's slice of it. */
@@ -130,7 +175,7 @@ export class Adam {
   }
 
   /** An update that is not applied has decays of 1 and a learning rate of 0, which change nothing, bit for bit. */
-  #rates(step: Scalar, learningRate: Scalar, finite: Scalar, unscaling: Unscaling | undefined) {
+  #rates(step: Scalar, learningRate: Scalar, finite: Scalar, unscaling: Unscaling | undefined): Rates {
     const { beta1, beta2, weightDecay } = this.#config;
     const made = (unscaling?.step ?? step).add(1);
     const isApplied = unscaling ? tf.logicalAnd(unscaling.isApplied, finite) : finite;
@@ -140,6 +185,7 @@ export class Adam {
     return {
       learningRate: rate,
       weightDecay: weightDecay > 0 ? (rate.mul(weightDecay) as Scalar) : undefined,
+      momentum: ifApplied(this.#muon.momentum, 1),
       beta1: ifApplied(beta1, 1),
       beta2: ifApplied(beta2, 1),
       beta1Power: tf.pow(tf.scalar(beta1), made) as Scalar,

@@ -9,6 +9,7 @@ import { dalleSpec } from '../../models/dalle/model.ts';
 import { Weights } from '../../nn/weights.ts';
 import { trainedEntries } from '../dalle/freeze.ts';
 import { dalleGradients } from '../dalle/gradients.ts';
+import { muonOf } from '../dalle/matrices.ts';
 import { SlicedWeights } from '../distributed/sliced-weights.ts';
 import type { PlannedModel } from './plan.ts';
 
@@ -46,6 +47,7 @@ export function planDalle(runtime: Runtime, config: DalleConfig, recompute: Reco
     examplesAtOnce: (devices) => train.batch / train.accumulateSteps / devices,
     steps: train.steps,
     hasEma: train.ema !== undefined,
+    muon: muonOf(trained, config)?.matrices,
     gradients: (count) =>
       gradients.examine({
         text: { dtype: 'int32', shape: [count, model.textLength] },

@@ -6,6 +6,8 @@ import { flopsOf, type GraphNode, peakBytes, pruneUnneeded } from '../../engine/
 import type { Examined } from '../../engine/graph/examine.ts';
 import { flatten, type SpecTree } from '../../nn/parameters.ts';
 import type { WeightEntries } from '../../nn/weights.ts';
+import { UsageError } from '../../util/errors.ts';
+import { type MuonMatrices, muonFlops } from '../optim/muon.ts';
 import { momentCopies, sends } from './sharding.ts';
 
 const FLOAT32 = 4;
@@ -26,6 +28,8 @@ export interface PlannedModel {
   readonly examplesAtOnce: (devices: number) => number;
   readonly steps: number;
   readonly hasEma: boolean;
+  /** What Muon updates. */
+  readonly muon?: MuonMatrices | undefined;
   /** Builds the gradients of `count` examples. */
   readonly gradients: (count: number) => Examined;
 }
@@ -37,7 +41,10 @@ export interface ResourcePlan {
     readonly trained: number;
     readonly parts: Record<string, number>;
   };
-  /** Floating-point operations of the matrix products and convolutions of one update, forward and backward. */
+  /**
+   * Floating-point operations of the matrix products and convolutions of one update: forward, backward, and those of
+   * Muon on each device.
+   */
   readonly flopsPerStep: number;
   readonly flopsPerRun: number;
   readonly devices: number;
@@ -60,7 +67,10 @@ export interface ResourcePlan {
   readonly graphNodes: number;
 }
 
-/** @param devices share the batch, and what `sharding` says, by default the configuration's */
+/**
+ * @param devices share the batch, and what `sharding` says, by default the configuration's
+ * @throws UsageError when `sharding` does not go with Muon
+ */
 export function plan(
   model: PlannedModel,
   devices: number,
@@ -70,6 +80,13 @@ export function plan(
   const sizes = flatten(model.spec).map(
     ([name, { shape }]) => [name, shape.reduce((a, b) => a * b, 1)] as const,
   );
+  const { muon = new Map() } = model;
+  if (muon.size > 0 && sharding !== 'none')
+    throw new UsageError(`sharding ${sharding} does not go with train.optimizer.kind: muon`, {
+      code: 'E_PLAN_SHARDING',
+      option: 'sharding',
+      fix: 'plan it with `sharding` none, or with train.optimizer.kind=adam',
+    });
   const total = sizes.reduce((sum, [, size]) => sum + size, 0);
   const trained = sizes.reduce((sum, [name, size]) => sum + (model.trained.has(name) ? size : 0), 0);
   const parts: Record<string, number> = {};
@@ -78,7 +95,9 @@ export function plan(
   const { nodes: recorded, results } = model.gradients(examples);
   const nodes = pruneUnneeded(recorded, results);
   const flops = nodes.reduce((sum: number, node: GraphNode) => sum + flopsOf(node), 0);
-  const flopsPerStep = (flops * model.batch) / examples;
+  const shapes = new Map(flatten(model.spec).map(([name, { shape }]) => [name, shape]));
+  const flopsPerStep = (flops * model.batch) / examples + devices * muonFlops(shapes, muon);
+  const withoutSecond = sizes.reduce((sum, [name, size]) => sum + (muon.has(name) ? size : 0), 0);
   /** Bytes of `copies` values of each parameter, divided from `from` on. */
   const each = (count: number, copies: number, from: Sharding): number => {
     const isSharded = SHARDINGS.indexOf(sharding) >= SHARDINGS.indexOf(from);
@@ -87,7 +106,7 @@ export function plan(
   const memory = {
     weights: each(total, 1, 'parameters'),
     gradients: each(trained, 1, 'gradients'),
-    moments: each(trained, momentCopies(sharding), 'optimizer'),
+    moments: each(trained, momentCopies(sharding), 'optimizer') - withoutSecond * FLOAT32,
     ema: each(total, model.hasEma ? 1 : 0, 'optimizer'),
     exchange: devices === 1 ? 0 : each(trained, 1, 'parameters'),
     activations: peakBytes(nodes, results),

@@ -92,8 +92,9 @@ function assertSameBytes(a: string, b: string): void {
   for (const part of PARTS) assert.ok(files[`checkpoints/step-4/${part}.safetensors`], part);
 }
 
-test('a joint Transformer on 2 devices, in float16 with scales that overflow, dropout, frozen weights', async () => {
+test('a joint Transformer by Muon on 2 devices, in float16 with scales that overflow, dropout, frozen weights', async () => {
   const train = {
+    optimizer: { kind: 'muon', learningRate: { peak: 3e-3, warmup: 3 }, weightDecay: 0.01, clipNorm: 1 },
     precision: 'float16',
     blockLossScale: { start: 2 ** 24 },
     dropout: { attention: 0.1, feedForward: 0.1 },

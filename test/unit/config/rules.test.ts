@@ -33,6 +33,12 @@ const broken: [schema: z.ZodType, good: string[], set: string, message: RegExp][
     'train.recompute=none',
     /train\.sharding: parameters needs train\.recompute: full; received none/,
   ],
+  [
+    dalleSchema,
+    [...DALLE, 'train.sharding=optimizer'],
+    'train.optimizer.kind=muon',
+    /train\.sharding: optimizer does not go with train\.optimizer\.kind: muon/,
+  ],
   [dalleSchema, DALLE, 'data.path=images', /data: give either path or tokens/],
   [dalleSchema, DALLE, 'data.tokens=null', /data: give either path or tokens/],
   [dvaeSchema, DVAE, 'train.optimizer.learningRate.end=1', /learningRate\.end: must not exceed peak/],

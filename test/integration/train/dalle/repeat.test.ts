@@ -24,6 +24,8 @@ before(async () => {
 });
 after(() => rmSync(root, { recursive: true }));
 
+const MUON = { kind: 'muon', learningRate: { peak: 3e-3, warmup: 3 }, weightDecay: 0.01, clipNorm: 1 };
+
 testRepeats(root, [
   {
     name: 'train-dalle',
@@ -50,8 +52,8 @@ testRepeats(root, [
     stops: [{ label: 'train-dalle', at: 7 }],
   },
   {
-    name: 'train-dalle, with several captions of each image',
-    session: (seed) => dalleSession(dalleConfig(several, seed)),
+    name: 'train-dalle by Muon, with several captions of each image',
+    session: (seed) => dalleSession(dalleConfig(several, seed, { optimizer: MUON })),
     stops: [{ label: 'train-dalle', at: 7 }],
   },
 ]);
