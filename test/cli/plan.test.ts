@@ -45,7 +45,7 @@ test('the published model has its parameters, its operations, and its share of m
   assert.deepEqual(published.memoryByRecompute, { full: published.memory.total });
 });
 
-test('stopped by Ctrl-C, mm plan prints nothing', async () => {
+test('stopped by Ctrl-C, or with a sharding that Muon does not go with, mm plan prints nothing', async () => {
   const { command } = await import('../../src/cli/commands/plan.ts');
   const printed: unknown[] = [];
   const context = {
@@ -54,19 +54,23 @@ test('stopped by Ctrl-C, mm plan prints nothing', async () => {
     log: { warn: () => {} },
     signal: AbortSignal.abort(),
   } as unknown as Context;
-  for (const config of ['configs/dvae/demo.yaml', 'configs/dalle/demo.yaml']) {
-    const flags = {
-      config,
-      set: undefined,
-      kind: undefined,
-      devices: 1,
-      sharding: undefined,
-      memory: undefined,
-      'tera-flops': undefined,
-      bandwidth: undefined,
-    };
-    await assert.rejects(command.run(flags, context), { name: 'InterruptedError', code: 'E_INTERRUPTED' });
-  }
+  const flags = {
+    set: undefined,
+    kind: undefined,
+    devices: 1,
+    sharding: undefined,
+    memory: undefined,
+    'tera-flops': undefined,
+    bandwidth: undefined,
+  };
+  const config = 'configs/dalle/demo.yaml';
+  for (const given of ['configs/dvae/demo.yaml', config])
+    await assert.rejects(command.run({ ...flags, config: given }, context), {
+      name: 'InterruptedError',
+      code: 'E_INTERRUPTED',
+    });
+  const sharded = { ...flags, config, devices: 2, sharding: 'optimizer' } as const;
+  await assert.rejects(command.run(sharded, context), { code: 'E_PLAN_SHARDING', option: 'sharding' });
   assert.deepEqual(printed, []);
 });
 
@@ -83,6 +87,8 @@ describe('smaller ones', () => {
     const ratio = whole.memory.activations / inParts.memory.activations;
     assert.ok(ratio > 3.5 && ratio < 4.5, `${ratio}`);
     assert.ok(Math.abs(inParts.flopsPerStep / whole.flopsPerStep - 1) < 1e-6);
+    // Muon has one moment of each matrix of the 3 layers.
+    assert.equal(whole.memory.moments, 4 * (2 * whole.parameters.trained - 3 * 12 * 128 ** 2));
   });
 
   test('sizes that no part says yet are the published ones, and the plan says so', async () => {

@@ -3,18 +3,23 @@
 import type { RandomStream } from '../../util/random.ts';
 import { isHeldOutPairing, SEEN_OBJECTS } from './heldout.ts';
 import type { Scene, SceneObject } from './scene.ts';
-import { PLACE_NAMES, RELATIONS, SIZES, type Size } from './vocabulary.ts';
+import { PLACE_NAMES, type Relation, SIZES, type Size } from './vocabulary.ts';
 
 export type SceneKind = 'single' | 'placed' | 'count' | 'relation';
 
 /** Shares of the kinds of training scenes. */
 export const KIND_SHARES: Readonly<Record<SceneKind, number>> = {
-  single: 0.22,
-  placed: 0.12,
-  count: 0.06,
-  relation: 0.6,
+  single: 0.16,
+  placed: 0.08,
+  count: 0.04,
+  relation: 0.72,
 };
 
+/** Share of left and right among the relations: side by side takes longer to learn than one above the other. */
+const HORIZONTAL_SHARE = 0.6;
+
+const HORIZONTAL: readonly Relation[] = ['left', 'right'];
+const VERTICAL: readonly Relation[] = ['above', 'below'];
 const STRIPED_SHARE = 0.1;
 const SMALL_SHARE = 0.2; // of the objects in a relation; two large objects would not fit
 
@@ -43,7 +48,8 @@ function relationScene(random: RandomStream): Scene {
     ) as [SceneObject, SceneObject];
     const same = first.colour === second.colour && first.shape === second.shape;
     if (same || isHeldOutPairing(first, second)) continue;
-    return { objects: [first, second], relation: random.choice(RELATIONS) };
+    const relations = random.uniform() < HORIZONTAL_SHARE ? HORIZONTAL : VERTICAL;
+    return { objects: [first, second], relation: random.choice(relations) };
   }
 }
 

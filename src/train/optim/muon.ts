@@ -25,7 +25,7 @@ interface Place {
 }
 
 /**
- * Orthogonal updates in place of momenta, times 0.2 √max(rows, columns); inside a compiled function. Matrices of a
+ * Orthogonal updates instead of momenta, times 0.2 √max(rows, columns); inside a compiled function. Matrices of a
  * shape are orthogonalized together.
  * @param momenta of each weight by name, [rows, columns of all matrices]
  */
