@@ -52,7 +52,7 @@ const isFloat16 = values.precision === 'float16';
 
 /**
  * Updates follow the gradients: that of the keys' biases is 0 but for rounding, which a small ε counts. A CLIP has no
- * batch norm then: over three images, that makes 3 % of a last bit in 20 updates.
+ * batch norm then: over three images, that makes 3 % of a last bit in 20 updates (docs/LOG.md).
  */
 const SMOOTH = { optimizer: { learningRate: { peak: 0.5 }, weightDecay: 0.01, epsilon: 1 } };
 

@@ -11,7 +11,7 @@ import type { SocketReader } from './reader.ts';
 import { plainText } from './stop.ts';
 
 /** Version of the messages between workers; raised when workers of the previous version would misread them. */
-const PROTOCOL = 3;
+const PROTOCOL = 4;
 const NONCE_BYTES = 32;
 
 const hex = z.string().regex(/^[0-9a-f]{64}$/);

@@ -11,7 +11,7 @@ import { sendHandshake } from './handshake.ts';
 import { type Connection, RendezvousListener } from './listener.ts';
 import { HandshakeError, readMessage, writeMessage } from './message.ts';
 import { SocketReader } from './reader.ts';
-import { plainText } from './stop.ts';
+import { decodeStop, encodeStop, errorFromStop, stopFromError } from './stop.ts';
 
 export interface JoinOptions {
   /** 0 … workers − 1. */
@@ -35,7 +35,7 @@ const RETRY_MS = 250;
 /** Further time of the workers that are not worker 0, in which it says who is missing. */
 const GRACE_SECONDS = 1;
 
-/** Message of worker 0 at the end: the address of each worker, or the reason why the rendezvous failed. */
+/** Message of worker 0 at the end: the address of each worker, or why the rendezvous failed, a `Stop` as JSON. */
 const tableSchema = z.object({
   addresses: z.array(z.object({ host: z.string(), port: z.int().min(0).max(65535) })).optional(),
   stopped: z.string().optional(),
@@ -138,9 +138,7 @@ class Rendezvous {
     const listener = expected.length > 0 ? await this.#listen(own, expected, rank) : undefined;
     await this.#greet(primary, listener?.port ?? 0);
     const { addresses = [], stopped } = await readMessage(primary.reader, tableSchema);
-    if (stopped !== undefined) {
-      throw new UsageError(`worker 0: ${plainText(stopped)}`, { code: 'E_WORKER_REFUSED', option: 'join' });
-    }
+    if (stopped !== undefined) throw errorFromStop(decodeStop(Buffer.from(stopped), 0));
     for (const [i, { host, port }] of addresses.slice(0, rank - 1).entries()) {
       // A worker on the machine of worker 0 has a loopback address there; the others reach it at worker 0's address.
       const address = { host: isLoopback(host) ? this.#address.host : host, port };
@@ -157,7 +155,8 @@ class Rendezvous {
   abort(reason: Error): void {
     this.#isAborted = true;
     // `stopped` is read by workers that have joined, `refused` by workers in the handshake.
-    this.#listener?.abort({ stopped: reason.message, refused: reason.message });
+    const stopped = Buffer.from(encodeStop(stopFromError(reason, 0))).toString();
+    this.#listener?.abort({ stopped, refused: reason.message });
     for (const socket of this.#sockets) socket.destroy();
   }
 

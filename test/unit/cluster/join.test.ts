@@ -150,6 +150,20 @@ test('the workers that did not join in time are named', async () => {
   });
 });
 
+test('a worker that joined gets the error of worker 0, of its kind, when another one does not', async () => {
+  const { port, cluster } = await hosting({ workers: 3, timeoutSeconds: 1 });
+  const second = Cluster.join({
+    ...{ ...alone, rank: 2, workers: 3, timeoutSeconds: 10 },
+    address: { ...LOOPBACK, port },
+  });
+  const [first, other] = await Promise.allSettled([cluster, second]);
+  for (const error of [reasonOf(first), reasonOf(other)]) {
+    assert.ok(error instanceof DataError, error.name);
+    assert.deepEqual([error.code, error.option], ['E_WORKER_MISSING', 'join']);
+    assert.match(error.message, /worker 1 did not join in 1 seconds$/);
+  }
+});
+
 test('an abort signal ends the rendezvous, with its reason where that is an error for users', async () => {
   const { cluster, end } = await hosting();
   end();
