@@ -2,7 +2,7 @@
 
 import type { RandomStream } from '../../util/random.ts';
 import type { Scene, SceneObject } from './scene.ts';
-import type { Relation } from './vocabulary.ts';
+import type { Place, Relation } from './vocabulary.ts';
 
 const NUMBERS = ['zero', 'one', 'two', 'three', 'four'] as const;
 
@@ -50,7 +50,23 @@ function relationWordings(a: string, b: string, relation: Relation): string[] {
   ];
 }
 
-/** All captions of a scene. */
+/** Where each object of a relation is, by itself. */
+const PLACE_OF: Readonly<Record<Relation, { first: Place; second: Place }>> = {
+  left: { first: 'on the left', second: 'on the right' },
+  right: { first: 'on the right', second: 'on the left' },
+  above: { first: 'at the top', second: 'at the bottom' },
+  below: { first: 'at the bottom', second: 'at the top' },
+};
+
+/** Captions of two objects in a relation that give each a place instead: training images have them, prompts do not. */
+export function placedWordings({ objects, relation }: Scene): string[] {
+  const [a, b] = objects as [SceneObject, SceneObject];
+  const { first, second } = PLACE_OF[relation as Relation];
+  const [one, other] = [`${withArticle(a)} ${first}`, `${withArticle(b)} ${second}`];
+  return [`${one} and ${other}`, `${other} and ${one}`];
+}
+
+/** All captions of a scene that prompts have too. */
 export function wordings(scene: Scene): string[] {
   const [first, second] = scene.objects as [SceneObject, SceneObject | undefined];
   if (scene.relation !== undefined && second !== undefined)
@@ -69,6 +85,15 @@ export function wordings(scene: Scene): string[] {
     `${scene.place} there is ${one}`,
     `${one} placed ${scene.place}`,
   ];
+}
+
+/** Share of `placedWordings` among the training captions of a relation. */
+const PLACED_SHARE = 0.35;
+
+/** Picks a caption for a training image. */
+export function trainingCaption(scene: Scene, random: RandomStream): string {
+  const isPlaced = scene.relation !== undefined && random.uniform() < PLACED_SHARE;
+  return isPlaced ? random.choice(placedWordings(scene)) : captionOf(scene, random);
 }
 
 /** Picks one of the captions of a scene. */

@@ -8,7 +8,7 @@ import { DataError, InterruptedError, UsageError } from '../../util/errors.ts';
 import { writeFolderAtomic } from '../../util/files.ts';
 import { type Progress, SILENT } from '../../util/progress.ts';
 import { RandomStream } from '../../util/random.ts';
-import { captionOf } from './caption.ts';
+import { trainingCaption } from './caption.ts';
 import { HELD_OUT_PAIRINGS, HELD_OUT_PAIRS, heldOutDescription } from './heldout.ts';
 import { randomScene } from './random-scene.ts';
 import { renderScenes } from './render.ts';
@@ -107,7 +107,7 @@ async function writeSheet(
   const items = Array.from({ length: to - from }, (_, i) => {
     const random = new RandomStream(seed, 'shapes', from + i);
     const scene = randomScene(random);
-    return { scene, key: [seed, from + i], caption: captionOf(scene, random) };
+    return { scene, key: [seed, from + i], caption: trainingCaption(scene, random) };
   });
   const images = await renderScenes(items, size);
   await Promise.all(
