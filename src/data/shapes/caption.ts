@@ -63,7 +63,13 @@ export function placedWordings({ objects, relation }: Scene): string[] {
   const [a, b] = objects as [SceneObject, SceneObject];
   const { first, second } = PLACE_OF[relation as Relation];
   const [one, other] = [`${withArticle(a)} ${first}`, `${withArticle(b)} ${second}`];
-  return [`${one} and ${other}`, `${other} and ${one}`];
+  // Where only one has a place, the other is opposite.
+  return [
+    `${one} and ${other}`,
+    `${other} and ${one}`,
+    `${one} and ${withArticle(b)}`,
+    `${withArticle(b)} and ${one}`,
+  ];
 }
 
 /** All captions of a scene that prompts have too. */
@@ -88,7 +94,7 @@ export function wordings(scene: Scene): string[] {
 }
 
 /** Share of `placedWordings` among the training captions of a relation. */
-const PLACED_SHARE = 0.35;
+const PLACED_SHARE = 0.4;
 
 /** Picks a caption for a training image. */
 export function trainingCaption(scene: Scene, random: RandomStream): string {
