@@ -33,12 +33,16 @@ test('a training caption may give each of two objects its place, and no prompt d
   assert.deepEqual(placedWordings({ objects, relation: 'right' }), [
     'a red circle on the right and a small blue square on the left',
     'a small blue square on the left and a red circle on the right',
+    'a red circle on the right and a small blue square',
+    'a small blue square and a red circle on the right',
   ]);
   const scene = { objects, relation: 'below' } as const;
   const placed = placedWordings(scene);
   assert.deepEqual(placed, [
     'a red circle at the bottom and a small blue square at the top',
     'a small blue square at the top and a red circle at the bottom',
+    'a red circle at the bottom and a small blue square',
+    'a small blue square and a red circle at the bottom',
   ]);
   const drawn = Array.from({ length: 200 }, (_, i) => trainingCaption(scene, new RandomStream(i)));
   assert.deepEqual(new Set(drawn), new Set([...wordings(scene), ...placed]));
