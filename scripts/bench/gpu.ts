@@ -8,17 +8,14 @@
 // Before: `npm run build`, `mm setup --gpu`, and MM_PEERS as for `npm run bench`, with PyTorch's build for CUDA. About 12 minutes.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { EngineError } from '../../src/util/errors.ts';
-import { writeFileAtomic } from '../../src/util/files.ts';
 import { type Bench, mmSide, pathHere, pythonSide } from './bench.ts';
 import { FULL, LONG, SMALL } from './dalle-models.ts';
 import type { Contestant } from './in-turn.ts';
 import { machine } from './machine.ts';
-import { measure } from './measure.ts';
-import { type BenchReport, table } from './report.ts';
-import { count, peersPython, runScript } from './script.ts';
+import { measureAll } from './measure.ts';
+import { assertPeers, count, runScript } from './script.ts';
 
 const LARGE = {
   ...LONG,
@@ -107,28 +104,14 @@ async function main(): Promise<void> {
       code: 'E_NO_GPU',
       fix: '`mm setup --gpu`; --small tries this script on the processor',
     });
-  if (!existsSync(peersPython()))
-    throw new EngineError(`there is no Python with the peers at ${peersPython()}`, {
-      code: 'E_PEERS_MISSING',
-      fix: 'set MM_PEERS to a virtual environment with torch and dalle-pytorch',
-    });
+  assertPeers('torch and dalle-pytorch');
   const setting: Setting = {
     model: values.small ? SMALL : LARGE,
     batch: count('--batch', values.batch),
     rounds: count('--rounds', values.rounds),
     device: hasGpu ? 'cuda' : 'cpu',
   };
-  const reports: BenchReport[] = [];
-  for (const bench of benches(setting)) {
-    const result = await measure(bench);
-    reports.push(result);
-    console.log(table(result));
-    if (values.json)
-      await writeFileAtomic(
-        values.json,
-        `${JSON.stringify({ machine: machine(undefined), reports }, undefined, 2)}\n`,
-      );
-  }
+  await measureAll(benches(setting), { file: values.json, machine: machine(undefined) });
 }
 
 await runScript(main);

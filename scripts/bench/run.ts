@@ -6,18 +6,15 @@
 //
 // Python with the peers is that of the virtual environment MM_PEERS, ~/.cache/mm-peers by default. On an idle machine.
 
-import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { UsageError } from '../../src/util/errors.ts';
-import { writeFileAtomic } from '../../src/util/files.ts';
 import { peakFlops } from './ceilings.ts';
 import { CLIP_BENCHES } from './clip-benches.ts';
 import { DRAWING_BENCHES } from './drawing-benches.ts';
 import { DVAE_BENCHES } from './dvae-benches.ts';
 import { LIMITS, machine } from './machine.ts';
-import { measure } from './measure.ts';
-import { type BenchReport, table } from './report.ts';
-import { peersPython, runScript } from './script.ts';
+import { measureAll } from './measure.ts';
+import { assertPeers, runScript } from './script.ts';
 import { TRANSFORMER_BENCHES } from './transformer-benches.ts';
 
 const BENCHES = [...DVAE_BENCHES, ...TRANSFORMER_BENCHES, ...CLIP_BENCHES, ...DRAWING_BENCHES];
@@ -46,11 +43,7 @@ async function main(): Promise<void> {
     for (const { name, about } of chosen) console.log(`${name.padEnd(22)} ${about}`);
     return;
   }
-  if (!existsSync(peersPython()))
-    throw new UsageError(`there is no Python with the peers at ${peersPython()}`, {
-      code: 'E_PEERS_MISSING',
-      fix: 'set MM_PEERS to a virtual environment with torch, open_clip_torch, dalle-pytorch and dall_e',
-    });
+  assertPeers('torch, open_clip_torch, dalle-pytorch and dall_e');
   const limits = values.isa === undefined ? {} : LIMITS[values.isa];
   if (!limits)
     throw new UsageError(`--isa must be one of ${Object.keys(LIMITS).join(', ')}`, { code: 'E_ARGUMENT' });
@@ -61,17 +54,8 @@ async function main(): Promise<void> {
   const needsPeak = chosen.some(({ flops }) => flops);
   const peak = needsPeak ? await peakFlops() : undefined;
   if (peak) console.log(`peak of products: ${(peak / 1e9).toFixed(0)} GFLOP/s\n`);
-  const reports: BenchReport[] = [];
-  for (const bench of chosen) {
-    const result = await measure(values.quick ? { ...bench, ...QUICK } : bench, peak);
-    reports.push(result);
-    console.log(table(result));
-    if (values.json)
-      await writeFileAtomic(
-        values.json,
-        `${JSON.stringify({ machine: here, quick: values.quick, peakFlops: peak, reports }, undefined, 2)}\n`,
-      );
-  }
+  const benches = values.quick ? chosen.map((bench) => ({ ...bench, ...QUICK })) : chosen;
+  await measureAll(benches, { file: values.json, machine: here, quick: values.quick, peakFlops: peak });
 }
 
 await runScript(main);

@@ -1,6 +1,7 @@
 // Shared by all benchmarks: one error boundary, and running other programs.
 
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -27,6 +28,15 @@ function fromParseArgs(error: unknown): unknown {
 /** Python of the virtual environment MM_PEERS (by default ~/.cache/mm-peers), which has the compared programs. */
 export const peersPython = (): string =>
   join(process.env.MM_PEERS ?? join(homedir(), '.cache', 'mm-peers'), 'bin', 'python');
+
+/** @throws UsageError when it is missing */
+export function assertPeers(packages: string): void {
+  if (existsSync(peersPython())) return;
+  throw new UsageError(`there is no Python with the peers at ${peersPython()}`, {
+    code: 'E_PEERS_MISSING',
+    fix: `set MM_PEERS to a virtual environment with ${packages}`,
+  });
+}
 
 /** Parses the value of a flag as an integer above 0. */
 export function count(flag: string, given: string): number {

@@ -18,6 +18,7 @@ import { flatten } from '../../src/nn/parameters.ts';
 import { EXIT } from '../../src/util/errors.ts';
 import { sizeOf } from '../../src/util/shape.ts';
 import { dalleConfig, lasting, writeDalleData } from '../../test/support/tiny-runs.ts';
+import { freePort } from './free-port.ts';
 import { type Ended, Limited } from './memory-limit/limited.ts';
 
 const WORKERS = 4;
@@ -59,7 +60,7 @@ const train = (config: string, run: string, ...flags: readonly string[]): string
 
 /** The ends of all workers, worker 0's first. */
 async function workers(config: string, run: string, limit: number | undefined, ...flags: readonly string[]) {
-  const address = `127.0.0.1:${await limited.freePort()}`;
+  const address = `127.0.0.1:${await freePort()}`;
   const own = ['--set', 'train.sharding=parameters', '--workers', String(WORKERS), '--join', address];
   return Promise.all(
     Array.from({ length: WORKERS }, (_, rank) =>

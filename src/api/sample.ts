@@ -6,6 +6,7 @@ import { loadCheckpoint, readCheckpoint } from '../checkpoint/read.ts';
 import { assertPrecision } from '../engine/session/assert-precision.ts';
 import { parseDevices } from '../engine/session/devices.ts';
 import { closeAll, type OfDevices, onEachDevice, runtimesOn } from '../engine/session/each-device.ts';
+import type { Runtime } from '../engine/session/runtime.ts';
 import { useCallingThread } from '../engine/session/threads.ts';
 import { ClipPipeline } from '../inference/clip/pipeline.ts';
 import { openPipeline } from '../inference/open-pipeline.ts';
@@ -69,32 +70,49 @@ export async function* sample(options: SampleOptions): AsyncGenerator<SampledIma
   const opened = await loadCheckpoint(path, { kind: 'dalle', warn }, (found) =>
     openGenerators(found, resolved, recipe),
   );
-  const { checkpoint, runtimes, pipelines, conditions } = opened;
+  const { runtimes, conditions } = opened;
   const [runtime] = runtimes;
   try {
     const { candidates } = choiceOf(resolved);
     if (conditions.settings.topK === 1 && candidates > 1)
       warn(`top-k 1 leaves nothing to chance: the ${candidates} images of a prompt are equal`);
     const openClip = async () => clipCheckpoint && (await ClipPipeline.open(runtime, clipCheckpoint));
-    yield* sampleWith(pipelines, checkpoint.path, conditions, resolved, recipe, openClip, warn);
+    yield* sampleWith(opened, resolved, recipe, openClip, warn);
   } finally {
     await closeAll(runtimes);
   }
+}
+
+/** What the pipelines are asked for, and the prompts, as far as they are encoded. */
+interface Begun {
+  readonly conditions: Conditions;
+  readonly encoded: EncodedPrompts;
+}
+
+interface Opened extends Begun {
+  readonly checkpoint: Checkpoint;
+  readonly runtimes: OfDevices<Runtime>;
+  readonly pipelines: OfDevices<Pipeline>;
 }
 
 /**
  * The pipelines of a checkpoint, one on each device, and their runtimes, which the caller closes. Where one device is to
  * sample images for known prompts, it processes the first ones while the weights are loaded.
  */
-async function openGenerators(checkpoint: Checkpoint, options: SampleOptions, recipe: Recipe | undefined) {
+async function openGenerators(
+  checkpoint: Checkpoint,
+  options: SampleOptions,
+  recipe: Recipe | undefined,
+): Promise<Opened> {
   const { devices, precision = DEFAULTS.precision, prompts = [], complete = [], signal } = options;
   const runtimes = runtimesOn(parseDevices(devices));
-  let conditions: Conditions | undefined;
+  const begun: Partial<Begun> = {};
   const begin = async (pipeline: Pipeline): Promise<void> => {
     if (recipe) assertSameModel(recipe, pipeline.generator, checkpoint.path, options.like as string);
-    conditions = await conditionsOf(pipeline, options, recipe);
-    if (runtimes.length > 1 || complete.length > 0) return;
+    const conditions = await conditionsOf(pipeline, options, recipe);
     const encoded = new EncodedPrompts(pipeline);
+    Object.assign(begun, { conditions, encoded } satisfies Begun);
+    if (runtimes.length > 1 || complete.length > 0) return;
     for (const prompt of prompts) encoded.add(prompt, options.truncate ?? false);
     const requests = requestsOf(prompts, encoded, conditions, options);
     const batch = batchOf(prompts.length, runtimes.length, options);
@@ -105,7 +123,7 @@ async function openGenerators(checkpoint: Checkpoint, options: SampleOptions, re
     const pipelines = await onEachDevice(runtimes, (each) =>
       openPipeline(each, checkpoint, precision, each === runtimes[0] ? begin : undefined),
     );
-    return { checkpoint, runtimes, pipelines, conditions: conditions as unknown as Conditions };
+    return { checkpoint, runtimes, pipelines, ...(begun as Begun) };
   } catch (error) {
     await closeAll(runtimes);
     throw error;
@@ -157,9 +175,7 @@ async function conditionsOf(
 }
 
 async function* sampleWith(
-  pipelines: OfDevices<Pipeline>,
-  checkpoint: string,
-  conditions: Conditions,
+  { pipelines, checkpoint, conditions, encoded }: Opened,
   options: SampleOptions,
   recipe: Recipe | undefined,
   openClip: () => Promise<ClipPipeline | undefined>,
@@ -171,7 +187,6 @@ async function* sampleWith(
   const { candidates, kept } = choiceOf(options);
   const batchFor = (count: number): number => batchOf(count, pipelines.length, options);
 
-  const encoded = new EncodedPrompts(pipeline);
   for (const prompt of prompts) {
     const { unread } = encoded.add(prompt, truncate);
     if (unread !== '')
@@ -216,7 +231,7 @@ async function* sampleWith(
         negative: negative?.prompt,
         prime: start,
         completedFrom,
-        checkpoint,
+        checkpoint: checkpoint.path,
         model: pipeline.generator.hash,
         dvae: pipeline.generator.codec.hash,
         choice: clip && score !== undefined ? { score, clip: clip.hash } : undefined,

@@ -2,11 +2,11 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../free-port.ts';
 
 export interface Training {
   readonly run: string;
@@ -83,14 +83,6 @@ export async function oneByOne(training: Training, flags: readonly string[] = []
     return new Command([...wordsOf(own), ...place, ...flags]);
   });
 }
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 
 /** The processes that `parent` has started, by rank; a rank whose process is not there yet is missing. */
 export function workersOf(parent: number): Map<number, number> {

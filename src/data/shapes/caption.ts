@@ -58,7 +58,7 @@ const PLACE_OF: Readonly<Record<Relation, { first: Place; second: Place }>> = {
   below: { first: 'at the bottom', second: 'at the top' },
 };
 
-/** Captions of two objects in a relation that give each a place instead: training images have them, prompts do not. */
+/** Captions of two objects in a relation that give one or both a place instead: those of training images, not prompts. */
 export function placedWordings({ objects, relation }: Scene): string[] {
   const [a, b] = objects as [SceneObject, SceneObject];
   const { first, second } = PLACE_OF[relation as Relation];

@@ -3,9 +3,9 @@
 import { message } from '../../util/protobuf.ts';
 import { type ServerOptions, startServer } from '../distributed/server.ts';
 import type { CApi } from '../native/capi.ts';
+import { type SessionConfig, sessionConfig } from '../native/session-config.ts';
 import { cpuDevicesFor, type DeviceRequest } from './devices.ts';
 import type { SessionOptions } from './session.ts';
-import { type SessionConfig, sessionConfig } from './session-config.ts';
 
 export interface Connection extends SessionOptions {
   /** A serialized ConfigProto. */

@@ -6,8 +6,8 @@ import { boolAttr, intAttr, stringAttr } from '../graph/attributes.ts';
 import { Graph } from '../graph/graph.ts';
 import type { GraphOutput } from '../native/capi.ts';
 import { DT } from '../native/dtype.ts';
+import { sessionConfig } from '../native/session-config.ts';
 import { Session } from './session.ts';
-import { sessionConfig } from './session-config.ts';
 
 /** Factors by which the decoder reduces: of 8 × 8 coefficients of a block it takes 8, 4 or 2 on a side. */
 const RATIOS = [1, 2, 4] as const;

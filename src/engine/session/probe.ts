@@ -6,8 +6,8 @@ import { Graph } from '../graph/graph.ts';
 import type { ProbeFailure, ProbeResult } from '../library/verify.ts';
 import { capi } from '../native/capi.ts';
 import { DT } from '../native/dtype.ts';
+import { sessionConfig } from '../native/session-config.ts';
 import { Session } from './session.ts';
-import { sessionConfig } from './session-config.ts';
 
 async function probe(): Promise<ProbeResult> {
   const started = performance.now();

@@ -13,10 +13,10 @@ import {
 } from '../native/capi.ts';
 import { DT, dtypeName } from '../native/dtype.ts';
 import { PageTensor } from '../native/page-tensor.ts';
+import { runOptions } from '../native/session-config.ts';
 import { createNative, type HostTensor, readNative, shapeOfNative } from '../native/tensor.ts';
 import { leaveOnExit } from './in-flight.ts';
 import { type OpTime, readTimes } from './op-times.ts';
-import { runOptions } from './session-config.ts';
 
 /** A tensor of byte strings, such as the contents of files. */
 export interface HostStrings {

@@ -2,10 +2,10 @@
 // program runs. tfjs knows tensors by number; this file owns the native handle of each.
 
 import type { HostArray } from '../../util/element-types.ts';
-import { bytesField, message } from '../../util/protobuf.ts';
 import { ATTR, type Attribute, eagerSetters, setAttribute } from '../graph/attributes.ts';
 import { type CApi, capi, checked, type Pointer } from '../native/capi.ts';
 import { DT } from '../native/dtype.ts';
+import { sessionConfig } from '../native/session-config.ts';
 import { createNative, type LooseValues, readNative } from '../native/tensor.ts';
 
 /** Description of an op's output in the form of tfjs-node. */
@@ -34,11 +34,8 @@ export const BINDING_CONSTANTS = {
   TF_ATTR_RESOURCE: 6,
 } as const;
 
-/**
- * A ConfigProto whose device_count names the type GPU, for none. What is computed while a graph is built is small; the
- * first who takes a GPU decides how its memory grows, and that is the session (session/session-config.ts).
- */
-const NO_GPUS = message(bytesField(1, message(bytesField(1, 'GPU'))));
+/** No GPUs: what is computed while a graph is built is small, and a GPU's memory would be claimed for it. */
+const CONFIG = sessionConfig({ gpus: 0 });
 
 export class EagerBinding {
   readonly #api: CApi = capi();
@@ -52,7 +49,7 @@ export class EagerBinding {
     const api = this.#api;
     this.TF_Version = api.version();
     const options = api.eagerOptions();
-    checked(api, 'eager options', (status) => api.setEagerConfig(options, NO_GPUS, NO_GPUS.length, status));
+    checked(api, 'eager options', (status) => api.setEagerConfig(options, CONFIG, CONFIG.length, status));
     this.#context = checked(api, 'eager context', (status) => api.eagerContext(options, status));
     api.deleteEagerOptions(options);
   }

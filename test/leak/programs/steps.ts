@@ -8,6 +8,7 @@ import { constant, normal } from '../../../src/nn/parameters.ts';
 import { Weights } from '../../../src/nn/weights.ts';
 import { Adam } from '../../../src/train/optim/adam.ts';
 import { valueAndGradients } from '../../../src/train/optim/gradients.ts';
+import { ADAM } from '../../support/adam-config.ts';
 
 type Repeated = () => Promise<void> | void;
 
@@ -24,10 +25,7 @@ async function trainStep(): Promise<Repeated> {
   const runtime = new Runtime();
   const weights = new Weights(runtime, 'net', { w: normal([WIDTH, 32], 0.05), b: constant([32], 0) });
   const optimizer = new Adam(runtime, 'net', weights.entries, {
-    learningRate: { peak: 1, end: 0, warmup: 0 },
-    beta1: 0.9,
-    beta2: 0.999,
-    epsilon: 1e-8,
+    ...ADAM,
     weightDecay: 0.1,
     clipNorm: 1,
   });

@@ -7,6 +7,7 @@ import { Weights } from '../../../../src/nn/weights.ts';
 import { Adam, type OptimizerConfig } from '../../../../src/train/optim/adam.ts';
 import { Ema, type EmaConfig } from '../../../../src/train/optim/ema.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
+import { ADAM } from '../../../support/adam-config.ts';
 
 const runtime = new Runtime();
 after(() => runtime.close());
@@ -16,13 +17,6 @@ const SPEC = { matrix: normal([3, 4], 1), bias: constant([4], 0.5) };
 const NAMES = ['matrix', 'bias'] as const;
 type Arrays = Record<(typeof NAMES)[number], number[]>;
 
-const defaults: OptimizerConfig = {
-  learningRate: { peak: 1, end: 0, warmup: 0 },
-  beta1: 0.9,
-  beta2: 0.999,
-  epsilon: 1e-8,
-  weightDecay: 0,
-};
 const learningRateAt = (step: number): number => 0.02 / (1 + step / 10);
 
 /** Gradients of very different sizes, some of them 0. */
@@ -139,7 +133,7 @@ describe('Adam', () => {
   ];
   for (const [name, changes] of settings) {
     test(`${name}: twenty updates equal those of PyTorch's AdamW`, async () => {
-      const config = { ...defaults, ...changes };
+      const config = { ...ADAM, ...changes };
       const { weights, update, begin } = task(runtime, name, config);
       await begin(1);
       const slow = new SlowAdamW(await arraysOf(weights), config);
@@ -153,7 +147,7 @@ describe('Adam', () => {
   }
 
   test('a gradient of 0 leaves the weights unchanged, clipped or not', async () => {
-    const { weights, optimizer, begin } = task(runtime, 'zero', { ...defaults, clipNorm: 1 });
+    const { weights, optimizer, begin } = task(runtime, 'zero', { ...ADAM, clipNorm: 1 });
     await begin(2);
     const before = await arraysOf(weights);
     const still = runtime.compile('still', ({ step }: { step: Tensor }) => {
@@ -169,7 +163,7 @@ describe('Adam', () => {
   });
 
   test('a session that loads the moments continues bit for bit', async () => {
-    const config = { ...defaults, weightDecay: 0.1, clipNorm: 1 };
+    const config = { ...ADAM, weightDecay: 0.1, clipNorm: 1 };
     const whole = task(runtime, 'whole', config);
     await whole.begin(3);
     for (let step = 0; step < 7; step++) await whole.update(step);
@@ -199,7 +193,7 @@ describe('the EMA', () => {
     { decay: 0.9, every: 3 },
   ]) {
     test(`every ${every} steps with decay ${decay} equals its formula`, async () => {
-      const { weights, ema, update, begin } = task(runtime, `average ${decay} ${every}`, defaults, {
+      const { weights, ema, update, begin } = task(runtime, `average ${decay} ${every}`, ADAM, {
         decay,
         every,
       });

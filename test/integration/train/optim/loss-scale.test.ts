@@ -12,19 +12,13 @@ import { Ema } from '../../../../src/train/optim/ema.ts';
 import { valueAndGradients } from '../../../../src/train/optim/gradients.ts';
 import { assertLossScale, LossScale } from '../../../../src/train/optim/loss-scale.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
+import { ADAM } from '../../../support/adam-config.ts';
 
 const runtime = new Runtime();
 after(() => runtime.close());
 
 const SPEC = { matrix: normal([3, 4], 1), bias: constant([4], 0.5) };
-const CONFIG = {
-  learningRate: { peak: 1, end: 0, warmup: 0 },
-  beta1: 0.9,
-  beta2: 0.999,
-  epsilon: 1e-8,
-  weightDecay: 0.1,
-  clipNorm: 0.5,
-};
+const CONFIG = { ...ADAM, weightDecay: 0.1, clipNorm: 0.5 };
 const START = 1024;
 const GROW_EVERY = 3;
 const STEPS = 16;

@@ -10,6 +10,7 @@ import { Weights } from '../../../../src/nn/weights.ts';
 import { Adam } from '../../../../src/train/optim/adam.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
 import { sizeOf } from '../../../../src/util/shape.ts';
+import { ADAM } from '../../../support/adam-config.ts';
 
 const runtime = new Runtime();
 after(() => runtime.close());
@@ -28,14 +29,7 @@ const MATRICES = new Map([
   ['three', 3],
 ]);
 const MOMENTUM = 0.9;
-const CONFIG = {
-  learningRate: { peak: 1, end: 0, warmup: 0 },
-  beta1: 0.9,
-  beta2: 0.999,
-  epsilon: 1e-8,
-  weightDecay: 0.1,
-  clipNorm: 2,
-};
+const CONFIG = { ...ADAM, weightDecay: 0.1, clipNorm: 2 };
 const STEPS = 6;
 const learningRateAt = (step: number): number => 0.05 / (1 + step);
 
