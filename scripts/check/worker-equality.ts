@@ -52,7 +52,8 @@ const isFloat16 = values.precision === 'float16';
 
 /**
  * Updates follow the gradients: that of the keys' biases is 0 but for rounding, which a small ε counts. A CLIP has no
- * batch norm then: over three images, that makes 3 % of a last bit in 20 updates (docs/LOG.md).
+ * batch norm then: over three images, that makes 3 % of a last bit in 20 updates (docs/LOG.md). A dVAE revives no codes:
+ * which of two codes that are nearly as likely counts as used, a last bit decides.
  */
 const SMOOTH = { optimizer: { learningRate: { peak: 0.5 }, weightDecay: 0.01, epsilon: 1 } };
 
@@ -60,10 +61,10 @@ const SMOOTH = { optimizer: { learningRate: { peak: 0.5 }, weightDecay: 0.01, ep
 function session(trainer: string, train: object): Session {
   const common = { ...schedule, precision: values.precision, ...train };
   const scale = isFloat16 && { lossScale: { start: 2 ** 24, growEvery: 2 } };
-  if (trainer === 'dvae')
-    return tiny.dvaeSession(
-      tiny.dvaeConfig(data.path, 0, { ...common, ...scale, codebook: { revive: { every: 2 } } }),
-    );
+  if (trainer === 'dvae') {
+    const codebook = 'optimizer' in train ? {} : { revive: { every: 2 } };
+    return tiny.dvaeSession(tiny.dvaeConfig(data.path, 0, { ...common, ...scale, codebook }));
+  }
   if (trainer === 'clip') {
     const resnet = { image: { tower: 'resnet', size: 32, width: 2, blocks: [1, 1, 1, 1] } };
     const model = 'optimizer' in train ? {} : resnet;

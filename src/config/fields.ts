@@ -46,23 +46,22 @@ export const learningRate = z
     peak: z.number().positive().describe('highest learning rate, reached after the warm-up'),
     end: z.number().min(0).default(0).describe('learning rate at the end of the cosine'),
     warmup: z.int().min(0).default(0).describe('updates of linear warm-up from 0'),
-    steps: z
-      .int()
-      .positive()
-      .optional()
-      .describe('length of the cosine in updates, warm-up included; the whole run by default'),
+    hold: z.int().min(0).default(0).describe('updates at the peak between the warm-up and the cosine'),
+    steps: z.int().positive().optional().describe('length of all this in updates; the whole run by default'),
   })
-  .superRefine(({ peak, end, warmup, steps }, context) => {
+  .superRefine(({ peak, end, warmup, hold, steps }, context) => {
     if (end > peak) {
       const message = `must not exceed peak (${peak}); received ${end}`;
       context.addIssue({ code: 'custom', path: ['end'], message });
     }
-    if (steps !== undefined && warmup >= steps) {
-      const message = `must be below steps (${steps}); received ${warmup}`;
-      context.addIssue({ code: 'custom', path: ['warmup'], message });
+    if (steps !== undefined && warmup + hold >= steps) {
+      const [key, given] =
+        warmup >= steps ? ['warmup', warmup] : ['hold', `${hold} after a warm-up of ${warmup}`];
+      const message = `must be below steps (${steps}); received ${given}`;
+      context.addIssue({ code: 'custom', path: [key], message });
     }
   })
-  .describe('linear warm-up, then a cosine from peak to end');
+  .describe('linear warm-up, updates at the peak, then a cosine to the end');
 
 export const optimizer = z
   .strictObject({

@@ -26,7 +26,7 @@ const floats = (shape: readonly number[], value: (i: number) => number): HostTen
 });
 const numbersOf = (tensor: HostTensor): number[] => [...(tensor.data as Float32Array)];
 const adam = {
-  learningRate: { peak: 1, end: 0, warmup: 0 },
+  learningRate: { peak: 1, end: 0, warmup: 0, hold: 0 },
   beta1: 0.9,
   beta2: 0.9,
   epsilon: 1e-8,

@@ -58,18 +58,21 @@ const PLACE_OF: Readonly<Record<Relation, { first: Place; second: Place }>> = {
   below: { first: 'at the bottom', second: 'at the top' },
 };
 
-/** Captions of two objects in a relation that give one or both a place instead: those of training images, not prompts. */
-export function placedWordings({ objects, relation }: Scene): string[] {
+/**
+ * Captions of two objects in a relation that give a place instead, to both or to one, where the other is opposite: those
+ * of training images, not of prompts.
+ */
+export function placedWordings({ objects, relation }: Scene): {
+  readonly both: string[];
+  readonly one: string[];
+} {
   const [a, b] = objects as [SceneObject, SceneObject];
   const { first, second } = PLACE_OF[relation as Relation];
   const [one, other] = [`${withArticle(a)} ${first}`, `${withArticle(b)} ${second}`];
-  // Where only one has a place, the other is opposite.
-  return [
-    `${one} and ${other}`,
-    `${other} and ${one}`,
-    `${one} and ${withArticle(b)}`,
-    `${withArticle(b)} and ${one}`,
-  ];
+  return {
+    both: [`${one} and ${other}`, `${other} and ${one}`],
+    one: [`${one} and ${withArticle(b)}`, `${withArticle(b)} and ${one}`],
+  };
 }
 
 /** All captions of a scene that prompts have too. */
@@ -93,13 +96,16 @@ export function wordings(scene: Scene): string[] {
   ];
 }
 
-/** Share of `placedWordings` among the training captions of a relation. */
-const PLACED_SHARE = 0.4;
+/** Share of `placedWordings` among the training captions of a relation, and of those for both objects among them. */
+const PLACED_SHARE = 0.62;
+const BOTH_SHARE = 0.8;
 
 /** Picks a caption for a training image. */
 export function trainingCaption(scene: Scene, random: RandomStream): string {
   const isPlaced = scene.relation !== undefined && random.uniform() < PLACED_SHARE;
-  return isPlaced ? random.choice(placedWordings(scene)) : captionOf(scene, random);
+  if (!isPlaced) return captionOf(scene, random);
+  const { both, one } = placedWordings(scene);
+  return random.choice(random.uniform() < BOTH_SHARE ? both : one);
 }
 
 /** Picks one of the captions of a scene. */

@@ -10,19 +10,22 @@ export interface LearningRateSchedule {
   readonly peak: number;
   readonly end: number;
   readonly warmup: number;
-  /** Length of warm-up and cosine together, in steps; that of the run by default. */
+  /** Steps at the peak after the warm-up. */
+  readonly hold?: number;
+  /** Length of warm-up, hold and cosine together, in steps; that of the run by default. */
   readonly steps?: number | undefined;
 }
 
-/** Linear warm-up that reaches the peak at step `warmup`, then a cosine down to the end. */
+/** Linear warm-up that reaches the peak at step `warmup`, `hold` steps of it, then a cosine down to the end. */
 export function learningRateAt(
   step: number,
-  { peak, end, warmup, steps }: LearningRateSchedule,
+  { peak, end, warmup, hold = 0, steps }: LearningRateSchedule,
   runSteps: number,
 ): number {
   if (step < warmup) return (peak * (step + 1)) / warmup;
-  const length = Math.max(1, (steps ?? runSteps) - warmup);
-  return cosineSchedule(step - warmup, peak, end, length);
+  const start = warmup + hold;
+  if (step < start) return peak;
+  return cosineSchedule(step - start, peak, end, Math.max(1, (steps ?? runSteps) - start));
 }
 
 /** The same warm-up to the peak times `factor`, then constant. */

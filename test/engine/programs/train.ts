@@ -34,7 +34,7 @@ const weights = new Weights(runtime, 'net', {
   gain: constant([WIDTH], 1),
 });
 const optimizer = new Adam(runtime, 'net', weights.entries, {
-  learningRate: { peak: 1, end: 0, warmup: 0 },
+  learningRate: { peak: 1, end: 0, warmup: 0, hold: 0 },
   beta1: 0.9,
   beta2: 0.99,
   epsilon: 1e-8,

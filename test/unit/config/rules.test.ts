@@ -48,6 +48,12 @@ const broken: [schema: z.ZodType, good: string[], set: string, message: RegExp][
     'train.optimizer.learningRate={peak: 1, warmup: 5, steps: 5}',
     /warmup: must be below steps/,
   ],
+  [
+    dvaeSchema,
+    DVAE,
+    'train.optimizer.learningRate={peak: 1, warmup: 5, hold: 3, steps: 8}',
+    /hold: must be below steps \(8\); received 3 after a warm-up of 5/,
+  ],
 ];
 for (const [schema, good, set, message] of broken) {
   test(`${set} is refused`, () => {

@@ -16,7 +16,7 @@ test('the longest caption of a training scene fits in the texts of the demo', ()
   const counts = RELATIONS.flatMap((relation) =>
     [
       ...wordings({ objects: [object, object], relation }),
-      ...placedWordings({ objects: [object, object], relation }),
+      ...Object.values(placedWordings({ objects: [object, object], relation })).flat(),
     ].map((caption) => words(caption).length),
   );
   // Every word of the captions is a token.
@@ -30,14 +30,19 @@ test('a training caption may give each of two objects its place, and no prompt d
     { colour: 'red', shape: 'circle' },
     { colour: 'blue', shape: 'square', size: 'small' },
   ];
-  assert.deepEqual(placedWordings({ objects, relation: 'right' }), [
-    'a red circle on the right and a small blue square on the left',
-    'a small blue square on the left and a red circle on the right',
-    'a red circle on the right and a small blue square',
-    'a small blue square and a red circle on the right',
-  ]);
+  assert.deepEqual(placedWordings({ objects, relation: 'right' }), {
+    both: [
+      'a red circle on the right and a small blue square on the left',
+      'a small blue square on the left and a red circle on the right',
+    ],
+    one: [
+      'a red circle on the right and a small blue square',
+      'a small blue square and a red circle on the right',
+    ],
+  });
   const scene = { objects, relation: 'below' } as const;
-  const placed = placedWordings(scene);
+  const { both, one } = placedWordings(scene);
+  const placed = [...both, ...one];
   assert.deepEqual(placed, [
     'a red circle at the bottom and a small blue square at the top',
     'a small blue square at the top and a red circle at the bottom',
