@@ -33,7 +33,7 @@ export const QUICK: DemoSize = {
   dvaeSet: ['train.warmStart.steps=400'],
   clipSet: steps(80, 20),
   // Fewer layers learn more in the same time.
-  dalleSet: ['model.layers=2', ...steps(800, 40)],
+  dalleSet: ['model.layers=2', ...steps(800, 40), 'train.optimizer.learningRate.hold=400'],
 };
 
 /** A run of `count` steps, validated and saved at its end. */
