@@ -2,12 +2,14 @@
 // name.
 
 import type { Precision } from '../engine/graph/precision.ts';
+import type { Pointer } from '../engine/native/capi.ts';
 import { PageTensor } from '../engine/native/page-tensor.ts';
 import { floatScalar, type HostTensor } from '../engine/native/tensor.ts';
+import { filled } from '../engine/ops/elementwise.ts';
 import { foldIn, randomNormal, randomUniform } from '../engine/ops/random.ts';
 import type { Compiled } from '../engine/session/compiled.ts';
 import type { Runtime } from '../engine/session/runtime.ts';
-import { type Tensor, type Tensor1D, tf } from '../engine/tfjs/tf.ts';
+import { type Scalar, type Tensor, type Tensor1D, tf } from '../engine/tfjs/tf.ts';
 import type { Variable } from '../engine/tfjs/variable.ts';
 import { graphSeed } from '../util/random.ts';
 import { sizeOf } from '../util/shape.ts';
@@ -88,17 +90,26 @@ export class Weights<S extends SpecTree = SpecTree> {
 
   /** Initializes every parameter. Values depend only on the seed, the prefix and the parameter's name. */
   async initialize(seed: number): Promise<void> {
-    type Inputs = Record<'key' | 'one', Tensor>;
-    const initialize = this.#runtime.compile(`initialize ${this.#prefix}`, ({ key, one }: Inputs) => {
-      for (const [name, { variable, spec }] of this.entries) {
-        variable.assign(initial(spec, foldIn(key as Tensor1D, name), one));
-      }
-      return {};
-    });
-    await initialize({
-      key: { dtype: 'int32', shape: [2], data: graphSeed(seed, 'weights', this.#prefix) },
-      one: floatScalar(1),
-    });
+    await initializeTogether(this.#runtime, [this], seed);
+  }
+
+  /** The key of the initial values. */
+  initialKey(seed: number): HostTensor {
+    return { dtype: 'int32', shape: [2], data: graphSeed(seed, 'weights', this.#prefix) };
+  }
+
+  /**
+   * Assigns initial values; inside a compiled function.
+   * @param key the value of `initialKey`
+   * @returns the assignment of each parameter
+   */
+  assignInitial(key: Tensor1D, constants: Constants): Map<string, Pointer> {
+    return new Map(
+      [...this.entries].map(([name, { variable, spec }]) => [
+        name,
+        variable.assign(initial(spec, () => foldIn(key, name), constants)),
+      ]),
+    );
   }
 
   /**
@@ -205,15 +216,47 @@ export class Weights<S extends SpecTree = SpecTree> {
   }
 }
 
+/** A tensor with one value everywhere. */
+type Constants = (value: number, shape: readonly number[]) => Tensor;
+
 /** @param one a 1 that is an input: what is made of constants alone TensorFlow keeps, beside the variables */
-function initial({ init, shape }: ParameterSpec, key: Tensor1D, one: Tensor): Tensor {
+function constantsOf(one: Tensor): Constants {
+  const made = new Map<string, Tensor>();
+  return (value, shape) => {
+    const key = `${value} ${shape}`;
+    const tensor = made.get(key) ?? filled(tf.mul(one, value) as Scalar, shape);
+    made.set(key, tensor);
+    return tensor;
+  };
+}
+
+/**
+ * Initializes all parameters of `groups` in one run. Values depend only on the seed, the prefixes and the names.
+ * @param and records what else is done in the run, given the assignments of each group by parameter
+ */
+export async function initializeTogether(
+  runtime: Runtime,
+  groups: readonly Weights[],
+  seed: number,
+  and: (assigned: readonly ReadonlyMap<string, Pointer>[]) => void = () => {},
+): Promise<void> {
+  const initialize = runtime.compile('initialize', ({ one, ...keys }: Record<string, Tensor>) => {
+    const constants = constantsOf(one as Tensor);
+    and(groups.map((group, i) => group.assignInitial(keys[i] as Tensor1D, constants)));
+    return {};
+  });
+  const keys = groups.map((group, i) => [i, group.initialKey(seed)]);
+  await initialize({ one: floatScalar(1), ...Object.fromEntries(keys) });
+}
+
+function initial({ init, shape }: ParameterSpec, key: () => Tensor1D, constants: Constants): Tensor {
   switch (init.kind) {
     case 'constant':
-      return tf.broadcastTo(tf.mul(one, init.value), [...shape]);
+      return constants(init.value, shape);
     case 'normal':
-      return randomNormal(key, shape).mul(init.stddev);
+      return randomNormal(key(), shape).mul(init.stddev);
     case 'uniform':
-      return randomUniform(key, shape)
+      return randomUniform(key(), shape)
         .mul(2 * init.limit)
         .sub(init.limit);
     default:

@@ -22,12 +22,15 @@ import { cacheFolder } from '../../src/engine/library/locate.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { ClipPipeline } from '../../src/inference/clip/pipeline.ts';
 import { EXIT } from '../../src/util/errors.ts';
-import { mm } from '../support/mm.ts';
+import { mm as mmAlone } from '../support/mm.ts';
+import { mmTogether } from '../support/mm-each.ts';
 import { testRefusals } from '../support/refusal.ts';
 import { packTar } from '../support/tars.ts';
 import { writeTinyClip } from '../support/tiny-clip.ts';
 import { writeImage, writeImages, writeTinyDvae } from '../support/tiny-dvae.ts';
 import { writeTokenizer } from '../support/tiny-runs.ts';
+
+const mm = mmTogether();
 
 const root = mkdtempSync(join(tmpdir(), 'mm-clip-cli-'));
 const images = join(root, 'images');
@@ -83,7 +86,7 @@ async function withClip<R>(path: string, use: (clip: ClipPipeline) => Promise<R>
 
 test('probabilities of the sigmoid loss are of each pair for itself, and the output says so', async () => {
   const table = join(root, 'sigmoids.csv');
-  const ranked = await mm([
+  const ranked = await mmAlone([
     ...['rank', images, '--clip', siglip, '--no-cache', '--prompt', PROMPTS[0]],
     ...['--csv', table, '--probabilities', 'sigmoid'],
   ]);
@@ -97,7 +100,7 @@ test('probabilities of the sigmoid loss are of each pair for itself, and the out
     const [similarity, probability] = row.split(',').slice(-2).map(Number) as [number, number];
     assert.ok(Math.abs(probability * (1 + Math.exp(-(similarity * scale + bias))) - 1) < 1e-5, row);
   }
-  const classified = await mm([
+  const classified = await mmAlone([
     ...['classify', images, '--clip', siglip, '--no-cache', '--json'],
     ...['--label', 'one', '--label', 'two', '--template', 'picture {label}', '--template', '{label}'],
   ]);
@@ -274,7 +277,7 @@ test('features are cached by content and CLIP: a second run finds all of them, a
     symlinkSync(join(library, name), join(cache, name));
   process.env.MM_CACHE = cache;
   const run = async (model: string) => {
-    const result = await mm([
+    const result = await mmAlone([
       'rank',
       images,
       '--clip',

@@ -9,13 +9,16 @@ import tar from 'tar-stream';
 import type { DataReport } from '../../src/data/check/report.ts';
 import { trainBpe } from '../../src/tokenizers/train.ts';
 import { noise, plain, temporaryFolder, write } from '../support/images.ts';
-import { mm } from '../support/mm.ts';
+import { mm as mmAlone } from '../support/mm.ts';
+import { mmTogether } from '../support/mm-each.ts';
+
+const mm = mmTogether();
 
 const isRoot = process.getuid?.() === 0;
 
 test('make-shapes writes captioned images and reports what it holds out', async () => {
   const out = join(await temporaryFolder(), 'shapes');
-  const { code, stdout, stderr } = await mm([
+  const { code, stdout, stderr } = await mmAlone([
     'data',
     'make-shapes',
     '--out',
@@ -35,7 +38,7 @@ test('make-shapes writes captioned images and reports what it holds out', async 
     { out, ...JSON.parse(await readFile(join(out, 'about.json'), 'utf8')) },
   );
 
-  const checked = await mm(['data', 'check', out, '--json']);
+  const checked = await mmAlone(['data', 'check', out, '--json']);
   const report = JSON.parse(checked.stdout) as DataReport;
   assert.deepEqual([report.images, report.usable, report.captions.count], [12, 12, 12]);
   assert.deepEqual(report.width, { min: 32, median: 32, max: 32 });
@@ -55,7 +58,7 @@ test('make-shapes refuses wrong values and folders with other files', async () =
 
 test('an interrupted make-shapes leaves nothing behind and exits with 130', async () => {
   const folder = await temporaryFolder();
-  const { code } = await mm(
+  const { code } = await mmAlone(
     ['data', 'make-shapes', '--out', join(folder, 'a'), '--count', '100000'],
     (child) => {
       let isSent = false; // on a busy machine two looks may be under way
@@ -234,7 +237,7 @@ test('pack writes tars with a manifest, says what it left out, and writes over n
   const folder = await faultyFolder();
   const out = join(await temporaryFolder(), 'packed');
   const flags = ['data', 'pack', folder, '--out', out, '--deduplicate', 'exact', '--captions-only'];
-  const { code, stdout, stderr } = await mm([...flags, '--quiet']);
+  const { code, stdout, stderr } = await mmAlone([...flags, '--quiet']);
   assert.equal(code, 0, stderr);
   assert.equal(
     stdout,

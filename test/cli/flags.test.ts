@@ -4,8 +4,10 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isGroup, REGISTRY } from '../../src/cli/registry.ts';
 import { EXIT } from '../../src/util/errors.ts';
-import { mm } from '../support/mm.ts';
+import { mmTogether } from '../support/mm-each.ts';
 import { type Refusal, testRefusals } from '../support/refusal.ts';
+
+const mm = mmTogether();
 
 /** Every command, with a word for its positionals. */
 const commands = REGISTRY.flatMap((entry) =>

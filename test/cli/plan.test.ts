@@ -7,7 +7,10 @@ import { dalleModelSchema } from '../../src/config/dalle-model.ts';
 import { dalleSpec } from '../../src/models/dalle/model.ts';
 import { countParameters } from '../../src/nn/parameters.ts';
 import { EXIT } from '../../src/util/errors.ts';
-import { mm } from '../support/mm.ts';
+import { mm as mmAlone } from '../support/mm.ts';
+import { mmTogether } from '../support/mm-each.ts';
+
+const mm = mmTogether();
 
 async function plan(...flags: string[]) {
   const { code, stdout, stderr } = await mm(['plan', '--json', ...flags]);
@@ -92,7 +95,7 @@ describe('smaller ones', () => {
   });
 
   test('sizes that no part says yet are the published ones, and the plan says so', async () => {
-    const { code, stdout, stderr } = await mm([
+    const { code, stdout, stderr } = await mmAlone([
       ...['plan', '--json', '--config', 'configs/dalle/demo.yaml', '--set', 'data.dvae=nowhere'],
       ...['--set', 'model.grid=4', '--set', 'model.layers=1'],
     ]);

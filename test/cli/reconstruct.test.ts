@@ -15,8 +15,11 @@ import { codebookUse } from '../../src/inference/measures/codebook.ts';
 import { psnr, psnrOf, ssim } from '../../src/inference/measures/reconstruction.ts';
 import { reconstructionGrid } from '../../src/report/images/reconstructions.ts';
 import { EXIT } from '../../src/util/errors.ts';
-import { mm } from '../support/mm.ts';
+import { mm as mmAlone } from '../support/mm.ts';
+import { mmTogether } from '../support/mm-each.ts';
 import { TINY, writeImage, writeImages, writeTinyDvae } from '../support/tiny-dvae.ts';
+
+const mm = mmTogether();
 
 /** More than a batch. */
 const IMAGES = 40;
@@ -170,7 +173,7 @@ describe('mm reconstruct', () => {
 
     const other = join(root, 'other-dvae');
     await writeTinyDvae(other, 2);
-    const refused = await mm(['reconstruct', tokens, '--dvae', other, '--out', join(root, 'none.png')]);
+    const refused = await mmAlone(['reconstruct', tokens, '--dvae', other, '--out', join(root, 'none.png')]);
     assert.equal(refused.code, EXIT.data);
     assert.match(refused.stderr, / {2}code: E_DVAE_DIFFERS\n/);
     const hashes = [set.dvaeHash, hashOf(await readCheckpoint(other, { kind: 'dvae', warn: assert.fail }))];

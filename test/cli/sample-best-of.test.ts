@@ -12,11 +12,14 @@ import { ClipPipeline } from '../../src/inference/clip/pipeline.ts';
 import { imageGrid } from '../../src/report/images/grid.ts';
 import { readPngMetadata } from '../../src/report/images/png.ts';
 import { EXIT } from '../../src/util/errors.ts';
-import { mm } from '../support/mm.ts';
+import { mm as mmAlone } from '../support/mm.ts';
+import { mmTogether } from '../support/mm-each.ts';
 import { type Refusal, testRefusals } from '../support/refusal.ts';
 import { writeTinyClip } from '../support/tiny-clip.ts';
 import { TINY, writeImages, writeTinyDvae } from '../support/tiny-dvae.ts';
 import { dalleConfig, dalleSession, writeTokenizer } from '../support/tiny-runs.ts';
+
+const mm = mmTogether();
 
 const root = mkdtempSync(join(tmpdir(), 'mm-best-of-'));
 const [dvae, dalle, tokenizer] = ['dvae', 'dalle', 'tokenizer.json'].map((name) => join(root, name)) as [
@@ -168,7 +171,7 @@ describe('--best-of', () => {
     );
     assert.deepEqual(more, []);
     const files = all.filter(({ prompt }) => prompt === PROMPTS[1]).map(({ file }) => file);
-    const { code, stdout, stderr } = await mm([
+    const { code, stdout, stderr } = await mmAlone([
       ...['rank', ...files, '--clip', larger, '--prompt', PROMPTS[1], '--no-cache', '--json'],
     ]);
     assert.equal(code, 0, stderr);

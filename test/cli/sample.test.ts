@@ -9,10 +9,13 @@ import sharp from 'sharp';
 import { pngSize, readPngMetadata } from '../../src/report/images/png.ts';
 import { EXIT } from '../../src/util/errors.ts';
 import { signalWhen } from '../support/interruption.ts';
-import { mm } from '../support/mm.ts';
+import { mm as mmAlone, type Outcome } from '../support/mm.ts';
+import { mmTogether } from '../support/mm-each.ts';
 import { asksForSetup, type Refusal, testRefusals } from '../support/refusal.ts';
 import { TINY } from '../support/tiny-dvae.ts';
 import { dalleConfig, dalleSession, writeDalleData } from '../support/tiny-runs.ts';
+
+const mm = mmTogether();
 
 const root = mkdtempSync(join(tmpdir(), 'mm-sample-'));
 const dvae = join(root, 'dvae');
@@ -37,15 +40,15 @@ interface Line {
 }
 
 async function sample(out: string, ...flags: string[]): Promise<Line[]> {
-  const { code, stdout, stderr } = await mm([
-    'sample',
-    '--dalle',
-    dalle,
-    '--out',
-    join(root, out),
-    '--json',
-    ...flags,
-  ]);
+  return linesOf(await mm(sampling(out, flags)));
+}
+
+const sampling = (out: string, flags: readonly string[]): string[] => [
+  ...['sample', '--dalle', dalle, '--out', join(root, out), '--json'],
+  ...flags,
+];
+
+function linesOf({ code, stdout, stderr }: Outcome): Line[] {
   assert.equal(code, 0, stderr);
   return stdout
     .trim()
@@ -61,7 +64,7 @@ const allPixels = (lines: readonly Line[]): Promise<Buffer[]> =>
 describe('images for prompts', () => {
   let lines: Line[];
   before(async () => {
-    lines = await sample('first', ...both, '--count', '3', '--seed', '5');
+    lines = linesOf(await mmAlone(sampling('first', [...both, '--count', '3', '--seed', '5'])));
   });
 
   test('each prompt and seed gives an image with its recipe; a grid and a page show all of them', async () => {
@@ -139,7 +142,7 @@ describe('images for prompts', () => {
       existsSync(out) ? readdirSync(out).filter((name) => /^\d{4}-.*\.png$/.test(name)) : [];
     const isThere = (): boolean => images().length > 2;
     const flags = ['--prompt', PROMPTS[0]!, '--count', '2000', '--batch-size', '1', '--out', out];
-    const { code, stdout, stderr } = await mm(
+    const { code, stdout, stderr } = await mmAlone(
       ['sample', '--dalle', dalle, ...flags],
       signalWhen('SIGINT', isThere),
     );

@@ -19,8 +19,11 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { EXIT } from '../../src/util/errors.ts';
-import { mm } from '../support/mm.ts';
+import { mm as mmAlone } from '../support/mm.ts';
+import { mmTogether } from '../support/mm-each.ts';
 import { writeImages, writeTinyDvae } from '../support/tiny-dvae.ts';
+
+const mm = mmTogether();
 
 const IMAGES = 12;
 const SHARD = 2;
@@ -31,7 +34,7 @@ let dvae: string;
 let whole: Record<string, string>;
 
 const tokenize = (out: string, flags: readonly string[] = [], watch?: (child: ChildProcess) => void) =>
-  mm(
+  mmAlone(
     ['tokenize', '--data', data, '--dvae', dvae, '--out', out, '--shard-size', String(SHARD), ...flags],
     watch,
   );

@@ -6,8 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { BpeTokenizer } from '../../src/tokenizers/bpe.ts';
-import { type Outcome, mm as program } from '../support/mm.ts';
+import { mm as mmAlone, type Outcome } from '../support/mm.ts';
+import { mmTogether } from '../support/mm-each.ts';
 
+const program = mmTogether();
 const mm = (...flags: string[]): Promise<Outcome> => program(['train-bpe', ...flags]);
 
 let folder: string;
@@ -21,7 +23,9 @@ describe('mm train-bpe', () => {
     const data = join(folder, 'captions.txt');
     writeFileSync(data, 'A red circle\na red square\n\na blue circle on a red square\n');
     const out = join(folder, 'a', 'tokenizer.json');
-    const { code, stdout, stderr } = await mm('--data', data, '--out', out, '--vocabulary', '270', '--json');
+    const { code, stdout, stderr } = await mmAlone([
+      ...['train-bpe', '--data', data, '--out', out, '--vocabulary', '270', '--json'],
+    ]);
     assert.equal(code, 0, stderr);
     const tokenizer = await BpeTokenizer.load(out);
     const longest = 'a blue circle on a red square';

@@ -80,6 +80,25 @@ describe('a compiled function', () => {
     );
   });
 
+  test('has one node for constants of equal bits', async () => {
+    const body = ({ x }: { x: Tensor }) => ({
+      sum: tf.add(x, 2),
+      product: tf.mul(x, 2),
+      up: tf.div(x, tf.scalar(0)),
+      down: tf.div(x, tf.scalar(-0)),
+      count: tf.add(tf.cast(x, 'int32'), tf.scalar(2, 'int32')),
+      row: tf.add(x, tf.tensor1d([2])),
+    });
+    const compiled = runtime.compile('constants', body);
+    const { nodes } = compiled.examine({ x: { dtype: 'float32', shape: [] } });
+    assert.equal(nodes.filter(({ type }) => type === 'Const').length, 5);
+    const results = await compiled({ x: scalar(1) });
+    assert.deepEqual(
+      Object.values(results).map(({ data }) => data[0]),
+      [3, 2, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 3, 3],
+    );
+  });
+
   test('receives bytes as float32 from 0 to 255, and empty tensors', async () => {
     const body = ({ x }: { x: Tensor }) => ({ y: tf.mul(x, 2), sum: tf.sum(x) });
     const compiled = runtime.compile('bytes', body);

@@ -1,7 +1,7 @@
-// Runs several command lines in one process, which starts only once.
+// Runs several command lines in one process, which starts only once: most of a small command's time is its start.
 
-import { spawn } from 'node:child_process';
-import { text } from 'node:stream/consumers';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { asModule, MAIN, type Outcome } from './mm.ts';
 
@@ -9,42 +9,87 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 const PROGRAM = `
 const { main } = await import('${MAIN}');
-const { folder, commands } = JSON.parse(process.argv[1]);
-process.chdir(folder);
+process.chdir(process.argv[1]);
 const streams = { stdout: process.stdout, stderr: process.stderr };
-const write = process.stdout.write.bind(process.stdout);
-const outcomes = [];
-for (const flags of commands) {
+let last = Promise.resolve();
+async function outcomeOf(flags) {
   const said = { stdout: '', stderr: '' };
   for (const [name, stream] of Object.entries(streams))
     stream.write = (chunk) => { said[name] += chunk; return true; };
   await main(flags);
-  outcomes.push({ code: process.exitCode ?? 0, ...said });
+  const outcome = { code: process.exitCode ?? 0, ...said };
   process.exitCode = undefined;
+  return outcome;
 }
-write(JSON.stringify(outcomes));
+process.on('message', (flags) => {
+  last = last.then(async () => process.send(await outcomeOf(flags)));
+});
+process.on('disconnect', () => process.exit());
 `;
 
 export interface EachOptions {
   /** Where the commands run: what they name is relative to it. */
-  readonly folder: string;
+  readonly folder?: string;
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** The sources of the program, where they are not these. */
   readonly root?: string;
 }
 
+/** A process that runs `mm …flags` as often as it is asked to, one after the other. */
+class Commands {
+  readonly #child: ChildProcess;
+  readonly #waiting: { resolve(outcome: Outcome): void; reject(reason: Error): void }[] = [];
+
+  constructor({ folder = ROOT, env, root = ROOT }: EachOptions) {
+    this.#child = spawn(process.execPath, [...asModule(PROGRAM), folder], {
+      cwd: root,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    });
+    this.#child.on('message', (outcome) => this.#waiting.shift()?.resolve(outcome as Outcome));
+    this.#child.on('exit', (code) => {
+      for (const { reject } of this.#waiting.splice(0))
+        reject(new Error(`the process of the commands ended with ${code}`));
+    });
+  }
+
+  run(flags: readonly string[]): Promise<Outcome> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ resolve, reject });
+      this.#child.send([...flags]);
+    });
+  }
+
+  close(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#child.once('exit', () => resolve());
+      this.#child.disconnect();
+    });
+  }
+}
+
 /** Runs `mm …flags` for each of `commands`, one after the other. */
 export async function mmEach(
   commands: readonly (readonly string[])[],
-  { folder, env, root = ROOT }: EachOptions,
+  options: EachOptions,
 ): Promise<Outcome[]> {
-  const child = spawn(process.execPath, [...asModule(PROGRAM), JSON.stringify({ folder, commands })], {
-    cwd: root,
-    env: { ...process.env, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
-  const [stdout, stderr, code] = await Promise.all([text(child.stdout), text(child.stderr), ended]);
-  if (code !== 0) throw new Error(`the process of the commands ended with ${code}\n${stderr}`);
-  return JSON.parse(stdout) as Outcome[];
+  const started = new Commands(options);
+  try {
+    return await Promise.all(commands.map((flags) => started.run(flags)));
+  } finally {
+    await started.close();
+  }
+}
+
+/**
+ * `mm`, for all commands of a test file in one process. That a command's own process ends, and with which code, is for
+ * `mm` of mm.ts.
+ */
+export function mmTogether(): (flags: readonly string[]) => Promise<Outcome> {
+  let started: Commands | undefined;
+  after(() => started?.close());
+  return (flags) => {
+    started ??= new Commands({});
+    return started.run(flags);
+  };
 }

@@ -12,7 +12,6 @@ import { extensionOf, isHidden, roleOf, stemOf } from './endings.ts';
 import { folderPart } from './folder.ts';
 import { isList, listPart } from './lists.ts';
 import { commonFolder, mixSources } from './mix.ts';
-import { parquetPart } from './parquet.ts';
 import { expandBraces, expandPattern } from './patterns.ts';
 import { inPlace, type Source, type SourcePart } from './source.ts';
 import { isStandardInput, isUrl, packed, streamPart } from './streams.ts';
@@ -133,7 +132,8 @@ async function filePart(path: string, prefix: string): Promise<SourcePart> {
   const content = await contentOfFile(path);
   if (content === 'tar') return tarPart(path, prefix);
   if (content === 'gzip') return streamPart(path, prefix, 'copied');
-  if (content === 'parquet') return parquetPart(path, prefix);
+  // Loaded where it is needed: its packages are forty files, a tenth of the start of a command.
+  if (content === 'parquet') return (await import('./parquet.ts')).parquetPart(path, prefix);
   if (content in COMPRESSIONS) throw packed(path, content as keyof typeof COMPRESSIONS);
   if (roleOf(extensionOf(path)).endsWith('image') || IMAGES.has(content)) return imagePart(path);
   if (KINDS[content]) throw unknownKind(path, content);

@@ -20,6 +20,8 @@ export class Graph {
   readonly #origins = new Map<string, Origin>();
   /** What casts from 16 to 32 bits are made of. */
   readonly #widened = new Map<Pointer, GraphOutput>();
+  /** See `once`. */
+  readonly #shared = new Map<string, GraphOutput>();
   /** Attributes added to every new node: those of a compiled function, such as its XLA scope. */
   ambient: readonly Attribute[] = [];
   /** Called for every node that is added. */
@@ -66,6 +68,18 @@ export class Graph {
   /** Adds a node and returns its first output. */
   output(type: string, inputs: readonly GraphOutput[], options?: NodeOptions): GraphOutput {
     return { oper: this.add(type, inputs, options), index: 0 };
+  }
+
+  /**
+   * What `make` added before for the same key and device, in any function: TensorFlow goes through all nodes of a graph
+   * at each function's first run. Nodes of an XLA cluster belong to one function, and examined functions are whole.
+   */
+  once(key: string, make: () => GraphOutput): GraphOutput {
+    if (this.ambient.length > 0 || this.onNode) return make();
+    const own = `${this.device} ${key}`;
+    const output = this.#shared.get(own) ?? make();
+    this.#shared.set(own, output);
+    return output;
   }
 
   constant(dtype: number, shape: readonly number[], values: LooseValues): GraphOutput {

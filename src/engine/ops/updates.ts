@@ -17,20 +17,32 @@ export interface AdamStep {
   readonly beta2Power: Scalar;
   readonly beta1: Scalar;
   readonly beta2: Scalar;
-  readonly epsilon: number;
+  /** See `scaledEpsilon`. */
+  readonly epsilon: Scalar;
   /** Operations that run first, for example weight decay. */
   readonly after: readonly Pointer[];
 }
 
 /**
- * One Adam update (arXiv 1412.6980) of the variable and both moments. TensorFlow adds ε to √v before the bias
- * correction; ε is scaled here so that it acts as in the paper, where it is added after the correction.
+ * TensorFlow adds ε to √v before the bias correction; this is the ε that acts as in the paper, where it is added after
+ * the correction.
  */
+export const scaledEpsilon = (epsilon: number, beta2Power: Scalar): Scalar =>
+  tf.scalar(1).sub(beta2Power).sqrt().mul(epsilon) as Scalar;
+
+/** One Adam update (arXiv 1412.6980) of the variable and both moments. */
 export function applyAdam(step: AdamStep): Pointer {
-  const epsilon = tf.scalar(1).sub(step.beta2Power).sqrt().mul(step.epsilon);
   return step.variable.update(
     'ResourceApplyAdam',
-    [step.beta1Power, step.beta2Power, step.learningRate, step.beta1, step.beta2, epsilon, step.gradient],
+    [
+      step.beta1Power,
+      step.beta2Power,
+      step.learningRate,
+      step.beta1,
+      step.beta2,
+      step.epsilon,
+      step.gradient,
+    ],
     {
       resources: [step.firstMoment, step.secondMoment],
       attributes: [typeAttr('T', DT.float32), boolAttr('use_locking', false)],

@@ -29,6 +29,8 @@ export interface Built {
 export interface BuildOptions
   extends Pick<CompileOptions, 'precision' | 'xla' | 'frozen' | 'releases' | 'deviceOf'>,
     Pick<Trace, 'scope' | 'replicas'> {
+  /** See `RecordingOptions`. */
+  readonly sharesConstants?: boolean;
   readonly name: string;
   /** Unique within the graph. */
   readonly xlaScope: string;
@@ -49,7 +51,11 @@ export function buildFunction(
   { name, inputs, forCpu, constants, scope, replicas, ...options }: BuildOptions,
 ): Built {
   const { precision = 'float32', xla = false, frozen = [], releases, deviceOf, xlaScope } = options;
-  const recording = new RecordingBinding(graph, useTensorFlow().binding.eager, precision);
+  const { sharesConstants = true } = options;
+  const recording = new RecordingBinding(graph, useTensorFlow().binding.eager, {
+    precision,
+    sharesConstants,
+  });
   const packs = forCpu && canPackWeights(graph.api, precision);
   const trace = newTrace({
     graph,
@@ -75,8 +81,12 @@ export function buildFunction(
       tensors[input] = wrapOutput(recording, value);
     }
     const outputs = body(tensors);
-    // A fed tensor cannot be fetched, but a copy of it can.
-    const fetches = Object.values(outputs).map((tensor) => graph.identity(outputOf(recording, tensor)));
+    const fed = new Set([...placeholders.values()].map(({ oper }) => oper));
+    const fetches = Object.values(outputs).map((tensor) => {
+      const output = outputOf(recording, tensor);
+      // A fed tensor cannot be fetched, but a copy of it can; programs name results by their node alone (graph-def.ts).
+      return fed.has(output.oper) || output.index > 0 ? graph.identity(output) : output;
+    });
     return {
       placeholders,
       names: Object.keys(outputs),

@@ -38,6 +38,8 @@ export function recordFunction<Inputs extends NamedTensors>(
       scope: name,
       xlaScope: name,
       forCpu: false,
+      // Graphs of two batch sizes are compared node by node (export/saved-model/free-batch.ts).
+      sharesConstants: false,
       replicas: { names: [undefined], areGpus: false, count: 1, first: 0 },
     });
     const describe = (output: GraphOutput): GraphTensor => ({

@@ -33,7 +33,7 @@ class SwitchingBinding {
   }
 
   createTensor(shape: readonly number[], dtype: number, values: LooseValues): number {
-    return this.eager.createTensor(shape, dtype, values);
+    return (this.recording ?? this.eager).createTensor(shape, dtype, values);
   }
 
   deleteTensor(id: number): void {

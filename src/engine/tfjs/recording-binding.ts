@@ -29,6 +29,15 @@ let next = FIRST_RECORDED;
 
 export const isRecorded = (id: number): boolean => id >= FIRST_RECORDED;
 
+/** Elements of a constant that is shared, at most: sizes and factors, of which a model has many. */
+const MAX_SHARED = 8;
+
+export interface RecordingOptions {
+  readonly precision: Precision;
+  /** Whether small constants of equal bits are one node of the function. */
+  readonly sharesConstants: boolean;
+}
+
 export class RecordingBinding {
   readonly graph: Graph;
   /** float32 results recorded before the first update of a variable, or exchange between devices. */
@@ -36,19 +45,27 @@ export class RecordingBinding {
   /** Set by the first update, and by the first exchange between devices. */
   isUpdating = false;
   readonly #eager: EagerBinding;
-  readonly #precision: Precision;
+  readonly #options: RecordingOptions;
   readonly #outputs = new Map<number, GraphOutput>();
-  /** By device: a constant is copied to each device that uses it while the graph is built, not at every run. */
-  readonly #constants = new Map<string | undefined, Map<number, GraphOutput>>();
+  /**
+   * By device: a constant is copied to each device that uses it while the graph is built, not at every run. Constants of
+   * a device by their tensor's number, shared ones by their contents.
+   */
+  readonly #constants = new Map<string | undefined, Map<number | string, GraphOutput>>();
+  /** Type, shape and bits of the tensors that are shared. */
+  readonly #contents = new Map<number, string>();
 
-  constructor(graph: Graph, eager: EagerBinding, precision: Precision) {
+  constructor(graph: Graph, eager: EagerBinding, options: RecordingOptions) {
     this.graph = graph;
     this.#eager = eager;
-    this.#precision = precision;
+    this.#options = options;
   }
 
   createTensor(shape: readonly number[], dtype: number, values: LooseValues): number {
-    return this.#eager.createTensor(shape, dtype, values);
+    const id = this.#eager.createTensor(shape, dtype, values);
+    if (this.#options.sharesConstants && isShared(dtype, values))
+      this.#contents.set(id, `${dtype} ${shape}: ${bitsOf(values as ArrayLike<number>)}`);
+    return id;
   }
 
   deleteTensor(id: number): void {
@@ -56,6 +73,7 @@ export class RecordingBinding {
       this.#outputs.delete(id);
     } else {
       for (const constants of this.#constants.values()) constants.delete(id);
+      this.#contents.delete(id);
       this.#eager.deleteTensor(id);
     }
   }
@@ -98,14 +116,15 @@ export class RecordingBinding {
 
   /** Whether a matrix product recorded now runs in 16 bits. */
   get lowersProducts(): boolean {
-    return this.#precision !== 'float32' && !isKeptInFloat32();
+    return this.#options.precision !== 'float32' && !isKeptInFloat32();
   }
 
   /** The graph output of a tensor number; eager tensors become constants. */
   output(id: number): GraphOutput {
-    const constants = this.#constants.get(this.graph.device) ?? new Map<number, GraphOutput>();
+    const constants = this.#constants.get(this.graph.device) ?? new Map<number | string, GraphOutput>();
     this.#constants.set(this.graph.device, constants);
-    const output = this.#outputs.get(id) ?? constants.get(id);
+    const key = this.#contents.get(id) ?? id;
+    const output = this.#outputs.get(id) ?? constants.get(key);
     if (output) return output;
     if (isRecorded(id)) {
       throw new Error(
@@ -115,7 +134,7 @@ export class RecordingBinding {
     const native = this.#eager.resolve(id);
     try {
       const constant = this.graph.constantFrom(native);
-      constants.set(id, constant);
+      constants.set(key, constant);
       return constant;
     } finally {
       this.graph.api.deleteTensor(native);
@@ -132,7 +151,7 @@ export class RecordingBinding {
 
   #lowered(name: string, attributes: readonly Attribute[], inputs: readonly GraphOutput[]): TensorMetadata {
     const { graph } = this;
-    const low = DT[this.#precision];
+    const low = DT[this.#options.precision];
     const lowered = inputs.map((input) =>
       graph.dtype(input) === DT.float32 ? graph.cast(input, low) : input,
     );
@@ -140,3 +159,10 @@ export class RecordingBinding {
     return this.register(graph.cast(result, DT.float32));
   }
 }
+
+const isShared = (dtype: number, values: LooseValues): boolean =>
+  (dtype === DT.float32 || dtype === DT.int32) && values.length <= MAX_SHARED;
+
+/** As float64, which holds each float32 and int32, and tells −0 from 0. */
+const bitsOf = (values: ArrayLike<number>): string =>
+  Buffer.from(Float64Array.from(values).buffer).toString('latin1');

@@ -62,10 +62,9 @@ export class Variable {
 
   #read(after: readonly Pointer[]): Tensor {
     const { graph, recording, device } = currentTrace();
-    const output = graph.output('ReadVariableOp', [this.handle()], {
-      attributes: this.#type('dtype'),
-      after,
-    });
+    const attributes = this.#type('dtype');
+    const make = () => graph.output('ReadVariableOp', [this.handle()], { attributes, after });
+    const output = after.length === 0 ? graph.once(`read ${this.name}`, make) : make();
     device.uses.set(this, [...(device.uses.get(this) ?? []), output.oper]);
     return wrapOutput(recording, this.#is16Bits ? graph.cast(output, DT.float32) : output);
   }
@@ -198,13 +197,12 @@ export class Variable {
     const { graph, device } = currentTrace();
     let handle = device.handles.get(this);
     if (!handle) {
-      handle = graph.output('VarHandleOp', [], {
-        attributes: [
-          ...this.#type('dtype'),
-          shapeAttr('shape', this.shape),
-          stringAttr('shared_name', this.name),
-        ],
-      });
+      const attributes = [
+        ...this.#type('dtype'),
+        shapeAttr('shape', this.shape),
+        stringAttr('shared_name', this.name),
+      ];
+      handle = graph.once(`handle ${this.name}`, () => graph.output('VarHandleOp', [], { attributes }));
       device.handles.set(this, handle);
     }
     return handle;

@@ -2,7 +2,7 @@
 
 import type { Runtime } from '../../engine/session/runtime.ts';
 import type { SpecTree } from '../../nn/parameters.ts';
-import type { Weights } from '../../nn/weights.ts';
+import { initializeTogether, type Weights } from '../../nn/weights.ts';
 import type { Residuals } from '../distributed/error-feedback.ts';
 import type { ShownWeights, SlicedWeights } from '../distributed/sliced-weights.ts';
 import type { Adam } from '../optim/adam.ts';
@@ -43,10 +43,12 @@ export const slicedState = ({ slicedWeights, ema, optimizer }: ModelState): read
 
 /** Initializes the weights by the seed, the moments with zeros, and the EMA with the weights; nothing that is sliced. */
 export async function initialize(runtime: Runtime, state: ModelState, seed: number): Promise<void> {
-  await state.weights.initialize(seed);
-  if (!state.optimizer.slicedMoments) await state.optimizer.moments.initialize(seed);
-  for (const weights of besideMoments(state)) await weights.initialize(seed);
-  await startEma(runtime, state);
+  const { weights, optimizer, ema } = state;
+  const moments = optimizer.slicedMoments ? [] : [optimizer.moments];
+  const groups = [weights, ...moments, ...besideMoments(state)];
+  await initializeTogether(runtime, groups, seed, ([assigned]) => {
+    if (!ema?.slices) ema?.start(assigned);
+  });
 }
 
 /** Sets a whole EMA to the weights as they are. */

@@ -7,7 +7,7 @@ import { gatherSlices, ownSlice } from '../../engine/distributed/slices.ts';
 import type { Pointer } from '../../engine/native/capi.ts';
 import { multiplyNoNaN } from '../../engine/ops/elementwise.ts';
 import { squaredNorm } from '../../engine/ops/reductions.ts';
-import { type AdamStep, applyAdam } from '../../engine/ops/updates.ts';
+import { type AdamStep, applyAdam, scaledEpsilon } from '../../engine/ops/updates.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Scalar, type Tensor, tf } from '../../engine/tfjs/tf.ts';
 import { constant, type SpecTree } from '../../nn/parameters.ts';
@@ -26,7 +26,8 @@ export interface MuonOptions {
 }
 
 /** Rates of an update; the weight decay is multiplied by the learning rate. */
-interface Rates extends Pick<AdamStep, 'learningRate' | 'beta1' | 'beta2' | 'beta1Power' | 'beta2Power'> {
+interface Rates
+  extends Pick<AdamStep, 'learningRate' | 'beta1' | 'beta2' | 'beta1Power' | 'beta2Power' | 'epsilon'> {
   readonly momentum: Scalar;
   readonly weightDecay: Scalar | undefined;
 }
@@ -97,7 +98,7 @@ export class Adam {
     learningRate: Scalar,
     unscaling?: (name: string) => Unscaling,
   ) {
-    const { epsilon, clipNorm } = this.#config;
+    const { clipNorm } = this.#config;
     const unscaled = unscaling
       ? mapGradients(gradients, (gradient, name) => unscale(gradient, unscaling(name)))
       : gradients;
@@ -118,7 +119,6 @@ export class Adam {
         secondMoment: this.#moment('v', name),
         gradient: clipped(name),
         ...rates,
-        epsilon,
       });
       updates.set(name, update);
     }
@@ -176,12 +176,13 @@ export class Adam {
 
   /** An update that is not applied has decays of 1 and a learning rate of 0, which change nothing, bit for bit. */
   #rates(step: Scalar, learningRate: Scalar, finite: Scalar, unscaling: Unscaling | undefined): Rates {
-    const { beta1, beta2, weightDecay } = this.#config;
+    const { beta1, beta2, epsilon, weightDecay } = this.#config;
     const made = (unscaling?.step ?? step).add(1);
     const isApplied = unscaling ? tf.logicalAnd(unscaling.isApplied, finite) : finite;
     const ifApplied = (value: number | Scalar, otherwise: number): Scalar =>
       tf.where(isApplied, value, otherwise) as Scalar;
     const rate = ifApplied(learningRate, 0);
+    const beta2Power = tf.pow(tf.scalar(beta2), made) as Scalar;
     return {
       learningRate: rate,
       weightDecay: weightDecay > 0 ? (rate.mul(weightDecay) as Scalar) : undefined,
@@ -189,7 +190,8 @@ export class Adam {
       beta1: ifApplied(beta1, 1),
       beta2: ifApplied(beta2, 1),
       beta1Power: tf.pow(tf.scalar(beta1), made) as Scalar,
-      beta2Power: tf.pow(tf.scalar(beta2), made) as Scalar,
+      beta2Power,
+      epsilon: scaledEpsilon(epsilon, beta2Power),
     };
   }
 

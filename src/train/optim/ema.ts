@@ -83,10 +83,15 @@ export class Ema<S extends SpecTree> {
     }
   }
 
-  /** Sets the EMA to the weights; inside a compiled function, on each replica where it is sliced. */
-  start(): void {
-    for (const [name, { variable }] of (this.#sourceSlices ?? this.#source).entries)
-      this.#variable(name).assign(this.#own(variable.read()));
+  /**
+   * Sets the EMA to the weights; inside a compiled function, on each replica where it is sliced.
+   * @param assigned assignments of the weights in the same function, by parameter name
+   */
+  start(assigned?: ReadonlyMap<string, Pointer>): void {
+    for (const [name, { variable }] of (this.#sourceSlices ?? this.#source).entries) {
+      const assignment = assigned?.get(name);
+      this.#variable(name).assign(this.#own(assignment ? variable.readAfter(assignment) : variable.read()));
+    }
   }
 
   /**

@@ -52,6 +52,15 @@ const FUNCTIONS: Readonly<Record<string, (batch: number) => RecordedFunction>> =
       },
       { codes: { dtype: 'int32', shape: [batch, 4, 4] } },
     ),
+  'a size that equals a multiple of the batch': (batch) =>
+    recordFunction(
+      'equal sizes',
+      ({ x }: { x: Tensor }) => {
+        const bias = tf.sum(tf.reshape(new Variable('bias', [2, 2]).read(), [4]));
+        return { y: tf.reshape(tf.add(tf.reshape(x, [2 * batch]), bias), [batch, 2]) };
+      },
+      { x: { dtype: 'float32', shape: [batch, 2] } },
+    ),
 };
 
 /** What the nodes that depend on the batch alone give for one of a size: numbers, by name. */
