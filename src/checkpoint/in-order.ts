@@ -3,6 +3,7 @@
 
 import type { FileHandle } from 'node:fs/promises';
 import type { FilePlace } from '../engine/native/page-tensor.ts';
+import { readAsAsked } from '../engine/native/read-advice.ts';
 import { ELEMENT_TYPES, type TensorData, type TensorType } from './dtype.ts';
 import { readFully } from './read-fully.ts';
 import type { PlacedTensor } from './safetensors-header.ts';
@@ -78,6 +79,7 @@ export async function* tensorsInOrder(
       reading.push(read);
     }
   };
+  readAsAsked(handle.fd);
   pass.onBytes?.(head);
   try {
     for (readAhead(); reading.length > 0; ) {
