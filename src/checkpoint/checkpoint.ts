@@ -10,8 +10,9 @@ import { DataError } from '../util/errors.ts';
 import { checkOf, type FileRecord } from './checksum.ts';
 import type { TensorData } from './dtype.ts';
 import { widen } from './half.ts';
+import type { Allocate } from './in-order.ts';
 import { type Expected, matchTensors } from './match.ts';
-import { type Allocate, SafetensorsFile } from './safetensors.ts';
+import { SafetensorsFile } from './safetensors.ts';
 import {
   type CheckpointState,
   CONFIG_FILE,
@@ -32,7 +33,7 @@ export interface TensorOptions {
   readonly expected?: Expected;
   /** Which names `expected` is about; all of them by default. */
   readonly isExpected?: (name: string) => boolean;
-  /** Makes the tensor to read into, where it has a place for it. Without it, 16-bit floats are widened to float32. */
+  /** Makes the tensor, where it has a place for it. Without it, 16-bit floats are widened to float32. */
   readonly allocate?: Allocate;
 }
 
@@ -152,7 +153,7 @@ export class Checkpoint {
         matchTensors(new Map([...infos].filter(([name]) => isExpected(name))), expected, path);
       let left = infos.size;
       if (left === 0) verify();
-      for await (const [name, tensor] of file.inOrder(allocate, (bytes) => check?.update(bytes))) {
+      for await (const [name, tensor] of file.inOrder({ allocate, onBytes: check?.update })) {
         if (--left === 0) verify();
         yield [name, allocate ? tensor : widen(tensor)];
       }

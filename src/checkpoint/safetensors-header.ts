@@ -128,21 +128,66 @@ export function parseHeader(bytes: Uint8Array, dataBytes: number, where: string)
   return { tensors, metadata: metadata.data };
 }
 
-/** The length and the JSON, padded so that the data starts at a multiple of eight bytes. */
+/** Memory pages of most systems. */
+const PAGE_BYTES = 2 ** 12;
+/** A tensor of whole pages and at least so many bytes is placed where a page starts, so that it can be mapped. */
+const MIN_PAGED_BYTES = 2 ** 20;
+
+const isPaged = (bytes: number): boolean => bytes >= MIN_PAGED_BYTES && bytes % PAGE_BYTES === 0;
+
+/**
+ * Byte ranges of tensors, without gaps, each at a multiple of its element's bytes: the widest elements come first. Where
+ * some are of whole pages, these follow those of multiples of eight bytes, and precede the others: readers that compute
+ * with the first matrices need the small tensors between them too.
+ * @throws RangeError for a shape that is none
+ */
+export function placeTensors<T extends TensorInfo>(
+  tensors: readonly (readonly [name: string, tensor: T])[],
+): { readonly name: string; readonly source: T; readonly placed: PlacedTensor }[] {
+  const sized = tensors.map(([name, source]) => {
+    const count = elementCount(source.shape);
+    if (count === undefined) throw new RangeError(`tensor ${name} has shape [${source.shape}]`);
+    return { name, source, bytes: count * bytesPerElement(source.dtype) };
+  });
+  const hasPages = sized.some(({ bytes }) => isPaged(bytes));
+  const rank = (bytes: number): number => {
+    if (!hasPages || (bytes % 8 === 0 && !isPaged(bytes))) return 0;
+    return isPaged(bytes) ? 1 : 2;
+  };
+  const width = ({ source }: { readonly source: T }): number => bytesPerElement(source.dtype);
+  let position = 0;
+  return sized
+    .sort((a, b) => rank(a.bytes) - rank(b.bytes) || width(b) - width(a))
+    .map(({ name, source, bytes }) => {
+      const begin = position;
+      position += bytes;
+      return { name, source, placed: { dtype: source.dtype, shape: source.shape, begin, end: position } };
+    });
+}
+
+/**
+ * The length and the JSON, padded so that the data starts at a multiple of eight bytes, and tensors of whole pages
+ * (`placeTensors`) where a page does.
+ */
 export function encodeHeader(
   tensors: Iterable<readonly [string, PlacedTensor]>,
   metadata: Readonly<Record<string, string>>,
 ): Uint8Array {
   const entries = new Map<string, unknown>();
   if (Object.keys(metadata).length > 0) entries.set(METADATA, metadata);
-  for (const [name, { dtype, shape, begin, end }] of tensors) {
+  let firstOfPages: PlacedTensor | undefined;
+  for (const [name, tensor] of tensors) {
+    const { dtype, shape, begin, end } = tensor;
     if (entries.has(name) || name === METADATA) throw new RangeError(`the name ${name} is taken`);
     entries.set(name, { dtype: ELEMENT_TYPES[dtype].code, shape, data_offsets: [begin, end] });
+    if (isPaged(end - begin)) firstOfPages ??= tensor;
   }
   const json = Buffer.from(JSON.stringify(Object.fromEntries(entries)), 'utf8');
-  const padded = Math.ceil(json.length / 8) * 8;
+  const [unit, before] = firstOfPages ? [PAGE_BYTES, firstOfPages.begin] : [8, 0];
+  const dataStart = Math.ceil((LENGTH_BYTES + json.length + before) / unit) * unit - before;
+  const padded = dataStart - LENGTH_BYTES;
   if (padded > MAX_HEADER_BYTES) throw new RangeError(`a header of ${padded} bytes`);
-  const bytes = Buffer.alloc(LENGTH_BYTES + padded, ' ');
+  const bytes = Buffer.alloc(dataStart, ' ');
   bytes.writeBigUInt64LE(BigInt(padded));
   json.copy(bytes, LENGTH_BYTES);
   return bytes;

@@ -4,14 +4,8 @@ import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { DataError } from '../util/errors.ts';
 import { readError, storageError } from '../util/files.ts';
 import { type FileRecord, pieceChecksums, sha256 } from './checksum.ts';
-import {
-  bytesPerElement,
-  ELEMENT_TYPES,
-  elementCount,
-  type TensorArray,
-  type TensorData,
-  type TensorType,
-} from './dtype.ts';
+import { ELEMENT_TYPES, type TensorArray, type TensorData } from './dtype.ts';
+import { type Pass, roomFor, tensorsInOrder } from './in-order.ts';
 import { readFully } from './read-fully.ts';
 import {
   encodeHeader,
@@ -21,36 +15,17 @@ import {
   malformed,
   type PlacedTensor,
   parseHeader,
+  placeTensors,
   type TensorInfo,
   type UnreadableTensor,
 } from './safetensors-header.ts';
 
-/** Bytes of one write, and of one read of `inOrder`. */
+/** Bytes of one write. */
 const CHUNK_BYTES = 2 ** 24;
-
-/** Reads of `inOrder` that are under way while bytes are used: another core copies the next ones. */
-const READS_AHEAD = 2;
 
 /** A tensor to write; a function is called when its data is written, so that not all tensors are in memory. */
 export interface TensorSource extends TensorInfo {
   readonly data: TensorArray | (() => TensorArray | Promise<TensorArray>);
-}
-
-/** Makes a tensor that is filled afterwards. */
-export type Allocate = (dtype: TensorType, shape: readonly number[]) => TensorData | undefined;
-
-/** Byte ranges of the tensors; the widest elements come first, so that each tensor is aligned to its type. */
-function placeTensors(tensors: readonly (readonly [string, TensorSource])[]) {
-  const widestFirst = tensors.toSorted(([, a], [, b]) => bytesPerElement(b.dtype) - bytesPerElement(a.dtype));
-  let position = 0;
-  return widestFirst.map(([name, source]) => {
-    const count = elementCount(source.shape);
-    if (count === undefined) throw new RangeError(`tensor ${name} has shape [${source.shape}]`);
-    const begin = position;
-    position += count * bytesPerElement(source.dtype);
-    const placed: PlacedTensor = { dtype: source.dtype, shape: source.shape, begin, end: position };
-    return { name, source, placed };
-  });
 }
 
 function bytesOf(name: string, { dtype, begin, end }: PlacedTensor, data: TensorArray): Uint8Array {
@@ -106,16 +81,6 @@ export async function writeSafetensors(
   return { bytes: written, sha256: hash.digest(), crc32: pieces.digest() };
 }
 
-/** A part of a tensor to read. */
-interface Span {
-  readonly name: string;
-  readonly tensor: TensorData;
-  readonly bytes: Uint8Array;
-  /** Where it is in the file. */
-  readonly position: number;
-  readonly endsTensor: boolean;
-}
-
 /** The bytes before the data, which starts at `head.length`, and what they say. */
 interface FileStart {
   readonly header: Header;
@@ -135,18 +100,6 @@ async function readHeader(file: FileHandle, where: string): Promise<FileStart> {
   const head = Buffer.alloc(dataStart);
   await readFully(file, head, 0, () => malformed('the file ends too early', where));
   return { header: parseHeader(head.subarray(LENGTH_BYTES), size - dataStart, where), head };
-}
-
-/** A tensor to fill, and its bytes. */
-function roomFor(
-  { dtype, shape, begin, end }: PlacedTensor,
-  allocate?: Allocate,
-): { readonly tensor: TensorData; readonly bytes: Uint8Array } {
-  const { array } = ELEMENT_TYPES[dtype];
-  const own = (): TensorData => ({ dtype, shape, data: new array(new ArrayBuffer(end - begin)) });
-  const tensor = allocate?.(dtype, shape) ?? own();
-  const { buffer, byteOffset } = tensor.data;
-  return { tensor, bytes: new Uint8Array(buffer, byteOffset, end - begin) };
 }
 
 /** An open safetensors file; only its header is in memory. */
@@ -203,59 +156,21 @@ export class SafetensorsFile {
   async read(name: string): Promise<TensorData> {
     const placed = this.#placed(name);
     const { tensor, bytes } = roomFor(placed);
-    await this.#fill(bytes, this.#head.length + placed.begin);
+    await readFully(this.#file, bytes, this.#head.length + placed.begin, () => this.#endsEarly());
     return tensor;
   }
 
-  /**
-   * Every tensor, in the order of the file. The next bytes are read while the last ones are used.
-   * @param allocate makes the tensor to read into, where it has a place for it
-   * @param onBytes is given the file's bytes from its first to its last, those of a tensor before it is yielded
-   */
-  async *inOrder(
-    allocate?: Allocate,
-    onBytes?: (bytes: Uint8Array) => void,
-  ): AsyncGenerator<[name: string, tensor: TensorData]> {
-    const spans = this.#spans(allocate);
-    const reading: Promise<Span>[] = [];
-    const readAhead = (): void => {
-      while (reading.length < READS_AHEAD) {
-        const { value: span } = spans.next();
-        if (!span) return;
-        const read = this.#fill(span.bytes, span.position).then(() => span);
-        read.catch(() => {}); // handled when its turn comes
-        reading.push(read);
-      }
-    };
-    onBytes?.(this.#head);
-    try {
-      for (readAhead(); reading.length > 0; ) {
-        const span = (await reading.shift()) as Span;
-        readAhead();
-        onBytes?.(span.bytes);
-        if (span.endsTensor) yield [span.name, span.tensor];
-      }
-    } finally {
-      await Promise.allSettled(reading);
-    }
+  /** Every tensor, in the order of the file. */
+  inOrder(pass: Pass = {}): AsyncGenerator<[name: string, tensor: TensorData]> {
+    const tensors = this.names.map((name) => [name, this.#placed(name)] as const);
+    return tensorsInOrder(
+      { handle: this.#file, head: this.#head, tensors, endsEarly: () => this.#endsEarly() },
+      pass,
+    );
   }
 
-  *#spans(allocate?: Allocate): Generator<Span, undefined> {
-    const placed = this.names.map((name) => ({ name, ...this.#placed(name) }));
-    for (const { name, ...place } of placed.sort((a, b) => a.begin - b.begin || a.end - b.end)) {
-      const { tensor, bytes } = roomFor(place, allocate);
-      let start = 0;
-      do {
-        const part = bytes.subarray(start, start + CHUNK_BYTES);
-        const position = this.#head.length + place.begin + start;
-        start += part.length;
-        yield { name, tensor, bytes: part, position, endsTensor: start === bytes.length };
-      } while (start < bytes.length);
-    }
-  }
-
-  #fill(bytes: Uint8Array, position: number): Promise<void> {
-    return readFully(this.#file, bytes, position, () => malformed('the file ends too early', this.path));
+  #endsEarly(): DataError {
+    return malformed('the file ends too early', this.path);
   }
 
   async readAll(): Promise<Map<string, TensorData>> {

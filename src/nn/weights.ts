@@ -121,7 +121,7 @@ export class Weights<S extends SpecTree = SpecTree> {
     await this.#assign([...this.entries.keys()], values);
   }
 
-  /** How a file of all parameters is read for `loadEach`: into pages that TensorFlow takes over. */
+  /** How a file of all parameters is read for `loadEach`: mapped, or into pages, that TensorFlow takes over. */
   get fileOptions() {
     return { expected: this.expected(), allocate: PageTensor.allocate };
   }

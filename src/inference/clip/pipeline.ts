@@ -3,6 +3,7 @@
 
 import { createHash } from 'node:crypto';
 import { type Checkpoint, hashOf } from '../../checkpoint/checkpoint.ts';
+import { widen } from '../../checkpoint/half.ts';
 import { type ClipModelConfig, clipCheckpointSchema, clipModelSchema } from '../../config/clip.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { clipSpec } from '../../models/clip/model.ts';
@@ -74,13 +75,12 @@ export class ClipPipeline {
     const logits = { loss: config.loss, scale: Number.NaN, bias: 0 };
     async function* withLogits(values: ReturnType<Checkpoint['tensors']>) {
       for await (const [name, value] of values) {
-        if (name === 'logit_scale') logits.scale = Math.exp(Number(value.data[0]));
-        if (name === 'logit_bias') logits.bias = Number(value.data[0]);
+        if (name === 'logit_scale') logits.scale = Math.exp(Number(widen(value).data[0]));
+        if (name === 'logit_bias') logits.bias = Number(widen(value).data[0]);
         yield [name, value] as const;
       }
     }
-    const tensors = checkpoint.tensors(checkpoint.bestPart, { expected: weights.expected() });
-    await weights.loadEach(withLogits(tensors));
+    await weights.loadEach(withLogits(checkpoint.tensors(checkpoint.bestPart, weights.fileOptions)));
     return new ClipPipeline(
       config,
       featureHash(checkpoint, config),

@@ -109,10 +109,11 @@ export class DalleGenerator implements Generator {
     precision: Precision = 'float32',
   ): Promise<DalleGenerator> {
     const config = checkpoint.config(dalleCheckpointSchema);
+    const weights = new Weights(runtime, 'dalle', dalleSpec(config.model), dalleStorage(precision));
+    // First: the disk is at work while the small parts are opened.
+    const loaded = loadedWeights(weights, checkpoint);
     const codec = await DvaeCodec.open(runtime, await checkpoint.dvae());
     const tokenizer = await loadTokenizer(checkpoint.tokenizerFile);
-    const weights = new Weights(runtime, 'dalle', dalleSpec(config.model), dalleStorage(precision));
-    const loaded = loadedWeights(weights, checkpoint);
     const tokens = { ...dalleTokens(config.model, weights, precision), loaded };
     return new DalleGenerator(config, hashOf(checkpoint), codec, tokenizer, weights, tokens);
   }

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { TensorData } from '../../../src/checkpoint/dtype.ts';
+import { ELEMENT_TYPES, type TensorData } from '../../../src/checkpoint/dtype.ts';
 import { widen } from '../../../src/checkpoint/half.ts';
 import { SafetensorsFile, writeSafetensors } from '../../../src/checkpoint/safetensors.ts';
 import { DataError, EXIT } from '../../../src/util/errors.ts';
@@ -95,7 +95,7 @@ describe('write and read', () => {
       count += part.length;
       hash.update(part);
     };
-    for await (const [name, tensor] of file.inOrder(undefined, onBytes)) read.set(name, tensor);
+    for await (const [name, tensor] of file.inOrder({ onBytes })) read.set(name, tensor);
     await file.close();
     assert.equal(count, bytes);
     assert.equal(hash.digest('hex'), sha256);
@@ -116,6 +116,34 @@ describe('write and read', () => {
     assert.equal(header['c.int64']!.data_offsets[0] % 8, 0);
     assert.equal(header['b.float32']!.data_offsets[0] % 4, 0);
     assert.equal(header['d.float16']!.data_offsets[0] % 2, 0);
+  });
+
+  test('starts tensors of whole pages where a page does, behind small ones', async () => {
+    const of = (dtype: TensorData['dtype'], ...shape: number[]): TensorData => {
+      const data = new ELEMENT_TYPES[dtype].array(shape.reduce((a, b) => a * b, 1));
+      data.fill((data instanceof BigInt64Array ? 7n : 7) as never);
+      return { dtype, shape, data };
+    };
+    const all = new Map<string, TensorData>([
+      ['odd', of('uint8', 3)],
+      ['matrix 16', of('bfloat16', 1024, 1024)],
+      ['ragged', of('float32', 513, 513)],
+      ['vector', of('float32', 8)],
+      ['matrix 32', of('float32', 512, 512)],
+      ['double', of('float64', 1)],
+    ]);
+    await writeSafetensors(path, all, { who: 'mm' });
+    const bytes = readFileSync(path);
+    const start = 8 + Number(bytes.readBigUInt64LE());
+    type Entry = { data_offsets: [begin: number, end: number] };
+    const { __metadata__, ...header } = JSON.parse(bytes.toString('utf8', 8, start)) as Record<string, Entry>;
+    assert.equal(start % 8, 0);
+    assert.deepEqual(Object.keys(header), ['double', 'vector', 'matrix 32', 'matrix 16', 'ragged', 'odd']);
+    for (const name of ['matrix 32', 'matrix 16'])
+      assert.equal((start + header[name]!.data_offsets[0]) % 4096, 0, name);
+    for (const [name, { dtype }] of all)
+      assert.equal(header[name]!.data_offsets[0] % ELEMENT_TYPES[dtype].array.BYTES_PER_ELEMENT, 0, name);
+    assert.deepEqual([...(await readAll(path))].sort(), [...all].sort());
   });
 
   test('asks for the data of a tensor when it writes it', async () => {
