@@ -69,7 +69,7 @@ export const command = defineCommand({
           describe: 'delete what an earlier demo left in the folder, and start again',
         }),
       [
-        ['about ten minutes on two cores', 'demo'],
+        ['about eight minutes on two cores', 'demo'],
         ['about two minutes, to see that everything works', 'demo --quick'],
       ],
     ),
