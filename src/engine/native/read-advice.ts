@@ -12,6 +12,8 @@ const RANDOM = 1;
  */
 export function readAsAsked(descriptor: number): void {
   if (process.platform !== 'linux') return;
-  const advise = koffi.load('libc.so.6').func('int posix_fadvise(int, int64_t, int64_t, int)');
+  advise ??= koffi.load('libc.so.6').func('int posix_fadvise(int, int64_t, int64_t, int)') as never;
   advise(descriptor, 0, 0, RANDOM);
 }
+
+let advise: ((descriptor: number, offset: number, length: number, advice: number) => number) | undefined;
