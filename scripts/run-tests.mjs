@@ -2,11 +2,13 @@
 // ten. `node --test` would take the files in alphabetical order, and start a process for each: for the small files that
 // is most of their time, so those of a folder in TOGETHER share one. scripts/test.mjs starts it:
 //
-//   node --import LOADER scripts/run-tests.mjs [--test-name-pattern=REGEX] FILE…
+//   node --enable-source-maps scripts/run-tests.mjs [--test-name-pattern=REGEX] FILE…
+//
+// with the folder that typescript/transpile.mjs wrote in MM_TRANSPILED.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir, totalmem } from 'node:os';
-import { join, relative, resolve } from 'node:path';
+import { join, relative } from 'node:path';
 import { run } from 'node:test';
 import { spec as Spec } from 'node:test/reporters';
 import { pathToFileURL } from 'node:url';
@@ -31,6 +33,7 @@ const ALONE = /^(beforeEach|afterEach)\(|\bprocess\.(env|chdir|exitCode)\b/m;
 /** Resident memory of the larger test files, in bytes. */
 const FILE_MEMORY = 1.5e9;
 const SHOWN = 10;
+const { MM_TRANSPILED } = process.env;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -43,11 +46,13 @@ const rank = (file) => {
 const scratch = mkdtempSync(join(tmpdir(), 'mm-tests-'));
 process.on('exit', () => rmSync(scratch, { recursive: true }));
 
+const transpiled = (file) => join(MM_TRANSPILED, file.replace(/ts$/, 'js'));
+
 /** A file that imports the files of a folder. */
 function together(folder, members) {
   const file = join(scratch, `${folder.replaceAll('/', '-')}.test.mjs`);
   const imports = members.map(
-    (member) => `await import(${JSON.stringify(pathToFileURL(resolve(member)))});\n`,
+    (member) => `await import(${JSON.stringify(pathToFileURL(transpiled(member)))});\n`,
   );
   writeFileSync(file, imports.join(''));
   return file;
@@ -62,7 +67,7 @@ for (const file of sorted) {
   processes.set(key, [...(processes.get(key) ?? []), file]);
 }
 const files = [...processes].map(([key, members]) =>
-  members.length > 1 ? together(key, members) : members[0],
+  members.length > 1 ? together(key, members) : transpiled(members[0]),
 );
 
 // One more than there are cores: a file waits for its processes and the disk now and then.
@@ -85,7 +90,7 @@ stream.on('test:fail', (event) => {
 stream.on('end', () => {
   const slowest = [...milliseconds].sort(([, a], [, b]) => b - a).slice(0, SHOWN);
   const lines = slowest.map(
-    ([file, ms]) => `${(ms / 1000).toFixed(1).padStart(8)} s  ${relative('.', file)}`,
+    ([file, ms]) => `${(ms / 1000).toFixed(1).padStart(8)} s  ${relative(MM_TRANSPILED, file)}`,
   );
   process.stderr.write(`\nslowest files\n${lines.join('\n')}\n`);
 });

@@ -36,8 +36,7 @@ process.env.MM_TRANSPILED = transpiled;
 try {
   const { transpile } = await import('./typescript/transpile.mjs');
   await transpile(root, transpiled);
-  const loader = new URL('typescript/register.mjs', import.meta.url).href;
-  const runner = ['--import', loader, 'scripts/run-tests.mjs', ...options];
+  const runner = ['--enable-source-maps', 'scripts/run-tests.mjs', ...options];
   process.exitCode = run(process.execPath, ...runner, ...tests) || checks;
 } finally {
   // Processes that a stopped run leaves behind may still write here.

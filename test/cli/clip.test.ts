@@ -22,7 +22,7 @@ import { cacheFolder } from '../../src/engine/library/locate.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { ClipPipeline } from '../../src/inference/clip/pipeline.ts';
 import { EXIT } from '../../src/util/errors.ts';
-import { mm as mmAlone } from '../support/mm.ts';
+import { mm as mmAlone, type Outcome } from '../support/mm.ts';
 import { mmTogether } from '../support/mm-each.ts';
 import { testRefusals } from '../support/refusal.ts';
 import { packTar } from '../support/tars.ts';
@@ -100,7 +100,7 @@ test('probabilities of the sigmoid loss are of each pair for itself, and the out
     const [similarity, probability] = row.split(',').slice(-2).map(Number) as [number, number];
     assert.ok(Math.abs(probability * (1 + Math.exp(-(similarity * scale + bias))) - 1) < 1e-5, row);
   }
-  const classified = await mmAlone([
+  const classified = await mm([
     ...['classify', images, '--clip', siglip, '--no-cache', '--json'],
     ...['--label', 'one', '--label', 'two', '--template', 'picture {label}', '--template', '{label}'],
   ]);
@@ -276,8 +276,8 @@ test('features are cached by content and CLIP: a second run finds all of them, a
   for (const name of readdirSync(library).filter((name) => name !== 'features'))
     symlinkSync(join(library, name), join(cache, name));
   process.env.MM_CACHE = cache;
-  const run = async (model: string) => {
-    const result = await mmAlone([
+  const run = async (model: string, start: (flags: readonly string[]) => Promise<Outcome> = mm) => {
+    const result = await start([
       'rank',
       images,
       '--clip',
@@ -295,7 +295,8 @@ test('features are cached by content and CLIP: a second run finds all of them, a
     };
   };
   const first = await run(clip);
-  const second = await run(clip);
+  // A separate process, which has only the cache to find them in.
+  const second = await run(clip, mmAlone);
   assert.equal(first.cached, 0);
   assert.equal(second.cached, 11);
   assert.deepEqual(second.found, first.found);

@@ -7,8 +7,10 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { EXIT } from '../../src/util/errors.ts';
-import { mm } from '../support/mm.ts';
+import { mm as mmAlone } from '../support/mm.ts';
+import { mmTogether } from '../support/mm-each.ts';
 
+const mm = mmTogether();
 const root = mkdtempSync(join(tmpdir(), 'mm-convert-dalle-'));
 after(() => rmSync(root, { recursive: true }));
 const theirs = fileURLToPath(new URL('../parity/fixtures/dalle-pytorch/tied.pt', import.meta.url));
@@ -27,7 +29,7 @@ test('a DALLE of DALLE-pytorch is converted, and samples images', async () => {
   ]);
   assert.equal(trained.code, 0, trained.stderr);
   const dalle = join(root, 'dalle');
-  const converted = await mm(['convert', theirs, '--to', dalle, '--tokenizer', tokenizer, '--json']);
+  const converted = await mmAlone(['convert', theirs, '--to', dalle, '--tokenizer', tokenizer, '--json']);
   assert.equal(converted.code, 0, converted.stderr);
   const { kind, config } = JSON.parse(converted.stdout);
   assert.equal(kind, 'dalle');

@@ -16,11 +16,13 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { convertWeights } from '../../src/convert/convert.ts';
 import { EXIT } from '../../src/util/errors.ts';
-import { mm } from '../support/mm.ts';
+import { mm as mmAlone } from '../support/mm.ts';
+import { mmTogether } from '../support/mm-each.ts';
 import { unpack } from '../support/parity.ts';
 import { testRefusals } from '../support/refusal.ts';
 import { writeImages } from '../support/tiny-dvae.ts';
 
+const mm = mmTogether();
 const root = mkdtempSync(join(tmpdir(), 'mm-convert-'));
 const other = unpack('openai-a');
 const theirs = unpack('openai-b');
@@ -32,7 +34,7 @@ const decoder = join(theirs, 'decoder.pkl');
 
 test("a folder of OpenAI's files becomes a checkpoint that other commands use", async () => {
   const dvae = join(root, 'dvae');
-  const { code, stdout, stderr } = await mm([
+  const { code, stdout, stderr } = await mmAlone([
     'convert',
     theirs,
     '--to',

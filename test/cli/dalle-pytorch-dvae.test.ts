@@ -6,11 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { EXIT } from '../../src/util/errors.ts';
-import { mm } from '../support/mm.ts';
+import { mmTogether } from '../support/mm-each.ts';
 import { unpack } from '../support/parity.ts';
 import { type Refusal, testRefusals } from '../support/refusal.ts';
 import { writeImages } from '../support/tiny-dvae.ts';
 
+const mm = mmTogether();
 const root = mkdtempSync(join(tmpdir(), 'mm-dalle-pytorch-'));
 const theirs = unpack('dalle-pytorch-c');
 const data = join(root, 'images');

@@ -6,8 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import sharp from 'sharp';
-import { mm } from '../support/mm.ts';
+import { mm as mmAlone } from '../support/mm.ts';
+import { mmTogether } from '../support/mm-each.ts';
 
+const mm = mmTogether();
 let folder: string;
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'mm-demo-'));
@@ -45,7 +47,7 @@ test('the demo runs every stage, judges its samples, and repeats none of it', {
   timeout: 240_000,
 }, async () => {
   const out = join(folder, 'demo');
-  const first = await mm(tiny(out));
+  const first = await mmAlone(tiny(out));
   assert.equal(first.code, 0, first.stderr);
   const result = JSON.parse(await readFile(join(out, 'result.json'), 'utf8'));
   assert.deepEqual(Object.keys(result.stages), [

@@ -5,7 +5,8 @@ import { test } from 'node:test';
 import type { Finding } from '../../src/cli/diagnosis.ts';
 import { checkDisk, checkEngine, checkNode } from '../../src/cli/diagnosis.ts';
 import { type LibraryFiles, locateLibrary } from '../../src/engine/library/locate.ts';
-import { mm } from '../support/mm.ts';
+import { mm as mmAlone } from '../support/mm.ts';
+import { mmTogether } from '../support/mm-each.ts';
 import {
   FRAMEWORK,
   PROBED,
@@ -15,6 +16,8 @@ import {
   temporaryFolder,
   writeFiles,
 } from '../unit/engine/library/fake.ts';
+
+const mm = mmTogether();
 
 interface Report {
   readonly ok: boolean;
@@ -32,7 +35,7 @@ const isInstalled = (): boolean => {
 test('with everything in place each line is ok or a warning', {
   skip: !isInstalled() && 'no library installed',
 }, async () => {
-  const { code, stdout, stderr } = await mm(['doctor', '--json']);
+  const { code, stdout, stderr } = await mmAlone(['doctor', '--json']);
   const { ok, findings } = JSON.parse(stdout) as Report;
   assert.deepEqual(
     findings.filter(({ status }) => status === 'FAIL'),

@@ -12,10 +12,11 @@ import { exportModel } from '../../src/export/export.ts';
 import type { ExportFormat } from '../../src/export/formats.ts';
 import { loadTokenizer } from '../../src/tokenizers/load.ts';
 import { trainBpe } from '../../src/tokenizers/train.ts';
-import { mm } from '../support/mm.ts';
+import { mmTogether } from '../support/mm-each.ts';
 import { writeTinyClip } from '../support/tiny-clip.ts';
 import { writeTinyDvae } from '../support/tiny-dvae.ts';
 
+const mm = mmTogether();
 const root = mkdtempSync(join(tmpdir(), 'mm-export-cli-'));
 const clip = join(root, 'clip');
 const dvae = join(root, 'dvae');

@@ -6,11 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { EXIT } from '../../src/util/errors.ts';
-import { mm } from '../support/mm.ts';
+import { mm as mmAlone } from '../support/mm.ts';
+import { mmTogether } from '../support/mm-each.ts';
 import { testRefusals } from '../support/refusal.ts';
 import { writeImages } from '../support/tiny-dvae.ts';
 import { dvaeConfig, dvaeSession, lasting } from '../support/tiny-runs.ts';
 
+const mm = mmTogether();
 const root = mkdtempSync(join(tmpdir(), 'mm-report-'));
 const run = join(root, 'run <1>');
 before(async () => {
@@ -22,7 +24,7 @@ after(() => rmSync(root, { recursive: true }));
 
 test('a run becomes one page of figures, curves, images, times and configuration; nothing else changes', async () => {
   const before = lasting(run);
-  const { code, stdout, stderr } = await mm(['report', run, '--json']);
+  const { code, stdout, stderr } = await mmAlone(['report', run, '--json']);
   assert.equal(code, 0, stderr);
   const result = JSON.parse(stdout);
   const out = join(run, 'report.html');

@@ -5,7 +5,8 @@ import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { libraryFolder } from '../../src/engine/library/locate.ts';
-import { mm } from '../support/mm.ts';
+import { mm as mmAlone } from '../support/mm.ts';
+import { mmTogether } from '../support/mm-each.ts';
 import {
   FRAMEWORK,
   TENSORFLOW,
@@ -16,6 +17,8 @@ import {
   writeFiles,
   zip,
 } from '../unit/engine/library/fake.ts';
+
+const mm = mmTogether();
 
 test('an installed library is found at once, for people and for programs', async (t) => {
   await temporaryCache(t);
@@ -28,7 +31,7 @@ test('an installed library is found at once, for people and for programs', async
     companions: [],
   };
   await writeFiles(folder, { 'library.json': JSON.stringify(manifest), [FRAMEWORK]: '', [TENSORFLOW]: '' });
-  assert.deepEqual(await mm(['setup']), {
+  assert.deepEqual(await mmAlone(['setup']), {
     code: 0,
     stdout: `libtensorflow 2.21.0 for the CPU is already in ${folder}\n`,
     stderr: '',

@@ -6,12 +6,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { dumpConfig } from '../../src/config/load.ts';
-import { mm } from '../support/mm.ts';
+import { mm as mmAlone } from '../support/mm.ts';
+import { mmTogether } from '../support/mm-each.ts';
 import { packTar } from '../support/tars.ts';
 import { writeTinyClip } from '../support/tiny-clip.ts';
 import { writeImages, writeTinyDvae } from '../support/tiny-dvae.ts';
 import { clipConfig, dalleConfig, dvaeConfig, writeTokenizer } from '../support/tiny-runs.ts';
 
+const mm = mmTogether();
 const IMAGES = 12;
 const root = mkdtempSync(join(tmpdir(), 'mm-stdin-'));
 const at = (name: string): string => join(root, name);
@@ -44,6 +46,9 @@ before(async () => {
 });
 after(() => rmSync(root, { recursive: true }));
 
+/** Through a pipe to a separate process; the other commands share one, in which standard input is a stream. */
+const ALONE: readonly string[] = ['data check', 'tokenize'] satisfies (keyof typeof COMMANDS)[];
+
 /** What each command says of `-`, in its words. */
 const COMMANDS = {
   'data check': () => [['data', 'check', '-'], new RegExp(`${IMAGES} images in -, ${IMAGES} usable: 12 png`)],
@@ -65,7 +70,9 @@ const COMMANDS = {
 for (const [command, make] of Object.entries(COMMANDS))
   test(`mm ${command} reads a tar from standard input`, async () => {
     const [flags, says] = make(at(`from-tar-${command}`));
-    const { code, stdout, stderr } = await mm(flags, undefined, {}, archive);
+    const { code, stdout, stderr } = ALONE.includes(command)
+      ? await mmAlone(flags, undefined, {}, archive)
+      : await mm(flags, archive);
     assert.equal(code, 0, stderr);
     assert.match(stdout, says);
   });
@@ -73,14 +80,14 @@ for (const [command, make] of Object.entries(COMMANDS))
 for (const kind of ['clip', 'dalle'])
   test(`mm train-${kind} reads a tar from standard input: too small for its batch`, async () => {
     const flags = [`train-${kind}`, '--config', at(`configs/${kind}.yaml`), '--run', at(`run-${kind}`)];
-    const { code, stderr } = await mm(flags, undefined, {}, archive);
+    const { code, stderr } = await mm(flags, archive);
     assert.equal(code, 3, stderr);
     assert.match(stderr, /^error: (8|9|10|11|12) captioned images [\s\S]*code: E_TOO_FEW_IMAGES/m);
   });
 
 test('a list from standard input is that of the same images in a file', async () => {
   const [flags, says] = COMMANDS.tokenize(at('from-list'));
-  const piped = await mm(flags, undefined, {}, list);
+  const piped = await mm(flags, list);
   assert.equal(piped.code, 0, piped.stderr);
   assert.match(piped.stdout, says);
   writeFileSync(at('list.csv'), list);
@@ -100,7 +107,7 @@ test('what is neither is refused', async () => {
     ['a,b\n1,2\n', 'E_NO_IMAGE_COLUMN'],
     [archive.subarray(0, 300), 'E_ARCHIVE_DAMAGED'],
   ] as const) {
-    const { code, stderr } = await mm(['data', 'check', '-'], undefined, {}, input);
+    const { code, stderr } = await mm(['data', 'check', '-'], input);
     assert.equal(code, 3, stderr);
     assert.match(stderr, new RegExp(`at: {2}-.*\n[\\s\\S]*code: ${error}\n`));
   }

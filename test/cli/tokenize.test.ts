@@ -33,11 +33,13 @@ let data: string;
 let dvae: string;
 let whole: Record<string, string>;
 
-const tokenize = (out: string, flags: readonly string[] = [], watch?: (child: ChildProcess) => void) =>
-  mmAlone(
-    ['tokenize', '--data', data, '--dvae', dvae, '--out', out, '--shard-size', String(SHARD), ...flags],
-    watch,
-  );
+const command = (out: string, flags: readonly string[]): string[] => [
+  ...['tokenize', '--data', data, '--dvae', dvae, '--out', out, '--shard-size', String(SHARD)],
+  ...flags,
+];
+const tokenize = (out: string, flags: readonly string[] = []) => mm(command(out, flags));
+const tokenizeAlone = (out: string, flags: readonly string[], watch?: (child: ChildProcess) => void) =>
+  mmAlone(command(out, flags), watch);
 
 const contents = (path: string): Record<string, string> =>
   Object.fromEntries(readdirSync(path).map((name) => [name, readFileSync(join(path, name), 'latin1')]));
@@ -54,7 +56,7 @@ after(() => rmSync(root, { recursive: true }));
 describe('mm tokenize', () => {
   test('the manifest is written, and printed with --json', async () => {
     const out = join(root, 'whole');
-    const { code, stdout, stderr } = await tokenize(out, ['--json', '--devices', 'cpu:0,cpu:1']);
+    const { code, stdout, stderr } = await tokenizeAlone(out, ['--json', '--devices', 'cpu:0,cpu:1']);
     assert.equal(code, 0, stderr);
     const manifest = JSON.parse(stdout) as { images: number; shards: unknown[] };
     assert.deepEqual(manifest, JSON.parse(readFileSync(join(out, 'manifest.json'), 'utf8')));
@@ -139,7 +141,7 @@ describe('a run that was stopped in its third shard and resumed equals an uninte
 
   test('after Ctrl-C, which keeps the finished shards and says how to resume', async () => {
     const out = join(root, 'interrupted');
-    const { code, stdout, stderr } = await tokenize(out, ['--json'], async (child) => {
+    const { code, stdout, stderr } = await tokenizeAlone(out, ['--json'], async (child) => {
       await twoShards(out, child);
       child.kill('SIGINT');
       await new Promise((resolve) => child.stderr!.on('data', resolve));
@@ -160,7 +162,7 @@ describe('a run that was stopped in its third shard and resumed equals an uninte
 
   test('after kill -9, with no shard lost, repeated or half written', async () => {
     const out = join(root, 'killed');
-    const { code } = await tokenize(out, [], async (child) => {
+    const { code } = await tokenizeAlone(out, [], async (child) => {
       await twoShards(out, child);
       child.kill('SIGKILL');
     });

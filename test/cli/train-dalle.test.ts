@@ -7,7 +7,7 @@ import { before, describe, test } from 'node:test';
 import { readCheckpoint } from '../../src/checkpoint/read.ts';
 import { EXIT } from '../../src/util/errors.ts';
 import { assertInterrupted, signalWhen } from '../support/interruption.ts';
-import { mm } from '../support/mm.ts';
+import { mmTogether } from '../support/mm-each.ts';
 import { type Refusal, testRefusals } from '../support/refusal.ts';
 import { tinyDalle } from '../support/tiny-dalle.ts';
 import { TINY, writeTinyDvae } from '../support/tiny-dvae.ts';
@@ -15,13 +15,14 @@ import { digests, lasting, writeTokenizer } from '../support/tiny-runs.ts';
 
 const STEPS = 40;
 
-const { root, path, dvae, tokenizer, config, train } = tinyDalle('train-dalle', STEPS);
+const mm = mmTogether();
+const { root, path, dvae, tokenizer, config, train, trainAlone } = tinyDalle('train-dalle', STEPS);
 const tokens = join(root, 'tokens');
 const whole = join(root, 'whole');
 const model = `checkpoints/step-${STEPS}/model.safetensors`;
 
 test('a run prints its checkpoint, with --json its losses too; the checkpoint has the dVAE and the tokenizer', async () => {
-  const { code, stdout, stderr } = await train(whole, ['--json']);
+  const { code, stdout, stderr } = await trainAlone(whole, ['--json']);
   assert.equal(code, 0, stderr);
   const result = JSON.parse(stdout) as Record<string, unknown>;
   const checkpoint = join(whole, 'checkpoints', `step-${STEPS}`);
@@ -72,8 +73,8 @@ test('tokens made before give the same weights as the images', async () => {
 test('a run that was stopped and resumed equals an uninterrupted one: after kill -9, and after Ctrl-C, which saves', async () => {
   const run = join(root, 'stopped');
   const has = (step: number) => (): boolean => existsSync(join(run, 'checkpoints', `step-${step}`));
-  assert.equal((await train(run, [], signalWhen('SIGKILL', has(10)))).code, null);
-  const { code, stdout, stderr } = await train(run, ['--resume'], signalWhen('SIGINT', has(20)));
+  assert.equal((await trainAlone(run, [], signalWhen('SIGKILL', has(10)))).code, null);
+  const { code, stdout, stderr } = await trainAlone(run, ['--resume'], signalWhen('SIGINT', has(20)));
   assert.match(stderr, / from step [123]\d\n/);
   assert.equal(code, EXIT.interrupted, stderr);
   assert.equal(stdout, '');

@@ -18,7 +18,8 @@ import { readCheckpoint } from '../../src/checkpoint/read.ts';
 import { dumpConfig } from '../../src/config/load.ts';
 import { EXIT } from '../../src/util/errors.ts';
 import { assertInterrupted, signalWhen } from '../support/interruption.ts';
-import { mm } from '../support/mm.ts';
+import { mm as mmAlone } from '../support/mm.ts';
+import { mmTogether } from '../support/mm-each.ts';
 import { asksForSetup, type Refusal, testRefusals } from '../support/refusal.ts';
 import { writeImages } from '../support/tiny-dvae.ts';
 import { digests, dvaeConfig, lasting } from '../support/tiny-runs.ts';
@@ -29,8 +30,14 @@ const root = mkdtempSync(join(tmpdir(), 'mm-train-dvae-'));
 const data = join(root, 'images');
 const config = join(root, 'config.yaml');
 const whole = join(root, 'whole');
-const train = (run: string, flags: readonly string[] = [], watch?: ReturnType<typeof signalWhen>) =>
-  mm(['train-dvae', '--config', config, '--run', run, ...flags], watch);
+const mm = mmTogether();
+const command = (run: string, flags: readonly string[]): string[] => [
+  ...['train-dvae', '--config', config, '--run', run],
+  ...flags,
+];
+const train = (run: string, flags: readonly string[] = []) => mm(command(run, flags));
+const trainAlone = (run: string, flags: readonly string[], watch?: ReturnType<typeof signalWhen>) =>
+  mmAlone(command(run, flags), watch);
 
 before(async () => {
   await writeImages(data, 14);
@@ -39,7 +46,7 @@ before(async () => {
 after(() => rmSync(root, { recursive: true }));
 
 test('a run prints its checkpoint, and with --json its losses and metrics too', async () => {
-  const { code, stdout, stderr } = await train(whole, ['--json']);
+  const { code, stdout, stderr } = await trainAlone(whole, ['--json']);
   assert.equal(code, 0, stderr);
   const result = JSON.parse(stdout) as Record<string, unknown>;
   assert.equal(result.checkpoint, join(whole, 'checkpoints', `step-${STEPS}`));
@@ -91,7 +98,7 @@ describe('a run that was stopped and resumed equals an uninterrupted one', { con
     const folder = join(run, 'checkpoints');
     const has = (step: number): boolean => existsSync(join(folder, `step-${step}`));
     const kill = async (isThere: () => boolean, flags: string[]): Promise<string> => {
-      const { code, stderr } = await train(run, flags, signalWhen('SIGKILL', isThere));
+      const { code, stderr } = await trainAlone(run, flags, signalWhen('SIGKILL', isThere));
       assert.equal(code, null, stderr);
       return stderr;
     };
@@ -99,7 +106,7 @@ describe('a run that was stopped and resumed equals an uninterrupted one', { con
     await kill(() => has(5) && readdirSync(folder).some((name) => name.endsWith('.tmp')), ['--resume']);
     assert.match(await kill(() => has(20), ['--resume']), / from step \d+\n/);
 
-    const { code, stdout, stderr } = await train(
+    const { code, stdout, stderr } = await trainAlone(
       run,
       ['--resume'],
       signalWhen('SIGINT', () => has(25)),

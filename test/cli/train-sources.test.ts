@@ -5,10 +5,11 @@ import { cpSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { EXIT } from '../../src/util/errors.ts';
-import { mm } from '../support/mm.ts';
+import { mmTogether } from '../support/mm-each.ts';
 import { tinyDalle } from '../support/tiny-dalle.ts';
 import { digests } from '../support/tiny-runs.ts';
 
+const mm = mmTogether();
 const { root, path, dvae, train } = tinyDalle('train-sources', 2);
 const data = join(root, 'one-bare');
 const tokens = join(root, 'one-bare-tokens');

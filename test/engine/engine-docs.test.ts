@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { transform } from 'esbuild';
+import { programFile } from '../support/typescript.ts';
 import { runProgram } from './program.ts';
 
 const PAGE = new URL('../../docs/ENGINE.md', import.meta.url);
@@ -33,11 +35,14 @@ test('the example of docs/ENGINE.md has under fifty lines, learns, and has the n
   assert.ok(example.split('\n').length - 1 < MAX_LINES);
   const folder = await mkdtemp(join(tmpdir(), 'mm-engine-docs-'));
   t.after(() => rm(folder, { recursive: true }));
-  const program = join(folder, 'example.mts');
+  const program = join(folder, 'example.mjs');
   const mapped = example
-    .replaceAll(/from '(\.\.\/src\/[^']+)'/g, (_, path) => `from '${new URL(path, PAGE)}'`)
+    .replaceAll(
+      /from '(\.\.\/src\/[^']+)'/g,
+      (_, path) => `from '${pathToFileURL(programFile(new URL(path, PAGE)))}'`,
+    )
     .replace(/^await runtime\.close\(\);$/m, `${COUNT_NODES}$&`);
-  await writeFile(program, mapped);
+  await writeFile(program, (await transform(mapped, { loader: 'ts' })).code);
   const { code, stdout, stderr } = await runProgram(pathToFileURL(program));
   assert.equal(code, 0, stderr);
 

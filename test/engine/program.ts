@@ -3,8 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
-import { fileURLToPath } from 'node:url';
-import { TYPESCRIPT } from '../support/typescript.ts';
+import { programFile, TYPESCRIPT } from '../support/typescript.ts';
 
 export interface Ended {
   readonly code: number | null;
@@ -15,7 +14,7 @@ export interface Ended {
 
 /** `program` is the URL of a TypeScript file. */
 export function startProgram(program: URL, ...parameters: string[]): ChildProcess {
-  const command = [...TYPESCRIPT, '--expose-gc', fileURLToPath(program), ...parameters];
+  const command = [...TYPESCRIPT, '--expose-gc', programFile(program), ...parameters];
   return spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'pipe'] });
 }
 

@@ -5,8 +5,8 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { after, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { TYPESCRIPT } from '../support/typescript.ts';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { programFile, TYPESCRIPT } from '../support/typescript.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const OWN = `mm-own-${process.pid}`;
@@ -36,8 +36,11 @@ after(() => {
   ip('netns', 'delete', OTHER);
 });
 
+const RUNTIME = pathToFileURL(
+  programFile(new URL('../../src/engine/session/runtime.ts', import.meta.url)),
+).href;
 const SERVER = `
-  const { Runtime } = await import('./src/engine/session/runtime.ts');
+  const { Runtime } = await import('${RUNTIME}');
   const addresses = [{ host: 'localhost', port: ${PORT} }, { host: '10.77.0.2', port: ${PORT} }];
   new Runtime({ server: { rank: 0, addresses } });
   console.log('ready');

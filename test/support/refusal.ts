@@ -5,7 +5,7 @@ import { before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { EXIT } from '../../src/util/errors.ts';
 import type { Outcome } from './mm.ts';
-import { mmEach } from './mm-each.ts';
+import { mmEach, mmTogether } from './mm-each.ts';
 
 export interface Refusal {
   readonly flags: readonly string[];
@@ -38,12 +38,10 @@ function check({ code: exit, stdout, stderr }: Outcome, refusal: Refusal): void 
 /** A test for each command line: it ends with one error that has a code, what to do, and its place. */
 export function testRefusals(cases: Readonly<Record<string, Refusal>>): void {
   const refusals = Object.entries(cases);
+  const mm = mmTogether();
   let outcomes: Outcome[];
   before(async () => {
-    outcomes = await mmEach(
-      refusals.map(([, { flags }]) => flags),
-      { folder: ROOT },
-    );
+    outcomes = await Promise.all(refusals.map(([, { flags }]) => mm(flags)));
   });
   for (const [i, [name, refusal]] of refusals.entries()) test(name, () => check(outcomes[i]!, refusal));
 }

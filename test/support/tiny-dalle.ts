@@ -7,10 +7,12 @@ import { after, before } from 'node:test';
 import { dumpConfig } from '../../src/config/load.ts';
 import type { signalWhen } from './interruption.ts';
 import { mm } from './mm.ts';
+import { mmTogether } from './mm-each.ts';
 import { dalleConfig, dalleDataIn, writeDalleData } from './tiny-runs.ts';
 
 /**
- * A configuration, where its images, dVAE and tokenizer will be before the first test, and the command that trains so.
+ * A configuration, where its images, dVAE and tokenizer will be before the first test, and the command that trains so:
+ * `train` beside the other commands of the file (`mmTogether`), `trainAlone` in a separate process.
  * @param prepare called once they are there: hooks of a file begin side by side
  */
 export function tinyDalle(name: string, steps: number, prepare?: () => Promise<void>) {
@@ -24,11 +26,17 @@ export function tinyDalle(name: string, steps: number, prepare?: () => Promise<v
     await prepare?.();
   });
   after(() => rmSync(root, { recursive: true }));
-  const train = (
+  const together = mmTogether();
+  const command = (run: string, flags: readonly string[]): string[] => [
+    ...['train-dalle', '--config', config, '--run', run],
+    ...flags,
+  ];
+  const train = (run: string, flags: readonly string[] = []) => together(command(run, flags));
+  const trainAlone = (
     run: string,
     flags: readonly string[] = [],
     watch?: ReturnType<typeof signalWhen>,
     env?: Readonly<Record<string, string>>,
-  ) => mm(['train-dalle', '--config', config, '--run', run, ...flags], watch, env);
-  return { root, ...data, config, train };
+  ) => mm(command(run, flags), watch, env);
+  return { root, ...data, config, train, trainAlone };
 }

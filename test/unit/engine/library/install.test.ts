@@ -5,12 +5,11 @@ import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { type InstallOptions, installLibrary } from '../../../../src/engine/library/install.ts';
 import { libraryFolder, locateLibrary } from '../../../../src/engine/library/locate.ts';
 import { EngineError } from '../../../../src/util/errors.ts';
 import { SILENT } from '../../../../src/util/progress.ts';
-import { TYPESCRIPT } from '../../../support/typescript.ts';
+import { programFile, TYPESCRIPT } from '../../../support/typescript.ts';
 import {
   FRAMEWORK,
   PROBED,
@@ -34,7 +33,7 @@ async function wheelIn(t: TestContext, contents = WHEEL_CONTENTS): Promise<strin
 
 /** `mm setup` in a separate process; `said` returns its output so far. */
 function worker(from: string, milliseconds: number): { child: ChildProcess; said: () => string } {
-  const script = fileURLToPath(new URL('install-worker.ts', import.meta.url));
+  const script = programFile(new URL('install-worker.ts', import.meta.url));
   const child = spawn(process.execPath, [...TYPESCRIPT, script, from, String(milliseconds)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });

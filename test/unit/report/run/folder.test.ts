@@ -4,11 +4,12 @@ import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { encodePng } from '../../../../src/report/images/png.ts';
 import { RunFolder } from '../../../../src/report/run/folder.ts';
 import { readMetrics } from '../../../../src/report/run/metrics.ts';
 import { DataError, UsageError } from '../../../../src/util/errors.ts';
-import { TYPESCRIPT } from '../../../support/typescript.ts';
+import { programFile, TYPESCRIPT } from '../../../support/typescript.ts';
 
 let root: string;
 let path: string;
@@ -107,8 +108,9 @@ test('resuming without truncating appends after the last whole line', async () =
 });
 
 test('lines are with the system when log returns, so that a kill loses none', async () => {
+  const source = new URL('../../../../src/report/run/folder.ts', import.meta.url);
   const script = `
-    import { RunFolder } from ${JSON.stringify(new URL('../../../../src/report/run/folder.ts', import.meta.url).href)};
+    import { RunFolder } from ${JSON.stringify(pathToFileURL(programFile(source)).href)};
     const run = await RunFolder.open(${JSON.stringify(path)}, { resume: false, kind: 'dvae', config: {} });
     for (let step = 1; step <= 100; step++) run.log(step, { loss: step });
     process.kill(process.pid, 'SIGKILL');`;
