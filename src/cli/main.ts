@@ -65,10 +65,7 @@ async function runCommand(
 }
 
 /** yargs' methods that its types leave out. */
-type Untyped = Argv & {
-  getGroups(): Readonly<Record<string, readonly string[]>>;
-  getInternalMethods(): { getUsageInstance(): { cacheHelpMessage(): void } };
-};
+type Groups = Argv & { getGroups(): Readonly<Record<string, readonly string[]>> };
 
 /** Declares the flags of a command. Its help shows them before the flags that every command has. */
 async function declare(yargs: Argv, entry: CommandEntry, running: Running): Promise<Argv> {
@@ -77,7 +74,7 @@ async function declare(yargs: Argv, entry: CommandEntry, running: Running): Prom
   if (entry.positionals !== undefined) yargs.group([], 'Positionals:');
   yargs.group([], 'Options:');
   command.flags(yargs);
-  const grouped = new Set(Object.values((yargs as Untyped).getGroups()).flat());
+  const grouped = new Set(Object.values((yargs as Groups).getGroups()).flat());
   yargs.group(
     flagKeys(yargs).filter((key) => !grouped.has(key)),
     'Options:',
@@ -87,8 +84,6 @@ async function declare(yargs: Argv, entry: CommandEntry, running: Running): Prom
     for (const name of positionalNames(entry.positionals)) yargs.default(name, undefined);
   } else addDashedAliases(yargs);
   running.flags = { known: flagNames(yargs), special: command.optionFlags ?? {} };
-  // yargs would lay out the help once more when the command has run, for a later `showHelp` that there is not.
-  (yargs as Untyped).getInternalMethods().getUsageInstance().cacheHelpMessage = () => {};
   return yargs.middleware((given) => {
     unshield(given);
     checkGiven(given, yargs, running.command);
