@@ -58,7 +58,7 @@ export const TRANSFORMER_BENCHES: readonly Bench[] = [
       peer('PyTorch eager, bfloat16', 'bfloat16'),
     ],
     flops: () => flops(SMALL, BATCH),
-    // A processor without bfloat16 of its own has nothing to gain.
+    // A processor that does not multiply bfloat16 has nothing to gain.
     bars: hasBfloat16() ? { 'mm, float32': 1 } : {},
   },
   {
