@@ -37,17 +37,19 @@ const RELATION_WORDS: Readonly<Record<Relation, { between: readonly string[]; af
   below: { between: ['below', 'under', 'beneath'], after: ['below it', 'under it'] },
 };
 
-function relationWordings(a: string, b: string, relation: Relation): string[] {
-  const { between, after } = RELATION_WORDS[relation];
-  return [
-    ...between.flatMap((words) => [
+/** Captions of two objects in a relation, by which of the two is named first: A, or B "with A above it". */
+function relationWordings({ objects, relation }: Scene): Readonly<Record<'between' | 'after', string[]>> {
+  const [a, b] = (objects as [SceneObject, SceneObject]).map(withArticle);
+  const { between, after } = RELATION_WORDS[relation as Relation];
+  return {
+    between: between.flatMap((words) => [
       `${a} ${words} ${b}`,
       `there is ${a} ${words} ${b}`,
       `a picture of ${a} ${words} ${b}`,
       `${a} placed ${words} ${b}`,
     ]),
-    ...after.flatMap((words) => [`${b} with ${a} ${words}`, `there is ${b} with ${a} ${words}`]),
-  ];
+    after: after.flatMap((words) => [`${b} with ${a} ${words}`, `there is ${b} with ${a} ${words}`]),
+  };
 }
 
 /** Where each object of a relation is, by itself. */
@@ -78,8 +80,7 @@ export function placedWordings({ objects, relation }: Scene): {
 /** All captions of a scene that prompts have too. */
 export function wordings(scene: Scene): string[] {
   const [first, second] = scene.objects as [SceneObject, SceneObject | undefined];
-  if (scene.relation !== undefined && second !== undefined)
-    return relationWordings(withArticle(first), withArticle(second), scene.relation);
+  if (scene.relation !== undefined) return Object.values(relationWordings(scene)).flat();
   if (second !== undefined) {
     const many = `${NUMBERS[scene.objects.length]} ${plural(first)}`;
     return [many, `there are ${many}`, `a picture of ${many}`, `a drawing of ${many}`, `a group of ${many}`];
@@ -99,13 +100,18 @@ export function wordings(scene: Scene): string[] {
 /** Share of `placedWordings` among the training captions of a relation, and of those for both objects among them. */
 const PLACED_SHARE = 0.62;
 const BOTH_SHARE = 0.8;
+/** Share of "B with A above it" among the others: a third or a quarter of the wordings, and learned last. */
+const AFTER_SHARE = 0.5;
 
 /** Picks a caption for a training image. */
 export function trainingCaption(scene: Scene, random: RandomStream): string {
-  const isPlaced = scene.relation !== undefined && random.uniform() < PLACED_SHARE;
-  if (!isPlaced) return captionOf(scene, random);
-  const { both, one } = placedWordings(scene);
-  return random.choice(random.uniform() < BOTH_SHARE ? both : one);
+  if (scene.relation === undefined) return captionOf(scene, random);
+  if (random.uniform() < PLACED_SHARE) {
+    const { both, one } = placedWordings(scene);
+    return random.choice(random.uniform() < BOTH_SHARE ? both : one);
+  }
+  const { between, after } = relationWordings(scene);
+  return random.choice(random.uniform() < AFTER_SHARE ? after : between);
 }
 
 /** Picks one of the captions of a scene. */

@@ -14,7 +14,7 @@ import { randomScene } from './random-scene.ts';
 import { renderScenes } from './render.ts';
 
 /** Raised whenever the same seed would give other images or captions. */
-export const SHAPES_VERSION = 6;
+export const SHAPES_VERSION = 7;
 
 /** Sheets rendered at a time; each uses several threads of sharp. */
 const MAX_SHEETS = 3;

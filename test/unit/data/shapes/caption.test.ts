@@ -53,3 +53,18 @@ test('a training caption may give each of two objects its place, and no prompt d
   assert.deepEqual(new Set(drawn), new Set([...wordings(scene), ...placed]));
   assert.ok(placed.every((caption) => !wordings(scene).includes(caption)));
 });
+
+test('training captions name either object of a relation first, equally often', () => {
+  const objects: SceneObject[] = [
+    { colour: 'red', shape: 'circle' },
+    { colour: 'blue', shape: 'square' },
+  ];
+  for (const relation of RELATIONS) {
+    const scene = { objects, relation };
+    const drawn = Array.from({ length: 1000 }, (_, i) => trainingCaption(scene, new RandomStream(i)));
+    const related = drawn.filter((caption) => wordings(scene).includes(caption));
+    const after = related.filter((caption) => caption.includes(' square with '));
+    const share = after.length / related.length;
+    assert.ok(Math.abs(share - 0.5) < 0.08, `${relation}: ${share}`);
+  }
+});
