@@ -90,7 +90,8 @@ stream.on('test:fail', (event) => {
 stream.on('end', () => {
   const slowest = [...milliseconds].sort(([, a], [, b]) => b - a).slice(0, SHOWN);
   const lines = slowest.map(
-    ([file, ms]) => `${(ms / 1000).toFixed(1).padStart(8)} s  ${relative('.', file.replace(MM_TRANSPILED, process.cwd()))}`,
+    ([file, ms]) =>
+      `${(ms / 1000).toFixed(1).padStart(8)} s  ${relative('.', file.replace(MM_TRANSPILED, process.cwd()))}`,
   );
   process.stderr.write(`\nslowest files\n${lines.join('\n')}\n`);
 });
