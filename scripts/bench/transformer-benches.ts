@@ -1,17 +1,15 @@
 // A train step of the joint Transformer, as `mm train-dalle` makes it, against PyTorch and against itself.
 
-import { processorFlags } from '../../src/engine/native/processor.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { planDalle } from '../../src/train/plan/dalle.ts';
 import { plan } from '../../src/train/plan/plan.ts';
 import { type Bench, mmSide, pythonSide } from './bench.ts';
 import { FULL, LONG, PUBLISHED, SMALL } from './dalle-models.ts';
 import { trainConfig } from './dalle-train-step.ts';
+import { multipliesBfloat16 } from './machine.ts';
 
 const BATCH = 8;
 const LONG_BATCH = 2;
-
-const hasBfloat16 = (): boolean => ['avx512_bf16', 'amx_bf16'].some((flag) => processorFlags().has(flag));
 
 async function flops(model: object, batch: number): Promise<number> {
   const config = trainConfig(model, batch);
@@ -59,7 +57,9 @@ export const TRANSFORMER_BENCHES: readonly Bench[] = [
     ],
     flops: () => flops(SMALL, BATCH),
     // A processor that does not multiply bfloat16 has nothing to gain.
-    bars: hasBfloat16() ? { 'mm, float32': 1 } : {},
+    get bars(): Bench['bars'] {
+      return multipliesBfloat16() ? { 'mm, float32': 1 } : {};
+    },
   },
   {
     ...long,

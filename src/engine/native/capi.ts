@@ -1,11 +1,12 @@
 // TensorFlow's C API, declared through koffi: no compiler and no native addon. This file has the signatures and the
 // loading of the library; its callers are in the other files of the engine. Pointers are opaque bigints.
 
-import { constants } from 'node:fs';
 import type { LibraryHandle } from 'koffi';
 import { EngineError } from '../../util/errors.ts';
 import { type LibraryFiles, locateLibrary } from '../library/locate.ts';
 import { koffi } from './koffi.ts';
+import { quietly } from './quietly.ts';
+import { withSignalsHeld } from './signals.ts';
 
 export type Pointer = bigint;
 
@@ -26,6 +27,11 @@ type Native<Arguments extends readonly unknown[], Result = void> = ((...args: Ar
 function declare(library: LibraryHandle, libc: LibraryHandle) {
   const f = <Arguments extends readonly unknown[], Result = void>(signature: string) =>
     library.func(signature) as unknown as Native<Arguments, Result>;
+  /** What starts threads, which take on this thread's mask of signals, or computes in this thread. */
+  const held: typeof f = (signature) => {
+    const native = f<never[], never>(signature);
+    return Object.assign(withSignalsHeld(native), { async: native.async }) as never;
+  };
   return {
     version: f<[], string>('const char* TF_Version()'),
 
@@ -103,10 +109,10 @@ function declare(library: LibraryHandle, libc: LibraryHandle) {
     deleteSessionOptions: f<[Pointer]>('void TF_DeleteSessionOptions(void*)'),
     setConfig: f<[Pointer, Uint8Array, number, Pointer]>('void TF_SetConfig(void*, void*, size_t, void*)'),
     setTarget: f<[Pointer, string]>('void TF_SetTarget(void*, const char*)'),
-    newSession: f<[Pointer, Pointer, Pointer], Pointer>('void* TF_NewSession(void*, void*, void*)'),
+    newSession: held<[Pointer, Pointer, Pointer], Pointer>('void* TF_NewSession(void*, void*, void*)'),
     closeSession: f<[Pointer, Pointer]>('void TF_CloseSession(void*, void*)'),
     deleteSession: f<[Pointer, Pointer]>('void TF_DeleteSession(void*, void*)'),
-    sessionRun: f<
+    sessionRun: held<
       [
         session: Pointer,
         options: Pointer | null,
@@ -133,8 +139,8 @@ function declare(library: LibraryHandle, libc: LibraryHandle) {
     ),
     deleteDeviceList: f<[Pointer]>('void TF_DeleteDeviceList(void*)'),
 
-    newServer: f<[Uint8Array, number, Pointer], Pointer>('void* TF_NewServer(const void*, size_t, void*)'),
-    startServer: f<[Pointer, Pointer]>('void TF_ServerStart(void*, void*)'),
+    newServer: held<[Uint8Array, number, Pointer], Pointer>('void* TF_NewServer(const void*, size_t, void*)'),
+    startServer: held<[Pointer, Pointer]>('void TF_ServerStart(void*, void*)'),
     serverTarget: f<[Pointer], string>('const char* TF_ServerTarget(void*)'),
 
     eagerOptions: f<[], Pointer>('void* TFE_NewContextOptions()'),
@@ -142,7 +148,7 @@ function declare(library: LibraryHandle, libc: LibraryHandle) {
     setEagerConfig: f<[Pointer, Uint8Array, number, Pointer]>(
       'void TFE_ContextOptionsSetConfig(void*, const void*, size_t, void*)',
     ),
-    eagerContext: f<[Pointer, Pointer], Pointer>('void* TFE_NewContext(void*, void*)'),
+    eagerContext: held<[Pointer, Pointer], Pointer>('void* TFE_NewContext(void*, void*)'),
     eagerHandle: f<[Pointer, Pointer], Pointer>('void* TFE_NewTensorHandle(void*, void*)'),
     deleteEagerHandle: f<[Pointer]>('void TFE_DeleteTensorHandle(void*)'),
     eagerResolve: f<[Pointer, Pointer], Pointer>('void* TFE_TensorHandleResolve(void*, void*)'),
@@ -167,7 +173,7 @@ function declare(library: LibraryHandle, libc: LibraryHandle) {
     eagerAttrShape: f<[Pointer, string, readonly bigint[], number, Pointer]>(
       'void TFE_OpSetAttrShape(void*, const char*, int64_t*, int, void*)',
     ),
-    eagerExecute: f<[Pointer, (Pointer | null)[], number[], Pointer]>(
+    eagerExecute: held<[Pointer, (Pointer | null)[], number[], Pointer]>(
       'void TFE_Execute(void*, _Out_ void**, _Inout_ int*, void*)',
     ),
 
@@ -231,31 +237,6 @@ function keepLoaded(paths: readonly string[]): void {
   ) => Pointer;
   const RTLD_LAZY = 1;
   for (const path of paths) dlopen(path, RTLD_LAZY);
-}
-
-/**
- * Runs `body` with stderr redirected to /dev/null, unless TF_CPP_MIN_LOG_LEVEL is 0: loading the library prints a
- * notice that no log level suppresses.
- */
-function quietly(libc: LibraryHandle, body: () => void): void {
-  if (Number(process.env.TF_CPP_MIN_LOG_LEVEL) < 1) {
-    body();
-    return;
-  }
-  const open = libc.func('int open(const char*, int)') as (path: string, flags: number) => number;
-  const dup = libc.func('int dup(int)') as (from: number) => number;
-  const dup2 = libc.func('int dup2(int, int)') as (from: number, to: number) => number;
-  const close = libc.func('int close(int)') as (file: number) => number;
-  const nullFile = open('/dev/null', constants.O_WRONLY);
-  const stderr = dup(2);
-  dup2(nullFile, 2);
-  try {
-    body();
-  } finally {
-    dup2(stderr, 2);
-    close(stderr);
-    close(nullFile);
-  }
 }
 
 /** A copy of the bytes of a TF_Buffer. */

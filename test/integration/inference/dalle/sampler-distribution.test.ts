@@ -1,7 +1,7 @@
 // 20,000 samples of one position have the frequencies of the filtered softmax.
 
 import assert from 'node:assert/strict';
-import { after, describe, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { imageLength } from '../../../../src/models/dalle/config.ts';
 import { bound, chiSquare, filtered } from '../../../support/distribution.ts';
 import { CAPTIONS, SlowModel } from '../../../support/slow-sampler.ts';
@@ -16,7 +16,10 @@ after(() => model.close());
 describe('20,000 samples of the last position of an image', () => {
   const caption = CAPTIONS[1];
   const start = Int32Array.from({ length: imageLength(model.config) - 1 }, (_, i) => (17 * i) % VOCABULARY);
-  const logits = model.imageLogits(caption, [...start]);
+  let logits: number[];
+  before(async () => {
+    logits = await model.imageLogits(caption, [...start]);
+  });
 
   for (const [what, settings] of [
     ['temperature 1', {}],

@@ -46,8 +46,8 @@ describe('images sampled with top-k 1 have the most likely tokens of the whole m
         { captionTokens: CAPTIONS[1], start: Int32Array.from(starts[1]!), negative: NEGATIVE, seed: 2 },
       ];
       const expected = [
-        model.greedy(CAPTIONS[0], { start: starts[0]!, away: [], guidance }),
-        model.greedy(CAPTIONS[1], { start: starts[1]!, away: NEGATIVE, guidance }),
+        await model.greedy(CAPTIONS[0], { start: starts[0]!, away: [], guidance }),
+        await model.greedy(CAPTIONS[1], { start: starts[1]!, away: NEGATIVE, guidance }),
       ];
       assert.deepEqual(rows(await sampler.sample(requests)), expected);
     });
@@ -69,7 +69,7 @@ describe('images sampled with top-k 1 have the most likely tokens of the whole m
       );
       assert.deepEqual(
         rows(codes),
-        starts.map((start, r) => model.greedy(CAPTIONS[r]!, { start })),
+        await Promise.all(starts.map((start, r) => model.greedy(CAPTIONS[r]!, { start }))),
       );
       assert.deepEqual(
         reported,
@@ -85,7 +85,7 @@ describe('images sampled with top-k 1 have the most likely tokens of the whole m
     const codes = await sampler.sample(asked.map((caption, seed) => ({ captionTokens: caption, seed })));
     assert.deepEqual(
       rows(codes),
-      asked.map((caption) => model.greedy(caption, { away: [], guidance: 3 })),
+      await Promise.all(asked.map((caption) => model.greedy(caption, { away: [], guidance: 3 }))),
     );
   });
 
@@ -101,10 +101,10 @@ describe('images sampled with top-k 1 have the most likely tokens of the whole m
 
 describe('captions', () => {
   /** Continues with the most likely token until it is padding. */
-  const slowly = (model: SlowModel, beginning: readonly number[]): number[] => {
+  const slowly = async (model: SlowModel, beginning: readonly number[]): Promise<number[]> => {
     const tokens = [...beginning];
     while (tokens.length < model.config.textLength) {
-      const token = mostLikely(model.textLogits(tokens));
+      const token = mostLikely(await model.textLogits(tokens));
       if (token >= model.config.textVocabulary) break;
       tokens.push(token);
     }
@@ -118,7 +118,7 @@ describe('captions', () => {
       const completer = await model.completer({ topK: 1 });
       for (const beginning of [[], [3], [1, 4], [0, 0, 2, 1], [1, 1, 1, 1, 1, 1, 1]]) {
         const completed = await completer.complete(beginning, 1);
-        assert.deepEqual(completed, slowly(model, beginning));
+        assert.deepEqual(completed, await slowly(model, beginning));
         assert.deepEqual(completed.slice(0, beginning.length), beginning);
         ends.add(completed.length - beginning.length);
       }
@@ -132,7 +132,7 @@ describe('captions', () => {
     const plain = slowModel(change, 12);
     const isEnded = new Set<boolean>();
     for (const beginning of [[], [3], [4, 4], [0, 0, 4, 3], [3, 3, 3, 3, 3, 3]]) {
-      const whole = slowly(plain, [tokens.start, ...beginning]).slice(1);
+      const whole = (await slowly(plain, [tokens.start, ...beginning])).slice(1);
       const end = whole.indexOf(tokens.end, beginning.length);
       isEnded.add(end >= 0);
       assert.deepEqual(await completer.complete(beginning, 1), end < 0 ? whole : whole.slice(0, end));
