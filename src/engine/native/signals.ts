@@ -1,6 +1,6 @@
 // Signals wait while TensorFlow computes. oneDNN's kernels for products of float32 move the stack pointer into a block
 // of the heap, and the system puts the frame of a signal's handler below it, over whatever lies there: a terminal that
-// is resized, or Ctrl-C, could destroy the heap (uxlfoundation/oneDNN, issue 4845; mended in March 2026, which
+// is resized, or Ctrl-C, could destroy the heap (uxlfoundation/oneDNN, issue 4845; fixed in March 2026, which
 // libtensorflow 2.21 does not have yet).
 
 import { constants } from 'node:os';
