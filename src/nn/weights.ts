@@ -1,6 +1,7 @@
 // A model's parameters as variables of a runtime: initialized, read inside compiled functions, loaded and saved by
 // name.
 
+import { atOneOrigin } from '../engine/graph/origin.ts';
 import type { Precision } from '../engine/graph/precision.ts';
 import type { Pointer } from '../engine/native/capi.ts';
 import { PageTensor } from '../engine/native/page-tensor.ts';
@@ -82,10 +83,9 @@ export class Weights<S extends SpecTree = SpecTree> {
    * @param names of those that the function uses, all by default; the others are undefined
    */
   read(names?: ReadonlySet<string>): Parameters<S> {
-    return unflatten(this.spec, (name) => {
-      const isUsed = names?.has(name) ?? true;
-      return (isUsed ? this.#entry(name).variable.read() : undefined) as Tensor;
-    });
+    const read = (name: string): Tensor | undefined =>
+      (names?.has(name) ?? true) ? this.#entry(name).variable.read() : undefined;
+    return atOneOrigin(() => unflatten(this.spec, (name) => read(name) as Tensor));
   }
 
   /** Initializes every parameter. Values depend only on the seed, the prefix and the parameter's name. */
@@ -174,7 +174,9 @@ export class Weights<S extends SpecTree = SpecTree> {
   /** A separate function, because the runtime keeps what is compiled, and with it all that its scope holds. */
   #loader(names: readonly string[]): Compiled<Record<string, Tensor>, Record<never, Tensor>> {
     return this.#runtime.compile(`load ${this.#prefix}`, (inputs: Record<string, Tensor>) => {
-      for (const name of names) this.#entry(name).variable.assign(inputs[name] as Tensor);
+      atOneOrigin(() => {
+        for (const name of names) this.#entry(name).variable.assign(inputs[name] as Tensor);
+      });
       return {};
     });
   }
@@ -206,7 +208,9 @@ export class Weights<S extends SpecTree = SpecTree> {
   /** All parameters, by name. */
   async save(): Promise<Map<string, HostTensor>> {
     this.#save ??= this.#runtime.compile(`save ${this.#prefix}`, () =>
-      Object.fromEntries([...this.entries].map(([name, { variable }]) => [name, variable.read()])),
+      atOneOrigin(() =>
+        Object.fromEntries([...this.entries].map(([name, { variable }]) => [name, variable.read()])),
+      ),
     );
     return new Map(Object.entries(await this.#save({})));
   }
@@ -242,7 +246,7 @@ export async function initializeTogether(
 ): Promise<void> {
   const initialize = runtime.compile('initialize', ({ one, ...keys }: Record<string, Tensor>) => {
     const constants = constantsOf(one as Tensor);
-    and(groups.map((group, i) => group.assignInitial(keys[i] as Tensor1D, constants)));
+    atOneOrigin(() => and(groups.map((group, i) => group.assignInitial(keys[i] as Tensor1D, constants))));
     return {};
   });
   const keys = groups.map((group, i) => [i, group.initialKey(seed)]);

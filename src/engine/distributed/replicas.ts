@@ -5,6 +5,7 @@
 
 import { sizeOf } from '../../util/shape.ts';
 import { typeAttr } from '../graph/attributes.ts';
+import { atOneOrigin } from '../graph/origin.ts';
 import { DT } from '../native/dtype.ts';
 import { executeOp } from '../tfjs/execute.ts';
 import { type Scalar, type Tensor, tf } from '../tfjs/tf.ts';
@@ -23,7 +24,7 @@ export function copyToReplicas(variables: readonly Variable[]): void {
     variables.map((variable) => [variable.name, { variable, size: sizeOf(variable.shape) }]),
   );
   const buckets = bucketsOf(sized).map((bucket) => bucket.map(([, entry]) => entry));
-  eachReplica(() => {
+  const copy = (): void => {
     for (const bucket of buckets) {
       const sizes = bucket.map(({ size }) => size);
       const all = sizes.reduce((sum, size) => sum + size, 0);
@@ -35,7 +36,8 @@ export function copyToReplicas(variables: readonly Variable[]): void {
       for (const [i, { variable }] of bucket.entries())
         variable.assign(tf.reshape(parts[i] as Tensor, [...variable.shape]));
     }
-  });
+  };
+  eachReplica(() => atOneOrigin(copy));
 }
 
 /**
@@ -43,7 +45,9 @@ export function copyToReplicas(variables: readonly Variable[]): void {
  * compiled function.
  */
 export function countDifferences(variables: readonly Variable[]): Scalar {
-  const [first = [], ...others] = eachReplica(() => variables.map((variable) => bits(variable.read())));
+  const [first = [], ...others] = eachReplica(() =>
+    atOneOrigin(() => variables.map((variable) => bits(variable.read()))),
+  );
   const differ = others.flatMap((values) =>
     values.map((value, i) => tf.any(tf.notEqual(value, first[i] as Tensor))),
   );

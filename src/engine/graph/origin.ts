@@ -31,7 +31,10 @@ export function inPart<T>(name: string, body: () => T): T {
   }
 }
 
-/** Runs `body`; its nodes have one origin, the current one. */
+/**
+ * Runs `body`; its nodes have one origin, the current one. For what makes many nodes that say no more by a line each,
+ * such as an optimizer's: to take down a stack is a quarter of a node's time.
+ */
 export const atOneOrigin = <T>(body: () => T): T => withOrigin(currentOrigin(), body);
 
 /** The current stack, or that of the op whose gradient is being built. */

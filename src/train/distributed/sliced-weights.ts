@@ -7,6 +7,7 @@ import { broadcast, isFirstReplica } from '../../engine/distributed/collectives.
 import { eachReplica } from '../../engine/distributed/replicas.ts';
 import { gatherSlices, ownSlice, sliceLength } from '../../engine/distributed/slices.ts';
 import { bucketsOf } from '../../engine/distributed/sums.ts';
+import { atOneOrigin } from '../../engine/graph/origin.ts';
 import { giveBackFreeMemory } from '../../engine/native/heap.ts';
 import { floatScalar, type HostTensor } from '../../engine/native/tensor.ts';
 import type { Compiled, NamedTensors, OnHost } from '../../engine/session/compiled.ts';
@@ -71,7 +72,9 @@ export class SlicedWeights {
     // Of constants alone TensorFlow would keep the zeros, beside the variables.
     const clear = this.#runtime.compileSeldom(`${this.#prefix} at 0`, ({ zero }: { zero: Tensor }) => {
       eachReplica(() => {
-        for (const variable of this.variables) variable.assign(tf.broadcastTo(zero, [...variable.shape]));
+        atOneOrigin(() => {
+          for (const variable of this.variables) variable.assign(tf.broadcastTo(zero, [...variable.shape]));
+        });
       });
       return {};
     });
@@ -101,9 +104,9 @@ export class SlicedWeights {
 
   /** The whole parameters, by name; inside a compiled function. */
   gathered(group: Group = this.expected()): ReadonlyMap<string, Tensor> {
-    return gatherSlices(
-      new Map(group.map(([name]) => [name, this.variable(name).read()])),
-      new Map(group.map(([name, { shape }]) => [name, shape])),
+    const shapes = new Map(group.map(([name, { shape }]) => [name, shape]));
+    return atOneOrigin(() =>
+      gatherSlices(new Map(group.map(([name]) => [name, this.variable(name).read()])), shapes),
     );
   }
 
@@ -163,8 +166,11 @@ export class SlicedWeights {
     const sizes = group.map(([, { shape }]) => sizeOf(shape));
     const total = sizes.reduce((sum, size) => sum + size, 0);
     const flat = () => tf.concat(group.map(([name]) => tf.reshape(whole(name), [-1])));
-    const parts = tf.split(broadcast([total], flat), sizes);
-    for (const [part, [name]] of group.entries()) this.variable(name).assign(ownSlice(parts[part] as Tensor));
+    atOneOrigin(() => {
+      const parts = tf.split(broadcast([total], flat), sizes);
+      for (const [part, [name]] of group.entries())
+        this.variable(name).assign(ownSlice(parts[part] as Tensor));
+    });
   }
 }
 

@@ -3,6 +3,7 @@
 import type { Sharding } from '../../config/fields.ts';
 import { sumToSlices } from '../../engine/distributed/slices.ts';
 import { type SumAlgorithm, sumAllOverReplicas } from '../../engine/distributed/sums.ts';
+import { atOneOrigin } from '../../engine/graph/origin.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import type { Tensor } from '../../engine/tfjs/tf.ts';
 import type { WeightEntries } from '../../nn/weights.ts';
@@ -27,10 +28,14 @@ export function sumGradients(
   entries: WeightEntries,
   { allReduce, sharding }: SumOptions,
 ): BatchGradients {
-  if (!isSharded(runtime, sharding)) return sumAllOverReplicas(own, allReduce);
+  if (!isSharded(runtime, sharding)) return atOneOrigin(() => sumAllOverReplicas(own, allReduce));
   const shapes = new Map([...own.keys()].map((name) => [name, entries.get(name)!.spec.shape]));
   if (sharding === 'parameters') return SlicedGradients.of(own, shapes, allReduce);
-  return SlicedGradients.of(sumToSlices(own, allReduce), shapes, allReduce);
+  return SlicedGradients.of(
+    atOneOrigin(() => sumToSlices(own, allReduce)),
+    shapes,
+    allReduce,
+  );
 }
 
 /** Sums over the parts that a replica takes one after the other. */

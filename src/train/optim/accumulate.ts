@@ -3,6 +3,7 @@
 import { allowAllToAll } from '../../engine/distributed/collectives.ts';
 import { type Shapes, sliceLength, sumToSlices } from '../../engine/distributed/slices.ts';
 import type { SumAlgorithm } from '../../engine/distributed/sums.ts';
+import { atOneOrigin } from '../../engine/graph/origin.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import { type Tensor, tf } from '../../engine/tfjs/tf.ts';
 import type { Variable } from '../../engine/tfjs/variable.ts';
@@ -43,12 +44,16 @@ export class GradientAccumulator {
 
   /** Sets all sums to 0; inside a compiled function, as all methods. */
   clear(): void {
-    for (const variable of this.#sums.values()) setToZero(variable);
+    atOneOrigin(() => {
+      for (const variable of this.#sums.values()) setToZero(variable);
+    });
   }
 
   /** Adds gradients to their sums; names may be missing, of slices at all replicas alike. */
   add(gradients: ReadonlyMap<string, Tensor>): void {
-    for (const [name, gradient] of this.#own(gradients)) this.#sums.get(name)?.add(gradient);
+    atOneOrigin(() => {
+      for (const [name, gradient] of this.#own(gradients)) this.#sums.get(name)?.add(gradient);
+    });
   }
 
   #own(gradients: ReadonlyMap<string, Tensor>): ReadonlyMap<string, Tensor> {
@@ -59,7 +64,7 @@ export class GradientAccumulator {
 
   /** The sums by parameter name. */
   read(): ReadonlyMap<string, Tensor> {
-    return new Map([...this.#sums].map(([name, variable]) => [name, variable.read()]));
+    return atOneOrigin(() => new Map([...this.#sums].map(([name, variable]) => [name, variable.read()])));
   }
 
   /** The sums of a batch, where they are sliced. */

@@ -4,6 +4,7 @@ import type { z } from 'zod';
 import type { emaSchema, Sharding } from '../../config/fields.ts';
 import { eachReplica } from '../../engine/distributed/replicas.ts';
 import { gatherSlices, ownSlice } from '../../engine/distributed/slices.ts';
+import { atOneOrigin } from '../../engine/graph/origin.ts';
 import type { Pointer } from '../../engine/native/capi.ts';
 import type { Compiled, NamedTensors } from '../../engine/session/compiled.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
@@ -72,6 +73,10 @@ export class Ema<S extends SpecTree> {
 
   /** Exchanges slices of the weights with those of the EMA, and gathers these. */
   #exchange(): void {
+    atOneOrigin(() => this.#exchangeEach());
+  }
+
+  #exchangeEach(): void {
     const slices = new Map(
       [...this.#source.entries.keys()].map((name) => [name, this.#variable(name).read()]),
     );
@@ -88,10 +93,12 @@ export class Ema<S extends SpecTree> {
    * @param assigned assignments of the weights in the same function, by parameter name
    */
   start(assigned?: ReadonlyMap<string, Pointer>): void {
-    for (const [name, { variable }] of (this.#sourceSlices ?? this.#source).entries) {
-      const assignment = assigned?.get(name);
-      this.#variable(name).assign(this.#own(assignment ? variable.readAfter(assignment) : variable.read()));
-    }
+    atOneOrigin(() => {
+      for (const [name, { variable }] of (this.#sourceSlices ?? this.#source).entries) {
+        const assignment = assigned?.get(name);
+        this.#variable(name).assign(this.#own(assignment ? variable.readAfter(assignment) : variable.read()));
+      }
+    });
   }
 
   /**
@@ -102,6 +109,14 @@ export class Ema<S extends SpecTree> {
    * @param unscaling of each parameter, by name, when the loss was scaled
    */
   update(updates: ReadonlyMap<string, Pointer>, step: Scalar, unscaling?: (name: string) => Unscaling): void {
+    atOneOrigin(() => this.#update(updates, step, unscaling));
+  }
+
+  #update(
+    updates: ReadonlyMap<string, Pointer>,
+    step: Scalar,
+    unscaling?: (name: string) => Unscaling,
+  ): void {
     const shareAt = memoized((at: Unscaling | undefined) => this.#replacedShare(step, at));
     for (const [name, { variable, spec }] of (this.#sourceSlices ?? this.#source).entries) {
       const update = updates.get(name);
