@@ -156,7 +156,7 @@ describe('a setting taken for another would be noticed', () => {
   for (const [name, change] of mistakes) {
     test(`${name}: ${JSON.stringify(change)}`, async () => {
       const { model, weights } = await convert(name);
-      const far = differences(name, { ...model, ...change }, weights).logits;
+      const far = differenceOfLogits(name, { ...model, ...change }, weights);
       assert.ok(far > (change.stable === false ? 1e-6 : 1e-2), `${far}`);
     });
   }
