@@ -19,8 +19,8 @@ export interface Bench {
   readonly sides: (folder: string) => readonly Contestant[] | Promise<readonly Contestant[]>;
   /** Multiplications and additions of a step's matrix products and convolutions, nothing counted twice. */
   readonly flops?: () => Promise<number>;
-  /** Bytes of weights and caches that a step has to read, where that is what bounds it. */
-  readonly bytes?: () => number;
+  /** Bytes of weights and caches that have to be read, so many times in a step, where that is what bounds it. */
+  readonly reads?: () => { readonly bytes: number; readonly times: number };
   /** mm's time over a side's, by the side's name, that must not be passed. */
   readonly bars?: Readonly<Record<string, number>>;
   /** What the steps' values mean, where they are a figure to report. */

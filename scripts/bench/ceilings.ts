@@ -20,5 +20,5 @@ async function fastest(what: 'product' | 'read', size: number): Promise<number> 
 /** Floating-point operations a second. */
 export const peakFlops = async (): Promise<number> => (2 * SIZE ** 3) / (await fastest('product', SIZE));
 
-/** Bytes a second, read from as many bytes as a step reads: what fits a cache is read from there on both sides. */
+/** Bytes a second, read from as many bytes as a token reads: what fits a cache is read from there on both sides. */
 export const readRate = async (bytes: number): Promise<number> => bytes / (await fastest('read', bytes));

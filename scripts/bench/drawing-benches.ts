@@ -9,7 +9,7 @@ import { LONG, SMALL } from './dalle-models.ts';
 const FLOAT32 = 4;
 const long = { ...SMALL, textLength: LONG.textLength, grid: LONG.grid };
 
-/** Bytes read for the image tokens of a batch: the layers' weights once a token, the cache of each image. */
+/** Bytes that a token of a batch reads, in the mean: the layers' weights, and the cache of each image. */
 function bytes(batch: number): number {
   const config = dalleModelSchema.parse(SMALL);
   const tokens = config.grid ** 2;
@@ -18,7 +18,7 @@ function bytes(batch: number): number {
     .reduce((sum, [, { shape }]) => sum + shape.reduce((a, b) => a * b, 1), 0);
   const meanLength = config.textLength + tokens / 2;
   const cache = batch * config.layers * 2 * meanLength * config.width;
-  return FLOAT32 * tokens * (weights + cache);
+  return FLOAT32 * Math.round(weights + cache);
 }
 
 const drawing = (batch: number, bar: number): Bench => ({
@@ -33,7 +33,7 @@ const drawing = (batch: number, bar: number): Bench => ({
     mmSide('drawing-mm.ts', SMALL, batch, 'mean'),
     pythonSide('DALLE-pytorch', 'drawing.py', JSON.stringify(SMALL), batch, 'cpu', 'float32'),
   ],
-  bytes: () => bytes(batch),
+  reads: () => ({ bytes: bytes(batch), times: SMALL.grid ** 2 }),
   bars: { 'DALLE-pytorch': 1 / bar },
 });
 

@@ -41,8 +41,8 @@ async function measure(bench: Bench, peak: number | undefined): Promise<BenchRep
         ),
     });
     bench.compare?.(turns);
-    const bytes = bench.bytes?.();
-    const read = bytes === undefined ? undefined : await readRate(bytes);
+    const reads = bench.reads?.();
+    const read = reads && (await readRate(reads.bytes));
     return await report(bench, turns, { flops: peak, read });
   } finally {
     await rm(folder, { recursive: true });

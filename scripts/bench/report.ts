@@ -29,7 +29,7 @@ export interface BenchReport {
 
 export interface Ceilings {
   readonly flops: number | undefined;
-  /** For as many bytes as the bench reads. */
+  /** For as many bytes as the bench reads at a time. */
   readonly read: number | undefined;
 }
 
@@ -38,7 +38,7 @@ export async function report(
   turns: Readonly<Record<string, readonly Turn[]>>,
   ceilings: Ceilings,
 ): Promise<BenchReport> {
-  const [flops, bytes] = [await bench.flops?.(), bench.bytes?.()];
+  const [flops, reads] = [await bench.flops?.(), bench.reads?.()];
   const mm = turns.mm as readonly Turn[];
   const sides = Object.entries(turns).map(([name, own]) => {
     const timed = own.slice(1);
@@ -54,7 +54,7 @@ export async function report(
       bar: bench.bars?.[name],
       peakMegabytes: own.at(-1)?.peakMegabytes,
       ofPeakFlops: share(flops, ceilings.flops),
-      ofReadRate: share(bytes, ceilings.read),
+      ofReadRate: share(reads && reads.bytes * reads.times, ceilings.read),
       value: bench.value === undefined ? undefined : spread(timed.flatMap(({ values }) => values)).median,
     };
   });

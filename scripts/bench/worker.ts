@@ -23,7 +23,7 @@ export class Worker {
   }
 
   send(message: object): void {
-    this.#child.send(message);
+    this.#child.send(message, () => {}); // what is wrong, `receive` says
   }
 
   /** The next message. Throws when the worker ends without one. */
@@ -31,6 +31,11 @@ export class Worker {
     return new Promise((resolve, reject) => {
       const ended = (code: number | null, signal: string | null): void =>
         reject(new Error(`${this.#name} ended with ${signal ?? `code ${code}`}:\n${this.#printed}`));
+      const { exitCode, signalCode } = this.#child;
+      if (exitCode !== null || signalCode !== null) {
+        ended(exitCode, signalCode);
+        return;
+      }
       this.#child.once('close', ended);
       this.#child.once('message', (message) => {
         this.#child.off('close', ended);

@@ -9,7 +9,7 @@ import { affine } from '../../src/engine/ops/linear-algebra.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
 import { sparseCrossEntropy } from '../../src/nn/functional/cross-entropy.ts';
-import { gelu } from '../../src/nn/functional/gelu.ts';
+import { gelu, geluTanh } from '../../src/nn/functional/gelu.ts';
 import { affineLayerNorm } from '../../src/nn/functional/layer-norm.ts';
 import { upsample2x } from '../../src/nn/functional/upsample.ts';
 import { floats, integers, normals, runRecorded } from './compare.ts';
@@ -74,6 +74,9 @@ function check(name: string, inputs: readonly HostTensor[], loss: Network, step 
 }
 
 describe('the gradient of', () => {
+  for (const [name, activation] of Object.entries({ gelu, geluTanh }))
+    check(name, [normals([4, 7], name)], (x) => weighted(activation(x!)));
+
   check(
     'gather, rows taken twice',
     [normals([5, 3], 'table'), integers([2, 2], [4, 0, 4, 1])],

@@ -9,7 +9,7 @@ import { kthLargest } from '../../src/engine/ops/reductions.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
 import { sparseCrossEntropy } from '../../src/nn/functional/cross-entropy.ts';
-import { gelu } from '../../src/nn/functional/gelu.ts';
+import { gelu, geluTanh } from '../../src/nn/functional/gelu.ts';
 import { affineLayerNorm } from '../../src/nn/functional/layer-norm.ts';
 import { reinmax, straightThrough } from '../../src/nn/functional/one-hot.ts';
 import { upsample2x } from '../../src/nn/functional/upsample.ts';
@@ -109,6 +109,7 @@ differentiable('layerNorm', [x_2346, normals([6], 'i'), normals([6], 'j')], (a, 
 differentiable('straightThrough', [x_23], (a) => straightThrough(tf.softmax(a!)));
 differentiable('reinmax', [x_23], (a) => reinmax(a!, tf.softmax(a!), tf.scalar(0.7)));
 differentiable('gelu', [x_23], (a) => gelu(a!));
+differentiable('geluTanh', [x_23], (a) => geluTanh(a!));
 differentiable('gather', [normals([7, 3], 'k'), integers([2, 2], [6, 0, 3, 3])], (a, ids) =>
   gather(a!, ids!),
 );
