@@ -5,8 +5,8 @@
 import { dalleModelSchema } from '../../src/config/dalle-model.ts';
 import type { Precision } from '../../src/engine/graph/precision.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
-import { useCallingThread } from '../../src/engine/session/threads.ts';
-import { dalleStorage, dalleTokens } from '../../src/inference/dalle/generator.ts';
+import { useCallingThread, useOwnThreads } from '../../src/engine/session/threads.ts';
+import { dalleStorage, dalleTokens, runtimeForSteps } from '../../src/inference/dalle/generator.ts';
 import { topKCount } from '../../src/inference/sampler/logits-processor.ts';
 import { Sampler } from '../../src/inference/sampler/sampler.ts';
 import { imageLength } from '../../src/models/dalle/config.ts';
@@ -25,7 +25,8 @@ await serve(async () => {
   const config = dalleModelSchema.parse(JSON.parse(model));
   const { textLength, textVocabulary, imageVocabulary } = config;
   useCallingThread();
-  const runtime = new Runtime();
+  useOwnThreads();
+  const runtime = runtimeForSteps(new Runtime(), config, Number(batch));
   const weights = new Weights(runtime, 'dalle', dalleSpec(config), dalleStorage(precision));
   await weights.initialize(0);
   await perturb(weights);

@@ -110,8 +110,11 @@ await runScript(async () => {
     return [{ prompt, captionTokens, seed: 1 }];
   };
   const pipeline = await loadCheckpoint(path, { kind: 'dalle', warn: console.warn }, (checkpoint) =>
-    openPipeline(runtime, checkpoint, precision, async (begun) => {
-      await begun.prepare(requestsOf(begun), settingsOf(begun), { batch: 1 });
+    openPipeline(runtime, checkpoint, {
+      precision,
+      meanwhile: async (begun) => {
+        await begun.prepare(requestsOf(begun), settingsOf(begun), { batch: 1 });
+      },
     }),
   );
   endStage('opening, with the prompt');

@@ -7,7 +7,7 @@ import { assertPrecision } from '../engine/session/assert-precision.ts';
 import { parseDevices } from '../engine/session/devices.ts';
 import { closeAll, type OfDevices, onEachDevice, runtimesOn } from '../engine/session/each-device.ts';
 import type { Runtime } from '../engine/session/runtime.ts';
-import { useCallingThread } from '../engine/session/threads.ts';
+import { useCallingThread, useOwnThreads } from '../engine/session/threads.ts';
 import { ClipPipeline } from '../inference/clip/pipeline.ts';
 import { openPipeline } from '../inference/open-pipeline.ts';
 import { generateOn } from '../inference/sampler/generate-on.ts';
@@ -23,7 +23,7 @@ import { primeTokens } from './prime.ts';
 import { EncodedPrompts } from './prompts.ts';
 import { namedSettings, type Recipe, readRecipe, toMetadata } from './recipe.ts';
 import { assertSameModel, withRecipe } from './repeat.ts';
-import { batchOf, type Conditions, requestsOf } from './requests.ts';
+import { batchOf, type Conditions, requestsOf, rowsOf } from './requests.ts';
 
 /** A finished image. */
 export interface SampledImage {
@@ -47,7 +47,8 @@ export interface SampledImage {
 /**
  * Samples images for prompts, yielded in the order of prompts and seeds, or with `bestOf` of scores. An image depends
  * on its prompt, seed and settings alone, not on other images or the batch. Everything is closed when the iteration
- * ends, also early. Sets the environment variable TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD where it is not set.
+ * ends, also early. Sets the environment variables TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD and
+ * TF_OVERRIDE_GLOBAL_THREADPOOL where they are not set.
  * @throws UsageError for wrong options, DataError for unusable files, EngineError without libtensorflow, and the reason
  * of `signal`
  */
@@ -67,6 +68,7 @@ export async function* sample(options: SampleOptions): AsyncGenerator<SampledIma
   const path = modelPath(resolved, recipe);
   const clipCheckpoint = clip === undefined ? undefined : await readCheckpoint(clip, { kind: 'clip', warn });
   useCallingThread();
+  useOwnThreads();
   const opened = await loadCheckpoint(path, { kind: 'dalle', warn }, (found) =>
     openGenerators(found, resolved, recipe),
   );
@@ -121,7 +123,11 @@ async function openGenerators(
   try {
     await assertPrecision(runtimes[0], precision);
     const pipelines = await onEachDevice(runtimes, (each) =>
-      openPipeline(each, checkpoint, precision, each === runtimes[0] ? begin : undefined),
+      openPipeline(each, checkpoint, {
+        precision,
+        rows: rowsOf(prompts.length + complete.length, runtimes.length, options),
+        meanwhile: each === runtimes[0] ? begin : undefined,
+      }),
     );
     return { checkpoint, runtimes, pipelines, ...(begun as Begun) };
   } catch (error) {

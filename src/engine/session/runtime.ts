@@ -31,8 +31,7 @@ import { withLargeBlocksApart } from '../native/heap.ts';
 import type { HostTensor } from '../native/tensor.ts';
 import { canPackWeights } from '../ops/packed-weights.ts';
 import { useTensorFlow } from '../tfjs/backend.ts';
-import type { ReplicaDevices } from '../tfjs/trace.ts';
-import { isBuilding } from '../tfjs/trace.ts';
+import { isBuilding, type ReplicaDevices } from '../tfjs/trace.ts';
 import { Variable, type VariableType } from '../tfjs/variable.ts';
 import { type Built, buildFunction } from './build.ts';
 import {
@@ -84,7 +83,7 @@ export class Runtime {
   readonly #scopes = new Map<string, number>();
   readonly #variables = new Map<string, Variable>();
   readonly #connection: Connection;
-  /** Runtimes of single calls; see `compileSeldom`. */
+  /** Runtimes of single calls, see `compileSeldom`, and those of `withOneThread`. */
   readonly #beside = new Set<Runtime>();
   #functions = 0;
   #isClosed = false;
@@ -263,6 +262,14 @@ export class Runtime {
     return new Map(vectors.map((variable) => [variable, values[variable.name] as HostTensor]));
   }
 
+  /** A runtime with one thread inside each op (see threads.ts), closed with this one; on other devices this one itself. */
+  withOneThread(): Runtime {
+    if (!this.#hasOnlyCpus || this.deviceCount > 1 || this.#connection.target !== undefined) return this;
+    const own = new Runtime({ intraOpThreads: 1 });
+    this.#beside.add(own);
+    return own;
+  }
+
   /** Ends the runs in flight; they and later ones fail with `reason`. */
   cancel(reason: Error): void {
     this.#cancellation ??= reason;
@@ -273,6 +280,7 @@ export class Runtime {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    await Promise.all([...this.#beside].map((runtime) => runtime.close()));
     await this.#session.close();
     this.#graph.delete();
   }

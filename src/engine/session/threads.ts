@@ -2,9 +2,14 @@
 // calling thread takes part. libtensorflow reads both environment variables at first use.
 
 import { availableParallelism } from 'node:os';
+import { processorFlags } from '../native/processor.ts';
 
 const COUNT = 'TF_NUM_INTRAOP_THREADS';
 const CALLER_TOO = 'TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD';
+const OWN_THREADS = 'TF_OVERRIDE_GLOBAL_THREADPOOL';
+
+/** What one thread has multiplied before another one is awake, about 0.1 ms, and a matrix that it reads as fast. */
+const MAX_BY_ONE = { products: 12e6, matrix: 2 ** 17 };
 
 export const threadsInUse = (): number => Number(process.env[COUNT]) || availableParallelism();
 
@@ -19,4 +24,21 @@ export function useThreads(count: number): void {
  */
 export function useCallingThread(): void {
   process.env[CALLER_TOO] ??= '1';
+}
+
+/**
+ * Whether one thread inside an op makes a row's products with matrices sooner than several: measured with two threads on
+ * processors with AVX-512 (docs/LOG.md), on which it is so. Others stay with the threads that they have.
+ * @param rows multiplied at once
+ * @param matrix elements of the largest matrix
+ */
+export const isSoonerByOneThread = (rows: number, matrix: number): boolean =>
+  processorFlags().has('avx512f') && (rows * matrix <= MAX_BY_ONE.products || matrix <= MAX_BY_ONE.matrix);
+
+/**
+ * Gives each session separate threads inside an op, as many as it asks for; otherwise all have those of the first one.
+ * Call it before the first session.
+ */
+export function useOwnThreads(): void {
+  process.env[OWN_THREADS] ??= '1';
 }

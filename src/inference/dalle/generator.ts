@@ -6,6 +6,7 @@ import { type DalleCheckpointConfig, dalleCheckpointSchema } from '../../config/
 import type { DalleModelConfig } from '../../config/dalle-model.ts';
 import type { Precision } from '../../engine/graph/precision.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
+import { isSoonerByOneThread } from '../../engine/session/threads.ts';
 import type { Scalar, Tensor1D } from '../../engine/tfjs/tf.ts';
 import {
   imageLength,
@@ -15,10 +16,12 @@ import {
   textClasses,
 } from '../../models/dalle/config.ts';
 import { type DalleSpec, dalleSpec } from '../../models/dalle/model.ts';
+import { flatten } from '../../nn/parameters.ts';
 import { type WeightStorage, Weights } from '../../nn/weights.ts';
 import { loadTokenizer } from '../../tokenizers/load.ts';
 import type { Tokenizer } from '../../tokenizers/tokenizer.ts';
 import { UsageError } from '../../util/errors.ts';
+import { sizeOf } from '../../util/shape.ts';
 import { DvaeCodec } from '../dvae/codec.ts';
 import type { CaptionModel, Generator, TokenModel } from '../sampler/generator.ts';
 import { loadedWeights } from '../sampler/loaded-weights.ts';
@@ -37,6 +40,18 @@ export const dalleStorage = (type: Precision): WeightStorage => ({
   // Their products are in float32; tied ones are tables of embeddings too.
   keeps: (name) => /^(text|image)_(head|embedding)\b/.test(name),
 });
+
+/** Elements of the largest matrix of a step. */
+const largestMatrix = (config: DalleModelConfig): number =>
+  Math.max(
+    ...flatten(dalleSpec(config))
+      .filter(([name, { shape }]) => STEP_WEIGHTS.test(name) && shape.length === 2)
+      .map(([, { shape }]) => sizeOf(shape)),
+  );
+
+/** The runtime for a model's steps of at most `rows` rows: this one, or one with a single thread where that is sooner. */
+export const runtimeForSteps = (runtime: Runtime, config: DalleModelConfig, rows: number): Runtime =>
+  isSoonerByOneThread(rows, largestMatrix(config)) ? runtime.withOneThread() : runtime;
 
 /**
  * The joint Transformer, as the sampler sees it.
@@ -101,18 +116,20 @@ export class DalleGenerator implements Generator {
   /**
    * Opens a checkpoint: its EMA weights, or the last ones when it has none. They are being loaded when it returns.
    * @param precision type of the products, and in which weights and KV cache are kept
+   * @param ofCodec the runtime of the dVAE
    * @throws DataError when it lacks a part, or its configuration is not one
    */
   static async begin(
     runtime: Runtime,
     checkpoint: Checkpoint,
     precision: Precision = 'float32',
+    ofCodec: Runtime = runtime,
   ): Promise<DalleGenerator> {
     const config = checkpoint.config(dalleCheckpointSchema);
     const weights = new Weights(runtime, 'dalle', dalleSpec(config.model), dalleStorage(precision));
     // First: the disk is at work while the small parts are opened.
     const loaded = loadedWeights(weights, checkpoint);
-    const codec = await DvaeCodec.open(runtime, await checkpoint.dvae());
+    const codec = await DvaeCodec.open(ofCodec, await checkpoint.dvae());
     const tokenizer = await loadTokenizer(checkpoint.tokenizerFile);
     const tokens = { ...dalleTokens(config.model, weights, precision), loaded };
     return new DalleGenerator(config, hashOf(checkpoint), codec, tokenizer, weights, tokens);
