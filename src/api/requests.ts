@@ -21,10 +21,6 @@ export const batchOf = (count: number, devices: number, options: SampleOptions):
     Math.ceil((count * choiceOf(options).candidates) / devices),
   );
 
-/** Rows of a batch's step, with those of guidance. */
-export const rowsOf = (count: number, devices: number, options: SampleOptions): number =>
-  batchOf(count, devices, options) * ((options.guidance ?? DEFAULTS.guidance) === 1 ? 1 : 2);
-
 /** The candidates of each prompt. */
 export const requestsOf = (
   prompts: readonly string[],

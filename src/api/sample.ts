@@ -13,7 +13,7 @@ import { openPipeline } from '../inference/open-pipeline.ts';
 import { generateOn } from '../inference/sampler/generate-on.ts';
 import { topKCount } from '../inference/sampler/logits-processor.ts';
 import type { GenerateRequest, Pipeline } from '../inference/sampler/pipeline.ts';
-import type { SampleSettings } from '../inference/sampler/sampling.ts';
+import { rowsOf, type SampleSettings } from '../inference/sampler/sampling.ts';
 import { encodePng } from '../report/images/png.ts';
 import { DataError, UsageError } from '../util/errors.ts';
 import { type BestOf, bestOf, checkPrompts, type ScoredImage } from './best-of.ts';
@@ -23,7 +23,7 @@ import { primeTokens } from './prime.ts';
 import { EncodedPrompts } from './prompts.ts';
 import { namedSettings, type Recipe, readRecipe, toMetadata } from './recipe.ts';
 import { assertSameModel, withRecipe } from './repeat.ts';
-import { batchOf, type Conditions, requestsOf, rowsOf } from './requests.ts';
+import { batchOf, type Conditions, requestsOf } from './requests.ts';
 
 /** A finished image. */
 export interface SampledImage {
@@ -107,6 +107,7 @@ async function openGenerators(
   recipe: Recipe | undefined,
 ): Promise<Opened> {
   const { devices, precision = DEFAULTS.precision, prompts = [], complete = [], signal } = options;
+  const { guidance = DEFAULTS.guidance } = options;
   const runtimes = runtimesOn(parseDevices(devices));
   const begun: Partial<Begun> = {};
   const begin = async (pipeline: Pipeline): Promise<void> => {
@@ -125,7 +126,7 @@ async function openGenerators(
     const pipelines = await onEachDevice(runtimes, (each) =>
       openPipeline(each, checkpoint, {
         precision,
-        rows: rowsOf(prompts.length + complete.length, runtimes.length, options),
+        rows: rowsOf(batchOf(prompts.length + complete.length, runtimes.length, options), { guidance }),
         meanwhile: each === runtimes[0] ? begin : undefined,
       }),
     );

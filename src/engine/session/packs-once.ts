@@ -11,9 +11,11 @@ import { Runtime } from './runtime.ts';
 
 /**
  * Multiplies by a released matrix of each shape twice, in a runtime of which nothing stays.
+ * @param like the runtime of the matrices: oneDNN decides by the number of threads too
  * @param rows of the products
  */
 export async function packsOnce(
+  like: Runtime,
   matrices: readonly Variable[],
   rows: number,
   precision: Precision,
@@ -23,7 +25,7 @@ export async function packsOnce(
       .filter(({ shape }) => shape.length === 2)
       .map((matrix) => [`${matrix.shape} ${matrix.dtype}`, matrix]),
   );
-  const runtime = new Runtime();
+  const runtime = new Runtime({ intraOpThreads: like.intraOpThreads });
   try {
     if (!runtime.packsWeights(precision)) return false;
     for (const [kind, { shape, dtype }] of kinds) {

@@ -73,6 +73,8 @@ export interface RuntimeOptions extends ConnectionOptions {
 export class Runtime {
   /** Devices that were asked for; one without `devices`. */
   readonly deviceCount: number;
+  /** Threads inside an op that were asked for; 0 for all. */
+  readonly intraOpThreads: number;
   readonly #graph: Graph;
   readonly #session: Session;
   readonly #hasOnlyCpus: boolean;
@@ -95,6 +97,7 @@ export class Runtime {
     useTensorFlow();
     this.#graph = new Graph();
     const own = { devices, server: network, explain, ...config };
+    this.intraOpThreads = config.intraOpThreads ?? 0;
     this.#connection = beside ? beside.#connection : connect(this.#graph.api, own);
     this.#session = new Session(this.#graph, this.#connection.config, this.#connection);
     const place = network

@@ -27,13 +27,15 @@ export function useCallingThread(): void {
 }
 
 /**
- * Whether one thread inside an op makes a row's products with matrices sooner than several: measured with two threads on
- * processors with AVX-512 (docs/LOG.md), on which it is so. Others stay with the threads that they have.
+ * Whether one thread inside an op makes the products of few rows sooner than two: measured on a processor with AVX-512,
+ * on which it is so, and one with AVX2, on which it is not (docs/LOG.md). With more cores it was not measured.
  * @param rows multiplied at once
  * @param matrix elements of the largest matrix
  */
 export const isSoonerByOneThread = (rows: number, matrix: number): boolean =>
-  processorFlags().has('avx512f') && (rows * matrix <= MAX_BY_ONE.products || matrix <= MAX_BY_ONE.matrix);
+  threadsInUse() === 2 &&
+  processorFlags().has('avx512f') &&
+  (rows * matrix <= MAX_BY_ONE.products || matrix <= MAX_BY_ONE.matrix);
 
 /**
  * Gives each session separate threads inside an op, as many as it asks for; otherwise all have those of the first one.

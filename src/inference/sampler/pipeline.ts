@@ -6,7 +6,7 @@ import { DataError, UsageError } from '../../util/errors.ts';
 import type { Generator } from './generator.ts';
 import { topKCount } from './logits-processor.ts';
 import { type SampleRequest, Sampler } from './sampler.ts';
-import type { SampleSettings, SamplingSettings } from './sampling.ts';
+import { rowsOf, type SampleSettings, type SamplingSettings } from './sampling.ts';
 
 export interface GeneratedImage {
   readonly prompt: string;
@@ -197,12 +197,12 @@ export class Pipeline<G extends Generator = Generator> {
 
   #openSampler(settings: SampleSettings, requests: readonly SampleRequest[], batch: number): Sampler {
     const { tokens } = this.generator;
-    const rows = settings.guidance === 1 ? batch : 2 * batch;
+    const rows = rowsOf(batch, settings);
     // Weights that are read no more need not be held beside their packed copies.
     const releases = async () =>
       tokens.loaded !== undefined &&
       (tokens.startToken !== undefined || arePromptsReadOnce(requests, batch)) &&
-      (await packsOnce(tokens.variables, rows, tokens.precision));
+      (await packsOnce(this.#runtime, tokens.variables, rows, tokens.precision));
     const name = `sampler ${this.#samplers++}`;
     return new Sampler(this.#runtime, name, tokens, { batch, settings, frozen: true, releases });
   }

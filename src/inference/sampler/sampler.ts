@@ -11,7 +11,7 @@ import { type Scalar, type Tensor, type Tensor1D, type Tensor2D, tf } from '../.
 import { graphSeed } from '../../util/random.ts';
 import type { PromptPart, TokenModel } from './generator.ts';
 import { clearedOnce } from './kv-table.ts';
-import { guided, type SampleSettings, sampleTokens } from './sampling.ts';
+import { guided, rowsOf, type SampleSettings, sampleTokens } from './sampling.ts';
 
 export interface SampleRequest {
   /** Tokens of the caption, at most the generator's textLength. */
@@ -84,7 +84,7 @@ export class Sampler {
     this.#isGuided = settings.guidance !== 1;
     this.#isFrozen = frozen;
     this.#releases = releases;
-    const rows = this.#isGuided ? 2 * batch : batch;
+    const rows = rowsOf(batch, settings);
     this.#rows = rows;
     const { imageLength, imageVocabulary, precision } = model;
     const state = model.openRows(runtime, name, rows);

@@ -19,6 +19,10 @@ export interface SampleSettings extends SamplingSettings {
   readonly guidance: number;
 }
 
+/** Rows of a batch: with guidance each image has one for its caption and one for what it is led away from. */
+export const rowsOf = (batch: number, { guidance }: Pick<SampleSettings, 'guidance'>): number =>
+  guidance === 1 ? batch : 2 * batch;
+
 /** Division by a smaller temperature would overflow. */
 const MIN_TEMPERATURE = 1e-30;
 

@@ -6,6 +6,7 @@ import type { Cluster } from '../../cluster/cluster.ts';
 import { eachReplica } from '../../engine/distributed/replicas.ts';
 import { sumAllOverReplicas } from '../../engine/distributed/sums.ts';
 import type { Examined } from '../../engine/graph/examine.ts';
+import { atOneOrigin, inPart } from '../../engine/graph/origin.ts';
 import { floatScalar, type HostTensor } from '../../engine/native/tensor.ts';
 import type { Compiled, NamedTensors, OnHost } from '../../engine/session/compiled.ts';
 import type { OpTime } from '../../engine/session/op-times.ts';
@@ -90,7 +91,9 @@ export class BatchUpdate<Part extends NamedTensors> {
       return eachReplica((r) => SlicedGradients.ofWhole(whole[r] as Gradients));
     };
     const update = (each: readonly BatchGradients[], rates: Rates): NamedTensors =>
-      eachReplica((r) => options.update(each[r] as BatchGradients, rates, r === 0))[0] as NamedTensors;
+      inPart('the update', () =>
+        atOneOrigin(() => eachReplica((r) => options.update(each[r] as BatchGradients, rates, r === 0))),
+      )[0] as NamedTensors;
     this.#whole = compileReplicated(
       runtime,
       `${name} train step`,

@@ -71,11 +71,11 @@ export class SlicedWeights {
   async clear(): Promise<void> {
     // Of constants alone TensorFlow would keep the zeros, beside the variables.
     const clear = this.#runtime.compileSeldom(`${this.#prefix} at 0`, ({ zero }: { zero: Tensor }) => {
-      eachReplica(() => {
+      eachReplica(() =>
         atOneOrigin(() => {
           for (const variable of this.variables) variable.assign(tf.broadcastTo(zero, [...variable.shape]));
-        });
-      });
+        }),
+      );
       return {};
     });
     await clear({ zero: floatScalar(0) });

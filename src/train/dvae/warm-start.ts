@@ -4,6 +4,7 @@
 
 import type { DvaeConfig, OpenaiDvaeConfig } from '../../config/dvae.ts';
 import type { ImageBatch, ImageBatches } from '../../data/batches.ts';
+import { atOneOrigin } from '../../engine/graph/origin.ts';
 import { floatScalar, type HostTensor } from '../../engine/native/tensor.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import {
@@ -106,7 +107,7 @@ async function trainAutoencoder(
       const { values, gradients } = valueAndGradients(entries, loss, lossScale?.value);
       const scaled = lossScale?.update(gradients, step as Scalar);
       const unscaling = scaled && (() => scaled.unscaling);
-      optimizer.apply(gradients, step as Scalar, learningRate as Scalar, unscaling);
+      atOneOrigin(() => optimizer.apply(gradients, step as Scalar, learningRate as Scalar, unscaling));
       return values;
     },
     { precision: train.precision },

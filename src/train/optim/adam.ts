@@ -4,7 +4,6 @@
 import type { z } from 'zod';
 import type { optimizer, Sharding } from '../../config/fields.ts';
 import { gatherSlices, ownSlice } from '../../engine/distributed/slices.ts';
-import { atOneOrigin } from '../../engine/graph/origin.ts';
 import type { Pointer } from '../../engine/native/capi.ts';
 import { multiplyNoNaN } from '../../engine/ops/elementwise.ts';
 import { squaredNorm } from '../../engine/ops/reductions.ts';
@@ -94,15 +93,6 @@ export class Adam {
    * @returns the global norm of the gradients before clipping, and the update op of each weight by name
    */
   apply(
-    gradients: BatchGradients,
-    step: Scalar,
-    learningRate: Scalar,
-    unscaling?: (name: string) => Unscaling,
-  ) {
-    return atOneOrigin(() => this.#apply(gradients, step, learningRate, unscaling));
-  }
-
-  #apply(
     gradients: BatchGradients,
     step: Scalar,
     learningRate: Scalar,

@@ -48,7 +48,7 @@ export class Ema<S extends SpecTree> {
     }
     this.slices = new SlicedWeights(runtime, `${prefix}/average`, source.spec);
     this.#swap = runtime.compile(`swap ${prefix} and its EMA`, () => {
-      eachReplica(() => this.#exchange());
+      eachReplica(() => atOneOrigin(() => this.#exchange()));
       return {};
     });
   }
@@ -73,10 +73,6 @@ export class Ema<S extends SpecTree> {
 
   /** Exchanges slices of the weights with those of the EMA, and gathers these. */
   #exchange(): void {
-    atOneOrigin(() => this.#exchangeEach());
-  }
-
-  #exchangeEach(): void {
     const slices = new Map(
       [...this.#source.entries.keys()].map((name) => [name, this.#variable(name).read()]),
     );
@@ -93,12 +89,10 @@ export class Ema<S extends SpecTree> {
    * @param assigned assignments of the weights in the same function, by parameter name
    */
   start(assigned?: ReadonlyMap<string, Pointer>): void {
-    atOneOrigin(() => {
-      for (const [name, { variable }] of (this.#sourceSlices ?? this.#source).entries) {
-        const assignment = assigned?.get(name);
-        this.#variable(name).assign(this.#own(assignment ? variable.readAfter(assignment) : variable.read()));
-      }
-    });
+    for (const [name, { variable }] of (this.#sourceSlices ?? this.#source).entries) {
+      const assignment = assigned?.get(name);
+      this.#variable(name).assign(this.#own(assignment ? variable.readAfter(assignment) : variable.read()));
+    }
   }
 
   /**
@@ -109,14 +103,6 @@ export class Ema<S extends SpecTree> {
    * @param unscaling of each parameter, by name, when the loss was scaled
    */
   update(updates: ReadonlyMap<string, Pointer>, step: Scalar, unscaling?: (name: string) => Unscaling): void {
-    atOneOrigin(() => this.#update(updates, step, unscaling));
-  }
-
-  #update(
-    updates: ReadonlyMap<string, Pointer>,
-    step: Scalar,
-    unscaling?: (name: string) => Unscaling,
-  ): void {
     const shareAt = memoized((at: Unscaling | undefined) => this.#replacedShare(step, at));
     for (const [name, { variable, spec }] of (this.#sourceSlices ?? this.#source).entries) {
       const update = updates.get(name);
