@@ -1,6 +1,7 @@
 // Two-dimensional convolution with zero padding: the output has the size of the input divided by the stride.
 //   B batch, H height, W width, C channels in, O channels out, k side of the kernel, M = B · H · W pixels
 
+import { addBias, affine } from '../engine/ops/linear-algebra.ts';
 import { type Tensor, type Tensor2D, type Tensor4D, tf } from '../engine/tfjs/tf.ts';
 import { constant, normal, type ParameterSpec, type Parameters } from './parameters.ts';
 
@@ -28,10 +29,10 @@ export function kernelMatrix(weight: Tensor): Tensor2D {
  */
 export function convolution(p: ConvolutionParameters, x_BHWC: Tensor4D, stride = 1): Tensor4D {
   const [size, , inputs, outputs] = p.weight.shape as [number, number, number, number];
-  if (size > 1) return tf.add(tf.conv2d(x_BHWC, p.weight as Tensor4D, stride, 'same'), p.bias);
+  if (size > 1) return addBias(tf.conv2d(x_BHWC, p.weight as Tensor4D, stride, 'same'), p.bias);
   const [batch, height, width] = x_BHWC.shape;
-  const y_MO = tf.matMul(tf.reshape(x_BHWC, [-1, inputs]), kernelMatrix(p.weight));
-  return tf.reshape(tf.add(y_MO, p.bias), [batch, height, width, outputs]);
+  const y_MO = affine(tf.reshape(x_BHWC, [-1, inputs]), kernelMatrix(p.weight), p.bias);
+  return tf.reshape(y_MO, [batch, height, width, outputs]);
 }
 
 /** Transposed convolution: x_BHWC → [B, H · stride, W · stride, O]. Kernel [k, k, O, C]. */
@@ -39,5 +40,5 @@ export function upConvolution(p: ConvolutionParameters, x_BHWC: Tensor4D, stride
   const [batch, height, width] = x_BHWC.shape;
   const outputs = p.weight.shape[2] as number;
   const shape: [number, number, number, number] = [batch, height * stride, width * stride, outputs];
-  return tf.add(tf.conv2dTranspose(x_BHWC, p.weight as Tensor4D, shape, stride, 'same'), p.bias);
+  return addBias(tf.conv2dTranspose(x_BHWC, p.weight as Tensor4D, shape, stride, 'same'), p.bias);
 }

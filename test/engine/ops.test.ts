@@ -8,6 +8,7 @@ import { gather } from '../../src/engine/ops/gather.ts';
 import { kthLargest } from '../../src/engine/ops/reductions.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
+import { convolution, upConvolution } from '../../src/nn/convolution.ts';
 import { sparseCrossEntropy } from '../../src/nn/functional/cross-entropy.ts';
 import { gelu, geluTanh } from '../../src/nn/functional/gelu.ts';
 import { affineLayerNorm } from '../../src/nn/functional/layer-norm.ts';
@@ -58,11 +59,16 @@ plain('kthLargest, with ties', [floats([2, 5], [3, -1, 3, 0, 7, -2, -2, -2, -2, 
 );
 plain(
   'products of tall matrices, rows of whole pages among them',
-  [normals([512, 1024], 'pages', 0.1), normals([512, 24], 'no pages', 0.1)],
-  (a, b) => [
+  [
+    normals([512, 1024], 'pages', 0.1),
+    normals([512, 24], 'no pages', 0.1),
+    normals([7, 1024], 'weight', 0.1),
+  ],
+  (a, b, weight) => [
     tf.matMul(a as Tensor2D, b as Tensor2D, true),
     tf.matMul(b as Tensor2D, a as Tensor2D, true),
     tf.matMul(a as Tensor2D, a as Tensor2D, true),
+    tf.matMul(a as Tensor2D, weight as Tensor2D, false, true),
   ],
 );
 differentiable('softmax and logSoftmax', [x_23], (a) => [tf.softmax(a!), tf.logSoftmax(a as Tensor2D)]);
@@ -94,6 +100,22 @@ differentiable('conv2d', [image_2443, normals([3, 3, 3, 5], 'g')], (a, b) =>
 );
 differentiable('conv2d, stride 2', [image_2443, normals([2, 2, 3, 5], 'h')], (a, b) =>
   tf.conv2d(a as Tensor4D, b as Tensor4D, 2, 'valid'),
+);
+// oneDNN makes the bias a part of the convolution, and its gradient one of the kernel's.
+for (const [size, stride] of [
+  [1, 1],
+  [3, 1],
+  [3, 2],
+] as const)
+  differentiable(
+    `convolution with a bias, side ${size}, stride ${stride}`,
+    [image_2443, normals([size, size, 3, 5], 'kernel'), normals([5], 'bias')],
+    (a, weight, bias) => convolution({ weight: weight!, bias: bias! }, a as Tensor4D, stride),
+  );
+differentiable(
+  'transposed convolution with a bias, stride 2',
+  [image_2443, normals([4, 4, 5, 3], 'transposed kernel'), normals([5], 'bias')],
+  (a, weight, bias) => upConvolution({ weight: weight!, bias: bias! }, a as Tensor4D, 2),
 );
 differentiable('conv2dTranspose, stride 2', [image_2443, normals([4, 4, 5, 3], 'transposed')], (a, b) =>
   tf.conv2dTranspose(a as Tensor4D, b as Tensor4D, [2, 8, 8, 5], 2, 'same'),

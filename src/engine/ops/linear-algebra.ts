@@ -61,16 +61,16 @@ function fusedAffine(x_MC: Tensor2D, weight_CO: Tensor2D, bias_O: Tensor): Tenso
 }
 
 /**
- * x + bias along the last axis, as one op.
- * @param x_MO [M, O] @param bias_O [O]
+ * x + bias along the last axis, as one op, which oneDNN makes part of a convolution before it; forwards and backwards.
+ * @param x […, O] @param bias_O [O]
  */
-function addBias(x_MO: Tensor, bias_O: Tensor): Tensor {
+export function addBias<T extends Tensor>(x: T, bias_O: Tensor): T {
   return withGradient(
-    (_save, x, bias) => ({
-      value: executeOp('BiasAdd', BIAS, [x as Tensor, bias as Tensor]),
+    (_save, ...inputs) => ({
+      value: executeOp('BiasAdd', BIAS, inputs),
       gradFunc: (dy) => [dy, biasGradient(dy)],
     }),
-    x_MO,
+    x,
     bias_O,
   );
 }

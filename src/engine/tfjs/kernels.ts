@@ -7,7 +7,7 @@ import { DT, dtypeOf } from '../native/dtype.ts';
 import { executeOp } from './execute.ts';
 import { rowsOfBlock } from './row-blocks.ts';
 import { tf } from './tf.ts';
-import { isBuildingForCpu, multipliesOnCpu } from './trace.ts';
+import { multipliesOnCpu } from './trace.ts';
 
 export function replaceKernels(): void {
   replaceKernel<{ x: Tensor; indices: Tensor }, { axis: number; batchDims: number }>(
@@ -101,27 +101,35 @@ function matMulInBlocks(a: Tensor, b: Tensor, transposeA: boolean, transposeB: b
 }
 
 /**
- * MatMul of two matrices: on processors mostly faster than BatchMatMul with a batch of 1. The gradients of weights whose
- * rows are whole pages apart are an exception: MatMul's kernel goes down columns, whose elements then compete for a few
- * cache lines; that of BatchMatMul reads blocks (docs/LOG.md).
+ * MatMul of two matrices: on processors mostly faster than BatchMatMul with a batch of 1. Gradients of tall matrices are
+ * the exception (docs/LOG.md): MatMul's kernel takes an operand as it lies in memory, at a distance of a row from number
+ * to number; that of BatchMatMul copies blocks first.
  */
-function matMul(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor {
-  const isGradientOfWeights = transposeA && !transposeB && (a.shape[0] as number) >= MIN_ROWS;
-  return isGradientOfWeights && isBuildingForCpu() && [a, b].some(hasAliasedRows)
-    ? productInBlocks(a, b)
+const matMul = (a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor =>
+  multipliesOnCpu() && isSoonerInBlocks(a, b, transposeA, transposeB)
+    ? productInBlocks(a, b, transposeA, transposeB)
     : product(a, b, transposeA, transposeB);
-}
 
 const MIN_ROWS = 512;
 const FLOATS_PER_PAGE = 1024;
 
+/**
+ * Whether BatchMatMul is sooner: for gradients of weights, aᵀ b, with rows of whole pages, whose numbers compete for a
+ * few cache lines; and for gradients of inputs, a bᵀ, that are sums of more numbers than they have channels.
+ */
+function isSoonerInBlocks(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): boolean {
+  if (transposeA === transposeB || (a.shape[0] as number) < MIN_ROWS) return false;
+  if (transposeA) return [a, b].some(hasAliasedRows);
+  const [channels, summed] = b.shape as [number, number];
+  return summed >= channels;
+}
+
 const hasAliasedRows = (x: Tensor): boolean => (x.shape[1] as number) % FLOATS_PER_PAGE === 0;
 
-/** aᵀ b */
-const productInBlocks = (a: Tensor, b: Tensor): Tensor =>
+const productInBlocks = (a: Tensor, b: Tensor, adjointA: boolean, adjointB: boolean): Tensor =>
   executeOp(
     'BatchMatMulV2',
-    [boolAttr('adj_x', true), boolAttr('adj_y', false), typeAttr('T', dtypeOf(a))],
+    [boolAttr('adj_x', adjointA), boolAttr('adj_y', adjointB), typeAttr('T', dtypeOf(a))],
     [a, b],
   );
 
