@@ -15,6 +15,8 @@ export interface Bench {
   readonly rounds: number;
   readonly steps: number;
   readonly warmup: number;
+  /** Why it cannot run here, if so. */
+  readonly lacks?: () => string | undefined;
   /** mm's side is the first. @param folder an empty one for what the sides share */
   readonly sides: (folder: string) => readonly Contestant[] | Promise<readonly Contestant[]>;
   /** Multiplications and additions of a step's matrix products and convolutions, nothing counted twice. */

@@ -54,7 +54,9 @@ async function main(): Promise<void> {
   const needsPeak = chosen.some(({ flops }) => flops);
   const peak = needsPeak ? await peakFlops() : undefined;
   if (peak) console.log(`peak of products: ${(peak / 1e9).toFixed(0)} GFLOP/s\n`);
-  const benches = values.quick ? chosen.map((bench) => ({ ...bench, ...QUICK })) : chosen;
+  for (const { name, lacks } of chosen) if (lacks?.()) console.log(`${name} is left out: ${lacks()}\n`);
+  const able = chosen.filter(({ lacks }) => !lacks?.());
+  const benches = values.quick ? able.map((bench) => ({ ...bench, ...QUICK })) : able;
   await measureAll(benches, { file: values.json, machine: here, quick: values.quick, peakFlops: peak });
 }
 

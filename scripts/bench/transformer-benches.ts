@@ -1,5 +1,6 @@
 // A train step of the joint Transformer, as `mm train-dalle` makes it, against PyTorch and against itself.
 
+import { oneDnnMultiplies } from '../../src/engine/native/processor.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { planDalle } from '../../src/train/plan/dalle.ts';
 import { plan } from '../../src/train/plan/plan.ts';
@@ -55,6 +56,7 @@ export const TRANSFORMER_BENCHES: readonly Bench[] = [
       side('mm, float32', SMALL, BATCH),
       peer('PyTorch eager, bfloat16', 'bfloat16'),
     ],
+    lacks: () => (oneDnnMultiplies('bfloat16') ? undefined : 'oneDNN has no products of bfloat16 here'),
     flops: () => flops(SMALL, BATCH),
     // A processor that does not multiply bfloat16 has nothing to gain.
     get bars(): Bench['bars'] {

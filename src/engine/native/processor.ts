@@ -28,9 +28,13 @@ export function processorFlags(): ReadonlySet<string> {
   return flags;
 }
 
+/** Whether oneDNN's kernels of float32 are those for AVX-512: the processor has it, and no setting forbids it. */
+export const oneDnnTakesAvx512 = (): boolean => !isHeldBelowAvx512() && processorFlags().has('avx512bw');
+
 /** Whether oneDNN's ops have kernels of this precision here; without them, a product of its ops ends the process. */
-export function oneDnnMultiplies(precision: Precision): boolean {
-  if (precision === 'float32') return true;
-  const limit = process.env.ONEDNN_MAX_CPU_ISA ?? process.env.DNNL_MAX_CPU_ISA ?? '';
-  return !HELD_BELOW.test(limit) && NEEDS[precision].some((flag) => processorFlags().has(flag));
-}
+export const oneDnnMultiplies = (precision: Precision): boolean =>
+  precision === 'float32' ||
+  (!isHeldBelowAvx512() && NEEDS[precision].some((flag) => processorFlags().has(flag)));
+
+const isHeldBelowAvx512 = (): boolean =>
+  HELD_BELOW.test(process.env.ONEDNN_MAX_CPU_ISA ?? process.env.DNNL_MAX_CPU_ISA ?? '');

@@ -2,7 +2,7 @@
 // calling thread takes part. libtensorflow reads both environment variables at first use.
 
 import { availableParallelism } from 'node:os';
-import { processorFlags } from '../native/processor.ts';
+import { oneDnnTakesAvx512 } from '../native/processor.ts';
 
 const COUNT = 'TF_NUM_INTRAOP_THREADS';
 const CALLER_TOO = 'TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD';
@@ -34,7 +34,7 @@ export function useCallingThread(): void {
  */
 export const isSoonerByOneThread = (rows: number, matrix: number): boolean =>
   threadsInUse() === 2 &&
-  processorFlags().has('avx512f') &&
+  oneDnnTakesAvx512() &&
   (rows * matrix <= MAX_BY_ONE.products || matrix <= MAX_BY_ONE.matrix);
 
 /**

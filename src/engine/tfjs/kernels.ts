@@ -4,6 +4,7 @@
 import type { Tensor, TensorInfo } from '@tensorflow/tfjs';
 import { boolAttr, intAttr, typeAttr } from '../graph/attributes.ts';
 import { DT, dtypeOf } from '../native/dtype.ts';
+import { oneDnnTakesAvx512 } from '../native/processor.ts';
 import { executeOp } from './execute.ts';
 import { rowsOfBlock } from './row-blocks.ts';
 import { tf } from './tf.ts';
@@ -100,31 +101,49 @@ function matMulInBlocks(a: Tensor, b: Tensor, transposeA: boolean, transposeB: b
   return tf.slice(products, [0, 0], [rows, -1]);
 }
 
-/**
- * MatMul of two matrices: on processors mostly faster than BatchMatMul with a batch of 1. Gradients of tall matrices are
- * the exception (docs/LOG.md): MatMul's kernel takes an operand as it lies in memory, at a distance of a row from number
- * to number; that of BatchMatMul copies blocks first.
- */
-const matMul = (a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor =>
-  multipliesOnCpu() && isSoonerInBlocks(a, b, transposeA, transposeB)
-    ? productInBlocks(a, b, transposeA, transposeB)
-    : product(a, b, transposeA, transposeB);
+/** A product of two matrices; gradients of tall ones, on processors, by the op whose kernel is the fastest. */
+function matMul(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor {
+  const isTall = transposeA !== transposeB && (a.shape[0] as number) >= MIN_ROWS;
+  if (!isTall || !multipliesOnCpu()) return product(a, b, transposeA, transposeB);
+  return transposeA ? gradientOfWeights(a, b) : gradientOfInputs(a, b);
+}
 
 const MIN_ROWS = 512;
 const FLOATS_PER_PAGE = 1024;
+/** Columns added to rows of whole pages. */
+const PADDING = 16;
+/** Where 1 / rows + 1 / columns of a product is as much, oneDNN reads the operands in place (`nocopy_checker_avx2`). */
+const IN_PLACE = 0.0038;
 
 /**
- * Whether BatchMatMul is sooner: for gradients of weights, aᵀ b, with rows of whole pages, whose numbers compete for a
- * few cache lines; and for gradients of inputs, a bᵀ, that are sums of more numbers than they have channels.
+ * aᵀ b. Numbers below each other in rows of whole pages compete for a few cache lines. With AVX-512 BatchMatMul has a
+ * kernel that copies blocks first; without, rows are made longer where MatMul would read them in place (docs/LOG.md).
  */
-function isSoonerInBlocks(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): boolean {
-  if (transposeA === transposeB || (a.shape[0] as number) < MIN_ROWS) return false;
-  if (transposeA) return [a, b].some(hasAliasedRows);
-  const [channels, summed] = b.shape as [number, number];
-  return summed >= channels;
+function gradientOfWeights(a: Tensor, b: Tensor): Tensor {
+  const [rows, columns] = [a.shape[1] as number, b.shape[1] as number];
+  if (![rows, columns].some(isOfWholePages)) return product(a, b, true, false);
+  if (oneDnnTakesAvx512()) return productInBlocks(a, b, true, false);
+  if (1 / rows + 1 / columns < IN_PLACE) return product(a, b, true, false);
+  return tf.slice(product(padded(a), padded(b), true, false), [0, 0], [rows, columns]);
 }
 
-const hasAliasedRows = (x: Tensor): boolean => (x.shape[1] as number) % FLOATS_PER_PAGE === 0;
+/** a bᵀ. BatchMatMul's kernel for AVX-512 is sooner for sums of more numbers than the result has columns. */
+function gradientOfInputs(a: Tensor, b: Tensor): Tensor {
+  const [columns, summed] = b.shape as [number, number];
+  return oneDnnTakesAvx512() && summed >= columns
+    ? productInBlocks(a, b, false, true)
+    : product(a, b, false, true);
+}
+
+const isOfWholePages = (columns: number): boolean => columns % FLOATS_PER_PAGE === 0;
+
+const padded = (x: Tensor): Tensor =>
+  isOfWholePages(x.shape[1] as number)
+    ? tf.pad(x, [
+        [0, 0],
+        [0, PADDING],
+      ])
+    : x;
 
 const productInBlocks = (a: Tensor, b: Tensor, adjointA: boolean, adjointB: boolean): Tensor =>
   executeOp(
