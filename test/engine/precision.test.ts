@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { inFloat32 } from '../../src/engine/graph/precision.ts';
+import { processorFlags } from '../../src/engine/native/processor.ts';
 import type { HostTensor } from '../../src/engine/native/tensor.ts';
 import { gather } from '../../src/engine/ops/gather.ts';
 import { foldIn, randomNormal } from '../../src/engine/ops/random.ts';
@@ -102,6 +103,20 @@ describe('lower precision', () => {
       assert.notEqual(actual[3]!.data[0], expected[3]!.data[0]);
     });
   }
+
+  test('is refused where oneDNN is held below the instructions that TensorFlow finds', async (t) => {
+    if (!processorFlags().has('avx512bw')) return t.skip('the processor has none of them');
+    const before = process.env.ONEDNN_MAX_CPU_ISA;
+    process.env.ONEDNN_MAX_CPU_ISA = 'AVX2';
+    try {
+      const square = ({ x }: { x: Tensor }) => ({ y: tf.matMul(x as Tensor2D, x as Tensor2D) });
+      const call = runtime.compile('held', square, { precision: 'bfloat16' });
+      await assert.rejects(call({ x: normals([4, 4], 'held') }), { code: 'E_PRECISION_UNSUPPORTED' });
+    } finally {
+      if (before === undefined) delete process.env.ONEDNN_MAX_CPU_ISA;
+      else process.env.ONEDNN_MAX_CPU_ISA = before;
+    }
+  });
 
   test('an error inside inFloat32 ends its scope', async () => {
     assert.throws(() => inFloat32(() => assert.fail('inside')), /inside/);

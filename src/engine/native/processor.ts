@@ -33,8 +33,20 @@ export const oneDnnTakesAvx512 = (): boolean => !isHeldBelowAvx512() && processo
 
 /** Whether oneDNN's ops have kernels of this precision here; without them, a product of its ops ends the process. */
 export const oneDnnMultiplies = (precision: Precision): boolean =>
-  precision === 'float32' ||
-  (!isHeldBelowAvx512() && NEEDS[precision].some((flag) => processorFlags().has(flag)));
+  precision === 'float32' || (hasInstructions(precision) && !isHeldBelowAvx512());
+
+/**
+ * Whether TensorFlow takes oneDNN's ops for this precision, since the processor has the instructions, though oneDNN is
+ * held below them: a product then ends the process.
+ */
+export const endsWithProducts = (precision: Precision): boolean =>
+  process.env.TF_ENABLE_ONEDNN_OPTS !== '0' &&
+  precision !== 'float32' &&
+  hasInstructions(precision) &&
+  isHeldBelowAvx512();
+
+const hasInstructions = (precision: keyof typeof NEEDS): boolean =>
+  NEEDS[precision].some((flag) => processorFlags().has(flag));
 
 const isHeldBelowAvx512 = (): boolean =>
   HELD_BELOW.test(process.env.ONEDNN_MAX_CPU_ISA ?? process.env.DNNL_MAX_CPU_ISA ?? '');

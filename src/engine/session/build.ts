@@ -1,10 +1,12 @@
 // Builds a function for one input signature: calls its body once with placeholders and records every op.
 
+import { UsageError } from '../../util/errors.ts';
 import { type Attribute, boolAttr, stringAttr } from '../graph/attributes.ts';
 import type { Graph } from '../graph/graph.ts';
 import { withModelLine } from '../graph/origin.ts';
 import type { GraphOutput, Pointer } from '../native/capi.ts';
 import { DT } from '../native/dtype.ts';
+import { endsWithProducts } from '../native/processor.ts';
 import type { HostTensor } from '../native/tensor.ts';
 import { canPackWeights } from '../ops/packed-weights.ts';
 import { outputOf, record, useTensorFlow, wrapOutput } from '../tfjs/backend.ts';
@@ -52,6 +54,12 @@ export function buildFunction(
 ): Built {
   const { precision = 'float32', xla = false, frozen = [], releases, deviceOf, xlaScope } = options;
   const { sharesConstants = true } = options;
+  if (forCpu && endsWithProducts(precision))
+    throw new UsageError(`oneDNN is held to instructions that have no products in ${precision}`, {
+      code: 'E_PRECISION_UNSUPPORTED',
+      option: 'precision',
+      fix: 'unset ONEDNN_MAX_CPU_ISA and DNNL_MAX_CPU_ISA, or leave `precision` out, for float32',
+    });
   const recording = new RecordingBinding(graph, useTensorFlow().binding.eager, {
     precision,
     sharesConstants,
