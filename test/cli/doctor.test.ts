@@ -5,12 +5,12 @@ import { test } from 'node:test';
 import type { Finding } from '../../src/cli/diagnosis.ts';
 import { checkDisk, checkEngine, checkNode } from '../../src/cli/diagnosis.ts';
 import { type LibraryFiles, locateLibrary } from '../../src/engine/library/locate.ts';
+import { setEnvironment } from '../support/environment.ts';
 import { mm as mmAlone } from '../support/mm.ts';
 import { mmTogether } from '../support/mm-each.ts';
 import {
   FRAMEWORK,
   PROBED,
-  setEnvironment,
   TENSORFLOW,
   temporaryCache,
   temporaryFolder,

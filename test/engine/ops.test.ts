@@ -14,6 +14,7 @@ import { gelu, geluTanh } from '../../src/nn/functional/gelu.ts';
 import { affineLayerNorm } from '../../src/nn/functional/layer-norm.ts';
 import { reinmax, straightThrough } from '../../src/nn/functional/one-hot.ts';
 import { upsample2x } from '../../src/nn/functional/upsample.ts';
+import { setEnvironment } from '../support/environment.ts';
 import { assertNear, eager, floats, integers, normals, onHost, runEagerly, runRecorded } from './compare.ts';
 
 const runtime = new Runtime();
@@ -247,15 +248,9 @@ describe('recorded and eager results are the same for', () => {
     });
   }
 
-  test(`${TALL}, recorded as for AVX2`, async () => {
-    const before = process.env.ONEDNN_MAX_CPU_ISA;
-    process.env.ONEDNN_MAX_CPU_ISA = 'AVX2';
-    try {
-      await assertSameResults(`${TALL}, AVX2`, cases[TALL]!);
-    } finally {
-      if (before === undefined) delete process.env.ONEDNN_MAX_CPU_ISA;
-      else process.env.ONEDNN_MAX_CPU_ISA = before;
-    }
+  test(`${TALL}, recorded as for AVX2`, async (t) => {
+    setEnvironment(t, { ONEDNN_MAX_CPU_ISA: 'AVX2' });
+    await assertSameResults(`${TALL}, AVX2`, cases[TALL]!);
   });
 });
 

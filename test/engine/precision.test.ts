@@ -14,6 +14,7 @@ import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '..
 import { sparseCrossEntropy } from '../../src/nn/functional/cross-entropy.ts';
 import { gelu } from '../../src/nn/functional/gelu.ts';
 import { affineLayerNorm } from '../../src/nn/functional/layer-norm.ts';
+import { setEnvironment } from '../support/environment.ts';
 import { difference, floats, integers, normals, runRecorded } from './compare.ts';
 
 const runtime = new Runtime();
@@ -106,16 +107,10 @@ describe('lower precision', () => {
 
   test('is refused where oneDNN is held below the instructions that TensorFlow finds', async (t) => {
     if (!processorFlags().has('avx512bw')) return t.skip('the processor has none of them');
-    const before = process.env.ONEDNN_MAX_CPU_ISA;
-    process.env.ONEDNN_MAX_CPU_ISA = 'AVX2';
-    try {
-      const square = ({ x }: { x: Tensor }) => ({ y: tf.matMul(x as Tensor2D, x as Tensor2D) });
-      const call = runtime.compile('held', square, { precision: 'bfloat16' });
-      await assert.rejects(call({ x: normals([4, 4], 'held') }), { code: 'E_PRECISION_UNSUPPORTED' });
-    } finally {
-      if (before === undefined) delete process.env.ONEDNN_MAX_CPU_ISA;
-      else process.env.ONEDNN_MAX_CPU_ISA = before;
-    }
+    setEnvironment(t, { ONEDNN_MAX_CPU_ISA: 'AVX2' });
+    const square = ({ x }: { x: Tensor }) => ({ y: tf.matMul(x as Tensor2D, x as Tensor2D) });
+    const call = runtime.compile('held', square, { precision: 'bfloat16' });
+    await assert.rejects(call({ x: normals([4, 4], 'held') }), { code: 'E_PRECISION_UNSUPPORTED' });
   });
 
   test('an error inside inFloat32 ends its scope', async () => {

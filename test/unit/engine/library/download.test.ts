@@ -13,16 +13,8 @@ import { assertFreeSpace, diskFull } from '../../../../src/engine/library/storag
 import { projectOf } from '../../../../src/engine/library/wheel.ts';
 import { DataError, EngineError, type ErrorCode } from '../../../../src/util/errors.ts';
 import { SILENT } from '../../../../src/util/progress.ts';
-import {
-  METADATA,
-  PROBED,
-  setEnvironment,
-  TAG,
-  temporaryCache,
-  temporaryFolder,
-  WHEEL_CONTENTS,
-  zip,
-} from './fake.ts';
+import { setEnvironment } from '../../../support/environment.ts';
+import { METADATA, PROBED, TAG, temporaryCache, temporaryFolder, WHEEL_CONTENTS, zip } from './fake.ts';
 
 const onLinux = process.platform === 'linux' && process.arch === 'x64';
 

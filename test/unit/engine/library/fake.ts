@@ -9,6 +9,7 @@ import { crc32, deflateRawSync, gzipSync } from 'node:zlib';
 import { pack } from 'tar-stream';
 import { libraryNames } from '../../../../src/engine/library/names.ts';
 import type { ProbeResult } from '../../../../src/engine/library/verify.ts';
+import { setEnvironment } from '../../../support/environment.ts';
 
 const { framework, tensorflow } = libraryNames();
 export const FRAMEWORK = framework;
@@ -41,20 +42,6 @@ export async function temporaryFolder(t: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'mm-library-'));
   t.after(() => rm(folder, { recursive: true, force: true }));
   return folder;
-}
-
-/** Sets environment variables for one test; undefined removes one. */
-export function setEnvironment(t: TestContext, values: Readonly<Record<string, string | undefined>>): void {
-  for (const [name, value] of Object.entries(values)) {
-    const before = process.env[name];
-    t.after(() => assign(name, before));
-    assign(name, value);
-  }
-}
-
-function assign(name: string, value: string | undefined): void {
-  if (value === undefined) delete process.env[name];
-  else process.env[name] = value;
 }
 
 /** An empty cache, set as MM_CACHE for one test. */

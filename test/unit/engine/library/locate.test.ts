@@ -5,14 +5,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { cacheFolder, libraryFolder, locateLibrary } from '../../../../src/engine/library/locate.ts';
 import type { ErrorCode } from '../../../../src/util/errors.ts';
-import {
-  FRAMEWORK,
-  setEnvironment,
-  TENSORFLOW,
-  temporaryCache,
-  temporaryFolder,
-  writeFiles,
-} from './fake.ts';
+import { setEnvironment } from '../../../support/environment.ts';
+import { FRAMEWORK, TENSORFLOW, temporaryCache, temporaryFolder, writeFiles } from './fake.ts';
 
 const MANIFEST = {
   version: '2.21.0',
