@@ -173,7 +173,7 @@ test('check reports the same to people', async () => {
   assert.equal(code, 0);
   assert.match(stdout, /^8 images in .*, 5 usable: 3 png, 1 jpeg, 1 webp$/m);
   assert.match(stdout, /^warning: 3 cannot be used: cut\.png \(truncated or damaged/m);
-  assert.match(stdout, /^warning: 1 are captions without an image: alone\.txt$/m);
+  assert.match(stdout, /^warning: 1 with a caption and no image: alone\.txt$/m);
 });
 
 test('check counts tokens, and writes a page with images of each kind of fault', async () => {

@@ -28,13 +28,13 @@ test('an image without a caption is left out and said, from images and from toke
   copyData();
   const fromImages = await train(join(root, 'images-run'), ['--data', data]);
   assert.equal(fromImages.code, 0, fromImages.stderr);
-  assert.match(fromImages.stderr, /1 images without a caption, such as .*\.png/);
+  assert.match(fromImages.stderr, /1 image without a caption, such as .*\.png/);
   const tokenized = await mm(['tokenize', '--data', data, '--dvae', dvae, '--out', tokens]);
   assert.equal(tokenized.code, 0, tokenized.stderr);
   // A folder of token shards is known by what is in it.
   const fromTokens = await train(join(root, 'tokens-run'), ['--data', tokens]);
   assert.equal(fromTokens.code, 0, fromTokens.stderr);
-  assert.match(fromTokens.stderr, /1 images without a caption/);
+  assert.match(fromTokens.stderr, /1 image without a caption/);
   assert.equal(digests(join(root, 'tokens-run'))[model], digests(join(root, 'images-run'))[model]);
 });
 

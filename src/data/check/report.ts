@@ -2,7 +2,7 @@
 
 import type { ImageInfo } from '../decode.ts';
 import type { CaptionedImage, ImageFaultKind, ImageFile } from '../image.ts';
-import { FINDINGS, type FindingKind } from '../sources/fault-kinds.ts';
+import { type FindingKind, findingText } from '../sources/fault-kinds.ts';
 import type { CaptionReport } from './captions.ts';
 import type { Groups, Listed } from './lists.ts';
 import type { PerceptualHash } from './perceptual-hash.ts';
@@ -82,7 +82,7 @@ export interface SourceFindings {
 /** A finding, with its first examples. */
 export const asFound = (kind: FindingKind, count: number, examples: readonly string[]): Found => ({
   kind,
-  what: FINDINGS[kind],
+  what: findingText(kind, count),
   count,
   examples: examples.slice(0, MAX_EXAMPLES),
 });

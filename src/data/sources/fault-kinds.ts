@@ -28,39 +28,43 @@ export type NoteKind =
 
 export type FindingKind = FaultKind | NoteKind;
 
-/** Each kind in words that follow a count. */
+/** Each kind in words that follow a count; `{s}` is the plural's s. */
 const FAULTS: Readonly<Record<FaultKind, string>> = {
-  'damaged-image': 'truncated or damaged images',
-  'unreadable-file': 'image files that are missing or cannot be read',
-  'image-format': 'images of a kind that is not decoded',
-  'image-size': 'images that are too small or too large',
-  'not-an-image': 'files that are no image, whatever their name says',
-  'no-caption': 'images without a caption',
-  'empty-caption': 'images with an empty caption',
-  'unreadable-caption': 'captions that are not UTF-8 text',
-  'cut-archive': 'archives that are cut short or damaged',
-  'damaged-list': 'lists, or other files of a source, that cannot be used',
-  'archive-member': 'members of archives that cannot be used',
-  'unclear-key': 'images in archives whose key has a dot and may be part of another example',
-  'list-row': 'rows of lists that cannot be used',
-  'image-ending': 'image files with an extension that is not read',
-  'no-label': 'images without a label',
+  'damaged-image': 'truncated or damaged image{s}',
+  'unreadable-file': 'missing or unreadable image file{s}',
+  'image-format': 'image{s} of a kind that is not decoded',
+  'image-size': 'image{s} with too few or too many pixels',
+  'not-an-image': 'file{s} without an image inside, whatever the name says',
+  'no-caption': 'image{s} without a caption',
+  'empty-caption': 'image{s} with an empty caption',
+  'unreadable-caption': 'caption{s} not in UTF-8',
+  'cut-archive': 'archive{s} cut short or damaged',
+  'damaged-list': 'unusable list{s} or other file{s} of a source',
+  'archive-member': 'unusable member{s} of archives',
+  'unclear-key': 'image{s} in archives whose key has a dot and may be part of another example',
+  'list-row': 'unusable row{s} of lists',
+  'image-ending': 'image file{s} with an extension that is not read',
+  'no-label': 'image{s} without a label',
 };
 
 const NOTES: Readonly<Record<NoteKind, string>> = {
-  hidden: 'hidden files, whose name or folder begins with a dot',
-  'other-file': 'other files',
-  'orphan-caption': 'captions without an image',
-  twin: 'images that share their name but for the extension; all are used, with the same captions',
-  replaced: 'members of archives that a later one of the same name replaces',
-  'link-again': 'links to folders that are read already',
-  'caption-elsewhere': 'captions from another folder, matched by name',
-  'quotes-kept': 'lists whose quotation marks are read as characters',
-  'sample-grid': 'grids of all samples, which mm sample writes beside them',
-  'test-split': 'images of the test split, which training leaves out',
+  hidden: 'hidden file{s}, whose name or folder begins with a dot',
+  'other-file': 'other file{s}',
+  'orphan-caption': 'caption{s} without an image',
+  twin: 'image{s} with the name of another but for the extension; all are used, with the same captions',
+  replaced: 'member{s} of archives replaced by a later one of the same name',
+  'link-again': 'link{s} to folders that are read already',
+  'caption-elsewhere': 'caption{s} from another folder, matched by name',
+  'quotes-kept': 'list{s} whose quotation marks are read as characters',
+  'sample-grid': 'grid{s} of all samples, which mm sample writes beside them',
+  'test-split': 'image{s} of the test split, which training leaves out',
 };
 
-export const FINDINGS: Readonly<Record<FindingKind, string>> = { ...FAULTS, ...NOTES };
+const FINDINGS: Readonly<Record<FindingKind, string>> = { ...FAULTS, ...NOTES };
+
+/** A kind in words that follow `count`: "images without a caption", "image without a caption". */
+export const findingText = (kind: FindingKind, count: number): string =>
+  FINDINGS[kind].replaceAll('{s}', count === 1 ? '' : 's');
 
 export const isFault = (kind: FindingKind): kind is FaultKind => kind in FAULTS;
 

@@ -5,7 +5,7 @@ import { DataError } from '../../util/errors.ts';
 import type { Logger } from '../../util/logger.ts';
 import { printable } from '../../util/printable.ts';
 import { ImageFault } from '../image.ts';
-import { FINDINGS, type FindingKind, isFault, REASONS } from './fault-kinds.ts';
+import { type FindingKind, findingText, isFault, REASONS } from './fault-kinds.ts';
 
 export interface Fault {
   readonly path: string;
@@ -152,7 +152,7 @@ export class Faults {
       const [{ where, reason }] = examples as [Finding];
       const more = reason === undefined ? '' : `: ${reason}`;
       const example = printable(`${where}${more}`);
-      const line = `${isSummary ? 'left out in all: ' : ''}${count} ${FINDINGS[kind]}, such as ${example}`;
+      const line = `${isSummary ? 'left out in all: ' : ''}${count} ${findingText(kind, count)}, such as ${example}`;
       this.#log?.[isFault(kind) ? 'warn' : 'info'](line);
     }
   }

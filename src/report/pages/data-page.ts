@@ -4,7 +4,7 @@ import type { Bin, Range } from '../../data/check/distribution.ts';
 import type { Groups, Listed } from '../../data/check/lists.ts';
 import type { CheckedData, DataReport } from '../../data/check/report.ts';
 import { thumbnail } from '../../data/check/thumbnail.ts';
-import { FINDINGS } from '../../data/sources/fault-kinds.ts';
+import { findingText } from '../../data/sources/fault-kinds.ts';
 import {
   type GalleryCard,
   type GallerySection,
@@ -121,7 +121,7 @@ const mapListed = <T, U>({ count, first }: Listed<T>, to: (entry: T) => U): List
 async function unusable({ unusable: kinds }: CheckedData, section: MakeSection): Promise<GallerySection[]> {
   const made = [...kinds].map(([kind, faults]) =>
     section(
-      `Cannot be used: ${FINDINGS[kind]}`,
+      `Cannot be used: ${findingText(kind, faults.count)}`,
       mapListed(faults, ({ file, reason }) => ({ file, says: { reason } })),
       'Left out. What can be decoded of it is shown.',
     ),

@@ -121,7 +121,7 @@ test('unusable images are skipped and logged once, and batches stay full and rep
   ]);
   assert.equal(lines.length, 1); // the first of its kind
   faults.summarize();
-  assert.match(lines[1]!, /^left out in all: 3 files that are no image/);
+  assert.match(lines[1]!, /^left out in all: 3 files without an image inside, /);
   assert.ok(whole.every(({ keys }) => keys.length === 5 && keys.every((key) => /^p\d$/.test(key))));
   const position = whole[2]!.position;
   assert.deepEqual(await take(new ImageBatches(mixture, options({ batch: 5, position })), 3), whole.slice(3));

@@ -98,13 +98,13 @@ test('what is left out is said once by kind, with an example; more than maxBad o
   const faults = new Faults(log);
   assert.equal((await readImages(at('mixed'), { ...required, faults })).length, 8);
   assert.deepEqual(lines, [
-    `1 hidden files, whose name or folder begins with a dot, such as ${at('mixed/._0.txt')}`,
-    `1 other files, such as ${at('mixed/notes.md')}`,
-    `1 images without a caption, such as ${at('mixed/0.png')}`,
+    `1 hidden file, whose name or folder begins with a dot, such as ${at('mixed/._0.txt')}`,
+    `1 other file, such as ${at('mixed/notes.md')}`,
+    `1 image without a caption, such as ${at('mixed/0.png')}`,
   ]);
   faults.summarize();
   assert.deepEqual(lines.slice(3), [
-    `left out in all: 1 images without a caption, such as ${at('mixed/0.png')}`,
+    `left out in all: 1 image without a caption, such as ${at('mixed/0.png')}`,
   ]);
   const strict = new Faults(log, { maxBad: 0.1 });
   await assert.rejects(readImages(at('mixed'), { ...required, faults: strict }), {

@@ -164,19 +164,19 @@ function describe(report: DataReport, textLength: number): string[] {
   const unit = captions.tokens ? 'tokens' : 'words';
   const warnings: Warning[] = [
     listed('cannot be used', unusable, ({ file, reason }) => `${file} (${reason})`),
-    groups('are copies of another image', report.duplicates, '='),
-    groups('look nearly the same as another image', report.nearDuplicates, '≈'),
+    groups('identical to another image', report.duplicates, '='),
+    groups('nearly the same as another image', report.nearDuplicates, '≈'),
     // A data set without any caption is meant to have none.
-    files('have no caption', captions.count > 0 ? captions.missing : { count: 0, first: [] }),
-    files('have an empty caption', captions.empty),
-    files('have a caption that cannot be read', captions.unreadable),
+    files('without a caption', captions.count > 0 ? captions.missing : { count: 0, first: [] }),
+    files('with an empty caption', captions.empty),
+    files('with a caption that cannot be read', captions.unreadable),
     listed(
-      `have a caption of more than ${textLength} ${unit}`,
+      `with a caption of more than ${textLength} ${unit}`,
       captions.tooLong,
       ({ file, words, tokens = words }) => `${file} (${tokens})`,
     ),
-    files('have several captions, of which each epoch picks one', captions.severalLines),
-    files('are captions without an image', captions.withoutImage),
+    files('with several captions, of which each epoch picks one', captions.severalLines),
+    files('with a caption and no image', captions.withoutImage),
   ];
   const unusableKinds = new Set(unusable.first.map(({ kind }) => kind));
   const others = report.findings.filter(({ kind }) => !SAID.has(kind) && !unusableKinds.has(kind));
