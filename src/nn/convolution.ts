@@ -3,6 +3,7 @@
 
 import { addBias, affine } from '../engine/ops/linear-algebra.ts';
 import { type Tensor, type Tensor2D, type Tensor4D, tf } from '../engine/tfjs/tf.ts';
+import { frozenVariable, multipliesOnCpu } from '../engine/tfjs/trace.ts';
 import { constant, normal, type ParameterSpec, type Parameters } from './parameters.ts';
 
 export type ConvolutionSpec = {
@@ -33,6 +34,15 @@ export function convolution(p: ConvolutionParameters, x_BHWC: Tensor4D, stride =
   const [batch, height, width] = x_BHWC.shape;
   const y_MO = affine(tf.reshape(x_BHWC, [-1, inputs]), kernelMatrix(p.weight), p.bias);
   return tf.reshape(y_MO, [batch, height, width, outputs]);
+}
+
+/**
+ * gain · convolution(p, x). In float32 the gain scales the parameters: two passes over activations fewer in a train step.
+ * 16 bits would lose small weights, and frozen ones are packed as they are.
+ */
+export function scaledConvolution(p: ConvolutionParameters, x_BHWC: Tensor4D, gain: number): Tensor4D {
+  if (!multipliesOnCpu() || frozenVariable(p.weight)) return tf.mul(convolution(p, x_BHWC), gain);
+  return convolution({ weight: tf.mul(p.weight, gain), bias: tf.mul(p.bias, gain) }, x_BHWC);
 }
 
 /** Transposed convolution: x_BHWC → [B, H · stride, W · stride, O]. Kernel [k, k, O, C]. */

@@ -8,7 +8,7 @@ import { gather } from '../../src/engine/ops/gather.ts';
 import { kthLargest } from '../../src/engine/ops/reductions.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
-import { convolution, upConvolution } from '../../src/nn/convolution.ts';
+import { convolution, scaledConvolution, upConvolution } from '../../src/nn/convolution.ts';
 import { sparseCrossEntropy } from '../../src/nn/functional/cross-entropy.ts';
 import { gelu, geluTanh } from '../../src/nn/functional/gelu.ts';
 import { affineLayerNorm } from '../../src/nn/functional/layer-norm.ts';
@@ -113,6 +113,13 @@ for (const [size, stride] of [
     `convolution with a bias, side ${size}, stride ${stride}`,
     [image_2443, normals([size, size, 3, 5], 'kernel'), normals([5], 'bias')],
     (a, weight, bias) => convolution({ weight: weight!, bias: bias! }, a as Tensor4D, stride),
+  );
+// Recorded, the gain scales the parameters; op by op, the output.
+for (const size of [1, 3])
+  differentiable(
+    `convolution times a gain, side ${size}`,
+    [image_2443, normals([size, size, 3, 5], 'kernel'), normals([5], 'bias')],
+    (a, weight, bias) => scaledConvolution({ weight: weight!, bias: bias! }, a as Tensor4D, 1 / 3),
   );
 differentiable(
   'transposed convolution with a bias, stride 2',

@@ -6,7 +6,13 @@ import type { OpenaiDvaeConfig } from '../../config/dvae.ts';
 import { inFloat32 } from '../../engine/graph/precision.ts';
 import { gather } from '../../engine/ops/gather.ts';
 import { type Tensor3D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
-import { type ConvolutionSpec, convolution, convolutionSpec, kernelMatrix } from '../../nn/convolution.ts';
+import {
+  type ConvolutionSpec,
+  convolution,
+  convolutionSpec,
+  kernelMatrix,
+  scaledConvolution,
+} from '../../nn/convolution.ts';
 import { upsample2x } from '../../nn/functional/upsample.ts';
 import { type Parameters, stackSpecs } from '../../nn/parameters.ts';
 import { groupWidths, postGain } from './config.ts';
@@ -86,12 +92,9 @@ export function dvaeSpec(config: OpenaiDvaeConfig): DvaeSpec {
 
 function block(p: Parameters<BlockSpec>, x_BHWC: Tensor4D, gain: number): Tensor4D {
   const { conv_1, conv_2, conv_3, conv_4 } = p.res_path;
-  const residual = [conv_1, conv_2, conv_3, conv_4].reduce(
-    (x, conv) => convolution(conv, tf.relu(x)),
-    x_BHWC,
-  );
-  const identity = 'id_path' in p ? convolution(p.id_path, x_BHWC) : x_BHWC;
-  return tf.add(identity, tf.mul(residual, gain));
+  const hidden = [conv_1, conv_2, conv_3].reduce((x, conv) => convolution(conv, tf.relu(x)), x_BHWC);
+  const residual = scaledConvolution(conv_4, tf.relu(hidden), gain);
+  return tf.add('id_path' in p ? convolution(p.id_path, x_BHWC) : x_BHWC, residual);
 }
 
 /** The blocks of every group, with `resize` between groups. */
