@@ -172,8 +172,8 @@ test('check reports the same to people', async () => {
   const { code, stdout } = await mm(['data', 'check', await faultyFolder(), '--quiet']);
   assert.equal(code, 0);
   assert.match(stdout, /^8 images in .*, 5 usable: 3 png, 1 jpeg, 1 webp$/m);
-  assert.match(stdout, /^warning: 3 cannot be used: cut\.png \(truncated or damaged/m);
-  assert.match(stdout, /^warning: 1 with a caption and no image: alone\.txt$/m);
+  assert.match(stdout, /^warning: 3 images cannot be used: cut\.png \(truncated or damaged/m);
+  assert.match(stdout, /^warning: 1 caption without an image: alone\.txt$/m);
 });
 
 test('check counts tokens, and writes a page with images of each kind of fault', async () => {
@@ -230,7 +230,7 @@ test('check reads tars and lists like training, and names a damaged tar', async 
   const list = await mm(['data', 'check', join(folder, 'list.csv')]);
   assert.equal(list.code, 0, list.stderr);
   assert.match(list.stdout, /^3 images in .*list\.csv, 2 usable: 1 avif, 1 png$/m);
-  assert.match(list.stdout, /^warning: 1 cannot be used: gone\.png \(the file is gone/m);
+  assert.match(list.stdout, /^warning: 1 image cannot be used: gone\.png \(the file is gone/m);
 });
 
 test('pack writes tars with a manifest, says what it left out, and writes over nothing', async () => {

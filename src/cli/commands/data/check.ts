@@ -176,7 +176,6 @@ function describe(report: DataReport, textLength: number): string[] {
       ({ file, words, tokens = words }) => `${file} (${tokens})`,
     ),
     files('with several captions, of which each epoch picks one', captions.severalLines),
-    files('with a caption and no image', captions.withoutImage),
   ];
   const unusableKinds = new Set(unusable.first.map(({ kind }) => kind));
   const others = report.findings.filter(({ kind }) => !SAID.has(kind) && !unusableKinds.has(kind));
@@ -187,13 +186,17 @@ function describe(report: DataReport, textLength: number): string[] {
     `width over height ${rangeText(report.aspect)}: ${binsText(report.aspects)}`,
     ...captionLines(report),
     ...kindLine(report),
-    ...warnings
-      .filter(([, count]) => count > 0)
-      .map(([what, count, names]) => `warning: ${count} ${what}: ${names}`),
+    ...warningLines('image', warnings),
+    ...warningLines('caption', [files('without an image', captions.withoutImage)]),
     ...others.map(({ what, count, examples }) => `also found: ${count} ${what}, such as ${examples[0]}`),
     ...report.limits.map((limit) => `not compared, or not exact: ${limit}`),
   ];
 }
+
+const warningLines = (noun: string, warnings: readonly Warning[]): string[] =>
+  warnings
+    .filter(([, count]) => count > 0)
+    .map(([what, count, names]) => `warning: ${counted(count, noun)} ${what}: ${names}`);
 
 /** Images that cannot be used, counted by kind, where there is more than one. */
 function kindLine({ unusable, findings }: DataReport): string[] {
