@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
+import type { OpTime } from '../../src/engine/session/op-times.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { useTensorFlow } from '../../src/engine/tfjs/backend.ts';
 import { type Tensor, tf } from '../../src/engine/tfjs/tf.ts';
@@ -97,6 +98,28 @@ describe('a compiled function', () => {
       Object.values(results).map(({ data }) => data[0]),
       [3, 2, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 3, 3],
     );
+  });
+
+  test('has no node for a cast or reshape that changes nothing, and one for a reshape of reshapes', async () => {
+    const body = ({ x }: { x: Tensor }) => {
+      const same = tf.reshape(tf.cast(x, 'float32'), [-1, 3]);
+      const flat = tf.reshape(tf.expandDims(tf.reshape(same, [3, 2]), 0), [6]);
+      const column = tf.expandDims(tf.reshape(flat, [2, 3]), 1);
+      return { same: tf.add(same, 1), flat: tf.add(flat, 1), column: tf.add(column, 1) };
+    };
+    const compiled = runtime.compile('views', body);
+    const x = floats([2, 3], [0, 1, 2, 3, 4, 5]);
+    const results = await compiled({ x });
+    assert.deepEqual(
+      Object.values(results).map(({ shape, data }) => [shape, [...data]]),
+      [[2, 3], [6], [2, 1, 3]].map((shape) => [shape, [1, 2, 3, 4, 5, 6]]),
+    );
+    const times: OpTime[] = [];
+    await compiled({ x }, times);
+    const types = times.map(({ type }) => type);
+    const count = (of: string): number => types.filter((type) => type === of).length;
+    // `flat` is x in another shape; [2, 3] from it is x itself, of which `column` is another shape.
+    assert.deepEqual([count('Cast'), count('Reshape'), count('ExpandDims')], [0, 1, 1]);
   });
 
   test('receives bytes as float32 from 0 to 255, and empty tensors', async () => {

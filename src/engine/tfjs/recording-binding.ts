@@ -23,6 +23,9 @@ const MATRIX_OPS: ReadonlySet<string> = new Set([
   'Conv2DBackpropFilter',
 ]);
 
+/** Ops whose result has the numbers of their first input in another shape. */
+const VIEWS: ReadonlySet<string> = new Set(['Reshape', 'ExpandDims', 'Squeeze']);
+
 /** Tensor numbers from here on are recorded values; smaller numbers are eager tensors. */
 const FIRST_RECORDED = 2 ** 40;
 let next = FIRST_RECORDED;
@@ -47,6 +50,8 @@ export class RecordingBinding {
   readonly #eager: EagerBinding;
   readonly #options: RecordingOptions;
   readonly #outputs = new Map<number, GraphOutput>();
+  /** What a view is a view of, by its tensor's number. */
+  readonly #viewed = new Map<number, GraphOutput>();
   /**
    * By device: a constant is copied to each device that uses it while the graph is built, not at every run. Constants of
    * a device by their tensor's number, shared ones by their contents.
@@ -71,6 +76,7 @@ export class RecordingBinding {
   deleteTensor(id: number): void {
     if (isRecorded(id)) {
       this.#outputs.delete(id);
+      this.#viewed.delete(id);
     } else {
       for (const constants of this.#constants.values()) constants.delete(id);
       this.#contents.delete(id);
@@ -110,6 +116,8 @@ export class RecordingBinding {
       const rows = graph.output(name, [table, ...outputs.slice(1)], { attributes });
       return [this.register(graph.cast(rows, DT.float32))];
     }
+    if (name === 'Cast') return [this.#cast(outputs[0] as GraphOutput, typeOf(attributes))];
+    if (VIEWS.has(name)) return [this.#view(name, attributes, inputs, outputs)];
     const oper = graph.add(name, outputs, { attributes });
     return Array.from({ length: outputCount }, (_, index) => this.register({ oper, index }));
   }
@@ -142,11 +150,45 @@ export class RecordingBinding {
   }
 
   register(output: GraphOutput): TensorMetadata {
+    if (this.graph.dtype(output) === DT.float32 && !this.isUpdating) this.floats.push(output);
+    return this.#number(output);
+  }
+
+  #number(output: GraphOutput): TensorMetadata {
     const id = next++;
     this.#outputs.set(id, output);
-    const dtype = this.graph.dtype(output);
-    if (dtype === DT.float32 && !this.isUpdating) this.floats.push(output);
-    return { id, shape: this.graph.shape(output), dtype };
+    return { id, shape: this.graph.shape(output), dtype: this.graph.dtype(output) };
+  }
+
+  #cast(input: GraphOutput, type: number): TensorMetadata {
+    const output = this.graph.cast(input, type);
+    return output === input ? this.#number(output) : this.register(output);
+  }
+
+  /** A reshape of a view is one of what that is a view of; one to a shape that there is already is no node. */
+  #view(
+    name: string,
+    attributes: readonly Attribute[],
+    [id, sizes]: readonly number[],
+    [own, ...others]: readonly GraphOutput[],
+  ): TensorMetadata {
+    const input = own as GraphOutput;
+    const viewed = this.#viewed.get(id as number) ?? input;
+    const isReshape = name === 'Reshape';
+    const same = isReshape && [input, viewed].find((output) => this.#hasSizes(output, sizes as number));
+    const view = same
+      ? this.#number(same)
+      : this.register(this.graph.output(name, [isReshape ? viewed : input, ...others], { attributes }));
+    this.#viewed.set(view.id, viewed);
+    return view;
+  }
+
+  /** Whether an output has the sizes in a tensor, if that is known; −1 is any size. */
+  #hasSizes(output: GraphOutput, id: number): boolean {
+    if (isRecorded(id)) return false;
+    const sizes = [...(this.#eager.tensorDataSync(id) as HostArray)];
+    const shape = this.graph.shape(output);
+    return shape.length === sizes.length && sizes.every((size, i) => size === shape[i] || size === -1);
   }
 
   #lowered(name: string, attributes: readonly Attribute[], inputs: readonly GraphOutput[]): TensorMetadata {
@@ -159,6 +201,10 @@ export class RecordingBinding {
     return this.register(graph.cast(result, DT.float32));
   }
 }
+
+/** The type that a Cast makes. */
+const typeOf = (attributes: readonly Attribute[]): number =>
+  attributes.find(({ name }) => name === 'DstT')?.value as number;
 
 const isShared = (dtype: number, values: LooseValues): boolean =>
   (dtype === DT.float32 || dtype === DT.int32) && values.length <= MAX_SHARED;
