@@ -5,7 +5,7 @@ import type { Tensor, TensorInfo } from '@tensorflow/tfjs';
 import { boolAttr, intAttr, typeAttr } from '../graph/attributes.ts';
 import { DT, dtypeOf } from '../native/dtype.ts';
 import { oneDnnTakesAvx512 } from '../native/processor.ts';
-import { executeOp } from './execute.ts';
+import { executeOp, executeOps } from './execute.ts';
 import { rowsOfBlock } from './row-blocks.ts';
 import { tf } from './tf.ts';
 import { multipliesOnCpu } from './trace.ts';
@@ -30,6 +30,14 @@ export function replaceKernels(): void {
     ({ x }, { paddings, constantValue }, call) =>
       constantValue === 0 ? padWithZeros(x, paddings) : (padWith(call as never) as Tensor),
   );
+  const splitV = tf.getKernel('SplitV', 'tensorflow').kernelFunc;
+  replaceKernel<{ x: Tensor }, { numOrSizeSplits: number | number[]; axis: number }>(
+    'SplitV',
+    ({ x }, { numOrSizeSplits, axis }, call) => {
+      const count = partsOfOneSize(numOrSizeSplits);
+      return count === undefined ? (splitV(call as never) as Tensor[]) : splitEqually(x, count, axis);
+    },
+  );
   tf.registerGradient({
     kernelName: 'Relu',
     outputsToSave: [true],
@@ -41,14 +49,16 @@ export function replaceKernels(): void {
 
 function replaceKernel<Inputs, Attributes>(
   kernelName: string,
-  kernel: (inputs: Inputs, attributes: Attributes, call: unknown) => Tensor,
+  kernel: (inputs: Inputs, attributes: Attributes, call: unknown) => Tensor | Tensor[],
 ): void {
   tf.unregisterKernel(kernelName, 'tensorflow');
   tf.registerKernel({
     kernelName,
     backendName: 'tensorflow',
     kernelFunc: (call) =>
-      tf.tidy(() => kernel(call.inputs as Inputs, call.attrs as unknown as Attributes, call)) as TensorInfo,
+      tf.tidy(() => kernel(call.inputs as Inputs, call.attrs as unknown as Attributes, call)) as
+        | TensorInfo
+        | TensorInfo[],
   });
 }
 
@@ -68,6 +78,21 @@ function padWithZeros(x: Tensor, paddings: [number, number][]): Tensor {
   const attributes = [typeAttr('T', dtypeOf(x)), typeAttr('Tpaddings', DT.int32)];
   return executeOp('Pad', attributes, [x, tf.tensor2d(paddings, [paddings.length, 2], 'int32')]);
 }
+
+/** Into how many parts of one size; undefined for parts of several sizes. */
+function partsOfOneSize(split: number | readonly number[]): number | undefined {
+  if (typeof split === 'number') return split;
+  return split.every((size) => size === split[0]) ? split.length : undefined;
+}
+
+/** Split, which is sooner than SplitV: it has no sizes to look at. */
+const splitEqually = (x: Tensor, count: number, axis: number): Tensor[] =>
+  executeOps(
+    'Split',
+    [intAttr('num_split', count), typeAttr('T', dtypeOf(x))],
+    [tf.scalar(axis, 'int32'), x],
+    count,
+  );
 
 /** Whether each matrix of x is one row. */
 const isOfVectors = (x: Tensor, isTransposed: boolean): boolean => !isTransposed && x.shape.at(-2) === 1;

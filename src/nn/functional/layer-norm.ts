@@ -3,7 +3,7 @@
 
 import { withGradient } from '../../engine/ops/gradient.ts';
 import { rowsOfBlock } from '../../engine/tfjs/row-blocks.ts';
-import { type Tensor, tf } from '../../engine/tfjs/tf.ts';
+import type { Tensor } from '../../engine/tfjs/tf.ts';
 
 /**
  * Layer normalization over the last axis (arXiv 1607.06450), then gain and bias.
@@ -37,13 +37,8 @@ export function affineLayerNorm(x: Tensor, gain: Tensor, bias: Tensor, epsilon: 
   return normalized.mul(gain).add(bias);
 }
 
-/**
- * Normalization without a gradient, in ops that round every row alike. Rsqrt rounds the last entries of an array
- * differently, and TensorFlow replaces a division by a square root with it; the maximum, which changes no value,
- * prevents this.
- */
+/** Normalization without a gradient, in ops that round every row alike: Rsqrt rounds the last entries of an array differently. */
 function rowwiseNorm(x: Tensor, epsilon: number): Tensor {
   const centred = x.sub(x.mean(-1, true));
-  const deviation = centred.square().mean(-1, true).add(epsilon).sqrt();
-  return centred.div(deviation.maximum(tf.scalar(0)));
+  return centred.div(centred.square().mean(-1, true).add(epsilon).sqrt());
 }
