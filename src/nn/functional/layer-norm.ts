@@ -37,7 +37,10 @@ export function affineLayerNorm(x: Tensor, gain: Tensor, bias: Tensor, epsilon: 
   return normalized.mul(gain).add(bias);
 }
 
-/** Normalization without a gradient, in ops that round every row alike: Rsqrt rounds the last entries of an array differently. */
+/**
+ * Normalization without a gradient, in ops that round every row alike. Rsqrt rounds the last entries of an array
+ * differently.
+ */
 function rowwiseNorm(x: Tensor, epsilon: number): Tensor {
   const centred = x.sub(x.mean(-1, true));
   return centred.div(centred.square().mean(-1, true).add(epsilon).sqrt());
