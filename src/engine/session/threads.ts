@@ -8,8 +8,11 @@ const COUNT = 'TF_NUM_INTRAOP_THREADS';
 const CALLER_TOO = 'TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD';
 const OWN_THREADS = 'TF_OVERRIDE_GLOBAL_THREADPOOL';
 
-/** What one thread has multiplied before another one is awake, about 0.1 ms, and a matrix that it reads as fast. */
-const MAX_BY_ONE = { products: 12e6, matrix: 2 ** 17 };
+/**
+ * What one thread has multiplied before another one is awake, about 0.1 ms; the elements of a matrix that it has read by
+ * then, and of one that it keeps in its cache whatever it multiplies (docs/LOG.md).
+ */
+const MAX_BY_ONE = { products: 6e6, matrix: 2 ** 20, cached: 2 ** 17 };
 
 export const threadsInUse = (): number => Number(process.env[COUNT]) || availableParallelism();
 
@@ -27,15 +30,16 @@ export function useCallingThread(): void {
 }
 
 /**
- * Whether one thread inside an op makes the products of few rows sooner than two: measured on a processor with AVX-512,
- * on which it is so, and one with AVX2, on which it is not (docs/LOG.md). With more cores it was not measured.
+ * Whether one thread inside an op makes the products of few rows sooner than two: measured on three processors, of which
+ * that without AVX-512 is sooner with two for a single row. With more cores it was not measured.
  * @param rows multiplied at once
  * @param matrix elements of the largest matrix
  */
-export const isSoonerByOneThread = (rows: number, matrix: number): boolean =>
-  threadsInUse() === 2 &&
-  oneDnnTakesAvx512() &&
-  (rows * matrix <= MAX_BY_ONE.products || matrix <= MAX_BY_ONE.matrix);
+export function isSoonerByOneThread(rows: number, matrix: number): boolean {
+  if (threadsInUse() !== 2 || (rows === 1 && !oneDnnTakesAvx512())) return false;
+  const { products, matrix: read, cached } = MAX_BY_ONE;
+  return matrix <= cached || (matrix <= read && rows * matrix <= products);
+}
 
 /**
  * Gives each session separate threads inside an op, as many as it asks for; otherwise all have those of the first one.
