@@ -51,7 +51,7 @@ export function pruneUnneeded(nodes: readonly GraphNode[], results: ReadonlySet<
 }
 
 /** Ops whose output shares the memory of the first input. */
-const VIEWS: ReadonlySet<string> = new Set(['Identity', 'Reshape', 'ExpandDims', 'Squeeze']);
+export const VIEWS: ReadonlySet<string> = new Set(['Identity', 'Reshape', 'ExpandDims', 'Squeeze']);
 /** Ops whose output is fed or held by the session. */
 const FREE: ReadonlySet<string> = new Set(['Placeholder', 'ReadVariableOp', 'VarHandleOp', 'Const']);
 /** Ops that reuse the memory of an input of the same size after its last use. */

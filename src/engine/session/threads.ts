@@ -12,7 +12,7 @@ const OWN_THREADS = 'TF_OVERRIDE_GLOBAL_THREADPOOL';
  * What one thread has multiplied before another one is awake, about 0.1 ms; the elements of a matrix that it has read by
  * then, and of one that it keeps in its cache whatever it multiplies (docs/LOG.md).
  */
-const MAX_BY_ONE = { products: 6e6, matrix: 2 ** 20, cached: 2 ** 17 };
+const MAX_BY_ONE = { products: 6e6, read: 2 ** 20, cached: 2 ** 17 };
 
 export const threadsInUse = (): number => Number(process.env[COUNT]) || availableParallelism();
 
@@ -37,7 +37,7 @@ export function useCallingThread(): void {
  */
 export function isSoonerByOneThread(rows: number, matrix: number): boolean {
   if (threadsInUse() !== 2 || (rows === 1 && !oneDnnTakesAvx512())) return false;
-  const { products, matrix: read, cached } = MAX_BY_ONE;
+  const { products, read, cached } = MAX_BY_ONE;
   return matrix <= cached || (matrix <= read && rows * matrix <= products);
 }
 

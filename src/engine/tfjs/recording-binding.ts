@@ -4,6 +4,7 @@
 
 import type { HostArray } from '../../util/element-types.ts';
 import type { Attribute } from '../graph/attributes.ts';
+import { VIEWS } from '../graph/cost.ts';
 import type { Graph } from '../graph/graph.ts';
 import { atOneOrigin, currentOrigin, describeOrigin } from '../graph/origin.ts';
 import { isKeptInFloat32, type Precision } from '../graph/precision.ts';
@@ -22,9 +23,6 @@ const MATRIX_OPS: ReadonlySet<string> = new Set([
   'Conv2DBackpropInput',
   'Conv2DBackpropFilter',
 ]);
-
-/** Ops whose result has the numbers of their first input in another shape. */
-const VIEWS: ReadonlySet<string> = new Set(['Reshape', 'ExpandDims', 'Squeeze']);
 
 /** Tensor numbers from here on are recorded values; smaller numbers are eager tensors. */
 const FIRST_RECORDED = 2 ** 40;
@@ -175,7 +173,7 @@ export class RecordingBinding {
     const input = own as GraphOutput;
     const viewed = this.#viewed.get(id as number) ?? input;
     const isReshape = name === 'Reshape';
-    const same = isReshape && [input, viewed].find((output) => this.#hasSizes(output, sizes as number));
+    const same = isReshape && this.#withSizes(sizes as number, [input, viewed]);
     const view = same
       ? this.#number(same)
       : this.register(this.graph.output(name, [isReshape ? viewed : input, ...others], { attributes }));
@@ -183,12 +181,14 @@ export class RecordingBinding {
     return view;
   }
 
-  /** Whether an output has the sizes in a tensor, if that is known; −1 is any size. */
-  #hasSizes(output: GraphOutput, id: number): boolean {
-    if (isRecorded(id)) return false;
+  /** The first output that has the sizes in a tensor, if they are known; −1 is any size. */
+  #withSizes(id: number, outputs: readonly GraphOutput[]): GraphOutput | undefined {
+    if (isRecorded(id)) return undefined;
     const sizes = [...(this.#eager.tensorDataSync(id) as HostArray)];
-    const shape = this.graph.shape(output);
-    return shape.length === sizes.length && sizes.every((size, i) => size === shape[i] || size === -1);
+    return outputs.find((output) => {
+      const shape = this.graph.shape(output);
+      return shape.length === sizes.length && sizes.every((size, i) => size === shape[i] || size === -1);
+    });
   }
 
   #lowered(name: string, attributes: readonly Attribute[], inputs: readonly GraphOutput[]): TensorMetadata {

@@ -3,7 +3,7 @@
 import { dirname } from 'node:path';
 import type { Groups, Listed } from '../../../data/check/lists.ts';
 import type { DataReport, Found } from '../../../data/check/report.ts';
-import { isFault } from '../../../data/sources/fault-kinds.ts';
+import { findingText, isFault } from '../../../data/sources/fault-kinds.ts';
 import { SOURCES } from '../../../data/sources/source.ts';
 import { counted } from '../../../util/counted.ts';
 import { DataError, UsageError } from '../../../util/errors.ts';
@@ -121,19 +121,29 @@ function firstNames({ count, first }: Listed): string {
   return first.slice(0, MAX_NAMES).join(', ') + more;
 }
 
-type Warning = readonly [what: string, count: number, names: string];
+type Warning = readonly [said: string, count: number, names: string];
 
 const listed = <T>(what: string, { count, first }: Listed<T>, name: (entry: T) => string): Warning => [
-  what,
+  `${counted(count, 'image')} ${what}`,
   count,
   firstNames({ count, first: first.slice(0, MAX_NAMES).map(name) }),
 ];
 
 const files = (what: string, list: Listed): Warning => listed(what, list, (file) => file);
 
+const ofKind = (kind: Found['kind'], list: Listed): Warning => [
+  `${list.count} ${findingText(kind, list.count)}`,
+  list.count,
+  firstNames(list),
+];
+
 function groups(what: string, { images, first }: Groups, sign: string): Warning {
   const names = first.slice(0, MAX_NAMES).map((some) => some.slice(0, MAX_NAMES).join(` ${sign} `));
-  return [what, images, names.join(', ') + (first.length > MAX_NAMES ? ', …' : '')];
+  return [
+    `${counted(images, 'image')} ${what}`,
+    images,
+    names.join(', ') + (first.length > MAX_NAMES ? ', …' : ''),
+  ];
 }
 
 function captionLines({ captions }: DataReport): string[] {
@@ -167,8 +177,8 @@ function describe(report: DataReport, textLength: number): string[] {
     groups('identical to another image', report.duplicates, '='),
     groups('nearly the same as another image', report.nearDuplicates, '≈'),
     // A data set without any caption is meant to have none.
-    files('without a caption', captions.count > 0 ? captions.missing : { count: 0, first: [] }),
-    files('with an empty caption', captions.empty),
+    ofKind('no-caption', captions.count > 0 ? captions.missing : { count: 0, first: [] }),
+    ofKind('empty-caption', captions.empty),
     files('with a caption that cannot be read', captions.unreadable),
     listed(
       `with a caption of more than ${textLength} ${unit}`,
@@ -176,6 +186,7 @@ function describe(report: DataReport, textLength: number): string[] {
       ({ file, words, tokens = words }) => `${file} (${tokens})`,
     ),
     files('with several captions, of which each epoch picks one', captions.severalLines),
+    ofKind('orphan-caption', captions.withoutImage),
   ];
   const unusableKinds = new Set(unusable.first.map(({ kind }) => kind));
   const others = report.findings.filter(({ kind }) => !SAID.has(kind) && !unusableKinds.has(kind));
@@ -186,17 +197,11 @@ function describe(report: DataReport, textLength: number): string[] {
     `width over height ${rangeText(report.aspect)}: ${binsText(report.aspects)}`,
     ...captionLines(report),
     ...kindLine(report),
-    ...warningLines('image', warnings),
-    ...warningLines('caption', [files('without an image', captions.withoutImage)]),
+    ...warnings.filter(([, count]) => count > 0).map(([said, , names]) => `warning: ${said}: ${names}`),
     ...others.map(({ what, count, examples }) => `also found: ${count} ${what}, such as ${examples[0]}`),
     ...report.limits.map((limit) => `not compared, or not exact: ${limit}`),
   ];
 }
-
-const warningLines = (noun: string, warnings: readonly Warning[]): string[] =>
-  warnings
-    .filter(([, count]) => count > 0)
-    .map(([what, count, names]) => `warning: ${counted(count, noun)} ${what}: ${names}`);
 
 /** Images that cannot be used, counted by kind, where there is more than one. */
 function kindLine({ unusable, findings }: DataReport): string[] {
