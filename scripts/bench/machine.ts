@@ -25,18 +25,20 @@ export interface Machine {
 
 /**
  * Limits of the libraries that choose their kernels when they start; read once, so they are set for sides' processes.
- * Eigen's and XLA's code is compiled beforehand: its instruction set cannot be chosen.
+ * Eigen's code is compiled beforehand: its instruction set cannot be chosen.
  */
 export const LIMITS: Readonly<Record<string, NodeJS.ProcessEnv>> = {
   avx2: {
     ONEDNN_MAX_CPU_ISA: 'AVX2',
     DNNL_MAX_CPU_ISA: 'AVX2',
+    XLA_FLAGS: '--xla_cpu_max_isa=AVX2',
     MKL_ENABLE_INSTRUCTIONS: 'AVX2',
     ATEN_CPU_CAPABILITY: 'avx2',
   },
   avx512: {
     ONEDNN_MAX_CPU_ISA: 'AVX512_CORE',
     DNNL_MAX_CPU_ISA: 'AVX512_CORE',
+    XLA_FLAGS: '--xla_cpu_max_isa=AVX512',
     MKL_ENABLE_INSTRUCTIONS: 'AVX512',
     ATEN_CPU_CAPABILITY: 'avx512',
   },

@@ -2,7 +2,7 @@
 //
 //   npm run bench -- [NAME…] [--quick] [--isa avx2|avx512] [--json FILE] [--list]
 //       NAME chooses the benches whose names begin with it; --quick takes two rounds of one step each: a look, not a
-//       figure; --isa holds oneDNN, MKL and PyTorch's own kernels to an instruction set
+//       figure; --isa holds oneDNN, XLA, MKL and PyTorch's own kernels to an instruction set
 //
 // Python with the peers is that of the virtual environment MM_PEERS, ~/.cache/mm-peers by default. On an idle machine.
 

@@ -3,6 +3,7 @@
 //   B batch, N positions, D width of the stream, A heads, d width of a head, S = D / 2 channels of token shift,
 //   U groups of queries, Q queries, K keys of a group
 
+import { isDifferentiating } from '../engine/ops/gradient.ts';
 import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '../engine/tfjs/tf.ts';
 import {
   type AttendedRows,
@@ -16,6 +17,7 @@ import type { StreamLayout } from './attention-kinds.ts';
 import type { AttentionPattern } from './attention-pattern.ts';
 import { enterScale, leaveScale } from './block-loss-scale.ts';
 import type { BlockParameters } from './block-spec.ts';
+import type { Activation } from './functional/activation.ts';
 import { gelu } from './functional/gelu.ts';
 import { type LayerNormParameters, layerNorm } from './layer-norm.ts';
 import { type LinearParameters, linear } from './linear.ts';
@@ -29,7 +31,7 @@ export interface StackOptions {
   /** See `BlockShape`. */
   readonly gated?: boolean;
   /** GELU by default. */
-  readonly activation?: (x: Tensor) => Tensor;
+  readonly activation?: Activation;
   /** Epsilon of the layer norms at the start of the branches; `layerNorm`'s by default. */
   readonly normEpsilon?: number;
   /** See `AttendOptions`. */
@@ -90,7 +92,7 @@ export function attentionBranch(
   const { training = {} } = options;
   const { dropAttention = same, lossScale: scale } = training;
   const input = scale ? enterScale(x_BND, scale) : x_BND;
-  const qkv = normalizeAndProject(p.attention_norm, p.attention.qkv, input, options);
+  const [qkv] = normalizeAndProject(p.attention_norm, [p.attention.qkv], input, options) as [Tensor];
   const attended = part(options)(
     (output, x, constants) => {
       const own = withConstants(options, constants);
@@ -117,8 +119,11 @@ export function feedForwardBranch(
 ): { readonly update: Tensor; readonly cache: Pick<LayerCache, 'feedForwardShift_B1NS'> } {
   const { lossScale: scale, dropHidden } = options.training ?? {};
   const input = scale ? enterScale(x_BND, scale) : x_BND;
-  const hidden = normalizeAndProject(p.feed_forward_norm, p.feed_forward.expand, input, options);
-  const update = contract(p, hidden, options, dropHidden);
+  const { expand } = p.feed_forward;
+  const isSplit = options.gated && splitsWeights(input, options);
+  const projections = isSplit ? halves(expand) : [expand];
+  const hidden = normalizeAndProject(p.feed_forward_norm, projections, input, options);
+  const update = contract(p, isSplit ? hidden : channels(hidden[0] as Tensor, options), options, dropHidden);
   const shifted = shiftCache(p.feed_forward_norm, input, options);
   return {
     update: scale ? leaveScale(update, scale) : update,
@@ -132,44 +137,63 @@ const same = (x: Tensor): Tensor => x;
 const part = ({ keepsActivations }: Pick<StackOptions, 'keepsActivations'>): typeof withoutActivations =>
   keepsActivations ? withActivations : withoutActivations;
 
-/** The start of both branches: normalization, token shift and projection. */
+/** The start of both branches: normalization, token shift and projections. */
 function normalizeAndProject(
   norm: LayerNormParameters,
-  projection: LinearParameters,
+  projections: readonly LinearParameters[],
   x: Tensor,
   options: StreamOptions,
-): Tensor {
-  const { shift, normEpsilon } = options;
-  const begin = (p: { norm: LayerNormParameters; projection: LinearParameters }, input: Tensor): Tensor => {
-    const normalized = layerNorm(p.norm, input, normEpsilon) as Tensor3D;
-    return linear(p.projection, shift ? shiftTokens(normalized, shift) : normalized);
+): Tensor[] {
+  const { shift, normEpsilon, keepsActivations } = options;
+  const normalize = (own: LayerNormParameters, input: Tensor): Tensor => {
+    const normalized = layerNorm(own, input, normEpsilon) as Tensor3D;
+    return shift ? shiftTokens(normalized, shift) : normalized;
   };
-  return part(options)(begin, { norm, projection }, x);
+  if (keepsActivations) {
+    const normalized = normalize(norm, x);
+    return projections.map((projection) => linear(projection, normalized));
+  }
+  const begin = (p: { norm: LayerNormParameters; projection: LinearParameters }, input: Tensor): Tensor =>
+    linear(p.projection, normalize(p.norm, input));
+  return projections.map((projection) => withoutActivations(begin, { norm, projection }, x));
 }
 
-/** Activation and second projection of the feed-forward branch. */
+/**
+ * Whether weights are split, and their gradients joined, instead of activations: in training, where there are fewer of
+ * them. The halves are kept until the backward pass, so not where memory is short.
+ */
+const splitsWeights = (x: Tensor, { keepsActivations }: StackOptions): boolean =>
+  keepsActivations === true && isDifferentiating() && x.size > (x.shape.at(-1) as number) ** 2;
+
+/** The two halves of the channels that a projection gives, by a projection each. */
+function halves({ weight, bias }: LinearParameters): LinearParameters[] {
+  const weights = tf.split(weight, 2, -1);
+  const biases = bias && tf.split(bias, 2, -1);
+  return weights.map((own, i) => ({ weight: own, bias: biases?.[i] }) as LinearParameters);
+}
+
+/** Values and gates, or hidden channels alone: the second half of the channels gates the first. */
+const channels = (hidden: Tensor, { gated }: Pick<StackOptions, 'gated'>): Tensor[] =>
+  gated ? tf.split(hidden, 2, -1) : [hidden];
+
+/** Activation and second projection of the feed-forward branch, of its `channels`. */
 function contract(
   p: BlockParameters,
-  hidden: Tensor,
-  options: Pick<StackOptions, 'gated' | 'activation' | 'keepsActivations'>,
+  [hidden, gates]: readonly Tensor[],
+  options: Pick<StackOptions, 'activation' | 'keepsActivations'>,
   drop = same,
 ): Tensor {
-  const { gated, activation = gelu } = options;
-  const activateAndProject = (own: LinearParameters, x: Tensor): Tensor =>
-    linear(own, drop(gated ? gatedBy(activation, x) : activation(x)));
-  const update = part(options)(activateAndProject, p.feed_forward.contract, hidden);
+  const { activation = gelu } = options;
+  const activateAndProject = (own: { linear: LinearParameters; gates?: Tensor }, x: Tensor): Tensor =>
+    linear(own.linear, drop(own.gates ? activation.gated(x, own.gates) : activation(x)));
+  const own = { linear: p.feed_forward.contract, ...(gates && { gates }) };
+  const update = part(options)(activateAndProject, own, hidden as Tensor);
   return finishBranch(p.feed_forward_end_norm, p.feed_forward_scale, update);
 }
 
 /** Channels of a branch's input that later positions take by token shift, for the cache: [B, 1, N, S]. */
 const shiftCache = (norm: LayerNormParameters, x: Tensor, { shift }: StreamOptions): Tensor4D | undefined =>
   shift && (tf.expandDims(shiftedChannels(layerNorm(norm, x)), 1) as Tensor4D);
-
-/** The second half of the channels gates the first. */
-function gatedBy(activation: (x: Tensor) => Tensor, x: Tensor): Tensor {
-  const [values, gates] = tf.split(x, 2, -1) as [Tensor, Tensor];
-  return tf.mul(values, activation(gates));
-}
 
 /** The end of both branches: the second norm and the channel scales, if any. */
 function finishBranch(
@@ -227,7 +251,7 @@ export function feedForwardBranchStep(
 ): Tensor2D {
   const normalized = layerNorm(p.feed_forward_norm, x_BD) as Tensor2D;
   const input = shiftedInput('feedForwardShift_B1NS', normalized, cache, options);
-  return contract(p, linear(p.feed_forward.expand, input), options) as Tensor2D;
+  return contract(p, channels(linear(p.feed_forward.expand, input), options), options) as Tensor2D;
 }
 
 /** Caches the channels of x_BD that later positions take, and shifts x_BD. */

@@ -9,7 +9,7 @@ import { affine } from '../../src/engine/ops/linear-algebra.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
 import { sparseCrossEntropy } from '../../src/nn/functional/cross-entropy.ts';
-import { gelu, geluTanh } from '../../src/nn/functional/gelu.ts';
+import { gelu, geluTanh, quickGelu } from '../../src/nn/functional/gelu.ts';
 import { affineLayerNorm } from '../../src/nn/functional/layer-norm.ts';
 import { upsample2x } from '../../src/nn/functional/upsample.ts';
 import { floats, integers, normals, runRecorded } from './compare.ts';
@@ -74,8 +74,11 @@ function check(name: string, inputs: readonly HostTensor[], loss: Network, step 
 }
 
 describe('the gradient of', () => {
-  for (const [name, activation] of Object.entries({ gelu, geluTanh }))
+  for (const [name, activation] of Object.entries({ gelu, geluTanh, quickGelu }))
     check(name, [normals([4, 7], name)], (x) => weighted(activation(x!)));
+  check('gated gelu', [normals([4, 7], 'values'), normals([4, 7], 'gates')], (values, gates) =>
+    weighted(gelu.gated(values!, gates!)),
+  );
 
   check(
     'gather, rows taken twice',

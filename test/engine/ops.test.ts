@@ -10,7 +10,7 @@ import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
 import { convolution, scaledConvolution, upConvolution } from '../../src/nn/convolution.ts';
 import { sparseCrossEntropy } from '../../src/nn/functional/cross-entropy.ts';
-import { gelu, geluTanh } from '../../src/nn/functional/gelu.ts';
+import { gelu, geluTanh, quickGelu } from '../../src/nn/functional/gelu.ts';
 import { affineLayerNorm } from '../../src/nn/functional/layer-norm.ts';
 import { reinmax, straightThrough } from '../../src/nn/functional/one-hot.ts';
 import { upsample2x } from '../../src/nn/functional/upsample.ts';
@@ -141,6 +141,8 @@ differentiable('straightThrough', [x_23], (a) => straightThrough(tf.softmax(a!))
 differentiable('reinmax', [x_23], (a) => reinmax(a!, tf.softmax(a!), tf.scalar(0.7)));
 differentiable('gelu', [x_23], (a) => gelu(a!));
 differentiable('geluTanh', [x_23], (a) => geluTanh(a!));
+differentiable('quickGelu', [x_23], (a) => quickGelu(a!));
+differentiable('gated gelu', [x_23, y_23], (a, b) => gelu.gated(a!, b!));
 differentiable('gather', [normals([7, 3], 'k'), integers([2, 2], [6, 0, 3, 3])], (a, ids) =>
   gather(a!, ids!),
 );
@@ -306,6 +308,9 @@ describe('the result equals that of plain loops for', () => {
     });
     const loss = sparseCrossEntropy(eager(logits) as Tensor2D, tf.tensor1d(labels, 'int32'));
     assertNear(onHost(loss), floats([3], expected), 1e-6);
+    // A label whose probability is 0 in float32.
+    const far = sparseCrossEntropy(tf.tensor2d([[300, 0, -150]]), tf.tensor1d([2], 'int32'));
+    assertNear(onHost(far), floats([1], [450]), 0);
   });
 
   test('upsample2x', () => {

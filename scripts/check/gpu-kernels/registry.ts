@@ -51,7 +51,6 @@ export class KernelRegistry {
     const loaded = koffi.load(library);
     const func = (signature: string) => loaded.func(signature);
     this.#calls = {
-      kernels: func('void* TF_GetRegisteredKernelsForOp(const char*, void*)'),
       type: func('void TF_OperationGetAttrType(void*, const char*, _Out_ int*, void*)'),
       inputs: func('int TF_OperationInputListLength(void*, const char*, void*)'),
       outputs: func('int TF_OperationOutputListLength(void*, const char*, void*)'),
@@ -92,7 +91,7 @@ export class KernelRegistry {
   #kernelsOf(type: string): readonly Kernel[] {
     const known = this.#kernels.get(type);
     if (known) return known;
-    const buffer = checked(this.#api, 'kernels', (status) => this.#calls.kernels(type, status) as Pointer);
+    const buffer = checked(this.#api, 'kernels', (status) => this.#api.registeredKernels(type, status));
     const list = copyBuffer(this.#api, buffer);
     this.#api.deleteBuffer(buffer);
     const kernels: Kernel[] = [];

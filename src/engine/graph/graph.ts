@@ -5,7 +5,7 @@ import { type CApi, capi, checked, type GraphOutput, type Pointer, TensorFlowErr
 import { DT } from '../native/dtype.ts';
 import { createNative, type LooseValues } from '../native/tensor.ts';
 import { ATTR, type Attribute, boolAttr, graphSetters, setAttribute, typeAttr } from './attributes.ts';
-import { groupInputs, opDefinition } from './op-definitions.ts';
+import { groupInputs, type OpDefinition, opDefinition } from './op-definitions.ts';
 import { currentOrigin, describeOrigin, type Origin } from './origin.ts';
 
 export interface NodeOptions {
@@ -13,6 +13,9 @@ export interface NodeOptions {
   /** Control dependencies: operations that run before this one. */
   readonly after?: readonly Pointer[];
 }
+
+/** Functions have no lists of inputs, and no attributes that follow from their types. */
+const FUNCTION: OpDefinition = { inputs: [], impliedAttributes: new Set() };
 
 export class Graph {
   readonly api: CApi = capi();
@@ -22,6 +25,8 @@ export class Graph {
   readonly #widened = new Map<Pointer, GraphOutput>();
   /** See `once`. */
   readonly #shared = new Map<string, GraphOutput>();
+  /** Functions of the graph, which are ops by their names, and the shapes of what each gives. */
+  readonly functions = new Map<string, readonly (readonly number[])[]>();
   /** Attributes added to every new node: those of a compiled function, such as its XLA scope. */
   ambient: readonly Attribute[] = [];
   /** Called for every node that is added. */
@@ -36,7 +41,7 @@ export class Graph {
     { attributes = [], after = [] }: NodeOptions = {},
   ): Pointer {
     const { api } = this;
-    const definition = opDefinition(api, type);
+    const definition = this.functions.has(type) ? FUNCTION : opDefinition(api, type);
     const name = `${type.replace(/^_+/, '')}_${this.#origins.size}`;
     this.#origins.set(name, currentOrigin());
     const op = api.newOperation(this.pointer, type, name);
@@ -156,6 +161,13 @@ export class Graph {
       }
       return shape;
     });
+  }
+
+  /** For an output whose shape TensorFlow does not infer. */
+  setShape(output: GraphOutput, shape: readonly number[]): void {
+    checked(this.api, 'shape', (status) =>
+      this.api.setShape(this.pointer, output, shape.map(BigInt), shape.length, status),
+    );
   }
 
   /** Type of the op that makes an output, such as MatMul. */

@@ -2,7 +2,7 @@
 // inputs.
 
 import { readFields } from '../../util/protobuf.ts';
-import { type CApi, copyBuffer } from '../native/capi.ts';
+import { type CApi, checked, copyBuffer } from '../native/capi.ts';
 
 interface InputDefinition {
   readonly isList: boolean;
@@ -18,6 +18,10 @@ export interface OpDefinition {
 const OP_LIST = { op: 1 } as const;
 const OP = { name: 1, input: 2 } as const;
 const ARGUMENT = { typeAttribute: 4, numberAttribute: 5, typeListAttribute: 6 } as const;
+
+// And of tensorflow/core/framework/kernel_def.proto.
+const KERNEL_LIST = { kernel: 1 } as const;
+const KERNEL = { device: 2 } as const;
 
 const TEXT = new TextDecoder();
 
@@ -37,6 +41,21 @@ export function opDefinition(api: CApi, name: string): OpDefinition {
 }
 
 export const hasOp = (api: CApi, name: string): boolean => opDefinitions(api).has(name);
+
+/** Whether this TensorFlow has a kernel of an op for a kind of device, such as CPU. */
+export function hasKernel(api: CApi, op: string, device: string): boolean {
+  const buffer = checked(api, op, (status) => api.registeredKernels(op, status));
+  const list = copyBuffer(api, buffer);
+  api.deleteBuffer(buffer);
+  let has = false;
+  readFields(list, (field, kernel) => {
+    if (field !== KERNEL_LIST.kernel) return;
+    readFields(kernel as Uint8Array, (of, value) => {
+      if (of === KERNEL.device) has ||= TEXT.decode(value as Uint8Array) === device;
+    });
+  });
+  return has;
+}
 
 /** The serialized OpDef of each op, by its name. */
 export function opDefinitions(api: CApi): ReadonlyMap<string, Uint8Array> {

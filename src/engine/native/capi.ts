@@ -4,7 +4,7 @@
 import type { LibraryHandle } from 'koffi';
 import { EngineError } from '../../util/errors.ts';
 import { type LibraryFiles, locateLibrary } from '../library/locate.ts';
-import { koffi } from './koffi.ts';
+import { keepLoaded, koffi } from './koffi.ts';
 import { quietly } from './quietly.ts';
 import { withSignalsHeld } from './signals.ts';
 
@@ -93,6 +93,36 @@ function declare(library: LibraryHandle, libc: LibraryHandle) {
     setAttrTensor: f<[Pointer, string, Pointer, Pointer]>(
       'void TF_SetAttrTensor(void*, const char*, void*, void*)',
     ),
+    setShape: f<[Pointer, GraphOutput, readonly bigint[], number, Pointer]>(
+      'void TF_GraphSetTensorShape(void*, TF_Output, int64_t*, int, void*)',
+    ),
+    registeredKernels: f<[string, Pointer], Pointer>(
+      'void* TF_GetRegisteredKernelsForOp(const char*, void*)',
+    ),
+    graphToFunction: f<
+      [
+        body: Pointer,
+        name: string,
+        hasHash: number,
+        operationCount: number,
+        operations: null,
+        inputCount: number,
+        inputs: readonly GraphOutput[],
+        outputCount: number,
+        outputs: readonly GraphOutput[],
+        outputNames: null,
+        options: null,
+        description: null,
+        status: Pointer,
+      ],
+      Pointer
+    >(
+      'void* TF_GraphToFunction(void*, const char*, uint8_t, int, void*, int, TF_Output*, int, TF_Output*, void*, void*, void*, void*)',
+    ),
+    copyFunction: f<[Pointer, Pointer, null, Pointer]>(
+      'void TF_GraphCopyFunction(void*, void*, void*, void*)',
+    ),
+    deleteFunction: f<[Pointer]>('void TF_DeleteFunction(void*)'),
     graphToGraphDef: f<[Pointer, Pointer, Pointer]>('void TF_GraphToGraphDef(void*, void*, void*)'),
     operationType: f<[Pointer], string>('const char* TF_OperationOpType(void*)'),
     operationName: f<[Pointer], string>('const char* TF_OperationName(void*)'),
@@ -224,19 +254,6 @@ function load(files: LibraryFiles): CApi {
       cause: error,
     });
   }
-}
-
-/**
- * Opens each library a second time and never closes it. koffi unloads its libraries when the process ends, and
- * TensorFlow's threads, which still run then, would crash without their code.
- */
-function keepLoaded(paths: readonly string[]): void {
-  const dlopen = koffi.load(null).func('void* dlopen(const char*, int)') as (
-    path: string,
-    mode: number,
-  ) => Pointer;
-  const RTLD_LAZY = 1;
-  for (const path of paths) dlopen(path, RTLD_LAZY);
 }
 
 /** A copy of the bytes of a TF_Buffer. */

@@ -33,3 +33,7 @@ export function scaledGradient(x: Tensor, factor: number): Tensor {
     x,
   );
 }
+
+/** Whether ops are recorded for differentiation now: in the forward part of a train step. */
+export const isDifferentiating = (): boolean =>
+  (tf.engine() as unknown as { state: { gradientDepth: number } }).state.gradientDepth > 0;

@@ -29,7 +29,7 @@ export interface Built {
 }
 
 export interface BuildOptions
-  extends Pick<CompileOptions, 'precision' | 'xla' | 'frozen' | 'releases' | 'deviceOf'>,
+  extends Pick<CompileOptions, 'precision' | 'xla' | 'frozen' | 'releases' | 'deviceOf' | 'inOneThread'>,
     Pick<Trace, 'scope' | 'replicas'> {
   /** See `RecordingOptions`. */
   readonly sharesConstants?: boolean;
@@ -69,6 +69,8 @@ export function buildFunction(
     graph,
     recording,
     forCpu,
+    // Runs in one thread have a small stack (docs/LOG.md), on which XLA's compiler ends the process.
+    fuses: forCpu && !options.inOneThread,
     scope,
     replicas,
     constants,

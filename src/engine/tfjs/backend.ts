@@ -98,11 +98,12 @@ function replaceRemovedUtil(util: Record<string, unknown>): void {
 /** Runs `body`; its ops are recorded instead of executed. */
 export function record<T>(recording: RecordingBinding, body: () => T): T {
   const { binding } = useTensorFlow();
+  const outer = binding.recording;
   binding.recording = recording;
   try {
     return body();
   } finally {
-    binding.recording = undefined;
+    binding.recording = outer;
   }
 }
 

@@ -54,9 +54,12 @@ export interface Trace {
   readonly constants: ReadonlyMap<TracedVariable, HostTensor>;
   /** True when all devices are CPUs: ops may use variants that are faster on CPUs only. */
   readonly forCpu: boolean;
+  /** Whether `fused` may compile what it is given. */
+  readonly fuses: boolean;
 }
 
-export interface TraceOptions extends Pick<Trace, 'graph' | 'recording' | 'forCpu' | 'scope' | 'replicas'> {
+export interface TraceOptions
+  extends Pick<Trace, 'graph' | 'recording' | 'forCpu' | 'fuses' | 'scope' | 'replicas'> {
   readonly frozen?: Iterable<TracedVariable> | undefined;
   readonly releases?: boolean | undefined;
   readonly constants?: ReadonlyMap<TracedVariable, HostTensor> | undefined;
@@ -86,6 +89,8 @@ let current: Trace | undefined;
 export const isBuilding = (): boolean => current !== undefined;
 
 export const isBuildingForCpu = (): boolean => current?.forCpu ?? false;
+
+export const mayFuse = (): boolean => current?.fuses ?? false;
 
 /** Whether matrix products recorded now run on processors, in float32. */
 export const multipliesOnCpu = (): boolean => isBuildingForCpu() && !currentTrace().recording.lowersProducts;

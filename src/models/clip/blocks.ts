@@ -3,10 +3,11 @@
 
 import type { ClipImageConfig, ClipModelConfig, ClipTextConfig } from '../../config/clip.ts';
 import type { Recompute } from '../../config/fields.ts';
-import { type Tensor, type Tensor3D, tf } from '../../engine/tfjs/tf.ts';
+import type { Tensor, Tensor3D } from '../../engine/tfjs/tf.ts';
 import { wholePattern } from '../../nn/attention-pattern.ts';
 import { type BlockSpec, blockSpec, EXPANSION } from '../../nn/block-spec.ts';
-import { gelu, geluTanh } from '../../nn/functional/gelu.ts';
+import type { Activation } from '../../nn/functional/activation.ts';
+import { gelu, geluTanh, quickGelu } from '../../nn/functional/gelu.ts';
 import { layerNormSpec } from '../../nn/layer-norm.ts';
 import { layerScaleInit } from '../../nn/layer-scale.ts';
 import { linearSpec } from '../../nn/linear.ts';
@@ -65,16 +66,13 @@ export function dallePytorchBlockSpec(width: number, heads: number, layer: numbe
   };
 }
 
-/** x · σ(1.702 x), an approximation of GELU. */
-const quickGelu = (x: Tensor): Tensor => tf.mul(x, tf.sigmoid(tf.mul(x, 1.702)));
-
 const ACTIVATIONS = { 'quick-gelu': quickGelu, gelu, 'gelu-tanh': geluTanh } as const;
 
 /** The activation of a tower: its own, or the model's. */
 export const activationOf = (
   { activation }: Pick<ClipModelConfig, 'activation'>,
   { activation: own }: Pick<ClipImageConfig | ClipTextConfig, 'activation'>,
-): ((x: Tensor) => Tensor) => ACTIVATIONS[own ?? activation];
+): Activation => ACTIVATIONS[own ?? activation];
 
 /** Options of a tower's blocks. */
 export interface TowerOptions extends StackOptions {

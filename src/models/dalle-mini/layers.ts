@@ -74,6 +74,6 @@ export const endOfAttention = (p: AttentionParameters, mixed: Tensor): Tensor =>
 /** The update by the GLU: GELU(x W) ⊙ x V, normalized, times U; [..., D] → [..., D]. */
 export function glu<T extends Tensor>(p: GluParameters, x: T): T {
   const input = layerNorm(p.norm, x);
-  const hidden = tf.mul(gelu(linear(p.gate, input)), linear(p.value, input));
+  const hidden = gelu.gated(linear(p.value, input), linear(p.gate, input));
   return linear(p.output, layerNorm(p.hidden_norm, hidden)) as T;
 }

@@ -1,9 +1,12 @@
-// Layer normalization with a gradient that saves only the normalized values and the inverse deviations.
+// Layer normalization with a gradient that saves x and the mean and deviation of each row. In training its elementwise
+// parts are one op each on processors (engine/ops/fused.ts).
 //   D channels
 
-import { withGradient } from '../../engine/ops/gradient.ts';
+import { inFloat32 } from '../../engine/graph/precision.ts';
+import { fused } from '../../engine/ops/fused.ts';
+import { isDifferentiating, withGradient } from '../../engine/ops/gradient.ts';
 import { rowsOfBlock } from '../../engine/tfjs/row-blocks.ts';
-import type { Tensor } from '../../engine/tfjs/tf.ts';
+import { type Tensor, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
 
 /**
  * Layer normalization over the last axis (arXiv 1607.06450), then gain and bias.
@@ -13,28 +16,54 @@ import type { Tensor } from '../../engine/tfjs/tf.ts';
  */
 export function affineLayerNorm(x: Tensor, gain: Tensor, bias: Tensor, epsilon: number): Tensor {
   if (rowsOfBlock() !== undefined) return rowwiseNorm(x, epsilon).mul(gain).add(bias);
-  const normalized = withGradient<Tensor>((save, input) => {
-    const centred = (input as Tensor).sub((input as Tensor).mean(-1, true));
-    const inverse = centred.square().mean(-1, true).add(epsilon).rsqrt();
-    const value = centred.mul(inverse);
-    save([value, inverse]);
-    return {
-      value,
-      gradFunc: (dy, [y, scale]) => {
-        const along = dy
-          .mul(y as Tensor)
-          .mean(-1, true)
-          .mul(y as Tensor);
-        return [
-          dy
-            .sub(dy.mean(-1, true))
-            .sub(along)
-            .mul(scale as Tensor),
-        ];
-      },
-    };
-  }, x);
-  return normalized.mul(gain).add(bias);
+  return withGradient(
+    (save, ...inputs) => {
+      const [own, scale, offset] = inputs as [Tensor, Tensor, Tensor];
+      const call = isDifferentiating() ? fusedOne : one;
+      const mean = own.mean(-1, true);
+      const squares = call('norm_squares', [own, mean], squaredDeviations);
+      const inverse = squares.mean(-1, true).add(epsilon).rsqrt();
+      save([own, mean, inverse, scale]);
+      return {
+        value: call('norm', [own, mean, inverse, scale, offset], affine),
+        gradFunc: (dy, saved) => gradients(dy, saved as [Tensor, Tensor, Tensor, Tensor]),
+      };
+    },
+    x,
+    gain,
+    bias,
+  );
+}
+
+type Elementwise = (...inputs: Tensor[]) => Tensor;
+
+const one = (_name: string, inputs: readonly Tensor[], f: Elementwise): Tensor => f(...inputs);
+const fusedOne: typeof one = (name, inputs, f) => fused(name, inputs, (...own) => [f(...own)])[0] as Tensor;
+
+const elementwise = (f: (...inputs: [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]) => Tensor) =>
+  f as Elementwise;
+
+const squaredDeviations = elementwise((x, mean) => x.sub(mean).square());
+const affine = elementwise((x, mean, inverse, gain, bias) => x.sub(mean).mul(inverse).mul(gain).add(bias));
+const along = elementwise((dy, x, mean, inverse) => dy.mul(x.sub(mean).mul(inverse)));
+const ofInput = elementwise((dy, gain, meanOfDy, meanAlong, x, mean, inverse) =>
+  dy.mul(gain).sub(meanOfDy).sub(x.sub(mean).mul(inverse).mul(meanAlong)).mul(inverse),
+);
+
+/** The gradients of x, gain and bias. */
+function gradients(dy: Tensor, [x, mean, inverse, gain]: [Tensor, Tensor, Tensor, Tensor]): Tensor[] {
+  const width = gain.size;
+  const rows = (tensor: Tensor): Tensor2D => tf.reshape(tensor, [-1, width]);
+  const dyAlong = fusedOne('norm_along', [dy, x, mean, inverse], along);
+  const share = tf.reshape(gain.div(width), [width, 1]) as Tensor2D;
+  /** The mean of each row of tensor · gain. */
+  const meanOf = (tensor: Tensor): Tensor =>
+    tf.reshape(
+      inFloat32(() => tf.matMul(rows(tensor), share)),
+      mean.shape,
+    );
+  const terms = [dy, gain, meanOf(dy), meanOf(dyAlong), x, mean, inverse];
+  return [fusedOne('norm_gradient', terms, ofInput), tf.sum(rows(dyAlong), 0), tf.sum(rows(dy), 0)];
 }
 
 /**

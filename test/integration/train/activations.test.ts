@@ -47,9 +47,9 @@ const keptPerLayer = (model: object, train: object = {}): number =>
 describe('a layer keeps', () => {
   // The inputs of both branches, queries, keys, values, and four times as many hidden channels.
   const ACTIVATIONS = 1 + 1 + 3 + 4;
-  // Both norms before and after gain and bias, and their deviations; queries before and after they are scaled, keys,
+  // Both norms' inputs and outputs, means and deviations; queries before and after they are scaled, keys,
   // values, what is attended by head and side by side; the hidden channels, their Φ, and their product.
-  const EVERYTHING = 2 * (2 + 1 / WIDTH) + 4 + 2 + 3 * 4;
+  const EVERYTHING = 2 * (2 + 2 / WIDTH) + 4 + 2 + 3 * 4;
   const dropout = { attention: 0.1, feedForward: 0.1 };
   /** Of full attention, and the mean under them. */
   const weights = (BATCH * HEADS * POSITIONS ** 2 * 4) / STREAM + 1;
