@@ -9,7 +9,7 @@ import { type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs
 
 /**
  * Cross entropy of each row of logits and its label, in nats. TensorFlow's SparseSoftmaxCrossEntropyWithLogits takes
- * four times as long on processors: oneDNN has a softmax, and no cross entropy.
+ * three times as long on processors (docs/LOG.md): oneDNN has a softmax, and no cross entropy.
  * @param logits_NV float32
  * @param labels_N int32, each in 0 … V−1
  * @returns [N], float32
