@@ -4,6 +4,7 @@
 //   U groups of queries, Q queries, K keys of a group
 
 import { isDifferentiating } from '../engine/ops/gradient.ts';
+import { checkpointedValue } from '../engine/ops/recompute.ts';
 import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '../engine/tfjs/tf.ts';
 import {
   type AttendedRows,
@@ -92,7 +93,11 @@ export function attentionBranch(
   const { training = {} } = options;
   const { dropAttention = same, lossScale: scale } = training;
   const input = scale ? enterScale(x_BND, scale) : x_BND;
-  const [qkv] = normalizeAndProject(p.attention_norm, [p.attention.qkv], input, options) as [Tensor];
+  const qkv = part(options)(
+    (own, x) => linear(own.qkv, normalize(own.norm, x, options)),
+    { norm: p.attention_norm, qkv: p.attention.qkv },
+    input,
+  );
   const attended = part(options)(
     (output, x, constants) => {
       const own = withConstants(options, constants);
@@ -117,13 +122,19 @@ export function feedForwardBranch(
   x_BND: Tensor3D,
   options: StreamOptions,
 ): { readonly update: Tensor; readonly cache: Pick<LayerCache, 'feedForwardShift_B1NS'> } {
-  const { lossScale: scale, dropHidden } = options.training ?? {};
+  const { lossScale: scale, dropHidden = same } = options.training ?? {};
   const input = scale ? enterScale(x_BND, scale) : x_BND;
-  const { expand } = p.feed_forward;
-  const isSplit = options.gated && splitsWeights(input, options);
-  const projections = isSplit ? halves(expand) : [expand];
-  const hidden = normalizeAndProject(p.feed_forward_norm, projections, input, options);
-  const update = contract(p, isSplit ? hidden : channels(hidden[0] as Tensor, options), options, dropHidden);
+  const fed = part(options)(
+    (own, x) => {
+      const normalized = normalize(own.norm, x, options);
+      const hidden = options.gated && splitsWeights(normalized) ? halves(own.expand) : [own.expand];
+      const products = hidden.map((projection) => checkpointedValue(linear(projection, normalized)));
+      return linear(own.contract, dropHidden(activate(products, options)));
+    },
+    { norm: p.feed_forward_norm, ...p.feed_forward },
+    input,
+  );
+  const update = finishBranch(p.feed_forward_end_norm, p.feed_forward_scale, fed);
   const shifted = shiftCache(p.feed_forward_norm, input, options);
   return {
     update: scale ? leaveScale(update, scale) : update,
@@ -137,33 +148,14 @@ const same = (x: Tensor): Tensor => x;
 const part = ({ keepsActivations }: Pick<StackOptions, 'keepsActivations'>): typeof withoutActivations =>
   keepsActivations ? withActivations : withoutActivations;
 
-/** The start of both branches: normalization, token shift and projections. */
-function normalizeAndProject(
-  norm: LayerNormParameters,
-  projections: readonly LinearParameters[],
-  x: Tensor,
-  options: StreamOptions,
-): Tensor[] {
-  const { shift, normEpsilon, keepsActivations } = options;
-  const normalize = (own: LayerNormParameters, input: Tensor): Tensor => {
-    const normalized = layerNorm(own, input, normEpsilon) as Tensor3D;
-    return shift ? shiftTokens(normalized, shift) : normalized;
-  };
-  if (keepsActivations) {
-    const normalized = normalize(norm, x);
-    return projections.map((projection) => linear(projection, normalized));
-  }
-  const begin = (p: { norm: LayerNormParameters; projection: LinearParameters }, input: Tensor): Tensor =>
-    linear(p.projection, normalize(p.norm, input));
-  return projections.map((projection) => withoutActivations(begin, { norm, projection }, x));
+/** The start of both branches: normalization and token shift. */
+function normalize(norm: LayerNormParameters, x: Tensor, { shift, normEpsilon }: StreamOptions): Tensor {
+  const normalized = layerNorm(norm, x, normEpsilon) as Tensor3D;
+  return shift ? shiftTokens(normalized, shift) : normalized;
 }
 
-/**
- * Whether weights are split, and their gradients joined, instead of activations: in training, where there are fewer of
- * them. The halves are kept until the backward pass, so not where memory is short.
- */
-const splitsWeights = (x: Tensor, { keepsActivations }: StackOptions): boolean =>
-  keepsActivations === true && isDifferentiating() && x.size > (x.shape.at(-1) as number) ** 2;
+/** Whether weights are split, and their gradients joined, instead of activations: in training, where they are fewer. */
+const splitsWeights = (x: Tensor): boolean => isDifferentiating() && x.size > (x.shape.at(-1) as number) ** 2;
 
 /** The two halves of the channels that a projection gives, by a projection each. */
 function halves({ weight, bias }: LinearParameters): LinearParameters[] {
@@ -172,23 +164,13 @@ function halves({ weight, bias }: LinearParameters): LinearParameters[] {
   return weights.map((own, i) => ({ weight: own, bias: biases?.[i] }) as LinearParameters);
 }
 
-/** Values and gates, or hidden channels alone: the second half of the channels gates the first. */
-const channels = (hidden: Tensor, { gated }: Pick<StackOptions, 'gated'>): Tensor[] =>
-  gated ? tf.split(hidden, 2, -1) : [hidden];
-
-/** Activation and second projection of the feed-forward branch, of its `channels`. */
-function contract(
-  p: BlockParameters,
-  [hidden, gates]: readonly Tensor[],
-  options: Pick<StackOptions, 'activation' | 'keepsActivations'>,
-  drop = same,
-): Tensor {
-  const { activation = gelu } = options;
-  const activateAndProject = (own: { linear: LinearParameters; gates?: Tensor }, x: Tensor): Tensor =>
-    linear(own.linear, drop(own.gates ? activation.gated(x, own.gates) : activation(x)));
-  const own = { linear: p.feed_forward.contract, ...(gates && { gates }) };
-  const update = part(options)(activateAndProject, own, hidden as Tensor);
-  return finishBranch(p.feed_forward_end_norm, p.feed_forward_scale, update);
+/**
+ * The activation of the feed-forward branch. The second half of the channels gates the first in gated layers.
+ * @param hidden hidden channels, whole or in halves
+ */
+function activate(hidden: readonly Tensor[], { activation = gelu, gated }: StackOptions): Tensor {
+  const [values, gates] = gated && hidden.length === 1 ? tf.split(hidden[0] as Tensor, 2, -1) : hidden;
+  return gates ? activation.gated(values as Tensor, gates) : activation(values as Tensor);
 }
 
 /** Channels of a branch's input that later positions take by token shift, for the cache: [B, 1, N, S]. */
@@ -251,7 +233,9 @@ export function feedForwardBranchStep(
 ): Tensor2D {
   const normalized = layerNorm(p.feed_forward_norm, x_BD) as Tensor2D;
   const input = shiftedInput('feedForwardShift_B1NS', normalized, cache, options);
-  return contract(p, channels(linear(p.feed_forward.expand, input), options), options) as Tensor2D;
+  const { expand, contract } = p.feed_forward;
+  const update = linear(contract, activate([linear(expand, input)], options));
+  return finishBranch(p.feed_forward_end_norm, p.feed_forward_scale, update) as Tensor2D;
 }
 
 /** Caches the channels of x_BD that later positions take, and shifts x_BD. */

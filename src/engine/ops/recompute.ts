@@ -78,8 +78,18 @@ export function checkpointed(make: () => Tensor): Tensor {
 }
 
 /**
- * Calls f and saves only its inputs, plus the tensors f marked with `checkpointed`; the backward pass runs f again.
- * x and the parameters receive gradients, the constants none. f must use all of them.
+ * x with its gradient. Inside `recomputed`, its value from the forward pass is reused, and what only the value needs is
+ * not computed again.
+ */
+export const checkpointedValue = (x: Tensor): Tensor =>
+  withGradient(
+    (_save, input) => ({ value: checkpointed(() => (input as Tensor).clone()), gradFunc: (dy) => [dy] }),
+    x,
+  );
+
+/**
+ * Calls f and saves only its inputs, plus the tensors f marked with `checkpointed` or `checkpointedValue`; the backward
+ * pass runs f again. x and the parameters receive gradients, the constants none. f must use all of them.
  */
 export function recomputed(
   f: (x: Tensor, parameters: readonly Tensor[], constants: readonly Tensor[]) => Tensor,

@@ -130,14 +130,11 @@ describe('a compiled function', () => {
   }
 
   for (const gated of [false, true])
-    test(`has the gradients of eager execution whatever is recomputed, gated: ${gated}`, async () => {
+    test(`has the gradients of eager execution, and the same bits whatever is recomputed, gated: ${gated}`, async () => {
       const config = { ...every, gated, rotary: true, tokenShift: true, stable: true };
-      const [none, light, full] = await Promise.all(RECOMPUTES.map((way) => compiledGradients(config, way)));
+      const [none, ...others] = await Promise.all(RECOMPUTES.map((way) => compiledGradients(config, way)));
       assertSame(none!, gradients(config, DROPPING), 1e-4);
-      assert.deepEqual(full, light);
-      // Kept activations of gated layers come from two products, whose gradients are a sum.
-      if (gated) assertSame(light!, none!, 1e-5);
-      else assert.deepEqual(light, none);
+      for (const other of others) assert.deepEqual(other, none);
     });
 
   test('recomputes a reversible layer from its outputs, to rounding', async () => {

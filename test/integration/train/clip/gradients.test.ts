@@ -4,14 +4,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RECOMPUTES, type Recompute } from '../../../../src/config/fields.ts';
 import { peakBytes, pruneUnneeded } from '../../../../src/engine/graph/cost.ts';
-import type { HostTensor } from '../../../../src/engine/native/tensor.ts';
 import { Runtime } from '../../../../src/engine/session/runtime.ts';
 import { clipSpec } from '../../../../src/models/clip/model.ts';
 import { textBatch } from '../../../../src/models/clip/text.ts';
 import { BatchStatistics } from '../../../../src/nn/batch-norm.ts';
 import { Weights } from '../../../../src/nn/weights.ts';
 import { type ClipInputs, clipGradients } from '../../../../src/train/clip/gradients.ts';
-import { assertNear } from '../../../engine/compare.ts';
 import { clipConfig } from '../../../support/tiny-runs.ts';
 
 const SIZE = 16;
@@ -19,7 +17,7 @@ const BATCH = 2;
 const LAYERS = 4;
 
 for (const architecture of ['openai', 'dalle-pytorch']) {
-  test(`${architecture}: the same gradients whatever is recomputed, and less is kept`, async () => {
+  test(`${architecture}: the gradients have the same bits whatever is recomputed, and less is kept`, async () => {
     const runtime = new Runtime();
     const image = { size: SIZE, patch: 8, width: 16, layers: LAYERS, heads: 2 };
     const text = { vocabulary: 266, length: 12, width: 16, layers: LAYERS, heads: 2 };
@@ -47,11 +45,7 @@ for (const architecture of ['openai', 'dalle-pytorch']) {
     let before = await gradientsWith('none');
     for (const recompute of RECOMPUTES.slice(1)) {
       const other = await gradientsWith(recompute);
-      // Kept activations of gated layers come from two products, whose gradients are a sum.
-      if (architecture === 'dalle-pytorch' && recompute === 'light')
-        for (const [name, value] of Object.entries(other.values))
-          assertNear(value, before.values[name] as HostTensor, 1e-6);
-      else assert.deepEqual(other.values, before.values);
+      assert.deepEqual(other.values, before.values);
       assert.ok(other.bytes < 0.9 * before.bytes, `${recompute}: ${other.bytes}, ${before.bytes}`);
       before = other;
     }
