@@ -7,7 +7,8 @@ import type { HostTensor } from '../../src/engine/native/tensor.ts';
 import type { CompileOptions } from '../../src/engine/session/compiled.ts';
 import type { OpTime } from '../../src/engine/session/op-times.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
-import { type Tensor, tf } from '../../src/engine/tfjs/tf.ts';
+import { type Tensor, type Tensor2D, tf } from '../../src/engine/tfjs/tf.ts';
+import { sparseCrossEntropy } from '../../src/nn/functional/cross-entropy.ts';
 import { gelu, geluTanh, quickGelu } from '../../src/nn/functional/gelu.ts';
 import { affineLayerNorm } from '../../src/nn/functional/layer-norm.ts';
 import { assertNear, difference, normals, runEagerly, runRecorded } from './compare.ts';
@@ -27,6 +28,8 @@ const [gain, bias] = ['gain', 'bias'].map((key) => normals([256], `fused ${key}`
   HostTensor,
 ];
 
+const LABELS = Int32Array.from({ length: 1024 }, (_, row) => (row * 37) % 256);
+
 type Function = (...inputs: Tensor[]) => Tensor;
 
 /** The value and the gradients of every input, of dy · f. */
@@ -44,6 +47,10 @@ const CASES: Record<string, { f: Function; inputs: readonly HostTensor[] }> = {
   'gelu by tanh': { f: (a) => geluTanh(a!), inputs: [x] },
   'quick gelu': { f: (a) => quickGelu(a!), inputs: [x] },
   'gated gelu': { f: (a, b) => gelu.gated(a!, b!), inputs: [x, y] },
+  'cross entropy': {
+    f: (a) => tf.expandDims(sparseCrossEntropy(a as Tensor2D, tf.tensor1d(LABELS, 'int32')), -1),
+    inputs: [x],
+  },
   'layer norm': { f: (a, b, c) => affineLayerNorm(a!, b!, c!, 1e-5), inputs: [x, gain, bias] },
 };
 
@@ -72,6 +79,14 @@ async function opsOf(
   for (const { type } of times) counts.set(type, (counts.get(type) ?? 0) + 1);
   return counts;
 }
+
+test('the gradient of a cross entropy is one op, without a scatter', async () => {
+  const loss = (own: Tensor): Tensor =>
+    tf.sum(sparseCrossEntropy(own as Tensor2D, tf.tensor1d(LABELS, 'int32')));
+  const counts = await opsOf('cross entropy', (a) => [tf.grad(loss)(a)]);
+  const gradient = 'cross_entropy_gradient_1024x1_1024x256_1024x1';
+  assert.deepEqual([counts.get(gradient), counts.get('TensorScatterSub')], [1, undefined]);
+});
 
 const FORWARD = 'gelu_1024x256';
 const BACKWARD = 'gelu_gradient_1024x256_1024x256';

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import type { HostTensor } from '../../src/engine/native/tensor.ts';
 import { gather } from '../../src/engine/ops/gather.ts';
-import { kthLargest } from '../../src/engine/ops/reductions.ts';
+import { kthLargest, sumOfRows } from '../../src/engine/ops/reductions.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, type Tensor4D, tf } from '../../src/engine/tfjs/tf.ts';
 import { convolution, scaledConvolution, upConvolution } from '../../src/nn/convolution.ts';
@@ -57,6 +57,10 @@ differentiable('clipByValue', [x_23], (a) => tf.clipByValue(a!, -0.5, 0.5));
 // Recorded with another op than the eager one.
 plain('kthLargest, with ties', [floats([2, 5], [3, -1, 3, 0, 7, -2, -2, -2, -2, 5])], (a) =>
   [1, 2, 3, 5].map((k) => kthLargest(a as Tensor2D, k)),
+);
+// Of many channels, which are a product when recorded, and of few.
+plain('sumOfRows', [normals([320, 264], 'wide'), normals([320, 24], 'narrow')], (...inputs) =>
+  inputs.map((x) => sumOfRows(x as Tensor2D)),
 );
 const TALL = 'products of tall matrices, rows of whole pages among them';
 plain(

@@ -7,6 +7,7 @@ import { processorFlags } from '../../src/engine/native/processor.ts';
 import type { HostTensor } from '../../src/engine/native/tensor.ts';
 import { gather } from '../../src/engine/ops/gather.ts';
 import { foldIn, randomNormal } from '../../src/engine/ops/random.ts';
+import { sumOfRows } from '../../src/engine/ops/reductions.ts';
 import type { CompileOptions } from '../../src/engine/session/compiled.ts';
 import type { OpTime } from '../../src/engine/session/op-times.ts';
 import { Runtime } from '../../src/engine/session/runtime.ts';
@@ -86,6 +87,14 @@ describe('lower precision', () => {
       const [product, elementwise] = await runRecorded(runtime, 'rounding', body, [one, fine], { precision });
       assert.equal(product!.data[0], 1);
       assert.equal(elementwise!.data[0], 1 + step / 4);
+    });
+
+    test(`${precision}: sums of rows are those of float32`, async () => {
+      const rows = normals([64, 256], 'rows');
+      const sum = (x: Tensor): Tensor => sumOfRows(x as Tensor2D);
+      const [expected] = await runRecorded(runtime, 'sums', sum, [rows]);
+      const [actual] = await runRecorded(runtime, `sums beside ${precision}`, sum, [rows], { precision });
+      assert.equal(difference(actual!, expected!), 0);
     });
 
     test(`${precision}: a product inside inFloat32 and its gradients equal those of float32`, async () => {

@@ -23,7 +23,7 @@ type Elementwise = (...inputs: Tensor[]) => Tensor[];
  * Results can differ from those of f's ops in their last bits.
  * @param name of f; the same name and shapes always have the same f
  * @param inputs float32
- * @param f of elementwise ops
+ * @param f of elementwise ops, and of sums of a few entries along an axis that is not the last one
  */
 export function fused(name: string, inputs: readonly Tensor[], f: Elementwise): Tensor[] {
   if (!fuses(inputs)) return f(...inputs);

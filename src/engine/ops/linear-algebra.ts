@@ -9,6 +9,7 @@ import { type Tensor, type Tensor2D, tf } from '../tfjs/tf.ts';
 import { frozenVariable, multipliesOnCpu, releasesFrozen } from '../tfjs/trace.ts';
 import { withGradient } from './gradient.ts';
 import { packedProduct } from './packed-weights.ts';
+import { sumOfRows } from './reductions.ts';
 
 /**
  * x W + b, or x W without b. Faster where W is frozen (`CompileOptions.frozen`).
@@ -27,8 +28,6 @@ export function affine(x_MC: Tensor2D, weight_CO: Tensor, bias_O?: Tensor): Tens
 }
 
 const BIAS = [typeAttr('T', DT.float32), stringAttr('data_format', 'NHWC')];
-
-const biasGradient = (dy: Tensor): Tensor => executeOp('BiasAddGrad', BIAS, [dy]);
 
 /** Products of 16 bits keep their bias in float32, GPUs have the fused op for some types only, and blocks are cut. */
 const fusesBias = (): boolean => multipliesOnCpu() && rowsOfBlock() === undefined;
@@ -50,7 +49,7 @@ function fusedAffine(x_MC: Tensor2D, weight_CO: Tensor2D, bias_O: Tensor): Tenso
         gradFunc: (dy, [x, weight]) => [
           tf.matMul(dy as Tensor2D, weight as Tensor2D, false, true),
           tf.matMul(x as Tensor2D, dy as Tensor2D, true, false),
-          biasGradient(dy),
+          sumOfRows(dy as Tensor2D),
         ],
       };
     },
@@ -68,7 +67,11 @@ export function addBias<T extends Tensor>(x: T, bias_O: Tensor): T {
   return withGradient(
     (_save, ...inputs) => ({
       value: executeOp('BiasAdd', BIAS, inputs),
-      gradFunc: (dy) => [dy, biasGradient(dy)],
+      // oneDNN makes the sum part of a convolution's gradient, and it is for products that sums of rows are faster.
+      gradFunc: (dy) => [
+        dy,
+        dy.rank === 2 ? sumOfRows(dy as Tensor2D) : executeOp('BiasAddGrad', BIAS, [dy]),
+      ],
     }),
     x,
     bias_O,

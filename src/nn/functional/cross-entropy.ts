@@ -3,6 +3,7 @@
 
 import { typeAttr } from '../../engine/graph/attributes.ts';
 import { DT } from '../../engine/native/dtype.ts';
+import { fused, fuses } from '../../engine/ops/fused.ts';
 import { withGradient } from '../../engine/ops/gradient.ts';
 import { executeOp } from '../../engine/tfjs/execute.ts';
 import { type Tensor, type Tensor1D, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
@@ -26,7 +27,7 @@ export function sparseCrossEntropy(logits_NV: Tensor2D, labels_N: Tensor1D): Ten
         value: tf.sub(logSum, tf.gatherND(logits as Tensor, entries_N2)),
         // Integers have no gradient; tfjs wants a tensor of their shape all the same.
         gradFunc: (dy, [p, entries]) => [
-          subtractedAt(tf.mul(p as Tensor, tf.expandDims(dy, -1)), entries as Tensor, dy),
+          logitsGradient(dy, p as Tensor, entries as Tensor),
           tf.zeros(labels_N.shape, 'int32'),
         ],
       };
@@ -34,6 +35,17 @@ export function sparseCrossEntropy(logits_NV: Tensor2D, labels_N: Tensor1D): Ten
     logits_NV,
     labels_N,
   );
+}
+
+/** dy (p − 1) at the entries of the labels, dy p elsewhere. */
+function logitsGradient(dy_N: Tensor, p_NV: Tensor, entries_N2: Tensor): Tensor {
+  const dy_N1 = tf.expandDims(dy_N, -1);
+  if (!fuses([p_NV])) return subtractedAt(tf.mul(p_NV, dy_N1), entries_N2, dy_N);
+  const labels_N1 = tf.cast(tf.slice(entries_N2, [0, 1], [-1, 1]), 'float32');
+  return fused('cross_entropy_gradient', [dy_N1, p_NV, labels_N1], (dy, p, labels) => {
+    const isLabel = tf.equal(labels as Tensor, tf.range(0, p_NV.shape[1] as number));
+    return [(p as Tensor).sub(tf.cast(isLabel, 'float32')).mul(dy as Tensor)];
+  })[0] as Tensor;
 }
 
 /** x minus `values` at these entries of it; x's memory is used where nothing else reads x. */

@@ -3,8 +3,9 @@
 //   D channels
 
 import { inFloat32 } from '../../engine/graph/precision.ts';
-import { fused } from '../../engine/ops/fused.ts';
+import { fused, fuses } from '../../engine/ops/fused.ts';
 import { isDifferentiating, withGradient } from '../../engine/ops/gradient.ts';
+import { sumOfRows } from '../../engine/ops/reductions.ts';
 import { rowsOfBlock } from '../../engine/tfjs/row-blocks.ts';
 import { type Tensor, type Tensor2D, tf } from '../../engine/tfjs/tf.ts';
 
@@ -21,8 +22,7 @@ export function affineLayerNorm(x: Tensor, gain: Tensor, bias: Tensor, epsilon: 
       const [own, scale, offset] = inputs as [Tensor, Tensor, Tensor];
       const call = isDifferentiating() ? fusedOne : one;
       const mean = own.mean(-1, true);
-      const squares = call('norm_squares', [own, mean], squaredDeviations);
-      const inverse = squares.mean(-1, true).add(epsilon).rsqrt();
+      const inverse = varianceOf(own, mean).add(epsilon).rsqrt();
       save([own, mean, inverse, scale]);
       return {
         value: call('norm', [own, mean, inverse, scale, offset], affine),
@@ -44,6 +44,22 @@ const elementwise = (f: (...inputs: [Tensor, Tensor, Tensor, Tensor, Tensor, Ten
   f as Elementwise;
 
 const squaredDeviations = elementwise((x, mean) => x.sub(mean).square());
+
+/** Groups of a row's channels that XLA sums: it vectorizes sums along an axis that is not the last one alone. */
+const GROUPS = 8;
+
+/** The mean square of the deviations of each row. */
+function varianceOf(x: Tensor, mean: Tensor): Tensor {
+  const width = x.shape.at(-1) as number;
+  if (!isDifferentiating() || !fuses([x]) || width % GROUPS > 0)
+    return squaredDeviations(x, mean).mean(-1, true);
+  const inGroups = [...x.shape.slice(0, -1), GROUPS, width / GROUPS];
+  const [sums] = fused('norm_squares', [x, mean], (...own) => [
+    tf.sum(tf.reshape(squaredDeviations(...own), inGroups), -2),
+  ]) as [Tensor];
+  return sums.sum(-1, true).div(width);
+}
+
 const affine = elementwise((x, mean, inverse, gain, bias) => x.sub(mean).mul(inverse).mul(gain).add(bias));
 const along = elementwise((dy, x, mean, inverse) => dy.mul(x.sub(mean).mul(inverse)));
 const ofInput = elementwise((dy, gain, meanOfDy, meanAlong, x, mean, inverse) =>
@@ -63,7 +79,7 @@ function gradients(dy: Tensor, [x, mean, inverse, gain]: [Tensor, Tensor, Tensor
       mean.shape,
     );
   const terms = [dy, gain, meanOf(dy), meanOf(dyAlong), x, mean, inverse];
-  return [fusedOne('norm_gradient', terms, ofInput), tf.sum(rows(dyAlong), 0), tf.sum(rows(dy), 0)];
+  return [fusedOne('norm_gradient', terms, ofInput), sumOfRows(rows(dyAlong)), sumOfRows(rows(dy))];
 }
 
 /**
