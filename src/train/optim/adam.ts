@@ -30,6 +30,8 @@ interface Rates
   extends Pick<AdamStep, 'learningRate' | 'beta1' | 'beta2' | 'beta1Power' | 'beta2Power' | 'epsilon'> {
   readonly momentum: Scalar;
   readonly weightDecay: Scalar | undefined;
+  /** 1 − weightDecay. */
+  readonly decayFactor: Scalar | undefined;
 }
 
 /** The gradient of the unscaled loss; 0 where it overflowed. */
@@ -112,9 +114,9 @@ export class Adam {
     const updates = this.#applyMuon(clipped, (name) => ratesOf(unscaling?.(name)));
     for (const [name, entry] of this.#entries) {
       if (updates.has(name)) continue;
-      const { weightDecay, momentum: _, ...rates } = ratesOf(unscaling?.(name));
+      const { decayFactor, weightDecay: _, momentum: __, ...rates } = ratesOf(unscaling?.(name));
       const update = applyAdam({
-        ...this.#updated(name, entry.spec.decay ? weightDecay : undefined),
+        ...this.#updated(name, entry.spec.decay ? decayFactor : undefined),
         firstMoment: this.#moment('m', name),
         secondMoment: this.#moment('v', name),
         gradient: clipped(name),
@@ -151,13 +153,13 @@ export class Adam {
   }
 
   /** The variable that Adam updates, and the decay that comes before: the weight, or this replica's slice of it. */
-  #updated(name: string, decay: Scalar | undefined): Pick<AdamStep, 'variable' | 'after'> {
+  #updated(name: string, decayFactor: Scalar | undefined): Pick<AdamStep, 'variable' | 'after'> {
     const { variable } = this.#entries.get(name) as WeightEntry;
     if (!this.#slices)
-      return { variable, after: decay ? [variable.subtract(variable.read().mul(decay))] : [] };
+      return { variable, after: decayFactor ? [variable.assign(variable.read().mul(decayFactor))] : [] };
     const slice = this.#slices.variable(name);
     const own = ownSlice(variable.read());
-    return { variable: slice, after: [slice.assign(decay ? own.sub(own.mul(decay)) : own)] };
+    return { variable: slice, after: [slice.assign(decayFactor ? own.mul(decayFactor) : own)] };
   }
 
   /** Gives each replica the weights of which all have updated their slices; returns the update ops of the weights. */
@@ -182,10 +184,12 @@ export class Adam {
     const ifApplied = (value: number | Scalar, otherwise: number): Scalar =>
       tf.where(isApplied, value, otherwise) as Scalar;
     const rate = ifApplied(learningRate, 0);
+    const decay = weightDecay > 0 ? (rate.mul(weightDecay) as Scalar) : undefined;
     const beta2Power = tf.pow(tf.scalar(beta2), made) as Scalar;
     return {
       learningRate: rate,
-      weightDecay: weightDecay > 0 ? (rate.mul(weightDecay) as Scalar) : undefined,
+      weightDecay: decay,
+      decayFactor: decay && (tf.sub(1, decay) as Scalar),
       momentum: ifApplied(this.#muon.momentum, 1),
       beta1: ifApplied(beta1, 1),
       beta2: ifApplied(beta2, 1),
