@@ -60,7 +60,7 @@ plain('kthLargest, with ties', [floats([2, 5], [3, -1, 3, 0, 7, -2, -2, -2, -2, 
 );
 // Of many channels, which are a product when recorded, and of few.
 plain('sumOfRows', [normals([320, 264], 'wide'), normals([320, 24], 'narrow')], (...inputs) =>
-  inputs.map((x) => sumOfRows(x as Tensor2D)),
+  inputs.map((x) => sumOfRows(x)),
 );
 const TALL = 'products of tall matrices, rows of whole pages among them';
 plain(

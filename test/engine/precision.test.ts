@@ -91,7 +91,7 @@ describe('lower precision', () => {
 
     test(`${precision}: sums of rows are those of float32`, async () => {
       const rows = normals([64, 256], 'rows');
-      const sum = (x: Tensor): Tensor => sumOfRows(x as Tensor2D);
+      const sum = (x: Tensor): Tensor => sumOfRows(x);
       const [expected] = await runRecorded(runtime, 'sums', sum, [rows]);
       const [actual] = await runRecorded(runtime, `sums beside ${precision}`, sum, [rows], { precision });
       assert.equal(difference(actual!, expected!), 0);

@@ -27,8 +27,6 @@ export function affine(x_MC: Tensor2D, weight_CO: Tensor, bias_O?: Tensor): Tens
   return bias_O ? addBias(product, bias_O) : product;
 }
 
-const BIAS = [typeAttr('T', DT.float32), stringAttr('data_format', 'NHWC')];
-
 /** Products of 16 bits keep their bias in float32, GPUs have the fused op for some types only, and blocks are cut. */
 const fusesBias = (): boolean => multipliesOnCpu() && rowsOfBlock() === undefined;
 
@@ -49,7 +47,7 @@ function fusedAffine(x_MC: Tensor2D, weight_CO: Tensor2D, bias_O: Tensor): Tenso
         gradFunc: (dy, [x, weight]) => [
           tf.matMul(dy as Tensor2D, weight as Tensor2D, false, true),
           tf.matMul(x as Tensor2D, dy as Tensor2D, true, false),
-          sumOfRows(dy as Tensor2D),
+          sumOfRows(dy),
         ],
       };
     },
@@ -66,12 +64,8 @@ function fusedAffine(x_MC: Tensor2D, weight_CO: Tensor2D, bias_O: Tensor): Tenso
 export function addBias<T extends Tensor>(x: T, bias_O: Tensor): T {
   return withGradient(
     (_save, ...inputs) => ({
-      value: executeOp('BiasAdd', BIAS, inputs),
-      // oneDNN makes the sum part of a convolution's gradient, and it is for products that sums of rows are faster.
-      gradFunc: (dy) => [
-        dy,
-        dy.rank === 2 ? sumOfRows(dy as Tensor2D) : executeOp('BiasAddGrad', BIAS, [dy]),
-      ],
+      value: executeOp('BiasAdd', [typeAttr('T', DT.float32), stringAttr('data_format', 'NHWC')], inputs),
+      gradFunc: (dy) => [dy, sumOfRows(dy)],
     }),
     x,
     bias_O,

@@ -1,5 +1,5 @@
 // Reductions that TensorFlow has as single ops. None has a gradient.
-//   B or M rows, V entries of a row, N ids, C channels
+//   B rows, V entries of a row, N ids, C channels
 
 import { boolAttr, stringAttr, typeAttr } from '../graph/attributes.ts';
 import { inFloat32 } from '../graph/precision.ts';
@@ -31,18 +31,19 @@ export const histogram = (ids_N: Tensor1D, count: number): Tensor1D =>
 const WIDE = 256;
 
 /**
- * The sum of all rows, [C]. Of many channels on CPUs as a product with ones, in half the time (docs/LOG.md).
- * @param x_MC float32
+ * The sum over all axes but the last, [C]. Of wide matrices on CPUs as a product with ones, in half the time; after a
+ * convolution oneDNN makes it part of the kernel's gradient (docs/LOG.md).
+ * @param x […, C], float32
  */
-export function sumOfRows(x_MC: Tensor2D): Tensor1D {
-  const [rows, channels] = x_MC.shape;
-  if (isBuildingForCpu() && channels >= WIDE)
+export function sumOfRows(x: Tensor): Tensor1D {
+  const [rows, channels] = x.shape as [number, number];
+  if (isBuildingForCpu() && x.rank === 2 && channels >= WIDE)
     return tf.reshape(
-      inFloat32(() => tf.matMul(tf.ones([1, rows]), x_MC)),
+      inFloat32(() => tf.matMul(tf.ones([1, rows]), x as Tensor2D)),
       [channels],
     );
   const attributes = [typeAttr('T', DT.float32), stringAttr('data_format', 'NHWC')];
-  return executeOp('BiasAddGrad', attributes, [x_MC]) as Tensor1D;
+  return executeOp('BiasAddGrad', attributes, [x]) as Tensor1D;
 }
 
 /** Σ x², a scalar, in one pass over x. */

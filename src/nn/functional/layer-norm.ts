@@ -20,12 +20,12 @@ export function affineLayerNorm(x: Tensor, gain: Tensor, bias: Tensor, epsilon: 
   return withGradient(
     (save, ...inputs) => {
       const [own, scale, offset] = inputs as [Tensor, Tensor, Tensor];
-      const call = isDifferentiating() ? fusedOne : one;
       const mean = own.mean(-1, true);
       const inverse = varianceOf(own, mean).add(epsilon).rsqrt();
       save([own, mean, inverse, scale]);
+      const terms = [own, mean, inverse, scale, offset];
       return {
-        value: call('norm', [own, mean, inverse, scale, offset], affine),
+        value: isDifferentiating() ? fusedOne('norm', terms, affine) : affine(...terms),
         gradFunc: (dy, saved) => gradients(dy, saved as [Tensor, Tensor, Tensor, Tensor]),
       };
     },
@@ -37,8 +37,8 @@ export function affineLayerNorm(x: Tensor, gain: Tensor, bias: Tensor, epsilon: 
 
 type Elementwise = (...inputs: Tensor[]) => Tensor;
 
-const one = (_name: string, inputs: readonly Tensor[], f: Elementwise): Tensor => f(...inputs);
-const fusedOne: typeof one = (name, inputs, f) => fused(name, inputs, (...own) => [f(...own)])[0] as Tensor;
+const fusedOne = (name: string, inputs: readonly Tensor[], f: Elementwise): Tensor =>
+  fused(name, inputs, (...own) => [f(...own)])[0] as Tensor;
 
 const elementwise = (f: (...inputs: [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]) => Tensor) =>
   f as Elementwise;
