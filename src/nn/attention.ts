@@ -3,6 +3,7 @@
 //   prefix, K cached positions attended to
 
 import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '../engine/tfjs/tf.ts';
+import { attend } from './attend.ts';
 import { type AttentionPattern, attendStream, type Heads } from './attention-pattern.ts';
 import { linear, linearSpec } from './linear.ts';
 import type { Parameters } from './parameters.ts';
@@ -86,6 +87,29 @@ export function attention(
   pattern: AttentionPattern,
 ): Tensor3D {
   return mergeHeads(output, attendStream(splitHeads(qkv, options), pattern, options.sharpness));
+}
+
+/** One position of a stream, which may differ from row to row: [B, N, C] → [B, 1, C]. */
+export type Position = (x_BNC: Tensor3D) => Tensor3D;
+
+/**
+ * `attention` of one position, to all of them: [B, 1, D].
+ * @param mask_B11N added to its scores
+ */
+export function attentionAt(
+  position: Position,
+  output: AttentionParameters['output'],
+  qkv: Tensor3D,
+  options: HeadOptions,
+  mask_B11N?: Tensor,
+): Tensor3D {
+  const { queries_BANd } = splitHeads(position(qkv), options);
+  const { keys_BANd: keys, values_BANd: values } = splitHeads(qkv, options);
+  const { sharpness } = options;
+  return mergeHeads(
+    output,
+    attend(queries_BANd, { keys, values }, { mask: mask_B11N, sharpness }) as Tensor4D,
+  );
 }
 
 /** The KV cache of a layer, as a new position sees it. */

@@ -9,9 +9,11 @@ import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '..
 import {
   type AttendedRows,
   attention,
+  attentionAt,
   attentionStep,
   type KeyValues,
   type LayerCacheView,
+  type Position,
   splitHeads,
 } from './attention.ts';
 import type { StreamLayout } from './attention-kinds.ts';
@@ -197,6 +199,25 @@ export function block(
   const y_BND = tf.add(x_BND, attended.update) as Tensor3D;
   const fed = feedForwardBranch(p, y_BND, options);
   return { x_BND: tf.add(y_BND, fed.update), cache: { ...attended.cache, ...fed.cache } };
+}
+
+/**
+ * `block` of one position: [B, 1, D]. Of the others it takes keys and values only, a quarter of the work.
+ * @param mask_B11N added to the scores of the position
+ */
+export function blockAt(
+  position: Position,
+  p: BlockParameters,
+  x_BND: Tensor3D,
+  options: StreamOptions,
+  mask_B11N?: Tensor,
+): Tensor3D {
+  const { qkv, output } = p.attention;
+  const projected = linear(qkv, normalize(p.attention_norm, x_BND, options)) as Tensor3D;
+  const attended = attentionAt(position, output, projected, options, mask_B11N);
+  const update = finishBranch(p.attention_end_norm, p.attention_scale, attended);
+  const y_B1D = tf.add(position(x_BND), update) as Tensor3D;
+  return tf.add(y_B1D, feedForwardBranch(p, y_B1D, options).update);
 }
 
 /** The KV cache of a layer, as one new position sees it. */

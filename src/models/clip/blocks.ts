@@ -3,9 +3,11 @@
 
 import type { ClipImageConfig, ClipModelConfig, ClipTextConfig } from '../../config/clip.ts';
 import type { Recompute } from '../../config/fields.ts';
-import type { Tensor, Tensor3D } from '../../engine/tfjs/tf.ts';
+import { inPart } from '../../engine/graph/origin.ts';
+import { type Tensor, type Tensor2D, type Tensor3D, tf } from '../../engine/tfjs/tf.ts';
+import type { Position } from '../../nn/attention.ts';
 import { wholePattern } from '../../nn/attention-pattern.ts';
-import { type BlockSpec, blockSpec, EXPANSION } from '../../nn/block-spec.ts';
+import { type BlockParameters, type BlockSpec, blockSpec, EXPANSION } from '../../nn/block-spec.ts';
 import type { Activation } from '../../nn/functional/activation.ts';
 import { gelu, geluTanh, quickGelu } from '../../nn/functional/gelu.ts';
 import { layerNormSpec } from '../../nn/layer-norm.ts';
@@ -13,7 +15,7 @@ import { layerScaleInit } from '../../nn/layer-scale.ts';
 import { linearSpec } from '../../nn/linear.ts';
 import { constant, normal, type Parameters } from '../../nn/parameters.ts';
 import { residualStream } from '../../nn/residual-stream.ts';
-import type { StackOptions } from '../../nn/transformer.ts';
+import { blockAt, type StackOptions } from '../../nn/transformer.ts';
 
 export type BlocksSpec = { readonly [block: `block_${number}`]: BlockSpec };
 
@@ -83,17 +85,35 @@ export interface TowerOptions extends StackOptions {
 }
 
 /** x_BND through the blocks of a tower. */
-export function runBlocks(
-  blocks: Parameters<BlocksSpec>,
+export const runBlocks = (blocks: Parameters<BlocksSpec>, x_BND: Tensor3D, options: TowerOptions): Tensor3D =>
+  runAll(Object.values(blocks), x_BND, options);
+
+function runAll(
+  blocks: readonly BlockParameters[],
   x_BND: Tensor3D,
   { mask, recompute = 'light', ...options }: TowerOptions,
 ): Tensor3D {
-  const all = Object.values(blocks);
   const layer = { ...options, pattern: wholePattern(x_BND.shape[1], mask) };
-  return residualStream(
-    all,
-    x_BND,
-    all.map(() => layer),
-    recompute,
-  ).x_BND;
+  const layers = blocks.map(() => layer);
+  return residualStream(blocks, x_BND, layers, recompute).x_BND;
+}
+
+/**
+ * `runBlocks` at one position, the only one that the last block computes: [B, D].
+ * @param mask_B11N the mask of that position
+ */
+export function runBlocksAt(
+  position: Position,
+  blocks: Parameters<BlocksSpec>,
+  x_BND: Tensor3D,
+  options: TowerOptions,
+  mask_B11N?: Tensor,
+): Tensor2D {
+  const all = Object.values(blocks);
+  const last = all.pop() as BlockParameters;
+  const { mask: _, recompute: __, ...shared } = options;
+  const layer = { ...shared, keepsActivations: true, pattern: wholePattern(1, undefined) };
+  const input_BND = runAll(all, x_BND, options);
+  const y_B1D = inPart(`layer ${all.length + 1}`, () => blockAt(position, last, input_BND, layer, mask_B11N));
+  return tf.squeeze(y_B1D, [1]);
 }

@@ -9,6 +9,7 @@ import type { ClipImageConfig, ClipModelConfig, ClipTextConfig } from '../../con
 import type { Recompute } from '../../config/fields.ts';
 import { gather } from '../../engine/ops/gather.ts';
 import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
+import type { Position } from '../../nn/attention.ts';
 import { causalMask, MASKED } from '../../nn/attention-mask.ts';
 import type { BatchStatistics } from '../../nn/batch-norm.ts';
 import { type LayerNormSpec, layerNorm, layerNormSpec } from '../../nn/layer-norm.ts';
@@ -20,6 +21,7 @@ import {
   dallePytorchBlockSpec,
   openaiBlockSpec,
   runBlocks,
+  runBlocksAt,
 } from './blocks.ts';
 import { patchesOnASide } from './config.ts';
 import { type ProjectionSpec, project, projectionSpec } from './projection.ts';
@@ -153,21 +155,29 @@ function openaiText(
   const input_BTD = tf.add(gather(p.embedding, text_BT), p.position) as Tensor3D;
   const activation = activationOf(config, config.text);
   const mask = causal ? causalMask(length) : undefined;
-  const x_BTD = runBlocks(p.blocks, input_BTD, { heads, normEpsilon, activation, mask, recompute });
-  const feature_BD = pool === 'last' ? lastPosition(x_BTD) : endPosition(x_BTD, mask_BT);
+  const options = { heads, normEpsilon, activation, mask, recompute };
+  const isLast = pool === 'last';
+  const position = isLast ? lastPosition : endPosition(mask_BT);
+  // The last position comes after all others, the end token before the padding.
+  const positionMask = causal && !isLast ? paddingMask(mask_BT) : undefined;
+  const feature_BD = runBlocksAt(position, p.blocks, input_BTD, options, positionMask);
   return project(p, layerNorm(p.norm, feature_BD, normEpsilon));
 }
 
-/** x_BTD at the last position, padding or not: [B, D]. */
-function lastPosition(x_BTD: Tensor3D): Tensor2D {
-  const [batch, length, width] = x_BTD.shape;
-  return tf.reshape(tf.slice(x_BTD, [0, length - 1, 0], [batch, 1, width]), [batch, width]);
+/** The last position, padding or not. */
+const lastPosition: Position = (x_BTC) => tf.slice(x_BTC, [0, x_BTC.shape[1] - 1, 0], [-1, 1, -1]);
+
+/** The position of a text's last token, which is its end token. */
+function endPosition(mask_BT: Tensor2D): Position {
+  const end_B = tf.cast(tf.sub(tf.sum(mask_BT, 1), 1), 'int32');
+  const isEnd_BT1 = tf.expandDims(tf.oneHot(end_B, mask_BT.shape[1]), 2);
+  return (x_BTC) => tf.sum(tf.mul(x_BTC, isEnd_BT1), 1, true);
 }
 
-/** x_BTD at the last token of the text, which is its end token: [B, D]. */
-function endPosition(x_BTD: Tensor3D, mask_BT: Tensor2D): Tensor2D {
-  const end_B = tf.cast(tf.sub(tf.sum(mask_BT, 1), 1), 'int32');
-  return tf.sum(tf.mul(x_BTD, tf.expandDims(tf.oneHot(end_B, x_BTD.shape[1]), 2)), 1);
+/** Takes padding off scores: [B, 1, 1, T]. */
+function paddingMask(mask_BT: Tensor2D): Tensor {
+  const [batch, length] = mask_BT.shape;
+  return tf.reshape(tf.mul(tf.sub(1, mask_BT), MASKED), [batch, 1, 1, length]);
 }
 
 function dallePytorchText(
@@ -177,10 +187,8 @@ function dallePytorchText(
   { text }: ClipModelConfig,
   recompute: Recompute | undefined,
 ): Tensor2D {
-  const [batch, length] = mask_BT.shape;
-  const mask_B11T = tf.reshape(tf.mul(tf.sub(1, mask_BT), MASKED), [batch, 1, 1, length]);
   const input_BTD = tf.add(gather(p.embedding, text_BT), p.position) as Tensor3D;
-  const options = { heads: text.heads, gated: true, mask: mask_B11T, recompute };
+  const options = { heads: text.heads, gated: true, mask: paddingMask(mask_BT), recompute };
   const x_BTD = runBlocks(p.lucid_blocks, input_BTD, options);
   const sum_BD = tf.sum(tf.mul(x_BTD, tf.expandDims(mask_BT, 2)), 1);
   return linear({ weight: p.projection }, tf.div(sum_BD, tf.sum(mask_BT, 1, true))) as Tensor2D;

@@ -6,6 +6,7 @@
 import type { ClipImageConfig, ClipModelConfig } from '../../config/clip.ts';
 import type { Recompute } from '../../config/fields.ts';
 import { type Tensor, type Tensor2D, type Tensor3D, type Tensor4D, tf } from '../../engine/tfjs/tf.ts';
+import type { Position } from '../../nn/attention.ts';
 import { type LayerNormSpec, layerNorm, layerNormSpec } from '../../nn/layer-norm.ts';
 import { type LinearSpec, linear, linearSpec } from '../../nn/linear.ts';
 import {
@@ -17,7 +18,14 @@ import {
   uniform,
 } from '../../nn/parameters.ts';
 import { attentionPool, type PoolProjections } from './attention-pool.ts';
-import { activationOf, type BlocksSpec, hiddenWidth, openaiBlockSpec, runBlocks } from './blocks.ts';
+import {
+  activationOf,
+  type BlocksSpec,
+  hiddenWidth,
+  openaiBlockSpec,
+  runBlocks,
+  runBlocksAt,
+} from './blocks.ts';
 import { patchesOnASide } from './config.ts';
 import { type ProjectionSpec, project, projectionSpec } from './projection.ts';
 
@@ -101,24 +109,22 @@ export function vit(
   const input_BND = tf.add(positions_BND, p.position);
   const normalized_BND = p.input_norm ? layerNorm(p.input_norm, input_BND, normEpsilon) : input_BND;
   const options = { heads, normEpsilon, activation: activationOf(config, image), recompute };
-  const x_BND = runBlocks(p.blocks, normalized_BND as Tensor3D, options);
   const norm = (h: Tensor): Tensor => layerNorm(p.norm, h, normEpsilon);
+  if (image.pool === 'class')
+    return project(p, norm(runBlocksAt(classToken, p.blocks, normalized_BND as Tensor3D, options)));
+  const x_BND = runBlocks(p.blocks, normalized_BND as Tensor3D, options);
   if (p.map) return project(p, mapPool(p.map, norm(x_BND), config));
-  const feature_BD = image.normBeforePool
-    ? poolPatches(norm(x_BND) as Tensor3D, image)
-    : norm(poolPatches(x_BND, image));
-  return project(p, feature_BD);
+  return project(p, image.normBeforePool ? meanOfPatches(norm(x_BND)) : norm(meanOfPatches(x_BND)));
 }
 
 /** x_D for each image: [B, 1, D]. */
 const repeated = (x_D: Tensor, batch: number): Tensor3D => tf.add(tf.zeros([batch, 1, 1]), x_D) as Tensor3D;
 
-/** The class token of x_BND, or the mean of the patches: [B, D]. */
-function poolPatches(x_BND: Tensor3D, { pool, width }: ClipImageConfig): Tensor2D {
-  const [batch, positions] = x_BND.shape;
-  if (pool === 'mean') return tf.mean(tf.slice(x_BND, [0, 1, 0], [batch, positions - 1, width]), 1);
-  return tf.reshape(tf.slice(x_BND, [0, 0, 0], [batch, 1, width]), [batch, width]);
-}
+/** The position of the class token. */
+const classToken: Position = (x_BNC) => tf.slice(x_BNC, [0, 0, 0], [-1, 1, -1]);
+
+/** The mean of x_BND without the class token: [B, D]. */
+const meanOfPatches = (x_BND: Tensor): Tensor2D => tf.mean(tf.slice(x_BND, [0, 1, 0], [-1, -1, -1]), 1);
 
 /** Multihead attention pooling of x_BND by the learned probe, and a feed-forward layer beside it: [B, D]. */
 function mapPool(p: Parameters<MapSpec>, x_BND: Tensor, config: ClipModelConfig): Tensor2D {

@@ -90,33 +90,47 @@ export function dvaeSpec(config: OpenaiDvaeConfig): DvaeSpec {
   };
 }
 
-function block(p: Parameters<BlockSpec>, x_BHWC: Tensor4D, gain: number): Tensor4D {
+const unchanged = (x: Tensor4D): Tensor4D => x;
+
+/**
+ * @param enlarge enlarges what the block is given, by repeating pixels. Here it comes after `conv_1`, its ReLU and
+ * `id_path`, which treat each pixel by itself where it is used: the same values for a quarter of their work.
+ */
+function block(p: Parameters<BlockSpec>, x_BHWC: Tensor4D, gain: number, enlarge = unchanged): Tensor4D {
   const { conv_1, conv_2, conv_3, conv_4 } = p.res_path;
-  const hidden = [conv_1, conv_2, conv_3].reduce((x, conv) => convolution(conv, tf.relu(x)), x_BHWC);
-  const residual = scaledConvolution(conv_4, tf.relu(hidden), gain);
-  return tf.add('id_path' in p ? convolution(p.id_path, x_BHWC) : x_BHWC, residual);
+  const first = enlarge(tf.relu(convolution(conv_1, tf.relu(x_BHWC))));
+  const hidden = [conv_2, conv_3].reduce((x, conv) => tf.relu(convolution(conv, x)), first);
+  const residual = scaledConvolution(conv_4, hidden, gain);
+  return tf.add(enlarge('id_path' in p ? convolution(p.id_path, x_BHWC) : x_BHWC), residual);
 }
 
-/** The blocks of every group, with `resize` between groups. */
+/** The blocks of every group; `resizing` is the first of each group after the first. */
 function groups(
   p: CoderParameters,
   x_BHWC: Tensor4D,
   config: OpenaiDvaeConfig,
-  resize: (x: Tensor4D) => Tensor4D,
+  resizing: typeof block,
 ): Tensor4D {
   const gain = postGain(config);
   let x = x_BHWC;
   for (let group = 1; group <= config.groups; group++) {
-    if (group > 1) x = resize(x);
-    for (const parameters of Object.values(p[`group_${group}`]!)) x = block(parameters, x, gain);
+    const [first, ...rest] = Object.values(p[`group_${group}`]!);
+    x = (group > 1 ? resizing : block)(first!, x, gain);
+    for (const parameters of rest) x = block(parameters, x, gain);
   }
   return x;
 }
 
+/** A block of a quarter of the pixels. */
+const pooledBlock: typeof block = (p, x_BHWC, gain) => block(p, tf.maxPool(x_BHWC, 2, 2, 'valid'), gain);
+
+/** A block of four times the pixels. */
+const upsampledBlock: typeof block = (p, x_BHWC, gain) => block(p, x_BHWC, gain, upsample2x);
+
 /** Mapped pixels (see pixels.ts), BHW3 → input features of the encoder's last convolution, BGGC. */
 export function encoderFeatures(p: CoderParameters, x_BHW3: Tensor4D, config: OpenaiDvaeConfig): Tensor4D {
   const x_BHWC = convolution(p.input, x_BHW3);
-  return tf.relu(groups(p, x_BHWC, config, (h) => tf.maxPool(h, 2, 2, 'valid')));
+  return tf.relu(groups(p, x_BHWC, config, pooledBlock));
 }
 
 /**
@@ -130,7 +144,7 @@ export function encode(p: CoderParameters, x_BHW3: Tensor4D, config: OpenaiDvaeC
 
 /** Output of the decoder's first convolution, BGGC → μ, then ln b, of the logit-Laplace distribution, BHW6. */
 export function decodeFeatures(p: CoderParameters, x_BGGC: Tensor4D, config: OpenaiDvaeConfig): Tensor4D {
-  return convolution(p.output, tf.relu(groups(p, x_BGGC, config, upsample2x)));
+  return convolution(p.output, tf.relu(groups(p, x_BGGC, config, upsampledBlock)));
 }
 
 /** Relaxed codes, z_BGGV → statistics of the logit-Laplace distribution, BHW6. */
