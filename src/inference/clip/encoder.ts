@@ -4,7 +4,7 @@ import type { ClipModelConfig } from '../../config/clip.ts';
 import type { Runtime } from '../../engine/session/runtime.ts';
 import type { Tensor, Tensor2D } from '../../engine/tfjs/tf.ts';
 import { type ClipSpec, encodeImage, encodeText, normalizePixels } from '../../models/clip/model.ts';
-import { textBatch } from '../../models/clip/text.ts';
+import { positionsToRead, textBatch } from '../../models/clip/text.ts';
 import type { Parameters } from '../../nn/parameters.ts';
 import { paddedBatch, runInBatches } from '../batched.ts';
 
@@ -60,7 +60,9 @@ export class ClipEncoder {
     return runInBatches(this.#batches(texts.length), async ({ start, count, size }) => {
       // The padding has to be a text: the mean over the positions of an empty one is not finite.
       const rows = Array.from({ length: size }, (_, i) => texts[start + (i < count ? i : 0)] ?? []);
-      const { features } = await this.#texts(textBatch(rows, this.#config));
+      const { features } = await this.#texts(
+        textBatch(rows, this.#config, positionsToRead(rows, this.#config)),
+      );
       return features.data as Float32Array;
     });
   }

@@ -151,8 +151,10 @@ function openaiText(
   config: ClipModelConfig,
   recompute: Recompute | undefined,
 ): Tensor2D {
-  const { heads, length, normEpsilon, causal, pool } = config.text;
-  const input_BTD = tf.add(gather(p.embedding, text_BT), p.position) as Tensor3D;
+  const { heads, normEpsilon, causal, pool } = config.text;
+  const length = text_BT.shape[1];
+  const positions_TD = length < config.text.length ? tf.slice(p.position, [0, 0], [length, -1]) : p.position;
+  const input_BTD = tf.add(gather(p.embedding, text_BT), positions_TD) as Tensor3D;
   const activation = activationOf(config, config.text);
   const mask = causal ? causalMask(length) : undefined;
   const options = { heads, normEpsilon, activation, mask, recompute };

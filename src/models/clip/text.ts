@@ -42,18 +42,39 @@ export function textTokens(
   return [start ?? [], kept, end ?? []].flat();
 }
 
-/** A batch of texts: ids with padding, and the mask, 1 for ids and 0 for padding; both [B, T]. */
+/** The least number of positions of a batch; each greater one is twice as many, so that graphs stay few. */
+const LEAST_POSITIONS = 16;
+
+/**
+ * The positions that have to be read of texts. The padding after a text changes nothing of its feature where the tower is
+ * causal and the feature is that of the end token.
+ */
+export function positionsToRead(
+  texts: readonly (readonly number[])[],
+  { architecture, text }: ClipModelConfig,
+): number {
+  if (architecture !== 'openai' || !text.causal || text.pool === 'last') return text.length;
+  const longest = Math.max(...texts.map((tokens) => tokens.length));
+  let positions = LEAST_POSITIONS;
+  while (positions < longest) positions *= 2;
+  return Math.min(positions, text.length);
+}
+
+/**
+ * A batch of texts: ids with padding, and the mask, 1 for ids and 0 for padding; both [B, T].
+ * @param length T
+ */
 export function textBatch(
   texts: readonly (readonly number[])[],
   config: ClipModelConfig,
+  length = config.text.length,
 ): { text: HostTensor; mask: HostTensor } {
-  const { text } = config;
-  const shape = [texts.length, text.length];
-  const ids = new Int32Array(texts.length * text.length).fill(specialTokens(config).padding);
+  const shape = [texts.length, length];
+  const ids = new Int32Array(texts.length * length).fill(specialTokens(config).padding);
   const mask = new Float32Array(ids.length);
   for (const [row, tokens] of texts.entries()) {
-    ids.set(tokens, row * text.length);
-    mask.fill(1, row * text.length, row * text.length + tokens.length);
+    ids.set(tokens, row * length);
+    mask.fill(1, row * length, row * length + tokens.length);
   }
   return { text: { dtype: 'int32', shape, data: ids }, mask: { dtype: 'float32', shape, data: mask } };
 }
