@@ -11,7 +11,7 @@ export interface Bench {
   readonly about: string;
   /** Items of a step, for rates. */
   readonly items: number;
-  readonly unit: 'tokens' | 'images';
+  readonly unit: 'tokens' | 'images' | 'texts';
   readonly rounds: number;
   readonly steps: number;
   readonly warmup: number;

@@ -1,4 +1,4 @@
-// CLIP against open_clip: train steps as `mm train-clip` makes them, and image features as `mm rank` makes them.
+// CLIP against open_clip: train steps as `mm train-clip` makes them, and features as `mm rank` and `mm classify` make them.
 
 import { clipSchema } from '../../src/config/clip.ts';
 import { loadConfig } from '../../src/config/load.ts';
@@ -37,22 +37,15 @@ function trainBench(name: string, model: string, file: string, batch: number): B
   };
 }
 
-export const CLIP_BENCHES: readonly Bench[] = [
-  trainBench('clip-vit', 'ViT-B-32-quickgelu', 'vit-b-32.yaml', 16),
-  trainBench('clip-resnet', 'RN50-quickgelu', 'rn50.yaml', 8),
-  {
-    name: 'clip-encode',
-    about: `image features of ViT-B/32, batch ${ENCODED}`,
-    items: ENCODED,
-    unit: 'images',
-    rounds: 6,
-    steps: 2,
-    warmup: 2,
+function encodeBench(name: string, what: 'images' | 'texts', about: string): Bench {
+  return {
+    ...{ name, about, items: ENCODED, unit: what },
+    ...{ rounds: 6, steps: 2, warmup: 2 },
     sides: async (folder) => {
       await runProgram(peersPython(), [pathHere('open_clip_peer.py'), 'write', ENCODER, folder]);
       return [
-        mmSide('clip-encode-mm.ts', folder),
-        pythonSide('open_clip', 'open_clip_peer.py', 'serve', ENCODER, folder),
+        mmSide('clip-encode-mm.ts', folder, what),
+        pythonSide('open_clip', 'open_clip_peer.py', 'serve', ENCODER, folder, what),
       ];
     },
     compare: ({ mm, open_clip }) => {
@@ -60,5 +53,12 @@ export const CLIP_BENCHES: readonly Bench[] = [
       const apart = Math.abs((ours as number) - (theirs as number));
       if (!(apart < TOLERANCE)) throw new Error(`the two sides do not encode alike: apart by ${apart}`);
     },
-  },
+  };
+}
+
+export const CLIP_BENCHES: readonly Bench[] = [
+  trainBench('clip-vit', 'ViT-B-32-quickgelu', 'vit-b-32.yaml', 16),
+  trainBench('clip-resnet', 'RN50-quickgelu', 'rn50.yaml', 8),
+  encodeBench('clip-encode', 'images', `image features of ViT-B/32, batch ${ENCODED}`),
+  encodeBench('clip-texts', 'texts', `text features of ViT-B/32, ${ENCODED} labels of seven tokens`),
 ];

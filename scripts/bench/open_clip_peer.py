@@ -1,9 +1,10 @@
-"""open_clip's side of the bench of CLIP's image features.
+"""open_clip's side of the benches of CLIP's features.
 
 pip install torch open_clip_torch safetensors
 
 open_clip_peer.py write MODEL FOLDER   random, perturbed weights, images, texts, and the features open_clip gives them
-open_clip_peer.py serve MODEL FOLDER   encodes the images once for each line on stdin, and prints a value of their features
+open_clip_peer.py serve MODEL FOLDER images|texts   encodes the images, or label texts, once for each line on stdin, and
+                                                    prints a value of their features
 """
 
 import json
@@ -34,6 +35,19 @@ def encode(pixels):
         return model.encode_image(pixels, normalize=True)
 
 
+def label_texts():
+    """As clip-encode-mm.ts makes them: seven ids, "a photo of a …"."""
+    texts = torch.zeros(BATCH, 77, dtype=torch.int64)
+    for row in range(BATCH):
+        texts[row, :7] = torch.tensor([49406, 320, 1125, 539, 320, 1000 + row, 49407])
+    return texts
+
+
+def encode_texts(texts):
+    with torch.no_grad():
+        return model.encode_text(texts, normalize=True)
+
+
 if command == "write":
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
@@ -62,7 +76,7 @@ if command == "write":
 else:
     state = load_file(folder / "model.safetensors")
     model.load_state_dict(state, strict=False)
-    pixels = normalized()
+    run, inputs = (encode, normalized()) if sys.argv[4] == "images" else (encode_texts, label_texts())
     print("ready", flush=True)
     for _ in sys.stdin:
-        print(float(encode(pixels)[0, 0]), flush=True)
+        print(float(run(inputs)[0, 0]), flush=True)

@@ -93,8 +93,8 @@ export function dvaeSpec(config: OpenaiDvaeConfig): DvaeSpec {
 const unchanged = (x: Tensor4D): Tensor4D => x;
 
 /**
- * @param enlarge enlarges what the block is given, by repeating pixels. Here it comes after `conv_1`, its ReLU and
- * `id_path`, which treat each pixel by itself where it is used: the same values for a quarter of their work.
+ * @param enlarge repeats the pixels of the block's input. In the release it comes first; here, after the decoder's
+ * `conv_1`, a ReLU and `id_path`, which take each pixel by itself: the same values for a quarter of their work.
  */
 function block(p: Parameters<BlockSpec>, x_BHWC: Tensor4D, gain: number, enlarge = unchanged): Tensor4D {
   const { conv_1, conv_2, conv_3, conv_4 } = p.res_path;
