@@ -7,6 +7,7 @@ import type { ModelKind } from '../config/kind.ts';
 import type { BatchPosition } from '../data/order.ts';
 import { Faults } from '../data/sources/faults.ts';
 import type { SumAlgorithm } from '../engine/distributed/sums.ts';
+import type { Precision } from '../engine/graph/precision.ts';
 import type { Runtime } from '../engine/session/runtime.ts';
 import { readRunConfig } from '../report/run/config.ts';
 import { noRunToResume, RunFolder } from '../report/run/folder.ts';
@@ -23,6 +24,7 @@ import type { OpenContext, RunContext } from './loop/run-context.ts';
 import { saveStep } from './loop/save.ts';
 import { initialize } from './loop/state.ts';
 import type { TrainingTask } from './loop/task.ts';
+import { measuredPrecisionAdvice } from './precision-advice.ts';
 import { RunEngine } from './run-engine.ts';
 
 export interface TrainingConfig extends ResumableConfig {
@@ -30,6 +32,7 @@ export interface TrainingConfig extends ResumableConfig {
     readonly keep: number;
     readonly allReduce: SumAlgorithm;
     readonly sharding: Sharding;
+    readonly precision: Precision;
     readonly recompute?: Recompute | undefined;
   };
   readonly data: ResumableConfig['data'] & { readonly maxBad?: number | undefined };
@@ -81,6 +84,8 @@ export async function runTraining<Given, Config extends TrainingConfig, Batch ex
     assertSummable(config.train.allReduce, engine.runtime.replicas);
     if (config.train.sharding !== 'none' && engine.runtime.replicas.count === 1)
       log.warn('train.sharding has no effect with one device');
+    const advice = await measuredPrecisionAdvice(engine.runtime, config.train.precision);
+    if (advice) log.warn(advice);
     // Stored in the schema's order of keys, whether they were given or chosen.
     const chosen = schema.parse(task.config);
     return await trainInFolder(task, { kind, config: chosen, context, runtime: engine.runtime });
