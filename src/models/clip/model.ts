@@ -1,5 +1,6 @@
 // CLIP (arXiv 2103.00020, section 2.4): an image tower and a text tower that embed images and texts into one space.
-//   B batch, H height, W width, T text positions, N positions of a tower, D width of a tower, E embedding, V vocabulary
+//   B batch, H height, W width, T text positions, N positions of a tower, D width of a tower, C channels, E embedding,
+//   V vocabulary
 //
 // The published towers (openai) read the features of an image at the class token of a ViT and those of a text at its
 // end token. DALLE-pytorch's CLIP has neither token: its towers attend everywhere except to padding, and their features

@@ -42,8 +42,8 @@ export function textTokens(
   return [start ?? [], kept, end ?? []].flat();
 }
 
-/** The least number of positions of a batch; each greater one is twice as many, so that graphs stay few. */
-const LEAST_POSITIONS = 16;
+/** Positions of a batch are these, or twice, four times as many …, so that graphs stay few. */
+const MIN_POSITIONS = 16;
 
 /**
  * The positions that have to be read of texts. The padding after a text changes nothing of its feature where the tower is
@@ -55,7 +55,7 @@ export function positionsToRead(
 ): number {
   if (architecture !== 'openai' || !text.causal || text.pool === 'last') return text.length;
   const longest = Math.max(...texts.map((tokens) => tokens.length));
-  let positions = LEAST_POSITIONS;
+  let positions = MIN_POSITIONS;
   while (positions < longest) positions *= 2;
   return Math.min(positions, text.length);
 }

@@ -1,7 +1,8 @@
 // The image towers that read patches: the published ViT with its class token (openai), and SigLIP's (arXiv 2303.15343),
 // which has none: a learned query attends to the patches, through the MAP head of big_vision (arXiv 2106.04560,
 // appendix D).
-//   B batch, H height, W width, G patches on a side, k pixels on a side of a patch, N positions, D width, E embedding
+//   B batch, H height, W width, G patches on a side, k pixels on a side of a patch, N positions, D width,
+//   C channels, E embedding
 
 import type { ClipImageConfig, ClipModelConfig } from '../../config/clip.ts';
 import type { Recompute } from '../../config/fields.ts';
