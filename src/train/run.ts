@@ -85,7 +85,7 @@ export async function runTraining<Given, Config extends TrainingConfig, Batch ex
     if (config.train.sharding !== 'none' && engine.runtime.replicas.count === 1)
       log.warn('train.sharding has no effect with one device');
     const advice = await measuredPrecisionAdvice(engine.runtime, config.train.precision);
-    if (advice) log.warn(advice);
+    if (advice) log.info(advice);
     // Stored in the schema's order of keys, whether they were given or chosen.
     const chosen = schema.parse(task.config);
     return await trainInFolder(task, { kind, config: chosen, context, runtime: engine.runtime });
