@@ -1,4 +1,5 @@
-// CLIP against open_clip: train steps as `mm train-clip` makes them, and features as `mm rank` and `mm classify` make them.
+// CLIP against open_clip: train steps as `mm train-clip` makes them, and features as `mm rank` and `mm classify` make
+// them.
 
 import { clipSchema } from '../../src/config/clip.ts';
 import { loadConfig } from '../../src/config/load.ts';

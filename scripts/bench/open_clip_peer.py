@@ -2,7 +2,7 @@
 
 pip install torch open_clip_torch safetensors
 
-open_clip_peer.py write MODEL FOLDER   random, perturbed weights, images, texts, and the features open_clip gives them
+open_clip_peer.py write MODEL FOLDER   random, perturbed weights, images, texts, the features open_clip gives them, and label texts
 open_clip_peer.py serve MODEL FOLDER images|texts   encodes the images, or label texts, once for each line on stdin, and
                                                     prints a value of their features
 """
@@ -36,11 +36,8 @@ def encode(pixels):
 
 
 def label_texts():
-    """As clip-encode-mm.ts makes them: seven ids, "a photo of a …"."""
-    texts = torch.zeros(BATCH, 77, dtype=torch.int64)
-    for row in range(BATCH):
-        texts[row, :7] = torch.tensor([49406, 320, 1125, 539, 320, 1000 + row, 49407])
-    return texts
+    labels = torch.tensor(json.loads((folder / "labels.json").read_text()))
+    return torch.nn.functional.pad(labels, (0, 77 - labels.shape[1]))
 
 
 def encode_texts(texts):
@@ -73,6 +70,8 @@ if command == "write":
         "textFeatures": text_features.flatten().tolist(),
     }
     (folder / "expected.json").write_text(json.dumps(expected))
+    labels = [[49406, 320, 1125, 539, 320, 1000 + row, 49407] for row in range(BATCH)]  # "a photo of a …"
+    (folder / "labels.json").write_text(json.dumps(labels))
 else:
     state = load_file(folder / "model.safetensors")
     model.load_state_dict(state, strict=False)

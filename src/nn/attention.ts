@@ -100,7 +100,7 @@ export function attentionAt(
   position: Position,
   output: AttentionParameters['output'],
   qkv: Tensor3D,
-  options: HeadOptions,
+  options: Omit<HeadOptions, 'rotation'>,
   mask_B11N?: Tensor,
 ): Tensor3D {
   const { queries_BANd } = splitHeads(position(qkv), options);

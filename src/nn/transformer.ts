@@ -122,7 +122,7 @@ export function attentionBranch(
 export function feedForwardBranch(
   p: BlockParameters,
   x_BND: Tensor3D,
-  options: StreamOptions,
+  options: StackOptions & Pick<StreamOptions, 'training'>,
 ): { readonly update: Tensor; readonly cache: Pick<LayerCache, 'feedForwardShift_B1NS'> } {
   const { lossScale: scale, dropHidden = same } = options.training ?? {};
   const input = scale ? enterScale(x_BND, scale) : x_BND;
@@ -151,7 +151,7 @@ const part = ({ keepsActivations }: Pick<StackOptions, 'keepsActivations'>): typ
   keepsActivations ? withActivations : withoutActivations;
 
 /** The start of both branches: normalization and token shift. */
-function normalize(norm: LayerNormParameters, x: Tensor, { shift, normEpsilon }: StreamOptions): Tensor {
+function normalize(norm: LayerNormParameters, x: Tensor, { shift, normEpsilon }: StackOptions): Tensor {
   const normalized = layerNorm(norm, x, normEpsilon) as Tensor3D;
   return shift ? shiftTokens(normalized, shift) : normalized;
 }
@@ -176,7 +176,7 @@ function activate(hidden: readonly Tensor[], { activation = gelu, gated }: Stack
 }
 
 /** Channels of a branch's input that later positions take by token shift, for the cache: [B, 1, N, S]. */
-const shiftCache = (norm: LayerNormParameters, x: Tensor, { shift }: StreamOptions): Tensor4D | undefined =>
+const shiftCache = (norm: LayerNormParameters, x: Tensor, { shift }: StackOptions): Tensor4D | undefined =>
   shift && (tf.expandDims(shiftedChannels(layerNorm(norm, x)), 1) as Tensor4D);
 
 /** The end of both branches: the second norm and the channel scales, if any. */
@@ -209,7 +209,7 @@ export function blockAt(
   position: Position,
   p: BlockParameters,
   x_BND: Tensor3D,
-  options: StreamOptions,
+  options: Omit<StackOptions, 'shift'>,
   mask_B11N?: Tensor,
 ): Tensor3D {
   const { qkv, output } = p.attention;

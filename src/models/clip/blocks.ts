@@ -111,8 +111,7 @@ export function runBlocksAt(
 ): Tensor2D {
   const all = Object.values(blocks);
   const last = all.pop() as BlockParameters;
-  const { mask: _, recompute: __, ...shared } = options;
-  const layer = { ...shared, keepsActivations: true, pattern: wholePattern(1, undefined) };
+  const layer = { ...options, keepsActivations: true };
   const input_BND = runAll(all, x_BND, options);
   const y_B1D = inPart(`layer ${all.length + 1}`, () => blockAt(position, last, input_BND, layer, mask_B11N));
   return tf.squeeze(y_B1D, [1]);

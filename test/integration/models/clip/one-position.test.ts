@@ -14,7 +14,13 @@ import { clipSpec, encodeText } from '../../../../src/models/clip/model.ts';
 import { positionsToRead, textBatch } from '../../../../src/models/clip/text.ts';
 import type { Position } from '../../../../src/nn/attention.ts';
 import { causalMask, MASKED } from '../../../../src/nn/attention-mask.ts';
-import { flatten, type Parameters, stackSpecs, unflatten } from '../../../../src/nn/parameters.ts';
+import {
+  flatten,
+  type Parameters,
+  stackSpecs,
+  tensorsOf,
+  withTensors,
+} from '../../../../src/nn/parameters.ts';
 import { RandomStream } from '../../../../src/util/random.ts';
 import { largestDifference, numbers, perturbed, randomTensor } from '../../../support/perturbed.ts';
 
@@ -55,18 +61,12 @@ describe('the blocks at one position give what the whole blocks give there', () 
           const spec: BlocksSpec = stackSpecs('block', layers, () => openaiBlockSpec(shape));
           const drawn = perturbed(spec, 3);
           const names = flatten(spec).map(([path]) => path);
-          const find = (path: string): Tensor =>
-            path
-              .split('.')
-              .reduce((node: unknown, key) => (node as Record<string, unknown>)[key], drawn) as Tensor;
           const x = randomTensor([BATCH, LENGTH, WIDTH], new RandomStream('x'));
           const factor = randomTensor([BATCH, WIDTH], new RandomStream('factor'));
           const results = (run: (p: Parameters<BlocksSpec>, x_BND: Tensor3D) => Tensor): number[][] => {
-            const f = (...[stream, ...tensors]: Tensor[]): Tensor => {
-              const p = unflatten(spec, (path) => tensors[names.indexOf(path)] as Tensor);
-              return tf.sum(tf.mul(run(p, stream as Tensor3D), factor));
-            };
-            const inputs = [x, ...names.map(find)];
+            const f = (...[stream, ...tensors]: Tensor[]): Tensor =>
+              tf.sum(tf.mul(run(withTensors(drawn, tensors), stream as Tensor3D), factor));
+            const inputs = [x, ...tensorsOf(drawn)];
             return [numbers(f(...inputs)), ...tf.grads(f)(inputs).map(numbers)];
           };
           const options = { heads: 2, mask, recompute: 'none' } as const;
